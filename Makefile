@@ -1,0 +1,52 @@
+# Everything a newcomer needs is `make demo` and `make test`; both set up what is missing first.
+# Variables: PYTHON=python3.12 (which Python to build environments with), ARGS="-k drift" (for pytest).
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test setup lint format lock clean pulumi
+.DELETE_ON_ERROR:
+
+PYTHON ?=
+ARGS ?=
+export PYTHON
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/installed ## See a pool upgraded, drift, and come back; no cloud account (about a minute).
+	@.venv/bin/python scripts/demo
+
+test: setup ## Every check there is: lint, types, contracts, packages, tests.
+	@scripts/test $(ARGS)
+
+setup: .venv/installed .venv-runtime/locked .venv-azure-batch-5/locked pulumi ## Environments and the Pulumi CLI.
+
+lint: .venv/installed ## Only the checks that need no run: format, lint, types, import contracts.
+	@scripts/lint
+
+format: .venv/installed ## Put the code in shape.
+	@.venv/bin/ruff check --fix --quiet && .venv/bin/ruff format --quiet
+
+lock: .venv/installed ## Write requirements/*.txt anew (ARGS=--upgrade takes the newest versions).
+	@scripts/lock $(ARGS)
+
+clean: ## Remove environments, builds and tool caches (the Pulumi CLI in the user cache stays).
+	rm -rf .venv .venv-runtime .venv-azure-batch-5 dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find batch_os_provider tests examples scripts -name __pycache__ -prune -exec rm -rf {} +
+
+# Environments are file targets: a changed lock rebuilds them, anything else costs nothing.
+.venv/locked: requirements/dev.txt
+	@scripts/venv .venv requirements/dev.txt
+
+.venv-runtime/locked: requirements/runtime.txt
+	@scripts/venv .venv-runtime requirements/runtime.txt
+
+.venv-azure-batch-5/locked: requirements/azure-batch-5.txt
+	@scripts/venv .venv-azure-batch-5 requirements/azure-batch-5.txt
+
+# pip refuses an editable install among hashes, so the package comes after its locked requirements.
+.venv/installed: .venv/locked pyproject.toml
+	@.venv/bin/python -m pip --disable-pip-version-check install --quiet --no-user --no-deps --no-build-isolation --editable .
+	@touch $@
+
+pulumi:
+	@python=$$(scripts/python) && "$$python" scripts/pulumi-cli >/dev/null

@@ -1,0 +1,286 @@
+"""The seams between a dynamic provider and the Pulumi engine that the SDK leaves open.
+
+Why it exists: the SDK's dynamic server answers ``Cancel`` with nothing, runs four calls at a
+time, turns every error into a traceback, passes no URN to the provider, and lives on when the
+engine has died. Each of these is opened here, by hand, on private parts of the SDK.
+
+Every seam is guarded: where a private part is missing or has changed, the provider works with
+less comfort, and the debug log says which seam is missing. Proven on Pulumi CLI 3.259.0 with
+SDK 3.272.0. What is lost without each seam:
+
+=============  ===================================================================================
+widen          more than four pools at once: the fifth waits for a free worker
+cancel         ^C is heard only when the running rollouts end by themselves
+clean errors   errors of ours are preceded by a traceback
+urn            lines stand on the stack's row instead of the resource's; one pool declared twice
+               is not noticed
+row status     lines go to stderr, which Pulumi shows under Diagnostics
+watch          after a kill -9 of the CLI the plugin waits to the end of its rollouts
+terminal       node counts come every 30 s, also on a terminal
+=============  ===================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf import empty_pb2
+
+from batch_os_provider import requestlog
+from batch_os_provider.errors import BatchOsError
+from batch_os_provider.wait import Stop, StopToken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Row", "attach", "current_urn", "is_terminal", "stop"]
+
+WORKERS = 1024
+"""Threads of the dynamic server; they are made as calls come, so an unused one costs nothing."""
+WATCH_EVERY = 1.5
+"""Seconds between two looks at the engine's address."""
+_MISSES = 2
+_EXIT_AFTER = 2.0
+_CANCEL = "/pulumirpc.ResourceProvider/Cancel"
+_CALLS = frozenset({"Check", "Diff", "Create", "Update", "Delete", "Read"})
+# What private parts raise when they are not what they were.
+_GUARDED = (AttributeError, LookupError, TypeError, ValueError, ImportError, OSError, RuntimeError)
+
+stop = StopToken()
+"""Set by ^C, or when the engine has gone; heard by every wait in this process."""
+
+_attached = threading.Lock()
+_is_attached = False
+_stub_lock = threading.Lock()
+_stub: Any = None
+
+
+def attach() -> None:
+    """Open the seams, once per plugin process. Does nothing outside a plugin process."""
+    global _is_attached  # noqa: PLW0603 - the process itself is what is attached
+    main = sys.modules.get("__main__")
+    if getattr(getattr(main, "__spec__", None), "name", "") != "pulumi.dynamic.__main__":
+        return
+    with _attached:
+        if _is_attached:
+            return
+        _is_attached = True
+    for name, seam in (
+        ("widen", _widen),
+        ("cancel", _hear_cancel),
+        ("clean errors", _clean_errors),
+        ("watch", _watch),
+    ):
+        _open(name, seam)
+
+
+def _open(name: str, seam: Callable[[], None]) -> None:
+    try:
+        seam()
+    except _GUARDED as error:
+        requestlog.note(f"seam {name!r} is missing: {type(error).__name__}: {error}")
+
+
+def _widen() -> None:
+    """Let the dynamic server run as many calls as the engine sends (the SDK hard-codes four)."""
+    # A worker thread of an executor is started with a weak reference to it as its first argument.
+    executor = threading.current_thread()._args[0]()  # type: ignore[attr-defined]  # noqa: SLF001 - the seam itself
+    if not isinstance(executor, ThreadPoolExecutor):
+        msg = "the current thread is not a worker of an executor"
+        raise TypeError(msg)
+    executor._max_workers = max(WORKERS, executor._max_workers)  # noqa: SLF001 - the seam itself
+
+
+def _hear_cancel() -> None:
+    """Answer ``Cancel`` ourselves: the SDK's own answer does nothing."""
+
+    def cancel(_request: object, _context: object) -> empty_pb2.Empty:
+        stop.set(Stop.CANCELED)
+        return empty_pb2.Empty()
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        cancel,
+        request_deserializer=empty_pb2.Empty.FromString,
+        response_serializer=empty_pb2.Empty.SerializeToString,
+    )
+
+    class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+            return handler if details.method == _CANCEL else None
+
+    frame: FrameType | None = sys._current_frames()[threading.main_thread().ident or 0]  # noqa: SLF001 - the seam itself
+    for candidate in _up(frame):
+        server = candidate.f_locals.get("server")
+        if isinstance(server, grpc.Server):
+            # First of all handlers; registering one after the start is refused by the public call.
+            server._state.generic_handlers.insert(0, Handler())  # noqa: SLF001 - the seam itself
+            return
+    msg = "no grpc server in the main thread"
+    raise LookupError(msg)
+
+
+def _clean_errors() -> None:
+    """Print our own errors as their text; a bug keeps its traceback."""
+    main = sys.modules["__main__"]
+    if main.traceback is not traceback:
+        msg = "the dynamic server does not format errors with traceback"
+        raise AttributeError(msg)
+    main.traceback = SimpleNamespace(format_exc=_format_exc)  # type: ignore[attr-defined]
+
+
+def _format_exc() -> str:
+    error = sys.exc_info()[1]
+    return str(error) if isinstance(error, BatchOsError) else traceback.format_exc()
+
+
+def _watch() -> None:
+    """End this process when the engine has: an orphan would upgrade pools that nobody saves."""
+    if _engine_address() is None:
+        msg = "no engine address in the arguments"
+        raise LookupError(msg)
+    engine = _engine()
+    threading.Thread(target=_watch_engine, args=(engine,), daemon=True, name="batch-os-watch").start()
+
+
+def _watch_engine(engine: Any) -> None:
+    from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - in the SDK, but not in its public face
+
+    misses = 0
+    # Event.wait, not sleep: the token is what everything here waits on, and ^C does not end the watch.
+    pause = threading.Event()
+    while misses < _MISSES:
+        pause.wait(WATCH_EVERY)
+        try:
+            engine.GetRootResource(engine_pb2.GetRootResourceRequest(), timeout=WATCH_EVERY)
+        except grpc.RpcError as error:
+            # Any answer, even a refusal, is a sign of life.
+            misses = misses + 1 if error.code() is grpc.StatusCode.UNAVAILABLE else 0  # type: ignore[attr-defined]
+        else:
+            misses = 0
+    stop.set(Stop.ENGINE_GONE)
+    requestlog.note("the engine is gone; this process ends")
+    pause.wait(_EXIT_AFTER)
+    os._exit(1)
+
+
+def current_urn() -> str:
+    """The URN of the resource whose call this thread serves; ``""`` where it cannot be found."""
+    try:
+        for frame in _up(sys._getframe()):  # noqa: SLF001 - the seam itself
+            if frame.f_code.co_name in _CALLS:
+                urn = getattr(frame.f_locals.get("request"), "urn", "")
+                if isinstance(urn, str) and urn:
+                    return urn
+    except _GUARDED as error:
+        requestlog.note(f"seam 'urn' is missing: {type(error).__name__}: {error}")
+    return ""
+
+
+def _up(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+class Row:
+    """The voice of a rollout: one resource's row, and the diagnostics under it.
+
+    Args:
+        urn: the resource; ``""`` puts the lines on the stack's row.
+        name: put before each line where there is no row to tell whose it is.
+
+    """
+
+    def __init__(self, urn: str, name: str) -> None:
+        self._urn = urn
+        self._name = name
+
+    def status(self, text: str) -> None:
+        """Replace the text on the row."""
+        self._log("INFO", text, ephemeral=True)
+
+    def info(self, text: str) -> None:
+        """A line that stays."""
+        self._log("INFO", text, ephemeral=False)
+
+    def warn(self, text: str) -> None:
+        """A warning that stays."""
+        self._log("WARNING", text, ephemeral=False)
+
+    def _log(self, severity: str, text: str, *, ephemeral: bool) -> None:
+        line = text if self._urn else f"{self._name}: {text}"
+        try:
+            from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - in the SDK, but not in its public face
+
+            request = engine_pb2.LogRequest(
+                severity=engine_pb2.LogSeverity.Value(severity),
+                message=line,
+                urn=self._urn,
+                streamId=0,
+                ephemeral=ephemeral,
+            )
+            _engine().Log(request, timeout=5)
+        except (*_GUARDED, grpc.RpcError) as error:
+            requestlog.note(f"seam 'row status' is missing: {type(error).__name__}: {error}")
+            _to_stderr(f"{self._name}: {text}")
+
+
+def _to_stderr(line: str) -> None:
+    """The fallback voice. A closed stderr must not end an upgrade."""
+    try:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError) as error:
+        requestlog.note(f"stderr is closed ({error}): {line}")
+
+
+def _engine_address() -> str | None:
+    """The engine's address is the plugin's last argument."""
+    last = sys.argv[-1] if len(sys.argv) > 1 else ""
+    host, separator, port = last.rpartition(":")
+    return last if separator and host and port.isdigit() else None
+
+
+def _engine() -> Any:
+    """The engine's stub; one channel per process."""
+    global _stub  # noqa: PLW0603 - one channel per process
+    with _stub_lock:
+        if _stub is None:
+            from pulumi.runtime.proto import engine_pb2_grpc  # noqa: PLC0415 - in the SDK, not in its public face
+
+            address = _engine_address()
+            if address is None:
+                msg = "no engine address in the arguments"
+                raise LookupError(msg)
+            _stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address))
+        return _stub
+
+
+def is_terminal() -> bool:
+    """Whether the engine's stdout is known to be a terminal that redraws rows; False where nobody can tell.
+
+    Linux tells by /proc: the plugin's ancestor named ``pulumi`` has its stdout there.
+    """
+    if os.environ.get("CI"):  # Pulumi then prints a log, whatever stdout is
+        return False
+    try:
+        pid = os.getpid()
+        while pid > 1:
+            process = Path("/proc") / str(pid)
+            if (process / "comm").read_text(encoding="utf-8").strip() == "pulumi":
+                arguments = (process / "cmdline").read_bytes().split(b"\0")
+                stdout = os.readlink(process / "fd" / "1")
+                return stdout.startswith(("/dev/pts/", "/dev/tty")) and b"--non-interactive" not in arguments
+            stat = (process / "stat").read_text(encoding="utf-8")
+            pid = int(stat.rpartition(")")[2].split()[1])
+    except _GUARDED as error:
+        requestlog.note(f"seam 'terminal' is missing: {type(error).__name__}: {error}")
+    return False

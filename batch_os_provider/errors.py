@@ -1,0 +1,155 @@
+"""Every error that a person may meet, drawn as a tree.
+
+Why it exists: an error ends a pipeline, often at night, and is read by someone who does not
+know Batch. So each one says, in this order: which pool, what was seen, what to do next, and
+the service's own code and request id for a support case. Errors are classed by HTTP status
+and Batch code, never by the exception class of the azure client (with If-Match set it raises
+``ResourceModifiedError`` for a 400, a 403, a 409 and a 503 alike).
+
+::
+
+    BatchOsError                 base of all; its text is complete, no traceback is needed
+    ├── CredentialError          no credential fits the endpoint, or Batch refused the one used
+    ├── RefusedError             the decide table refuses: acting would be wrong or useless
+    │   └── ApiRetiredError      Batch no longer answers the API that has upgradeos
+    ├── PoolGoneError            no such pool, or it is being deleted
+    ├── DeadlineError            the declared timeout ran out
+    ├── InterruptedRolloutError  ^C, or the engine is gone
+    └── ServiceError             Batch (or the network) answered a call with an error
+        ├── TransientError       worth trying again: 408, 429, 5xx, a lost connection
+        ├── ConflictError        409 and 412, and "already there" (400): read again, decide again
+        └── PermanentError       any other answer: trying again cannot help
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "ApiRetiredError",
+    "BatchOsError",
+    "ConflictError",
+    "CredentialError",
+    "DeadlineError",
+    "InterruptedRolloutError",
+    "PermanentError",
+    "PoolGoneError",
+    "RefusedError",
+    "ServiceAnswer",
+    "ServiceError",
+    "TransientError",
+]
+
+
+@dataclass(frozen=True)
+class ServiceAnswer:
+    """What a failed call brought back; every field is empty where nothing came.
+
+    ``status`` is the HTTP status (0: no answer), ``code`` the Batch code, ``message`` the first
+    line of the service's text, ``retry_after`` the seconds that the service asked to wait.
+    """
+
+    status: int = 0
+    code: str = ""
+    message: str = ""
+    request_id: str = ""
+    retry_after: float | None = None
+
+    def __str__(self) -> str:
+        if not self.status:
+            return self.message or "no answer"
+        words = f"HTTP {self.status}"
+        if self.code:
+            words += f" {self.code}"
+        return f"{words}: {self.message}" if self.message else words
+
+
+class BatchOsError(Exception):
+    """Base of all errors of this package.
+
+    Args:
+        seen: what was seen, one or more full sentences without the final stop.
+        pool: the pool's URL, or the account's where no pool is meant.
+        next_step: what the reader should do, one or more sentences without the final stop.
+        answer: the service's answer, where there was one.
+
+    """
+
+    def __init__(self, seen: str, *, pool: str = "", next_step: str = "", answer: ServiceAnswer | None = None) -> None:
+        self.seen = seen
+        self.pool = pool
+        self.next_step = next_step
+        self.answer = answer
+        super().__init__(seen)
+
+    def add(self, text: str) -> None:
+        """Add to what was seen: the same error, known better by the room above."""
+        self.seen = f"{self.seen}; {text}"
+
+    @property
+    def code(self) -> str:
+        """Batch's own error code, or ``""``."""
+        return self.answer.code if self.answer else ""
+
+    @property
+    def request_id(self) -> str:
+        """The request id to quote to Azure support, or ``""``."""
+        return self.answer.request_id if self.answer else ""
+
+    def __str__(self) -> str:
+        text = f"pool {self.pool}: {self.seen}." if self.pool else f"{self.seen}."
+        if self.next_step:
+            text += f" {self.next_step}."
+        marks = [f"Batch code {self.code}"] if self.code else []
+        marks += [f"request id {self.request_id}"] if self.request_id else []
+        return f"{text} [{', '.join(marks)}]" if marks else text
+
+
+class CredentialError(BatchOsError):
+    """No credential fits the endpoint, or Batch refused the one that was used (401, 403)."""
+
+
+class RefusedError(BatchOsError):
+    """The rollout refuses to act: acting would be wrong, or could not succeed. Nothing was written."""
+
+
+class ApiRetiredError(RefusedError):
+    """Batch no longer answers the API version that has upgradeos; nothing can change this pool's OS."""
+
+
+class PoolGoneError(BatchOsError):
+    """No such pool (404 PoolNotFound), or it is being deleted."""
+
+
+class DeadlineError(BatchOsError):
+    """The declared ``timeout`` ran out before the pool ran its target."""
+
+
+class InterruptedRolloutError(BatchOsError):
+    """The wait was ended from outside: ^C, or the Pulumi engine is gone."""
+
+
+class ServiceError(BatchOsError):
+    """A call to Batch failed; ``answer`` says how."""
+
+    def __init__(self, answer: ServiceAnswer, *, pool: str = "", doing: str = "", next_step: str = "") -> None:
+        self.doing = doing
+        seen = f"{doing} failed: {answer}" if doing else str(answer)
+        super().__init__(seen.rstrip("."), pool=pool, next_step=next_step, answer=answer)
+
+    @property
+    def reply(self) -> ServiceAnswer:
+        """The service's answer, never None on this branch of the tree."""
+        return self.answer or ServiceAnswer()
+
+
+class TransientError(ServiceError):
+    """Worth trying again after a pause: 408, 429, 5xx, a time-out or a lost connection."""
+
+
+class ConflictError(ServiceError):
+    """The pool is not as we read it (409, 412, or 400 PoolVersionEqualsUpgradeVersion): read, then decide again."""
+
+
+class PermanentError(ServiceError):
+    """Trying again cannot help: any other 4xx, or an answer that is not Batch's protocol."""

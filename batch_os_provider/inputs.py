@@ -1,0 +1,246 @@
+"""What a program may declare: grammar, defaults and comparison of every input.
+
+Why it exists: all that can be judged without a network is judged in one place, before
+anything is touched. Each failure names the property, the value, what is allowed, and the
+nearest right spelling. Defaults are applied when a rollout starts and never written into the
+inputs: what the state and policy packs see is what the program said.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from batch_os_provider import version
+from batch_os_provider.decide import Policy
+from batch_os_provider.pool import POOL_ID, PoolRef, parse_endpoint, parse_pool_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = [
+    "ACCOUNT_ENDPOINT",
+    "INPUTS",
+    "POOL_ID_NAME",
+    "TARGET",
+    "Declared",
+    "Failure",
+    "check",
+    "parse_duration",
+    "same",
+]
+
+ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET = "account_endpoint", "pool_id", "target_os_version"
+TIMEOUT, ON_TIMEOUT, IF_RESIZING, ON_CONFLICT = "timeout", "on_timeout", "if_resizing", "on_conflict"
+
+DEFAULTS: Mapping[str, str] = {TIMEOUT: "2h", ON_TIMEOUT: "fail", IF_RESIZING: "wait", ON_CONFLICT: "fail"}
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    ON_TIMEOUT: ("fail", "defer"),
+    IF_RESIZING: ("wait", "fail"),
+    ON_CONFLICT: ("fail", "wait"),
+}
+REQUIRED = (ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET)
+INPUTS = (*REQUIRED, *DEFAULTS)
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.IGNORECASE)
+_UNITS = (3600, 60, 1)
+_LONGEST = 30 * 24 * 3600
+_DURATION_FORM = "seconds, or hours, minutes and seconds such as 90s, 45m, 1h30m or 7200; more than 0, at most 720h"
+_ENDPOINT_FORM = "https://<account>.<region>.batch.azure.com, as `az batch account show` prints in accountEndpoint"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One property that cannot be accepted, and why, in words for the person who wrote it."""
+
+    property: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The inputs of a PoolOsVersion as typed values, defaults applied."""
+
+    ref: PoolRef
+    target: str
+    timeout: float
+    defer: bool
+    policy: Policy
+
+    @classmethod
+    def of(cls, bag: Mapping[str, Any]) -> Declared:
+        """Read a bag that ``check`` has passed."""
+        full = {**DEFAULTS, **{name: value for name, value in bag.items() if value is not None}}
+        return cls(
+            ref=PoolRef(parse_endpoint(full[ACCOUNT_ENDPOINT]), full[POOL_ID_NAME]),
+            target=full[TARGET],
+            timeout=parse_duration(full[TIMEOUT]),
+            defer=full[ON_TIMEOUT] == "defer",
+            policy=Policy(
+                if_resizing=cast('Literal["wait", "fail"]', full[IF_RESIZING]),
+                on_conflict=cast('Literal["fail", "wait"]', full[ON_CONFLICT]),
+            ),
+        )
+
+
+def check(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool]) -> tuple[dict[str, Any], list[Failure]]:
+    """Validate and normalise a bag of inputs.
+
+    The endpoint is normalised; everything else stays as declared. Unknown values pass, and so do
+    keys that are not ours.
+
+    Args:
+        bag: the inputs as the program declared them.
+        is_unknown: tells the engine's stand-in for a value that is not known yet.
+
+    Returns:
+        The inputs to keep, and what is wrong with them.
+
+    """
+    kept = dict(bag)
+    failures: list[Failure] = []
+    for name in INPUTS:
+        value = bag.get(name)
+        if is_unknown(value):
+            continue
+        if value is None:
+            if name in REQUIRED:
+                failures.append(Failure(name, f"it is missing; required: {_FORMS[name]}"))
+            continue
+        reason = _CHECKS[name](value)
+        if reason:
+            failures.append(Failure(name, f"{value!r} {reason}"))
+        elif name == ACCOUNT_ENDPOINT:
+            kept[name] = parse_endpoint(value)
+    return kept, failures
+
+
+def same(name: str, old: object, new: object) -> bool:
+    """Whether two accepted values of one input mean the same."""
+    if old is None or new is None:
+        return old is new
+    if name == ACCOUNT_ENDPOINT:
+        return parse_endpoint(str(old)) == parse_endpoint(str(new))
+    if name in (POOL_ID_NAME, TARGET):
+        return str(old).casefold() == str(new).casefold()
+    if name == TIMEOUT:
+        return parse_duration(old) == parse_duration(new)
+    return old == new
+
+
+def parse_duration(value: object) -> float:
+    """Seconds, from ``90s``, ``1h30m``, ``7200`` or ``"7200"``.
+
+    Raises:
+        ValueError: anything else, zero and negatives included; the text says why.
+
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        msg = "is not a duration"
+        raise ValueError(msg)
+    seconds = _seconds_of(value.strip()) if isinstance(value, str) else float(value)
+    if not math.isfinite(seconds):
+        msg = "is not a duration"
+        raise ValueError(msg)
+    if seconds <= 0:
+        msg = "is not more than zero"
+        raise ValueError(msg)
+    if seconds > _LONGEST:
+        msg = "is longer than 720h"
+        raise ValueError(msg)
+    return seconds
+
+
+def _seconds_of(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    match = _DURATION.fullmatch(text)
+    if match is None or not any(match.groups()):
+        msg = "is not a duration"
+        raise ValueError(msg)
+    return float(sum(int(number or 0) * unit for number, unit in zip(match.groups(), _UNITS, strict=True)))
+
+
+def _check_endpoint(value: object) -> str:
+    if not isinstance(value, str):
+        return f"is not a string; allowed: {_ENDPOINT_FORM}"
+    try:
+        parse_endpoint(value)
+    except ValueError as error:
+        return f"is not an account endpoint: {error}; allowed: {_ENDPOINT_FORM}{_endpoint_hint(value)}"
+    return ""
+
+
+def _endpoint_hint(value: str) -> str:
+    """The endpoint in a pool's URL, or the one without what was added to it."""
+    candidates: list[Callable[[], str]] = [
+        lambda: parse_pool_url(value).endpoint,
+        lambda: parse_endpoint("https://" + value.strip().partition("://")[2].partition("/")[0]),
+    ]
+    for candidate in candidates:
+        try:
+            return f"; did you mean {candidate()}?"
+        except ValueError:
+            continue
+    return ""
+
+
+def _check_pool_id(value: object) -> str:
+    if isinstance(value, str) and POOL_ID.fullmatch(value):
+        return ""
+    hint = ""
+    if isinstance(value, str):
+        guess = re.sub(r"[^A-Za-z0-9_-]+", "-", value.strip().rpartition("/")[2]).strip("-")
+        hint = f"; did you mean {guess}?" if POOL_ID.fullmatch(guess) else ""
+    return f"is not a pool id; allowed: {_FORMS[POOL_ID_NAME]}{hint}"
+
+
+def _check_target(value: object) -> str:
+    if not isinstance(value, str):
+        return f"is not a string; allowed: {version.ALLOWED}"
+    try:
+        version.family_of(value)
+    except version.VersionSyntaxError as error:
+        hint = f"; did you mean {error.suggestion}?" if error.suggestion else ""
+        return f"is not a Guest OS version; allowed: {version.ALLOWED}{hint}"
+    return ""
+
+
+def _check_timeout(value: object) -> str:
+    try:
+        parse_duration(value)
+    except ValueError as error:
+        return f"{error}; allowed: {_DURATION_FORM}"
+    return ""
+
+
+def _choice(name: str) -> Callable[[object], str]:
+    allowed = CHOICES[name]
+
+    def check_choice(value: object) -> str:
+        if value in allowed:
+            return ""
+        near = difflib.get_close_matches(str(value).strip().lower(), allowed, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"is not allowed; allowed: {' or '.join(allowed)}{hint}"
+
+    return check_choice
+
+
+_CHECKS: Mapping[str, Callable[[Any], str]] = {
+    ACCOUNT_ENDPOINT: _check_endpoint,
+    POOL_ID_NAME: _check_pool_id,
+    TARGET: _check_target,
+    TIMEOUT: _check_timeout,
+    **{name: _choice(name) for name in CHOICES},
+}
+_FORMS: Mapping[str, str] = {
+    ACCOUNT_ENDPOINT: _ENDPOINT_FORM,
+    POOL_ID_NAME: "1-64 of letters, digits, hyphen and underscore",
+    TARGET: version.ALLOWED,
+}

@@ -1,0 +1,287 @@
+"""What we know of a pool and its nodes, as frozen values read from the wire.
+
+Why it exists: Batch's JSON differs by API version, grows fields, and may name states that
+nobody here has heard of. This is the one place that reads it, tolerantly; everything above
+works on these values. It also owns the two spellings of a pool: its URL, which is the
+resource id, and (endpoint, pool id).
+
+Sources: swagger 2018-08-01.7.0 (``CloudPool``, ``ComputeNode``), Batch 2025-06-01 models.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import isodate
+
+__all__ = [
+    "AllocationState",
+    "Kind",
+    "Node",
+    "Pool",
+    "PoolRef",
+    "PoolState",
+    "is_loopback",
+    "parse_endpoint",
+    "parse_pool_url",
+]
+
+POOL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Swagger: 1-64 of letters, digits, hyphen, underscore; case-preserving, case-insensitive."""
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_UP_STATES = frozenset({"idle", "running"})
+
+
+class Kind(enum.Enum):
+    """The two families of Batch pools."""
+
+    CLOUD_SERVICES = "Cloud Services"
+    VM = "VM"
+    UNKNOWN = "unknown"
+    """Neither configuration was in the answer (a newer API version hides the retired one)."""
+
+
+class PoolState(enum.Enum):
+    """``CloudPool.state``; the enum is open, so a state nobody has heard of is ``UNKNOWN``."""
+
+    ACTIVE = "active"
+    DELETING = "deleting"
+    UPGRADING = "upgrading"
+    UNKNOWN = "unknown"
+
+
+class AllocationState(enum.Enum):
+    """``CloudPool.allocationState``: a resize, independent of an upgrade."""
+
+    STEADY = "steady"
+    RESIZING = "resizing"
+    STOPPING = "stopping"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class PoolRef:
+    """Where a pool is: the account's endpoint, normalised, and the pool id as declared."""
+
+    endpoint: str
+    pool_id: str
+
+    @property
+    def url(self) -> str:
+        """The pool's URL, which is also the resource id in Pulumi."""
+        return f"{self.endpoint}/pools/{quote(self.pool_id, safe='')}"
+
+    @property
+    def key(self) -> str:
+        """Equal for two spellings of one pool: Batch compares pool ids without case."""
+        return self.url.lower()
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One look at a pool. Nothing in it proves that an upgrade has ended but ``state`` and the versions.
+
+    ``etag`` and ``changed_at`` (``stateTransitionTime``) are for preconditions and for counting
+    nodes only: on return to active the ETag stays and the time goes back to the creation time
+    (recordings a and b).
+    """
+
+    ref: PoolRef
+    kind: Kind
+    state: PoolState
+    state_text: str
+    allocation: AllocationState
+    allocation_text: str
+    allocation_changed_at: datetime | None = None
+    etag: str = ""
+    os_family: str | None = None
+    current_os_version: str | None = None
+    target_os_version: str | None = None
+    changed_at: datetime | None = None
+    node_count: int = 0
+    autoscale: bool = False
+    image: str = ""
+
+    @classmethod
+    def from_json(cls, ref: PoolRef, body: Mapping[str, Any], *, etag: str = "") -> Pool:
+        """Read a pool as any API version shows it; what is missing stays empty."""
+        cloud, machine = _mapping(body, "cloudServiceConfiguration"), _mapping(body, "virtualMachineConfiguration")
+        kind = Kind.CLOUD_SERVICES if cloud is not None else Kind.VM if machine is not None else Kind.UNKNOWN
+        cloud, machine = cloud or {}, machine or {}
+        dedicated = _number(body, "currentDedicatedNodes", "currentDedicated")
+        return cls(
+            ref=ref,
+            kind=kind,
+            state=_enum(PoolState, body.get("state")),
+            state_text=str(body.get("state", "missing")),
+            allocation=_enum(AllocationState, body.get("allocationState")),
+            allocation_text=str(body.get("allocationState", "missing")),
+            allocation_changed_at=_time(body.get("allocationStateTransitionTime")),
+            etag=etag or _text(body, "eTag") or "",
+            os_family=_text(cloud, "osFamily"),
+            current_os_version=_text(cloud, "currentOSVersion"),
+            target_os_version=_text(cloud, "targetOSVersion"),
+            changed_at=_time(body.get("stateTransitionTime")),
+            node_count=dedicated + _number(body, "currentLowPriorityNodes"),
+            autoscale=body.get("enableAutoScale") is True,
+            image=_image(_mapping(machine, "imageReference") or {}),
+        )
+
+    @property
+    def fingerprint(self) -> tuple[str, ...]:
+        """What a decision depends on; two looks with equal fingerprints decide alike."""
+        return (
+            self.state_text,
+            self.allocation_text,
+            self.current_os_version or "",
+            self.target_os_version or "",
+            self.etag,
+        )
+
+
+@dataclass(frozen=True)
+class Node:
+    """One look at a compute node, as far as progress needs it."""
+
+    node_id: str
+    state: str
+    last_boot_time: datetime | None
+    error: str = ""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Node:
+        """Read a node; ``error`` is its first error, or the start task's failure."""
+        errors = body.get("errors")
+        first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], Mapping) else {}
+        start_task = _mapping(body, "startTaskInfo") or {}
+        failure = first or _mapping(start_task, "failureInfo", "schedulingError") or {}
+        return cls(
+            node_id=str(body.get("id", "?")),
+            state=str(body.get("state", "unknown")),
+            last_boot_time=_time(body.get("lastBootTime")),
+            error=": ".join(str(failure[key]) for key in ("code", "message") if failure.get(key)),
+        )
+
+    def is_back(self, since: datetime | None) -> bool:
+        """Whether the node has booted after ``since`` and takes tasks again."""
+        if self.state not in _UP_STATES or since is None:
+            return False
+        return self.last_boot_time is not None and self.last_boot_time > since
+
+
+def parse_endpoint(text: str) -> str:
+    """Normalise an account endpoint: ``scheme://host[:port]``, lower case, no trailing slash.
+
+    No scheme means https; http is for loopback only (a key would cross the network in the
+    clear otherwise). Raises ValueError with what is wrong with it.
+    """
+    stripped = text.strip()
+    scheme, separator, _ = stripped.partition("://")
+    parts = urlsplit(stripped if separator else f"https://{stripped}")
+    scheme = parts.scheme.lower()
+    if scheme not in _DEFAULT_PORTS:
+        msg = f"the scheme {scheme!r} is not https"
+        raise ValueError(msg)
+    if parts.username is not None or parts.password is not None:
+        msg = "it holds a user name or password"
+        raise ValueError(msg)
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        msg = f"it has more than a host: {(parts.path + ('?' + parts.query if parts.query else ''))!r}"
+        raise ValueError(msg)
+    host = (parts.hostname or "").lower()
+    bare = _ip(host)
+    if bare is None and not _HOST.fullmatch(host):
+        msg = f"{host!r} is not a host name"
+        raise ValueError(msg)
+    if scheme == "http" and not is_loopback(host):
+        msg = "http is for loopback only, the account's key or token would cross the network in the clear"
+        raise ValueError(msg)
+    if parts.netloc.endswith(":"):
+        msg = "the port is missing"
+        raise ValueError(msg)
+    port = parts.port  # ValueError from the standard library when it is no port
+    shown = f"[{host}]" if bare is not None and bare.version == 6 else host  # noqa: PLR2004 - IPv6
+    return f"{scheme}://{shown}" + ("" if port in (None, _DEFAULT_PORTS[scheme]) else f":{port}")
+
+
+def parse_pool_url(url: str) -> PoolRef:
+    """The inverse of ``PoolRef.url``. Raises ValueError with what is wrong with it."""
+    endpoint, separator, pool_id = url.strip().rstrip("/").rpartition("/pools/")
+    if not separator:
+        msg = "it has no /pools/<pool id>"
+        raise ValueError(msg)
+    pool_id = unquote(pool_id)
+    if not POOL_ID.fullmatch(pool_id):
+        msg = f"{pool_id!r} is not a pool id (1-64 of letters, digits, - and _)"
+        raise ValueError(msg)
+    return PoolRef(parse_endpoint(endpoint), pool_id)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, or an endpoint, can only be this machine."""
+    name = (urlsplit(host).hostname or "") if "://" in host else host
+    address = _ip(name)
+    return name.lower() == "localhost" if address is None else address.is_loopback
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _mapping(body: Mapping[str, Any], *names: str) -> Mapping[str, Any] | None:
+    for name in names:
+        value = body.get(name)
+        if isinstance(value, Mapping):
+            return value
+    return None
+
+
+def _text(body: Mapping[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _number(body: Mapping[str, Any], *names: str) -> int:
+    for name in names:
+        value = body.get(name)
+        if isinstance(value, int):
+            return value
+    return 0
+
+
+def _time(value: object) -> datetime | None:
+    """A Batch time (ISO with up to seven decimals and Z); None for anything that is not one."""
+    if not isinstance(value, str):
+        return None
+    try:
+        parsed = isodate.parse_datetime(value)
+    except (ValueError, isodate.ISO8601Error):
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
+
+
+def _enum(kind: type[Any], value: object) -> Any:
+    try:
+        return kind(str(value).lower())
+    except ValueError:
+        return kind("unknown")
+
+
+def _image(reference: Mapping[str, Any]) -> str:
+    """An image reference in words, for messages about VM pools."""
+    gallery = _text(reference, "virtualMachineImageId")
+    if gallery:
+        return gallery
+    return " ".join(str(reference[key]) for key in ("publisher", "offer", "sku", "version") if reference.get(key))

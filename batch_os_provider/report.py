@@ -1,0 +1,155 @@
+"""What is said while waiting: frozen progress in, one line of text out.
+
+Why it exists: a rollout may take an hour, and the reader is either a person at a terminal or
+a CI log that keeps every line. Each line therefore stands alone (from, to, nodes back,
+elapsed), and how often lines come is decided here, in one place: phase changes at once, node
+counts at most every 30 s (2 s at a terminal). Where the lines go is the ``Voice``'s business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from batch_os_provider.pool import Node
+
+__all__ = ["NODE_INTERVAL", "NODE_INTERVAL_TERMINAL", "Nodes", "Progress", "Reporter", "Voice", "duration"]
+
+NODE_INTERVAL = 30.0
+"""Seconds between two lines that differ in node counts only, in a log."""
+NODE_INTERVAL_TERMINAL = 2.0
+"""The same where the engine's stdout is known to be a terminal, which replaces the line in place."""
+IDLE_AFTER = 15 * 60.0
+"""Seconds without any node moving after which the line says so, and the nodes are named once."""
+_NAMED = 5
+"""How many nodes one warning names."""
+
+
+class Voice(Protocol):
+    """Where lines go: the resource's row, and the diagnostics under it."""
+
+    def status(self, text: str) -> None:
+        """Replace the text on the resource's row."""
+
+    def info(self, text: str) -> None:
+        """A line that stays, under Diagnostics."""
+
+    def warn(self, text: str) -> None:
+        """A warning that stays, under Diagnostics."""
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """One look at a pool's nodes: how many are back of all, and those that are not.
+
+    ``since`` is the start of the upgrade in the service's time; None when it is not known, and
+    then nobody can say which nodes are back.
+    """
+
+    nodes: tuple[Node, ...]
+    since: datetime | None
+
+    @property
+    def back(self) -> int:
+        """Nodes that booted after the start of the upgrade and take tasks again."""
+        return sum(node.is_back(self.since) for node in self.nodes)
+
+    def __str__(self) -> str:
+        if not self.nodes:
+            return "no nodes"
+        return f"{self.back} of {len(self.nodes)} nodes back" if self.since else f"{len(self.nodes)} nodes"
+
+    def laggards(self) -> Sequence[Node]:
+        """The nodes that are not back, those with an error first."""
+        return sorted((n for n in self.nodes if not n.is_back(self.since)), key=lambda n: (not n.error, n.node_id))
+
+    def name_laggards(self) -> str:
+        """Name the first few with state and first error, and count the rest."""
+        laggards = self.laggards()
+        named = ", ".join(f"{n.node_id} is {n.state}" + (f" ({n.error})" if n.error else "") for n in laggards[:_NAMED])
+        return named + (f" and {len(laggards) - _NAMED} more" if len(laggards) > _NAMED else "")
+
+    def movement(self) -> frozenset[tuple[str, str, datetime | None]]:
+        """Changes whenever a node does anything; node order does not matter."""
+        return frozenset((node.node_id, node.state, node.last_boot_time) for node in self.nodes)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Everything one line needs: one frozen object per event. ``came_from`` is empty while nothing was seen yet."""
+
+    came_from: str
+    target: str
+    phase: str
+    why: str
+    elapsed: float
+    nodes: Nodes | None = None
+    idle_for: float = 0.0
+
+    def __str__(self) -> str:
+        middle = str(self.nodes) if self.nodes is not None else self.why
+        if self.nodes is not None and self.phase not in ("upgrading", "joined"):
+            middle = f"{self.why}; {middle}"
+        change = f"{self.came_from} -> {self.target}" if self.came_from else self.target
+        text = f"{change}: {middle}, {duration(self.elapsed)}"
+        if self.idle_for >= IDLE_AFTER:
+            text += f", no node moved for {duration(self.idle_for)}"
+        return text
+
+
+def duration(seconds: float) -> str:
+    """``45s``, ``3m10s``, ``2h05m``: two units at most."""
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes_rest = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes_rest:02d}m"
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+class Reporter:
+    """Decides which progress is worth a line, for one pool.
+
+    Args:
+        voice: where the lines go.
+        node_interval: seconds between lines that differ in counts only.
+
+    """
+
+    def __init__(self, voice: Voice, node_interval: float = NODE_INTERVAL) -> None:
+        self._voice = voice
+        self.node_interval = node_interval
+        self._said_phase: tuple[str, str] | None = None
+        self._said_at = float("-inf")
+        self._said_text = ""
+        self._warned: set[str] = set()
+
+    def progress(self, progress: Progress, now: float) -> None:
+        """Say it when the phase or its reason changed, or when the interval has passed and the text is new."""
+        phase = (progress.phase, progress.why)
+        text = str(progress)
+        if phase == self._said_phase and (now - self._said_at < self.node_interval or text == self._said_text):
+            return
+        self._said_phase, self._said_at, self._said_text = phase, now, text
+        self._voice.status(text)
+        if progress.nodes is not None and progress.idle_for >= IDLE_AFTER:
+            self.warn_once("idle", f"no node moved for {duration(progress.idle_for)}: {progress.nodes.name_laggards()}")
+
+    def warn_once(self, key: str, text: str) -> None:
+        """A warning that is said once per rollout and key."""
+        if key not in self._warned:
+            self._warned.add(key)
+            self._voice.warn(text)
+
+    def status(self, text: str) -> None:
+        """A line on the row, whatever was said before."""
+        self._said_phase = None
+        self._voice.status(text)
+
+    def summary(self, text: str) -> None:
+        """The one line that stays when the rollout is over."""
+        self._voice.info(text)

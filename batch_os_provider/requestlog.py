@@ -1,0 +1,71 @@
+"""The debug log: ``BATCH_OS_LOG=path`` gets one JSON line per request to Batch.
+
+Why it exists: when Azure support asks "which request, when, with what id", this is the
+answer. It holds ids, states and timings, and by construction no secret: only the headers named
+here are ever written. A log that cannot be written must not fail an upgrade: it is said once
+on stderr, and logging ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batch_os_provider.errors import ServiceAnswer
+
+__all__ = ["VARIABLE", "note", "record"]
+
+VARIABLE = "BATCH_OS_LOG"
+_SENT = ("If-Match",)
+_RECEIVED = ("client-request-id", "ETag", "Last-Modified", "Date")
+_lock = threading.Lock()
+_broken: set[str] = set()
+
+
+def record(  # noqa: PLR0913 - one line, all its fields
+    method: str,
+    endpoint: str,
+    path: str,
+    seconds: float,
+    answer: ServiceAnswer | None,
+    *,
+    sent: Mapping[str, str] | None = None,
+    received: Mapping[str, str] | None = None,
+) -> None:
+    """Write one request: what was asked, what came, how long it took."""
+    url = path if path.startswith(endpoint) else endpoint + path
+    fields: dict[str, Any] = {"request": f"{method} {url}", "ms": round(seconds * 1000)}
+    fields |= {name: sent[name] for name in _SENT if sent and name in sent}
+    if answer is not None:
+        named = {"status": answer.status, "code": answer.code, "request-id": answer.request_id}
+        fields |= {key: value for key, value in named.items() if value}
+        fields |= {"message": answer.message} if answer.message else {}
+        fields |= {"retry-after": answer.retry_after} if answer.retry_after is not None else {}
+    fields |= {name: received[name] for name in _RECEIVED if received and name in received}
+    _write(fields)
+
+
+def note(text: str) -> None:
+    """Write a line of our own, such as a decision or a missing seam."""
+    _write({"note": text})
+
+
+def _write(fields: Mapping[str, Any]) -> None:
+    path = os.environ.get(VARIABLE)
+    if not path or path in _broken:
+        return
+    line = json.dumps({"time": datetime.now(timezone.utc).isoformat(), "pid": os.getpid(), **fields})
+    try:
+        # Opened per line and appended whole, so that several plugin processes can share one file.
+        with _lock, open(path, "a", encoding="utf-8") as file:  # noqa: PTH123 - str path from the environment
+            file.write(line + "\n")
+    except OSError as error:
+        _broken.add(path)
+        sys.stderr.write(f"{VARIABLE}={path} cannot be written ({error.strerror}); no debug log from here on\n")

@@ -1,0 +1,125 @@
+"""The resources that a Pulumi program declares: typed inputs and outputs, and nothing else.
+
+Why it exists: this is the face that people see in their editor. Importing it must cost a
+program no more than Pulumi itself: nothing of azure is imported while a program runs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pulumi import Input, Output, ResourceOptions, dynamic
+
+from batch_os_provider.inputs import INPUTS
+from batch_os_provider.provider import OUTPUTS, PoolOsVersionProvider
+
+__all__ = ["PoolOsVersion"]
+
+
+class PoolOsVersion(dynamic.Resource, module="batch", name="PoolOsVersion"):
+    """The OS version of an Azure Batch pool of the Cloud Services kind, kept as declared.
+
+    `pulumi preview` shows from and to; `pulumi up` asks Batch for the upgrade once and waits
+    until every node runs the target; `pulumi refresh` shows drift as a changed property. The
+    pool itself is not managed: it must exist, creating this resource adopts it, and removing it
+    leaves the pool as it is (by default with ``retain_on_delete``, which the preview shows).
+
+    During an upgrade Batch takes a few nodes at a time out of service and puts their running
+    tasks back into the queue; a small pool may be unavailable for a while (REST page "Upgrade
+    the operating system of compute nodes in a pool").
+
+    Credentials come from the environment and never from inputs: ``AZURE_BATCH_ACCOUNT`` with
+    ``AZURE_BATCH_ACCESS_KEY``, the ``ARM_*`` variables of azure-native, or whatever
+    ``DefaultAzureCredential`` finds.
+
+    Args:
+        resource_name: the resource's name in the program.
+        account_endpoint: the Batch account's URL, as ``az batch account show`` prints in
+            ``accountEndpoint``. Without a scheme it is https; http is for loopback only; case and a
+            trailing slash do not matter. A change replaces the resource; the old pool is left alone.
+        pool_id: the pool, 1-64 of letters, digits, ``-`` and ``_``; compared without case. A change
+            replaces the resource; the old pool is left alone.
+        target_os_version: ``WA-GUEST-OS-<family>.<minor>_<YYYYMM>-<NN>`` of the pool's own family,
+            or ``*`` for the latest of the family. An older version than the present one is allowed.
+        timeout: how long one `up` waits for this pool, from the moment its work starts: ``90s``,
+            ``1h30m``, or seconds; more than 0, at most 720h. Default ``2h``.
+        on_timeout: at the deadline: ``fail`` ends with an error that says the upgrade goes on (the
+            default); ``defer`` succeeds, reports the version that runs, and plans the rest again in
+            the next preview.
+        if_resizing: the pool is being resized: ``wait`` until it is steady (the default), or ``fail``.
+            A resize is never stopped.
+        on_conflict: an upgrade to another version is in flight: ``fail``, naming both (the default),
+            or ``wait`` for it and upgrade then.
+        opts: Pulumi's resource options; they win over this class's default ``retain_on_delete=True``.
+
+    Errors come at `pulumi preview` for what can be judged from the program alone, and at
+    `pulumi up` for what Batch says; each names the pool, what was seen and the next command.
+
+    """
+
+    account_endpoint: Output[str]
+    """The Batch account's URL: scheme, host in lower case, port if there is one."""
+    pool_id: Output[str]
+    """The pool's id, as declared."""
+    target_os_version: Output[str]
+    """The declared version; after a refresh the observed one, so that drift shows as a change."""
+    timeout: Output[Any]
+    """How long one `up` waits, as declared; None where it was left to the default, two hours."""
+    on_timeout: Output[str | None]
+    """``fail`` or ``defer``, as declared; None where it was left to the default, ``fail``."""
+    if_resizing: Output[str | None]
+    """``wait`` or ``fail``, as declared; None where it was left to the default, ``wait``."""
+    on_conflict: Output[str | None]
+    """``fail`` or ``wait``, as declared; None where it was left to the default, ``fail``."""
+    current_os_version: Output[str | None]
+    """What Batch last showed as ``currentOSVersion``; None for a VM pool."""
+    os_family: Output[str | None]
+    """What Batch last showed as ``osFamily``, such as ``5``; None for a VM pool."""
+    pool_state: Output[str | None]
+    """What Batch last showed as the pool's ``state``: ``active``, ``upgrading`` or ``deleting``."""
+
+    def __init__(  # noqa: PLR0913 - one argument for each input of the resource
+        self,
+        resource_name: str,
+        *,
+        account_endpoint: Input[str],
+        pool_id: Input[str],
+        target_os_version: Input[str],
+        timeout: Input[str | int | float] | None = None,
+        on_timeout: Input[Literal["fail", "defer"]] | None = None,
+        if_resizing: Input[Literal["wait", "fail"]] | None = None,
+        on_conflict: Input[Literal["fail", "wait"]] | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        declared = {
+            "account_endpoint": account_endpoint,
+            "pool_id": pool_id,
+            "target_os_version": target_os_version,
+            "timeout": timeout,
+            "on_timeout": on_timeout,
+            "if_resizing": if_resizing,
+            "on_conflict": on_conflict,
+        }
+        # A removal then reads `delete[retain]` in the preview, which is the truth: the pool stays.
+        options = ResourceOptions.merge(ResourceOptions(retain_on_delete=True), opts)
+        # Pulumi makes an attribute of every key, so the outputs are seeded with None.
+        super().__init__(PoolOsVersionProvider(), resource_name, {**dict.fromkeys(OUTPUTS), **declared}, options)
+
+    @classmethod
+    def get(cls, resource_name: str, id: Input[str], opts: ResourceOptions | None = None) -> PoolOsVersion:  # noqa: A002 - Pulumi's own name for it
+        """Read a pool that another stack keeps, by its URL ``{account_endpoint}/pools/{pool_id}``; nothing is managed.
+
+        Args:
+            resource_name: the resource's name in the program.
+            id: the pool's URL, which is also the id of a PoolOsVersion.
+            opts: Pulumi's resource options.
+
+        Raises:
+            An error at preview when there is no such pool, or when it cannot be read.
+
+        """
+        resource = cls.__new__(cls)
+        options = ResourceOptions.merge(opts, ResourceOptions(id=id))
+        empty: dict[str, Any] = dict.fromkeys((*INPUTS, *OUTPUTS))
+        dynamic.Resource.__init__(resource, PoolOsVersionProvider(), resource_name, empty, options)
+        return resource

@@ -1,0 +1,19 @@
+"""The Azure Batch data plane on loopback: what the provider is proven against.
+
+Why it exists: ``upgradeos`` has no pools left to run on in Azure, so the only way to see a rollout whole
+(nodes leaving one by one, tasks going back to the queue, answers lost half way) is a service that keeps
+state. It speaks HTTP as the recorded service did, keeps time on a virtual clock, and takes everything that
+nobody has recorded from a table of switches (:mod:`.unknowns`) in place of a hidden guess.
+
+How to read it, from the inside out:
+
+* the world, pure and synchronous: :mod:`.model` (data), :mod:`.stages` (durations), :mod:`.world` (the event
+  heap), :mod:`.pools`, :mod:`.nodes`, :mod:`.tasks` (lifecycles), :mod:`.state` and :mod:`.checker` (JSON in
+  and out), :mod:`.clock`, :mod:`.audit`, :mod:`.unknowns`, :mod:`.errors`;
+* the wire: :mod:`.operations` (which request is which operation), :mod:`.shapes` and :mod:`.schemas` (JSON by
+  api-version), :mod:`.odata`, :mod:`.auth`, :mod:`.faults`, :mod:`.wire` (bytes), :mod:`.handlers`,
+  :mod:`.dataplane` (the order of checks);
+* around it: :mod:`.control` (``/_simulator``), :mod:`.app`, :mod:`.server`, :mod:`.cli`.
+
+It is not Azure: nothing here proves what the real service does beyond the recordings it replays.
+"""

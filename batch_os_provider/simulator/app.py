@@ -1,0 +1,40 @@
+"""The application: control endpoints under ``/_simulator``, Batch everywhere else.
+
+Why it exists: one place that shows how the parts are put together, with nothing else in it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Mount
+
+from .control import Control, refused
+from .dataplane import DataPlane
+from .faults import Faults
+from .reading import RefusedError
+from .state import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .world import World
+
+
+def build(world: World, initial: object, saved: Callable[[], None]) -> Starlette:
+    """The simulator over a world. ``initial`` is loaded now and at every reset; ``saved`` runs after changes.
+
+    Raises:
+        StateError: the initial state is not one.
+    """
+    load(world, initial)
+    faults = Faults()
+    return Starlette(
+        routes=[
+            Mount("/_simulator", routes=Control(world, faults, initial, saved).routes()),
+            Mount("", app=DataPlane(world, faults, saved)),
+        ],
+        exception_handlers={RefusedError: refused, HTTPException: refused},
+    )

@@ -1,0 +1,128 @@
+"""Virtual time, and the spellings of time that Batch uses.
+
+Why it exists: a rollout takes minutes, tests have milliseconds, and order must never depend on the speed.
+Every resource timestamp is virtual and comes from one :class:`VirtualClock`; whatever is about the connection
+(Date, the signature window, token expiry, Retry-After) is wall time.
+
+Times are integers: ticks of 100 ns since 1970. Batch prints seven decimals and builds its ETags from such
+ticks (counted from the year 1), so integers make both exact, and make a state file read back equal.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from calendar import timegm
+from email.utils import formatdate
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TICKS = 10_000_000
+"""Ticks in a second."""
+
+_YEAR_ONE = 621_355_968_000_000_000
+_ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|\+00:00)")
+_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
+_DATE_PARTS = 6
+
+
+def wall_now() -> int:
+    """The wall clock, in ticks."""
+    return time.time_ns() // 100
+
+
+def seconds(count: float) -> int:
+    """So many seconds, in ticks."""
+    return round(count * TICKS)
+
+
+@lru_cache(maxsize=8192)
+def iso(ticks: int) -> str:
+    """As Batch prints a time in JSON: seven decimals at most, and Z."""
+    whole, rest = divmod(ticks, TICKS)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+    return f"{text}.{rest:07d}".rstrip("0") + "Z" if rest else text + "Z"
+
+
+def parse_iso(text: str) -> int:
+    """Read a time of a state file.
+
+    Raises:
+        ValueError: not a UTC time.
+    """
+    match = _ISO.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a UTC time such as 2018-08-24T07:46:48.3436665Z")
+    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:_DATE_PARTS])
+    whole = timegm((year, month, day, hour, minute, second))
+    return whole * TICKS + int((match.group(7) or "0")[:7].ljust(7, "0"))
+
+
+@lru_cache(maxsize=1024)
+def _http_date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
+def http_date(ticks: int) -> str:
+    """As in ``Date`` and ``Last-Modified``: RFC 1123, ends in GMT (some clients insist)."""
+    return _http_date(ticks // TICKS)
+
+
+def etag(ticks: int) -> str:
+    """The ETag that Batch builds from the time of a change: hexadecimal ticks since the year 1, no quotes."""
+    return f"0x{ticks + _YEAR_ONE:X}"
+
+
+def parse_duration(text: str) -> int:
+    """An ISO 8601 duration of days, hours, minutes and seconds, in ticks.
+
+    Raises:
+        ValueError: anything else.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None or not any(match.groups()):
+        raise ValueError(f"{text!r} is not a duration such as PT15M")
+    days, hours, minutes, secs = match.groups()
+    return seconds(int(days or 0) * 86_400 + int(hours or 0) * 3_600 + int(minutes or 0) * 60 + float(secs or 0))
+
+
+def _monotonic() -> int:
+    return time.monotonic_ns() // 100
+
+
+class VirtualClock:
+    """Time that runs ``speed`` times as fast as real time; 0 freezes it.
+
+    A change of speed or an advance moves the base along, so virtual time is continuous and never runs back.
+    """
+
+    def __init__(self, start: int | None = None, speed: float = 1.0, monotonic: Callable[[], int] = _monotonic) -> None:
+        self._monotonic = monotonic
+        self._base = wall_now() if start is None else start
+        self._since = monotonic()
+        self._speed = speed
+
+    @property
+    def speed(self) -> float:
+        """Virtual seconds in a real second."""
+        return self._speed
+
+    def now(self) -> int:
+        """Virtual now, in ticks."""
+        return self._base + int((self._monotonic() - self._since) * self._speed)
+
+    def set_speed(self, speed: float) -> None:
+        """Run at another speed from now on."""
+        self.set(self.now())
+        self._speed = speed
+
+    def advance(self, count: float) -> None:
+        """Let so many virtual seconds pass at once."""
+        self.set(self.now() + seconds(count))
+
+    def set(self, now: int) -> None:
+        """Continue from this virtual time (a loaded state brings its own)."""
+        self._since, self._base = self._monotonic(), now

@@ -1,0 +1,175 @@
+"""``/_simulator``: the levers of the simulator, none of which Batch has.
+
+Why it exists: a test must be able to put the account into a state, move the clock, break an answer and read
+what happened, from any language. What it accepts and gives is fixed; PUT takes what GET gives. A refusal is a
+400 with one sentence. Control calls need no key (it is loopback) and leave no trace in the audit.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from .clock import iso
+from .reading import RefusedError
+from .state import dump, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from .faults import Faults
+    from .world import World
+
+
+def base_of(request: Request) -> str:
+    """The account URL that the caller used."""
+    return f"{request.url.scheme}://{request.url.netloc}"
+
+
+async def _json(request: Request) -> Any:
+    try:
+        return await request.json()
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise HTTPException(400, f"The body is not JSON: {error}.") from None
+
+
+async def refused(_request: Request, error: Exception) -> Response:
+    """A refusal as JSON."""
+    if isinstance(error, HTTPException):
+        return JSONResponse({"error": error.detail}, error.status_code)
+    return JSONResponse({"error": str(error)}, 400)
+
+
+class Control:
+    """The control endpoints over one world. ``saved`` is called after every change; ``initial`` is what reset loads."""
+
+    def __init__(self, world: World, faults: Faults, initial: object, saved: Callable[[], None]) -> None:
+        self._world = world
+        self._faults = faults
+        self._initial = initial
+        self._saved = saved
+
+    def routes(self) -> list[Route]:
+        """The routes below ``/_simulator``."""
+        return [
+            Route("/state", self.get_state, methods=["GET"]),
+            Route("/state", self.put_state, methods=["PUT"]),
+            Route("/reset", self.reset, methods=["POST"]),
+            Route("/clock", self.get_clock, methods=["GET"]),
+            Route("/clock", self.post_clock, methods=["POST"]),
+            Route("/audit", self.get_audit, methods=["GET"]),
+            Route("/faults", self.get_faults, methods=["GET"]),
+            Route("/faults", self.post_faults, methods=["POST"]),
+            Route("/faults", self.delete_faults, methods=["DELETE"]),
+            Route("/faults/{id}", self.delete_fault, methods=["DELETE"]),
+            Route("/unknowns", self.get_unknowns, methods=["GET"]),
+            Route("/unknowns", self.put_unknowns, methods=["PUT"]),
+        ]
+
+    async def get_state(self, request: Request) -> Response:
+        """The whole account at the present virtual instant."""
+        with self._world.lock:
+            self._world.advance()
+            return JSONResponse(dump(self._world, base_of(request)))
+
+    async def put_state(self, request: Request) -> Response:
+        """Replace the account; an impossible state changes nothing."""
+        data = await _json(request)
+        with self._world.lock:
+            self._world.advance()
+            load(self._world, data)
+            self._saved()
+            return JSONResponse(dump(self._world, base_of(request)))
+
+    async def reset(self, request: Request) -> Response:
+        """Back to the beginning: first state, default switches, no faults, empty audit."""
+        with self._world.lock:
+            self._world.advance()
+            self._world.unknowns.reset()
+            self._faults.clear()
+            load(self._world, self._initial)
+            self._world.audit.clear()
+            self._saved()
+            return JSONResponse(dump(self._world, base_of(request)))
+
+    def _clock(self) -> Response:
+        return JSONResponse({"virtual": iso(self._world.advance()), "speed": self._world.clock.speed})
+
+    async def get_clock(self, _request: Request) -> Response:
+        """Virtual now and the speed."""
+        with self._world.lock:
+            return self._clock()
+
+    async def post_clock(self, request: Request) -> Response:
+        """``{"advance": seconds}``, ``{"speed": x}`` or both: first the advance, then the speed."""
+        data = await _json(request)
+        if not isinstance(data, dict) or not data or not set(data) <= {"advance", "speed"}:
+            raise RefusedError('The clock takes {"advance": seconds}, {"speed": x} or both.')
+        for name, value in data.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _LONGEST:
+                raise RefusedError(f"{name} is a number from 0 to {_LONGEST}; time never runs back.")
+        with self._world.lock:
+            self._world.clock.advance(data.get("advance", 0))
+            self._world.advance()
+            if "speed" in data:
+                self._world.clock.set_speed(data["speed"])
+            self._saved()
+            return self._clock()
+
+    async def get_audit(self, request: Request) -> Response:
+        """Every entry, or those after ``?since=seq``."""
+        since = request.query_params.get("since", "0")
+        if not since.isdigit():
+            raise RefusedError("since is the seq of an entry.")
+        with self._world.lock:
+            self._world.advance()
+            entries = [entry.to_json() for entry in self._world.audit.entries if entry.seq > int(since)]
+        return JSONResponse({"entries": entries})
+
+    async def get_faults(self, _request: Request) -> Response:
+        """The rules in force and how often each has fired."""
+        return JSONResponse([rule.to_json() for rule in self._faults.rules])
+
+    async def post_faults(self, request: Request) -> Response:
+        """Add one rule (an object) or several (a list)."""
+        data = await _json(request)
+        if isinstance(data, list):
+            return JSONResponse([self._faults.add(given).to_json() for given in data])
+        return JSONResponse(self._faults.add(data).to_json())
+
+    async def delete_faults(self, _request: Request) -> Response:
+        """Remove all rules."""
+        self._faults.clear()
+        return JSONResponse([])
+
+    async def delete_fault(self, request: Request) -> Response:
+        """Remove one rule."""
+        name = request.path_params["id"]
+        try:
+            self._faults.remove(name)
+        except KeyError:
+            raise HTTPException(404, f"There is no fault {name!r}.") from None
+        return await self.get_faults(request)
+
+    async def get_unknowns(self, _request: Request) -> Response:
+        """The switches."""
+        return JSONResponse(self._world.unknowns.to_json())
+
+    async def put_unknowns(self, request: Request) -> Response:
+        """Turn switches: ``{name: {"value": ...}}`` or ``{name: value}``; those not named stay."""
+        data = await _json(request)
+        if not isinstance(data, dict):
+            raise RefusedError('Unknowns are set by {name: {"value": value}}.')
+        self._world.unknowns.set(data)
+        return JSONResponse(self._world.unknowns.to_json())
+
+
+_LONGEST = 1_000_000_000
+"""A bound that only catches mistakes (30 years of virtual seconds)."""

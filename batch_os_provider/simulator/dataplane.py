@@ -1,0 +1,241 @@
+"""The order in which a request is checked, from its first byte to its answer.
+
+Why it exists: which refusal wins is part of a service's face. Path and verb come first (they need nobody's
+permission), then who asks, then the api-version, then the rest of the request; a fault strikes only a request
+that would have reached its operation; then the operation itself runs, at one virtual instant, under the lock.
+
+Everything here is about requests in general; operations are in :mod:`.handlers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote_plus
+
+from .auth import authenticate
+from .clock import wall_now
+from .errors import BatchError
+from .faults import status_code
+from .handlers import HANDLERS, Request
+from .operations import UPGRADE_OS, Operation, resolve
+from .versions import NEWEST, ORDER, within
+from .wire import Answer, Incoming, error_answer, new_id, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+    from .audit import Entry
+    from .faults import Fault, Faults
+    from .world import World
+
+MAX_BODY: Final = 4 * 1024 * 1024
+"""Bytes of a request body. The real limit is not documented; clients know what to do with the 413."""
+MAX_TASK_COLLECTION_BODY: Final = 1024 * 1024
+"""Bytes of an addtaskcollection body (documented: 1 MB)."""
+_INT32: Final = 2**31
+_WITH_DETAIL: Final = frozenset({UPGRADE_OS, "Pool_Resize"})
+"""Operations whose body goes into the audit: they hold no secrets, and tests want to know what was asked."""
+
+
+class DataPlane:
+    """The ASGI application at the root of the account URL. ``saved`` is called after every request."""
+
+    def __init__(self, world: World, faults: Faults, saved: Callable[[], None]) -> None:
+        self._world = world
+        self._faults = faults
+        self._saved = saved
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request over the connection's own writer (see :mod:`.server`)."""
+        del send
+        exchange = scope["extensions"]["batch.exchange"]
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        incoming = Incoming(
+            method=scope["method"],
+            path=scope["raw_path"].decode("latin-1"),
+            query=scope["query_string"].decode("latin-1"),
+            headers=headers,
+            base=f"{scope['scheme']}://{headers.get('host', 'localhost')}",
+            request_id=new_id(),
+        )
+        close = not exchange.keep_alive
+        answer: Answer | None
+        try:
+            incoming.body = await _body(incoming, receive)
+        except BatchError as error:
+            close = True  # the rest of the body is still on its way
+            with self._world.lock:
+                answer = self._refused(self._arrived(incoming, None, []), error, incoming)
+        else:
+            answer = await self._answer(incoming)
+        if answer is None:
+            exchange.drop()
+        else:
+            exchange.write(render(answer, incoming, wall_now(), close=close), close=close)
+
+    def _arrived(self, incoming: Incoming, operation: Operation | None, names: list[str]) -> Entry:
+        pool = names[0] if names and incoming.path.startswith("/pools/") else None
+        entry = self._world.audit.request(
+            self._world.advance(), operation.id if operation else None, incoming.method, incoming.path, pool
+        )
+        entry.detail["requestId"] = incoming.request_id
+        if "client-request-id" in incoming.headers:
+            entry.detail["clientRequestId"] = incoming.headers["client-request-id"]
+        return entry
+
+    async def _answer(self, incoming: Incoming) -> Answer | None:
+        """Check, perhaps wait for a fault's delay, commit. None: close the connection without an answer."""
+        operations, names = resolve(incoming.path)
+        with self._world.lock:
+            entry = self._arrived(incoming, operations.get(incoming.method), names)
+            try:
+                request = self._checked(incoming, operations, names)
+                hits = self._faults.hitting(request.operation.id, entry.pool)
+            except BatchError as error:
+                return self._refused(entry, error, incoming)
+        entry.detail["apiVersion"] = request.version
+        if hits:
+            entry.detail["faults"] = [fault.id for fault in hits]
+            await asyncio.sleep(sum(float(fault.effect.get("seconds", 0)) for fault in hits))
+        with self._world.lock:
+            self._world.advance()
+            try:
+                answer = self._commit(request, entry, hits)
+            except BatchError as error:
+                answer = self._refused(entry, error, incoming)
+            self._saved()
+        return answer
+
+    def _refused(self, entry: Entry, error: BatchError, incoming: Incoming) -> Answer:
+        entry.status, entry.code = error.status, error.code
+        return error_answer(error, incoming, wall_now())
+
+    def _commit(self, request: Request, entry: Entry, hits: list[Fault]) -> Answer | None:
+        effect: dict[str, Any] = hits[-1].effect if hits else {"kind": "none"}
+        if effect["kind"] == "dropBefore":
+            return None
+        if effect["kind"] == "status":
+            after = effect.get("retryAfter")
+            raise BatchError(
+                status_code(effect),
+                message=effect.get("message"),
+                status=effect["status"],
+                retry_after=None if after is None else str(after),
+            )
+        answer = HANDLERS[request.operation.id](request)
+        if request.operation.id in _WITH_DETAIL and request.incoming.body:
+            entry.detail["body"] = request.incoming.body.decode()
+        if effect["kind"] == "dropAfter":
+            return None
+        entry.status = answer.status
+        return answer
+
+    def _checked(self, incoming: Incoming, operations: dict[str, Operation], names: list[str]) -> Request:
+        world = self._world
+        if not operations:
+            raise BatchError("InvalidUri")
+        operation = operations.get(incoming.method)
+        if operation is None:
+            upgrade = any(other.id == UPGRADE_OS for other in operations.values())
+            switch = upgrade and incoming.method == "GET"
+            raise BatchError(str(world.unknowns["getOnUpgradeosCode"]) if switch else "UnsupportedHttpVerb")
+        read_only = authenticate(world, incoming, wall_now())
+        if not operation.built:
+            raise BatchError(
+                "NotImplemented", message=f"This simulator does not implement the operation {operation.id}."
+            )
+        parameters = _parameters(incoming.query)
+        version = _version(world, parameters)
+        if not within(version, operation.since, operation.until):
+            gone = str(world.unknowns["upgradeosGoneCode"])
+            raise BatchError(gone if operation.id == UPGRADE_OS else "InvalidUri")
+        if read_only and operation.writes:
+            raise BatchError("InsufficientAccountPermissions")
+        _check_parameters(operation, parameters)
+        content_type = incoming.headers.get("content-type", "application/json")
+        if incoming.body and not content_type.lower().startswith("application/json"):
+            raise BatchError("InvalidHeaderValue", ("HeaderName", "Content-Type"), ("HeaderValue", content_type))
+        return Request(world, operation, names, incoming, parameters, version)
+
+
+async def _body(incoming: Incoming, receive: Receive) -> bytes:
+    """The request body.
+
+    Raises:
+        BatchError: MissingContentLengthHeader, RequestBodyTooLarge.
+    """
+    length = incoming.headers.get("content-length")
+    if length is None:
+        if incoming.method in ("POST", "PUT", "PATCH"):
+            raise BatchError("MissingContentLengthHeader")
+        return b""
+    limit = MAX_TASK_COLLECTION_BODY if incoming.path.endswith("/addtaskcollection") else MAX_BODY
+    if int(length) > limit:
+        raise BatchError("RequestBodyTooLarge", ("MaxLimit", str(limit)))
+    if length == "0":
+        return b""
+    chunks: list[bytes] = []
+    more = True
+    while more:
+        message = await receive()
+        chunks.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(chunks)
+
+
+def _parameters(query: str) -> dict[str, str]:
+    """Query parameters by lower-case name; blanks come as ``%20`` and as ``+``."""
+    found: dict[str, str] = {}
+    for pair in query.split("&"):
+        if pair:
+            name, _, value = pair.partition("=")
+            found.setdefault(unquote_plus(name).lower(), unquote_plus(value))
+    return found
+
+
+def _version(world: World, parameters: Mapping[str, str]) -> str:
+    version = parameters.get("api-version", "")
+    if not version:
+        raise BatchError("MissingRequiredQueryParameter", ("QueryParameterName", "api-version"))
+    retired = world.unknowns["retiredApiVersions"] != "none" and version != NEWEST
+    if version not in ORDER or retired:
+        code = str(world.unknowns["apiVersionUnknownCode"])
+        raise BatchError(
+            code,
+            ("QueryParameterName", "api-version"),
+            ("QueryParameterValue", version),
+            ("Reason", "The api-version is not supported"),
+        )
+    return version
+
+
+def _check_parameters(operation: Operation, parameters: Mapping[str, str]) -> None:
+    for name in parameters:
+        if name not in operation.query and name not in ("api-version", "timeout"):
+            raise BatchError("UnsupportedQueryParameter", ("QueryParameterName", name))
+    timeout = parameters.get("timeout")
+    if timeout is not None:
+        try:
+            count = int(timeout)
+        except ValueError:
+            raise BatchError(
+                "InvalidQueryParameterValue",
+                ("QueryParameterName", "timeout"),
+                ("QueryParameterValue", timeout),
+                ("Reason", "The value must be an integer"),
+            ) from None
+        if not 0 < count < _INT32:
+            raise BatchError(
+                "OutOfRangeQueryParameterValue", ("QueryParameterName", "timeout"), ("QueryParameterValue", timeout)
+            )
+    expand = parameters.get("$expand")
+    if expand not in (None, "", "stats"):
+        raise BatchError(
+            "InvalidQueryParameterValue",
+            ("QueryParameterName", "$expand"),
+            ("QueryParameterValue", str(expand)),
+            ("Reason", "Only stats can be expanded"),
+        )

@@ -1,0 +1,405 @@
+"""One function for each operation: from a checked request to an answer.
+
+Why it exists: here, and only here, the wire meets the world. A handler looks its resource up, honours the
+conditional headers, lets a lifecycle do the work and shows the result; it decides nothing by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from . import pools, schemas, tasks
+from .clock import TICKS, http_date
+from .errors import BatchError
+from .odata import MAX_RESULTS, link, page, parse_filter, parse_select, select
+from .shapes import counts_json, job_json, node_json, pool_json, task_json, visible, wire_names
+from .wire import Answer, Incoming
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .model import Job, Pool, Task
+    from .operations import Operation
+    from .world import World
+
+    Rows = list[tuple[str, Callable[[], dict[str, Any]]]]
+
+MAX_COLLECTION: Final = 100
+"""Tasks in one addtaskcollection."""
+NODE_COUNTS_PAGE: Final = 10
+"""Pools in one page of node counts."""
+
+_CONDITIONS: Final = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+_FILTERS: Final = {
+    "pools": frozenset({"id", "state", "allocationState"}),
+    "nodes": frozenset({"id", "state"}),
+    "poolnodecounts": frozenset({"poolId"}),
+    "jobs": frozenset({"id", "state"}),
+    "tasks": frozenset({"id", "state"}),
+}
+
+
+@dataclass(slots=True)
+class Request:
+    """A request whose path, version, sender and query are in order. ``query`` has lower-case names."""
+
+    world: World
+    operation: Operation
+    names: list[str]
+    incoming: Incoming
+    query: Mapping[str, str]
+    version: str
+
+    @property
+    def base(self) -> str:
+        """The account URL that the client used."""
+        return self.incoming.base
+
+    @property
+    def url(self) -> str:
+        """The URL of the request, without its query."""
+        return self.incoming.base + self.incoming.path
+
+    def json(self, schema: tuple[schemas.Prop, ...]) -> dict[str, Any]:
+        """The body, checked."""
+        try:
+            body = json.loads(self.incoming.body)
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise BatchError("InvalidRequestBody", ("Reason", str(error))) from None
+        return schemas.check(body, schema, self.version)
+
+
+def check_condition(request: Request, resource: Pool | Job | Task) -> None:
+    """Honour the conditional header, if there is one.
+
+    Raises:
+        BatchError: ConditionNotMet (412 for a write, 304 for a read), MultipleConditionHeadersNotSupported,
+            InvalidHeaderValue.
+    """
+    given = [name for name in _CONDITIONS if name in request.incoming.headers]
+    if not given:
+        return
+    if len(given) > 1:
+        raise BatchError("MultipleConditionHeadersNotSupported")
+    name, value = given[0], request.incoming.headers[given[0]]
+    if name.endswith("-match"):
+        tags = [tag.strip().removeprefix("W/").strip('"') for tag in value.split(",")]
+        met = ("*" in tags or resource.etag in tags) is (name == "if-match")
+    else:
+        try:
+            since = parsedate_to_datetime(value).timestamp()
+        except (ValueError, TypeError):
+            raise BatchError("InvalidHeaderValue", ("HeaderName", name), ("HeaderValue", value)) from None
+        met = (resource.modified // TICKS > since) is (name == "if-modified-since")
+    if not met:
+        raise BatchError("ConditionNotMet", status=412 if request.operation.writes else 304)
+
+
+def _stamped(
+    status: int, resource: Pool | Job | Task, *headers: tuple[str, str], body: dict[str, Any] | None = None
+) -> Answer:
+    stamps = [("ETag", resource.etag), ("Last-Modified", http_date(resource.modified))]
+    return Answer(status, body, [*stamps, *headers])
+
+
+def _accepted(request: Request, resource: Pool | Job | Task, status: int = 202) -> Answer:
+    return _stamped(status, resource, ("DataServiceId", request.url))
+
+
+def _created(request: Request, resource: Pool | Job | Task) -> Answer:
+    url = f"{request.url}/{resource.id}"
+    return _stamped(201, resource, ("DataServiceId", url), ("Location", url))
+
+
+def _one(request: Request, kind: str, item: dict[str, Any], resource: Pool | Job | Task | None = None) -> Answer:
+    wanted = request.query.get("$select")
+    names = parse_select(wanted, wire_names(kind)) if wanted else None
+    body = {"odata.metadata": f"{request.base}/$metadata#{kind}/@Element", **select(item, names)}
+    return Answer(200, body) if resource is None else _stamped(200, resource, body=body)
+
+
+def _many(request: Request, kind: str, rows: Rows, limit: int = MAX_RESULTS) -> Answer:
+    query = request.query
+    clauses = parse_filter(query["$filter"], _FILTERS[kind]) if query.get("$filter") else ()
+    wanted = query.get("$select")
+    names = parse_select(wanted, wire_names(kind)) if wanted and kind != "poolnodecounts" else None
+    body = page(rows, query, limit, clauses, partial(link, request.url, query))
+    body["value"] = [select(item, names) for item in body["value"]]
+    return Answer(200, {"odata.metadata": f"{request.base}/$metadata#{kind}", **body})
+
+
+# --- pools ---
+
+
+def _pool(request: Request) -> Pool:
+    pool = request.world.pool(request.names[0])
+    if not visible(request.world, pool, request.version):
+        raise BatchError("PoolNotFound")
+    check_condition(request, pool)
+    return pool
+
+
+def pool_add(request: Request) -> Answer:
+    """Pool_Add."""
+    body = request.json(schemas.POOL_ADD)
+    name = body.pop("id")
+    cloud = body.pop("cloudServiceConfiguration", None)
+    virtual = body.pop("virtualMachineConfiguration", None)
+    if cloud is None and virtual is None:
+        raise BatchError("MissingRequiredProperty", ("PropertyName", "virtualMachineConfiguration"))
+    if cloud is not None and virtual is not None:
+        raise BatchError(
+            "InvalidPropertyValue",
+            ("PropertyName", "virtualMachineConfiguration"),
+            ("Reason", "cloudServiceConfiguration and virtualMachineConfiguration exclude each other"),
+        )
+    if cloud is not None:
+        version = cloud.get("targetOSVersion", "*")
+        cloud = {"osFamily": cloud["osFamily"], "targetOSVersion": version, "currentOSVersion": version}
+    target = (body.pop("targetDedicatedNodes", 0), body.pop("targetLowPriorityNodes", 0))
+    return _created(request, pools.add(request.world, name, body, (cloud, virtual), target))
+
+
+def pool_list(request: Request) -> Answer:
+    """Pool_List."""
+    world, version, base = request.world, request.version, request.base
+    rows: Rows = [
+        (pool.key, partial(pool_json, world, pool, version, base))
+        for pool in world.pools.values()
+        if visible(world, pool, version)
+    ]
+    return _many(request, "pools", rows)
+
+
+def pool_get(request: Request) -> Answer:
+    """Pool_Get."""
+    pool = _pool(request)
+    return _one(request, "pools", pool_json(request.world, pool, request.version, request.base), pool)
+
+
+def pool_exists(request: Request) -> Answer:
+    """Pool_Exists."""
+    return _stamped(200, _pool(request))
+
+
+def pool_delete(request: Request) -> Answer:
+    """Pool_Delete."""
+    pool = _pool(request)
+    pools.delete(request.world, pool)
+    return Answer(202)
+
+
+def pool_patch(request: Request) -> Answer:
+    """Pool_Patch."""
+    pool = _pool(request)
+    body = request.json(schemas.POOL_PATCH)
+    virtual = body.pop("virtualMachineConfiguration", None)
+    needs_empty = virtual is not None or not set(body) <= {prop.name for prop in schemas.POOL_PATCH[:4]}
+    if needs_empty and (pool.nodes or pool.allocation != "steady" or pool.target_dedicated or pool.target_low_priority):
+        # Documented: the second group of properties changes only while the pool is steady and empty. The code is not.
+        raise BatchError("OperationInvalidForCurrentState")
+    if virtual is not None and pool.virtual_machine is None:
+        raise BatchError("OperationNotValidOnPool")
+    pools.change(request.world, pool, body)
+    if virtual is not None:
+        pool.virtual_machine = virtual
+    return _accepted(request, pool, 200)
+
+
+def pool_update_properties(request: Request) -> Answer:
+    """Pool_UpdateProperties: replaces start task, packages, certificates and metadata as a whole."""
+    pool = request.world.pool(request.names[0])  # no conditional headers here, by the swagger file
+    body = request.json(schemas.POOL_UPDATE)
+    pools.change(request.world, pool, {"startTask": None, **{name: value or None for name, value in body.items()}})
+    return _accepted(request, pool, 204)
+
+
+def pool_resize(request: Request) -> Answer:
+    """Pool_Resize."""
+    pool = _pool(request)
+    body = request.json(schemas.POOL_RESIZE)
+    target = (body.get("targetDedicatedNodes"), body.get("targetLowPriorityNodes"))
+    if target == (None, None):
+        raise BatchError("MissingRequiredProperty", ("PropertyName", "targetDedicatedNodes"))
+    option = body.get("nodeDeallocationOption", "requeue")
+    pools.resize(request.world, pool, target, body.get("resizeTimeout"), option)
+    return _accepted(request, pool)
+
+
+def pool_stop_resize(request: Request) -> Answer:
+    """Pool_StopResize."""
+    pool = _pool(request)
+    pools.stop_resize(request.world, pool)
+    return _accepted(request, pool)
+
+
+def pool_upgrade_os(request: Request) -> Answer:
+    """Pool_UpgradeOS."""
+    body = request.json(schemas.POOL_UPGRADE_OS)
+    pool = _pool(request)
+    pools.upgrade_os(request.world, pool, body["targetOSVersion"])
+    return _accepted(request, pool)
+
+
+# --- nodes ---
+
+
+def node_list(request: Request) -> Answer:
+    """ComputeNode_List."""
+    pool = _pool(request)
+    rows: Rows = [
+        (node.id.lower(), partial(node_json, request.world, pool, node, request.version, request.base))
+        for node in pool.nodes.values()
+    ]
+    return _many(request, "nodes", rows)
+
+
+def node_get(request: Request) -> Answer:
+    """ComputeNode_Get."""
+    pool = _pool(request)
+    node = request.world.node(*request.names)
+    return _one(request, "nodes", node_json(request.world, pool, node, request.version, request.base))
+
+
+def node_counts(request: Request) -> Answer:
+    """Account_ListPoolNodeCounts."""
+    rows: Rows = [
+        (pool.key, partial(counts_json, pool, request.version))
+        for pool in request.world.pools.values()
+        if visible(request.world, pool, request.version)
+    ]
+    return _many(request, "poolnodecounts", rows, NODE_COUNTS_PAGE)
+
+
+# --- jobs and tasks ---
+
+
+def _job(request: Request) -> Job:
+    return request.world.job(request.names[0])
+
+
+def job_add(request: Request) -> Answer:
+    """Job_Add."""
+    body = request.json(schemas.JOB_ADD)
+    name, pool_id = body.pop("id"), body.pop("poolInfo")["poolId"]
+    return _created(request, tasks.add_job(request.world, name, body, pool_id))
+
+
+def job_list(request: Request) -> Answer:
+    """Job_List."""
+    rows: Rows = [
+        (job.key, partial(job_json, job, request.version, request.base)) for job in request.world.jobs.values()
+    ]
+    return _many(request, "jobs", rows)
+
+
+def job_get(request: Request) -> Answer:
+    """Job_Get."""
+    job = _job(request)
+    check_condition(request, job)
+    return _one(request, "jobs", job_json(job, request.version, request.base), job)
+
+
+def job_delete(request: Request) -> Answer:
+    """Job_Delete."""
+    job = _job(request)
+    check_condition(request, job)
+    tasks.delete_job(request.world, job)
+    return Answer(202)
+
+
+def task_add(request: Request) -> Answer:
+    """Task_Add."""
+    job = _job(request)
+    body = request.json(schemas.TASK_ADD)
+    task = tasks.add_task(request.world, job, body.pop("id"), body)
+    tasks.schedule_everywhere(request.world, job)
+    return _created(request, task)
+
+
+def task_add_collection(request: Request) -> Answer:
+    """Task_AddCollection: each task succeeds or fails for itself."""
+    job = _job(request)
+    given = request.json(schemas.TASK_COLLECTION)["value"]
+    if len(given) > MAX_COLLECTION:
+        raise BatchError("RequestBodyTooLarge")
+    results: list[dict[str, Any]] = []
+    for item in given:
+        body = schemas.check(item, schemas.TASK_ADD, request.version)
+        name = body.pop("id")
+        try:
+            task = tasks.add_task(request.world, job, name, body)
+        except BatchError as error:
+            message = {"lang": "en-US", "value": error.message}
+            results.append({"status": "clienterror", "taskId": name, "error": {"code": error.code, "message": message}})
+            continue
+        shown = task_json(job, task, request.version, request.base)
+        results.append(
+            {
+                "status": "success",
+                "taskId": task.id,
+                "eTag": task.etag,
+                "lastModified": shown["lastModified"],
+                "location": shown["url"],
+            }
+        )
+    tasks.schedule_everywhere(request.world, job)
+    return Answer(200, {"odata.metadata": f"{request.base}/$metadata#taskaddresult", "value": results})
+
+
+def task_list(request: Request) -> Answer:
+    """Task_List."""
+    job = _job(request)
+    rows: Rows = [
+        (task.key, partial(task_json, job, task, request.version, request.base)) for task in job.tasks.values()
+    ]
+    return _many(request, "tasks", rows)
+
+
+def task_get(request: Request) -> Answer:
+    """Task_Get."""
+    job = _job(request)
+    task = request.world.task(*request.names)
+    check_condition(request, task)
+    return _one(request, "tasks", task_json(job, task, request.version, request.base), task)
+
+
+def task_delete(request: Request) -> Answer:
+    """Task_Delete."""
+    job = _job(request)
+    task = request.world.task(*request.names)
+    check_condition(request, task)
+    tasks.delete_task(request.world, job, task)
+    tasks.schedule_everywhere(request.world, job)
+    return Answer(200)
+
+
+HANDLERS: Final[dict[str, Callable[[Request], Answer]]] = {
+    "Pool_Add": pool_add,
+    "Pool_List": pool_list,
+    "Pool_Get": pool_get,
+    "Pool_Exists": pool_exists,
+    "Pool_Delete": pool_delete,
+    "Pool_Patch": pool_patch,
+    "Pool_UpdateProperties": pool_update_properties,
+    "Pool_Resize": pool_resize,
+    "Pool_StopResize": pool_stop_resize,
+    "Pool_UpgradeOS": pool_upgrade_os,
+    "ComputeNode_List": node_list,
+    "ComputeNode_Get": node_get,
+    "Account_ListPoolNodeCounts": node_counts,
+    "Job_Add": job_add,
+    "Job_List": job_list,
+    "Job_Get": job_get,
+    "Job_Delete": job_delete,
+    "Task_Add": task_add,
+    "Task_AddCollection": task_add_collection,
+    "Task_List": task_list,
+    "Task_Get": task_get,
+    "Task_Delete": task_delete,
+}
+"""Operation id -> its function."""

@@ -1,0 +1,152 @@
+"""The data of the world: pools, nodes, jobs, tasks, and the work in flight on them.
+
+Why it exists: lifecycles (:mod:`.pools`, :mod:`.nodes`, :mod:`.tasks`), JSON by version (:mod:`.shapes`) and
+the state file (:mod:`.state`) all speak of the same few records, so the records stand apart and hold no rules.
+
+Whatever is still going to happen is a field (``due``), never a hidden timer: that is what lets a state be
+written in the middle of an upgrade and read back to go on exactly where it was.
+All times are virtual ticks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+READY = ("idle", "running")
+"""Node states in which a node takes tasks; an upgraded node in one of them is back."""
+
+
+@dataclass(slots=True)
+class Upgrade:
+    """An OS upgrade under way: nodes still to be taken, nodes out now; ``until`` ends that of an empty pool."""
+
+    started: int
+    pending: list[str]
+    out: list[str]
+    until: int | None = None
+
+
+@dataclass(slots=True)
+class Resize:
+    """A resize under way: ``due`` is its next step, ``deadline`` its timeout, ``leaving`` the nodes picked to go."""
+
+    due: int
+    deadline: int
+    option: str = "requeue"
+    leaving: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Node:
+    """A compute node. ``due`` is when its present state ends by itself, if it does."""
+
+    id: str
+    dedicated: bool
+    state: str
+    state_time: int
+    boot_time: int
+    allocation_time: int
+    due: int | None = None
+    scheduling: str = "enabled"
+    image: dict[str, Any] | None = None
+    tasks_run: int = 0
+    tasks_succeeded: int = 0
+    start_task: dict[str, Any] | None = None
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    running: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Pool:
+    """A pool. ``props`` holds what was declared and only needs to be shown again (in the newest spelling)."""
+
+    id: str
+    props: dict[str, Any]
+    created: int
+    modified: int
+    etag: str
+    state: str
+    state_time: int
+    allocation: str
+    allocation_time: int
+    target_dedicated: int
+    target_low_priority: int
+    cloud_service: dict[str, str] | None = None
+    virtual_machine: dict[str, Any] | None = None
+    nodes: dict[str, Node] = field(default_factory=dict)
+    resize_errors: list[dict[str, Any]] = field(default_factory=list)
+    upgrade: Upgrade | None = None
+    resize: Resize | None = None
+    delete_due: int | None = None
+    node_counter: int = 0
+
+    @property
+    def key(self) -> str:
+        """Ids keep their case and are compared without it."""
+        return self.id.lower()
+
+    @property
+    def slots(self) -> int:
+        """Tasks that one node runs at a time."""
+        return int(self.props.get("taskSlotsPerNode", 1))
+
+    @property
+    def start_task(self) -> dict[str, Any] | None:
+        """The declared start task, if any."""
+        task: dict[str, Any] | None = self.props.get("startTask")
+        return task
+
+    def count(self, *, dedicated: bool) -> int:
+        """Nodes of one kind that the pool has now."""
+        return sum(node.dedicated is dedicated for node in self.nodes.values())
+
+
+@dataclass(slots=True)
+class Task:
+    """A task. ``queued`` orders the queue; ``due`` is when the present run ends."""
+
+    id: str
+    props: dict[str, Any]
+    created: int
+    modified: int
+    etag: str
+    state: str
+    state_time: int
+    previous_state: str | None = None
+    previous_state_time: int | None = None
+    pool: str | None = None
+    node: str | None = None
+    started: int | None = None
+    ended: int | None = None
+    exit_code: int | None = None
+    retries: int = 0
+    requeues: int = 0
+    requeued: int | None = None
+    due: int | None = None
+
+    @property
+    def key(self) -> str:
+        """Ids keep their case and are compared without it."""
+        return self.id.lower()
+
+
+@dataclass(slots=True)
+class Job:
+    """A job bound to a pool by name; the pool need not exist (then its tasks wait)."""
+
+    id: str
+    props: dict[str, Any]
+    created: int
+    modified: int
+    etag: str
+    state: str
+    state_time: int
+    pool_id: str
+    tasks: dict[str, Task] = field(default_factory=dict)
+    delete_due: int | None = None
+
+    @property
+    def key(self) -> str:
+        """Ids keep their case and are compared without it."""
+        return self.id.lower()

@@ -1,0 +1,391 @@
+"""The whole account as JSON, out and in.
+
+Why it exists: a test begins with a state and ends by looking at one, so the state is data that a person can
+write by hand. A pool is its own JSON as a GET shows it (2018-08-01.7.0 for Cloud Services pools, the newest
+version for VM pools) plus ``nodes``; a job plus ``tasks``. What is left out is filled in with what a quiet,
+healthy account would have. Work in flight is written under ``simulator``, beside what Batch itself would show, so
+that a state saved in the middle of an upgrade goes on at the same instant; without it the work is made up from
+what is visible.
+
+A state is read aside and checked (:mod:`.checker`) before it replaces anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from . import checker, pools, shapes, tasks
+from .auth import usable_key
+from .clock import VirtualClock, etag, iso, seconds
+from .model import Job, Node, Pool, Resize, Task, Upgrade
+from .nodes import create
+from .reading import Reader, StateError, fill
+from .stages import ALLOCATE_STEP, DELETE, RESIZE_TIMEOUT, STAGES, STOP_RESIZE, lasts
+from .version_catalogue import exact_image
+from .versions import LAST_WITH_UPGRADE, NEWEST
+from .world import World
+
+VERSION: Final = 1
+
+__all__ = ["StateError", "dump", "load"]
+
+
+# --- out ---
+
+
+def dump(world: World, base: str) -> dict[str, Any]:
+    """The state at the present virtual instant; :func:`load` takes it back."""
+    return {
+        "version": VERSION,
+        "virtual": iso(world.now),
+        "account": {"name": world.account, "key": world.key},
+        "principals": world.principals,
+        "images": world.images,
+        "pools": [_dump_pool(world, pool, base) for pool in world.pools.values()],
+        "jobs": [_dump_job(job, base) for job in world.jobs.values()],
+    }
+
+
+def _times(**times: int | None) -> dict[str, str]:
+    return {name: iso(value) for name, value in times.items() if value is not None}
+
+
+def _dump_pool(world: World, pool: Pool, base: str) -> dict[str, Any]:
+    version = LAST_WITH_UPGRADE if pool.cloud_service is not None else NEWEST
+    work: dict[str, Any] = {"nodeCounter": pool.node_counter, **_times(deleteDue=pool.delete_due)}
+    if pool.upgrade is not None:
+        up = pool.upgrade
+        work["upgrade"] = {"pending": up.pending, "out": up.out, **_times(started=up.started, until=up.until)}
+    if pool.resize is not None:
+        size = pool.resize
+        work["resize"] = {
+            "nodeDeallocationOption": size.option,
+            "leaving": size.leaving,
+            **_times(due=size.due, deadline=size.deadline),
+        }
+    nodes = []
+    for node in pool.nodes.values():
+        shown = shapes.node_json(world, pool, node, version, base)
+        nodes.append({**shown, "state": node.state, "simulator": _times(due=node.due)})
+    return {**shapes.pool_json(world, pool, version, base), "simulator": work, "nodes": nodes}
+
+
+def _dump_job(job: Job, base: str) -> dict[str, Any]:
+    listed = [
+        {**shapes.task_json(job, task, LAST_WITH_UPGRADE, base), "simulator": _times(due=task.due)}
+        for task in job.tasks.values()
+    ]
+    shown = shapes.job_json(job, LAST_WITH_UPGRADE, base)
+    return {**shown, "simulator": _times(deleteDue=job.delete_due), "tasks": listed}
+
+
+# --- in ---
+
+
+def load(world: World, data: object) -> None:
+    """Replace the account by a state.
+
+    Raises:
+        StateError: it is not a state, or an impossible one; nothing has changed then.
+    """
+    reader = Reader("state", data)
+    if reader.take("version", int, VERSION) != VERSION:
+        raise StateError(f"this simulator reads states of version {VERSION} only")
+    virtual = reader.take("virtual", str, None)
+    start = reader.time("virtual", virtual) if virtual is not None else world.clock.now()
+    fresh = World(VirtualClock(start, speed=0))
+    fresh.unknowns = world.unknowns
+    account = Reader("account", reader.take("account", dict, {}))
+    fresh.account = account.take("name", str, world.account)
+    fresh.key = account.take("key", str, world.key)
+    if not usable_key(fresh.key):
+        raise StateError("account: the key is not base64")
+    account.finish()
+    fresh.principals = [_principal(row) for row in reader.take("principals", list, [])]
+    fresh.images = [_image(row) for row in reader.take("images", list, [])]
+    for row in reader.take("pools", list, []):
+        _load_pool(fresh, row)
+    for row in reader.take("jobs", list, []):
+        _load_job(fresh, row)
+    reader.finish()
+    _settle_nodes(fresh)
+    problems = checker.problems(fresh)
+    if problems:
+        raise StateError(" ".join(problems))
+    if virtual is not None:
+        world.clock.set(start)
+    world.replace(fresh, start)
+    for pool in list(world.pools.values()):
+        pools.go_on(world, pool)
+        tasks.schedule(world, pool)
+
+
+def _principal(row: object) -> dict[str, Any]:
+    reader = Reader("principals", row)
+    principal: dict[str, Any] = {
+        "token": reader.take("token", str),
+        "readOnly": reader.take("readOnly", bool, default=False),
+    }
+    expires = reader.take("expires", str, None)
+    if expires is not None:
+        reader.time("expires", expires)
+        principal["expires"] = expires
+    reader.finish()
+    return principal
+
+
+_IMAGE_STATES: Final = ("available", "disabled", "expired")
+
+
+def _image(row: object) -> dict[str, Any]:
+    reader = Reader("images", row)
+    names = ("osVersion", "state", "publisher", "offer", "sku", "version")
+    image = {name: value for name in names if (value := reader.take(name, str, None)) is not None}
+    reader.finish()
+    guest_os = set(image) <= {"osVersion", "state"} and checker.is_version(image.get("osVersion", ""))
+    if not guest_os and set(image) != {"publisher", "offer", "sku", "version"}:
+        raise StateError(f"images: {row!r} is neither an osVersion (and state) nor publisher, offer, sku and version")
+    if image.get("state", "available") not in _IMAGE_STATES:
+        raise StateError(f"images: the state {image['state']!r} is not one of {', '.join(_IMAGE_STATES)}")
+    return image
+
+
+_DERIVED_POOL: Final = ("url", "odata.metadata", "currentDedicatedNodes", "currentLowPriorityNodes", "resizeError")
+_POOL_PROPS: Final = {rule.wire: rule.name for rule in shapes.POOL}
+
+
+def _load_pool(world: World, row: object) -> None:
+    reader = Reader("pools", row)
+    name = reader.take("id", str)
+    reader.where = f"pool {name}"
+    if name.lower() in world.pools:
+        raise StateError(f"There are two pools with the id {name} (ids are compared without case).")
+    now = world.now
+    created = reader.time_of("creationTime", now)
+    modified = reader.time_of("lastModified", created)
+    cloud = reader.take("cloudServiceConfiguration", dict, None)
+    virtual = reader.take("virtualMachineConfiguration", dict, None)
+    rows = reader.take("nodes", list, None)
+    shown = {key: reader.take(key, int, None) for key in ("currentDedicatedNodes", "currentLowPriorityNodes")}
+    listed = [_load_node(f"pool {name}", node, created) for node in rows or []]
+    dedicated = sum(node.dedicated for node in listed if node.state != "leavingpool")
+    target = (
+        reader.take("targetDedicatedNodes", int, shown["currentDedicatedNodes"] if rows is None else dedicated),
+        reader.take("targetLowPriorityNodes", int, shown["currentLowPriorityNodes"] if rows is None else None),
+    )
+    low_priority = sum(not node.dedicated for node in listed if node.state != "leavingpool")
+    pool = Pool(
+        id=name,
+        props={},
+        created=created,
+        modified=modified,
+        etag=reader.take("eTag", str, etag(modified)),
+        state=reader.take("state", str, "active"),
+        state_time=reader.time_of("stateTransitionTime", created),
+        allocation=reader.take("allocationState", str, "steady"),
+        allocation_time=reader.time_of("allocationStateTransitionTime", created),
+        target_dedicated=target[0] or 0,
+        target_low_priority=low_priority if rows is not None and target[1] is None else target[1] or 0,
+        cloud_service=_cloud_service(reader.where, cloud),
+        virtual_machine=virtual,
+        nodes={node.id.lower(): node for node in listed},
+        resize_errors=reader.take("resizeErrors", list, []),
+    )
+    if len(pool.nodes) != len(listed):
+        raise StateError(f"Pool {name} has two nodes with the same id.")
+    world.pools[pool.key] = pool
+    work = Reader(f"{reader.where} simulator", reader.take("simulator", dict, {}))
+    for key in _DERIVED_POOL:
+        reader.drop(key)
+    pool.props = {_POOL_PROPS[key]: value for key, value in reader.rest(set(_POOL_PROPS)).items()}
+    pool.props.setdefault("vmSize", "small")
+    if rows is None and pool.allocation == "steady":
+        _make_up_nodes(world, pool)
+    pool.node_counter = work.take("nodeCounter", int, len(pool.nodes))
+    for node in pool.nodes.values():
+        if pool.virtual_machine is not None and node.image is None:
+            node.image = exact_image(world.images, pool.virtual_machine.get("imageReference", {}))
+        if node.due is not None or node.state in STAGES:
+            node.due = world.at(node.due or now + lasts(node.state, node.id), "node", pool.key, node.id)
+    for key, dedicated_kind in (("currentDedicatedNodes", True), ("currentLowPriorityNodes", False)):
+        if shown[key] is not None and shown[key] != pool.count(dedicated=dedicated_kind):
+            present = pool.count(dedicated=dedicated_kind)
+            raise StateError(f"Pool {name} says {key} {shown[key]}, but {present} such nodes are listed.")
+    _load_work(world, pool, work)
+
+
+def _cloud_service(where: str, given: dict[str, Any] | None) -> dict[str, str] | None:
+    if given is None:
+        return None
+    reader = Reader(f"{where} cloudServiceConfiguration", given)
+    family = reader.take("osFamily", str)
+    current = reader.take("currentOSVersion", str, None)
+    target = reader.take("targetOSVersion", str, None) or reader.take("osVersion", str, None) or current or "*"
+    reader.finish()
+    return {"osFamily": family, "targetOSVersion": target, "currentOSVersion": current or target}
+
+
+def _make_up_nodes(world: World, pool: Pool) -> None:
+    """A steady pool without a node list has as many idle nodes as it says."""
+    for count, dedicated in ((pool.target_dedicated, True), (pool.target_low_priority, False)):
+        for _ in range(count):
+            node = create(world, pool, dedicated=dedicated)
+            node.state, node.due = "idle", None
+
+
+def _load_work(world: World, pool: Pool, work: Reader) -> None:
+    """What is in flight: as written, or made up from what is visible."""
+    now = world.now
+    if (given := work.take("upgrade", dict, None)) is not None:
+        reader = Reader(f"{work.where} upgrade", given)
+        pending, out = reader.take("pending", list, []), reader.take("out", list, [])
+        until = reader.time_of("until", None)
+        pool.upgrade = Upgrade(reader.time_of("started", pool.state_time), pending, out, until)
+        reader.finish()
+    elif pool.state == "upgrading":
+        old = [node for node in pool.nodes.values() if node.boot_time <= pool.state_time]
+        out = [node.id for node in pool.nodes.values() if node.state in ("reimaging", "rebooting", "starting")]
+        pending = [node.id for node in old if node.id not in out]
+        until = None if pool.nodes else now + seconds(float(world.unknowns["emptyPoolUpgradeSeconds"]))
+        pool.upgrade = Upgrade(pool.state_time, pending, out, until)
+    if pool.upgrade is not None and pool.upgrade.until is not None:
+        world.at(pool.upgrade.until, "upgrade-empty", pool.key)
+    if (given := work.take("resize", dict, None)) is not None:
+        reader = Reader(f"{work.where} resize", given)
+        due, deadline = reader.time_of("due", now), reader.time_of("deadline", now)
+        option = reader.take("nodeDeallocationOption", str, "requeue")
+        pool.resize = Resize(due, deadline, option, reader.take("leaving", list, []))
+        reader.finish()
+    elif pool.allocation in ("resizing", "stopping"):
+        step = STOP_RESIZE if pool.allocation == "stopping" else ALLOCATE_STEP
+        pool.resize = Resize(now + seconds(step), now + seconds(RESIZE_TIMEOUT))
+    if pool.resize is not None:
+        world.at(pool.resize.due, "resize", pool.key)
+    pool.delete_due = work.time_of("deleteDue", now + seconds(DELETE) if pool.state == "deleting" else None)
+    if pool.delete_due is not None:
+        world.at(pool.delete_due, "pool-delete", pool.key)
+    work.finish()
+
+
+_DERIVED_NODE: Final = (
+    *("url", "odata.metadata", "ipAddress", "affinityId", "vmSize", "runningTasksCount", "runningTaskSlotsCount"),
+    *("startTask", "endpointConfiguration", "nodeAgentInfo", "recentTasks", "certificateReferences"),
+)
+
+
+def _load_node(where: str, row: object, created: int) -> Node:
+    reader = Reader(f"{where} nodes", row)
+    name = reader.take("id", str)
+    reader.where = f"{where} node {name}"
+    boot = reader.time_of("lastBootTime", created)
+    work = Reader(f"{reader.where} simulator", reader.take("simulator", dict, {}))
+    machine = reader.take("virtualMachineInfo", dict, {})
+    node = Node(
+        id=name,
+        dedicated=reader.take("isDedicated", bool, default=True),
+        state=reader.take("state", str, ""),
+        state_time=reader.time_of("stateTransitionTime", boot),
+        boot_time=boot,
+        allocation_time=reader.time_of("allocationTime", created),
+        due=work.time_of("due", None),
+        scheduling=reader.take("schedulingState", str, "enabled"),
+        image=machine.get("imageReference"),
+        tasks_run=reader.take("totalTasksRun", int, 0),
+        tasks_succeeded=reader.take("totalTasksSucceeded", int, 0),
+        start_task=reader.take("startTaskInfo", dict, None),
+        errors=reader.take("errors", list, []),
+    )
+    work.finish()
+    for key in _DERIVED_NODE:
+        reader.drop(key)
+    reader.finish()
+    return node
+
+
+_DERIVED_WORK: Final = ("url", "odata.metadata", "poolInfo", "executionInfo", "nodeInfo")
+_PROPS: Final = {
+    kind: shapes.wire_names(kind)
+    - {"id", "eTag", "lastModified", "creationTime", "state", "stateTransitionTime", "stats"}
+    for kind in ("jobs", "tasks")
+}
+
+
+def _load_job(world: World, row: object) -> None:
+    reader = Reader("jobs", row)
+    name = reader.take("id", str)
+    reader.where = f"job {name}"
+    if name.lower() in world.jobs:
+        raise StateError(f"There are two jobs with the id {name} (ids are compared without case).")
+    created = reader.time_of("creationTime", world.now)
+    modified = reader.time_of("lastModified", created)
+    pool_id = Reader(f"{reader.where} poolInfo", reader.take("poolInfo", dict)).take("poolId", str)
+    work = Reader(f"{reader.where} simulator", reader.take("simulator", dict, {}))
+    rows = reader.take("tasks", list, [])
+    tag, state = reader.take("eTag", str, etag(modified)), reader.take("state", str, "active")
+    job = Job(name, {}, created, modified, tag, state, reader.time_of("stateTransitionTime", created), pool_id)
+    job.delete_due = work.time_of("deleteDue", world.now + seconds(DELETE / 4) if state == "deleting" else None)
+    if job.delete_due is not None:
+        world.at(job.delete_due, "job-delete", job.key)
+    work.finish()
+    for key in _DERIVED_WORK:
+        reader.drop(key)
+    job.props = reader.rest(_PROPS["jobs"])
+    world.jobs[job.key] = job
+    for task in rows:
+        _load_task(world, job, task)
+
+
+def _load_task(world: World, job: Job, row: object) -> None:
+    reader = Reader(f"job {job.id} tasks", row)
+    name = reader.take("id", str)
+    reader.where = f"task {job.id}/{name}"
+    if name.lower() in job.tasks:
+        raise StateError(f"Job {job.id} has two tasks with the id {name} (ids are compared without case).")
+    created = reader.time_of("creationTime", job.created)
+    modified = reader.time_of("lastModified", created)
+    execution = Reader(f"{reader.where} executionInfo", reader.take("executionInfo", dict, {}))
+    place = Reader(f"{reader.where} nodeInfo", reader.take("nodeInfo", dict, {}))
+    work = Reader(f"{reader.where} simulator", reader.take("simulator", dict, {}))
+    node = place.take("nodeId", str, None)
+    task = Task(
+        id=name,
+        props={},
+        created=created,
+        modified=modified,
+        etag=reader.take("eTag", str, etag(modified)),
+        state=reader.take("state", str, "active"),
+        state_time=reader.time_of("stateTransitionTime", created),
+        previous_state=reader.take("previousState", str, None),
+        previous_state_time=reader.time_of("previousStateTransitionTime", None),
+        pool=None if node is None else place.take("poolId", str, job.pool_id),
+        node=node,
+        started=execution.time_of("startTime", None),
+        ended=execution.time_of("endTime", None),
+        exit_code=execution.take("exitCode", int, None),
+        retries=execution.take("retryCount", int, 0),
+        requeues=execution.take("requeueCount", int, 0),
+        requeued=execution.time_of("lastRequeueTime", None),
+        due=work.time_of("due", None),
+    )
+    for key in _DERIVED_WORK:
+        reader.drop(key)
+    task.props = fill(reader.rest(_PROPS["tasks"]), commandLine="cmd /c rem")
+    job.tasks[task.key] = task
+    if task.state == "running":
+        task.started = world.now if task.started is None else task.started
+        task.due = world.at(
+            task.due or world.now + tasks.run_time(task.props["commandLine"]), "task", job.key, task.key
+        )
+
+
+def _settle_nodes(world: World) -> None:
+    """Tie running tasks to their nodes, and give a node without a state the one that follows."""
+    for job in world.jobs.values():
+        for task in job.tasks.values():
+            pool = world.pools.get((task.pool or "").lower())
+            node = pool.nodes.get((task.node or "").lower()) if pool else None
+            if task.state == "running" and node is not None:
+                node.running.append((job.key, task.key))
+    for pool in world.pools.values():
+        for node in pool.nodes.values():
+            node.state = node.state or ("running" if node.running else "idle")

@@ -1,0 +1,153 @@
+"""The world: all resources, and the heap of what is due.
+
+Why it exists: a lifecycle without threads or timers. Each request first asks the world to catch up with the
+clock; the world then lets everything happen that was due, in order, at its exact virtual time. So the order
+never depends on the speed, a frozen clock freezes all, and tests move hours in a millisecond.
+
+The heap holds only hints (when, what, which): the truth is the ``due`` field of the resource, and a hint that
+no longer agrees with it is dropped. Ties are broken by kind and ids, so a state read back goes on the same way.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from typing import TYPE_CHECKING, Any
+
+from . import clock as time
+from .audit import Audit
+from .clock import VirtualClock
+from .errors import BatchError
+from .model import Job, Node, Pool, Task
+from .unknowns import Unknowns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Event = Callable[["World", tuple[str, ...], int], None]
+
+DEFAULT_ACCOUNT = "batchsim"
+DEFAULT_KEY = "YmF0Y2hzaW0taXMtbm90LWF6dXJlLWFuZC10aGlzLWtleS1pcy1uby1zZWNyZXQtYXQtYWxsLTAwMDAwMDAwMA=="
+"""Well known on purpose: it opens nothing but a simulator on loopback."""
+
+
+class World:
+    """Everything the simulated account contains.
+
+    ``lock`` is held by whoever touches the world; the server's handlers and a test in the same process share it.
+    ``changes`` counts what happened, so that a saver knows when there is something to save.
+    """
+
+    def __init__(self, clock: VirtualClock | None = None) -> None:
+        self.clock = clock or VirtualClock()
+        self.now = self.clock.now()
+        self.audit = Audit()
+        self.unknowns = Unknowns()
+        self.lock = threading.RLock()
+        self.account = DEFAULT_ACCOUNT
+        self.key = DEFAULT_KEY
+        self.principals: list[dict[str, Any]] = []
+        self.images: list[dict[str, Any]] = []
+        self.pools: dict[str, Pool] = {}
+        self.jobs: dict[str, Job] = {}
+        self.changes = 0
+        self._heap: list[tuple[int, str, tuple[str, ...]]] = []
+
+    # --- time ---
+
+    def advance(self) -> int:
+        """Catch up with the clock and return virtual now."""
+        until = max(self.clock.now(), self.now)
+        heap = self._heap
+        while heap and heap[0][0] <= until:
+            due, kind, key = heapq.heappop(heap)
+            self.now = max(due, self.now)
+            EVENTS[kind](self, key, due)
+        self.now = until
+        return until
+
+    def at(self, due: int, kind: str, *key: str) -> int:
+        """Note that something is due; the caller keeps the returned time in the resource."""
+        heapq.heappush(self._heap, (due, kind, key))
+        return due
+
+    def replace(self, fresh: World, now: int) -> None:
+        """Take over everything that another world contains, and go on from virtual time ``now``."""
+        self.account, self.key = fresh.account, fresh.key
+        self.principals, self.images = fresh.principals, fresh.images
+        self.pools, self.jobs, self._heap = fresh.pools, fresh.jobs, fresh._heap
+        self.now = now
+        self.changes += 1
+
+    def changed(self, resource: str, name: str, before: str | None, after: str | None, **more: Any) -> None:
+        """Record a transition at the present instant."""
+        self.changes += 1
+        self.audit.transition(self.now, resource, name, before, after, **more)
+
+    def touch(self, resource: Pool | Job | Task) -> None:
+        """A resource was written: new ETag and lastModified. Two writes in a frozen instant still differ."""
+        self.changes += 1
+        fresh = time.etag(self.now)
+        while fresh == resource.etag or (self.now == resource.modified and fresh < resource.etag):
+            fresh = f"0x{int(resource.etag, 16) + 1:X}"
+        resource.modified, resource.etag = self.now, fresh
+
+    # --- looking things up ---
+
+    def pool(self, name: str) -> Pool:
+        """A pool by id.
+
+        Raises:
+            BatchError: PoolNotFound.
+        """
+        pool = self.pools.get(name.lower())
+        if pool is None:
+            raise BatchError("PoolNotFound")
+        return pool
+
+    def node(self, pool: str, name: str) -> Node:
+        """A node by pool and id.
+
+        Raises:
+            BatchError: PoolNotFound, NodeNotFound.
+        """
+        node = self.pool(pool).nodes.get(name.lower())
+        if node is None:
+            raise BatchError("NodeNotFound")
+        return node
+
+    def job(self, name: str) -> Job:
+        """A job by id.
+
+        Raises:
+            BatchError: JobNotFound.
+        """
+        job = self.jobs.get(name.lower())
+        if job is None:
+            raise BatchError("JobNotFound")
+        return job
+
+    def task(self, job: str, name: str) -> Task:
+        """A task by job and id.
+
+        Raises:
+            BatchError: JobNotFound, TaskNotFound.
+        """
+        task = self.job(job).tasks.get(name.lower())
+        if task is None:
+            raise BatchError("TaskNotFound")
+        return task
+
+
+EVENTS: dict[str, Event] = {}
+"""Kind of event -> what happens; each lifecycle module adds its own with :func:`event`."""
+
+
+def event(kind: str) -> Callable[[Event], Event]:
+    """Register the function that runs when a ``kind`` is due. It must check that the resource still agrees."""
+
+    def register(function: Event) -> Event:
+        EVENTS[kind] = function
+        return function
+
+    return register

@@ -1,0 +1,51 @@
+"""Fixtures of the tests on the real Pulumi CLI."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import simulator as simulators
+from tests.support.stack import Stack, make_template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stack that was never deployed, to be copied."""
+    assert "BATCH_OS_TEST_PULUMI" in os.environ, "the Pulumi CLI is needed; run the tests with `make test`"
+    return make_template(tmp_path_factory.mktemp("pulumi") / "template")
+
+
+@pytest.fixture
+def sim() -> Iterator[simulators.Simulator]:
+    """A frozen simulator with one Cloud Services pool, `render`, of three idle nodes."""
+    for simulator in simulators.running():
+        simulator.pools(simulators.paas_pool())
+        yield simulator
+
+
+@pytest.fixture
+def new_stack(template: Path, tmp_path: Path, sim: simulators.Simulator) -> Iterator[Callable[..., Stack]]:
+    """Makes stacks that are signed in to the simulator."""
+    made: list[Stack] = []
+
+    def make(name: str = "stack", **environment: str) -> Stack:
+        stack = Stack(tmp_path / name, template, {**sim.environment, **environment})
+        made.append(stack)
+        return stack
+
+    yield make
+    for stack in made:
+        stack.end()
+
+
+@pytest.fixture
+def stack(new_stack: Callable[..., Stack]) -> Stack:
+    """A stack that is signed in to the simulator."""
+    return new_stack()

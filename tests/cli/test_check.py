@@ -1,0 +1,139 @@
+"""What is refused before anything is touched, and what must pass because it is not known yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.simulator import NEW, OLD, Simulator, paas_pool
+
+if TYPE_CHECKING:
+    from tests.support.stack import Stack
+
+BAD = [
+    ("target_os_version", "5.25_201811-01", "did you mean WA-GUEST-OS-5.25_201811-01?"),
+    ("target_os_version", "latest", "allowed: WA-GUEST-OS-<family>.<minor>_<YYYYMM>-<NN>"),
+    ("pool_id", "", "allowed: 1-64 of letters, digits, hyphen and underscore"),
+    ("account_endpoint", "http://acct.westeurope.batch.azure.com", "http is for loopback only"),
+    ("account_endpoint", "https://acct.westeurope.batch.azure.com/pools/render", "did you mean https://acct.westeurope"),
+    ("timeout", "2 parsecs", "is not a duration; allowed:"),
+    ("timeout", 0, "is not more than zero"),
+    ("on_timeout", "Defer", "did you mean defer?"),
+]
+
+
+def test_bad_inputs_are_check_failures(sim: Simulator, stack: Stack) -> None:
+    lines = []
+    for number, (name, value, _) in enumerate(BAD):
+        declared = {"account_endpoint": sim.endpoint, "pool_id": f"p{number}", "target_os_version": OLD, name: value}
+        words = ", ".join(f"{key}={each!r}" for key, each in declared.items())
+        lines.append(f"PoolOsVersion('r{number}', {words})\n")
+    # One program for each, since Pulumi may stop at the first failure.
+    for line, (name, value, expected) in zip(lines, BAD, strict=True):
+        stack.program(line)
+        failed = stack.run("preview").failed()
+        # Numbers reach a provider as floats.
+        shown = repr(float(value)) if isinstance(value, int) else repr(value)
+        assert f"property {name} value" in failed.flat, failed.text
+        assert f"{shown} " in failed.flat, failed.text
+        assert expected in failed.flat, failed.text
+    assert not sim.requests()
+
+
+def test_one_pool_declared_twice_names_both(sim: Simulator, stack: Stack) -> None:
+    stack.program(
+        f"""
+        PoolOsVersion("a", account_endpoint="{sim.endpoint}", pool_id="render", target_os_version="{OLD}")
+        PoolOsVersion("b", account_endpoint="{sim.endpoint}/", pool_id="Render", target_os_version="{NEW}")
+        """
+    )
+    failed = stack.run("preview").failed()
+    assert "is declared twice" in failed.flat
+    assert "PoolOsVersion::a" in failed.flat
+    assert "PoolOsVersion::b" in failed.flat
+    assert not sim.requests()
+
+
+POOL_MODULE = '''
+"""A pool that another provider owns; its id and endpoint are unknown until it is made."""
+from pulumi import Input, Output, dynamic
+
+
+class _Provider(dynamic.ResourceProvider):
+    def create(self, props):
+        return dynamic.CreateResult("pool-1", {**props, "name": props["wanted"], "url": props["endpoint"]})
+
+    def diff(self, _id, olds, news):
+        changed = olds["size"] != news["size"]
+        return dynamic.DiffResult(changes=changed, replaces=["size"] if changed else [], delete_before_replace=True)
+
+
+class Pool(dynamic.Resource):
+    name: Output[str]
+    url: Output[str]
+
+    def __init__(self, resource_name, wanted: Input[str], endpoint: Input[str], size: Input[str]):
+        super().__init__(
+            _Provider(), resource_name, {"wanted": wanted, "endpoint": endpoint, "size": size, "name": None, "url": None}
+        )
+'''
+
+
+def declare_with_owner(sim: Simulator, stack: Stack, size: str, target: str = OLD) -> None:
+    (stack.program_folder / "owner.py").write_text(POOL_MODULE, encoding="utf-8")
+    stack.program(
+        f"""
+        from owner import Pool
+        pool = Pool("pool", wanted="render", endpoint="{sim.endpoint}", size="{size}")
+        PoolOsVersion(
+            "render", account_endpoint=pool.url, pool_id=pool.name, target_os_version="{target}",
+            opts=ResourceOptions(replace_with=[pool]),
+        )
+        """
+    )
+
+
+def test_unknown_pool_and_endpoint_pass_and_plan_no_replace(sim: Simulator, stack: Stack) -> None:
+    declare_with_owner(sim, stack, "small")
+    stack.preview().ok()
+    assert not sim.requests()
+    stack.up().ok()
+    assert not sim.writes()
+    # The owner replaces its pool: id and endpoint are unknown again, and our resource goes with the pool.
+    declare_with_owner(sim, stack, "large")
+    planned = {step["urn"].split("::")[-2]: step["op"] for step in stack.steps()}
+    assert set(planned) == {"pulumi-python:dynamic/batch:PoolOsVersion"}
+    stack.up().ok()
+    assert not sim.writes()
+    assert stack.outputs()["pool_id"] == "render"
+
+
+def test_unknown_without_replace_with_is_an_update_and_no_replace(sim: Simulator, stack: Stack) -> None:
+    (stack.program_folder / "owner.py").write_text(POOL_MODULE, encoding="utf-8")
+    text = """
+        from owner import Pool
+        pool = Pool("pool", wanted="render", endpoint="{endpoint}", size="{size}")
+        PoolOsVersion("render", account_endpoint=pool.url, pool_id=pool.name, target_os_version="{target}")
+        """
+    stack.program(text.format(endpoint=sim.endpoint, size="small", target=OLD))
+    stack.up().ok()
+    stack.program(text.format(endpoint=sim.endpoint, size="large", target=OLD))
+    (step,) = [step for step in stack.steps() if step["op"] != "same"]
+    assert step["op"] == "update"
+
+
+@pytest.mark.parametrize("retain", [None, False])
+def test_removal_says_that_the_pool_stays(sim: Simulator, stack: Stack, retain: bool | None) -> None:
+    options = "" if retain is None else ", opts=ResourceOptions(retain_on_delete=False)"
+    sim.pools(paas_pool())
+    stack.program(
+        f'PoolOsVersion("r", account_endpoint="{sim.endpoint}", pool_id="render", target_os_version="{OLD}"{options})\n'
+    )
+    stack.up().ok()
+    stack.program("")
+    shown = stack.preview().ok().text
+    assert ("[retain]" in shown) is (retain is None)
+    stack.up().ok()
+    assert sim.pool()["state"] == "active"
+    assert not sim.writes()

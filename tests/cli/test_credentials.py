@@ -1,0 +1,101 @@
+"""Wrong keys, unreachable endpoints, and where no key may ever be seen."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import socket
+from typing import TYPE_CHECKING
+
+from tests.support.simulator import NEW, OLD, Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.stack import Stack
+
+KEY = "AZURE_BATCH_ACCESS_KEY"
+
+
+def random_key() -> str:
+    return base64.b64encode(secrets.token_bytes(64)).decode()
+
+
+def test_wrong_key(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
+    wrong = random_key()
+    stack = new_stack(**{KEY: wrong})
+    stack.declare(sim, NEW)
+    failed = stack.up().failed()
+    assert f"Batch refused the shared key of account {sim.account} ({KEY}): HTTP 403 AuthenticationFailed" in failed.flat
+    assert "az batch account keys list" in failed.flat
+    assert wrong not in failed.text
+    assert len(sim.requests()) == 1, "a permanent error ends it at once"
+
+
+def test_key_of_another_account(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
+    stack = new_stack(AZURE_BATCH_ACCOUNT="somebodyelse")
+    stack.declare(sim, NEW)
+    failed = stack.up().failed()
+    assert "the shared key of account somebodyelse" in failed.flat
+    assert "HTTP 403 AuthenticationFailed" in failed.flat
+
+
+def test_key_that_is_not_base64_is_not_printed(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
+    stack = new_stack(**{KEY: "not/base64!secret"})
+    stack.declare(sim, NEW)
+    failed = stack.up().failed()
+    assert f"{KEY} for {sim.endpoint} is not base64" in failed.flat
+    assert "not/base64!secret" not in failed.text
+    assert not sim.requests()
+
+
+def test_no_key_for_plain_http(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
+    stack = new_stack(AZURE_BATCH_ACCOUNT="", **{KEY: ""})
+    stack.declare(sim, NEW)
+    assert "Set AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY" in stack.up().failed().flat
+
+
+def test_unreachable_endpoint_is_clear_and_bounded(sim: Simulator, stack: Stack) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    stack.declare(sim, NEW, account_endpoint=f"http://127.0.0.1:{port}")
+    failed = stack.up().failed()
+    assert f"pool http://127.0.0.1:{port}/pools/render: reading it failed" in failed.flat
+    assert "given up after 4 tries" in failed.flat
+    assert "Check that account_endpoint is right and reachable from here" in failed.flat
+    assert failed.seconds < 40
+
+
+def test_unreachable_endpoint_does_not_drop_the_resource_at_refresh(sim: Simulator, stack: Stack) -> None:
+    stack.declare(sim, OLD)
+    stack.up().ok()
+    sim.stop()
+    stack.refresh().failed()
+    assert len(stack.resources()) == 1
+
+
+def test_no_key_in_anything_that_is_written(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
+    key = random_key()
+    sim.put("state", {**sim.get("state"), "account": {"name": sim.account, "key": key}})
+    stack = new_stack(**{KEY: key, "BATCH_OS_LOG": "batch-os.log"})
+    stack.declare(sim, NEW)
+    said = []
+    sim.speed(60)
+    for command in (
+        ("preview", "--json"),
+        ("up", "--yes", "--skip-preview", "--logtostderr", "-v=9"),
+        ("refresh", "--yes", "--skip-preview"),
+        ("stack", "export", "--show-secrets"),
+        ("up", "--yes"),
+    ):
+        said.append(stack.run(*command).ok().text)
+    wrong = new_stack("wrong", **{KEY: random_key()})
+    wrong.declare(sim, OLD)
+    said.append(wrong.up().failed().text)
+    written = [path for path in stack.folder.rglob("*") if path.is_file()]
+    assert (stack.program_folder / "batch-os.log") in written
+    assert "upgradeos" in (stack.program_folder / "batch-os.log").read_text()
+    # The key itself, and the signatures that are made with it.
+    for text in [*said, *(path.read_text(encoding="utf-8", errors="replace") for path in written)]:
+        assert key not in text
+        assert "SharedKey " not in text

@@ -1,0 +1,120 @@
+"""^C, kill -9, deadlines and a dead engine: what is said, and what the next `up` finds."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tests.support.simulator import NEW, OLD, Simulator
+from tests.support.stack import wait_until
+
+if TYPE_CHECKING:
+    from tests.support.stack import Stack
+
+
+def finish(sim: Simulator, stack: Stack) -> None:
+    """The next `up` reaches the target, and there was one POST in all."""
+    sim.speed(60)
+    stack.up().ok()
+    assert sim.pool()["cloudServiceConfiguration"]["currentOSVersion"] == NEW
+    assert len(sim.upgrades()) == 1
+    assert stack.outputs()["current_os_version"] == NEW
+    assert "unchanged" in stack.preview("--refresh").ok().text
+
+
+def test_ctrl_c_in_the_wait_tells_that_the_upgrade_goes_on(sim: Simulator, stack: Stack) -> None:
+    stack.declare(sim, NEW)
+    running = stack.start_up()
+    wait_until(lambda: len(sim.upgrades()) == 1 and "nodes back" in running.text, "the wait begins")
+    running.interrupt()
+    interrupted_at = time.monotonic()
+    ended = running.wait().failed()
+    assert time.monotonic() - interrupted_at < 6, "3 s for us, the rest for the engine"
+    assert f"interrupted by ^C" in ended.flat
+    assert f"the upgrade {OLD} -> {NEW} goes on in Batch" in ended.flat
+    assert "Run `pulumi up` again" in ended.flat
+    finish(sim, stack)
+
+
+def test_ctrl_c_before_the_post_tells_that_nothing_was_started(sim: Simulator, stack: Stack) -> None:
+    assert sim.outside("POST", "/pools/render/resize", {"targetDedicatedNodes": 5}) == 202
+    stack.declare(sim, NEW)
+    running = stack.start_up()
+    wait_until(lambda: "a resize is under way" in running.text, "the wait for the resize begins")
+    running.interrupt()
+    ended = running.wait().failed()
+    assert "no upgrade was started: a resize is under way" in ended.flat
+    assert not sim.upgrades()
+    finish(sim, stack)
+
+
+def test_ctrl_c_while_batch_is_silent_ends_in_time(sim: Simulator, stack: Stack) -> None:
+    sim.fault("Pool_Get", {"kind": "delay", "seconds": 15})
+    stack.declare(sim, NEW)
+    running = stack.start_up()
+    wait_until(lambda: len(stack.plugins()) > 0 and "creating" in running.text, "the plugin reads the pool")
+    time.sleep(1)  # the read is under way in the plugin; nothing outside shows it
+    running.interrupt()
+    interrupted_at = time.monotonic()
+    assert "no upgrade was started" in running.wait().failed().flat
+    assert time.monotonic() - interrupted_at < 6
+
+
+def test_after_cancel_no_queued_resource_makes_its_first_write(sim: Simulator, stack: Stack) -> None:
+    from tests.support.simulator import paas_pool  # noqa: PLC0415
+
+    sim.pools(*(paas_pool(f"p{number}") for number in range(4)))
+    stack.program(
+        "last = None\n"
+        "for n in range(4):\n"
+        f'    last = PoolOsVersion(f"p{{n}}", account_endpoint="{sim.endpoint}", pool_id=f"p{{n}}",\n'
+        f'        target_os_version="{NEW}", opts=ResourceOptions(depends_on=[last] if last else []))\n'
+    )
+    running = stack.start_up()
+    wait_until(lambda: "nodes back" in running.text, "the first pool is upgrading")
+    running.interrupt()
+    running.wait().failed()
+    assert len(sim.upgrades()) == 1
+
+
+def test_killed_cli_leaves_a_lock_and_no_second_post(sim: Simulator, stack: Stack) -> None:
+    stack.declare(sim, NEW)
+    running = stack.start_up()
+    wait_until(lambda: "nodes back" in running.text, "the wait begins")
+    running.kill()
+    asked = len(sim.requests())
+    wait_until(lambda: stack.plugins() == [], "the orphaned plugin ends by itself", seconds=10)
+    time.sleep(1)
+    assert len(sim.requests()) <= asked + 3, "no Batch call once the engine is known to be gone"
+    locked = stack.up()
+    assert locked.code != 0
+    assert "the stack is currently locked by 1 lock(s)" in locked.text
+    stack.run("cancel", "--yes").ok()
+    finish(sim, stack)
+
+
+def test_deadline_fails_and_says_what_goes_on(sim: Simulator, stack: Stack) -> None:
+    stack.declare(sim, NEW, timeout="2s")
+    failed = stack.up().failed()
+    assert f"{NEW} was not reached within the timeout of 2s" in failed.flat
+    assert f"the upgrade {OLD} -> {NEW} goes on in Batch (0 of 3 nodes back)" in failed.flat
+    stack.declare(sim, NEW)
+    finish(sim, stack)
+
+
+def test_deferred_deadline_succeeds_truthfully_and_is_planned_again(sim: Simulator, stack: Stack) -> None:
+    stack.declare(sim, NEW, timeout="2s", on_timeout="defer")
+    deferred = stack.up().ok()
+    said = f"still at {OLD}; upgrade to {NEW} was deferred: 0 of 3 nodes back"
+    assert said in deferred.flat
+    assert stack.outputs()["current_os_version"] == OLD
+    assert stack.outputs()["pool_state"] == "upgrading"
+    previewed = stack.preview().ok()
+    assert said in previewed.flat
+    assert "~ 1 to update" in previewed.text
+    sim.speed(60)
+    wait_until(lambda: sim.pool()["state"] == "active", "the upgrade ends")
+    stack.up().ok()
+    assert len(sim.upgrades()) == 1
+    assert stack.outputs()["current_os_version"] == NEW
+    assert "unchanged" in stack.preview().ok().text

@@ -1,0 +1,230 @@
+"""A simulator in a process of its own, as a user starts it, and what a test asks of it.
+
+Time belongs to the test: the simulator starts frozen unless a speed is given, and a test
+that needs progress advances it or lets it run.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+BIN = Path(sys.executable).parent
+OLD = "WA-GUEST-OS-4.58_201809-01"
+NEW = "WA-GUEST-OS-4.59_201810-01"
+OTHER = "WA-GUEST-OS-4.60_201811-01"
+CREATED = "2018-11-01T00:00:00Z"
+LEGACY = "2018-08-01.7.0"
+
+
+def paas_pool(pool_id: str = "render", *, nodes: int = 3, current: str = OLD, **changes: Any) -> dict[str, Any]:
+    """A Cloud Services pool as a seed holds it: active, steady, all nodes idle."""
+    pool = {
+        "id": pool_id,
+        "state": "active",
+        "creationTime": CREATED,
+        "stateTransitionTime": CREATED,
+        "lastModified": CREATED,
+        "allocationState": "steady",
+        "allocationStateTransitionTime": CREATED,
+        "vmSize": "small",
+        "cloudServiceConfiguration": {"osFamily": "4", "targetOSVersion": current, "currentOSVersion": current},
+        "currentDedicatedNodes": nodes,
+        "targetDedicatedNodes": nodes,
+        "currentLowPriorityNodes": 0,
+        "targetLowPriorityNodes": 0,
+        "enableAutoScale": False,
+        "nodes": [node(f"tvm-{number:03d}") for number in range(1, nodes + 1)],
+    }
+    return {**pool, **changes}
+
+
+def vm_pool(pool_id: str = "render", *, nodes: int = 2) -> dict[str, Any]:
+    """A VM pool as a seed holds it."""
+    pool = paas_pool(pool_id, nodes=nodes)
+    del pool["cloudServiceConfiguration"]
+    pool["virtualMachineConfiguration"] = {
+        "imageReference": {
+            "publisher": "microsoftwindowsserver",
+            "offer": "windowsserver",
+            "sku": "2022-datacenter-core",
+            "version": "latest",
+        },
+        "nodeAgentSKUId": "batch.node.windows amd64",
+    }
+    pool["vmSize"] = "standard_d2s_v3"
+    for each in pool["nodes"]:
+        each["virtualMachineInfo"] = {
+            "imageReference": {
+                **pool["virtualMachineConfiguration"]["imageReference"],
+                "exactVersion": "20348.2402.240402",
+            },
+        }
+    return pool
+
+
+def node(node_id: str) -> dict[str, Any]:
+    """An idle node that booted long ago."""
+    return {
+        "id": node_id,
+        "state": "idle",
+        "schedulingState": "enabled",
+        "stateTransitionTime": CREATED,
+        "lastBootTime": CREATED,
+        "allocationTime": CREATED,
+        "isDedicated": True,
+    }
+
+
+@dataclass
+class Simulator:
+    """A running simulator, seen through its control endpoints."""
+
+    process: subprocess.Popen[str]
+    endpoint: str
+    account: str
+    key: str
+    control: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a user exports to sign in."""
+        return {"AZURE_BATCH_ACCOUNT": self.account, "AZURE_BATCH_ACCESS_KEY": self.key}
+
+    def get(self, what: str) -> dict[str, Any]:
+        """GET a control resource."""
+        return self._call("GET", what, None)
+
+    def put(self, what: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """PUT a control resource."""
+        return self._call("PUT", what, body)
+
+    def post(self, what: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """POST to a control resource."""
+        return self._call("POST", what, body)
+
+    def pools(self, *pools: Mapping[str, Any]) -> None:
+        """Replace everything in the account by these pools."""
+        self.put("state", {**self.get("state"), "pools": list(pools), "jobs": []})
+
+    def pool(self, pool_id: str = "render") -> dict[str, Any]:
+        """A pool as the simulator holds it, nodes included."""
+        found: dict[str, Any] = next(pool for pool in self.get("state")["pools"] if pool["id"] == pool_id)
+        return found
+
+    def change(self, pool_id: str = "render", **changes: Any) -> None:
+        """Change fields of a pool behind everybody's back; what else goes on, goes on."""
+        state = self.get("state")
+        for pool in state["pools"]:
+            if pool["id"] == pool_id:
+                pool.update(changes)
+        self.put("state", state)
+
+    def move_to(self, version: str, pool_id: str = "render") -> None:
+        """Another actor has brought the pool to a version, and is done."""
+        pool = self.pool(pool_id)
+        both = {"targetOSVersion": version, "currentOSVersion": version}
+        self.change(pool_id, cloudServiceConfiguration={**pool["cloudServiceConfiguration"], **both})
+
+    def speed(self, speed: float) -> None:
+        """Virtual seconds in a real one."""
+        self.post("clock", {"speed": speed})
+
+    def advance(self, seconds: float) -> None:
+        """Let virtual time pass at once."""
+        self.post("clock", {"advance": seconds})
+
+    def unknown(self, **values: Any) -> None:
+        """Set switches for what is not known of the real service."""
+        self.put("unknowns", {name: {"value": value} for name, value in values.items()})
+
+    def fault(self, operation: str, effect: Mapping[str, Any], **match: Any) -> None:
+        """Make calls of an operation go wrong."""
+        self.post("faults", {"match": {"operation": operation, **match}, "effect": dict(effect)})
+
+    def requests(self, *operations: str) -> list[dict[str, Any]]:
+        """The requests so far, of these operations, or of all."""
+        entries = self.get("audit")["entries"]
+        return [
+            entry
+            for entry in entries
+            if entry["kind"] == "request" and (not operations or entry["operation"] in operations)
+        ]
+
+    def transitions(self, resource: str, to: str) -> list[dict[str, Any]]:
+        """The state changes so far of pools, nodes or tasks to one state."""
+        return [
+            entry
+            for entry in self.get("audit")["entries"]
+            if entry["kind"] == "transition" and (entry["detail"]["resource"], entry["detail"]["to"]) == (resource, to)
+        ]
+
+    def upgrades(self) -> list[dict[str, Any]]:
+        """Every POST upgradeos so far, refused ones included."""
+        return self.requests("Pool_UpgradeOS")
+
+    def writes(self) -> list[dict[str, Any]]:
+        """Every request so far that is not a read."""
+        return [entry for entry in self.requests() if entry["method"] not in ("GET", "HEAD")]
+
+    def outside(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> int:
+        """Another actor's call to Batch, made with the official client; its HTTP status."""
+        from azure.batch import BatchClient  # noqa: PLC0415 - most tests never need it
+        from azure.core.credentials import AzureNamedKeyCredential  # noqa: PLC0415 - as above
+        from azure.core.rest import HttpRequest  # noqa: PLC0415 - as above
+
+        request = HttpRequest(method, f"{path}?api-version={LEGACY}", json=body)
+        with BatchClient(self.endpoint, AzureNamedKeyCredential(self.account, self.key)) as client:
+            return int(client.send_request(request).status_code)
+
+    def stop(self) -> int:
+        """End it as a service manager would; its exit code."""
+        self.process.terminate()
+        return self.process.wait(10)
+
+    def _call(self, method: str, what: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310 - loopback
+            f"{self.control}/{what}", data=data, method=method, headers={"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - loopback
+                text = response.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                raise AssertionError(f"{method} {what}: {error.code} {error.read().decode()}") from None
+        answer: dict[str, Any] = json.loads(text) if text else {}
+        return answer
+
+
+def start(arguments: Sequence[str] = ("--speed", "0"), *, environment: Mapping[str, str] | None = None) -> Simulator:
+    """Start one on a free port."""
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        [BIN / "batch-simulator", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+    assert process.stdout is not None
+    hello = json.loads(process.stdout.readline())
+    return Simulator(process, hello["endpoint"], hello["account"], hello["key"], hello["control"])
+
+
+def running(arguments: Sequence[str] = ("--speed", "0")) -> Iterator[Simulator]:
+    """For a fixture: start one, and end it."""
+    simulator = start(arguments)
+    try:
+        yield simulator
+    finally:
+        simulator.stop()
+        if simulator.process.stdout is not None:
+            simulator.process.stdout.close()

@@ -1,0 +1,243 @@
+"""A stack on the real Pulumi CLI, with a state, a home and a folder of its own.
+
+Nothing is shared between two stacks but the CLI's binary, so any number of them run side by
+side. The stack is made by copying a template that `pulumi stack init` wrote once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.support.simulator import Simulator
+
+PROJECT = "batch-os-test"
+STACK = "dev"
+TYPE = "pulumi-python:dynamic/batch:PoolOsVersion"
+COMMAND_TIMEOUT = 120
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command said and how it ended."""
+
+    code: int
+    text: str
+    seconds: float
+
+    def ok(self) -> Result:
+        """Assert that it succeeded, showing all it said otherwise."""
+        assert self.code == 0, self.text
+        return self
+
+    def failed(self) -> Result:
+        """Assert that it failed, with words and not with a traceback."""
+        assert self.code != 0, self.text
+        assert "Traceback (most recent call last)" not in self.text, self.text
+        return self
+
+    @property
+    def flat(self) -> str:
+        """The text with all white space as single blanks: Pulumi wraps and indents."""
+        return " ".join(self.text.split())
+
+
+@dataclass
+class Running:
+    """A command under way."""
+
+    process: subprocess.Popen[str]
+    log: Path
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def text(self) -> str:
+        """What it has said so far."""
+        return _COLOURS.sub("", self.log.read_text(encoding="utf-8", errors="replace"))
+
+    def interrupt(self) -> None:
+        """^C."""
+        self.process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """kill -9 of the CLI alone."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def wait(self, seconds: float = COMMAND_TIMEOUT) -> Result:
+        """Wait for its end."""
+        code = self.process.wait(seconds)
+        return Result(code, self.text, time.monotonic() - self.started)
+
+
+class Stack:
+    """One stack in a folder of its own."""
+
+    def __init__(self, folder: Path, template: Path, environment: Mapping[str, str]) -> None:
+        shutil.copytree(template, folder)
+        self.folder = folder
+        self.program_folder = folder / "program"
+        self.environment = {**base_environment(folder), **environment}
+        self._logs = 0
+
+    def program(self, text: str) -> None:
+        """Write the program; `PoolOsVersion` and pulumi are imported for it."""
+        head = "import pulumi\nfrom pulumi import ResourceOptions\nfrom batch_os_provider import PoolOsVersion\n"
+        (self.program_folder / "__main__.py").write_text(head + dedent(text), encoding="utf-8")
+
+    def declare(self, simulator: Simulator, target: str, *, name: str = "render", **inputs: Any) -> None:
+        """Write a program that declares one pool."""
+        declared = {
+            "account_endpoint": simulator.endpoint,
+            "pool_id": "render",
+            "target_os_version": target,
+            **inputs,
+        }
+        words = ", ".join(f"{key}={value!r}" for key, value in declared.items())
+        self.program(f"PoolOsVersion({name!r}, {words})\n")
+
+    def start(self, *arguments: str) -> Running:
+        """Start a command."""
+        self._logs += 1
+        log = self.folder / f"log-{self._logs}.txt"
+        with log.open("w", encoding="utf-8") as output:
+            process = subprocess.Popen(  # noqa: S603 - the Pulumi CLI
+                ["pulumi", *arguments, "--non-interactive", "--color", "never"],  # noqa: S607 - on the PATH we made
+                cwd=self.program_folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+                # A group of its own, so that whatever it leaves behind can be found and ended.
+                start_new_session=True,
+            )
+        return Running(process, log)
+
+    def run(self, *arguments: str, seconds: float = COMMAND_TIMEOUT) -> Result:
+        """Run a command to its end."""
+        return self.start(*arguments).wait(seconds)
+
+    def preview(self, *arguments: str) -> Result:
+        """`pulumi preview`, with every property of what changes."""
+        return self.run("preview", "--diff", *arguments)
+
+    def up(self, *arguments: str) -> Result:
+        """`pulumi up` without its own preview."""
+        return self.run("up", "--yes", "--skip-preview", *arguments)
+
+    def start_up(self, *arguments: str) -> Running:
+        """`pulumi up` without its own preview, under way."""
+        return self.start("up", "--yes", "--skip-preview", *arguments)
+
+    def refresh(self, *arguments: str) -> Result:
+        """`pulumi refresh`."""
+        return self.run("refresh", "--yes", "--skip-preview", "--diff", *arguments)
+
+    def steps(self) -> list[dict[str, Any]]:
+        """The steps of `preview --json` for our resources."""
+        process = subprocess.run(
+            ["pulumi", "preview", "--json", "--non-interactive"],  # noqa: S607 - on the PATH we made
+            cwd=self.program_folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT,
+            check=False,
+        )
+        assert process.returncode == 0, process.stdout + process.stderr
+        steps: list[dict[str, Any]] = json.loads(process.stdout)["steps"]
+        return [step for step in steps if TYPE in step["urn"]]
+
+    def resources(self) -> list[dict[str, Any]]:
+        """Our resources in the state."""
+        exported = self.run("stack", "export").ok()
+        state = json.loads(exported.text)
+        return [each for each in state["deployment"].get("resources", []) if each["type"] == TYPE]
+
+    def outputs(self) -> dict[str, Any]:
+        """The outputs of our only resource, without the provider's pickle."""
+        (resource,) = self.resources()
+        return {key: value for key, value in resource["outputs"].items() if key != "__provider"}
+
+    def plugins(self) -> list[int]:
+        """Processes of this stack's dynamic providers that are alive, by their environment."""
+        mark = f"BATCH_OS_TEST_STACK={self.folder}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            # Processes end while we look.
+            with contextlib.suppress(OSError):
+                if mark in (entry / "environ").read_bytes() and b"pulumi.dynamic" in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+        return found
+
+    def end(self) -> None:
+        """End whatever a test has left running."""
+        mark = f"BATCH_OS_TEST_STACK={self.folder}".encode()
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    if mark in (entry / "environ").read_bytes():
+                        os.kill(int(entry.name), signal.SIGKILL)
+
+
+def base_environment(folder: Path) -> dict[str, str]:
+    """A clean environment: the tests' own Python and Pulumi first, nothing of the user's Pulumi or Azure."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["BATCH_OS_TEST_PULUMI"], os.environ["PATH"]])
+    return {
+        "PATH": path,
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "PULUMI_HOME": str(folder / "home"),
+        "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
+        "PULUMI_CONFIG_PASSPHRASE": "test",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "PULUMI_STACK": STACK,
+        "BATCH_OS_TEST_STACK": str(folder),
+    }
+
+
+def make_template(folder: Path) -> Path:
+    """A project with a stack that has never been deployed."""
+    for name in ("home", "state", "program"):
+        (folder / name).mkdir(parents=True)
+    (folder / "program" / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n", encoding="utf-8")
+    environment = base_environment(folder)
+    del environment["PULUMI_STACK"]
+    subprocess.run(
+        ["pulumi", "stack", "init", STACK, "--non-interactive"],  # noqa: S607 - on the PATH we made
+        cwd=folder / "program",
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+        timeout=COMMAND_TIMEOUT,
+    )
+    return folder
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+    """Wait for something that another process will do; fail with words when it does not."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"did not happen within {seconds:g} s: {what}"
+        time.sleep(0.05)  # another process is at work: there is nothing to inject a clock into

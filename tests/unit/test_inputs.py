@@ -1,0 +1,284 @@
+"""Pins what a program may declare: each input good, bad, unknown and missing, and what a failure tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from batch_os_provider import inputs
+from batch_os_provider.decide import Policy
+from batch_os_provider.inputs import Declared, Failure
+from batch_os_provider.pool import PoolRef
+from tests.unit.doubles import V25
+from tests.unit.stage import quick
+
+UNKNOWN = object()
+GOOD: dict[str, Any] = {
+    "account_endpoint": "https://acct.westeurope.batch.azure.com",
+    "pool_id": "Render-A",
+    "target_os_version": V25,
+}
+REQUIRED = tuple(GOOD)
+OPTIONAL = ("timeout", "on_timeout", "if_resizing", "on_conflict")
+
+
+def check(**change: object) -> tuple[dict[str, Any], list[Failure]]:
+    return inputs.check({**GOOD, **change}, lambda value: value is UNKNOWN)
+
+
+def reason(name: str, value: object) -> str:
+    """The reason of the one failure that a value brings."""
+    _, failures = check(**{name: value})
+    assert [failure.property for failure in failures] == [name], failures
+    return failures[0].reason
+
+
+def test_the_inputs_are_the_fixed_names() -> None:
+    assert inputs.INPUTS == REQUIRED + OPTIONAL
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("account_endpoint", "acct.westeurope.batch.azure.com"),
+        ("account_endpoint", "http://127.0.0.1:10000"),
+        ("pool_id", "a"),
+        ("pool_id", "A_b-9" * 12),
+        ("target_os_version", "*"),
+        ("timeout", "90s"),
+        ("timeout", 7200.0),
+        ("on_timeout", "fail"),
+        ("on_timeout", "defer"),
+        ("if_resizing", "wait"),
+        ("if_resizing", "fail"),
+        ("on_conflict", "fail"),
+        ("on_conflict", "wait"),
+    ],
+)
+def test_a_good_value_passes(name: str, value: object) -> None:
+    kept, failures = check(**{name: value})
+    assert failures == []
+    if name != "account_endpoint":
+        assert kept[name] == value, "kept as declared"
+
+
+@pytest.mark.parametrize("name", [*REQUIRED, *OPTIONAL])
+def test_an_unknown_value_passes_and_stays_unknown(name: str) -> None:
+    kept, failures = check(**{name: UNKNOWN})
+    assert failures == []
+    assert kept[name] is UNKNOWN
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_missing_required_input_is_named_with_its_form(name: str) -> None:
+    bag = {key: value for key, value in GOOD.items() if key != name}
+    for missing in (bag, {**bag, name: None}):
+        _, failures = inputs.check(missing, lambda _: False)
+        assert [failure.property for failure in failures] == [name]
+        assert "missing" in failures[0].reason
+        assert "required" in failures[0].reason
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_a_missing_optional_input_passes_and_no_default_is_written(name: str) -> None:
+    kept, failures = check(**{name: None})
+    assert failures == []
+    assert kept.get(name) is None
+    kept, failures = check()
+    assert failures == []
+    assert set(kept) == set(GOOD)
+
+
+def test_only_the_endpoint_is_normalised_in_the_inputs_that_are_kept() -> None:
+    kept, _ = check(account_endpoint="HTTPS://Acct.WestEurope.batch.azure.com:443/", timeout="2H", pool_id="Render-A")
+    assert kept["account_endpoint"] == "https://acct.westeurope.batch.azure.com"
+    assert (kept["timeout"], kept["pool_id"]) == ("2H", "Render-A")
+
+
+def test_keys_that_are_not_ours_pass() -> None:
+    kept, failures = check(__provider="pickle")
+    assert failures == []
+    assert kept["__provider"] == "pickle"
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    _, failures = check(pool_id="a b", target_os_version="5", timeout="soon", on_timeout="explode")
+    assert [failure.property for failure in failures] == ["pool_id", "target_os_version", "timeout", "on_timeout"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed", "nearest"),
+    [
+        ("account_endpoint", "https://acct.batch.azure.com/pools/a", "https://<account>", "https://acct.batch.azure.com?"),
+        ("account_endpoint", "https://acct.batch.azure.com/x/", "https://<account>", "https://acct.batch.azure.com?"),
+        ("account_endpoint", "http://acct.batch.azure.com", "https://<account>", "https://acct.batch.azure.com?"),
+        ("account_endpoint", "http//acct", "https://<account>", ""),
+        ("account_endpoint", 7, "https://<account>", ""),
+        ("pool_id", "render a", "1-64 of letters", "render-a?"),
+        ("pool_id", "https://acct.batch.azure.com/pools/render-a", "1-64 of letters", "render-a?"),
+        ("pool_id", "a" * 65, "1-64 of letters", ""),
+        ("pool_id", "", "1-64 of letters", ""),
+        ("pool_id", "a\n", "1-64 of letters", "did you mean a?"),
+        ("pool_id", 7.0, "1-64 of letters", ""),
+        ("target_os_version", "5.25_201811-01", "WA-GUEST-OS-<family>", V25),
+        ("target_os_version", V25.lower(), "WA-GUEST-OS-<family>", V25),
+        ("target_os_version", "latest", "or *", "did you mean *?"),
+        ("target_os_version", " * ", "or *", "did you mean *?"),
+        ("target_os_version", "5", "WA-GUEST-OS-<family>", ""),
+        ("target_os_version", 5.0, "WA-GUEST-OS-<family>", ""),
+        ("on_timeout", "Defer", "fail or defer", "did you mean defer?"),
+        ("on_timeout", "deferred", "fail or defer", "did you mean defer?"),
+        ("on_timeout", True, "fail or defer", ""),
+        ("if_resizing", "waits", "wait or fail", "did you mean wait?"),
+        ("if_resizing", ["wait"], "wait or fail", "did you mean wait?"),
+        ("on_conflict", "fails", "fail or wait", "did you mean fail?"),
+        ("timeout", "1h30", "90s, 45m, 1h30m", "did you mean 1h30m?"),
+        ("timeout", "90 s", "90s, 45m, 1h30m", "did you mean 90s?"),
+        ("timeout", "2 hours", "90s, 45m, 1h30m", "did you mean 2h?"),
+    ],
+)
+def test_a_failure_names_the_value_the_allowed_form_and_the_nearest_right_spelling(
+    name: str, value: object, allowed: str, nearest: str
+) -> None:
+    text = reason(name, value)
+    assert repr(value) in text
+    assert allowed in text
+    assert nearest in text if nearest else "did you mean" not in text
+
+
+def test_a_password_in_an_endpoint_is_not_repeated() -> None:
+    assert "hunter2" not in reason("account_endpoint", "https://acct:hunter2@acct.batch.azure.com")
+
+
+@pytest.mark.parametrize(
+    ("declared", "seconds"),
+    [
+        ("90s", 90),
+        ("90S", 90),
+        ("45m", 2700),
+        ("2h", 7200),
+        ("1h30m", 5400),
+        ("1h30m15s", 5415),
+        ("1h15s", 3615),
+        (" 2h ", 7200),
+        (7200, 7200),
+        (7200.0, 7200),
+        ("7200", 7200),
+        ("7200.5", 7200.5),
+        (0.5, 0.5),
+        ("720h", 2592000),
+    ],
+    ids=repr,
+)
+def test_a_duration_is_read(declared: object, seconds: float) -> None:
+    assert inputs.parse_duration(declared) == seconds
+
+
+@pytest.mark.parametrize(
+    ("declared", "why"),
+    [
+        (0, "not more than zero"),
+        (0.0, "not more than zero"),
+        ("0", "not more than zero"),
+        ("0s", "not more than zero"),
+        ("0h0m0s", "not more than zero"),
+        (-5, "not more than zero"),
+        ("-5", "not more than zero"),
+        ("2 parsecs", "not a duration"),
+        ("-5s", "not a duration"),
+        ("1.5h", "not a duration"),
+        ("30m1h", "not a duration"),
+        ("1h30", "not a duration"),
+        ("1h 30m", "not a duration"),
+        ("", "not a duration"),
+        (" ", "not a duration"),
+        ("h", "not a duration"),
+        ("PT2H", "not a duration"),
+        ("nan", "not a duration"),
+        ("inf", "not a duration"),
+        ("-inf", "not a duration"),
+        (float("nan"), "not a duration"),
+        (float("inf"), "not a duration"),
+        (True, "not a duration"),
+        (None, "not a duration"),
+        ([90], "not a duration"),
+        ({"s": 90}, "not a duration"),
+        ("1e3", "not a duration"),
+        ("7_200", "not a duration"),
+        ("٣h", "not a duration"),
+        (2592001, "longer than 720h"),
+        ("721h", "longer than 720h"),
+        (1e300, "longer than 720h"),
+        ("9" * 400 + "h", "longer than 720h"),
+    ],
+    ids=lambda value: ascii(value)[:40],
+)
+def test_what_is_no_duration_is_refused_with_the_reason(declared: object, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        inputs.parse_duration(declared)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        ("account_endpoint", "https://ACCT.batch.azure.com/", "acct.batch.azure.com", True),
+        ("account_endpoint", "https://acct.batch.azure.com:443", "https://acct.batch.azure.com", True),
+        ("account_endpoint", "https://acct.batch.azure.com", "https://acct2.batch.azure.com", False),
+        ("account_endpoint", "https://127.0.0.1", "http://127.0.0.1", False),
+        ("pool_id", "Render-A", "render-a", True),
+        ("pool_id", "render-a", "render-b", False),
+        ("target_os_version", V25, V25, True),
+        ("target_os_version", V25, "*", False),
+        ("timeout", "2h", 7200.0, True),
+        ("timeout", "120m", "7200", True),
+        ("timeout", "2h", "2h1s", False),
+        ("timeout", None, "2h", False),
+        ("timeout", "2h", None, False),
+        ("timeout", None, None, True),
+        ("on_timeout", "fail", "defer", False),
+        ("on_timeout", "fail", "fail", True),
+        ("on_timeout", None, "fail", False),
+    ],
+)
+def test_two_spellings_of_one_meaning_are_the_same(name: str, old: object, new: object, expected: bool) -> None:  # noqa: FBT001 - a column
+    assert inputs.same(name, old, new) is expected
+
+
+def test_defaults_are_applied_at_use() -> None:
+    assert Declared.of(GOOD) == Declared(
+        PoolRef("https://acct.westeurope.batch.azure.com", "Render-A"), V25, 7200.0, defer=False, policy=Policy()
+    )
+    assert Policy() == Policy(if_resizing="wait", on_conflict="fail")
+
+
+def test_declared_values_win_over_defaults_and_none_is_no_value() -> None:
+    bag = {**GOOD, "timeout": 90.0, "on_timeout": "defer", "if_resizing": "fail", "on_conflict": "wait"}
+    declared = Declared.of(bag)
+    assert (declared.timeout, declared.defer) == (90.0, True)
+    assert declared.policy == Policy(if_resizing="fail", on_conflict="wait")
+    assert Declared.of({**GOOD, **dict.fromkeys(OPTIONAL)}) == Declared.of(GOOD)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["2h", V25, "*", "fail"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*REQUIRED, *OPTIONAL, "else"]), anything))
+@example({**GOOD, "timeout": "9" * 400 + "h"})
+@example({**GOOD, "timeout": 10**400})
+@example({**GOOD, "account_endpoint": "https://["})
+@quick
+def test_check_never_raises_and_what_it_passes_can_be_used(bag: dict[str, Any]) -> None:
+    kept, failures = inputs.check(bag, lambda _: False)
+    assert {failure.property for failure in failures} <= set(inputs.INPUTS)
+    if not failures:
+        declared = Declared.of(kept)
+        assert declared.timeout > 0
+        assert inputs.check(kept, lambda _: False) == (kept, []), "checking again changes nothing"
+        assert all(inputs.same(name, bag.get(name), kept.get(name)) for name in inputs.INPUTS)

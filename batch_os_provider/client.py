@@ -27,6 +27,7 @@ from urllib.parse import quote, urlencode
 
 from batch_os_provider import credentials, requestlog
 from batch_os_provider.errors import (
+    ALREADY_THERE,
     ApiRetiredError,
     ConflictError,
     CredentialError,
@@ -52,7 +53,6 @@ CONNECT_TIMEOUT, READ_TIMEOUT = 5, 20
 _MAX_PAGES = 1000
 
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
-_ALREADY = "PoolVersionEqualsUpgradeVersion"
 _VERSION_REFUSED = "UnsupportedRequestVersion"
 # What a service may answer to an operation it no longer has (upgradeos.md of the API status: not documented).
 _OPERATION_UNKNOWN = frozenset({"InvalidUri", "ResourceNotFound", "UnsupportedHttpVerb", _VERSION_REFUSED})
@@ -244,7 +244,7 @@ class BatchClient:
                 "or remove the resource from the program",
                 answer=answer,
             )
-        if status in (409, 412) or (status == 400 and code == _ALREADY):  # noqa: PLR2004 - HTTP statuses
+        if status in (409, 412) or (status == 400 and code == ALREADY_THERE):  # noqa: PLR2004 - HTTP statuses
             return ConflictError(answer, pool=ref.url, doing=doing)
         if not status or status in _TRANSIENT:
             return TransientError(

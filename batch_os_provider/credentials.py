@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from azure.core.credentials import AzureNamedKeyCredential, TokenCredential
 
-__all__ = ["Found", "Identity", "SharedKey", "cloud_of", "find"]
+__all__ = ["Cloud", "Found", "Identity", "SharedKey", "cloud_of", "find"]
 
 ACCOUNT, KEY = "AZURE_BATCH_ACCOUNT", "AZURE_BATCH_ACCESS_KEY"
 _TOKEN_TIMEOUT = 20.0

@@ -135,11 +135,12 @@ class Wait:
 
 @dataclass(frozen=True)
 class Refuse:
-    """Stop with an error; nothing is written."""
+    """Stop with an error; nothing more is written. ``tells_ours``: the text tells what became of our own 202."""
 
     seen: str
     next_step: str
     answer: ServiceAnswer | None = None
+    tells_ours: bool = False
 
 
 Action = Done | Upgrade | Wait | Refuse
@@ -207,7 +208,8 @@ def _refuse_kind(seen: Pool) -> Refuse:
 
 def _upgrading(seen: Pool, target: str, policy: Policy, history: History) -> Action:
     if same_version(seen.target_os_version, target):
-        return Wait("upgrading" if history.accepted_at is not None else "joined", "upgrading")
+        ours = history.accepted_at is not None
+        return Wait("upgrading", "upgrading") if ours else Wait("joined", "joined an upgrade that was under way")
     other = f"{seen.current_os_version or 'an unknown version'} -> {seen.target_os_version or 'an unknown version'}"
     if policy.on_conflict == "wait":
         return Wait("conflict", f"an upgrade {other} is in flight, {target} comes after it")
@@ -238,6 +240,7 @@ def _active_and_steady(seen: Pool, target: str, history: History, now: float) ->
             f"moved away: Batch took the upgrade to {target}, "
             f"but the pool is active and runs {seen.current_os_version or 'an unknown version'} again",
             "Somebody else or the platform changed it; find out who, then run `pulumi up` again",
+            tells_ours=True,
         )
     refusal = history.refusal
     if refusal is not None and refusal.lasting and refusal.times > 1 and refusal.seen == seen.fingerprint:

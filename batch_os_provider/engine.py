@@ -94,8 +94,7 @@ def _widen() -> None:
     # A worker thread of an executor is started with a weak reference to it as its first argument.
     executor = threading.current_thread()._args[0]()  # type: ignore[attr-defined]  # noqa: SLF001 - the seam itself
     if not isinstance(executor, ThreadPoolExecutor):
-        msg = "the current thread is not a worker of an executor"
-        raise TypeError(msg)
+        raise TypeError("the current thread is not a worker of an executor")
     executor._max_workers = max(WORKERS, executor._max_workers)  # noqa: SLF001 - the seam itself
 
 
@@ -123,16 +122,14 @@ def _hear_cancel() -> None:
             # First of all handlers; registering one after the start is refused by the public call.
             server._state.generic_handlers.insert(0, Handler())  # noqa: SLF001 - the seam itself
             return
-    msg = "no grpc server in the main thread"
-    raise LookupError(msg)
+    raise LookupError("no grpc server in the main thread")
 
 
 def _clean_errors() -> None:
     """Print our own errors as their text; a bug keeps its traceback."""
     main = sys.modules["__main__"]
     if main.traceback is not traceback:
-        msg = "the dynamic server does not format errors with traceback"
-        raise AttributeError(msg)
+        raise AttributeError("the dynamic server does not format errors with traceback")
     main.traceback = SimpleNamespace(format_exc=_format_exc)  # type: ignore[attr-defined]
 
 
@@ -144,8 +141,7 @@ def _format_exc() -> str:
 def _watch() -> None:
     """End this process when the engine has: an orphan would upgrade pools that nobody saves."""
     if _engine_address() is None:
-        msg = "no engine address in the arguments"
-        raise LookupError(msg)
+        raise LookupError("no engine address in the arguments")
     engine = _engine()
     threading.Thread(target=_watch_engine, args=(engine,), daemon=True, name="batch-os-watch").start()
 
@@ -162,7 +158,7 @@ def _watch_engine(engine: Any) -> None:
             engine.GetRootResource(engine_pb2.GetRootResourceRequest(), timeout=WATCH_EVERY)
         except grpc.RpcError as error:
             # Any answer, even a refusal, is a sign of life.
-            misses = misses + 1 if error.code() is grpc.StatusCode.UNAVAILABLE else 0  # type: ignore[attr-defined]
+            misses = misses + 1 if error.code() is grpc.StatusCode.UNAVAILABLE else 0
         else:
             misses = 0
     stop.set(Stop.ENGINE_GONE)
@@ -230,16 +226,8 @@ class Row:
             _engine().Log(request, timeout=5)
         except (*_GUARDED, grpc.RpcError) as error:
             requestlog.note(f"seam 'row status' is missing: {type(error).__name__}: {error}")
-            _to_stderr(f"{self._name}: {text}")
-
-
-def _to_stderr(line: str) -> None:
-    """The fallback voice. A closed stderr must not end an upgrade."""
-    try:
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
-    except (OSError, ValueError) as error:
-        requestlog.note(f"stderr is closed ({error}): {line}")
+            if not requestlog.to_stderr(f"{self._name}: {text}"):
+                requestlog.note(f"stderr is closed, unsaid: {text}")
 
 
 def _engine_address() -> str | None:
@@ -258,8 +246,7 @@ def _engine() -> Any:
 
             address = _engine_address()
             if address is None:
-                msg = "no engine address in the arguments"
-                raise LookupError(msg)
+                raise LookupError("no engine address in the arguments")
             _stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address))
         return _stub
 

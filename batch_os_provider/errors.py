@@ -9,6 +9,7 @@ and Batch code, never by the exception class of the azure client (with If-Match 
 ::
 
     BatchOsError                 base of all; its text is complete, no traceback is needed
+    ├── InputError               a value that can be judged without Batch is not allowed
     ├── CredentialError          no credential fits the endpoint, or Batch refused the one used
     ├── RefusedError             the decide table refuses: acting would be wrong or useless
     │   └── ApiRetiredError      Batch no longer answers the API that has upgradeos
@@ -26,11 +27,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "ALREADY_THERE",
     "ApiRetiredError",
     "BatchOsError",
     "ConflictError",
     "CredentialError",
     "DeadlineError",
+    "InputError",
     "InterruptedRolloutError",
     "PermanentError",
     "PoolGoneError",
@@ -39,6 +42,10 @@ __all__ = [
     "ServiceError",
     "TransientError",
 ]
+
+
+ALREADY_THERE = "PoolVersionEqualsUpgradeVersion"
+"""The 400 that says "the pool is already with the given version": a conflict like a 409, not a mistake of ours."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ class BatchOsError(Exception):
     """
 
     def __init__(self, seen: str, *, pool: str = "", next_step: str = "", answer: ServiceAnswer | None = None) -> None:
-        self.seen = seen
+        self.seen = seen.rstrip(".")
         self.pool = pool
         self.next_step = next_step
         self.answer = answer
@@ -103,6 +110,10 @@ class BatchOsError(Exception):
         marks = [f"Batch code {self.code}"] if self.code else []
         marks += [f"request id {self.request_id}"] if self.request_id else []
         return f"{text} [{', '.join(marks)}]" if marks else text
+
+
+class InputError(BatchOsError):
+    """A value is not allowed, and no call is needed to know; what a program declares is a check failure instead."""
 
 
 class CredentialError(BatchOsError):
@@ -135,7 +146,7 @@ class ServiceError(BatchOsError):
     def __init__(self, answer: ServiceAnswer, *, pool: str = "", doing: str = "", next_step: str = "") -> None:
         self.doing = doing
         seen = f"{doing} failed: {answer}" if doing else str(answer)
-        super().__init__(seen.rstrip("."), pool=pool, next_step=next_step, answer=answer)
+        super().__init__(seen, pool=pool, next_step=next_step, answer=answer)
 
     @property
     def reply(self) -> ServiceAnswer:

@@ -45,8 +45,14 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 REQUIRED = (ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET)
 INPUTS = (*REQUIRED, *DEFAULTS)
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+_DURATION = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?", re.IGNORECASE)
 _UNITS = (3600, 60, 1)
+# What people type: blanks, whole words, a last number without its unit.
+_LOOSE_DURATION = re.compile(
+    r"(?:(\d+)\s*h(?:ours?|rs?)?)?\s*(?:(\d+)(?!\d)\s*(?:m(?:in(?:ute)?s?)?)?)?\s*(?:(\d+)\s*s(?:ec(?:ond)?s?)?)?",
+    re.IGNORECASE | re.ASCII,
+)
 _LONGEST = 30 * 24 * 3600
 _DURATION_FORM = "seconds, or hours, minutes and seconds such as 90s, 45m, 1h30m or 7200; more than 0, at most 720h"
 _ENDPOINT_FORM = "https://<account>.<region>.batch.azure.com, as `az batch account show` prints in accountEndpoint"
@@ -112,10 +118,15 @@ def check(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool]) -> tuple[di
             continue
         reason = _CHECKS[name](value)
         if reason:
-            failures.append(Failure(name, f"{value!r} {reason}"))
+            failures.append(Failure(name, f"{_shown(value)} {reason}"))
         elif name == ACCOUNT_ENDPOINT:
             kept[name] = parse_endpoint(value)
     return kept, failures
+
+
+def _shown(value: object) -> str:
+    """The value as it was written, without a password that stands in a URL."""
+    return re.sub(r"(?<=//)[^/@\s]+@", "...@", repr(value))
 
 
 def same(name: str, old: object, new: object) -> bool:
@@ -136,34 +147,37 @@ def parse_duration(value: object) -> float:
 
     Raises:
         ValueError: anything else, zero and negatives included; the text says why.
-
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        msg = "is not a duration"
-        raise ValueError(msg)
-    seconds = _seconds_of(value.strip()) if isinstance(value, str) else float(value)
-    if not math.isfinite(seconds):
-        msg = "is not a duration"
-        raise ValueError(msg)
+    seconds = _seconds_of(value)
+    if seconds is None or not math.isfinite(seconds):
+        raise ValueError("is not a duration")
     if seconds <= 0:
-        msg = "is not more than zero"
-        raise ValueError(msg)
+        raise ValueError("is not more than zero")
     if seconds > _LONGEST:
-        msg = "is longer than 720h"
-        raise ValueError(msg)
+        raise ValueError("is longer than 720h")
     return seconds
 
 
-def _seconds_of(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        pass
+def _seconds_of(value: object) -> float | None:
+    """Seconds, unbounded; None where it is no duration at all."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, (int, float)):
+        return _bounded(value) if isinstance(value, int) else value
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    if _NUMBER.fullmatch(text):
+        return _bounded(float(text))
     match = _DURATION.fullmatch(text)
     if match is None or not any(match.groups()):
-        msg = "is not a duration"
-        raise ValueError(msg)
-    return float(sum(int(number or 0) * unit for number, unit in zip(match.groups(), _UNITS, strict=True)))
+        return None
+    return _bounded(sum(float(number or 0) * unit for number, unit in zip(match.groups(), _UNITS, strict=True)))
+
+
+def _bounded(seconds: float) -> float:
+    """Thousands of digits are too long like any other long time, not an error of their own."""
+    return float(max(-1, min(seconds, 2 * _LONGEST)))
 
 
 def _check_endpoint(value: object) -> str:
@@ -215,8 +229,21 @@ def _check_timeout(value: object) -> str:
     try:
         parse_duration(value)
     except ValueError as error:
-        return f"{error}; allowed: {_DURATION_FORM}"
+        return f"{error}; allowed: {_DURATION_FORM}{_duration_hint(value)}"
     return ""
+
+
+def _duration_hint(value: object) -> str:
+    """Spell what was most likely meant; nothing where there is no honest guess."""
+    match = _LOOSE_DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return ""
+    guess = "".join(f"{number}{unit}" for number, unit in zip(match.groups(), "hms", strict=True) if number)
+    try:
+        parse_duration(guess)
+    except ValueError:
+        return ""
+    return f"; did you mean {guess}?"
 
 
 def _choice(name: str) -> Callable[[object], str]:

@@ -16,12 +16,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import isodate
 
+E = TypeVar("E", bound=enum.Enum)
+
 __all__ = [
+    "POOL_ID",
     "AllocationState",
     "Kind",
     "Node",
@@ -36,6 +39,8 @@ __all__ = [
 POOL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Swagger: 1-64 of letters, digits, hyphen, underscore; case-preserving, case-insensitive."""
 
+# The standard library drops these from a URL in silence.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _UP_STATES = frozenset({"idle", "running"})
@@ -168,7 +173,7 @@ class Node:
             node_id=str(body.get("id", "?")),
             state=str(body.get("state", "unknown")),
             last_boot_time=_time(body.get("lastBootTime")),
-            error=": ".join(str(failure[key]) for key in ("code", "message") if failure.get(key)),
+            error=": ".join(_first_line(failure[key]) for key in ("code", "message") if failure.get(key)),
         )
 
     def is_back(self, since: datetime | None) -> bool:
@@ -185,31 +190,28 @@ def parse_endpoint(text: str) -> str:
     clear otherwise). Raises ValueError with what is wrong with it.
     """
     stripped = text.strip()
-    scheme, separator, _ = stripped.partition("://")
-    parts = urlsplit(stripped if separator else f"https://{stripped}")
-    scheme = parts.scheme.lower()
+    if _CONTROL.search(stripped):
+        raise ValueError("it holds a control character")
+    parts = urlsplit(stripped if "://" in stripped else f"https://{stripped}")
+    scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
     if scheme not in _DEFAULT_PORTS:
-        msg = f"the scheme {scheme!r} is not https"
-        raise ValueError(msg)
+        raise ValueError(f"the scheme {scheme!r} is not https")
     if parts.username is not None or parts.password is not None:
-        msg = "it holds a user name or password"
-        raise ValueError(msg)
+        raise ValueError("it holds a user name or password")
     if parts.path.strip("/") or parts.query or parts.fragment:
-        msg = f"it has more than a host: {(parts.path + ('?' + parts.query if parts.query else ''))!r}"
-        raise ValueError(msg)
-    host = (parts.hostname or "").lower()
-    bare = _ip(host)
-    if bare is None and not _HOST.fullmatch(host):
-        msg = f"{host!r} is not a host name"
-        raise ValueError(msg)
+        raise ValueError(f"it has more than a host: {(parts.path + ('?' + parts.query if parts.query else ''))!r}")
+    address = _ip(host)
+    bracketed = isinstance(address, ipaddress.IPv6Address)
+    if ("[" in parts.netloc) != bracketed or not (address or _HOST.fullmatch(host)):
+        raise ValueError(f"{host!r} is not a host name")
     if scheme == "http" and not is_loopback(host):
-        msg = "http is for loopback only, the account's key or token would cross the network in the clear"
-        raise ValueError(msg)
+        raise ValueError("http is for loopback only, the account's key or token would cross the network in the clear")
     if parts.netloc.endswith(":"):
-        msg = "the port is missing"
-        raise ValueError(msg)
+        raise ValueError("the port is missing")
     port = parts.port  # ValueError from the standard library when it is no port
-    shown = f"[{host}]" if bare is not None and bare.version == 6 else host  # noqa: PLR2004 - IPv6
+    if port == 0:
+        raise ValueError("0 is not a port")
+    shown = f"[{host}]" if bracketed else host
     return f"{scheme}://{shown}" + ("" if port in (None, _DEFAULT_PORTS[scheme]) else f":{port}")
 
 
@@ -217,12 +219,10 @@ def parse_pool_url(url: str) -> PoolRef:
     """The inverse of ``PoolRef.url``. Raises ValueError with what is wrong with it."""
     endpoint, separator, pool_id = url.strip().rstrip("/").rpartition("/pools/")
     if not separator:
-        msg = "it has no /pools/<pool id>"
-        raise ValueError(msg)
+        raise ValueError("it has no /pools/<pool id>")
     pool_id = unquote(pool_id)
     if not POOL_ID.fullmatch(pool_id):
-        msg = f"{pool_id!r} is not a pool id (1-64 of letters, digits, - and _)"
-        raise ValueError(msg)
+        raise ValueError(f"{pool_id!r} is not a pool id (1-64 of letters, digits, - and _)")
     return PoolRef(parse_endpoint(endpoint), pool_id)
 
 
@@ -256,7 +256,7 @@ def _text(body: Mapping[str, Any], name: str) -> str | None:
 def _number(body: Mapping[str, Any], *names: str) -> int:
     for name in names:
         value = body.get(name)
-        if isinstance(value, int):
+        if isinstance(value, int) and not isinstance(value, bool):
             return value
     return 0
 
@@ -266,17 +266,21 @@ def _time(value: object) -> datetime | None:
     if not isinstance(value, str):
         return None
     try:
-        parsed = isodate.parse_datetime(value)
+        parsed: datetime = isodate.parse_datetime(value)
     except (ValueError, isodate.ISO8601Error):
         return None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
 
 
-def _enum(kind: type[Any], value: object) -> Any:
+def _enum(kind: type[E], value: object) -> E:
     try:
         return kind(str(value).lower())
     except ValueError:
         return kind("unknown")
+
+
+def _first_line(value: object) -> str:
+    return str(value).partition("\n")[0].strip()
 
 
 def _image(reference: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from pulumi.output import Unknown
 from batch_os_provider import engine, inputs
 from batch_os_provider.client import shared_client
 from batch_os_provider.decide import same_version
-from batch_os_provider.errors import ApiRetiredError, BatchOsError
+from batch_os_provider.errors import ApiRetiredError, BatchOsError, InputError
 from batch_os_provider.inputs import Declared
 from batch_os_provider.pool import Kind, Pool, PoolRef, PoolState, parse_pool_url
 from batch_os_provider.report import NODE_INTERVAL, NODE_INTERVAL_TERMINAL, Nodes, Reporter
@@ -32,7 +32,7 @@ from batch_os_provider.rollout import Goal, Rollout, read_pool
 from batch_os_provider.wait import RealWaiter, Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["OUTPUTS", "PoolOsVersionProvider"]
 
@@ -107,16 +107,15 @@ class PoolOsVersionProvider(dynamic.ResourceProvider):
         ``target_os_version`` becomes the observed version, in inputs and outputs, so that drift is
         a property change in the next preview.
         """
-        ref = parse_pool_url(id_)
-        known = {name: props[name] for name in inputs.INPUTS if props.get(name) is not None}
-        bag = {inputs.ACCOUNT_ENDPOINT: ref.endpoint, inputs.POOL_ID_NAME: ref.pool_id, **known}
+        ref = _ref_of(id_)
+        bag = {inputs.ACCOUNT_ENDPOINT: ref.endpoint, inputs.POOL_ID_NAME: ref.pool_id, **_known(inputs.INPUTS, props)}
         row = engine.Row(engine.current_urn(), ref.pool_id)
         try:
             pool = read_pool(ref, shared_client(ref.endpoint), RealWaiter(engine.stop))
         except ApiRetiredError as error:
-            # The pool is there and its version cannot be known: not gone, and no reason to block a refresh.
+            # Not gone, and nothing is known that contradicts the state: no reason to block every refresh of the stack.
             row.warn(str(error))
-            return dynamic.ReadResult(id_, dict(bag), dict(bag))
+            return dynamic.ReadResult(id_, {**bag, **_known(OUTPUTS, props)}, dict(bag))
         if pool is None:
             return dynamic.ReadResult(None, {})
         if pool.kind is not Kind.CLOUD_SERVICES:
@@ -137,7 +136,22 @@ def _roll(bag: Mapping[str, Any]) -> dict[str, Any]:
     goal = Goal(declared.ref, declared.target, declared.policy, declared.timeout, declared.defer)
     rollout = Rollout(goal, shared_client(declared.ref.endpoint), RealWaiter(engine.stop), Reporter(row, interval))
     pool = rollout.run().pool
-    return {**{name: bag[name] for name in inputs.INPUTS if bag.get(name) is not None}, **_observed(pool)}
+    return {**_known(inputs.INPUTS, bag), **_observed(pool)}
+
+
+def _known(names: Iterable[str], bag: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: bag[name] for name in names if bag.get(name) is not None}
+
+
+def _ref_of(id_: str) -> PoolRef:
+    try:
+        return parse_pool_url(id_)
+    except ValueError as error:
+        raise InputError(
+            f"the id {id_!r} is not the URL of a pool: {error}",
+            next_step="Give {account_endpoint}/pools/{pool_id}, such as "
+            "https://myaccount.westeurope.batch.azure.com/pools/render",
+        ) from error
 
 
 def _observed(pool: Pool) -> dict[str, Any]:

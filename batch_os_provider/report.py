@@ -80,7 +80,11 @@ class Nodes:
 
 @dataclass(frozen=True)
 class Progress:
-    """Everything one line needs: one frozen object per event. ``came_from`` is empty while nothing was seen yet."""
+    """Everything one line needs: one frozen object per event.
+
+    ``came_from`` is empty while nothing was seen yet. ``phase`` and ``why`` are what makes two
+    lines different; ``detail`` follows ``why`` and does not.
+    """
 
     came_from: str
     target: str
@@ -89,11 +93,12 @@ class Progress:
     elapsed: float
     nodes: Nodes | None = None
     idle_for: float = 0.0
+    detail: str = ""
 
     def __str__(self) -> str:
-        middle = str(self.nodes) if self.nodes is not None else self.why
-        if self.nodes is not None and self.phase not in ("upgrading", "joined"):
-            middle = f"{self.why}; {middle}"
+        middle = self.why + self.detail if self.nodes is None else str(self.nodes)
+        if self.nodes is not None and self.phase == "joined":
+            middle = f"{self.why}, {middle}"
         change = f"{self.came_from} -> {self.target}" if self.came_from else self.target
         text = f"{change}: {middle}, {duration(self.elapsed)}"
         if self.idle_for >= IDLE_AFTER:
@@ -114,41 +119,39 @@ def duration(seconds: float) -> str:
 class Reporter:
     """Decides which progress is worth a line, for one pool.
 
+    A change of phase is said at once, unless the same was said within the interval: a pool that
+    flaps, or a service that fails every other call, must not fill a log.
+
     Args:
         voice: where the lines go.
         node_interval: seconds between lines that differ in counts only.
-
     """
 
     def __init__(self, voice: Voice, node_interval: float = NODE_INTERVAL) -> None:
         self._voice = voice
         self.node_interval = node_interval
-        self._said_phase: tuple[str, str] | None = None
-        self._said_at = float("-inf")
-        self._said_text = ""
+        self._last_key: tuple[str, str] | None = None
+        self._last_text = ""
+        self._said_at: dict[tuple[str, str], float] = {}
         self._warned: set[str] = set()
 
     def progress(self, progress: Progress, now: float) -> None:
-        """Say it when the phase or its reason changed, or when the interval has passed and the text is new."""
-        phase = (progress.phase, progress.why)
-        text = str(progress)
-        if phase == self._said_phase and (now - self._said_at < self.node_interval or text == self._said_text):
+        """Say it when it is due and new."""
+        key, text = (progress.phase, progress.why), str(progress)
+        due = now - self._said_at.get(key, float("-inf")) >= self.node_interval
+        if not due or (key == self._last_key and text == self._last_text):
             return
-        self._said_phase, self._said_at, self._said_text = phase, now, text
+        self._last_key, self._last_text, self._said_at[key] = key, text, now
         self._voice.status(text)
         if progress.nodes is not None and progress.idle_for >= IDLE_AFTER:
-            self.warn_once("idle", f"no node moved for {duration(progress.idle_for)}: {progress.nodes.name_laggards()}")
+            named = progress.nodes.name_laggards()
+            self.warn_once("idle", f"no node moved for {duration(progress.idle_for)}: {named}")
 
     def warn_once(self, key: str, text: str) -> None:
         """A warning that is said once per rollout and key."""
         if key not in self._warned:
             self._warned.add(key)
             self._voice.warn(text)
-
-    def status(self, text: str) -> None:
-        """A line on the row, whatever was said before."""
-        self._said_phase = None
-        self._voice.status(text)
 
     def summary(self, text: str) -> None:
         """The one line that stays when the rollout is over."""

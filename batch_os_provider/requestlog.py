@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from batch_os_provider.errors import ServiceAnswer
 
-__all__ = ["VARIABLE", "note", "record"]
+__all__ = ["VARIABLE", "note", "record", "to_stderr"]
 
 VARIABLE = "BATCH_OS_LOG"
 _SENT = ("If-Match",)
@@ -68,4 +68,14 @@ def _write(fields: Mapping[str, Any]) -> None:
             file.write(line + "\n")
     except OSError as error:
         _broken.add(path)
-        sys.stderr.write(f"{VARIABLE}={path} cannot be written ({error.strerror}); no debug log from here on\n")
+        to_stderr(f"{VARIABLE}={path} cannot be written ({error.strerror}); no debug log from here on")
+
+
+def to_stderr(line: str) -> bool:
+    """Say a line where Pulumi shows it last; False where even stderr is closed. Talking must not end an upgrade."""
+    try:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return False
+    return True

@@ -17,12 +17,15 @@ The rules of the wait:
 
 from __future__ import annotations
 
+import contextlib
+import enum
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from batch_os_provider import decide as table
 from batch_os_provider.errors import (
+    ALREADY_THERE,
     BatchOsError,
     ConflictError,
     DeadlineError,
@@ -40,9 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-__all__ = ["FIRST_CONTACT_FAILURES", "MAX_FAILURES", "Goal", "Outcome", "Rollout", "Service", "read_pool"]
-
-T = TypeVar("T")
+__all__ = ["FIRST_CONTACT_FAILURES", "MAX_FAILURES", "Goal", "Outcome", "Rollout", "Service", "back_off", "read_pool"]
 
 POLL_FIRST, POLL_GROWTH, POLL_CAP = 0.5, 1.5, 10.0
 """Seconds between reads: quick after every change of phase, then capped."""
@@ -55,7 +56,17 @@ FIRST_CONTACT_FAILURES = 4
 
 # Conflicts that pass by themselves; the view may lag behind them.
 _PASSING = frozenset({"PoolBeingResized", "PoolBeingCreated", "UpgradePoolVersionConflict"})
+# Answers to a POST that say "not now": it was not carried out. Any other failure leaves that open.
+_SAID_NO = frozenset({429, 503})
 _RESUMES = "Run `pulumi up` again: it goes on from what it finds and starts no second upgrade"
+
+
+class _Post(enum.Enum):
+    """What is known of our one write."""
+
+    NONE = "none"
+    UNKNOWN = "sent, and no answer came"
+    TAKEN = "202"
 
 
 class Service(Protocol):
@@ -123,15 +134,20 @@ class Rollout:
         self._history = table.History()
         self._seen: Pool | None = None
         self._came_from = ""
-        self._phase = ""
-        self._in_doubt = False
+        self._phase: table.Phase | None = None
+        self._phases: set[table.Phase] = set()
+        self._post = _Post.NONE
+        self._told = False
+        self._seen_since_post: Pool | None = None
         self._interval = POLL_FIRST
         self._failed_reads = 0
-        self._failed_writes = 0
+        self._lost_writes = 0
+        self._refused_writes = 0
         self._resizes: set[datetime | None] = set()
         self._since: datetime | None = None
         self._nodes: Nodes | None = None
         self._nodes_at = float("-inf")
+        self._movement: object = None
         self._moved_at = self._started
 
     def run(self) -> Outcome:
@@ -150,7 +166,7 @@ class Rollout:
         except Stopped as stopped:
             raise self._interrupted(stopped.reason) from None
         except BatchOsError as error:
-            if self._runs() and not isinstance(error, (DeadlineError, RefusedError, PoolGoneError)):
+            if not self._told and (self._post is not _Post.NONE or self._goes_on()):
                 error.add(f"this came after {self._elapsed()}; {self._what_runs()}")
             raise
 
@@ -159,10 +175,13 @@ class Rollout:
             pause = self._step()
             if isinstance(pause, Outcome):
                 return pause
-            remaining = self._started + self._goal.timeout - self._waiter.now()
+            remaining = self._remaining()
             if remaining <= 0:
                 return self._deadline()
             self._waiter.sleep(min(pause, remaining))
+
+    def _remaining(self) -> float:
+        return self._started + self._goal.timeout - self._waiter.now()
 
     def _step(self) -> Outcome | float:
         """One look and what follows from it: the outcome, or how long to wait."""
@@ -178,16 +197,16 @@ class Rollout:
         if isinstance(action, table.Refuse):
             raise self._refused(action)
         if isinstance(action, table.Upgrade):
-            return self._upgrade(action, seen)
-        return self._wait(action, seen)
+            # No time is left to see it through, or a Retry-After reaches beyond the deadline: start nothing.
+            return self._upgrade(action, seen) if self._remaining() > 0 else 0.0
+        return self._wait(action)
 
     def _note(self, seen: Pool) -> None:
         """Keep what later looks are compared with."""
         if self._seen is None:
             self._came_from = seen.current_os_version or "unknown"
-        self._seen = seen
+        self._seen = self._seen_since_post = seen
         self._failed_reads = 0
-        self._in_doubt = False
         self._history = self._history.observed(seen, self._goal.target, self._waiter.now())
         if seen.allocation in (AllocationState.RESIZING, AllocationState.STOPPING):
             self._resizes.add(seen.allocation_changed_at)
@@ -197,35 +216,49 @@ class Rollout:
 
     def _upgrade(self, action: table.Upgrade, seen: Pool) -> float:
         """Send the one write. Whatever comes back, the next thing is a read."""
+        self._came_from = seen.current_os_version or "unknown"
         self._say("starting", "starting the upgrade")
         try:
-            self._since = self._waiter.call(
+            since = self._waiter.call(
                 lambda: self._service.upgrade_os(self._goal.ref, action.target, action.etag), write=True
             )
         except ConflictError as error:
-            lasting = error.code not in _PASSING
-            self._history = self._history.refused(error.reply, seen, lasting=lasting)
-            return self._write_failed(error)
+            if error.code == ALREADY_THERE and self._post is _Post.UNKNOWN:
+                # The POST whose answer was lost has worked after all, and the pool does not show it yet.
+                return self._taken(None)
+            self._refused_writes += 1
+            self._history = self._history.refused(error.reply, seen, lasting=error.code not in _PASSING)
+            return self._back_off(self._refused_writes, error)
         except TransientError as error:
-            self._in_doubt = True
-            self._give_up_after(self._failed_writes + 1, MAX_FAILURES, error)
-            return self._write_failed(error)
+            if error.reply.status not in _SAID_NO:
+                self._post, self._seen_since_post = _Post.UNKNOWN, None
+            self._lost_writes += 1
+            self._give_up_after(self._lost_writes, MAX_FAILURES, error)
+            return self._back_off(self._lost_writes, error)
         except Stopped as stopped:
-            self._in_doubt = stopped.in_call
+            if stopped.in_call:
+                self._post, self._seen_since_post = _Post.UNKNOWN, None
             raise
+        return self._taken(since)
+
+    def _taken(self, since: datetime | None) -> float:
+        """Batch has taken our upgrade: from here on there are reads only."""
+        self._since = since
+        self._post, self._seen_since_post = _Post.TAKEN, None
         self._history = self._history.accepted(self._waiter.now())
         self._moved_at = self._waiter.now()
         self._interval = POLL_FIRST
         return 0.0
 
-    def _wait(self, action: table.Wait, seen: Pool) -> float:
+    def _wait(self, action: table.Wait) -> float:
         if action.warning:
             self._reporter.warn_once(action.warning, action.warning)
         why = action.why
         if action.phase == "resizing" and len(self._resizes) > 1:
             why += f", number {len(self._resizes)} since this began"
         if action.phase in ("upgrading", "joined"):
-            self._look_at_nodes(force=action.phase != self._phase)
+            self._look_at_nodes(force=action.phase not in self._phases)
+        self._enter(action.phase)
         self._say(action.phase, why)
         return self._next_poll()
 
@@ -241,17 +274,22 @@ class Rollout:
             self._reporter.warn_once("nodes", f"node counts are not available: {error}")
             self._nodes = None
             return
-        if self._nodes is None or looked.movement() != self._nodes.movement():
-            self._moved_at = now
+        if looked.movement() != self._movement:
+            self._movement, self._moved_at = looked.movement(), now
         self._nodes = looked
 
-    def _say(self, phase: str, why: str) -> None:
+    def _enter(self, phase: table.Phase) -> None:
+        """Poll quickly again when a phase begins; once for each, so that a flapping view keeps to the budget."""
+        if phase not in self._phases:
+            self._phases.add(phase)
+            self._interval = POLL_FIRST
+        self._phase = phase
+
+    def _say(self, phase: str, why: str, detail: str = "") -> None:
         now = self._waiter.now()
-        if phase != self._phase:
-            self._phase, self._interval = phase, POLL_FIRST
         nodes = self._nodes if phase in ("upgrading", "joined") else None
         idle = now - self._moved_at if nodes is not None and nodes.nodes else 0.0
-        said = Progress(self._came_from, self._goal.target, phase, why, now - self._started, nodes, idle)
+        said = Progress(self._came_from, self._goal.target, phase, why, now - self._started, nodes, idle, detail)
         self._reporter.progress(said, now)
 
     def _next_poll(self) -> float:
@@ -263,11 +301,8 @@ class Rollout:
         self._failed_reads += 1
         limit = FIRST_CONTACT_FAILURES if self._seen is None else MAX_FAILURES
         self._give_up_after(self._failed_reads, limit, error)
-        return self._back_off(self._failed_reads, error)
-
-    def _write_failed(self, error: ServiceError) -> float:
-        self._failed_writes += 1
-        return self._back_off(self._failed_writes, error)
+        # Never sooner than a read that succeeds would be followed: failing must not make more calls.
+        return max(self._back_off(self._failed_reads, error), self._next_poll())
 
     def _give_up_after(self, failures: int, limit: int, error: ServiceError) -> None:
         if failures >= limit:
@@ -276,7 +311,8 @@ class Rollout:
 
     def _back_off(self, failures: int, error: ServiceError) -> float:
         pause = back_off(failures, error, self._chance())
-        self._say("trying again", f"{error.reply}; trying again in {duration(pause)}")
+        why = str(error.reply).rstrip(".")
+        self._say("trying again", why, f"; trying again in {duration(pause)}")
         return pause
 
     def _done(self, seen: Pool) -> Outcome:
@@ -285,7 +321,9 @@ class Rollout:
             self._reporter.summary(f"already runs {target}, nothing was written")
             return Outcome(seen)
         if self._since is not None:
-            self._look_at_nodes(force=True)
+            # The pool is at its target: not even ^C takes that back, it only costs the count.
+            with contextlib.suppress(Stopped):
+                self._look_at_nodes(force=True)
         counted = f"{self._nodes}, " if self._nodes is not None and self._since is not None else ""
         self._reporter.summary(f"{self._came_from} -> {target}: done, {counted}{self._elapsed()}")
         if self._nodes is not None and self._nodes.laggards() and self._since is not None:
@@ -298,18 +336,21 @@ class Rollout:
             kind: type[BatchOsError] = PoolGoneError
         else:
             kind = RefusedError
+        self._told = action.tells_ours
         return kind(action.seen, pool=self._goal.ref.url, next_step=action.next_step, answer=action.answer)
 
     def _deadline(self) -> Outcome:
         target, waited = self._goal.target, duration(self._goal.timeout)
+        counted = str(self._nodes) if self._goes_on() and self._nodes is not None else ""
         if self._goal.defer and self._seen is not None:
-            state = str(self._nodes) if self._runs() and self._nodes is not None else self._what_runs()
             at = self._seen.current_os_version or "an unknown version"
-            self._reporter.warn_once("deferred", f"still at {at}; upgrade to {target} was deferred: {state}")
+            text = f"still at {at}; upgrade to {target} was deferred: {counted or self._what_runs()}"
+            self._reporter.warn_once("deferred", text)
             return Outcome(self._seen, deferred=True)
-        counted = f" ({self._nodes})" if self._runs() and self._nodes is not None else ""
+        self._told = True
         raise DeadlineError(
-            f"{target} was not reached within the timeout of {waited}; {self._what_runs()}{counted}",
+            f"{target} was not reached within the timeout of {waited}; {self._what_runs()}"
+            + (f" ({counted})" if counted else ""),
             pool=self._goal.ref.url,
             next_step=f"{_RESUMES}. To allow more time declare a longer timeout, "
             'or on_timeout="defer" to let this `up` succeed and plan the rest again',
@@ -324,26 +365,28 @@ class Rollout:
     def _is_ours(self, seen: Pool) -> bool:
         return seen.state is PoolState.UPGRADING and table.same_version(seen.target_os_version, self._goal.target)
 
-    def _runs(self) -> bool:
-        """Whether an upgrade to our target is known to run in Batch."""
-        if self._history.accepted_at is not None:
-            return self._history.astray_since is None
-        return self._seen is not None and self._is_ours(self._seen)
+    def _goes_on(self) -> bool:
+        """Whether an upgrade to our target runs in Batch, as far as anybody can know."""
+        seen = self._seen_since_post
+        return self._post is _Post.TAKEN if seen is None else self._is_ours(seen)
 
     def _what_runs(self) -> str:
-        """The truth about Batch, for an error that ends the wait."""
-        if self._runs():
-            return f"the upgrade {self._came_from} -> {self._goal.target} goes on in Batch"
-        if self._in_doubt:
+        """Tell the truth about Batch, for an error that ends the wait."""
+        target, seen = self._goal.target, self._seen_since_post
+        if self._goes_on():
+            came_from = self._came_from if seen is None else seen.current_os_version
+            return f"the upgrade {came_from} -> {target} goes on in Batch"
+        if self._post is _Post.UNKNOWN and seen is None:
             return (
-                f"the request to start the upgrade to {self._goal.target} was sent and its answer is not known, "
+                f"the request to start the upgrade to {target} was sent and its answer is not known, "
                 "so it may run in Batch"
             )
-        if self._history.accepted_at is not None:
-            return f"Batch took the upgrade to {self._goal.target} and does not show it any more"
-        last = self._phase if self._phase in ("resizing", "conflict") else ""
-        because = {"resizing": ": a resize is under way", "conflict": ": another upgrade is in flight"}.get(last, "")
-        return f"no upgrade was started{because}"
+        if self._post is _Post.TAKEN:
+            return f"Batch took the upgrade to {target} and does not show it any more"
+        if self._phase in ("resizing", "conflict"):
+            because = "a resize is under way" if self._phase == "resizing" else "another upgrade is in flight"
+            return f"no upgrade was started: {because}"
+        return "no upgrade was started"
 
     def _elapsed(self) -> str:
         return duration(self._waiter.now() - self._started)

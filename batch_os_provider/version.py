@@ -90,8 +90,8 @@ def family_of(text: str) -> str | None:
 def nearest(text: str) -> str | None:
     """The right spelling that ``text`` most likely means, or None when there is no honest guess."""
     cleaned = text.strip().strip("'\"")
-    if cleaned.lower() in {"latest", "any", "**", ""}:
-        return LATEST if cleaned else None
+    if cleaned.lower() in {LATEST, "latest", "any", "**"}:
+        return LATEST if text != LATEST else None
     match = _LOOSE.fullmatch(cleaned)
     if match is None:
         return None

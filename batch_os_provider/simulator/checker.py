@@ -70,15 +70,11 @@ def _configurations(world: World) -> Iterator[str]:
     for pool in world.pools.values():
         if (pool.cloud_service is None) is (pool.virtual_machine is None):
             yield (f"Pool {pool.id} must have either cloudServiceConfiguration or virtualMachineConfiguration.")
-        elif pool.virtual_machine is not None and not isinstance(pool.virtual_machine.get("imageReference"), dict):
-            yield f"Pool {pool.id} has a virtualMachineConfiguration without imageReference."
 
 
 def _upgrades(world: World) -> Iterator[str]:
     for pool in world.pools.values():
         if pool.state != "upgrading":
-            if pool.upgrade is not None:
-                yield f"Pool {pool.id} is {pool.state}, yet an upgrade is under way on it."
             versions = pool.cloud_service or {}
             if pool.state == "active" and versions.get("targetOSVersion") != versions.get("currentOSVersion"):
                 yield (
@@ -95,8 +91,6 @@ def _allocations(world: World) -> Iterator[str]:
     for pool in world.pools.values():
         if pool.allocation != "steady" or pool.state == "deleting":
             continue
-        if pool.resize is not None:
-            yield f"Pool {pool.id} is steady, yet a resize is under way on it."
         for kind, target, dedicated in (
             ("dedicated", pool.target_dedicated, True),
             ("low-priority", pool.target_low_priority, False),
@@ -107,15 +101,6 @@ def _allocations(world: World) -> Iterator[str]:
                     f"Pool {pool.id} is steady with {present} {kind} nodes and a target of {target}; without "
                     "resizeErrors a steady pool has what it asked for."
                 )
-
-
-def _work(world: World) -> Iterator[str]:
-    for pool in world.pools.values():
-        upgrade, resize = pool.upgrade, pool.resize
-        named = [*(upgrade.pending + upgrade.out if upgrade else []), *(resize.leaving if resize else [])]
-        for name in named:
-            if str(name).lower() not in pool.nodes:
-                yield f"Pool {pool.id} has work in flight on the node {name}, which it does not have."
 
 
 def _running_tasks(world: World) -> Iterator[str]:
@@ -148,7 +133,6 @@ CHECKS: Final[tuple[Callable[[World], Iterator[str]], ...]] = (
     _configurations,
     _upgrades,
     _allocations,
-    _work,
     _running_tasks,
     _schedulable,
 )

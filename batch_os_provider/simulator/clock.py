@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import time
-from calendar import timegm
+from datetime import datetime, timezone
 from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -57,7 +57,7 @@ def parse_iso(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not a UTC time such as 2018-08-24T07:46:48.3436665Z")
     year, month, day, hour, minute, second = (int(part) for part in match.groups()[:_DATE_PARTS])
-    whole = timegm((year, month, day, hour, minute, second))
+    whole = int(datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc).timestamp())
     return whole * TICKS + int((match.group(7) or "0")[:7].ljust(7, "0"))
 
 
@@ -74,6 +74,15 @@ def http_date(ticks: int) -> str:
 def etag(ticks: int) -> str:
     """The ETag that Batch builds from the time of a change: hexadecimal ticks since the year 1, no quotes."""
     return f"0x{ticks + _YEAR_ONE:X}"
+
+
+def next_etag(previous: str, ticks: int) -> str:
+    """The ETag of a change of something that has one: later than it, even where the clock is frozen."""
+    try:
+        last = int(previous, 16) - _YEAR_ONE
+    except ValueError:  # a seed may hold any text
+        last = 0
+    return etag(max(ticks, last + 1))
 
 
 def parse_duration(text: str) -> int:

@@ -11,18 +11,18 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from .clock import iso
+from .dumping import dump
 from .reading import RefusedError
-from .state import dump, load
+from .state import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.requests import Request
-    from starlette.responses import Response
 
     from .faults import Faults
     from .world import World
@@ -33,18 +33,22 @@ def base_of(request: Request) -> str:
     return f"{request.url.scheme}://{request.url.netloc}"
 
 
+def _answer(content: object, status: int = 200) -> Response:
+    return Response(json.dumps(content), status, media_type="application/json")
+
+
 async def _json(request: Request) -> Any:
     try:
         return await request.json()
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise HTTPException(400, f"The body is not JSON: {error}.") from None
 
 
 async def refused(_request: Request, error: Exception) -> Response:
     """A refusal as JSON."""
     if isinstance(error, HTTPException):
-        return JSONResponse({"error": error.detail}, error.status_code)
-    return JSONResponse({"error": str(error)}, 400)
+        return _answer({"error": error.detail}, error.status_code)
+    return _answer({"error": str(error)}, 400)
 
 
 class Control:
@@ -54,6 +58,7 @@ class Control:
         self._world = world
         self._faults = faults
         self._initial = initial
+        self._account = (world.account, world.key)
         self._saved = saved
 
     def routes(self) -> list[Route]:
@@ -77,7 +82,7 @@ class Control:
         """The whole account at the present virtual instant."""
         with self._world.lock:
             self._world.advance()
-            return JSONResponse(dump(self._world, base_of(request)))
+            return _answer(dump(self._world, base_of(request)))
 
     async def put_state(self, request: Request) -> Response:
         """Replace the account; an impossible state changes nothing."""
@@ -86,7 +91,7 @@ class Control:
             self._world.advance()
             load(self._world, data)
             self._saved()
-            return JSONResponse(dump(self._world, base_of(request)))
+            return _answer(dump(self._world, base_of(request)))
 
     async def reset(self, request: Request) -> Response:
         """Back to the beginning: first state, default switches, no faults, empty audit."""
@@ -94,13 +99,14 @@ class Control:
             self._world.advance()
             self._world.unknowns.reset()
             self._faults.clear()
+            self._world.account, self._world.key = self._account
             load(self._world, self._initial)
             self._world.audit.clear()
             self._saved()
-            return JSONResponse(dump(self._world, base_of(request)))
+            return _answer(dump(self._world, base_of(request)))
 
     def _clock(self) -> Response:
-        return JSONResponse({"virtual": iso(self._world.advance()), "speed": self._world.clock.speed})
+        return _answer({"virtual": iso(self._world.advance()), "speed": self._world.clock.speed})
 
     async def get_clock(self, _request: Request) -> Response:
         """Virtual now and the speed."""
@@ -131,23 +137,23 @@ class Control:
         with self._world.lock:
             self._world.advance()
             entries = [entry.to_json() for entry in self._world.audit.entries if entry.seq > int(since)]
-        return JSONResponse({"entries": entries})
+        return _answer({"entries": entries})
 
     async def get_faults(self, _request: Request) -> Response:
         """The rules in force and how often each has fired."""
-        return JSONResponse([rule.to_json() for rule in self._faults.rules])
+        return _answer([rule.to_json() for rule in self._faults.rules])
 
     async def post_faults(self, request: Request) -> Response:
         """Add one rule (an object) or several (a list)."""
         data = await _json(request)
         if isinstance(data, list):
-            return JSONResponse([self._faults.add(given).to_json() for given in data])
-        return JSONResponse(self._faults.add(data).to_json())
+            return _answer([self._faults.add(given).to_json() for given in data])
+        return _answer(self._faults.add(data).to_json())
 
     async def delete_faults(self, _request: Request) -> Response:
         """Remove all rules."""
         self._faults.clear()
-        return JSONResponse([])
+        return _answer([])
 
     async def delete_fault(self, request: Request) -> Response:
         """Remove one rule."""
@@ -160,7 +166,7 @@ class Control:
 
     async def get_unknowns(self, _request: Request) -> Response:
         """The switches."""
-        return JSONResponse(self._world.unknowns.to_json())
+        return _answer(self._world.unknowns.to_json())
 
     async def put_unknowns(self, request: Request) -> Response:
         """Turn switches: ``{name: {"value": ...}}`` or ``{name: value}``; those not named stay."""
@@ -168,7 +174,7 @@ class Control:
         if not isinstance(data, dict):
             raise RefusedError('Unknowns are set by {name: {"value": value}}.')
         self._world.unknowns.set(data)
-        return JSONResponse(self._world.unknowns.to_json())
+        return _answer(self._world.unknowns.to_json())
 
 
 _LONGEST = 1_000_000_000

@@ -17,8 +17,9 @@ from .auth import authenticate
 from .clock import wall_now
 from .errors import BatchError
 from .faults import status_code
-from .handlers import HANDLERS, Request
+from .handlers import HANDLERS
 from .operations import UPGRADE_OS, Operation, resolve
+from .request import Request
 from .versions import NEWEST, ORDER, within
 from .wire import Answer, Incoming, error_answer, new_id, render
 
@@ -66,7 +67,6 @@ class DataPlane:
         try:
             incoming.body = await _body(incoming, receive)
         except BatchError as error:
-            close = True  # the rest of the body is still on its way
             with self._world.lock:
                 answer = self._refused(self._arrived(incoming, None, []), error, incoming)
         else:
@@ -162,28 +162,27 @@ class DataPlane:
 
 
 async def _body(incoming: Incoming, receive: Receive) -> bytes:
-    """The request body.
+    """The request body, read to its end even if it is refused: a client that still sends would not see why.
 
     Raises:
         BatchError: MissingContentLengthHeader, RequestBodyTooLarge.
     """
-    length = incoming.headers.get("content-length")
-    if length is None:
-        if incoming.method in ("POST", "PUT", "PATCH"):
-            raise BatchError("MissingContentLengthHeader")
+    length = incoming.headers.get("content-length", "")
+    if not length and incoming.method in ("GET", "HEAD", "DELETE"):
         return b""
     limit = MAX_TASK_COLLECTION_BODY if incoming.path.endswith("/addtaskcollection") else MAX_BODY
-    if int(length) > limit:
-        raise BatchError("RequestBodyTooLarge", ("MaxLimit", str(limit)))
-    if length == "0":
-        return b""
-    chunks: list[bytes] = []
-    more = True
+    body = bytearray()
+    more = length != "0"
     while more:
         message = await receive()
-        chunks.append(message.get("body", b""))
         more = message.get("more_body", False)
-    return b"".join(chunks)
+        if length and int(length) <= limit:
+            body += message.get("body", b"")
+    if not length:
+        raise BatchError("MissingContentLengthHeader")
+    if int(length) > limit:
+        raise BatchError("RequestBodyTooLarge", ("MaxLimit", str(limit)))
+    return bytes(body)
 
 
 def _parameters(query: str) -> dict[str, str]:

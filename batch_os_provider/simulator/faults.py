@@ -1,7 +1,8 @@
 """What goes wrong on purpose.
 
 Why it exists: a rollout is judged by what it does when an answer is refused, late or lost. Rules say which
-request is hit and how; they count what they did, so that a test can prove that its fault did fire.
+request is hit and how; they count what they did, so that a test can prove that its fault did fire. A request
+that one rule has answered is not seen by the rules after it.
 
 The two losses differ in the only thing that matters: after ``dropBefore`` nothing happened, after ``dropAfter``
 the write happened and nobody was told.
@@ -11,11 +12,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Final
 
+from .operations import OPERATIONS
 from .reading import RefusedError
 
 _HOUR: Final = 3_600
+_OPERATIONS: Final = tuple(operation.id for operation in OPERATIONS)
 _USUAL_CODE: Final = {
     400: "InvalidInput",
     403: "AuthenticationFailed",
@@ -130,6 +134,10 @@ def _match(match: object) -> dict[str, Any]:
     for name in ("operation", "pool"):
         if match.get(name) is not None and not isinstance(match[name], str):
             raise RefusedError(f"match.{name} is a text")
+    if match.get("operation") not in (None, *_OPERATIONS):
+        near = get_close_matches(match["operation"], _OPERATIONS, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise RefusedError(f"there is no operation {match['operation']!r}{hint}")
     nth = match.get("nth")
     if nth is not None and not (isinstance(nth, int) and not isinstance(nth, bool) and nth >= 1):
         raise RefusedError("match.nth is a whole number from 1: the nth matching request since the fault was given")

@@ -6,25 +6,21 @@ conditional headers, lets a lifecycle do the work and shows the result; it decid
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from . import pools, schemas, tasks
-from .clock import TICKS, http_date
+from .clock import http_date
 from .errors import BatchError
 from .odata import MAX_RESULTS, link, page, parse_filter, parse_select, select
 from .shapes import counts_json, job_json, node_json, pool_json, task_json, visible, wire_names
-from .wire import Answer, Incoming
+from .wire import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from .model import Job, Pool, Task
-    from .operations import Operation
-    from .world import World
+    from .request import Request
 
     Rows = list[tuple[str, Callable[[], dict[str, Any]]]]
 
@@ -33,7 +29,6 @@ MAX_COLLECTION: Final = 100
 NODE_COUNTS_PAGE: Final = 10
 """Pools in one page of node counts."""
 
-_CONDITIONS: Final = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 _FILTERS: Final = {
     "pools": frozenset({"id", "state", "allocationState"}),
     "nodes": frozenset({"id", "state"}),
@@ -41,62 +36,6 @@ _FILTERS: Final = {
     "jobs": frozenset({"id", "state"}),
     "tasks": frozenset({"id", "state"}),
 }
-
-
-@dataclass(slots=True)
-class Request:
-    """A request whose path, version, sender and query are in order. ``query`` has lower-case names."""
-
-    world: World
-    operation: Operation
-    names: list[str]
-    incoming: Incoming
-    query: Mapping[str, str]
-    version: str
-
-    @property
-    def base(self) -> str:
-        """The account URL that the client used."""
-        return self.incoming.base
-
-    @property
-    def url(self) -> str:
-        """The URL of the request, without its query."""
-        return self.incoming.base + self.incoming.path
-
-    def json(self, schema: tuple[schemas.Prop, ...]) -> dict[str, Any]:
-        """The body, checked."""
-        try:
-            body = json.loads(self.incoming.body)
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise BatchError("InvalidRequestBody", ("Reason", str(error))) from None
-        return schemas.check(body, schema, self.version)
-
-
-def check_condition(request: Request, resource: Pool | Job | Task) -> None:
-    """Honour the conditional header, if there is one.
-
-    Raises:
-        BatchError: ConditionNotMet (412 for a write, 304 for a read), MultipleConditionHeadersNotSupported,
-            InvalidHeaderValue.
-    """
-    given = [name for name in _CONDITIONS if name in request.incoming.headers]
-    if not given:
-        return
-    if len(given) > 1:
-        raise BatchError("MultipleConditionHeadersNotSupported")
-    name, value = given[0], request.incoming.headers[given[0]]
-    if name.endswith("-match"):
-        tags = [tag.strip().removeprefix("W/").strip('"') for tag in value.split(",")]
-        met = ("*" in tags or resource.etag in tags) is (name == "if-match")
-    else:
-        try:
-            since = parsedate_to_datetime(value).timestamp()
-        except (ValueError, TypeError):
-            raise BatchError("InvalidHeaderValue", ("HeaderName", name), ("HeaderValue", value)) from None
-        met = (resource.modified // TICKS > since) is (name == "if-modified-since")
-    if not met:
-        raise BatchError("ConditionNotMet", status=412 if request.operation.writes else 304)
 
 
 def _stamped(
@@ -139,7 +78,7 @@ def _pool(request: Request) -> Pool:
     pool = request.world.pool(request.names[0])
     if not visible(request.world, pool, request.version):
         raise BatchError("PoolNotFound")
-    check_condition(request, pool)
+    request.check_condition(pool)
     return pool
 
 
@@ -300,14 +239,14 @@ def job_list(request: Request) -> Answer:
 def job_get(request: Request) -> Answer:
     """Job_Get."""
     job = _job(request)
-    check_condition(request, job)
+    request.check_condition(job)
     return _one(request, "jobs", job_json(job, request.version, request.base), job)
 
 
 def job_delete(request: Request) -> Answer:
     """Job_Delete."""
     job = _job(request)
-    check_condition(request, job)
+    request.check_condition(job)
     tasks.delete_job(request.world, job)
     return Answer(202)
 
@@ -364,7 +303,7 @@ def task_get(request: Request) -> Answer:
     """Task_Get."""
     job = _job(request)
     task = request.world.task(*request.names)
-    check_condition(request, task)
+    request.check_condition(task)
     return _one(request, "tasks", task_json(job, task, request.version, request.base), task)
 
 
@@ -372,7 +311,7 @@ def task_delete(request: Request) -> Answer:
     """Task_Delete."""
     job = _job(request)
     task = request.world.task(*request.names)
-    check_condition(request, task)
+    request.check_condition(task)
     tasks.delete_task(request.world, job, task)
     tasks.schedule_everywhere(request.world, job)
     return Answer(200)

@@ -21,7 +21,6 @@ READY = ("idle", "running")
 class Upgrade:
     """An OS upgrade under way: nodes still to be taken, nodes out now; ``until`` ends that of an empty pool."""
 
-    started: int
     pending: list[str]
     out: list[str]
     until: int | None = None

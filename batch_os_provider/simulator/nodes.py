@@ -95,5 +95,4 @@ def stage_ended(world: World, key: tuple[str, ...], due: int) -> None:
         then = "idle" if node.scheduling == "enabled" else "offline"
     move(world, pool, node, then)
     if then in (*READY, "offline"):
-        tasks.schedule(world, pool)
         world.at(world.now, "back", pool.key)

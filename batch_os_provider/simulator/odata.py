@@ -125,9 +125,12 @@ def _token(name: str) -> str:
 
 def _after(token: str) -> str:
     try:
-        return urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+        name = urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
     except (binascii.Error, UnicodeDecodeError):
-        raise _bad("$skiptoken", token, "The skip token is not one that this service gave out") from None
+        name = ""
+    if _token(name) != token:
+        raise _bad("$skiptoken", token, "The skip token is not one that this service gave out")
+    return name
 
 
 def page(

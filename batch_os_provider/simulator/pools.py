@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.version import VersionSyntaxError, family_of
 
-from . import clock as time
 from . import nodes, tasks
-from .clock import seconds
+from .clock import etag, parse_duration, seconds
 from .errors import BatchError
 from .model import READY, Node, Pool, Resize, Upgrade
 from .stages import (
@@ -64,7 +63,7 @@ def add(
         raise BatchError("PoolBeingDeleted" if present.state == "deleting" else "PoolExists")
     now = world.now
     cloud, virtual = configuration
-    pool = Pool(name, props, now, now, time.etag(now), "active", now, "steady", now, 0, 0, cloud, virtual)
+    pool = Pool(name, props, now, now, etag(now), "active", now, "steady", now, 0, 0, cloud, virtual)
     world.pools[pool.key] = pool
     world.changed("pool", name, None, "active", pool=name)
     if any(target):
@@ -98,6 +97,8 @@ def delete(world: World, pool: Pool) -> None:
     """Mark a pool for deletion; a resize or an upgrade under way ends with it (202 while upgrading is recorded)."""
     refuse_deleting(pool)
     pool.upgrade = pool.resize = None
+    if pool.allocation != "steady":
+        _set_allocation(world, pool, "steady")
     _set_state(world, pool, "deleting", world.now)
     world.touch(pool)
     for node in list(pool.nodes.values()):
@@ -144,10 +145,11 @@ def _begin_resize(world: World, pool: Pool, target: tuple[int, int], timeout: st
     _set_allocation(world, pool, "resizing")
     grows = any(_missing(pool, dedicated=kind) > 0 for kind in KINDS)
     due = world.at(world.now + seconds(ALLOCATE_FIRST if grows else ALLOCATE_STEP), "resize", pool.key)
-    limit = seconds(RESIZE_TIMEOUT) if timeout is None else time.parse_duration(timeout)
+    limit = seconds(RESIZE_TIMEOUT) if timeout is None else parse_duration(timeout)
     pool.resize = Resize(due, world.now + limit, option)
     for kind in KINDS:
         _shrink(world, pool, pool.resize, -_missing(pool, dedicated=kind), dedicated=kind)
+    go_on(world, pool)
 
 
 def _missing(pool: Pool, *, dedicated: bool) -> int:
@@ -166,7 +168,6 @@ def _shrink(world: World, pool: Pool, work: Resize, surplus: int, *, dedicated: 
             work.leaving.append(node.id)
         else:
             nodes.leave(world, pool, node, terminate=work.option == "terminate")
-    tasks.schedule(world, pool)
 
 
 def stop_resize(world: World, pool: Pool) -> None:
@@ -196,6 +197,7 @@ def resize_step(world: World, key: tuple[str, ...], due: int) -> None:
             work.leaving.remove(name)
         if node is not None and not node.running:
             nodes.leave(world, pool, node)
+    go_on(world, pool)
     for kind in KINDS:
         missing = _missing(pool, dedicated=kind)
         for _ in range(ceil(missing * ALLOCATE_SHARE)):
@@ -237,7 +239,7 @@ def upgrade_os(world: World, pool: Pool, target: str) -> None:
     pool.cloud_service["targetOSVersion"] = target
     _set_state(world, pool, "upgrading", world.now)
     world.touch(pool)
-    pool.upgrade = Upgrade(world.now, [node.id for node in pool.nodes.values() if node.state != "leavingpool"], [])
+    pool.upgrade = Upgrade([node.id for node in pool.nodes.values() if node.state != "leavingpool"], [])
     if not pool.upgrade.pending:
         pool.upgrade.until = world.at(
             world.now + seconds(float(unknowns["emptyPoolUpgradeSeconds"])), "upgrade-empty", pool.key
@@ -271,10 +273,13 @@ def _returned(node: Node | None) -> bool:
 
 
 def go_on(world: World, pool: Pool) -> None:
-    """Count the nodes that are back, take the next ones out, finish after the last."""
-    work = pool.upgrade
-    if work is None:
-        return
+    """In an upgrade, see which nodes are back and take the next ones out; then give tasks to free nodes."""
+    if pool.upgrade is not None:
+        _go_on_upgrading(world, pool, pool.upgrade)
+    tasks.schedule(world, pool)
+
+
+def _go_on_upgrading(world: World, pool: Pool, work: Upgrade) -> None:
     find = pool.nodes.get
     work.out = [name for name in work.out if not _returned(find(name.lower()))]
     width = max(1, int(len(pool.nodes) * UPGRADE_SHARE))
@@ -286,7 +291,6 @@ def go_on(world: World, pool: Pool) -> None:
             work.pending.remove(name)
             work.out.append(name)
             nodes.upgrade(world, pool, node)
-    tasks.schedule(world, pool)
     if not work.pending and not work.out and work.until is None:
         _finish_upgrade(world, pool)
 

@@ -26,7 +26,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from .app import build
 from .clock import VirtualClock
-from .state import dump
+from .dumping import dump
 from .world import World
 
 if TYPE_CHECKING:

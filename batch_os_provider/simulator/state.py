@@ -1,11 +1,11 @@
-"""The whole account as JSON, out and in.
+"""The whole account from JSON (:mod:`.dumping` is the way out).
 
 Why it exists: a test begins with a state and ends by looking at one, so the state is data that a person can
 write by hand. A pool is its own JSON as a GET shows it (2018-08-01.7.0 for Cloud Services pools, the newest
 version for VM pools) plus ``nodes``; a job plus ``tasks``. What is left out is filled in with what a quiet,
 healthy account would have. Work in flight is written under ``simulator``, beside what Batch itself would show, so
 that a state saved in the middle of an upgrade goes on at the same instant; without it the work is made up from
-what is visible.
+what is visible. Where the two disagree (somebody edited a saved state), what is visible wins.
 
 A state is read aside and checked (:mod:`.checker`) before it replaces anything.
 """
@@ -16,70 +16,17 @@ from typing import Any, Final
 
 from . import checker, pools, shapes, tasks
 from .auth import usable_key
-from .clock import VirtualClock, etag, iso, seconds
+from .clock import VirtualClock, etag, seconds
+from .dumping import VERSION
 from .model import Job, Node, Pool, Resize, Task, Upgrade
 from .nodes import create
 from .reading import Reader, StateError, fill
 from .stages import ALLOCATE_STEP, DELETE, RESIZE_TIMEOUT, STAGES, STOP_RESIZE, lasts
 from .version_catalogue import exact_image
-from .versions import LAST_WITH_UPGRADE, NEWEST
+from .versions import LAST_WITH_UPGRADE, NEWEST, within
 from .world import World
 
-VERSION: Final = 1
-
-__all__ = ["StateError", "dump", "load"]
-
-
-# --- out ---
-
-
-def dump(world: World, base: str) -> dict[str, Any]:
-    """The state at the present virtual instant; :func:`load` takes it back."""
-    return {
-        "version": VERSION,
-        "virtual": iso(world.now),
-        "account": {"name": world.account, "key": world.key},
-        "principals": world.principals,
-        "images": world.images,
-        "pools": [_dump_pool(world, pool, base) for pool in world.pools.values()],
-        "jobs": [_dump_job(job, base) for job in world.jobs.values()],
-    }
-
-
-def _times(**times: int | None) -> dict[str, str]:
-    return {name: iso(value) for name, value in times.items() if value is not None}
-
-
-def _dump_pool(world: World, pool: Pool, base: str) -> dict[str, Any]:
-    version = LAST_WITH_UPGRADE if pool.cloud_service is not None else NEWEST
-    work: dict[str, Any] = {"nodeCounter": pool.node_counter, **_times(deleteDue=pool.delete_due)}
-    if pool.upgrade is not None:
-        up = pool.upgrade
-        work["upgrade"] = {"pending": up.pending, "out": up.out, **_times(started=up.started, until=up.until)}
-    if pool.resize is not None:
-        size = pool.resize
-        work["resize"] = {
-            "nodeDeallocationOption": size.option,
-            "leaving": size.leaving,
-            **_times(due=size.due, deadline=size.deadline),
-        }
-    nodes = []
-    for node in pool.nodes.values():
-        shown = shapes.node_json(world, pool, node, version, base)
-        nodes.append({**shown, "state": node.state, "simulator": _times(due=node.due)})
-    return {**shapes.pool_json(world, pool, version, base), "simulator": work, "nodes": nodes}
-
-
-def _dump_job(job: Job, base: str) -> dict[str, Any]:
-    listed = [
-        {**shapes.task_json(job, task, LAST_WITH_UPGRADE, base), "simulator": _times(due=task.due)}
-        for task in job.tasks.values()
-    ]
-    shown = shapes.job_json(job, LAST_WITH_UPGRADE, base)
-    return {**shown, "simulator": _times(deleteDue=job.delete_due), "tasks": listed}
-
-
-# --- in ---
+__all__ = ["StateError", "load"]
 
 
 def load(world: World, data: object) -> None:
@@ -117,7 +64,6 @@ def load(world: World, data: object) -> None:
     world.replace(fresh, start)
     for pool in list(world.pools.values()):
         pools.go_on(world, pool)
-        tasks.schedule(world, pool)
 
 
 def _principal(row: object) -> dict[str, Any]:
@@ -150,8 +96,12 @@ def _image(row: object) -> dict[str, Any]:
     return image
 
 
-_DERIVED_POOL: Final = ("url", "odata.metadata", "currentDedicatedNodes", "currentLowPriorityNodes", "resizeError")
-_POOL_PROPS: Final = {rule.wire: rule.name for rule in shapes.POOL}
+_DERIVED_POOL: Final = ("url", "odata.metadata")
+_POOL_PROPS: Final = {
+    rule.wire: rule.name
+    for rule in shapes.POOL
+    if within(LAST_WITH_UPGRADE, rule.since, rule.until) or within(NEWEST, rule.since, rule.until)
+}
 
 
 def _load_pool(world: World, row: object) -> None:
@@ -160,20 +110,11 @@ def _load_pool(world: World, row: object) -> None:
     reader.where = f"pool {name}"
     if name.lower() in world.pools:
         raise StateError(f"There are two pools with the id {name} (ids are compared without case).")
-    now = world.now
-    created = reader.time_of("creationTime", now)
+    created = reader.time_of("creationTime", world.now)
     modified = reader.time_of("lastModified", created)
-    cloud = reader.take("cloudServiceConfiguration", dict, None)
     virtual = reader.take("virtualMachineConfiguration", dict, None)
-    rows = reader.take("nodes", list, None)
-    shown = {key: reader.take(key, int, None) for key in ("currentDedicatedNodes", "currentLowPriorityNodes")}
-    listed = [_load_node(f"pool {name}", node, created) for node in rows or []]
-    dedicated = sum(node.dedicated for node in listed if node.state != "leavingpool")
-    target = (
-        reader.take("targetDedicatedNodes", int, shown["currentDedicatedNodes"] if rows is None else dedicated),
-        reader.take("targetLowPriorityNodes", int, shown["currentLowPriorityNodes"] if rows is None else None),
-    )
-    low_priority = sum(not node.dedicated for node in listed if node.state != "leavingpool")
+    if virtual is not None and not isinstance(virtual.get("imageReference"), dict):
+        raise StateError(f"Pool {name} has a virtualMachineConfiguration without imageReference.")
     pool = Pool(
         id=name,
         props={},
@@ -184,34 +125,56 @@ def _load_pool(world: World, row: object) -> None:
         state_time=reader.time_of("stateTransitionTime", created),
         allocation=reader.take("allocationState", str, "steady"),
         allocation_time=reader.time_of("allocationStateTransitionTime", created),
-        target_dedicated=target[0] or 0,
-        target_low_priority=low_priority if rows is not None and target[1] is None else target[1] or 0,
-        cloud_service=_cloud_service(reader.where, cloud),
+        target_dedicated=0,
+        target_low_priority=0,
+        cloud_service=_cloud_service(reader.where, reader.take("cloudServiceConfiguration", dict, None)),
         virtual_machine=virtual,
-        nodes={node.id.lower(): node for node in listed},
         resize_errors=reader.take("resizeErrors", list, []),
     )
-    if len(pool.nodes) != len(listed):
-        raise StateError(f"Pool {name} has two nodes with the same id.")
     world.pools[pool.key] = pool
+    _load_nodes(world, pool, reader)
     work = Reader(f"{reader.where} simulator", reader.take("simulator", dict, {}))
+    pool.node_counter = work.take("nodeCounter", int, len(pool.nodes))
+    _load_work(world, pool, work)
     for key in _DERIVED_POOL:
         reader.drop(key)
     pool.props = {_POOL_PROPS[key]: value for key, value in reader.rest(set(_POOL_PROPS)).items()}
     pool.props.setdefault("vmSize", "small")
-    if rows is None and pool.allocation == "steady":
-        _make_up_nodes(world, pool)
-    pool.node_counter = work.take("nodeCounter", int, len(pool.nodes))
+
+
+def _load_nodes(world: World, pool: Pool, reader: Reader) -> None:
+    """The nodes as listed; or, without a list, as many idle ones as the counts say."""
+    rows = reader.take("nodes", list, None)
+    for row in rows or []:
+        node = _load_node(reader.where, row, pool.created)
+        if node.id.lower() in pool.nodes:
+            raise StateError(f"Pool {pool.id} has two nodes with the same id.")
+        pool.nodes[node.id.lower()] = node
+    targets = []
+    for kind, dedicated in (("DedicatedNodes", True), ("LowPriorityNodes", False)):
+        shown, target = reader.take(f"current{kind}", int, None), reader.take(f"target{kind}", int, None)
+        if rows is None:
+            wanted = target or 0 if pool.allocation == "steady" else 0
+            _make_up_nodes(world, pool, wanted if shown is None else shown, dedicated=dedicated)
+        elif shown is not None and shown != pool.count(dedicated=dedicated):
+            present = pool.count(dedicated=dedicated)
+            raise StateError(f"Pool {pool.id} says current{kind} {shown}, but {present} such nodes are listed.")
+        staying = sum(node.dedicated is dedicated and node.state != "leavingpool" for node in pool.nodes.values())
+        targets.append(staying if target is None else target)
+    pool.target_dedicated, pool.target_low_priority = targets
     for node in pool.nodes.values():
         if pool.virtual_machine is not None and node.image is None:
-            node.image = exact_image(world.images, pool.virtual_machine.get("imageReference", {}))
-        if node.due is not None or node.state in STAGES:
-            node.due = world.at(node.due or now + lasts(node.state, node.id), "node", pool.key, node.id)
-    for key, dedicated_kind in (("currentDedicatedNodes", True), ("currentLowPriorityNodes", False)):
-        if shown[key] is not None and shown[key] != pool.count(dedicated=dedicated_kind):
-            present = pool.count(dedicated=dedicated_kind)
-            raise StateError(f"Pool {name} says {key} {shown[key]}, but {present} such nodes are listed.")
-    _load_work(world, pool, work)
+            node.image = exact_image(world.images, pool.virtual_machine["imageReference"])
+        if node.state not in STAGES:
+            node.due = None
+        else:
+            node.due = world.at(node.due or world.now + lasts(node.state, node.id), "node", pool.key, node.id)
+
+
+def _make_up_nodes(world: World, pool: Pool, count: int, *, dedicated: bool) -> None:
+    for _ in range(count):
+        node = create(world, pool, dedicated=dedicated)
+        node.state, node.due = "idle", None
 
 
 def _cloud_service(where: str, given: dict[str, Any] | None) -> dict[str, str] | None:
@@ -225,46 +188,51 @@ def _cloud_service(where: str, given: dict[str, Any] | None) -> dict[str, str] |
     return {"osFamily": family, "targetOSVersion": target, "currentOSVersion": current or target}
 
 
-def _make_up_nodes(world: World, pool: Pool) -> None:
-    """A steady pool without a node list has as many idle nodes as it says."""
-    for count, dedicated in ((pool.target_dedicated, True), (pool.target_low_priority, False)):
-        for _ in range(count):
-            node = create(world, pool, dedicated=dedicated)
-            node.state, node.due = "idle", None
-
-
 def _load_work(world: World, pool: Pool, work: Reader) -> None:
     """What is in flight: as written, or made up from what is visible."""
     now = world.now
-    if (given := work.take("upgrade", dict, None)) is not None:
-        reader = Reader(f"{work.where} upgrade", given)
-        pending, out = reader.take("pending", list, []), reader.take("out", list, [])
-        until = reader.time_of("until", None)
-        pool.upgrade = Upgrade(reader.time_of("started", pool.state_time), pending, out, until)
-        reader.finish()
-    elif pool.state == "upgrading":
-        old = [node for node in pool.nodes.values() if node.boot_time <= pool.state_time]
-        out = [node.id for node in pool.nodes.values() if node.state in ("reimaging", "rebooting", "starting")]
-        pending = [node.id for node in old if node.id not in out]
-        until = None if pool.nodes else now + seconds(float(world.unknowns["emptyPoolUpgradeSeconds"]))
-        pool.upgrade = Upgrade(pool.state_time, pending, out, until)
-    if pool.upgrade is not None and pool.upgrade.until is not None:
-        world.at(pool.upgrade.until, "upgrade-empty", pool.key)
-    if (given := work.take("resize", dict, None)) is not None:
-        reader = Reader(f"{work.where} resize", given)
-        due, deadline = reader.time_of("due", now), reader.time_of("deadline", now)
-        option = reader.take("nodeDeallocationOption", str, "requeue")
-        pool.resize = Resize(due, deadline, option, reader.take("leaving", list, []))
-        reader.finish()
-    elif pool.allocation in ("resizing", "stopping"):
+    upgrade, resize = work.take("upgrade", dict, None), work.take("resize", dict, None)
+    if pool.state == "upgrading":
+        pool.upgrade = _made_up_upgrade(world, pool) if upgrade is None else _read_upgrade(pool, work.where, upgrade)
+        if pool.upgrade.until is not None:
+            world.at(pool.upgrade.until, "upgrade-empty", pool.key)
+    if pool.allocation in ("resizing", "stopping"):
         step = STOP_RESIZE if pool.allocation == "stopping" else ALLOCATE_STEP
-        pool.resize = Resize(now + seconds(step), now + seconds(RESIZE_TIMEOUT))
-    if pool.resize is not None:
+        made_up = Resize(now + seconds(step), now + seconds(RESIZE_TIMEOUT))
+        pool.resize = made_up if resize is None else _read_resize(pool, work.where, resize, made_up)
         world.at(pool.resize.due, "resize", pool.key)
-    pool.delete_due = work.time_of("deleteDue", now + seconds(DELETE) if pool.state == "deleting" else None)
-    if pool.delete_due is not None:
-        world.at(pool.delete_due, "pool-delete", pool.key)
+    delete_due = work.time_of("deleteDue", now + seconds(DELETE))
+    if pool.state == "deleting":
+        pool.delete_due = world.at(delete_due, "pool-delete", pool.key)
     work.finish()
+
+
+def _present(pool: Pool, names: list[Any]) -> list[str]:
+    return [str(name) for name in names if str(name).lower() in pool.nodes]
+
+
+def _made_up_upgrade(world: World, pool: Pool) -> Upgrade:
+    """Nodes in the middle of it are out; nodes that have not booted since it began are still to be taken."""
+    out = [node.id for node in pool.nodes.values() if node.state in ("reimaging", "rebooting", "starting")]
+    old = [node.id for node in pool.nodes.values() if node.boot_time <= pool.state_time and node.id not in out]
+    until = None if pool.nodes else world.now + seconds(float(world.unknowns["emptyPoolUpgradeSeconds"]))
+    return Upgrade(old, out, until)
+
+
+def _read_upgrade(pool: Pool, where: str, given: dict[str, Any]) -> Upgrade:
+    reader = Reader(f"{where} upgrade", given)
+    pending, out = reader.take("pending", list, []), reader.take("out", list, [])
+    until = reader.time_of("until", None)
+    reader.finish()
+    return Upgrade(_present(pool, pending), _present(pool, out), until)
+
+
+def _read_resize(pool: Pool, where: str, given: dict[str, Any], made_up: Resize) -> Resize:
+    reader = Reader(f"{where} resize", given)
+    due, deadline = reader.time_of("due", made_up.due), reader.time_of("deadline", made_up.deadline)
+    option, leaving = reader.take("nodeDeallocationOption", str, "requeue"), reader.take("leaving", list, [])
+    reader.finish()
+    return Resize(due, deadline, option, _present(pool, leaving))
 
 
 _DERIVED_NODE: Final = (
@@ -323,9 +291,9 @@ def _load_job(world: World, row: object) -> None:
     rows = reader.take("tasks", list, [])
     tag, state = reader.take("eTag", str, etag(modified)), reader.take("state", str, "active")
     job = Job(name, {}, created, modified, tag, state, reader.time_of("stateTransitionTime", created), pool_id)
-    job.delete_due = work.time_of("deleteDue", world.now + seconds(DELETE / 4) if state == "deleting" else None)
-    if job.delete_due is not None:
-        world.at(job.delete_due, "job-delete", job.key)
+    delete_due = work.time_of("deleteDue", world.now + seconds(DELETE / 4))
+    if state == "deleting":
+        job.delete_due = world.at(delete_due, "job-delete", job.key)
     work.finish()
     for key in _DERIVED_WORK:
         reader.drop(key)

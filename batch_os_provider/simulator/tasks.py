@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from . import clock as time
-from .clock import seconds
+from .clock import etag, seconds
 from .errors import BatchError
 from .model import READY, Job, Node, Pool, Task
 from .stages import DELETE, TASK
@@ -25,9 +24,9 @@ _EXIT = re.compile(r"\bexit(?:\s+/b)?\s+(\d+)", re.IGNORECASE)
 
 
 def run_time(command_line: str) -> int:
-    """How long the command runs, in ticks."""
+    """How long the command runs, in ticks; at least a second, so that a task that fails for ever lets time pass."""
     match = _SLEEP.search(command_line)
-    return seconds(float(match.group(1)) if match else TASK)
+    return seconds(max(1.0, float(match.group(1))) if match else TASK)
 
 
 def exit_code(command_line: str) -> int:
@@ -48,7 +47,7 @@ def add_job(world: World, name: str, props: dict[str, Any], pool_id: str) -> Job
     present = world.jobs.get(name.lower())
     if present is not None:
         raise BatchError("JobBeingDeleted" if present.state == "deleting" else "JobExists")
-    job = Job(name, props, world.now, world.now, time.etag(world.now), "active", world.now, pool_id)
+    job = Job(name, props, world.now, world.now, etag(world.now), "active", world.now, pool_id)
     world.jobs[job.key] = job
     world.changed("job", name, None, "active", pool=pool_id)
     return job
@@ -64,6 +63,7 @@ def delete_job(world: World, job: Job) -> None:
     job.delete_due = world.at(world.now + seconds(DELETE / 4), "job-delete", job.key)
     world.touch(job)
     world.changed("job", job.id, before, "deleting", pool=job.pool_id)
+    schedule_everywhere(world, job)
 
 
 @event("job-delete")
@@ -81,7 +81,7 @@ def add_task(world: World, job: Job, name: str, props: dict[str, Any]) -> Task:
         raise BatchError("JobBeingDeleted" if job.state == "deleting" else "OperationInvalidForCurrentState")
     if name.lower() in job.tasks:
         raise BatchError("TaskExists")
-    task = Task(name, props, world.now, world.now, time.etag(world.now), "active", world.now)
+    task = Task(name, props, world.now, world.now, etag(world.now), "active", world.now)
     job.tasks[task.key] = task
     world.changed("task", f"{job.id}/{name}", None, "active", pool=job.pool_id)
     return task
@@ -97,7 +97,7 @@ def delete_task(world: World, job: Job, task: Task) -> None:
 
 
 def schedule_everywhere(world: World, job: Job) -> None:
-    """New tasks arrived: let the job's pool, if it exists, take them."""
+    """Tasks came or went: let the job's pool, if it exists, fill its free nodes."""
     pool = world.pools.get(job.pool_id.lower())
     if pool is not None:
         schedule(world, pool)

@@ -19,6 +19,7 @@ from .clock import http_date, iso
 if TYPE_CHECKING:
     from .errors import BatchError
 
+ERRORS: Final = "Microsoft.Azure.Batch.Protocol.Entities.Container.errors"
 JSON_TYPE: Final = "application/json;odata=minimalmetadata"
 _STANDING: Final = (
     "Server: Microsoft-HTTPAPI/2.0\r\n"
@@ -73,7 +74,7 @@ def error_answer(error: BatchError, incoming: Incoming, wall: int) -> Answer:
     first_line = (error.message.splitlines() or [""])[0]
     text = f"{error.message}\nRequestId:{incoming.request_id}\nTime:{iso(wall)}"
     body: dict[str, Any] = {
-        "odata.metadata": f"{incoming.base}/$metadata#Microsoft.Azure.Batch.Protocol.Entities.Container.errors/@Element",
+        "odata.metadata": f"{incoming.base}/$metadata#{ERRORS}/@Element",
         "code": error.code,
         "message": {"lang": "en-US", "value": text},
     }

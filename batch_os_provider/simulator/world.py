@@ -14,9 +14,8 @@ import heapq
 import threading
 from typing import TYPE_CHECKING, Any
 
-from . import clock as time
 from .audit import Audit
-from .clock import VirtualClock
+from .clock import VirtualClock, next_etag
 from .errors import BatchError
 from .model import Job, Node, Pool, Task
 from .unknowns import Unknowns
@@ -87,10 +86,7 @@ class World:
     def touch(self, resource: Pool | Job | Task) -> None:
         """A resource was written: new ETag and lastModified. Two writes in a frozen instant still differ."""
         self.changes += 1
-        fresh = time.etag(self.now)
-        while fresh == resource.etag or (self.now == resource.modified and fresh < resource.etag):
-            fresh = f"0x{int(resource.etag, 16) + 1:X}"
-        resource.modified, resource.etag = self.now, fresh
+        resource.modified, resource.etag = self.now, next_etag(resource.etag, self.now)
 
     # --- looking things up ---
 

@@ -11,28 +11,32 @@ from tests.support.simulator import NEW, OLD, Simulator, paas_pool
 if TYPE_CHECKING:
     from tests.support.stack import Stack
 
+# Each program declares one resource in which all of these are wrong: one preview shows them all.
 BAD = [
-    ("target_os_version", "5.25_201811-01", "did you mean WA-GUEST-OS-5.25_201811-01?"),
-    ("target_os_version", "latest", "allowed: WA-GUEST-OS-<family>.<minor>_<YYYYMM>-<NN>"),
-    ("pool_id", "", "allowed: 1-64 of letters, digits, hyphen and underscore"),
-    ("account_endpoint", "http://acct.westeurope.batch.azure.com", "http is for loopback only"),
-    ("account_endpoint", "https://acct.westeurope.batch.azure.com/pools/render", "did you mean https://acct.westeurope"),
-    ("timeout", "2 parsecs", "is not a duration; allowed:"),
-    ("timeout", 0, "is not more than zero"),
-    ("on_timeout", "Defer", "did you mean defer?"),
+    {
+        "target_os_version": ("5.25_201811-01", "did you mean WA-GUEST-OS-5.25_201811-01?"),
+        "pool_id": ("", "allowed: 1-64 of letters, digits, hyphen and underscore"),
+        "account_endpoint": ("http://acct.westeurope.batch.azure.com", "http is for loopback only"),
+        "timeout": ("2 parsecs", "is not a duration; allowed:"),
+        "on_timeout": ("Defer", "did you mean defer?"),
+    },
+    {
+        "target_os_version": ("latest", "allowed: WA-GUEST-OS-<family>.<minor>_<YYYYMM>-<NN>"),
+        "pool_id": ("my pool", "did you mean my-pool?"),
+        "account_endpoint": ("https://acct.westeurope.batch.azure.com/pools/p", "did you mean https://acct.westeurope"),
+        "timeout": (0, "is not more than zero"),
+        "if_resizing": ("stop", "allowed: wait or fail"),
+        "on_conflict": ("abort", "allowed: fail or wait"),
+    },
 ]
 
 
-def test_bad_inputs_are_check_failures(sim: Simulator, stack: Stack) -> None:
-    lines = []
-    for number, (name, value, _) in enumerate(BAD):
-        declared = {"account_endpoint": sim.endpoint, "pool_id": f"p{number}", "target_os_version": OLD, name: value}
-        words = ", ".join(f"{key}={each!r}" for key, each in declared.items())
-        lines.append(f"PoolOsVersion('r{number}', {words})\n")
-    # One program for each, since Pulumi may stop at the first failure.
-    for line, (name, value, expected) in zip(lines, BAD, strict=True):
-        stack.program(line)
-        failed = stack.run("preview").failed()
+@pytest.mark.parametrize("bad", BAD)
+def test_bad_inputs_are_check_failures(sim: Simulator, stack: Stack, bad: dict[str, tuple[object, str]]) -> None:
+    words = ", ".join(f"{name}={value!r}" for name, (value, _) in bad.items())
+    stack.program(f"PoolOsVersion('render', {words})\n")
+    failed = stack.run("preview").failed()
+    for name, (value, expected) in bad.items():
         # Numbers reach a provider as floats.
         shown = repr(float(value)) if isinstance(value, int) else repr(value)
         assert f"property {name} value" in failed.flat, failed.text

@@ -223,7 +223,7 @@ class FakeService:
         now = self._waiter.now()
         if self.state.state == "upgrading" and self.state.target != target:
             raise conflict(409, "UpgradePoolVersionConflict", "The pool is already upgrading to a different version.")
-        if self.state.current == target or self.state.target == target:
+        if target in (self.state.current, self.state.target):
             raise conflict(400, "PoolVersionEqualsUpgradeVersion", "The pool is already with the given version.")
         if self._script.refuses_while_resizing and self.state.allocation != "steady":
             raise conflict(409, "PoolBeingResized", "The specified pool is being resized.")
@@ -253,7 +253,7 @@ class FakeService:
             else:
                 self._become(**ended(self.state.target), finished=self.state.upgrade_ends)
 
-    def _become(self, **change: Any) -> None:  # noqa: ANN401 - the fields of State
+    def _become(self, **change: Any) -> None:
         self.state = replace(self.state, **change)
         check_consistency(self.state)
 

@@ -68,7 +68,7 @@ class Play:
         return self.outcome
 
 
-def play(  # noqa: PLR0913 - the knobs of one rollout
+def play(
     state: State | None = None,
     script: Script | None = None,
     *,
@@ -91,7 +91,7 @@ def play(  # noqa: PLR0913 - the knobs of one rollout
     return Play(outcome, error, service, waiter, voice)
 
 
-def refused(kind: type[BatchOsError], **kwargs: Any) -> Play:  # noqa: ANN401 - passed through to play
+def refused(kind: type[BatchOsError], **kwargs: Any) -> Play:
     """Run a rollout that must end in an error of exactly this kind."""
     played = play(**kwargs)
     if type(played.error) is not kind:
@@ -99,6 +99,6 @@ def refused(kind: type[BatchOsError], **kwargs: Any) -> Play:  # noqa: ANN401 - 
     return played
 
 
-def wanting(**change: Any) -> Goal:  # noqa: ANN401 - the fields of Goal
+def wanting(**change: Any) -> Goal:
     """The usual goal with a change."""
     return replace(GOAL, **change)

@@ -112,7 +112,12 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "allowed", "nearest"),
     [
-        ("account_endpoint", "https://acct.batch.azure.com/pools/a", "https://<account>", "https://acct.batch.azure.com?"),
+        (
+            "account_endpoint",
+            "https://acct.batch.azure.com/pools/a",
+            "https://<account>",
+            "https://acct.batch.azure.com?",
+        ),
         ("account_endpoint", "https://acct.batch.azure.com/x/", "https://<account>", "https://acct.batch.azure.com?"),
         ("account_endpoint", "http://acct.batch.azure.com", "https://<account>", "https://acct.batch.azure.com?"),
         ("account_endpoint", "http//acct", "https://<account>", ""),
@@ -243,7 +248,7 @@ def test_what_is_no_duration_is_refused_with_the_reason(declared: object, why: s
         ("on_timeout", None, "fail", False),
     ],
 )
-def test_two_spellings_of_one_meaning_are_the_same(name: str, old: object, new: object, expected: bool) -> None:  # noqa: FBT001 - a column
+def test_two_spellings_of_one_meaning_are_the_same(name: str, old: object, new: object, expected: bool) -> None:
     assert inputs.same(name, old, new) is expected
 
 

@@ -78,7 +78,7 @@ def test_what_is_not_an_endpoint_is_refused_with_the_reason(declared: str, why: 
 
 @given(hosts, st.none() | st.integers(1, 65535), st.booleans())
 @quick
-def test_any_host_and_port_is_kept_and_normal_form_is_stable(host: str, port: int | None, shout: bool) -> None:  # noqa: FBT001 - drawn
+def test_any_host_and_port_is_kept_and_normal_form_is_stable(host: str, port: int | None, shout: bool) -> None:
     declared = f"https://{host.upper() if shout else host}" + (f":{port}" if port else "")
     normal = parse_endpoint(declared)
     assert normal == f"https://{host}" + (f":{port}" if port not in (None, 443) else "")

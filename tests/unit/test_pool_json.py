@@ -143,3 +143,8 @@ def test_a_nodes_error_is_its_first_or_its_start_tasks() -> None:
     older = {"id": "n", "startTaskInfo": {"schedulingError": {"code": "BlobNotFound"}}}
     assert Node.from_json(older).error == "BlobNotFound"
     assert Node.from_json({}) == Node("?", "unknown", None)
+
+
+def test_a_nodes_error_is_one_line() -> None:
+    error = {"code": "AgentLost", "message": "no answer\nRequestId:1\nTime:2"}
+    assert "\n" not in Node.from_json({"errors": [error]}).error

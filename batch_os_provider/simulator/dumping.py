@@ -1,0 +1,64 @@
+"""The whole account as JSON; :mod:`.state` reads it back.
+
+Why it exists: what a state file says is the promise that a run can be continued, so the writer shows at a
+glance everything there is to say: what Batch itself would show, and under ``simulator`` the work in flight.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from . import shapes
+from .clock import iso
+from .model import Job, Pool
+from .versions import LAST_WITH_UPGRADE, NEWEST
+from .world import World
+
+VERSION: Final = 1
+"""The version of the state's shape."""
+
+
+def dump(world: World, base: str) -> dict[str, Any]:
+    """The state at the present virtual instant; :func:`load` takes it back."""
+    return {
+        "version": VERSION,
+        "virtual": iso(world.now),
+        "account": {"name": world.account, "key": world.key},
+        "principals": world.principals,
+        "images": world.images,
+        "pools": [_dump_pool(world, pool, base) for pool in world.pools.values()],
+        "jobs": [_dump_job(job, base) for job in world.jobs.values()],
+    }
+
+
+def _times(**times: int | None) -> dict[str, str]:
+    return {name: iso(value) for name, value in times.items() if value is not None}
+
+
+def _dump_pool(world: World, pool: Pool, base: str) -> dict[str, Any]:
+    version = LAST_WITH_UPGRADE if pool.cloud_service is not None else NEWEST
+    work: dict[str, Any] = {"nodeCounter": pool.node_counter, **_times(deleteDue=pool.delete_due)}
+    if pool.upgrade is not None:
+        up = pool.upgrade
+        work["upgrade"] = {"pending": up.pending, "out": up.out, **_times(until=up.until)}
+    if pool.resize is not None:
+        size = pool.resize
+        work["resize"] = {
+            "nodeDeallocationOption": size.option,
+            "leaving": size.leaving,
+            **_times(due=size.due, deadline=size.deadline),
+        }
+    nodes = []
+    for node in pool.nodes.values():
+        shown = shapes.node_json(world, pool, node, version, base)
+        nodes.append({**shown, "state": node.state, "simulator": _times(due=node.due)})
+    return {**shapes.pool_json(world, pool, version, base), "simulator": work, "nodes": nodes}
+
+
+def _dump_job(job: Job, base: str) -> dict[str, Any]:
+    listed = [
+        {**shapes.task_json(job, task, LAST_WITH_UPGRADE, base), "simulator": _times(due=task.due)}
+        for task in job.tasks.values()
+    ]
+    shown = shapes.job_json(job, LAST_WITH_UPGRADE, base)
+    return {**shown, "simulator": _times(deleteDue=job.delete_due), "tasks": listed}

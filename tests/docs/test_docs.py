@@ -1,0 +1,102 @@
+"""The pages tell the truth: outputs are of real runs, links lead somewhere, and what is shown can be run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from batch_os_provider import inputs
+from batch_os_provider.provider import OUTPUTS
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def prose(page: Path) -> str:
+    """A page without its fenced blocks: these hold anything."""
+    return FENCE.sub("", read(page))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(prose(page)))
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+def fenced(page: Path, language: str) -> list[str]:
+    return [text for found, text in FENCE.findall(read(page)) if found == language]
+
+
+def test_every_output_is_that_of_a_run():
+    assert "BATCH_OS_TEST_PULUMI" in os.environ, "the Pulumi CLI is needed; run the tests with `make test`"
+    command = [sys.executable, ROOT / "scripts" / "docs", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own script
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_block_is_empty():
+    for page in PAGES:
+        assert all(text.strip() for _, text in FENCE.findall(read(page))), page.name
+
+
+def test_readme_is_short():
+    assert len(read(README).splitlines()) <= 200
+
+
+def test_readme_begins_with_the_two_commands():
+    commands = [line.partition("#")[0].strip() for text in fenced(README, "sh") for line in text.splitlines()]
+    assert commands[:2] == ["make demo", "make test"]
+
+
+def test_readme_has_one_program_and_a_scenario_runs_it():
+    marked = re.findall(r"<!-- program -->\n```python\n(.*?)^```$", read(README), re.DOTALL | re.MULTILINE)
+    assert marked == fenced(README, "python")
+    assert len(marked) == 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_compile(page: Path):
+    for number, text in enumerate(fenced(page, "python")):
+        compile(text, f"{page.name} block {number}", "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_somewhere(page: Path):
+    for link in LINK.findall(prose(page)):
+        if re.match(r"\w+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name}: {link}"
+        if anchor:
+            assert anchor in anchors(target), f"{page.name}: {link}"
+
+
+def test_readme_tables_have_every_input_with_its_default_and_every_output():
+    rows = {row[0]: row for row in re.findall(r"^\| `(\w+)` \| (.*)$", read(README), re.MULTILINE)}
+    assert set(rows) == {*inputs.INPUTS, *OUTPUTS}
+    for name in inputs.REQUIRED:
+        assert "required" in rows[name][1]
+    for name, default in inputs.DEFAULTS.items():
+        assert f", `{default}` |" in rows[name][1], name
+
+
+def test_troubleshooting_tells_what_to_do_about_everything():
+    sections = re.split(r"^### ", read(ROOT / "docs" / "troubleshooting.md"), flags=re.MULTILINE)[1:]
+    for section in sections:
+        assert "**Why.**" in section, section
+        assert "**Do.**" in section, section
+        assert "<!-- output: " in section, section

@@ -1,0 +1,36 @@
+"""The public face, as a type checker sees it: checked, never run.
+
+Each line here is a promise to people whose editors and checkers read our annotations.
+"""
+
+from __future__ import annotations
+
+import pulumi
+
+from batch_os_provider import PoolOsVersion
+
+endpoint: pulumi.Output[str] = pulumi.Output.from_input("https://acct.westeurope.batch.azure.com")
+
+# Plain values, outputs, and every input.
+plain = PoolOsVersion("a", account_endpoint="https://x", pool_id="render", target_os_version="*")
+full = PoolOsVersion(
+    "b",
+    account_endpoint=endpoint,
+    pool_id=endpoint.apply(lambda text: text),
+    target_os_version=pulumi.Config().require("version"),
+    timeout="1h30m",
+    on_timeout="defer",
+    if_resizing="fail",
+    on_conflict="wait",
+    opts=pulumi.ResourceOptions(protect=True),
+)
+seconds = PoolOsVersion("c", account_endpoint="https://x", pool_id="p", target_os_version="*", timeout=7200)
+
+# A value that is not allowed is an error of the checker.
+PoolOsVersion("d", account_endpoint="https://x", pool_id="p", target_os_version="*", on_timeout="give up")  # type: ignore[arg-type]
+
+# Outputs have types, and `get` gives the same resource.
+current: pulumi.Output[str | None] = full.current_os_version
+family: pulumi.Output[str | None] = full.os_family
+target: pulumi.Output[str] = full.target_os_version
+other: PoolOsVersion = PoolOsVersion.get("e", "https://x/pools/render")

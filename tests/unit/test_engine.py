@@ -1,0 +1,246 @@
+"""Pins that each seam to the engine opens where it can, and where a private part is missing costs comfort only."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+
+from batch_os_provider import engine, requestlog
+from batch_os_provider.engine import Row
+from batch_os_provider.errors import RefusedError
+from batch_os_provider.wait import Stop, StopToken
+
+URN = "urn:pulumi:dev::demo::pulumi-python:dynamic/batch:PoolOsVersion::pool"
+SEAMS = {
+    "widen": engine._widen,
+    "cancel": engine._hear_cancel,
+    "clean errors": engine._clean_errors,
+    "watch": engine._watch,
+}
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "debug.log"
+    monkeypatch.setenv(requestlog.VARIABLE, str(path))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["plugin"])
+    monkeypatch.setattr(engine, "_stub", None)
+    monkeypatch.setattr(engine, "stop", StopToken())
+
+
+def notes(path: Path) -> list[str]:
+    return [json.loads(line)["note"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_outside_a_plugin_process_nothing_is_attached(log: Path) -> None:
+    engine.attach()
+    assert not engine._is_attached
+    assert not log.exists()
+
+
+@pytest.mark.parametrize("name", SEAMS)
+def test_a_missing_private_part_is_noted_and_nothing_else(name: str, log: Path) -> None:
+    """A test process is no plugin: no worker thread, no gRPC server, no engine's address."""
+    engine._open(name, SEAMS[name])
+    assert len(notes(log)) == 1
+    assert f"seam '{name}' is missing" in notes(log)[0]
+
+
+def test_a_worker_that_is_no_executors_is_noted(log: Path) -> None:
+    for arguments in ((), (lambda: None,), ("text",)):
+        thread = threading.Thread(target=lambda *_: engine._open("widen", SEAMS["widen"]), args=arguments)
+        thread.start()
+        thread.join()
+    assert len(notes(log)) == 3
+
+
+def test_the_executor_of_the_worker_is_widened() -> None:
+    with ThreadPoolExecutor(4) as executor:
+        executor.submit(SEAMS["widen"]).result()
+        assert executor._max_workers == engine.WORKERS
+
+
+def test_cancel_is_answered_by_us_and_every_other_call_as_before() -> None:
+    server = grpc.server(ThreadPoolExecutor(1))
+    thread = ThreadPoolExecutor(1)
+    try:
+        # The seam looks for a local called `server` in the main thread's frames: this one.
+        thread.submit(SEAMS["cancel"]).result()
+        handler = server._state.generic_handlers[0]
+        assert handler.service(SimpleNamespace(method="/pulumirpc.ResourceProvider/Check")) is None
+        method = handler.service(SimpleNamespace(method="/pulumirpc.ResourceProvider/Cancel"))
+        assert method is not None
+        for _ in range(2):
+            method.unary_unary(None, None)
+        assert engine.stop.reason is Stop.CANCELED
+    finally:
+        thread.shutdown()
+        server.stop(None)
+
+
+def test_our_errors_are_their_text_and_a_bug_keeps_its_traceback() -> None:
+    try:
+        raise RefusedError("no", pool="p")  # noqa: TRY301 - the seam reads the error being handled
+    except RefusedError:
+        assert engine._format_exc() == "pool p: no."
+    try:
+        raise KeyError("bug")  # noqa: TRY301
+    except KeyError:
+        assert "Traceback" in engine._format_exc()
+
+
+def test_the_urn_is_the_request_of_the_call_that_this_thread_serves() -> None:
+    def Check(request: Any) -> str:  # noqa: N802 - a method of the SDK's server
+        return inner() if request is not None else ""
+
+    def inner() -> str:
+        return engine.current_urn()
+
+    def another_name(request: Any) -> str:
+        return inner() if request is not None else ""
+
+    assert Check(SimpleNamespace(urn=URN)) == URN
+    assert Check(SimpleNamespace(urn="")) == ""
+    assert Check(SimpleNamespace(urn=7)) == ""
+    assert Check(SimpleNamespace()) == ""
+    assert another_name(SimpleNamespace(urn=URN)) == ""
+    assert engine.current_urn() == ""
+
+
+class Engine:
+    """The engine's stub: keeps what is logged, or fails."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.requests: list[Any] = []
+        self._error = error
+
+    def Log(self, request: Any, timeout: float) -> None:  # noqa: N802 - the stub's own name
+        assert timeout > 0, "an engine that hangs must not hang us"
+        self.requests.append(request)
+        if self._error is not None:
+            raise self._error
+
+
+def test_a_row_speaks_to_its_own_resource(monkeypatch: pytest.MonkeyPatch) -> None:
+    stub = Engine()
+    monkeypatch.setattr(engine, "_stub", stub)
+    row = Row(URN, "render-a")
+    row.status("moving")
+    row.info("done")
+    row.warn("odd")
+    told = [(r.message, r.urn, r.severity, r.ephemeral) for r in stub.requests]
+    assert told == [("moving", URN, 1, True), ("done", URN, 1, False), ("odd", URN, 2, False)]
+
+
+def test_lines_on_the_stacks_row_name_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    stub = Engine()
+    monkeypatch.setattr(engine, "_stub", stub)
+    Row("", "render-a").info("done")
+    assert stub.requests[0].message == "render-a: done"
+
+
+@pytest.mark.parametrize("error", [None, grpc.RpcError("gone"), AttributeError("Log"), ValueError("no field")])
+def test_a_row_without_an_engine_falls_back_to_stderr(
+    error: Exception | None, log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if error is not None:
+        monkeypatch.setattr(engine, "_stub", Engine(error))
+    Row(URN, "render-a").status("1 of 3 nodes back")
+    assert capsys.readouterr().err == "render-a: 1 of 3 nodes back\n"
+    assert "seam 'row status' is missing" in notes(log)[0]
+
+
+def test_a_closed_stderr_does_not_end_an_upgrade(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    Row(URN, "render-a").warn("odd")
+    assert "stderr is closed" in notes(log)[-1]
+
+
+@pytest.mark.parametrize(
+    ("last", "address"),
+    [
+        ("127.0.0.1:4711", "127.0.0.1:4711"),
+        ("[::1]:4711", "[::1]:4711"),
+        ("127.0.0.1:", None),
+        (":4711", None),
+        ("--flag", None),
+        ("host:port", None),
+    ],
+)
+def test_the_engines_address_is_the_last_argument(
+    last: str, address: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["plugin", last])
+    assert engine._engine_address() == address
+
+
+def test_nothing_is_taken_for_a_terminal_without_proof(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    assert not engine.is_terminal()
+    monkeypatch.delenv("CI")
+    assert not engine.is_terminal(), "no ancestor of a test is called pulumi"
+    monkeypatch.setattr(engine, "Path", lambda _proc: tmp_path)
+    assert not engine.is_terminal()
+    assert "seam 'terminal' is missing" in notes(log)[-1]
+
+
+BARE_PLUGIN = """
+import sys, types
+from batch_os_provider import engine
+from batch_os_provider.provider import PoolOsVersionProvider
+main = sys.modules["__main__"]
+main.__spec__ = types.SimpleNamespace(name="pulumi.dynamic.__main__")
+del sys._current_frames, sys._getframe
+PoolOsVersionProvider().configure(None)
+PoolOsVersionProvider().configure(None)
+news = {"account_endpoint": "acct.batch.azure.com", "pool_id": "a", "target_os_version": "*"}
+result = PoolOsVersionProvider().check({}, news)
+assert not result.failures, result.failures
+assert engine.current_urn() == ""
+assert not engine.is_terminal()
+engine.Row("", "render-a").info("done")
+"""
+
+
+def test_a_plugin_whose_sdk_has_none_of_the_private_parts_still_works(log: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", BARE_PLUGIN], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    assert (done.returncode, done.stderr) == (0, "render-a: done\n")
+    missing = [note.split("'")[1] for note in notes(log)]
+    assert missing[:4] == ["widen", "cancel", "clean errors", "watch"], "each is tried once, in one process"
+    assert "urn" in missing
+    assert missing[-1] == "row status"
+
+
+ORPHAN = """
+import sys, threading
+from batch_os_provider import engine
+engine.WATCH_EVERY = engine._EXIT_AFTER = 0.05
+engine._watch()
+threading.Event().wait(60)
+"""
+
+
+def test_a_plugin_whose_engine_is_gone_ends(log: Path) -> None:
+    command = [sys.executable, "-c", ORPHAN, "127.0.0.1:1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)  # noqa: S603 - ours
+    assert done.returncode == 1
+    assert "the engine is gone" in notes(log)[-1]

@@ -1,0 +1,66 @@
+"""Pins that ``__all__`` is the public face of every room: sorted, complete, and all that other rooms take."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import batch_os_provider
+
+ROOT = Path(batch_os_provider.__file__).parent
+ROOMS = sorted(path.stem for path in ROOT.glob("*.py") if path.stem != "__init__")
+
+
+def room(name: str) -> ModuleType:
+    return importlib.import_module(f"batch_os_provider.{name}")
+
+
+def natural(name: str) -> tuple[int, str]:
+    """Constants, then classes, then functions: the order that ruff keeps."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_all_is_sorted_and_exists(name: str) -> None:
+    exported = room(name).__all__
+    assert exported == sorted(exported, key=natural)
+    assert all(hasattr(room(name), one) for one in exported)
+    assert not [one for one in exported if one.startswith("_")]
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_every_public_class_and_function_is_exported(name: str) -> None:
+    module = room(name)
+    public = {
+        one
+        for one, value in vars(module).items()
+        if not one.startswith("_")
+        and (inspect.isclass(value) or inspect.isfunction(value))
+        and value.__module__ == module.__name__
+    }
+    assert public - set(module.__all__) == set()
+
+
+@pytest.mark.parametrize("name", ["__init__", *ROOMS])
+def test_a_room_takes_from_another_only_what_it_exports(name: str) -> None:
+    tree = ast.parse((ROOT / f"{name}.py").read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("batch_os_provider."):
+            source = importlib.import_module(str(node.module))
+            taken = {alias.name for alias in node.names}
+            assert taken <= set(source.__all__), f"{name} takes {taken - set(source.__all__)} of {node.module}"
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_every_room_says_why_it_exists(name: str) -> None:
+    assert "Why it exists" in (room(name).__doc__ or "")
+
+
+def test_the_package_exports_its_resources() -> None:
+    assert batch_os_provider.__all__ == sorted(batch_os_provider.__all__)
+    assert "PoolOsVersion" in batch_os_provider.__all__

@@ -1,0 +1,257 @@
+"""Pins bags in, bags out: the diff table, check's answers, what create, update and read return, and the pickle."""
+
+from __future__ import annotations
+
+import base64
+import pickletools
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import dill  # type: ignore[import-untyped]
+import pytest
+from pulumi.dynamic.dynamic import serialize_provider
+from pulumi.output import UNKNOWN, Unknown
+
+from batch_os_provider import client
+from batch_os_provider.errors import ApiRetiredError, BatchOsError
+from batch_os_provider.provider import OUTPUTS, PoolOsVersionProvider
+from tests.unit.doubles import REF, V24, V25, V26, FakeService, Script, State, VirtualWaiter, transient
+
+ENDPOINT = REF.endpoint
+INPUTS: dict[str, Any] = {"account_endpoint": ENDPOINT, "pool_id": REF.pool_id, "target_os_version": V25}
+OUTS: dict[str, Any] = {**INPUTS, "current_os_version": V25, "os_family": "5", "pool_state": "active"}
+AT_TARGET = State(current=V25, target=V25)
+PROVIDER = PoolOsVersionProvider()
+
+
+@pytest.fixture
+def batch(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Stand a scripted pool in for the account's client."""
+
+    def stand_in(state: State = AT_TARGET, script: Script | None = None) -> FakeService:
+        service = FakeService(VirtualWaiter(), state, script or Script())
+        monkeypatch.setitem(client._clients, ENDPOINT, service)
+        return service
+
+    return stand_in
+
+
+def diff(olds: dict[str, Any], news: dict[str, Any]) -> tuple[bool | None, list[str] | None]:
+    result = PROVIDER.diff(REF.url, olds, news)
+    return result.changes, result.replaces
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, (False, [])),
+        ({"account_endpoint": "HTTPS://Acct.WestEurope.batch.azure.com/"}, (False, [])),
+        ({"account_endpoint": "acct.westeurope.batch.azure.com:443"}, (False, [])),
+        ({"account_endpoint": "https://other.westeurope.batch.azure.com"}, (True, ["account_endpoint"])),
+        ({"pool_id": REF.pool_id.swapcase()}, (False, [])),
+        ({"pool_id": "render-b"}, (True, ["pool_id"])),
+        ({"target_os_version": V26}, (True, [])),
+        ({"target_os_version": "*"}, (True, [])),
+        ({"timeout": "2h"}, (True, [])),
+        ({"on_timeout": "defer"}, (True, [])),
+        ({"if_resizing": "fail"}, (True, [])),
+        ({"on_conflict": "wait"}, (True, [])),
+        ({"account_endpoint": UNKNOWN}, (True, [])),
+        ({"pool_id": UNKNOWN}, (True, [])),
+        ({"target_os_version": UNKNOWN}, (True, [])),
+        ({"timeout": UNKNOWN}, (True, [])),
+        ({"pool_id": "render-b", "account_endpoint": "https://x.example"}, (True, ["account_endpoint", "pool_id"])),
+    ],
+    ids=lambda value: str(value).replace(str(UNKNOWN), "unknown"),
+)
+def test_the_diff_of_a_change(change: dict[str, Any], expected: tuple[bool, list[str]]) -> None:
+    assert diff(OUTS, {**INPUTS, **change}) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changes"),
+    [
+        ("2h", 7200.0, False),
+        (7200.0, "120m", False),
+        ("2h", "3h", True),
+        ("2h", None, True),
+        (None, "2h", True),
+        (None, None, False),
+    ],
+)
+def test_the_diff_of_a_timeout_is_by_its_meaning(old: object, new: object, changes: bool) -> None:
+    assert diff({**OUTS, "timeout": old}, {**INPUTS, "timeout": new}) == (changes, [])
+
+
+def test_a_value_that_goes_is_a_change_as_one_that_comes() -> None:
+    assert diff({**OUTS, "on_timeout": "defer"}, INPUTS) == (True, [])
+    assert diff({**OUTS, "on_timeout": None}, INPUTS) == (False, [])
+
+
+def test_drift_written_by_a_refresh_is_a_change_without_replacement() -> None:
+    drifted = {**OUTS, "target_os_version": V24, "current_os_version": V24}
+    assert diff(drifted, INPUTS) == (True, [])
+
+
+def test_an_unchanged_resource_is_compared_without_a_call(batch: Any) -> None:
+    service = batch()
+    assert diff(OUTS, INPUTS) == (False, [])
+    assert service.calls == []
+
+
+def test_a_deferred_upgrade_is_planned_again_and_the_row_says_why(
+    batch: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    service = batch(State())
+    assert diff({**OUTS, "current_os_version": V24}, INPUTS) == (True, [])
+    assert service.count("post") == 0
+    assert f"still at {V24}; upgrade to {V25} was deferred" in capsys.readouterr().err
+
+
+def test_a_deferred_upgrade_is_planned_though_batch_does_not_answer(batch: Any) -> None:
+    batch(State(), Script(reads=lambda _: transient(503, "ServerBusy", "busy")))
+    assert diff({**OUTS, "current_os_version": V24}, INPUTS) == (True, [])
+
+
+def test_a_pool_whose_version_was_never_seen_is_planned(batch: Any) -> None:
+    batch()
+    assert diff({**INPUTS}, INPUTS)[0] is True
+
+
+def test_check_gives_pulumi_the_failures_and_keeps_what_it_was_given() -> None:
+    result = PROVIDER.check({}, {**INPUTS, "timeout": "soon", "__provider": "x"})
+    assert [(failure.property, "soon" in failure.reason) for failure in result.failures] == [("timeout", True)]
+    assert result.inputs["__provider"] == "x"
+
+
+def test_check_lets_unknown_values_pass() -> None:
+    unknown = dict.fromkeys(INPUTS, UNKNOWN)
+    result = PROVIDER.check({}, unknown)
+    assert result.failures == []
+    assert all(isinstance(value, Unknown) for value in result.inputs.values())
+
+
+def test_one_pool_declared_twice_in_one_program_is_refused_naming_both_urns() -> None:
+    def Check(request: Any, pool_id: str) -> Any:  # noqa: N802 - as the SDK's server
+        assert request.urn
+        return PROVIDER.check({}, {**INPUTS, "pool_id": pool_id})
+
+    one, other = SimpleNamespace(urn="urn:one"), SimpleNamespace(urn="urn:other")
+    assert Check(one, "twice-a").failures == []
+    assert Check(one, "twice-a").failures == [], "checked again in the same up"
+    assert Check(other, "twice-b").failures == []
+    (failure,) = Check(other, "TWICE-A").failures
+    assert failure.property == "pool_id"
+    assert "urn:one" in failure.reason
+    assert "urn:other" in failure.reason
+    assert Check(other, "twice-b").failures == [], "corrected"
+
+
+@pytest.mark.parametrize("verb", ["create", "update"])
+def test_a_pool_at_its_target_costs_one_read_and_no_write(verb: str, batch: Any) -> None:
+    service = batch()
+    bag = {**INPUTS, "timeout": 90.0, "on_timeout": None}
+    result: Any = PROVIDER.create(bag) if verb == "create" else PROVIDER.update(REF.url, OUTS, bag)
+    assert [call.kind for call in service.calls] == ["read"]
+    assert result.outs == {**OUTS, "timeout": 90.0}, "outputs are the inputs as declared and what was seen"
+    if verb == "create":
+        assert result.id == REF.url
+
+
+def test_reading_shows_drift_in_inputs_and_outputs(batch: Any) -> None:
+    batch(State())
+    result = PROVIDER.read(REF.url, {**OUTS, "timeout": "90s"})
+    seen = {**INPUTS, "target_os_version": V24, "timeout": "90s"}
+    assert result.id == REF.url
+    assert result.inputs == seen
+    assert result.outs == {**seen, "current_os_version": V24, "os_family": "5", "pool_state": "active"}
+
+
+def test_a_refresh_without_a_real_change_shows_none(batch: Any) -> None:
+    batch()
+    result = PROVIDER.read(REF.url, OUTS)
+    assert result.outs == OUTS
+    assert result.inputs == INPUTS
+    assert diff(result.outs, INPUTS) == (False, [])
+
+
+def test_a_pool_can_be_read_by_its_url_alone(batch: Any) -> None:
+    batch()
+    assert PROVIDER.read(REF.url, {}).outs == OUTS
+
+
+def test_a_pool_without_a_version_keeps_the_declared_one(batch: Any) -> None:
+    machine = State(current=None, target=None, family=None, vm_image={"sku": "2022"})
+    for state in (machine, replace(AT_TARGET, current=None)):
+        batch(state)
+        result = PROVIDER.read(REF.url, OUTS)
+        assert result.id == REF.url
+        assert result.inputs == INPUTS
+        assert {**(result.outs or {})}["current_os_version"] is None
+
+
+def test_only_a_pool_that_is_not_there_is_gone(batch: Any) -> None:
+    batch(AT_TARGET, Script(gone_at=0.0))
+    assert PROVIDER.read(REF.url, OUTS).id is None
+    batch(replace(AT_TARGET, state="deleting"))
+    result = PROVIDER.read(REF.url, OUTS)
+    assert result.id == REF.url
+    assert {**(result.outs or {})}["pool_state"] == "deleting"
+
+
+def test_a_retired_api_neither_loses_the_resource_nor_changes_it(batch: Any) -> None:
+    batch(AT_TARGET, Script(reads=lambda _: ApiRetiredError("no longer answered", pool=REF.url)))
+    result = PROVIDER.read(REF.url, OUTS)
+    assert result.id == REF.url
+    assert result.outs == OUTS, "what was last observed stays"
+
+
+@pytest.mark.parametrize(
+    "bad", ["render-a", "https://acct.batch.azure.com/pools/", "http://acct.batch.azure.com/pools/a"]
+)
+def test_an_id_that_is_no_pool_url_is_an_error_that_says_what_is_allowed(bad: str) -> None:
+    with pytest.raises(BatchOsError) as caught:
+        PROVIDER.read(bad, {})
+    assert bad in str(caught.value)
+    assert "/pools/" in str(caught.value)
+
+
+def test_deleting_touches_nothing(batch: Any) -> None:
+    service = batch()
+    PROVIDER.delete(REF.url, OUTS)
+    assert service.calls == []
+
+
+def test_the_pickle_is_small_and_names_the_class_and_nothing_else() -> None:
+    raw = base64.b64decode(serialize_provider(PROVIDER))
+    assert len(raw) < 150
+    names = [argument for _, argument, _ in pickletools.genops(raw) if isinstance(argument, str)]
+    assert names == ["batch_os_provider.provider", "PoolOsVersionProvider"]
+    assert isinstance(dill.loads(raw), PoolOsVersionProvider)  # noqa: S301 - our own bytes
+    assert serialize_provider(PoolOsVersionProvider()) == serialize_provider(PROVIDER)
+    assert PoolOsVersionProvider.serialize_as_secret_always is False
+
+
+def test_the_outputs_are_the_fixed_names() -> None:
+    assert OUTPUTS == ("current_os_version", "os_family", "pool_state")
+
+
+CHEAP = f"""
+import sys
+import batch_os_provider
+from batch_os_provider.provider import PoolOsVersionProvider
+provider, inputs, outs = PoolOsVersionProvider(), {INPUTS!r}, {OUTS!r}
+assert not provider.check(inputs, inputs).failures
+assert provider.diff("id", outs, inputs).changes is False
+loaded = sorted(name for name in sys.modules if name.partition(".")[0] in ("azure", "msal", "requests"))
+assert not loaded, loaded
+"""
+
+
+def test_importing_checking_and_comparing_load_no_azure_module() -> None:
+    done = subprocess.run([sys.executable, "-c", CHEAP], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,165 @@
+"""Pins that every wait ends when it must: real threads and events, and no sleeping for luck."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from batch_os_provider import wait
+from batch_os_provider.wait import RealWaiter, Stop, Stopped, StopToken
+
+HANG = 30.0
+"""How long a test waits for what must come; it never comes near it when all is well."""
+
+
+class Blocked:
+    """A call that begins, tells so, and returns when released."""
+
+    def __init__(self) -> None:
+        self.began, self.release, self.returned = threading.Event(), threading.Event(), threading.Event()
+
+    def __call__(self) -> str:
+        self.began.set()
+        assert self.release.wait(HANG)
+        self.returned.set()
+        return "answer"
+
+
+def stopped(action: Callable[[], object]) -> Stopped:
+    with pytest.raises(Stopped) as caught:
+        action()
+    return caught.value
+
+
+def test_a_call_returns_what_the_function_returns_and_runs_in_another_thread() -> None:
+    waiter = RealWaiter(StopToken())
+    assert waiter.call(lambda: 7) == 7
+    assert waiter.call(lambda: 7, write=True) == 7
+    assert waiter.call(lambda: None) is None
+    assert waiter.call(threading.current_thread) is not threading.current_thread()
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
+def test_a_call_raises_what_the_function_raises(error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        RealWaiter(StopToken()).call(fail)
+    assert caught.value is error
+
+
+def test_nothing_is_called_after_a_stop() -> None:
+    token = StopToken()
+    token.set(Stop.CANCELED)
+    waiter = RealWaiter(token)
+    called: list[int] = []
+    for write in (False, True):
+        error = stopped(lambda write=write: waiter.call(lambda: called.append(1), write=write))  # type: ignore[misc]
+        assert (error.reason, error.in_call) == (Stop.CANCELED, False)
+    assert called == []
+
+
+def test_a_stop_during_a_read_returns_at_once_and_abandons_it() -> None:
+    token, blocked = StopToken(), Blocked()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(stopped, lambda: RealWaiter(token).call(blocked))
+        assert blocked.began.wait(HANG)
+        token.set(Stop.CANCELED)
+        error = future.result(HANG)
+        assert not blocked.returned.is_set(), "the read is still blocked, and nobody waits for it"
+        blocked.release.set()
+    assert (error.reason, error.in_call) == (Stop.CANCELED, True)
+
+
+def test_a_stop_during_a_write_waits_for_an_answer_that_comes_within_the_grace() -> None:
+    token, blocked = StopToken(), Blocked()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(lambda: RealWaiter(token).call(blocked, write=True))
+        assert blocked.began.wait(HANG)
+        token.set(Stop.CANCELED)
+        blocked.release.set()
+        assert future.result(HANG) == "answer"
+
+
+def test_a_write_that_outlasts_its_grace_is_abandoned_and_said_to_have_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wait, "WRITE_GRACE", 0.05)
+    token, blocked = StopToken(), Blocked()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(stopped, lambda: RealWaiter(token).call(blocked, write=True))
+        assert blocked.began.wait(HANG)
+        token.set(Stop.ENGINE_GONE)
+        error = future.result(HANG)
+        blocked.release.set()
+    assert (error.reason, error.in_call) == (Stop.ENGINE_GONE, True)
+
+
+def test_the_grace_of_a_write_fits_into_the_three_seconds_of_an_interrupt() -> None:
+    assert 0 < wait.WRITE_GRACE < 3
+
+
+def test_a_stop_ends_a_sleep_at_once() -> None:
+    token = StopToken()
+    entered = threading.Event()
+
+    def sleep() -> None:
+        entered.set()
+        RealWaiter(token).sleep(HANG * 10)
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(stopped, sleep)
+        assert entered.wait(HANG)
+        token.set(Stop.CANCELED)
+        error = future.result(HANG)
+    assert (error.reason, error.in_call) == (Stop.CANCELED, False)
+
+
+def test_a_sleep_of_nothing_still_hears_a_stop() -> None:
+    token = StopToken()
+    RealWaiter(token).sleep(0)
+    RealWaiter(token).sleep(-1)
+    token.set(Stop.CANCELED)
+    stopped(lambda: RealWaiter(token).sleep(0))
+
+
+def test_one_stop_ends_every_wait_of_the_process() -> None:
+    token, calls = StopToken(), [Blocked() for _ in range(20)]
+    with ThreadPoolExecutor(40) as pool:
+        futures = [pool.submit(stopped, lambda one=one: RealWaiter(token).call(one)) for one in calls]  # type: ignore[misc]
+        futures += [pool.submit(stopped, lambda: RealWaiter(token).sleep(HANG * 10)) for _ in range(20)]
+        assert all(one.began.wait(HANG) for one in calls)
+        token.set(Stop.CANCELED)
+        assert {future.result(HANG).reason for future in futures} == {Stop.CANCELED}
+        for one in calls:
+            one.release.set()
+
+
+def test_a_gone_engine_outranks_an_interrupt_and_not_the_other_way_round() -> None:
+    token = StopToken()
+    assert token.reason is None
+    token.set(Stop.CANCELED)
+    token.set(Stop.ENGINE_GONE)
+    assert token.reason is Stop.ENGINE_GONE
+    token.set(Stop.CANCELED)
+    assert token.reason is Stop.ENGINE_GONE
+
+
+def test_listeners_are_told_once_and_forgotten() -> None:
+    token, early, late = StopToken(), threading.Event(), threading.Event()
+    with token.also_setting(early):
+        pass
+    with token.also_setting(late):
+        token.set(Stop.CANCELED)
+        assert late.is_set()
+    assert not early.is_set()
+    with token.also_setting(early):
+        assert early.is_set(), "a stop that came before is heard too"
+
+
+def test_the_clock_is_the_monotonic_one() -> None:
+    before = time.monotonic()
+    assert before <= RealWaiter(StopToken()).now() <= time.monotonic()

@@ -4,6 +4,20 @@
 one `pulumi up` flows through the rooms of this package.
 """
 
-from batch_os_provider.resource import PoolOsVersion
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batch_os_provider.resource import PoolOsVersion
 
 __all__ = ["PoolOsVersion"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the resources when they are asked for: the simulator lives here too and needs no Pulumi."""
+    if name in __all__:
+        from batch_os_provider import resource  # noqa: PLC0415 - that is the point
+
+        return getattr(resource, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

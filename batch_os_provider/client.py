@@ -253,9 +253,7 @@ class BatchClient:
                 doing=doing,
                 next_step="Check that account_endpoint is right and reachable from here, then run the command again",
             )
-        return PermanentError(
-            answer, pool=ref.url, doing=doing, next_step="See the service's text; then run `pulumi up` again"
-        )
+        return PermanentError(answer, pool=ref.url, doing=doing, next_step=_mend(answer))
 
     def _denied(self, answer: ServiceAnswer, ref: PoolRef, doing: str) -> CredentialError:
         used = self._found.name
@@ -289,10 +287,17 @@ def _answer(error: Exception) -> ServiceAnswer:
     return ServiceAnswer(
         status=int(response.status_code),
         code=str(getattr(model, "code", None) or ""),
-        message=f"{first} ({', '.join(details)})" if details else first,
+        message=f"{first.rstrip('.')} ({', '.join(details)})" if details else first,
         request_id=_header(response, "request-id"),
         retry_after=_retry_after(response),
     )
+
+
+def _mend(answer: ServiceAnswer) -> str:
+    """What to do about an answer that would come again."""
+    if answer.code.startswith("OSVersion"):
+        return "Declare another target_os_version; Batch would refuse this one again"
+    return "The same request would be refused again: change what the service names, then run `pulumi up` again"
 
 
 def _is_token_failure(error: Exception) -> bool:

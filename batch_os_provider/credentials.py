@@ -167,9 +167,9 @@ def _assertion(environ: Mapping[str, str]) -> Callable[[], str]:
     if url.startswith("https://") and token:
         return lambda: _request_assertion(url, token)
     raise CredentialError(
-        "ARM_USE_OIDC is set, but no assertion can be had: ARM_OIDC_TOKEN, ARM_OIDC_TOKEN_FILE_PATH "
-        "and ARM_OIDC_REQUEST_URL with ARM_OIDC_REQUEST_TOKEN are all missing",
-        next_step="In GitHub Actions give the job `permissions: id-token: write`; elsewhere set one of them",
+        "ARM_USE_OIDC is set, but no assertion can be had",
+        next_step="Set ARM_OIDC_TOKEN, or ARM_OIDC_TOKEN_FILE_PATH, or ARM_OIDC_REQUEST_URL (https) with "
+        "ARM_OIDC_REQUEST_TOKEN; in GitHub Actions give the job `permissions: id-token: write`",
     )
 
 

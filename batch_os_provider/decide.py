@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from batch_os_provider.errors import ServiceAnswer
 
 __all__ = [
+    "GRACE",
     "Action",
     "Done",
     "History",
@@ -135,12 +136,11 @@ class Wait:
 
 @dataclass(frozen=True)
 class Refuse:
-    """Stop with an error; nothing more is written. ``tells_ours``: the text tells what became of our own 202."""
+    """Stop with an error; nothing more is written."""
 
     seen: str
     next_step: str
     answer: ServiceAnswer | None = None
-    tells_ours: bool = False
 
 
 Action = Done | Upgrade | Wait | Refuse
@@ -237,10 +237,8 @@ def _active_and_steady(seen: Pool, target: str, history: History, now: float) ->
         if astray_for < GRACE:
             return Wait("settling", "Batch took the upgrade and does not show it yet")
         return Refuse(
-            f"moved away: Batch took the upgrade to {target}, "
-            f"but the pool is active and runs {seen.current_os_version or 'an unknown version'} again",
+            f"moved away from {target}: the pool is active and runs {seen.current_os_version} again",
             "Somebody else or the platform changed it; find out who, then run `pulumi up` again",
-            tells_ours=True,
         )
     refusal = history.refusal
     if refusal is not None and refusal.lasting and refusal.times > 1 and refusal.seen == seen.fingerprint:

@@ -264,7 +264,7 @@ def is_terminal() -> bool:
             process = Path("/proc") / str(pid)
             if (process / "comm").read_text(encoding="utf-8").strip() == "pulumi":
                 arguments = (process / "cmdline").read_bytes().split(b"\0")
-                stdout = os.readlink(process / "fd" / "1")
+                stdout = str((process / "fd" / "1").readlink())
                 return stdout.startswith(("/dev/pts/", "/dev/tty")) and b"--non-interactive" not in arguments
             stat = (process / "stat").read_text(encoding="utf-8")
             pid = int(stat.rpartition(")")[2].split()[1])

@@ -145,7 +145,7 @@ class ServiceError(BatchOsError):
 
     def __init__(self, answer: ServiceAnswer, *, pool: str = "", doing: str = "", next_step: str = "") -> None:
         self.doing = doing
-        seen = f"{doing} failed: {answer}" if doing else str(answer)
+        seen = f"{doing} failed: {str(answer).rstrip('.')}" if doing else str(answer)
         super().__init__(seen, pool=pool, next_step=next_step, answer=answer)
 
     @property

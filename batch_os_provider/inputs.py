@@ -48,9 +48,10 @@ INPUTS = (*REQUIRED, *DEFAULTS)
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _DURATION = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?", re.IGNORECASE)
 _UNITS = (3600, 60, 1)
-# What people type: blanks, whole words, a last number without its unit.
+# What people type: blanks, whole words, minutes after hours without their unit.
 _LOOSE_DURATION = re.compile(
-    r"(?:(\d+)\s*h(?:ours?|rs?)?)?\s*(?:(\d+)(?!\d)\s*(?:m(?:in(?:ute)?s?)?)?)?\s*(?:(\d+)\s*s(?:ec(?:ond)?s?)?)?",
+    r"(?:(\d+)\s*h(?:ours?|rs?)?)?\s*(?:(\d+)\s*m(?:in(?:ute)?s?)?)?\s*(?:(\d+)\s*s(?:ec(?:ond)?s?)?)?"
+    r"|(\d+)\s*h(?:ours?|rs?)?\s*(\d+)",
     re.IGNORECASE | re.ASCII,
 )
 _LONGEST = 30 * 24 * 3600
@@ -125,8 +126,10 @@ def check(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool]) -> tuple[di
 
 
 def _shown(value: object) -> str:
-    """The value as it was written, without a password that stands in a URL."""
-    return re.sub(r"(?<=//)[^/@\s]+@", "...@", repr(value))
+    """The value as it was written, without what may be a password in front of a host."""
+    if isinstance(value, str) and "@" in value:
+        return repr("...@" + value.rpartition("@")[2])
+    return repr(value)
 
 
 def same(name: str, old: object, new: object) -> bool:
@@ -238,7 +241,7 @@ def _duration_hint(value: object) -> str:
     match = _LOOSE_DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         return ""
-    guess = "".join(f"{number}{unit}" for number, unit in zip(match.groups(), "hms", strict=True) if number)
+    guess = "".join(f"{number}{unit}" for number, unit in zip(match.groups(), "hmshm", strict=True) if number)
     try:
         parse_duration(guess)
     except ValueError:

@@ -112,7 +112,6 @@ class Pool:
     current_os_version: str | None = None
     target_os_version: str | None = None
     changed_at: datetime | None = None
-    node_count: int = 0
     autoscale: bool = False
     image: str = ""
 
@@ -122,7 +121,6 @@ class Pool:
         cloud, machine = _mapping(body, "cloudServiceConfiguration"), _mapping(body, "virtualMachineConfiguration")
         kind = Kind.CLOUD_SERVICES if cloud is not None else Kind.VM if machine is not None else Kind.UNKNOWN
         cloud, machine = cloud or {}, machine or {}
-        dedicated = _number(body, "currentDedicatedNodes", "currentDedicated")
         return cls(
             ref=ref,
             kind=kind,
@@ -136,7 +134,6 @@ class Pool:
             current_os_version=_text(cloud, "currentOSVersion"),
             target_os_version=_text(cloud, "targetOSVersion"),
             changed_at=_time(body.get("stateTransitionTime")),
-            node_count=dedicated + _number(body, "currentLowPriorityNodes"),
             autoscale=body.get("enableAutoScale") is True,
             image=_image(_mapping(machine, "imageReference") or {}),
         )
@@ -196,7 +193,7 @@ def parse_endpoint(text: str) -> str:
     scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
     if scheme not in _DEFAULT_PORTS:
         raise ValueError(f"the scheme {scheme!r} is not https")
-    if parts.username is not None or parts.password is not None:
+    if "@" in stripped:  # also where a password with a slash makes it look like a path
         raise ValueError("it holds a user name or password")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(f"it has more than a host: {(parts.path + ('?' + parts.query if parts.query else ''))!r}")
@@ -211,7 +208,7 @@ def parse_endpoint(text: str) -> str:
     port = parts.port  # ValueError from the standard library when it is no port
     if port == 0:
         raise ValueError("0 is not a port")
-    shown = f"[{host}]" if bracketed else host
+    shown = host if address is None else f"[{address.compressed}]" if bracketed else address.compressed
     return f"{scheme}://{shown}" + ("" if port in (None, _DEFAULT_PORTS[scheme]) else f":{port}")
 
 
@@ -251,14 +248,6 @@ def _mapping(body: Mapping[str, Any], *names: str) -> Mapping[str, Any] | None:
 def _text(body: Mapping[str, Any], name: str) -> str | None:
     value = body.get(name)
     return value if isinstance(value, str) and value else None
-
-
-def _number(body: Mapping[str, Any], *names: str) -> int:
-    for name in names:
-        value = body.get(name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-    return 0
 
 
 def _time(value: object) -> datetime | None:

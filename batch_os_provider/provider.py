@@ -89,9 +89,11 @@ class PoolOsVersionProvider(dynamic.ResourceProvider):
         replaces = [name for name in changed if name in _REPLACING and not _is_unknown(_news[name]) and _olds.get(name)]
         target = _news.get(inputs.TARGET)
         behind = not _is_unknown(target) and not same_version(_olds.get(CURRENT), str(target))
-        if behind and not changed and _olds.get(CURRENT):
-            _say_deferred(Declared.of(_news), str(_olds[CURRENT]))
-        return dynamic.DiffResult(changes=bool(changed) or behind, replaces=replaces)
+        # A pool last seen upgrading does not stay at the version it shows, wherever the upgrade goes.
+        moving = _olds.get(STATE) == PoolState.UPGRADING.value
+        if (behind or moving) and not changed and _olds.get(CURRENT):
+            _say_why(Declared.of(_news), str(_olds[CURRENT]))
+        return dynamic.DiffResult(changes=bool(changed) or behind or moving, replaces=replaces)
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Adopt the pool: upgrade it if it does not run the target, else write nothing."""
@@ -181,9 +183,12 @@ def _declared_twice(kept: Mapping[str, Any]) -> list[inputs.Failure]:
     return [inputs.Failure(inputs.POOL_ID_NAME, reason)]
 
 
-def _say_deferred(declared: Declared, at: str) -> None:
-    """Tell why an update is planned though no property changed: an earlier `up` deferred it."""
-    text = f"still at {at}; upgrade to {declared.target} was deferred"
+def _say_why(declared: Declared, at: str) -> None:
+    """Tell why an update is planned though no property changed: an earlier run left the pool on its way."""
+    if same_version(at, declared.target):
+        text = f"still at {at}, but it was upgrading when last looked at"
+    else:
+        text = f"still at {at}; upgrade to {declared.target} was deferred"
     try:
         text += f": {_how_far(declared)}"
     except (BatchOsError, Stopped) as error:
@@ -198,6 +203,8 @@ def _how_far(declared: Declared) -> str:
     if pool.state is PoolState.UPGRADING and same_version(pool.target_os_version, declared.target):
         nodes = Nodes(waiter.call(lambda: client.list_nodes(declared.ref)), pool.changed_at)
         return f"{nodes}, this up joins it"
+    if pool.state is PoolState.UPGRADING:
+        return f"an upgrade {pool.current_os_version} -> {pool.target_os_version} is in flight"
     if same_version(pool.current_os_version, declared.target):
         return "it has ended since, this up writes nothing"
     return f"the pool is {pool.state_text} at {pool.current_os_version}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from batch_os_provider.pool import Node
 
-__all__ = ["NODE_INTERVAL", "NODE_INTERVAL_TERMINAL", "Nodes", "Progress", "Reporter", "Voice", "duration"]
+__all__ = ["NODE_INTERVAL", "NODE_INTERVAL_TERMINAL", "RETRYING", "Nodes", "Progress", "Reporter", "Voice", "duration"]
 
 NODE_INTERVAL = 30.0
 """Seconds between two lines that differ in node counts only, in a log."""
@@ -25,6 +25,8 @@ NODE_INTERVAL_TERMINAL = 2.0
 """The same where the engine's stdout is known to be a terminal, which replaces the line in place."""
 IDLE_AFTER = 15 * 60.0
 """Seconds without any node moving after which the line says so, and the nodes are named once."""
+RETRYING = "trying again"
+"""The phase of a line about a failed call; the first line after it is said at once."""
 _NAMED = 5
 """How many nodes one warning names."""
 
@@ -96,11 +98,13 @@ class Progress:
     detail: str = ""
 
     def __str__(self) -> str:
-        middle = self.why + self.detail if self.nodes is None else str(self.nodes)
+        middle = self.why if self.nodes is None else str(self.nodes)
         if self.nodes is not None and self.phase == "joined":
             middle = f"{self.why}, {middle}"
-        change = f"{self.came_from} -> {self.target}" if self.came_from else self.target
-        text = f"{change}: {middle}, {duration(self.elapsed)}"
+        # Before anything was seen, and while an upgrade away from the target runs, there is no "from".
+        known = self.came_from not in ("", self.target)
+        change = f"{self.came_from} -> {self.target}" if known else self.target
+        text = f"{change}: {middle}, {duration(self.elapsed)}{self.detail}"
         if self.idle_for >= IDLE_AFTER:
             text += f", no node moved for {duration(self.idle_for)}"
         return text
@@ -138,7 +142,8 @@ class Reporter:
     def progress(self, progress: Progress, now: float) -> None:
         """Say it when it is due and new."""
         key, text = (progress.phase, progress.why), str(progress)
-        due = now - self._said_at.get(key, float("-inf")) >= self.node_interval
+        recovered = self._last_key is not None and self._last_key[0] == RETRYING != key[0]
+        due = recovered or now - self._said_at.get(key, float("-inf")) >= self.node_interval
         if not due or (key == self._last_key and text == self._last_text):
             return
         self._last_key, self._last_text, self._said_at[key] = key, text, now

@@ -59,16 +59,19 @@ def note(text: str) -> None:
 
 def _write(fields: Mapping[str, Any]) -> None:
     path = os.environ.get(VARIABLE)
-    if not path or path in _broken:
+    if not path:
         return
     line = json.dumps({"time": datetime.now(timezone.utc).isoformat(), "pid": os.getpid(), **fields})
-    try:
-        # Opened per line and appended whole, so that several plugin processes can share one file.
-        with _lock, open(path, "a", encoding="utf-8") as file:  # noqa: PTH123 - str path from the environment
-            file.write(line + "\n")
-    except OSError as error:
-        _broken.add(path)
-        to_stderr(f"{VARIABLE}={path} cannot be written ({error.strerror}); no debug log from here on")
+    with _lock:
+        if path in _broken:
+            return
+        try:
+            # Opened per line and appended whole, so that several plugin processes can share one file.
+            with open(path, "a", encoding="utf-8") as file:  # noqa: PTH123 - str path from the environment
+                file.write(line + "\n")
+        except OSError as error:
+            _broken.add(path)
+            to_stderr(f"{VARIABLE}={path} cannot be written ({error.strerror}); no debug log from here on")
 
 
 def to_stderr(line: str) -> bool:

@@ -50,8 +50,8 @@ class VersionSyntaxError(ValueError):
 class GuestOsVersion:
     """One published Guest OS version; sorts by family, minor and re-release.
 
-    ``month`` is the patch month ``YYYYMM`` and takes no part in the order: a minor number is
-    never used for two months.
+    ``month`` is the patch month ``YYYYMM`` and takes no part in order or equality: a minor number
+    is never used for two months.
     """
 
     family: int

@@ -8,11 +8,12 @@ nobody has recorded from a table of switches (:mod:`.unknowns`) in place of a hi
 How to read it, from the inside out:
 
 * the world, pure and synchronous: :mod:`.model` (data), :mod:`.stages` (durations), :mod:`.world` (the event
-  heap), :mod:`.pools`, :mod:`.nodes`, :mod:`.tasks` (lifecycles), :mod:`.state` and :mod:`.checker` (JSON in
-  and out), :mod:`.clock`, :mod:`.audit`, :mod:`.unknowns`, :mod:`.errors`;
-* the wire: :mod:`.operations` (which request is which operation), :mod:`.shapes` and :mod:`.schemas` (JSON by
-  api-version), :mod:`.odata`, :mod:`.auth`, :mod:`.faults`, :mod:`.wire` (bytes), :mod:`.handlers`,
-  :mod:`.dataplane` (the order of checks);
+  heap), :mod:`.pools`, :mod:`.nodes`, :mod:`.tasks` (lifecycles), :mod:`.clock`, :mod:`.audit`, :mod:`.unknowns`,
+  :mod:`.version_catalogue`, :mod:`.errors`;
+* its JSON: :mod:`.state`, :mod:`.reading` and :mod:`.checker` (in), :mod:`.dumping` (out), :mod:`.versions` and
+  :mod:`.shapes` (what an api-version shows), :mod:`.schemas` (what it accepts);
+* the wire: :mod:`.operations` (which request is which operation), :mod:`.dataplane` (the order of checks),
+  :mod:`.request`, :mod:`.handlers`, :mod:`.odata`, :mod:`.auth`, :mod:`.faults`, :mod:`.wire` (bytes);
 * around it: :mod:`.control` (``/_simulator``), :mod:`.app`, :mod:`.server`, :mod:`.cli`.
 
 It is not Azure: nothing here proves what the real service does beyond the recordings it replays.

@@ -74,12 +74,16 @@ class Audit:
         return entry
 
     def transition(
-        self, virtual: int, resource: str, name: str, before: str | None, after: str | None, **more: Any
+        self, virtual: int, ago: int, resource: str, name: str, change: tuple[str | None, str | None], **more: Any
     ) -> None:
-        """Record that a pool, allocation, node, job or task changed its state (None: not there)."""
+        """Record that a pool, allocation, node, job or task changed its state, from and to (None: not there).
+
+        The world notices late what has happened, so ``ago`` real ticks are taken off the wall time.
+        """
         entry = self._append("transition", virtual)
+        entry.wall -= ago
         entry.pool = more.pop("pool", None)
-        entry.detail = {"resource": resource, "id": name, "from": before, "to": after, **more}
+        entry.detail = {"resource": resource, "id": name, "from": change[0], "to": change[1], **more}
 
     def clear(self) -> None:
         """Forget everything, the numbering included."""

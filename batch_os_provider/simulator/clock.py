@@ -123,6 +123,13 @@ class VirtualClock:
         """Virtual now, in ticks."""
         return self._base + int((self._monotonic() - self._since) * self._speed)
 
+    def real_ago(self, virtual: int) -> int:
+        """How long ago, in real ticks, a virtual time was; what was jumped over happened at the jump."""
+        since_base = self._monotonic() - self._since
+        if not self._speed or virtual <= self._base:
+            return since_base
+        return max(0, since_base - int((virtual - self._base) / self._speed))
+
     def set_speed(self, speed: float) -> None:
         """Run at another speed from now on."""
         self.set(self.now())

@@ -36,6 +36,8 @@ MAX_BODY: Final = 4 * 1024 * 1024
 """Bytes of a request body. The real limit is not documented; clients know what to do with the 413."""
 MAX_TASK_COLLECTION_BODY: Final = 1024 * 1024
 """Bytes of an addtaskcollection body (documented: 1 MB)."""
+MAX_HEAD: Final = 16 * 1024
+"""Bytes of a request's path, query and headers: the default of the Windows HTTP server that Batch names as its own."""
 _INT32: Final = 2**31
 _WITH_DETAIL: Final = frozenset({UPGRADE_OS, "Pool_Resize"})
 """Operations whose body goes into the audit: they hold no secrets, and tests want to know what was asked."""
@@ -62,9 +64,11 @@ class DataPlane:
             base=f"{scope['scheme']}://{headers.get('host', 'localhost')}",
             request_id=new_id(),
         )
-        close = not exchange.keep_alive
+        # Asked twice on purpose: httptools 0.6 overlooks Connection: close on a request with a body.
+        close = not exchange.keep_alive or headers.get("connection", "").lower() == "close"
         answer: Answer | None
         try:
+            _head(incoming)
             incoming.body = await _body(incoming, receive)
         except BatchError as error:
             with self._world.lock:
@@ -159,6 +163,14 @@ class DataPlane:
         if incoming.body and not content_type.lower().startswith("application/json"):
             raise BatchError("InvalidHeaderValue", ("HeaderName", "Content-Type"), ("HeaderValue", content_type))
         return Request(world, operation, names, incoming, parameters, version)
+
+
+def _head(incoming: Incoming) -> None:
+    """Refuse a head that is too large (the real server's own answer to it is not documented)."""
+    size = len(incoming.path) + len(incoming.query)
+    size += sum(len(name) + len(value) for name, value in incoming.headers.items())
+    if size > MAX_HEAD:
+        raise BatchError("InvalidHeaderValue", ("Reason", f"Path, query and headers exceed {MAX_HEAD} bytes"))
 
 
 async def _body(incoming: Incoming, receive: Receive) -> bytes:

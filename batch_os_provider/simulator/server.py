@@ -38,6 +38,10 @@ GRACE = 2
 """Seconds that open requests get at the end."""
 
 
+MAX_UNFINISHED_HEAD = 256 * 1024
+"""Bytes of a head that are kept while its end has not come."""
+
+
 class Exchange:
     """The writer of one answer on its connection."""
 
@@ -70,10 +74,30 @@ class Exchange:
 
 
 class BatchProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, whose requests carry an :class:`Exchange`."""
+    """uvicorn's protocol, whose requests carry an :class:`Exchange`, and whose heads are bounded in memory."""
+
+    _unfinished = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Close on a head that never ends; one that ends and is too large is the data plane's to refuse."""
+        self._unfinished += len(data)
+        super().data_received(data)
+        if self._unfinished > MAX_UNFINISHED_HEAD:
+            self.transport.close()
+
+    def on_body(self, body: bytes) -> None:
+        """Bodies are bounded where they are read, not here."""
+        self._unfinished = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The next head begins."""
+        self._unfinished = 0
+        super().on_message_complete()
 
     def on_headers_complete(self) -> None:
         """The application starts in a later turn of the loop, so the extension is there before it looks."""
+        self._unfinished = 0
         super().on_headers_complete()
         self.scope["extensions"] = {"batch.exchange": Exchange(self.cycle)}  # type: ignore[dict-item]
 

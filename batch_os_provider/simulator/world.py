@@ -81,7 +81,7 @@ class World:
     def changed(self, resource: str, name: str, before: str | None, after: str | None, **more: Any) -> None:
         """Record a transition at the present instant."""
         self.changes += 1
-        self.audit.transition(self.now, resource, name, before, after, **more)
+        self.audit.transition(self.now, self.clock.real_ago(self.now), resource, name, (before, after), **more)
 
     def touch(self, resource: Pool | Job | Task) -> None:
         """A resource was written: new ETag and lastModified. Two writes in a frozen instant still differ."""

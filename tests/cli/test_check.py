@@ -79,7 +79,9 @@ class Pool(dynamic.Resource):
 
     def __init__(self, resource_name, wanted: Input[str], endpoint: Input[str], size: Input[str]):
         super().__init__(
-            _Provider(), resource_name, {"wanted": wanted, "endpoint": endpoint, "size": size, "name": None, "url": None}
+            _Provider(),
+            resource_name,
+            {"wanted": wanted, "endpoint": endpoint, "size": size, "name": None, "url": None},
         )
 '''
 

@@ -26,7 +26,9 @@ def test_wrong_key(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
     stack = new_stack(**{KEY: wrong})
     stack.declare(sim, NEW)
     failed = stack.up().failed()
-    assert f"Batch refused the shared key of account {sim.account} ({KEY}): HTTP 403 AuthenticationFailed" in failed.flat
+    assert (
+        f"Batch refused the shared key of account {sim.account} ({KEY}): HTTP 403 AuthenticationFailed" in failed.flat
+    )
     assert "az batch account keys list" in failed.flat
     assert wrong not in failed.text
     assert len(sim.requests()) == 1, "a permanent error ends it at once"
@@ -79,16 +81,15 @@ def test_no_key_in_anything_that_is_written(sim: Simulator, new_stack: Callable[
     sim.put("state", {**sim.get("state"), "account": {"name": sim.account, "key": key}})
     stack = new_stack(**{KEY: key, "BATCH_OS_LOG": "batch-os.log"})
     stack.declare(sim, NEW)
-    said = []
     sim.speed(60)
-    for command in (
+    commands = (
         ("preview", "--json"),
         ("up", "--yes", "--skip-preview", "--logtostderr", "-v=9"),
         ("refresh", "--yes", "--skip-preview"),
         ("stack", "export", "--show-secrets"),
         ("up", "--yes"),
-    ):
-        said.append(stack.run(*command).ok().text)
+    )
+    said = [stack.run(*command).ok().text for command in commands]
     wrong = new_stack("wrong", **{KEY: random_key()})
     wrong.declare(sim, OLD)
     said.append(wrong.up().failed().text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tests.support.simulator import NEW, OLD, Simulator
+from tests.support.simulator import NEW, OLD, Simulator, paas_pool
 from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def test_ctrl_c_in_the_wait_tells_that_the_upgrade_goes_on(sim: Simulator, stack
     interrupted_at = time.monotonic()
     ended = running.wait().failed()
     assert time.monotonic() - interrupted_at < 6, "3 s for us, the rest for the engine"
-    assert f"interrupted by ^C" in ended.flat
+    assert "interrupted by ^C" in ended.flat
     assert f"the upgrade {OLD} -> {NEW} goes on in Batch" in ended.flat
     assert "Run `pulumi up` again" in ended.flat
     finish(sim, stack)
@@ -61,8 +61,6 @@ def test_ctrl_c_while_batch_is_silent_ends_in_time(sim: Simulator, stack: Stack)
 
 
 def test_after_cancel_no_queued_resource_makes_its_first_write(sim: Simulator, stack: Stack) -> None:
-    from tests.support.simulator import paas_pool  # noqa: PLC0415
-
     sim.pools(*(paas_pool(f"p{number}") for number in range(4)))
     stack.program(
         "last = None\n"

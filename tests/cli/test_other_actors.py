@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tests.support.simulator import NEW, OLD, OTHER, Simulator, paas_pool, vm_pool
@@ -183,6 +184,6 @@ def test_busy_answers_are_never_met_with_a_second_post_without_a_read(sim: Simul
     stack.up().ok()
     order = [entry["operation"] for entry in sim.requests("Pool_UpgradeOS", "Pool_Get")]
     assert order.count("Pool_UpgradeOS") == 3
-    assert ("Pool_UpgradeOS", "Pool_UpgradeOS") not in list(zip(order, order[1:], strict=False))
+    assert ("Pool_UpgradeOS", "Pool_UpgradeOS") not in list(pairwise(order))
     statuses = [entry["status"] for entry in sim.upgrades()]
     assert statuses == [503, 409, 202]

@@ -55,6 +55,23 @@ def test_speed_and_continuity():
     assert clock.now() == 2_610
 
 
+def test_when_a_virtual_time_was_for_real():
+    dial = Dial()
+    clock = VirtualClock(1_000, speed=10, monotonic=dial)
+    dial.ticks = 50
+    assert clock.now() == 1_500
+    assert clock.real_ago(1_500) == 0
+    assert clock.real_ago(1_200) == 30
+    assert clock.real_ago(1_000) == 50
+    # What an advance jumps over happened at the jump; what happened in a frozen world, when it froze.
+    clock.advance(0.00001)
+    dial.ticks = 70
+    assert clock.real_ago(1_550) == 20
+    clock.set_speed(0)
+    dial.ticks = 75
+    assert clock.real_ago(clock.now()) == 5
+
+
 def test_the_clock_over_http(client):
     before = client.control("GET", "clock")
     assert before["speed"] == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import uuid
 from email.utils import formatdate, parsedate_to_datetime
 
@@ -290,6 +291,22 @@ def test_a_new_pool(client):
     assert (shown["maxTasksPerNode"], shown["url"]) == (4, f"{client.simulator.endpoint}/pools/n")
     client.advance(200)
     assert [node["state"] for node in client.nodes("n")] == ["idle", "idle"]
+
+
+def test_a_head_that_is_too_large(client):
+    client.put(paas())
+    answer = client("GET", "/pools/p", headers={"x-large": "x" * 17_000})
+    assert (answer.status, answer.code) == (400, "InvalidHeaderValue")
+    assert client("GET", "/pools/p").status == 200
+
+
+def test_a_head_that_never_ends_is_cut_off(client):
+    host, port = client.simulator.endpoint.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"GET /pools HTTP/1.1\r\nHost: x\r\nx-endless: ")
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            connection.sendall(b"x" * 64 * 1024 * 1024)
+    assert client("GET", "/pools").status == 200
 
 
 def test_lengths(client):

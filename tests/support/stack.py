@@ -223,7 +223,7 @@ def make_template(folder: Path) -> Path:
     (folder / "program" / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n", encoding="utf-8")
     environment = base_environment(folder)
     del environment["PULUMI_STACK"]
-    subprocess.run(
+    subprocess.run(  # noqa: S603 - the Pulumi CLI
         ["pulumi", "stack", "init", STACK, "--non-interactive"],  # noqa: S607 - on the PATH we made
         cwd=folder / "program",
         env=environment,

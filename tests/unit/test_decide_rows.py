@@ -80,10 +80,6 @@ def test_another_family_is_refused_naming_both_and_what_is_allowed() -> None:
         assert part in text
 
 
-def test_another_family_is_refused_on_an_empty_pool_which_batch_would_take() -> None:
-    assert isinstance(deciding(replace(ACTIVE, node_count=0), OTHER_FAMILY), Refuse)
-
-
 def test_a_star_fits_the_pools_family_and_equals_a_star_only() -> None:
     assert deciding(ACTIVE, "*") == Upgrade("*", "0x1")
     assert deciding(replace(ACTIVE, current_os_version="*"), "*") == Done()

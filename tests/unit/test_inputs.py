@@ -154,8 +154,18 @@ def test_a_failure_names_the_value_the_allowed_form_and_the_nearest_right_spelli
     assert nearest in text if nearest else "did you mean" not in text
 
 
-def test_a_password_in_an_endpoint_is_not_repeated() -> None:
-    assert "hunter2" not in reason("account_endpoint", "https://acct:hunter2@acct.batch.azure.com")
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://acct:hunter2@acct.batch.azure.com",
+        "acct:hunter2@acct.batch.azure.com",
+        "https://acct:hunt@hunter2@acct.batch.azure.com",
+        "https://acct:hunt hunter2@acct.batch.azure.com",
+        "https://acct:hunt/hunter2@acct.batch.azure.com",
+    ],
+)
+def test_a_password_in_an_endpoint_is_not_repeated(endpoint: str) -> None:
+    assert "hunter2" not in reason("account_endpoint", endpoint)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,6 @@ def test_a_cloud_services_pool_of_the_last_version_with_upgradeos() -> None:
     assert (pool.os_family, pool.current_os_version, pool.target_os_version) == ("5", V24, V25)
     assert pool.etag == "0xHEADER", "the header is the one to send back"
     assert pool.changed_at == POST_TIME
-    assert pool.node_count == 5
     assert pool.autoscale
 
 
@@ -68,12 +67,6 @@ def test_a_vm_pool_names_its_image_and_has_no_guest_os() -> None:
     gallery = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/galleries/x/images/y/versions/1.0.0"
     shape = {"virtualMachineConfiguration": {"imageReference": {"virtualMachineImageId": gallery}}}
     assert Pool.from_json(REF, shape).image == gallery
-
-
-def test_a_pool_as_shown_before_2017() -> None:
-    body: dict[str, Any] = {k: v for k, v in CLOUD_SERVICES.items() if not k.startswith("currentLow")}
-    body["currentDedicated"] = body.pop("currentDedicatedNodes")
-    assert Pool.from_json(REF, body).node_count == 3
 
 
 def test_a_newer_api_that_hides_the_configuration_is_of_unknown_kind() -> None:
@@ -116,10 +109,6 @@ def test_no_json_object_is_too_odd_to_be_a_pool_or_a_node(body: dict[str, Any]) 
     node = Node.from_json(body)
     assert isinstance(node.error, str)
     assert node.is_back(POST_TIME) in (True, False)
-
-
-def test_a_boolean_is_no_node_count() -> None:
-    assert Pool.from_json(REF, {"currentDedicatedNodes": True}).node_count == 0
 
 
 @pytest.mark.parametrize("state", ["idle", "running"])

@@ -239,6 +239,22 @@ def test_reading_for_refresh_is_bounded_and_tells_gone_from_broken() -> None:
     assert "nothing was written" in str(error)
 
 
+def test_a_pool_that_is_gone_is_not_said_to_upgrade() -> None:
+    for script in (Script(gone_at=30.0), Script(events=(At(30, {**ended(V24), "state": "deleting"}),))):
+        played = refused(PoolGoneError, script=script)
+        assert GOES_ON not in played.text
+
+
+def test_a_202_that_the_view_never_showed_is_not_said_to_have_vanished() -> None:
+    """The old view within the grace: not yet is not any more."""
+    stop = refused(InterruptedRolloutError, script=Script(stale_for=20.0), stop_at=5.0)
+    deadline = refused(DeadlineError, script=Script(stale_for=20.0), goal=wanting(timeout=5.0))
+    for played in (stop, deadline):
+        assert "any more" not in played.text
+        assert NOT_STARTED not in played.text
+        assert f"upgrade to {V25}" in played.text or GOES_ON in played.text
+
+
 def test_a_gone_pool_is_no_deadline_and_no_refusal() -> None:
     played = refused(PoolGoneError, script=Script(gone_at=0.0))
     assert played.service.count("post") == 0

@@ -73,6 +73,15 @@ def test_a_lost_answer_whose_upgrade_shows_late_is_not_called_refused() -> None:
     assert played.service.upgrades == [V25]
 
 
+def test_a_lost_answer_followed_by_412s_to_an_old_view_is_not_called_not_started() -> None:
+    """The precondition fails because of our own upgrade, which the view does not show yet."""
+    changed = conflict(412, "ConditionNotMet", "The specified condition is not met.")
+    script = Script(posts={1: Lost(committed=True), 2: changed, 3: changed}, stale_for=10.0)
+    played = play(script=script)
+    assert played.service.upgrades == [V25]
+    assert played.error is None or "no upgrade was started" not in played.text
+
+
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 @pytest.mark.parametrize("retry_after", [None, 17.0])
 def test_a_transient_answer_to_the_post_is_repeated_after_its_pause_and_a_read(

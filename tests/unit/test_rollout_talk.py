@@ -132,6 +132,26 @@ def test_a_failed_call_is_said_with_the_services_text_and_the_pause() -> None:
     assert ".;" not in said[0], "one mark at a time"
 
 
+def test_the_pause_that_is_said_is_the_pause_that_is_made() -> None:
+    failing = 60
+    played = play(State(stuck=(1,)), Script(reads={failing: transient(503, "ServerBusy", "busy")}), goal=HOUR)
+    (said,) = [line for line in lines(played) if "ServerBusy" in line]
+    found = re.search(r"trying again in (\d+)s", said)
+    assert found is not None
+    before, after = played.service.begun("read")[failing - 1 : failing + 1]
+    assert float(found[1]) == pytest.approx(after - before, abs=1.0)
+
+
+def test_a_service_that_answers_again_is_said_to_at_once() -> None:
+    failing = 60
+    played = play(State(stuck=(1,)), Script(reads={failing: transient(503, "ServerBusy", "busy")}), goal=HOUR)
+    said = lines(played)
+    at_failure = next(index for index, line in enumerate(said) if "ServerBusy" in line)
+    seconds = [int(m[1]) * 60 + int(m[2]) for line in said if (m := re.search(r", (\d+)m(\d\d)s", line))]
+    offset = len(said) - len(seconds)
+    assert seconds[at_failure + 1 - offset] - seconds[at_failure - offset] <= 12, "the row must not stay at the failure"
+
+
 def test_a_lost_answer_is_said_not_to_be_known() -> None:
     script = Script(posts={1: Lost(committed=True)})
     assert any("trying again" in line for line in lines(play(script=script)))

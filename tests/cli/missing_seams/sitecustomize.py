@@ -29,10 +29,10 @@ class Without:
 
 def take_away(seam: str) -> None:
     """Make one seam impossible."""
-    from batch_os_provider import engine
+    from batch_os_provider import engine  # noqa: PLC0415 - only in the processes of one test
 
     changes: dict[str, dict[str, object]] = {
-        "widen": {"threading": Without(threading, current_thread=lambda: SimpleNamespace())},
+        "widen": {"threading": Without(threading, current_thread=SimpleNamespace)},
         "cancel": {"sys": Without(sys, _current_frames=None)},
         "clean errors": {"traceback": Without(traceback)},
         "urn": {"sys": Without(sys, _getframe=None)},

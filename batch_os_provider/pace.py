@@ -1,0 +1,72 @@
+"""How often Batch is asked, and when asking is given up.
+
+Why it exists: dozens of rollouts share an account's request limits, and a failing service must
+get fewer calls, not more. Reads come quickly when a phase begins and then every ten seconds, a
+little shorter or longer by chance so that many pools do not ask in step. A failed call is
+repeated after a growing pause, never sooner than Retry-After.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from batch_os_provider.decide import Phase
+from batch_os_provider.errors import ServiceError
+
+__all__ = ["FIRST_CONTACT_FAILURES", "MAX_FAILURES", "Pace", "back_off"]
+
+POLL_FIRST, POLL_GROWTH, POLL_CAP = 0.5, 1.5, 10.0
+"""Seconds between reads: quick when a phase begins, then growing to the cap."""
+BACKOFF_FIRST, BACKOFF_CAP = 1.0, 30.0
+"""Seconds before a failed call is repeated; doubled each time."""
+MAX_FAILURES = 10
+"""Failures in a row (reads), or in all (writes without an answer), after which a rollout gives up."""
+FIRST_CONTACT_FAILURES = 4
+"""The same while Batch has not answered once: then the endpoint is more likely wrong than busy."""
+
+
+class Pace:
+    """The spacing of one rollout's calls.
+
+    Args:
+        chance: a number from 0 to 1, for jitter.
+    """
+
+    def __init__(self, chance: Callable[[], float]) -> None:
+        self._chance = chance
+        self._interval = POLL_FIRST
+        self._met: set[Phase] = set()
+
+    def is_new(self, phase: Phase) -> bool:
+        """Whether this phase has not been entered yet."""
+        return phase not in self._met
+
+    def enter(self, phase: Phase) -> None:
+        """Ask quickly again when a phase begins; once for each, so that a flapping view keeps to the budget."""
+        if phase not in self._met:
+            self._met.add(phase)
+            self.quicken()
+
+    def quicken(self) -> None:
+        """Ask quickly again: something is about to happen."""
+        self._interval = POLL_FIRST
+
+    def next_poll(self) -> float:
+        """Seconds until the next read."""
+        pause = self._interval * (0.9 + 0.2 * self._chance())
+        self._interval = min(self._interval * POLL_GROWTH, POLL_CAP)
+        return min(pause, POLL_CAP)
+
+    def after_failed_read(self, failures: int, error: ServiceError) -> float:
+        """Seconds until a failed read is repeated: never sooner than a good one would be followed by the next."""
+        return max(self.after_failed_write(failures, error), self.next_poll())
+
+    def after_failed_write(self, failures: int, error: ServiceError) -> float:
+        """Seconds until the read that follows a failed write."""
+        return back_off(failures, error, self._chance())
+
+
+def back_off(failures: int, error: ServiceError, chance: float) -> float:
+    """Seconds to wait after the n-th failure in a row: doubled each time, never sooner than Retry-After."""
+    pause = min(BACKOFF_CAP, BACKOFF_FIRST * 2.0 ** (failures - 1)) * (0.8 + 0.4 * chance)
+    return max(pause, error.reply.retry_after or 0.0)

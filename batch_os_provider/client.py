@@ -282,7 +282,7 @@ def _answer(error: Exception) -> ServiceAnswer:
         return ServiceAnswer(message=_first_line(error))
     model = getattr(error, "model", None)
     message = getattr(getattr(model, "message", None), "value", None) or getattr(response, "reason", None) or ""
-    details = [f"{item.key}={item.value}" for item in getattr(model, "error_values", None) or ()]
+    details = [f"{item.key}={str(item.value).rstrip('.')}" for item in getattr(model, "error_values", None) or ()]
     first = str(message).partition("\n")[0].strip()
     return ServiceAnswer(
         status=int(response.status_code),

@@ -316,7 +316,7 @@ class Rollout:
             f"{target} was not reached within the timeout of {duration(self._goal.timeout)}; {truth.tell(self._phase)}"
             + (f" ({counted})" if counted else ""),
             pool=self._goal.ref.url,
-            next_step=f"{_RESUMES}. To allow more time declare a longer timeout, "
+            next_step=f"{self._next_step()}. To allow more time declare a longer timeout, "
             'or on_timeout="defer" to let this `up` succeed and plan the rest again',
         )
 
@@ -325,8 +325,13 @@ class Rollout:
         return InterruptedRolloutError(
             f"{why} after {self._elapsed()}; {self._truth.tell(self._phase)}",
             pool=self._goal.ref.url,
-            next_step=_RESUMES,
+            next_step=self._next_step(),
         )
+
+    def _next_step(self) -> str:
+        # Pulumi keeps its old state when a step fails, so a program that was reverted looks unchanged to it.
+        back = ". To go back instead, revert the program and run `pulumi up --refresh`" if self._truth.goes_on else ""
+        return _RESUMES + back
 
     def _elapsed(self) -> str:
         return duration(self._waiter.now() - self._started)

@@ -36,6 +36,25 @@ def test_ctrl_c_in_the_wait_tells_that_the_upgrade_goes_on(sim: Simulator, stack
     finish(sim, stack)
 
 
+def test_revert_after_ctrl_c_is_seen_with_a_refresh(sim: Simulator, stack: Stack) -> None:
+    stack.declare(sim, OLD)
+    stack.up().ok()
+    stack.declare(sim, NEW)
+    running = stack.start_up()
+    wait_until(lambda: "nodes back" in running.text, "the wait begins")
+    running.interrupt()
+    assert "To go back instead, revert the program and run `pulumi up --refresh`" in running.wait().failed().flat
+    stack.declare(sim, OLD)
+    # Batch still shows the old version as the current one, but it will not stay there.
+    early = stack.up("--refresh").failed()
+    assert f"an upgrade {OLD} -> {NEW} is in flight, and {OLD} is declared" in early.flat
+    sim.speed(60)
+    wait_until(lambda: sim.pool()["state"] == "active", "the upgrade ends")
+    stack.up("--refresh").ok()
+    assert sim.pool()["cloudServiceConfiguration"]["currentOSVersion"] == OLD
+    assert len(sim.upgrades()) == 2
+
+
 def test_ctrl_c_before_the_post_tells_that_nothing_was_started(sim: Simulator, stack: Stack) -> None:
     assert sim.outside("POST", "/pools/render/resize", {"targetDedicatedNodes": 5}) == 202
     stack.declare(sim, NEW)

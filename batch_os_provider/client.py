@@ -56,6 +56,7 @@ _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _VERSION_REFUSED = "UnsupportedRequestVersion"
 # What a service may answer to an operation it no longer has (upgradeos.md of the API status: not documented).
 _OPERATION_UNKNOWN = frozenset({"InvalidUri", "ResourceNotFound", "UnsupportedHttpVerb", _VERSION_REFUSED})
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
 _NODE_FIELDS = "id,state,lastBootTime,errors,startTaskInfo"
 _clients: dict[str, BatchClient] = {}
@@ -246,6 +247,14 @@ class BatchClient:
             )
         if status in (409, 412) or (status == 400 and code == ALREADY_THERE):  # noqa: PLR2004 - HTTP statuses
             return ConflictError(answer, pool=ref.url, doing=doing)
+        if not status and _UNTRUSTED in answer.message:
+            return PermanentError(
+                answer,
+                pool=ref.url,
+                doing=doing,
+                next_step="Where a proxy or a simulator signs with an authority of its own, "
+                "name the file of that authority in REQUESTS_CA_BUNDLE; otherwise do not trust this endpoint",
+            )
         if not status or status in _TRANSIENT:
             return TransientError(
                 answer,

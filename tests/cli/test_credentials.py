@@ -7,6 +7,7 @@ import secrets
 import socket
 from typing import TYPE_CHECKING
 
+from tests.support import simulator as simulators
 from tests.support.simulator import NEW, OLD, Simulator
 
 if TYPE_CHECKING:
@@ -66,6 +67,24 @@ def test_unreachable_endpoint_is_clear_and_bounded(sim: Simulator, stack: Stack)
     assert "given up after 4 tries" in failed.flat
     assert "Check that account_endpoint is right and reachable from here" in failed.flat
     assert failed.seconds < 40
+
+
+def test_tls_is_verified_against_the_authority_that_the_user_names(new_stack: Callable[..., Stack]) -> None:
+    """`--tls` gives the simulator a certificate that only who knows its authority can trust."""
+    for secure in simulators.running(("--tls", "--speed", "60")):
+        secure.pools(simulators.paas_pool())
+        distrusting = new_stack("distrusting", **secure.environment)
+        distrusting.declare(secure, NEW)
+        failed = distrusting.up().failed()
+        assert "CERTIFICATE_VERIFY_FAILED" in failed.flat
+        assert "name the file of that authority in REQUESTS_CA_BUNDLE" in failed.flat
+        assert not secure.requests()
+        trusting = new_stack("trusting", **secure.environment, REQUESTS_CA_BUNDLE=str(secure.authority))
+        # Without a scheme it is https.
+        trusting.declare(secure, NEW, account_endpoint=secure.endpoint.removeprefix("https://"))
+        trusting.up().ok()
+        assert trusting.outputs()["account_endpoint"] == secure.endpoint
+        assert len(secure.upgrades()) == 1
 
 
 def test_unreachable_endpoint_does_not_drop_the_resource_at_refresh(sim: Simulator, stack: Stack) -> None:

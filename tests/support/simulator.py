@@ -7,6 +7,7 @@ that needs progress advances it or lets it run.
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -93,6 +94,7 @@ class Simulator:
     account: str
     key: str
     control: str
+    authority: Path | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -196,7 +198,8 @@ class Simulator:
             f"{self.control}/{what}", data=data, method=method, headers={"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - loopback
+            trusted = ssl.create_default_context(cafile=self.authority) if self.authority else None
+            with urllib.request.urlopen(request, timeout=30, context=trusted) as response:  # noqa: S310 - loopback
                 text = response.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -216,7 +219,8 @@ def start(arguments: Sequence[str] = ("--speed", "0"), *, environment: Mapping[s
     )
     assert process.stdout is not None
     hello = json.loads(process.stdout.readline())
-    return Simulator(process, hello["endpoint"], hello["account"], hello["key"], hello["control"])
+    authority = Path(hello["ca"]) if "ca" in hello else None
+    return Simulator(process, hello["endpoint"], hello["account"], hello["key"], hello["control"], authority)
 
 
 def running(arguments: Sequence[str] = ("--speed", "0")) -> Iterator[Simulator]:

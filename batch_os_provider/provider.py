@@ -28,7 +28,8 @@ from batch_os_provider.errors import ApiRetiredError, BatchOsError, InputError
 from batch_os_provider.inputs import Declared
 from batch_os_provider.pool import Kind, Pool, PoolRef, PoolState, parse_pool_url
 from batch_os_provider.report import NODE_INTERVAL, NODE_INTERVAL_TERMINAL, Nodes, Reporter
-from batch_os_provider.rollout import Goal, Rollout, read_pool
+from batch_os_provider.rollout import read
+from batch_os_provider.upgrade import Goal, OsUpgrade
 from batch_os_provider.wait import RealWaiter, Stopped
 
 if TYPE_CHECKING:
@@ -113,7 +114,8 @@ class PoolOsVersionProvider(dynamic.ResourceProvider):
         bag = {inputs.ACCOUNT_ENDPOINT: ref.endpoint, inputs.POOL_ID_NAME: ref.pool_id, **_known(inputs.INPUTS, props)}
         row = engine.Row(engine.current_urn(), ref.pool_id)
         try:
-            pool = read_pool(ref, shared_client(ref.endpoint), RealWaiter(engine.stop))
+            client = shared_client(ref.endpoint)
+            pool = read(ref, lambda: client.get_pool(ref), RealWaiter(engine.stop))
         except ApiRetiredError as error:
             # Not gone, and nothing is known that contradicts the state: no reason to block every refresh of the stack.
             row.warn(str(error))
@@ -136,7 +138,7 @@ def _roll(bag: Mapping[str, Any]) -> dict[str, Any]:
     row = engine.Row(engine.current_urn(), declared.ref.pool_id)
     interval = NODE_INTERVAL_TERMINAL if engine.is_terminal() else NODE_INTERVAL
     goal = Goal(declared.ref, declared.target, declared.policy, declared.timeout, declared.defer)
-    rollout = Rollout(goal, shared_client(declared.ref.endpoint), RealWaiter(engine.stop), Reporter(row, interval))
+    rollout = OsUpgrade(goal, shared_client(declared.ref.endpoint), RealWaiter(engine.stop), Reporter(row, interval))
     pool = rollout.run().pool
     return {**_known(inputs.INPUTS, bag), **_observed(pool)}
 

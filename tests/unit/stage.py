@@ -12,7 +12,8 @@ from hypothesis import settings
 from batch_os_provider.decide import Policy
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.report import NODE_INTERVAL, Reporter
-from batch_os_provider.rollout import Goal, Outcome, Rollout
+from batch_os_provider.rollout import Outcome
+from batch_os_provider.upgrade import Goal, OsUpgrade
 from batch_os_provider.wait import Stop
 from tests.unit.doubles import REF, V25, FakeService, Script, State, VirtualWaiter
 
@@ -82,7 +83,7 @@ def play(
     waiter = VirtualWaiter(stop_at=stop_at, reason=reason)
     service = FakeService(waiter, state or State(), script or Script())
     voice = Listener()
-    rollout = Rollout(goal, service, waiter, Reporter(voice, node_interval), lambda: chance)
+    rollout = OsUpgrade(goal, service, waiter, Reporter(voice, node_interval), lambda: chance)
     outcome, error = None, None
     try:
         outcome = rollout.run()

@@ -8,7 +8,7 @@ import pytest
 
 from batch_os_provider.decide import Policy
 from batch_os_provider.errors import DeadlineError, InterruptedRolloutError, PoolGoneError, RefusedError, TransientError
-from batch_os_provider.rollout import read_pool
+from batch_os_provider.rollout import read
 from batch_os_provider.wait import Stop
 from tests.unit.doubles import (
     REF,
@@ -223,7 +223,7 @@ def test_reading_for_refresh_is_bounded_and_tells_gone_from_broken() -> None:
         waiter = VirtualWaiter(stop_at=stop_at)
         service = FakeService(waiter, State(), script)
         try:
-            return read_pool(REF, service, waiter, lambda: 0.5), service
+            return read(REF, lambda: service.get_pool(REF), waiter, lambda: 0.5), service
         except (TransientError, InterruptedRolloutError) as error:
             return error, service
 

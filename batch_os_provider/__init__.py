@@ -1,6 +1,7 @@
 """Declare the OS version of Azure Batch pools in Pulumi programs.
 
-``PoolOsVersion`` is the resource; the README shows it in a program, ARCHITECTURE.md shows how
+``PoolOsVersion`` is for pools of the Cloud Services kind, ``PoolImageVersion`` for pools of virtual
+machines. The README shows them in a program, ARCHITECTURE.md shows how
 one `pulumi up` flows through the rooms of this package.
 """
 
@@ -9,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batch_os_provider.resource import PoolOsVersion
+    from batch_os_provider.resource import PoolImageVersion, PoolOsVersion
 
-__all__ = ["PoolOsVersion"]
+__all__ = ["PoolImageVersion", "PoolOsVersion"]
 
 
 def __getattr__(name: str) -> Any:

@@ -55,7 +55,20 @@ __all__ = [
 GRACE = 30.0
 """Seconds after our 202 in which a read may still show the pool as it was before."""
 
-Phase = Literal["upgrading", "joined", "conflict", "resizing", "settling", "unknown state"]
+Phase = Literal[
+    "upgrading",
+    "joined",
+    "conflict",
+    "resizing",
+    "settling",
+    "unknown state",
+    # of VM pools:
+    "automatic",
+    "until renewed",
+    "until empty",
+    "allocating",
+    "proving",
+]
 
 
 @dataclass(frozen=True)
@@ -197,12 +210,10 @@ def _refuse_kind(seen: Pool) -> Refuse:
     image = f" (image {seen.image})" if seen.image else ""
     return Refuse(
         f"it is a VM pool{image}, and upgradeos works on Cloud Services pools only",
-        "What its nodes run follows from its image reference: "
-        "empty the pool and change the version of its image, or let automatic OS upgrades follow `latest`. "
-        "Remove this PoolOsVersion; its sibling for VM pools will be "
+        "Declare it as a VM pool instead: "
         f'PoolImageVersion("{seen.ref.pool_id}", account_endpoint="{seen.ref.endpoint}", '
-        f'pool_id="{seen.ref.pool_id}", target_image_version="<exact version>", strategy="when_empty"), '
-        "planned for the next release",
+        f'pool_id="{seen.ref.pool_id}", target_image_version="{seen.image_version or "<exact version>"}", '
+        'strategy="surge")',
     )
 
 

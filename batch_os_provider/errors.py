@@ -18,7 +18,7 @@ and Batch code, never by the exception class of the azure client (with If-Match 
     ├── InterruptedRolloutError  ^C, or the engine is gone
     └── ServiceError             Batch (or the network) answered a call with an error
         ├── TransientError       worth trying again: 408, 429, 5xx, a lost connection
-        ├── ConflictError        409 and 412, and "already there" (400): read again, decide again
+        ├── ConflictError        409, 412, "already there", a node that left: read again, decide again
         └── PermanentError       any other answer: trying again cannot help
 """
 
@@ -28,6 +28,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "ALREADY_THERE",
+    "NODE_GONE",
     "ApiRetiredError",
     "BatchOsError",
     "ConflictError",
@@ -46,6 +47,10 @@ __all__ = [
 
 ALREADY_THERE = "PoolVersionEqualsUpgradeVersion"
 """The 400 that says "the pool is already with the given version": a conflict like a 409, not a mistake of ours."""
+
+
+NODE_GONE = "NodeNotFound"
+"""The 404 of a write that names a node which has left since it was seen: read again, decide again."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,7 @@ class TransientError(ServiceError):
 
 
 class ConflictError(ServiceError):
-    """The pool is not as we read it (409, 412, or 400 PoolVersionEqualsUpgradeVersion): read, then decide again."""
+    """The pool is not as we read it (409, 412, ``ALREADY_THERE``, ``NODE_GONE``): read, then decide again."""
 
 
 class PermanentError(ServiceError):

@@ -16,18 +16,25 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from batch_os_provider import version
 from batch_os_provider.decide import Policy
+from batch_os_provider.decide_image import ImagePolicy
 from batch_os_provider.pool import POOL_ID, PoolRef, parse_endpoint, parse_pool_url
+from batch_os_provider.vm import Version, parse_image_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 __all__ = [
     "ACCOUNT_ENDPOINT",
+    "IMAGE",
+    "IMAGE_TARGET",
     "INPUTS",
+    "OS",
     "POOL_ID_NAME",
     "TARGET",
     "Declared",
+    "DeclaredImage",
     "Failure",
+    "Spec",
     "check",
     "parse_duration",
     "same",
@@ -35,15 +42,42 @@ __all__ = [
 
 ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET = "account_endpoint", "pool_id", "target_os_version"
 TIMEOUT, ON_TIMEOUT, IF_RESIZING, ON_CONFLICT = "timeout", "on_timeout", "if_resizing", "on_conflict"
+IMAGE_TARGET, STRATEGY, SURGE, DRAIN_TIMEOUT = "target_image_version", "strategy", "surge", "drain_timeout"
 
-DEFAULTS: Mapping[str, str] = {TIMEOUT: "2h", ON_TIMEOUT: "fail", IF_RESIZING: "wait", ON_CONFLICT: "fail"}
 CHOICES: Mapping[str, tuple[str, ...]] = {
     ON_TIMEOUT: ("fail", "defer"),
     IF_RESIZING: ("wait", "fail"),
     ON_CONFLICT: ("fail", "wait"),
+    STRATEGY: ("surge", "when_empty"),
 }
-REQUIRED = (ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET)
-INPUTS = (*REQUIRED, *DEFAULTS)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The inputs of one resource: which are required, and what the others are when they are left out."""
+
+    required: tuple[str, ...]
+    defaults: Mapping[str, str | int]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, in the order in which they are declared."""
+        return (*self.required, *self.defaults)
+
+    def full(self, bag: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs with the defaults applied."""
+        return {**self.defaults, **{name: value for name, value in bag.items() if value is not None}}
+
+
+OS = Spec(
+    (ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET),
+    {TIMEOUT: "2h", ON_TIMEOUT: "fail", IF_RESIZING: "wait", ON_CONFLICT: "fail"},
+)
+IMAGE = Spec(
+    (ACCOUNT_ENDPOINT, POOL_ID_NAME, IMAGE_TARGET, STRATEGY),
+    {SURGE: 1, DRAIN_TIMEOUT: "1h", TIMEOUT: "2h", ON_TIMEOUT: "fail"},
+)
+INPUTS = OS.names
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _DURATION = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?", re.IGNORECASE)
@@ -80,7 +114,7 @@ class Declared:
     @classmethod
     def of(cls, bag: Mapping[str, Any]) -> Declared:
         """Read a bag that ``check`` has passed."""
-        full = {**DEFAULTS, **{name: value for name, value in bag.items() if value is not None}}
+        full = OS.full(bag)
         return cls(
             ref=PoolRef(parse_endpoint(full[ACCOUNT_ENDPOINT]), full[POOL_ID_NAME]),
             target=full[TARGET],
@@ -93,7 +127,36 @@ class Declared:
         )
 
 
-def check(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool]) -> tuple[dict[str, Any], list[Failure]]:
+@dataclass(frozen=True)
+class DeclaredImage:
+    """The inputs of a PoolImageVersion as typed values, defaults applied."""
+
+    ref: PoolRef
+    target: Version
+    policy: ImagePolicy
+    drain_timeout: float
+    timeout: float
+    defer: bool
+
+    @classmethod
+    def of(cls, bag: Mapping[str, Any]) -> DeclaredImage:
+        """Read a bag that ``check`` has passed."""
+        full = IMAGE.full(bag)
+        target = parse_image_version(full[IMAGE_TARGET])
+        assert target is not None, "check has passed it"  # noqa: S101 - for the type checker
+        return cls(
+            ref=PoolRef(parse_endpoint(full[ACCOUNT_ENDPOINT]), full[POOL_ID_NAME]),
+            target=target,
+            policy=ImagePolicy(cast('Literal["surge", "when_empty"]', full[STRATEGY]), int(full[SURGE])),
+            drain_timeout=parse_duration(full[DRAIN_TIMEOUT]),
+            timeout=parse_duration(full[TIMEOUT]),
+            defer=full[ON_TIMEOUT] == "defer",
+        )
+
+
+def check(
+    bag: Mapping[str, Any], is_unknown: Callable[[Any], bool], spec: Spec = OS
+) -> tuple[dict[str, Any], list[Failure]]:
     """Validate and normalise a bag of inputs.
 
     The endpoint is normalised; everything else stays as declared. Unknown values pass, and so do
@@ -102,6 +165,7 @@ def check(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool]) -> tuple[di
     Args:
         bag: the inputs as the program declared them.
         is_unknown: tells the engine's stand-in for a value that is not known yet.
+        spec: whose inputs they are.
 
     Returns:
         The inputs to keep, and what is wrong with them.
@@ -109,12 +173,12 @@ def check(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool]) -> tuple[di
     """
     kept = dict(bag)
     failures: list[Failure] = []
-    for name in INPUTS:
+    for name in spec.names:
         value = bag.get(name)
         if is_unknown(value):
             continue
         if value is None:
-            if name in REQUIRED:
+            if name in spec.required:
                 failures.append(Failure(name, f"it is missing; required: {_FORMS[name]}"))
             continue
         reason = _CHECKS[name](value)
@@ -140,7 +204,9 @@ def same(name: str, old: object, new: object) -> bool:
         return parse_endpoint(str(old)) == parse_endpoint(str(new))
     if name in (POOL_ID_NAME, TARGET):
         return str(old).casefold() == str(new).casefold()
-    if name == TIMEOUT:
+    if name == IMAGE_TARGET:
+        return parse_image_version(old) == parse_image_version(new)
+    if name in (TIMEOUT, DRAIN_TIMEOUT):
         return parse_duration(old) == parse_duration(new)
     return old == new
 
@@ -262,15 +328,46 @@ def _choice(name: str) -> Callable[[object], str]:
     return check_choice
 
 
+def _check_image_target(value: object) -> str:
+    if parse_image_version(value) is not None:
+        return ""
+    if isinstance(value, str) and value.strip().lower() == "latest":
+        return (
+            "is a moving target, which nobody can review; allowed: "
+            f"{_FORMS[IMAGE_TARGET]}; list versions with `az vm image list --all -p <publisher> -f <offer> -s <sku>`"
+        )
+    return f"is not an exact image version; allowed: {_FORMS[IMAGE_TARGET]}"
+
+
+def _check_drain(value: object) -> str:
+    reason = _check_timeout(value)
+    if not reason and parse_duration(value) < _SHORTEST_RESIZE:
+        return "is shorter than 5m, the shortest resizeTimeout that Batch takes; allowed: 5m to 720h"
+    return reason
+
+
+def _check_surge(value: object) -> str:
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
+    whole = 1 <= number <= _MOST_SURGE and float(number).is_integer()
+    return "" if whole else f"is not a number of nodes; allowed: a whole number from 1 to {_MOST_SURGE}"
+
+
+_SHORTEST_RESIZE = 300
+_MOST_SURGE = 100
 _CHECKS: Mapping[str, Callable[[Any], str]] = {
     ACCOUNT_ENDPOINT: _check_endpoint,
     POOL_ID_NAME: _check_pool_id,
     TARGET: _check_target,
+    IMAGE_TARGET: _check_image_target,
+    SURGE: _check_surge,
     TIMEOUT: _check_timeout,
+    DRAIN_TIMEOUT: _check_drain,
     **{name: _choice(name) for name in CHOICES},
 }
 _FORMS: Mapping[str, str] = {
     ACCOUNT_ENDPOINT: _ENDPOINT_FORM,
     POOL_ID_NAME: "1-64 of letters, digits, hyphen and underscore",
     TARGET: version.ALLOWED,
+    IMAGE_TARGET: "exact digits with dots, such as 20348.2461.240510",
+    STRATEGY: "surge (adds new nodes, then lets old ones finish and go) or when_empty (never touches a node)",
 }

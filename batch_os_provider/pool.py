@@ -34,6 +34,7 @@ __all__ = [
     "is_loopback",
     "parse_endpoint",
     "parse_pool_url",
+    "parse_time",
 ]
 
 POOL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -97,7 +98,7 @@ class Pool:
 
     ``etag`` and ``changed_at`` (``stateTransitionTime``) are for preconditions and for counting
     nodes only: on return to active the ETag stays and the time goes back to the creation time
-    (recordings a and b).
+    (recordings a and b). ``image_version`` is the newest on a VM pool's nodes, where somebody looked.
     """
 
     ref: PoolRef
@@ -114,6 +115,7 @@ class Pool:
     changed_at: datetime | None = None
     autoscale: bool = False
     image: str = ""
+    image_version: str = ""
 
     @classmethod
     def from_json(cls, ref: PoolRef, body: Mapping[str, Any], *, etag: str = "") -> Pool:
@@ -128,12 +130,12 @@ class Pool:
             state_text=str(body.get("state", "missing")),
             allocation=_enum(AllocationState, body.get("allocationState")),
             allocation_text=str(body.get("allocationState", "missing")),
-            allocation_changed_at=_time(body.get("allocationStateTransitionTime")),
+            allocation_changed_at=parse_time(body.get("allocationStateTransitionTime")),
             etag=etag or _text(body, "eTag") or "",
             os_family=_text(cloud, "osFamily"),
             current_os_version=_text(cloud, "currentOSVersion"),
             target_os_version=_text(cloud, "targetOSVersion"),
-            changed_at=_time(body.get("stateTransitionTime")),
+            changed_at=parse_time(body.get("stateTransitionTime")),
             autoscale=body.get("enableAutoScale") is True,
             image=_image(_mapping(machine, "imageReference") or {}),
         )
@@ -169,7 +171,7 @@ class Node:
         return cls(
             node_id=str(body.get("id", "?")),
             state=str(body.get("state", "unknown")),
-            last_boot_time=_time(body.get("lastBootTime")),
+            last_boot_time=parse_time(body.get("lastBootTime")),
             error=": ".join(_first_line(failure[key]) for key in ("code", "message") if failure.get(key)),
         )
 
@@ -250,8 +252,8 @@ def _text(body: Mapping[str, Any], name: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _time(value: object) -> datetime | None:
-    """A Batch time (ISO with up to seven decimals and Z); None for anything that is not one."""
+def parse_time(value: object) -> datetime | None:
+    """Read a Batch time (ISO with up to seven decimals and Z); None for anything that is not one."""
     if not isinstance(value, str):
         return None
     try:

@@ -16,7 +16,7 @@ into the inputs that ``read`` returns.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pulumi import dynamic
 from pulumi.output import Unknown
@@ -35,7 +35,7 @@ from batch_os_provider.wait import RealWaiter, Stopped
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["OUTPUTS", "PoolOsVersionProvider"]
+__all__ = ["OUTPUTS", "PoolOsVersionProvider", "PoolProvider", "is_unknown", "known", "ref_of"]
 
 CURRENT, FAMILY, STATE = "current_os_version", "os_family", "pool_state"
 OUTPUTS = (CURRENT, FAMILY, STATE)
@@ -61,11 +61,12 @@ class _Register:
 _register = _Register()
 
 
-class PoolOsVersionProvider(dynamic.ResourceProvider):
-    """Keeps the OS version of one Cloud Services pool as declared."""
+class PoolProvider(dynamic.ResourceProvider):
+    """What the providers of both resources share."""
 
-    # The pickle names this class and nothing else, so there is no secret in it.
+    # The pickle names the class and nothing else, so there is no secret in it.
     serialize_as_secret_always = False
+    spec: ClassVar[inputs.Spec]
 
     def __getstate__(self) -> None:
         """Nothing: the pickle stays the same for ever."""
@@ -75,21 +76,37 @@ class PoolOsVersionProvider(dynamic.ResourceProvider):
         engine.attach()
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
-        """Validate and normalise the inputs, without a network."""
-        kept, failures = inputs.check(news, _is_unknown)
-        if not failures:
-            failures = _declared_twice(kept)
+        """Validate and normalise the inputs."""
+        kept, failures = inputs.check(news, is_unknown, self.spec)
+        failures = failures or _declared_twice(kept) or self.looked_at(_olds, kept)
         return dynamic.CheckResult(kept, [dynamic.CheckFailure(f.property, f.reason) for f in failures])
+
+    def looked_at(self, olds: Mapping[str, Any], kept: Mapping[str, Any]) -> list[inputs.Failure]:  # noqa: ARG002 - for those who look
+        """What a look at the pool has against inputs that are right by themselves; no look by default."""
+        return []
+
+    def changed(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """The inputs that changed by their meaning, and those of them that replace."""
+        names = [n for n in self.spec.names if is_unknown(news.get(n)) or not inputs.same(n, olds.get(n), news.get(n))]
+        return names, [n for n in names if n in _REPLACING and not is_unknown(news[n]) and olds.get(n)]
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Forget the pool; nothing is touched, and no call is made."""
+
+
+class PoolOsVersionProvider(PoolProvider):
+    """Keeps the OS version of one Cloud Services pool as declared."""
+
+    spec = inputs.OS
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> dynamic.DiffResult:
         """Compare the last observed version with the target, and every other input by its meaning.
 
         No call is made where nothing changed.
         """
-        changed = [name for name in inputs.INPUTS if _differs(name, _olds.get(name), _news.get(name))]
-        replaces = [name for name in changed if name in _REPLACING and not _is_unknown(_news[name]) and _olds.get(name)]
+        changed, replaces = self.changed(_olds, _news)
         target = _news.get(inputs.TARGET)
-        behind = not _is_unknown(target) and not same_version(_olds.get(CURRENT), str(target))
+        behind = not is_unknown(target) and not same_version(_olds.get(CURRENT), str(target))
         # A pool last seen upgrading does not stay at the version it shows, wherever the upgrade goes.
         moving = _olds.get(STATE) == PoolState.UPGRADING.value
         if (behind or moving) and not changed and _olds.get(CURRENT):
@@ -110,8 +127,8 @@ class PoolOsVersionProvider(dynamic.ResourceProvider):
         ``target_os_version`` becomes the observed version, in inputs and outputs, so that drift is
         a property change in the next preview.
         """
-        ref = _ref_of(id_)
-        bag = {inputs.ACCOUNT_ENDPOINT: ref.endpoint, inputs.POOL_ID_NAME: ref.pool_id, **_known(inputs.INPUTS, props)}
+        ref = ref_of(id_)
+        bag = {inputs.ACCOUNT_ENDPOINT: ref.endpoint, inputs.POOL_ID_NAME: ref.pool_id, **known(inputs.INPUTS, props)}
         row = engine.Row(engine.current_urn(), ref.pool_id)
         try:
             client = shared_client(ref.endpoint)
@@ -119,7 +136,7 @@ class PoolOsVersionProvider(dynamic.ResourceProvider):
         except ApiRetiredError as error:
             # Not gone, and nothing is known that contradicts the state: no reason to block every refresh of the stack.
             row.warn(str(error))
-            return dynamic.ReadResult(id_, {**bag, **_known(OUTPUTS, props)}, dict(bag))
+            return dynamic.ReadResult(id_, {**bag, **known(OUTPUTS, props)}, dict(bag))
         if pool is None:
             return dynamic.ReadResult(None, {})
         if pool.kind is not Kind.CLOUD_SERVICES:
@@ -127,9 +144,6 @@ class PoolOsVersionProvider(dynamic.ResourceProvider):
         if pool.current_os_version is not None:
             bag[inputs.TARGET] = pool.current_os_version
         return dynamic.ReadResult(id_, {**bag, **_observed(pool)}, dict(bag))
-
-    def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        """Forget the pool; nothing is touched, and no call is made."""
 
 
 def _roll(bag: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,14 +154,16 @@ def _roll(bag: Mapping[str, Any]) -> dict[str, Any]:
     goal = Goal(declared.ref, declared.target, declared.policy, declared.timeout, declared.defer)
     rollout = OsUpgrade(goal, shared_client(declared.ref.endpoint), RealWaiter(engine.stop), Reporter(row, interval))
     pool = rollout.run().pool
-    return {**_known(inputs.INPUTS, bag), **_observed(pool)}
+    return {**known(inputs.INPUTS, bag), **_observed(pool)}
 
 
-def _known(names: Iterable[str], bag: Mapping[str, Any]) -> dict[str, Any]:
+def known(names: Iterable[str], bag: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a bag that has these names and is not None."""
     return {name: bag[name] for name in names if bag.get(name) is not None}
 
 
-def _ref_of(id_: str) -> PoolRef:
+def ref_of(id_: str) -> PoolRef:
+    """The pool that a resource's id names. Raises InputError where it names none."""
     try:
         return parse_pool_url(id_)
     except ValueError as error:
@@ -162,17 +178,14 @@ def _observed(pool: Pool) -> dict[str, Any]:
     return {CURRENT: pool.current_os_version, FAMILY: pool.os_family, STATE: pool.state_text}
 
 
-def _is_unknown(value: object) -> bool:
+def is_unknown(value: object) -> bool:
+    """Whether a value is the engine's stand-in for one that is not known yet."""
     return isinstance(value, Unknown)
-
-
-def _differs(name: str, old: object, new: object) -> bool:
-    return _is_unknown(new) or not inputs.same(name, old, new)
 
 
 def _declared_twice(kept: Mapping[str, Any]) -> list[inputs.Failure]:
     urn = engine.current_urn()
-    if not urn or any(_is_unknown(kept[name]) for name in _REPLACING):
+    if not urn or any(is_unknown(kept[name]) for name in _REPLACING):
         return []
     ref = PoolRef(kept[inputs.ACCOUNT_ENDPOINT], kept[inputs.POOL_ID_NAME])
     other = _register.other_owner(urn, ref)
@@ -180,7 +193,7 @@ def _declared_twice(kept: Mapping[str, Any]) -> list[inputs.Failure]:
         return []
     reason = (
         f"{ref.pool_id!r} of {ref.endpoint} is declared twice, by {other} and by {urn}; "
-        "allowed: one PoolOsVersion for each pool; remove one of them"
+        "allowed: one resource of this package for each pool; remove one of them"
     )
     return [inputs.Failure(inputs.POOL_ID_NAME, reason)]
 

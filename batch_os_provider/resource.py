@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from pulumi import Input, Output, ResourceOptions, dynamic
 
-from batch_os_provider.inputs import INPUTS
+from batch_os_provider import inputs
+from batch_os_provider.image_provider import IMAGE_OUTPUTS, PoolImageVersionProvider
 from batch_os_provider.provider import OUTPUTS, PoolOsVersionProvider
 
-__all__ = ["PoolOsVersion"]
+__all__ = ["PoolImageVersion", "PoolOsVersion"]
 
 
 class PoolOsVersion(dynamic.Resource, module="batch", name="PoolOsVersion"):
@@ -120,6 +121,115 @@ class PoolOsVersion(dynamic.Resource, module="batch", name="PoolOsVersion"):
         """
         resource = cls.__new__(cls)
         options = ResourceOptions.merge(opts, ResourceOptions(id=id))
-        empty: dict[str, Any] = dict.fromkeys((*INPUTS, *OUTPUTS))
+        empty: dict[str, Any] = dict.fromkeys((*inputs.OS.names, *OUTPUTS))
         dynamic.Resource.__init__(resource, PoolOsVersionProvider(), resource_name, empty, options)
+        return resource
+
+
+class PoolImageVersion(dynamic.Resource, module="batch", name="PoolImageVersion"):
+    """The image version of an Azure Batch pool of virtual machines, kept at or above what is declared. Experimental.
+
+    Nothing upgrades a VM node in place, so old nodes are replaced by new ones, and no task is stopped:
+    nodes are added, proven to be healthy and new enough, and then as many old nodes finish their tasks
+    and go. The pool never has fewer nodes than before. The pool itself is not managed: it must exist,
+    creating this resource adopts it, and removing it leaves the pool as it is.
+
+    The declared version is a floor: nodes above it are fine, and nodes that Batch adds later cause no
+    change. Spot nodes are reported and not looked after.
+
+    It has not been run on a real Batch account yet; docs/vm-pools.md says what to probe first.
+
+    Args:
+        resource_name: the resource's name in the program.
+        account_endpoint: the Batch account's URL, as for ``PoolOsVersion``. A change replaces the
+            resource; the old pool is left alone.
+        pool_id: the pool. A change replaces the resource; the old pool is left alone.
+        target_image_version: exact digits such as ``20348.2461.240510``, compared part by part as
+            numbers. ``latest`` is refused: nobody can review a moving target.
+        strategy: ``surge`` adds nodes and lets old ones go; ``when_empty`` never touches a node and waits
+            until scale-in and growth have renewed the pool, or, for a pool that is pinned to an older
+            version, until it is empty and its image can be changed.
+        surge: how many nodes are added at a time, 1 to 100. Default 1. Needs that much core quota.
+        drain_timeout: how long an old node may take to finish its tasks, at least ``5m``. Default ``1h``.
+            A node that takes longer stays, and the rollout ends with an error that names it.
+        timeout: how long one `up` waits for this pool. Default ``2h``. Each round takes a drain, so a
+            large pool with long tasks needs more.
+        on_timeout: ``fail`` (the default) or ``defer``, as for ``PoolOsVersion``.
+        opts: Pulumi's resource options; they win over this class's default ``retain_on_delete=True``.
+
+    Errors come at `pulumi preview` for what can be judged from the program or seen in the pool, and at
+    `pulumi up` for what Batch says; each names the pool, what was seen and the next command.
+    """
+
+    account_endpoint: Output[str]
+    """The Batch account's URL: scheme, host in lower case, port if there is one."""
+    pool_id: Output[str]
+    """The pool's id, as declared."""
+    target_image_version: Output[str]
+    """The declared version; after a refresh that finds a node or the pin behind, the oldest version seen."""
+    strategy: Output[str]
+    """``surge`` or ``when_empty``."""
+    surge: Output[Any]
+    """Nodes added at a time, as declared; None where it was left to the default, 1."""
+    drain_timeout: Output[Any]
+    """How long a node may drain, as declared; None where it was left to the default, one hour."""
+    timeout: Output[Any]
+    """How long one `up` waits, as declared; None where it was left to the default, two hours."""
+    on_timeout: Output[str | None]
+    """``fail`` or ``defer``, as declared; None where it was left to the default, ``fail``."""
+    image: Output[str | None]
+    """The pool's image reference in words: publisher, offer, SKU and version."""
+    pool_image_version: Output[str | None]
+    """What new nodes are made from: ``latest`` or the version that the pool is pinned to."""
+    oldest_node_version: Output[str | None]
+    """The oldest version among the dedicated nodes when last seen; None where there were none."""
+    nodes_behind: Output[int]
+    """How many dedicated nodes were below the target when last seen; 0 after a success."""
+    pool_state: Output[str | None]
+    """What Batch last showed as the pool's ``state``: ``active`` or ``deleting``."""
+
+    def __init__(  # noqa: PLR0913 - one argument for each input of the resource
+        self,
+        resource_name: str,
+        *,
+        account_endpoint: Input[str],
+        pool_id: Input[str],
+        target_image_version: Input[str],
+        strategy: Input[Literal["surge", "when_empty"]],
+        surge: Input[int] | None = None,
+        drain_timeout: Input[str | int | float] | None = None,
+        timeout: Input[str | int | float] | None = None,
+        on_timeout: Input[Literal["fail", "defer"]] | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        declared = {
+            "account_endpoint": account_endpoint,
+            "pool_id": pool_id,
+            "target_image_version": target_image_version,
+            "strategy": strategy,
+            "surge": surge,
+            "drain_timeout": drain_timeout,
+            "timeout": timeout,
+            "on_timeout": on_timeout,
+        }
+        options = ResourceOptions.merge(ResourceOptions(retain_on_delete=True), opts)
+        seeded: dict[str, Any] = {**dict.fromkeys(IMAGE_OUTPUTS), **declared}
+        super().__init__(PoolImageVersionProvider(), resource_name, seeded, options)
+
+    @classmethod
+    def get(cls, resource_name: str, id: Input[str], opts: ResourceOptions | None = None) -> PoolImageVersion:  # noqa: A002 - Pulumi's own name for it
+        """Read a pool that another stack keeps, by its URL ``{account_endpoint}/pools/{pool_id}``; nothing is managed.
+
+        Args:
+            resource_name: the resource's name in the program.
+            id: the pool's URL, which is also the id of a PoolImageVersion.
+            opts: Pulumi's resource options.
+
+        Raises:
+            An error at preview when there is no such pool, or when it cannot be read.
+        """
+        resource = cls.__new__(cls)
+        options = ResourceOptions.merge(opts, ResourceOptions(id=id))
+        empty: dict[str, Any] = dict.fromkeys((*inputs.IMAGE.names, *IMAGE_OUTPUTS))
+        dynamic.Resource.__init__(resource, PoolImageVersionProvider(), resource_name, empty, options)
         return resource

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -23,7 +23,7 @@ from batch_os_provider.errors import (
     TransientError,
 )
 from batch_os_provider.pace import MAX_FAILURES
-from batch_os_provider.pool import AllocationState, Node, Pool, PoolRef, PoolState
+from batch_os_provider.pool import AllocationState, Kind, Node, Pool, PoolRef, PoolState
 from batch_os_provider.report import Nodes, Progress, Reporter
 from batch_os_provider.rollout import Outcome, Rollout
 from batch_os_provider.truth import Truth
@@ -49,6 +49,9 @@ class Service(Protocol):
 
     def upgrade_os(self, ref: PoolRef, target: str, etag: str) -> datetime | None:
         """Start the upgrade, once."""
+
+    def newest_image_version(self, ref: PoolRef) -> str:
+        """Read the newest image version on a VM pool's nodes; empty where there is none."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,15 @@ class OsUpgrade(Rollout[Pool]):
         self._counts = _Counts(self.started)
 
     def look(self) -> Pool:
-        """Read the pool."""
-        return self._service.get_pool(self.ref)
+        """Read the pool; of a VM pool also what its nodes run, for the refusal."""
+        pool = self._service.get_pool(self.ref)
+        if pool.kind is not Kind.VM:
+            return pool
+        try:
+            return replace(pool, image_version=self._service.newest_image_version(self.ref))
+        except BatchOsError:
+            # The refusal is right without it: whoever may not list nodes still learns that it is a VM pool.
+            return pool
 
     def follow(self, seen: Pool) -> Outcome[Pool] | float:
         """Decide and act."""

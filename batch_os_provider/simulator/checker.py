@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from batch_os_provider.version import GuestOsVersion, VersionSyntaxError
-
-from .model import READY, Node, Pool
+from .model import FATES, LOST, READY, Node, Pool
 from .shapes import NODE_STATES
 
 if TYPE_CHECKING:
@@ -24,15 +22,6 @@ _POOL_STATES: Final = ("active", "deleting", "upgrading")
 _ALLOCATION_STATES: Final = ("steady", "resizing", "stopping")
 _JOB_STATES: Final = ("active", "completed", "deleting")
 _TASK_STATES: Final = ("active", "running", "completed")
-
-
-def is_version(text: str) -> bool:
-    """Whether a text is a Guest OS version."""
-    try:
-        GuestOsVersion.parse(text)
-    except VersionSyntaxError:
-        return False
-    return True
 
 
 def _ids(world: World) -> Iterator[str]:
@@ -103,6 +92,15 @@ def _allocations(world: World) -> Iterator[str]:
                 )
 
 
+def _scripts(world: World) -> Iterator[str]:
+    for name, number in world.quota.items():
+        if number < 0:
+            yield f"quota: {name} cannot be {number}."
+    for pool, node in _nodes(world):
+        if node.fate is not None and node.fate not in FATES:
+            yield f"Node {node.id} of pool {pool.id} has the fate {node.fate!r}, not one of {', '.join(FATES)}."
+
+
 def _running_tasks(world: World) -> Iterator[str]:
     for job in world.jobs.values():
         for task in job.tasks.values():
@@ -115,7 +113,7 @@ def _running_tasks(world: World) -> Iterator[str]:
                     "is put on a node by itself."
                 )
     for pool, node in _nodes(world):
-        if node.running and node.state != "running":
+        if node.running and node.state != "running" and node.state not in LOST:
             yield f"Node {node.id} of pool {pool.id} is {node.state}, yet tasks are running on it."
         if len(node.running) > pool.slots:
             yield f"Node {node.id} of pool {pool.id} runs {len(node.running)} tasks and has {pool.slots} slots."
@@ -133,6 +131,7 @@ CHECKS: Final[tuple[Callable[[World], Iterator[str]], ...]] = (
     _configurations,
     _upgrades,
     _allocations,
+    _scripts,
     _running_tasks,
     _schedulable,
 )

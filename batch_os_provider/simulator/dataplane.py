@@ -39,7 +39,7 @@ MAX_TASK_COLLECTION_BODY: Final = 1024 * 1024
 MAX_HEAD: Final = 16 * 1024
 """Bytes of a request's path, query and headers: the default of the Windows HTTP server that Batch names as its own."""
 _INT32: Final = 2**31
-_WITH_DETAIL: Final = frozenset({UPGRADE_OS, "Pool_Resize"})
+_WITH_DETAIL: Final = frozenset({UPGRADE_OS, "Pool_Resize", "Pool_RemoveNodes"})
 """Operations whose body goes into the audit: they hold no secrets, and tests want to know what was asked."""
 
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from . import shapes
 from .clock import iso
-from .model import Job, Pool
+from .model import Job, Node, Pool
+from .stages import STAGES
 from .versions import LAST_WITH_UPGRADE, NEWEST
 from .world import World
 
@@ -26,6 +27,7 @@ def dump(world: World, base: str) -> dict[str, Any]:
         "account": {"name": world.account, "key": world.key},
         "principals": world.principals,
         "images": world.images,
+        **({"quota": world.quota} if world.quota else {}),
         "pools": [_dump_pool(world, pool, base) for pool in world.pools.values()],
         "jobs": [_dump_job(job, base) for job in world.jobs.values()],
     }
@@ -38,6 +40,11 @@ def _times(**times: int | None) -> dict[str, str]:
 def _dump_pool(world: World, pool: Pool, base: str) -> dict[str, Any]:
     version = LAST_WITH_UPGRADE if pool.cloud_service is not None else NEWEST
     work: dict[str, Any] = {"nodeCounter": pool.node_counter, **_times(deleteDue=pool.delete_due)}
+    work |= _times(autoScaleEnabled=pool.autoscaled)
+    if pool.resolved is not None:
+        work["latest"] = pool.resolved
+    if pool.script:
+        work["allocation"] = dict(pool.script)
     if pool.upgrade is not None:
         up = pool.upgrade
         work["upgrade"] = {"pending": up.pending, "out": up.out, **_times(until=up.until)}
@@ -46,13 +53,24 @@ def _dump_pool(world: World, pool: Pool, base: str) -> dict[str, Any]:
         work["resize"] = {
             "nodeDeallocationOption": size.option,
             "leaving": size.leaving,
+            "removal": size.removal,
+            "earlierErrors": size.earlier,
             **_times(due=size.due, deadline=size.deadline),
         }
     nodes = []
     for node in pool.nodes.values():
         shown = shapes.node_json(world, pool, node, version, base)
-        nodes.append({**shown, "state": node.state, "simulator": _times(due=node.due)})
+        nodes.append({**shown, "state": node.state, "simulator": _dump_node_work(node)})
     return {**shapes.pool_json(world, pool, version, base), "simulator": work, "nodes": nodes}
+
+
+def _dump_node_work(node: Node) -> dict[str, Any]:
+    work: dict[str, Any] = dict(_times(due=node.due))
+    if node.fate is not None:
+        work["fate"] = node.fate
+    if node.state in STAGES and node.due is None:
+        work["stuck"] = True
+    return work
 
 
 def _dump_job(job: Job, base: str) -> dict[str, Any]:

@@ -59,6 +59,8 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "PoolBeingResized": (409, "The specified pool is being resized."),
     "OperationNotValidOnPool": (409, "The specified operation is not valid on the pool."),
     "OperationInvalidForCurrentState": (409, "The operation is not valid for the current state of the resource."),
+    "PropertyCannotBeUpdated": (400, "A property that was specified cannot be updated."),
+    "TooManyEnableAutoScaleRequests": (503, "Too many enableautoscale requests. Please wait 30 seconds between them."),
     "NodeNotFound": (404, "The specified node does not exist."),
     # --- the OS upgrade ---
     "PoolVersionEqualsUpgradeVersion": (400, "The pool is already with the given version."),

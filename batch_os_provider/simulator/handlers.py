@@ -9,9 +9,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from . import pools, schemas, tasks
+from . import images, pools, resizes, schemas, tasks, upgrades
 from .clock import http_date
 from .errors import BatchError
+from .hiding import hide
 from .odata import MAX_RESULTS, link, page, parse_filter, parse_select, select
 from .shapes import counts_json, job_json, node_json, pool_json, task_json, visible, wire_names
 from .wire import Answer
@@ -33,6 +34,7 @@ _FILTERS: Final = {
     "pools": frozenset({"id", "state", "allocationState"}),
     "nodes": frozenset({"id", "state"}),
     "poolnodecounts": frozenset({"poolId"}),
+    "supportedimages": frozenset({"osType", "verificationType", "nodeAgentSKUId"}),
     "jobs": frozenset({"id", "state"}),
     "tasks": frozenset({"id", "state"}),
 }
@@ -82,6 +84,10 @@ def _pool(request: Request) -> Pool:
     return pool
 
 
+def _shown(request: Request, pool: Pool) -> dict[str, Any]:
+    return hide(pool_json(request.world, pool, request.version, request.base))
+
+
 def pool_add(request: Request) -> Answer:
     """Pool_Add."""
     body = request.json(schemas.POOL_ADD)
@@ -105,11 +111,9 @@ def pool_add(request: Request) -> Answer:
 
 def pool_list(request: Request) -> Answer:
     """Pool_List."""
-    world, version, base = request.world, request.version, request.base
+    world, version = request.world, request.version
     rows: Rows = [
-        (pool.key, partial(pool_json, world, pool, version, base))
-        for pool in world.pools.values()
-        if visible(world, pool, version)
+        (pool.key, partial(_shown, request, pool)) for pool in world.pools.values() if visible(world, pool, version)
     ]
     return _many(request, "pools", rows)
 
@@ -117,7 +121,7 @@ def pool_list(request: Request) -> Answer:
 def pool_get(request: Request) -> Answer:
     """Pool_Get."""
     pool = _pool(request)
-    return _one(request, "pools", pool_json(request.world, pool, request.version, request.base), pool)
+    return _one(request, "pools", _shown(request, pool), pool)
 
 
 def pool_exists(request: Request) -> Answer:
@@ -135,17 +139,7 @@ def pool_delete(request: Request) -> Answer:
 def pool_patch(request: Request) -> Answer:
     """Pool_Patch."""
     pool = _pool(request)
-    body = request.json(schemas.POOL_PATCH)
-    virtual = body.pop("virtualMachineConfiguration", None)
-    needs_empty = virtual is not None or not set(body) <= {prop.name for prop in schemas.POOL_PATCH[:4]}
-    if needs_empty and (pool.nodes or pool.allocation != "steady" or pool.target_dedicated or pool.target_low_priority):
-        # Documented: the second group of properties changes only while the pool is steady and empty. The code is not.
-        raise BatchError("OperationInvalidForCurrentState")
-    if virtual is not None and pool.virtual_machine is None:
-        raise BatchError("OperationNotValidOnPool")
-    pools.change(request.world, pool, body)
-    if virtual is not None:
-        pool.virtual_machine = virtual
+    pools.patch(request.world, pool, request.json(schemas.POOL_PATCH))
     return _accepted(request, pool, 200)
 
 
@@ -165,14 +159,37 @@ def pool_resize(request: Request) -> Answer:
     if target == (None, None):
         raise BatchError("MissingRequiredProperty", ("PropertyName", "targetDedicatedNodes"))
     option = body.get("nodeDeallocationOption", "requeue")
-    pools.resize(request.world, pool, target, body.get("resizeTimeout"), option)
+    resizes.resize(request.world, pool, target, body.get("resizeTimeout"), option)
     return _accepted(request, pool)
+
+
+def pool_remove_nodes(request: Request) -> Answer:
+    """Pool_RemoveNodes."""
+    pool = _pool(request)
+    body = request.json(schemas.POOL_REMOVE_NODES)
+    option = body.get("nodeDeallocationOption", "requeue")
+    resizes.remove_nodes(request.world, pool, body["nodeList"], body.get("resizeTimeout"), option)
+    return _accepted(request, pool)
+
+
+def pool_enable_autoscale(request: Request) -> Answer:
+    """Pool_EnableAutoScale."""
+    pool = _pool(request)
+    resizes.enable_autoscale(request.world, pool, request.json(schemas.POOL_ENABLE_AUTOSCALE))
+    return _accepted(request, pool, 200)
+
+
+def pool_disable_autoscale(request: Request) -> Answer:
+    """Pool_DisableAutoScale."""
+    pool = request.world.pool(request.names[0])  # no conditional headers here, by the swagger file
+    resizes.disable_autoscale(request.world, pool)
+    return _accepted(request, pool, 200)
 
 
 def pool_stop_resize(request: Request) -> Answer:
     """Pool_StopResize."""
     pool = _pool(request)
-    pools.stop_resize(request.world, pool)
+    resizes.stop_resize(request.world, pool)
     return _accepted(request, pool)
 
 
@@ -180,7 +197,7 @@ def pool_upgrade_os(request: Request) -> Answer:
     """Pool_UpgradeOS."""
     body = request.json(schemas.POOL_UPGRADE_OS)
     pool = _pool(request)
-    pools.upgrade_os(request.world, pool, body["targetOSVersion"])
+    upgrades.upgrade_os(request.world, pool, body["targetOSVersion"])
     return _accepted(request, pool)
 
 
@@ -212,6 +229,13 @@ def node_counts(request: Request) -> Answer:
         if visible(request.world, pool, request.version)
     ]
     return _many(request, "poolnodecounts", rows, NODE_COUNTS_PAGE)
+
+
+def supported_images(request: Request) -> Answer:
+    """Account_ListSupportedImages."""
+    world = request.world
+    rows: Rows = [(key, partial(dict, item)) for key, item in images.supported(world.images, world.now)]
+    return _many(request, "supportedimages", rows)
 
 
 # --- jobs and tasks ---
@@ -327,10 +351,14 @@ HANDLERS: Final[dict[str, Callable[[Request], Answer]]] = {
     "Pool_UpdateProperties": pool_update_properties,
     "Pool_Resize": pool_resize,
     "Pool_StopResize": pool_stop_resize,
+    "Pool_RemoveNodes": pool_remove_nodes,
+    "Pool_EnableAutoScale": pool_enable_autoscale,
+    "Pool_DisableAutoScale": pool_disable_autoscale,
     "Pool_UpgradeOS": pool_upgrade_os,
     "ComputeNode_List": node_list,
     "ComputeNode_Get": node_get,
     "Account_ListPoolNodeCounts": node_counts,
+    "Account_ListSupportedImages": supported_images,
     "Job_Add": job_add,
     "Job_List": job_list,
     "Job_Get": job_get,

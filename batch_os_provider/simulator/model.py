@@ -11,10 +11,17 @@ All times are virtual ticks.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 READY = ("idle", "running")
 """Node states in which a node takes tasks; an upgraded node in one of them is back."""
+LOST: Final = frozenset(
+    {"preempted", "unusable", "unknown", "starttaskfailed", "deallocated", "deallocating", "creating", "rebooting"}
+    | {"reimaging", "upgradingos", "starting", "waitingforstarttask", "leavingpool"}
+)
+"""Node states in which no task can be running."""
+FATES: Final = ("starttaskfailed", "hangs", "unusable", "unknown")
+"""How a new node may end instead of ready: its start task fails or never ends, or the node is no good."""
 
 
 @dataclass(slots=True)
@@ -28,17 +35,23 @@ class Upgrade:
 
 @dataclass(slots=True)
 class Resize:
-    """A resize under way: ``due`` is its next step, ``deadline`` its timeout, ``leaving`` the nodes picked to go."""
+    """A resize under way: ``due`` is its next step, ``deadline`` its timeout.
+
+    ``leaving`` are nodes that go when their tasks have ended; ``removal`` says that the nodes were named;
+    ``earlier`` are the errors of the resize before it.
+    """
 
     due: int
     deadline: int
     option: str = "requeue"
     leaving: list[str] = field(default_factory=list)
+    removal: bool = False
+    earlier: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Node:
-    """A compute node. ``due`` is when its present state ends by itself, if it does."""
+    """A compute node. ``due`` is when its present state ends by itself, if it does; ``fate`` is one of FATES."""
 
     id: str
     dedicated: bool
@@ -53,12 +66,17 @@ class Node:
     tasks_succeeded: int = 0
     start_task: dict[str, Any] | None = None
     errors: list[dict[str, Any]] = field(default_factory=list)
+    fate: str | None = None
     running: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Pool:
-    """A pool. ``props`` holds what was declared and only needs to be shown again (in the newest spelling)."""
+    """A pool. ``props`` holds what was declared and only needs to be shown again (in the newest spelling).
+
+    ``resolved`` is what ``latest`` meant when the first node was made, ``script`` what nodes to come are in for
+    (:mod:`.resizes`), ``autoscaled`` the time of the last enableautoscale.
+    """
 
     id: str
     props: dict[str, Any]
@@ -79,11 +97,34 @@ class Pool:
     resize: Resize | None = None
     delete_due: int | None = None
     node_counter: int = 0
+    resolved: str | None = None
+    script: dict[str, Any] | None = None
+    autoscaled: int | None = None
 
     @property
     def key(self) -> str:
         """Ids keep their case and are compared without it."""
         return self.id.lower()
+
+    @property
+    def autoscales(self) -> bool:
+        """Whether a formula has the say over the targets."""
+        return bool(self.props.get("enableAutoScale"))
+
+    @property
+    def _automatic_upgrade(self) -> dict[str, Any]:
+        policy: dict[str, Any] = self.props.get("upgradePolicy", {}).get("automaticOSUpgradePolicy") or {}
+        return policy
+
+    @property
+    def follows_latest(self) -> bool:
+        """Whether the automatic OS upgrade is on."""
+        return self.virtual_machine is not None and bool(self._automatic_upgrade.get("enableAutomaticOSUpgrade"))
+
+    @property
+    def defers_upgrade(self) -> bool:
+        """Whether the automatic OS upgrade waits for a node's tasks."""
+        return bool(self._automatic_upgrade.get("osRollingUpgradeDeferral"))
 
     @property
     def slots(self) -> int:
@@ -95,6 +136,17 @@ class Pool:
         """The declared start task, if any."""
         task: dict[str, Any] | None = self.props.get("startTask")
         return task
+
+    def target(self, *, dedicated: bool) -> int:
+        """How many nodes of one kind are asked for."""
+        return self.target_dedicated if dedicated else self.target_low_priority
+
+    def aim(self, change: int, *, dedicated: bool) -> None:
+        """Move the target of one kind; it never falls below zero."""
+        if dedicated:
+            self.target_dedicated = max(0, self.target_dedicated + change)
+        else:
+            self.target_low_priority = max(0, self.target_low_priority + change)
 
     def count(self, *, dedicated: bool) -> int:
         """Nodes of one kind that the pool has now."""

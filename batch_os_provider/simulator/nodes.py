@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from . import tasks
+from . import images, tasks
 from .clock import iso
-from .model import READY, Node, Pool
+from .model import Node, Pool
 from .stages import STAGES, lasts
-from .version_catalogue import exact_image
 from .world import event
 
 if TYPE_CHECKING:
@@ -27,7 +26,11 @@ def move(world: World, pool: Pool, node: Node, state: str) -> None:
     node.due = None
     if state in STAGES:
         node.due = world.at(world.now + lasts(state, node.id), "node", pool.key, node.id)
-    world.changed("node", node.id, before, state, pool=pool.id)
+    _changed(world, pool, node, before, state)
+
+
+def _changed(world: World, pool: Pool, node: Node, before: str | None, after: str | None) -> None:
+    world.changed("node", node.id, before, after, pool=pool.id, dedicated=node.dedicated)
 
 
 def create(world: World, pool: Pool, *, dedicated: bool) -> Node:
@@ -37,11 +40,26 @@ def create(world: World, pool: Pool, *, dedicated: bool) -> Node:
     name = f"tvm-{crc32(pool.key.encode())}_{pool.node_counter}-{stamp}"
     node = Node(name, dedicated, "creating", world.now, world.now, world.now)
     if pool.virtual_machine is not None:
-        node.image = exact_image(world.images, pool.virtual_machine["imageReference"])
+        node.image = images.of_new_node(world, pool)
+    node.fate = _fate(pool)
     node.due = world.at(world.now + lasts("creating", name), "node", pool.key, name)
     pool.nodes[name.lower()] = node
-    world.changed("node", name, None, "creating", pool=pool.id)
+    _changed(world, pool, node, None, "creating")
     return node
+
+
+def _fate(pool: Pool) -> str | None:
+    """What the pool's script has in store for the node that is being made; its count goes down."""
+    script = pool.script
+    if not script or not {"startTask", "state", "version"} & set(script):
+        return None
+    fate = script.get("state") or {"fail": "starttaskfailed", "hang": "hangs"}.get(script.get("startTask", ""))
+    if "count" in script:
+        script["count"] -= 1
+        if not script["count"]:
+            kept = ("fail", "failAfter", "times")
+            pool.script = {name: script[name] for name in kept if name in script}
+    return fate
 
 
 def upgrade(world: World, pool: Pool, node: Node) -> None:
@@ -53,6 +71,7 @@ def upgrade(world: World, pool: Pool, node: Node) -> None:
 def leave(world: World, pool: Pool, node: Node, *, terminate: bool = False) -> None:
     """Take a node out for good."""
     tasks.evict(world, node, terminate=terminate)
+    node.fate = None
     move(world, pool, node, "leavingpool")
 
 
@@ -66,10 +85,27 @@ def begin_start_task(world: World, pool: Pool, node: Node) -> bool:
 
 
 def end_start_task(world: World, node: Node) -> None:
-    """The start task ended, always well: no recording or document says how often it fails."""
+    """The start task ended: well, unless the state says otherwise (nothing says how often it fails)."""
     if node.start_task is not None and node.start_task["state"] == "running":
-        ended: dict[str, Any] = {"state": "completed", "endTime": iso(world.now), "exitCode": 0, "result": "success"}
+        failed = node.fate == "starttaskfailed"
+        ended: dict[str, Any] = {"state": "completed", "endTime": iso(world.now), "exitCode": int(failed)}
+        ended["result"] = "failure" if failed else "success"
+        if failed:
+            message = "The task exited with an exit code representing a failure"
+            ended["failureInfo"] = {"category": "usererror", "code": "FailureExitCode", "message": message}
         node.start_task = {**node.start_task, **ended}
+
+
+def _ready(world: World, pool: Pool, node: Node) -> str:
+    """Where a node ends that has started: ready, or as its fate has it."""
+    end_start_task(world, node)
+    fate, node.fate = node.fate, None
+    if fate in ("unusable", "unknown"):
+        node.errors = [{"code": "Unknown", "message": "The compute node could not be set up."}]
+        return fate
+    if fate == "starttaskfailed" and pool.start_task is not None and pool.start_task.get("waitForSuccess", True):
+        return fate
+    return "idle" if node.scheduling == "enabled" else "offline"
 
 
 @event("node")
@@ -82,17 +118,20 @@ def stage_ended(world: World, key: tuple[str, ...], due: int) -> None:
     stage = STAGES[node.state]
     if stage.then == "gone":
         del pool.nodes[node.id.lower()]
-        world.changed("node", node.id, node.state, None, pool=pool.id)
+        _changed(world, pool, node, node.state, None)
         world.at(world.now, "back", pool.key)
         return
     if stage.boots:
         node.boot_time = world.now
+        if pool.follows_latest and node.state in ("upgradingos", "rebooting"):
+            node.image = images.of_new_node(world, pool)
     then = stage.then
     if then == "waitingforstarttask" and not begin_start_task(world, pool, node):
         then = "ready"
     if then == "ready":
-        end_start_task(world, node)
-        then = "idle" if node.scheduling == "enabled" else "offline"
+        then = _ready(world, pool, node)
     move(world, pool, node, then)
-    if then in (*READY, "offline"):
+    if then == "waitingforstarttask" and node.fate == "hangs":
+        node.due = None
+    if then not in STAGES:
         world.at(world.now, "back", pool.key)

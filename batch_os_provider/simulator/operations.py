@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _ONE: Final = frozenset({"$select", "$expand"})
 _MANY: Final = frozenset({"$filter", "$select", "$expand", "maxresults", "$skiptoken"})
 
+_IMAGES: Final = frozenset({"$filter", "maxresults", "$skiptoken"})
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -55,10 +57,14 @@ _BUILT: Final = (
     _built("Pool_UpdateProperties", "POST", "/pools/{poolId}/updateproperties"),
     _built("Pool_Resize", "POST", "/pools/{poolId}/resize"),
     _built("Pool_StopResize", "POST", "/pools/{poolId}/stopresize"),
+    _built("Pool_RemoveNodes", "POST", "/pools/{poolId}/removenodes"),
+    _built("Pool_EnableAutoScale", "POST", "/pools/{poolId}/enableautoscale"),
+    _built("Pool_DisableAutoScale", "POST", "/pools/{poolId}/disableautoscale"),
     _built(UPGRADE_OS, "POST", "/pools/{poolId}/upgradeos", frozenset(), FIRST, LAST_WITH_UPGRADE),
     _built("ComputeNode_List", "GET", "/pools/{poolId}/nodes", _MANY),
     _built("ComputeNode_Get", "GET", "/pools/{poolId}/nodes/{nodeId}", _ONE),
     _built("Account_ListPoolNodeCounts", "GET", "/nodecounts", _MANY, "2018-03-01.6.1"),
+    _built("Account_ListSupportedImages", "GET", "/supportedimages", _IMAGES, "2019-06-01.9.0"),
     _built("Job_Add", "POST", "/jobs"),
     _built("Job_List", "GET", "/jobs", _MANY),
     _built("Job_Get", "GET", "/jobs/{jobId}", _ONE),
@@ -80,14 +86,10 @@ def _rows(text: str) -> Iterator[tuple[str, str, str]]:
 _NOT_BUILT: Final = tuple(
     Operation(*row)
     for row in _rows("""\
-Pool_EnableAutoScale POST /pools/{poolId}/enableautoscale
-Pool_DisableAutoScale POST /pools/{poolId}/disableautoscale
 Pool_EvaluateAutoScale POST /pools/{poolId}/evaluateautoscale
-Pool_RemoveNodes POST /pools/{poolId}/removenodes
 Pool_ListUsageMetrics GET /poolusagemetrics
 Pool_GetAllLifetimeStatistics GET /lifetimepoolstats
 Account_ListNodeAgentSkus GET /nodeagentskus
-Account_ListSupportedImages GET /supportedimages
 Application_List GET /applications
 Application_Get GET /applications/{applicationId}
 Certificate_Add POST /certificates

@@ -19,6 +19,8 @@ from .versions import FIRST, NEWEST, within
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _INT32 = 2**31
+MAX_NODE_LIST: Final = 100
+"""Nodes in one removenodes (documented)."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,15 @@ POOL_RESIZE: Final = (
     *_TARGETS,
     Prop("nodeDeallocationOption", "string", allowed=("requeue", "terminate", "taskcompletion", "retaineddata")),
 )
+POOL_REMOVE_NODES: Final = (
+    Prop("nodeList", "nodeList", required=True),
+    Prop("resizeTimeout", "resizeTimeout"),
+    Prop("nodeDeallocationOption", "string", allowed=("requeue", "terminate", "taskcompletion", "retaineddata")),
+)
+POOL_ENABLE_AUTOSCALE: Final = (
+    Prop("autoScaleFormula", "string"),
+    Prop("autoScaleEvaluationInterval", "duration"),
+)
 POOL_UPGRADE_OS: Final = (Prop("targetOSVersion", "string", required=True),)
 JOB_ADD: Final = (
     Prop("id", "id", required=True),
@@ -237,6 +248,7 @@ _TYPES: Final[dict[str, tuple[type, str]]] = {
     "bool": (bool, "true or false"),
     "duration": (str, "an ISO 8601 duration"),
     "resizeTimeout": (str, "an ISO 8601 duration of at least 5 minutes"),
+    "nodeList": (list, f"1 to {MAX_NODE_LIST} node ids"),
     "object": (dict, "an object"),
     "array": (list, "an array"),
 }
@@ -259,16 +271,18 @@ def _value(prop: Prop, value: Any, version: str, path: str) -> Any:
 
 
 def _in_range(prop: Prop, value: Any) -> bool:
+    if prop.kind in ("duration", "resizeTimeout"):
+        try:
+            length = parse_duration(value)
+        except ValueError:
+            length = -1
+        return length >= (0 if prop.kind == "duration" else seconds(RESIZE_TIMEOUT_MINIMUM))
     if prop.kind == "string":
         return bool(value) and (not prop.allowed or value in prop.allowed)
     if prop.kind == "id":
         return _ID.fullmatch(value) is not None
     if prop.kind in ("int", "count"):
         return bool((0 if prop.kind == "count" else -_INT32) <= value < _INT32)
-    if prop.kind in ("duration", "resizeTimeout"):
-        try:
-            length = parse_duration(value)
-        except ValueError:
-            return False
-        return prop.kind == "duration" or length >= seconds(RESIZE_TIMEOUT_MINIMUM)
+    if prop.kind == "nodeList":
+        return 1 <= len(value) <= MAX_NODE_LIST and all(isinstance(name, str) and name for name in value)
     return True

@@ -105,11 +105,12 @@ NODE: Final = (
 
 NEWER_NODE_STATES: Final = {
     "preempted": (_LOW_PRIORITY, "unusable"),
-    "upgradingos": ("2024-02-01.19.0", "reimaging"),
+    "upgradingos": ("2024-02-01.19.0", "rebooting"),
     "deallocated": (NO_CLOUD_SERVICES, "offline"),
     "deallocating": (NO_CLOUD_SERVICES, "offline"),
 }
-"""Node state -> the version that brought it, and what older versions are shown instead (an assumption)."""
+"""Node state -> the version that brought it, and what older versions are shown instead (an assumption, but for
+upgradingos)."""
 
 NODE_STATES: Final = {
     "idle": "idle",
@@ -152,10 +153,14 @@ def _shaped(table: tuple[Rule, ...], version: str, full: Mapping[str, Any]) -> d
 def wire_names(kind: str) -> frozenset[str]:
     """Every property that any version has, for ``$select``: what this version lacks is simply not there."""
     if kind in ("pools", "nodes"):
-        return frozenset(rule.wire for rule in (POOL if kind == "pools" else NODE)) | {"stats", "autoScaleRun"}
+        return frozenset(rule.wire for rule in (POOL if kind == "pools" else NODE)) | _NOT_SIMULATED[kind]
     return _JOB_NAMES if kind == "jobs" else _TASK_NAMES
 
 
+_NOT_SIMULATED: Final = {
+    "pools": {"stats", "autoScaleRun", "identity"},
+    "nodes": {"nodeAgentInfo", "endpointConfiguration", "recentTasks", "certificateReferences"},
+}
 _COMMON: Final = frozenset(
     {"id", "displayName", "url", "eTag", "lastModified", "creationTime", "state", "stateTransitionTime"}
     | {"previousState", "previousStateTransitionTime", "constraints", "executionInfo", "stats"}

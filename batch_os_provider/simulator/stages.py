@@ -30,6 +30,7 @@ STAGES: Final = {
     "creating": Stage(40, "starting", boots=True),
     "rebooting": Stage(22, "starting", boots=True),
     "reimaging": Stage(22, "starting", boots=True),
+    "upgradingos": Stage(22, "starting", boots=True),
     "starting": Stage(8, "waitingforstarttask"),
     "waitingforstarttask": Stage(6, "ready"),
     "leavingpool": Stage(15, "gone"),
@@ -57,6 +58,8 @@ TASK: Final = 60.0
 """Seconds a task runs when its command line does not say (``sleep 30``, ``timeout /t 30``, ``Start-Sleep 30``)."""
 RESIZE_TIMEOUT: Final = 900.0
 """Seconds: the default resizeTimeout of the service (PT15M)."""
+ENABLE_AUTOSCALE_PAUSE: Final = 30.0
+"""Seconds between two enableautoscale (documented)."""
 RESIZE_TIMEOUT_MINIMUM: Final = 300.0
 """Seconds: a smaller resizeTimeout is refused."""
 

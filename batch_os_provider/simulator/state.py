@@ -6,6 +6,7 @@ version for VM pools) plus ``nodes``; a job plus ``tasks``. What is left out is 
 healthy account would have. Work in flight is written under ``simulator``, beside what Batch itself would show, so
 that a state saved in the middle of an upgrade goes on at the same instant; without it the work is made up from
 what is visible. Where the two disagree (somebody edited a saved state), what is visible wins.
+Images are described in :mod:`.images`; the account's ``quota`` and what nodes to come are in for, in :mod:`.resizes`.
 
 A state is read aside and checked (:mod:`.checker`) before it replaces anything.
 """
@@ -14,15 +15,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from . import checker, pools, shapes, tasks
+from . import checker, images, shapes, tasks
 from .auth import usable_key
 from .clock import VirtualClock, etag, seconds
 from .dumping import VERSION
-from .model import Job, Node, Pool, Resize, Task, Upgrade
+from .model import FATES, LOST, Job, Node, Pool, Resize, Task, Upgrade
 from .nodes import create
 from .reading import Reader, StateError, fill
+from .scripts import read_script
 from .stages import ALLOCATE_STEP, DELETE, RESIZE_TIMEOUT, STAGES, STOP_RESIZE, lasts
-from .version_catalogue import exact_image
+from .upgrades import go_on
+from .version_catalogue import guest_os
 from .versions import LAST_WITH_UPGRADE, NEWEST, within
 from .world import World
 
@@ -50,6 +53,9 @@ def load(world: World, data: object) -> None:
     account.finish()
     fresh.principals = [_principal(row) for row in reader.take("principals", list, [])]
     fresh.images = [_image(row) for row in reader.take("images", list, [])]
+    fresh.quota = _quota(Reader("quota", reader.take("quota", dict, {})))
+    for moment in images.moves(fresh.images, fresh.now):
+        fresh.at(moment, "image")
     for row in reader.take("pools", list, []):
         _load_pool(fresh, row)
     for row in reader.take("jobs", list, []):
@@ -61,9 +67,36 @@ def load(world: World, data: object) -> None:
         raise StateError(" ".join(problems))
     if virtual is not None:
         world.clock.set(start)
+    before = {
+        (pool.key, pool.created, node.id): node.state for pool in world.pools.values() for node in pool.nodes.values()
+    }
     world.replace(fresh, start)
     for pool in list(world.pools.values()):
-        pools.go_on(world, pool)
+        _note_changes(world, pool, before)
+        go_on(world, pool)
+
+
+def _note_changes(world: World, pool: Pool, before: dict[tuple[str, int, str], str]) -> None:
+    """Somebody edited a saved state: a node moved (audited as by the state), and a node that is lost has no tasks."""
+    for node in pool.nodes.values():
+        seen = before.get((pool.key, pool.created, node.id), node.state)
+        if seen != node.state:
+            more = {"pool": pool.id, "dedicated": node.dedicated, "by": "state"}
+            world.changed("node", node.id, seen, node.state, **more)
+        if node.running and node.state in LOST:
+            tasks.evict(world, node, terminate=False)
+
+
+def _quota(reader: Reader) -> dict[str, int]:
+    names = ("dedicatedNodes", "lowPriorityNodes")
+    quota = {name: value for name in names if (value := reader.take(name, int, None)) is not None}
+    reader.finish()
+    return quota
+
+
+def _image(row: object) -> dict[str, Any]:
+    """One row of the catalogue: a Guest OS version or an image of virtual machines."""
+    return guest_os(row) if isinstance(row, dict) and "osVersion" in row else images.read(row)
 
 
 def _principal(row: object) -> dict[str, Any]:
@@ -78,22 +111,6 @@ def _principal(row: object) -> dict[str, Any]:
         principal["expires"] = expires
     reader.finish()
     return principal
-
-
-_IMAGE_STATES: Final = ("available", "disabled", "expired")
-
-
-def _image(row: object) -> dict[str, Any]:
-    reader = Reader("images", row)
-    names = ("osVersion", "state", "publisher", "offer", "sku", "version")
-    image = {name: value for name in names if (value := reader.take(name, str, None)) is not None}
-    reader.finish()
-    guest_os = set(image) <= {"osVersion", "state"} and checker.is_version(image.get("osVersion", ""))
-    if not guest_os and set(image) != {"publisher", "offer", "sku", "version"}:
-        raise StateError(f"images: {row!r} is neither an osVersion (and state) nor publisher, offer, sku and version")
-    if image.get("state", "available") not in _IMAGE_STATES:
-        raise StateError(f"images: the state {image['state']!r} is not one of {', '.join(_IMAGE_STATES)}")
-    return image
 
 
 _DERIVED_POOL: Final = ("url", "odata.metadata")
@@ -135,6 +152,9 @@ def _load_pool(world: World, row: object) -> None:
     _load_nodes(world, pool, reader)
     work = Reader(f"{reader.where} simulator", reader.take("simulator", dict, {}))
     pool.node_counter = work.take("nodeCounter", int, len(pool.nodes))
+    pool.resolved = work.take("latest", str, pool.resolved)
+    pool.autoscaled = work.time_of("autoScaleEnabled", None)
+    pool.script = read_script(work, pool)
     _load_work(world, pool, work)
     for key in _DERIVED_POOL:
         reader.drop(key)
@@ -162,19 +182,35 @@ def _load_nodes(world: World, pool: Pool, reader: Reader) -> None:
         staying = sum(node.dedicated is dedicated and node.state != "leavingpool" for node in pool.nodes.values())
         targets.append(staying if target is None else target)
     pool.target_dedicated, pool.target_low_priority = targets
+    _fill_in_images(world, pool)
     for node in pool.nodes.values():
-        if pool.virtual_machine is not None and node.image is None:
-            node.image = exact_image(world.images, pool.virtual_machine["imageReference"])
-        if node.state not in STAGES:
+        if node.state not in STAGES and node.fate in FATES:
+            node.fate = None  # somebody has moved it on
+        if node.state not in STAGES or node.due == STUCK:
             node.due = None
         else:
             node.due = world.at(node.due or world.now + lasts(node.state, node.id), "node", pool.key, node.id)
 
 
+def _fill_in_images(world: World, pool: Pool) -> None:
+    """A node of a VM pool shows the pool's reference; one without exactVersion is taken for one made now."""
+    if pool.virtual_machine is None:
+        return
+    reference = pool.virtual_machine["imageReference"]
+    for node in pool.nodes.values():
+        given = node.image or {}
+        if "exactVersion" not in given:
+            pool.resolved = None
+            given = {**images.of_new_node(world, pool), **given}
+        node.image = {**reference, **given}
+    if pool.nodes and images.pinned(reference) is None:
+        pool.resolved = (next(iter(pool.nodes.values())).image or {}).get("exactVersion")
+
+
 def _make_up_nodes(world: World, pool: Pool, count: int, *, dedicated: bool) -> None:
     for _ in range(count):
         node = create(world, pool, dedicated=dedicated)
-        node.state, node.due = "idle", None
+        node.state, node.due, node.fate = "idle", None, None
 
 
 def _cloud_service(where: str, given: dict[str, Any] | None) -> dict[str, str] | None:
@@ -231,10 +267,13 @@ def _read_resize(pool: Pool, where: str, given: dict[str, Any], made_up: Resize)
     reader = Reader(f"{where} resize", given)
     due, deadline = reader.time_of("due", made_up.due), reader.time_of("deadline", made_up.deadline)
     option, leaving = reader.take("nodeDeallocationOption", str, "requeue"), reader.take("leaving", list, [])
+    removal, earlier = reader.take("removal", bool, default=False), reader.take("earlierErrors", list, [])
     reader.finish()
-    return Resize(due, deadline, option, _present(pool, leaving))
+    return Resize(due, deadline, option, _present(pool, leaving), removal, earlier)
 
 
+STUCK: Final = -1
+"""Stands for "never" while a node is being read."""
 _DERIVED_NODE: Final = (
     *("url", "odata.metadata", "ipAddress", "affinityId", "vmSize", "runningTasksCount", "runningTaskSlotsCount"),
     *("startTask", "endpointConfiguration", "nodeAgentInfo", "recentTasks", "certificateReferences"),
@@ -255,7 +294,8 @@ def _load_node(where: str, row: object, created: int) -> Node:
         state_time=reader.time_of("stateTransitionTime", boot),
         boot_time=boot,
         allocation_time=reader.time_of("allocationTime", created),
-        due=work.time_of("due", None),
+        due=STUCK if work.take("stuck", bool, default=False) else work.time_of("due", None),
+        fate=work.take("fate", str, None),
         scheduling=reader.take("schedulingState", str, "enabled"),
         image=machine.get("imageReference"),
         tasks_run=reader.take("totalTasksRun", int, 0),

@@ -39,7 +39,7 @@ def set_state(world: World, job: Job, task: Task, state: str) -> None:
     """Move a task to a state now."""
     task.previous_state, task.previous_state_time = task.state, task.state_time
     task.state, task.state_time = state, world.now
-    world.changed("task", f"{job.id}/{task.id}", task.previous_state, state, pool=job.pool_id)
+    world.changed("task", f"{job.id}/{task.id}", task.previous_state, state, pool=job.pool_id, node=task.node)
 
 
 def add_job(world: World, name: str, props: dict[str, Any], pool_id: str) -> Job:
@@ -151,7 +151,10 @@ def _settle(world: World, pool_id: str, node: Node) -> None:
     state = "running" if node.running else "idle"
     if node.state in READY and node.state != state:
         before, node.state, node.state_time = node.state, state, world.now
-        world.changed("node", node.id, before, state, pool=pool_id)
+        world.changed("node", node.id, before, state, pool=pool_id, dedicated=node.dedicated)
+        pool = world.pools.get(pool_id.lower())
+        if pool is not None and pool.follows_latest:
+            world.at(world.now, "back", pool.key)  # an upgrade may have waited for this
 
 
 def _node_of(world: World, task: Task) -> Node | None:
@@ -178,8 +181,8 @@ def evict(world: World, node: Node, *, terminate: bool) -> None:
         if world.unknowns["requeueCount"] == "increments":
             task.requeues += 1
             task.requeued = world.now
+        set_state(world, job, task, "active")  # before the node is forgotten: the audit names it
         task.started = task.node = task.pool = None
-        set_state(world, job, task, "active")
 
 
 @event("task")
@@ -195,8 +198,8 @@ def task_ended(world: World, key: tuple[str, ...], due: int) -> None:
     limit = int(task.props.get("constraints", {}).get("maxTaskRetryCount", 0))
     if code and (limit < 0 or task.retries < limit):
         task.retries += 1
-        task.started = task.node = task.pool = None
         set_state(world, job, task, "active")
+        task.started = task.node = task.pool = None
     else:
         _end(world, job, task, code)
     if node is not None:

@@ -3,21 +3,38 @@
 Why it exists: "latest" is a question to a catalogue, and so are the codes OSVersionDisabled and OSVersionExpired.
 The catalogue is seeded, never built in, so that a test can let a version expire between plan and apply.
 
-Two kinds of rows: Guest OS versions ``{"osVersion": "WA-GUEST-OS-5.25_201811-01", "state": "available"}`` (or
-``disabled``, ``expired``), and marketplace images ``{"publisher", "offer", "sku", "version"}``.
+A row is a Guest OS version: ``{"osVersion": "WA-GUEST-OS-5.25_201811-01", "state": "available"}`` (or ``disabled``,
+``expired``). Rows of the other kind, images of virtual machines, are read by :mod:`.images`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from batch_os_provider.version import LATEST, GuestOsVersion, VersionSyntaxError
 
 from .errors import BatchError
+from .reading import Reader, StateError
 
-_MARKETPLACE = ("publisher", "offer", "sku")
-UNLISTED = "1.0.0"
-"""The exact version behind "latest" of an image that the catalogue does not list."""
+_STATES: Final = ("available", "disabled", "expired")
+
+
+def guest_os(row: object) -> dict[str, Any]:
+    """Read one row of this kind.
+
+    Raises:
+        StateError: it is not one.
+    """
+    reader = Reader("images", row)
+    image = {name: value for name in ("osVersion", "state") if (value := reader.take(name, str, None)) is not None}
+    reader.finish()
+    try:
+        GuestOsVersion.parse(image.get("osVersion", ""))
+    except VersionSyntaxError:
+        raise StateError(f"images: {row!r} is neither a Guest OS version nor an image.") from None
+    if image.get("state", "available") not in _STATES:
+        raise StateError(f"images: the state {image['state']!r} is not one of {', '.join(_STATES)}.")
+    return image
 
 
 def refuse_unknown_version(images: list[dict[str, Any]], target: str, *, catalogue: bool) -> None:
@@ -50,19 +67,3 @@ def latest_of_family(images: list[dict[str, Any]], family: str) -> str | None:
     )
     newest = max((version for version in known if str(version.family) == family), default=None)
     return None if newest is None else str(newest)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))
-
-
-def exact_image(images: list[dict[str, Any]], reference: dict[str, Any]) -> dict[str, Any]:
-    """The imageReference of a node made now: "latest" is resolved at creation and reported as exactVersion."""
-    if "virtualMachineImageId" in reference:
-        return dict(reference)
-    version = str(reference.get("version", "latest"))
-    if version == "latest":
-        wanted = [reference.get(name) for name in _MARKETPLACE]
-        known = [str(row["version"]) for row in images if [row.get(name) for name in _MARKETPLACE] == wanted]
-        version = max(known, key=_numbers, default=UNLISTED)
-    return {**reference, "exactVersion": version}

@@ -29,6 +29,8 @@ DEFAULT_ACCOUNT = "batchsim"
 DEFAULT_KEY = "YmF0Y2hzaW0taXMtbm90LWF6dXJlLWFuZC10aGlzLWtleS1pcy1uby1zZWNyZXQtYXQtYWxsLTAwMDAwMDAwMA=="
 """Well known on purpose: it opens nothing but a simulator on loopback."""
 
+_NO_LIMIT = 1_000_000
+
 
 class World:
     """Everything the simulated account contains.
@@ -47,6 +49,7 @@ class World:
         self.key = DEFAULT_KEY
         self.principals: list[dict[str, Any]] = []
         self.images: list[dict[str, Any]] = []
+        self.quota: dict[str, int] = {}
         self.pools: dict[str, Pool] = {}
         self.jobs: dict[str, Job] = {}
         self.changes = 0
@@ -73,7 +76,7 @@ class World:
     def replace(self, fresh: World, now: int) -> None:
         """Take over everything that another world contains, and go on from virtual time ``now``."""
         self.account, self.key = fresh.account, fresh.key
-        self.principals, self.images = fresh.principals, fresh.images
+        self.principals, self.images, self.quota = fresh.principals, fresh.images, fresh.quota
         self.pools, self.jobs, self._heap = fresh.pools, fresh.jobs, fresh._heap
         self.now = now
         self.changes += 1
@@ -87,6 +90,13 @@ class World:
         """A resource was written: new ETag and lastModified. Two writes in a frozen instant still differ."""
         self.changes += 1
         resource.modified, resource.etag = self.now, next_etag(resource.etag, self.now)
+
+    def room(self, *, dedicated: bool) -> int:
+        """How many nodes of one kind the quota still allows."""
+        limit = self.quota.get("dedicatedNodes" if dedicated else "lowPriorityNodes")
+        if limit is None:
+            return _NO_LIMIT
+        return max(0, limit - sum(pool.count(dedicated=dedicated) for pool in self.pools.values()))
 
     # --- looking things up ---
 

@@ -47,3 +47,26 @@ def moves(world: World, resource: str, name: str | None = None) -> list[tuple[st
         for entry in world.audit.entries
         if entry.kind == "transition" and entry.detail["resource"] == resource and name in (None, entry.detail["id"])
     ]
+
+
+WINDOWS = {"publisher": "microsoftwindowsserver", "offer": "windowsserver", "sku": "2022-datacenter-core"}
+FIRST, SECOND = "20348.2227.240104", "20348.2402.240402"
+MOVING = [
+    {**WINDOWS, "versions": [{"version": FIRST}, {"version": SECOND, "since": "2018-08-24T08:00:00Z"}]},
+]
+"""An image whose ``latest`` moves a quarter of an hour after the tests' beginning of time."""
+
+
+def windows(name: str = "v", nodes: int = 4, exact: str | None = FIRST, **more: Any) -> dict[str, Any]:
+    """A quiet VM pool on ``latest``, its nodes listed."""
+    image = {**WINDOWS, "version": more.pop("version", "latest")}
+    machine = {"imageReference": image, "nodeAgentSKUId": "batch.node.windows amd64"}
+    listed: list[dict[str, Any]] = [{"id": f"tvm-{place}"} for place in range(1, nodes + 1)]
+    for each in listed if exact else ():
+        each["virtualMachineInfo"] = {"imageReference": {**image, "exactVersion": exact}}
+    return {"id": name, "virtualMachineConfiguration": machine, "nodes": listed, **more}
+
+
+def versions(pool: Any) -> list[str]:
+    """The exact version of each node of a pool of the world."""
+    return [node.image["exactVersion"] for node in pool.nodes.values()]

@@ -141,12 +141,12 @@ def test_requests_and_their_effects_are_one_sequence(client):
 def test_refused_requests_are_in_the_audit_and_control_calls_are_not(client):
     client("GET", "/nothing")
     client("GET", "/pools/p")
-    client("POST", "/pools/p/removenodes", {})
+    client("POST", "/pools/p/nodes/n/reimage", {})
     client.control("GET", "state")
     assert [(entry["operation"], entry["status"], entry["code"]) for entry in client.audit("request")] == [
         (None, 400, "InvalidUri"),
         ("Pool_Get", 404, "PoolNotFound"),
-        ("Pool_RemoveNodes", 501, "NotImplemented"),
+        ("ComputeNode_Reimage", 501, "NotImplemented"),
     ]
 
 

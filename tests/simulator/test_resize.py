@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batch_os_provider.simulator import pools
+from batch_os_provider.simulator import pools, resizes
 from batch_os_provider.simulator.errors import BatchError
 from batch_os_provider.simulator.state import load
 from tests.simulator.places import job, moves, paas, pass_time
@@ -13,7 +13,7 @@ from tests.simulator.places import job, moves, paas, pass_time
 def test_up(world):
     load(world, {"pools": [paas(nodes=1)]})
     pool = world.pool("p")
-    pools.resize(world, pool, (9, 3), None, "requeue")
+    resizes.resize(world, pool, (9, 3), None, "requeue")
     assert pool.allocation == "resizing"
     pass_time(world, 31)
     assert 1 < len(pool.nodes) < 12
@@ -29,7 +29,7 @@ def test_down_takes_idle_nodes_first(world):
     load(world, {"pools": [paas(nodes=4)], "jobs": [job("sleep 1000")]})
     pool = world.pool("p")
     busy = next(node.id for node in pool.nodes.values() if node.running)
-    pools.resize(world, pool, (1, None), None, "requeue")
+    resizes.resize(world, pool, (1, None), None, "requeue")
     pass_time(world, 60)
     assert pool.allocation == "steady"
     assert [node.id for node in pool.nodes.values()] == [busy]
@@ -43,7 +43,7 @@ def test_down_takes_idle_nodes_first(world):
 def test_what_happens_to_running_tasks(world, option, state, requeues):
     load(world, {"pools": [paas(nodes=1)], "jobs": [job("sleep 100", "sleep 100")]})
     pool, task = world.pool("p"), world.task("j", "t1")
-    pools.resize(world, pool, (0, None), None, option)
+    resizes.resize(world, pool, (0, None), None, option)
     assert (task.state, task.requeues) == (state, requeues)
     pass_time(world, 300)
     assert (pool.allocation, len(pool.nodes)) == ("steady", 0)
@@ -55,7 +55,7 @@ def test_what_happens_to_running_tasks(world, option, state, requeues):
 def test_a_resize_that_waits_for_tasks_gives_up_at_its_timeout(world):
     load(world, {"pools": [paas(nodes=1)], "jobs": [job("sleep 5000")]})
     pool = world.pool("p")
-    pools.resize(world, pool, (0, None), "PT5M", "taskcompletion")
+    resizes.resize(world, pool, (0, None), "PT5M", "taskcompletion")
     pass_time(world, 299)
     assert pool.allocation == "resizing"
     pass_time(world, 6)
@@ -67,10 +67,10 @@ def test_stop_keeps_what_is_there(world):
     load(world, {"pools": [paas(nodes=1)]})
     pool = world.pool("p")
     with pytest.raises(BatchError, match="409"):
-        pools.stop_resize(world, pool)
-    pools.resize(world, pool, (40, None), None, "requeue")
+        resizes.stop_resize(world, pool)
+    resizes.resize(world, pool, (40, None), None, "requeue")
     pass_time(world, 31)
-    pools.stop_resize(world, pool)
+    resizes.stop_resize(world, pool)
     assert pool.allocation == "stopping"
     pass_time(world, 11)
     assert pool.allocation == "steady"
@@ -83,15 +83,15 @@ def test_stop_keeps_what_is_there(world):
 def test_only_one_resize_at_a_time(world):
     load(world, {"pools": [paas()]})
     pool = world.pool("p")
-    pools.resize(world, pool, (5, None), None, "requeue")
+    resizes.resize(world, pool, (5, None), None, "requeue")
     with pytest.raises(BatchError, match="PoolBeingResized"):
-        pools.resize(world, pool, (6, None), None, "requeue")
+        resizes.resize(world, pool, (6, None), None, "requeue")
 
 
 def test_an_autoscale_pool_is_not_resized_by_hand(world):
     load(world, {"pools": [paas(enableAutoScale=True)]})
     with pytest.raises(BatchError, match="OperationNotValidOnPool"):
-        pools.resize(world, world.pool("p"), (5, None), None, "requeue")
+        resizes.resize(world, world.pool("p"), (5, None), None, "requeue")
 
 
 def test_two_writes_in_one_frozen_instant_have_two_etags(world):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_os_provider.simulator import pools
+from batch_os_provider.simulator import pools, resizes, upgrades
 from batch_os_provider.simulator.clock import VirtualClock, iso, parse_duration, parse_iso
 from batch_os_provider.simulator.dumping import dump
 from batch_os_provider.simulator.errors import BatchError
@@ -78,7 +78,7 @@ def test_a_resize_seen_from_outside_can_be_seeded(world):
 
 def test_what_is_visible_wins_over_saved_work(world):
     load(world, {"pools": [paas()]})
-    pools.upgrade_os(world, world.pool("p"), NEW)
+    upgrades.upgrade_os(world, world.pool("p"), NEW)
     saved = dump(world, BASE)
     pool = saved["pools"][0]
     assert pool["simulator"]["upgrade"]["out"] == ["tvm-1"]
@@ -177,11 +177,11 @@ def do(world: World, step: str, value: int | str) -> None:
         if step == "pass":
             pass_time(world, value)
         elif step == "upgrade":
-            pools.upgrade_os(world, world.pool("p"), value)
+            upgrades.upgrade_os(world, world.pool("p"), value)
         elif step == "resize":
-            pools.resize(world, world.pool("p"), (value, None), None, ("requeue", "taskcompletion")[value % 2])
+            resizes.resize(world, world.pool("p"), (value, None), None, ("requeue", "taskcompletion")[value % 2])
         elif step == "stop":
-            pools.stop_resize(world, world.pool("p"))
+            resizes.stop_resize(world, world.pool("p"))
         else:
             pools.delete(world, world.pool("p"))
     except BatchError:

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from batch_os_provider.simulator import pools
+from batch_os_provider.simulator import pools, resizes, upgrades
 from batch_os_provider.simulator.errors import BatchError
 from batch_os_provider.simulator.reading import RefusedError
 from batch_os_provider.simulator.state import load
-from batch_os_provider.simulator.unknowns import TABLE
-from tests.simulator.places import NEW, OLD, job, moves, paas, pass_time, vm
+from batch_os_provider.simulator.unknowns import ROWS
+from tests.simulator.places import (
+    FIRST,
+    MOVING,
+    NEW,
+    OLD,
+    SECOND,
+    job,
+    moves,
+    paas,
+    pass_time,
+    versions,
+    vm,
+    windows,
+)
 from tests.simulator.raw import LAST, NEWEST
 
 OTHER_FAMILY = "WA-GUEST-OS-4.60_201811-01"
@@ -26,7 +39,7 @@ CATALOGUE = [
 def refusal(world, target, name="p"):
     """The code of the refusal, or None for a 202."""
     try:
-        pools.upgrade_os(world, world.pool(name), target)
+        upgrades.upgrade_os(world, world.pool(name), target)
     except BatchError as error:
         return error.code
     return None
@@ -52,7 +65,7 @@ def latest(world):
 
 def resizing(world):
     load(world, {"pools": [paas(nodes=1)]})
-    pools.resize(world, world.pool("p"), (3, None), None, "requeue")
+    resizes.resize(world, world.pool("p"), (3, None), None, "requeue")
     return refusal(world, NEW)
 
 
@@ -60,7 +73,7 @@ def resize(world):
     load(world, {"pools": [paas()]})
     assert refusal(world, NEW) is None
     try:
-        pools.resize(world, world.pool("p"), (1, None), None, "requeue")
+        resizes.resize(world, world.pool("p"), (1, None), None, "requeue")
     except BatchError as error:
         return error.code
     return None
@@ -121,6 +134,78 @@ def empty(world):
     return None
 
 
+# --- VM pools ---
+
+
+def new_nodes(world):
+    """The version of a node added to a pool whose latest has moved; and of one after the pool was empty."""
+    load(world, {"pools": [windows(nodes=1)], "images": MOVING})
+    pass_time(world, 3_600)
+    seen = []
+    for size in (2, 0, 1):
+        resizes.resize(world, world.pool("v"), (size, None), None, "requeue")
+        pass_time(world, 300)
+        seen += versions(world.pool("v"))[-1:]
+    return tuple(seen)
+
+
+def gallery(world):
+    reference = {"virtualMachineImageId": "/subscriptions/s/images/i/versions/1.2.3"}
+    pool = {**windows(nodes=0), "targetDedicatedNodes": 1, "nodes": None}
+    pool["virtualMachineConfiguration"] = {"imageReference": reference, "nodeAgentSKUId": "x"}
+    load(world, {"pools": [pool]})
+    (node,) = world.pool("v").nodes.values()
+    assert node.image["virtualMachineImageId"] == reference["virtualMachineImageId"]
+    return node.image.get("exactVersion")
+
+
+def patch_refusal(world):
+    load(world, {"pools": [windows()], "images": MOVING})
+    try:
+        pools.patch(world, world.pool("v"), {"vmSize": "large"})
+    except BatchError as error:
+        return error.code
+    return None
+
+
+def remove(world, *names, **more):
+    """The code of the refusal, or the target after a 202."""
+    load(world, {"pools": [windows(**more)], "images": MOVING})
+    try:
+        resizes.remove_nodes(world, world.pool("v"), list(names), None, "requeue")
+    except BatchError as error:
+        return error.code
+    pass_time(world, 300)
+    return world.pool("v").target_dedicated
+
+
+def remove_on_autoscale(world):
+    return remove(world, "tvm-1", enableAutoScale=True, autoScaleFormula="x")
+
+
+def remove_unknown(world):
+    return remove(world, "tvm-1", "gone")
+
+
+def remove_outlasted(world):
+    load(world, {"pools": [windows(nodes=2)], "images": MOVING, "jobs": [job("sleep 9999", pool="v")]})
+    pool = world.pool("v")
+    resizes.remove_nodes(world, pool, ["tvm-1", "tvm-2"], "PT5M", "taskcompletion")
+    assert pool.target_dedicated == 0
+    pass_time(world, 400)
+    assert (pool.allocation, list(pool.nodes)) == ("steady", ["tvm-1"])
+    return pool.resize_errors[0]["code"], pool.target_dedicated
+
+
+def remove_while_short(world):
+    errors = [{"code": "AllocationFailed", "message": "x"}]
+    load(world, {"pools": [windows(targetDedicatedNodes=6, resizeErrors=errors)], "images": MOVING})
+    resizes.remove_nodes(world, world.pool("v"), ["tvm-1"], None, "requeue")
+    pass_time(world, 600)
+    assert world.pool("v").allocation == "steady"
+    return len(world.pool("v").nodes), world.pool("v").target_dedicated
+
+
 EQUAL = "PoolVersionEqualsUpgradeVersion"
 NOT_ELIGIBLE = "PoolNotEligibleForOSVersionUpgrade"
 INSIDE = {
@@ -152,6 +237,25 @@ INSIDE = {
     ("nodeStateDuringUpgrade", "rebooting"): (node_state, "rebooting"),
     ("startTaskAfterUpgrade", "rerun"): (start_task, True),
     ("startTaskAfterUpgrade", "notRun"): (start_task, False),
+    ("latestOfNewNodes", "newest"): (new_nodes, (SECOND, SECOND)),
+    ("latestOfNewNodes", "asFirstNode"): (new_nodes, (FIRST, SECOND)),
+    ("latestOfNewNodes", "asFirstNodeEver"): (new_nodes, (FIRST, FIRST)),
+    ("galleryExactVersion", "absent"): (gallery, None),
+    ("galleryExactVersion", "present"): (gallery, "1.2.3"),
+    **{
+        ("patchNonEmptyCode", code): (patch_refusal, code)
+        for code in ("OperationInvalidForCurrentState", "OperationNotValidOnPool", "PropertyCannotBeUpdated")
+    },
+    ("removeNodesOnAutoscale", "OperationNotValidOnPool"): (remove_on_autoscale, "OperationNotValidOnPool"),
+    ("removeNodesOnAutoscale", "accepted"): (remove_on_autoscale, 3),
+    ("removeNodesUnknownId", "NodeNotFound"): (remove_unknown, "NodeNotFound"),
+    ("removeNodesUnknownId", "ignored"): (remove_unknown, 3),
+    ("removeNodesTimeoutCode", "RemoveNodesFailed"): (remove_outlasted, ("RemoveNodesFailed", 0)),
+    ("removeNodesTimeoutCode", "AllocationTimedout"): (remove_outlasted, ("AllocationTimedout", 0)),
+    ("removeNodesTimeoutTarget", "lowered"): (remove_outlasted, ("RemoveNodesFailed", 0)),
+    ("removeNodesTimeoutTarget", "restored"): (remove_outlasted, ("RemoveNodesFailed", 1)),
+    ("removeNodesWhileShort", "onlyRemoves"): (remove_while_short, (3, 5)),
+    ("removeNodesWhileShort", "fillsUp"): (remove_while_short, (5, 5)),
     **{("emptyPoolUpgradeSeconds", count): (empty, count) for count in (0, 1, 5, 30, 120)},
 }
 
@@ -214,11 +318,11 @@ def test_on_the_wire(client, switch):
 
 
 def test_every_value_of_every_switch_is_tried_here():
-    assert set(INSIDE) | set(OUTSIDE) == {(row.name, value) for row in TABLE for value in row.allowed}
+    assert set(INSIDE) | set(OUTSIDE) == {(row.name, value) for row in ROWS for value in row.allowed}
 
 
 def test_each_row_has_its_default_among_its_values_and_a_sentence():
-    for row in TABLE:
+    for row in ROWS:
         assert row.default in row.allowed
         assert len(row.why) > 40
 

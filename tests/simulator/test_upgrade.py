@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batch_os_provider.simulator import pools, tasks
+from batch_os_provider.simulator import pools, resizes, tasks, upgrades
 from batch_os_provider.simulator.clock import TICKS
 from batch_os_provider.simulator.errors import BatchError
 from batch_os_provider.simulator.state import load
@@ -19,7 +19,7 @@ def start(world: World, *more: dict, nodes: int = 3) -> None:
 def test_nodes_are_taken_one_after_the_other_on_a_small_pool(world):
     start(world)
     pool = world.pool("p")
-    pools.upgrade_os(world, pool, NEW)
+    upgrades.upgrade_os(world, pool, NEW)
     seen = set()
     while pool.state == "upgrading":
         out = sum(node.state in ("reimaging", "starting") for node in pool.nodes.values())
@@ -35,7 +35,7 @@ def test_nodes_are_taken_one_after_the_other_on_a_small_pool(world):
 def test_three_nodes_take_no_longer_than_recorded(world):
     start(world)
     begun = world.now
-    pools.upgrade_os(world, world.pool("p"), NEW)
+    upgrades.upgrade_os(world, world.pool("p"), NEW)
     pass_time(world, 3_600)
     ended = next(entry for entry in reversed(world.audit.entries) if entry.detail["resource"] == "pool")
     assert ended.detail["to"] == "active"
@@ -45,7 +45,7 @@ def test_three_nodes_take_no_longer_than_recorded(world):
 def test_a_fifth_of_a_large_pool_is_out_at_a_time(world):
     start(world, nodes=20)
     pool = world.pool("p")
-    pools.upgrade_os(world, pool, NEW)
+    upgrades.upgrade_os(world, pool, NEW)
     widest = 0
     while pool.state == "upgrading":
         widest = max(widest, sum(node.state not in ("idle", "running") for node in pool.nodes.values()))
@@ -57,7 +57,7 @@ def test_last_boot_time_moves_for_every_node_and_only_once(world):
     start(world)
     posted = world.now
     before = {node.id: node.boot_time for node in world.pool("p").nodes.values()}
-    pools.upgrade_os(world, world.pool("p"), NEW)
+    upgrades.upgrade_os(world, world.pool("p"), NEW)
     pass_time(world, 3_600)
     for node in world.pool("p").nodes.values():
         assert node.boot_time > max(posted, before[node.id])
@@ -70,7 +70,7 @@ def test_the_recorded_warts(world):
     allocation = pool.allocation_time
     pass_time(world, 100)
     posted = world.now
-    pools.upgrade_os(world, pool, NEW)
+    upgrades.upgrade_os(world, pool, NEW)
     assert pool.etag != tag
     assert pool.state_time == pool.modified == posted
     tag = pool.etag
@@ -84,7 +84,7 @@ def test_the_recorded_warts(world):
 def test_running_tasks_go_back_to_the_queue_and_all_finish(world):
     start(world, job(*["sleep 300"] * 6))
     pool, work = world.pool("p"), world.job("j")
-    pools.upgrade_os(world, pool, NEW)
+    upgrades.upgrade_os(world, pool, NEW)
     first = work.tasks["t1"]
     assert (first.state, first.previous_state, first.node, first.requeues) == ("active", "running", None, 1)
     pass_time(world, 7_200)
@@ -107,7 +107,7 @@ def test_a_failing_task_counts_retries_not_requeues(world):
 def test_an_empty_pool_passes_through_upgrading(world):
     start(world, nodes=0)
     pool = world.pool("p")
-    pools.upgrade_os(world, pool, NEW)
+    upgrades.upgrade_os(world, pool, NEW)
     assert pool.state == "upgrading"
     pass_time(world, 5)
     assert moves(world, "pool") == [("active", "upgrading"), ("upgrading", "active")]
@@ -116,7 +116,7 @@ def test_an_empty_pool_passes_through_upgrading(world):
 @pytest.mark.parametrize("target", ["*", "WA-GUEST-OS-5.23_201809-01"])
 def test_any_change_is_an_upgrade(world, target):
     start(world)
-    pools.upgrade_os(world, world.pool("p"), target)
+    upgrades.upgrade_os(world, world.pool("p"), target)
     pass_time(world, 3_600)
     assert world.pool("p").cloud_service["currentOSVersion"] == target
 
@@ -124,26 +124,26 @@ def test_any_change_is_an_upgrade(world, target):
 def test_the_same_version_is_refused(world):
     start(world)
     with pytest.raises(BatchError, match="PoolVersionEqualsUpgradeVersion"):
-        pools.upgrade_os(world, world.pool("p"), OLD)
+        upgrades.upgrade_os(world, world.pool("p"), OLD)
 
 
 def test_another_version_while_upgrading_is_a_conflict(world):
     start(world)
-    pools.upgrade_os(world, world.pool("p"), NEW)
+    upgrades.upgrade_os(world, world.pool("p"), NEW)
     with pytest.raises(BatchError, match="409 UpgradePoolVersionConflict"):
-        pools.upgrade_os(world, world.pool("p"), "*")
+        upgrades.upgrade_os(world, world.pool("p"), "*")
 
 
 def test_a_vm_pool_is_refused(world):
     load(world, {"pools": [vm()]})
     with pytest.raises(BatchError, match="409 OperationNotValidOnPool"):
-        pools.upgrade_os(world, world.pool("v"), NEW)
+        upgrades.upgrade_os(world, world.pool("v"), NEW)
 
 
 def test_a_pool_may_be_deleted_while_it_upgrades(world):
     start(world, job("sleep 60"))
     pool = world.pool("p")
-    pools.upgrade_os(world, pool, NEW)
+    upgrades.upgrade_os(world, pool, NEW)
     pools.delete(world, pool)
     assert pool.state == "deleting"
     with pytest.raises(BatchError, match="PoolBeingDeleted"):
@@ -156,8 +156,8 @@ def test_a_pool_may_be_deleted_while_it_upgrades(world):
 def test_a_node_that_leaves_meanwhile_is_not_waited_for(world):
     start(world, nodes=4)
     pool = world.pool("p")
-    pools.upgrade_os(world, pool, NEW)
-    pools.resize(world, pool, (1, None), None, "requeue")
+    upgrades.upgrade_os(world, pool, NEW)
+    resizes.resize(world, pool, (1, None), None, "requeue")
     pass_time(world, 3_600)
     assert (pool.state, pool.allocation, len(pool.nodes)) == ("active", "steady", 1)
     assert all(node.boot_time > pool.modified for node in pool.nodes.values())
@@ -166,8 +166,8 @@ def test_a_node_that_leaves_meanwhile_is_not_waited_for(world):
 def test_a_node_that_joins_meanwhile_is_on_the_new_version_already(world):
     start(world, nodes=2)
     pool = world.pool("p")
-    pools.upgrade_os(world, pool, NEW)
-    pools.resize(world, pool, (4, None), None, "requeue")
+    upgrades.upgrade_os(world, pool, NEW)
+    resizes.resize(world, pool, (4, None), None, "requeue")
     pass_time(world, 3_600)
     assert (pool.state, pool.allocation, len(pool.nodes)) == ("active", "steady", 4)
     reimaged = [entry for entry in world.audit.entries if entry.detail.get("to") == "reimaging"]
@@ -177,7 +177,7 @@ def test_a_node_that_joins_meanwhile_is_on_the_new_version_already(world):
 def test_the_start_task_runs_again_and_is_waited_for(world):
     start_task = {"commandLine": "cmd /c rem", "waitForSuccess": True}
     load(world, {"pools": [paas(nodes=1, startTask=start_task)]})
-    pools.upgrade_os(world, world.pool("p"), NEW)
+    upgrades.upgrade_os(world, world.pool("p"), NEW)
     pass_time(world, 3_600)
     assert ("starting", "waitingforstarttask") in moves(world, "node")
     assert world.pool("p").nodes["tvm-1"].start_task["state"] == "completed"
@@ -187,7 +187,7 @@ def test_a_node_whose_scheduling_is_off_returns_to_offline(world):
     pool = paas(nodes=1)
     pool["nodes"] = [{"id": "a", "state": "offline", "schedulingState": "disabled"}]
     load(world, {"pools": [pool]})
-    pools.upgrade_os(world, world.pool("p"), NEW)
+    upgrades.upgrade_os(world, world.pool("p"), NEW)
     pass_time(world, 3_600)
     assert world.pool("p").state == "active"
     assert world.pool("p").nodes["a"].state == "offline"
@@ -197,7 +197,7 @@ def test_order_does_not_depend_on_how_often_somebody_looks(world):
     def story(step: float) -> list[tuple[int, dict]]:
         fresh = World(type(world.clock)(world.clock.now(), speed=0))
         load(fresh, {"pools": [paas(nodes=7)], "jobs": [job(*[f"sleep {20 + n}" for n in range(12)])]})
-        pools.upgrade_os(fresh, fresh.pool("p"), NEW)
+        upgrades.upgrade_os(fresh, fresh.pool("p"), NEW)
         passed = 0.0
         while passed < 1_000:
             pass_time(fresh, step)

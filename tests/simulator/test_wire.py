@@ -174,12 +174,13 @@ def test_an_answer_keeps_the_connection_for_the_next_request(client):
         ("DELETE", "/pools/q", 404, "PoolNotFound"),
         ("POST", "/pools/q/stopresize", 404, "PoolNotFound"),
         ("POST", "/pools/p/stopresize", 409, "OperationInvalidForCurrentState"),
-        ("POST", "/pools/p/enableautoscale", 501, "NotImplemented"),
-        ("POST", "/pools/p/removenodes", 501, "NotImplemented"),
+        ("POST", "/pools/p/evaluateautoscale", 501, "NotImplemented"),
+        ("POST", "/pools/q/removenodes", 404, "PoolNotFound"),
         ("POST", "/pools/p/nodes/n/reimage", 501, "NotImplemented"),
         ("GET", "/pools/p/nodes/n/files/a/b%2Fc", 501, "NotImplemented"),
         ("GET", "/certificates(thumbprintAlgorithm=sha1,thumbprint=ab)", 501, "NotImplemented"),
-        ("GET", "/supportedimages", 501, "NotImplemented"),
+        ("GET", "/nodeagentskus", 501, "NotImplemented"),
+        ("GET", "/supportedimages", 400, "InvalidUri"),
     ],
 )
 def test_paths_and_verbs(client, method, path, status, code):
@@ -190,7 +191,7 @@ def test_paths_and_verbs(client, method, path, status, code):
 
 
 def test_an_operation_that_is_not_built_is_named(client):
-    assert "Pool_RemoveNodes" in client("POST", "/pools/p/removenodes", {}).json["message"]["value"]
+    assert "ComputeNode_Reimage" in client("POST", "/pools/p/nodes/n/reimage", {}).json["message"]["value"]
 
 
 @pytest.mark.parametrize(
@@ -509,8 +510,8 @@ def test_newer_node_states_have_older_names(client):
         return [node["state"] for node in client("GET", "/pools/p/nodes", query={"api-version": version}).json["value"]]
 
     assert seen(NEWEST) == states
-    assert seen(LAST) == ["reimaging", "offline", "preempted", "idle"]
-    assert seen("2016-07-01.3.1") == ["reimaging", "offline", "unusable", "idle"]
+    assert seen(LAST) == ["rebooting", "offline", "preempted", "idle"]
+    assert seen("2016-07-01.3.1") == ["rebooting", "offline", "unusable", "idle"]
     counts = client("GET", "/nodecounts", query={"api-version": NEWEST}).json["value"][0]["dedicated"]
     assert (counts["upgradingOS"], counts["deallocated"], counts["total"]) == (1, 1, 4)
     assert "upgradingOS" not in client("GET", "/nodecounts").json["value"][0]["dedicated"]

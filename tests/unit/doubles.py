@@ -203,6 +203,11 @@ class FakeService:
             raise failure
         return nodes_of(self.state, self._waiter.now(), self._script.upgrade_takes)
 
+    def newest_image_version(self, ref: PoolRef) -> str:
+        """Answer with what a VM pool's nodes run."""
+        assert ref == REF
+        return "20348.2402.240402"
+
     def upgrade_os(self, ref: PoolRef, target: str, etag: str) -> datetime | None:
         """Take an upgrade by Batch's own rules, or answer as scripted."""
         assert ref == REF

@@ -1,0 +1,292 @@
+"""One account's connection: the official client's pipeline, and every answer classed.
+
+Why it exists: three rules of this project would be lost if calls were made anywhere else.
+First, a write is never repeated behind our back: azure-core would send a POST answered 409
+with Retry-After three times, so its retries are off and the rollout decides. Second, an error
+is classed by HTTP status and Batch code. Third, no call is unbounded: 5 s to connect, 20 s to
+read.
+
+Calls go through the client's ``send_request``. Its own methods for resize and removenodes start a
+thread that keeps polling after ^C and takes failures for success (azure-batch 15.1).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from batch_os_provider import credentials, requestlog
+from batch_os_provider.errors import (
+    ALREADY_THERE,
+    NODE_GONE,
+    ConflictError,
+    CredentialError,
+    PermanentError,
+    PoolGoneError,
+    ServiceAnswer,
+    ServiceError,
+    TransientError,
+)
+from batch_os_provider.pool import PoolRef
+
+if TYPE_CHECKING:
+    from azure.batch import BatchClient as AzureBatchClient
+
+__all__ = ["Connection", "header", "http_date", "json_object"]
+
+CONNECT_TIMEOUT, READ_TIMEOUT = 5, 20
+"""Seconds; a call that takes longer has failed."""
+_MAX_PAGES = 1000
+
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+_CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
+_JSON = "application/json; odata=minimalmetadata; charset=utf-8"
+
+
+class Connection:
+    """The signed pipeline to one account.
+
+    Args:
+        endpoint: the account's endpoint, normalised.
+        environ: where credentials are looked for.
+
+    Raises:
+        CredentialError: no credential fits the endpoint.
+    """
+
+    def __init__(self, endpoint: str, environ: Mapping[str, str]) -> None:
+        self.endpoint = endpoint
+        self._found = credentials.find(endpoint, environ)
+        self._azure = self._connect()
+
+    def _connect(self) -> AzureBatchClient:
+        from azure.batch import BatchClient as AzureClient  # noqa: PLC0415 - imported when a call needs it
+        from azure.core.pipeline.policies import RetryPolicy  # noqa: PLC0415 - as above
+
+        # urllib3 and azure warn on stderr by default, which Pulumi shows as the stack's own lines.
+        for name in ("azure", "urllib3"):
+            logging.getLogger(name).addHandler(logging.NullHandler())
+        settings: dict[str, Any] = {
+            "retry_policy": RetryPolicy.no_retries(),
+            "connection_timeout": CONNECT_TIMEOUT,
+            "read_timeout": READ_TIMEOUT,
+            # A redirect would carry the signed request, or the token, to another host.
+            "permit_redirects": False,
+            "user_agent": f"batch-os-provider/{metadata.version('batch-os-provider')}",
+        }
+        found = self._found.credential
+        if isinstance(found, credentials.Identity):
+            settings["credential_scopes"] = [found.scope]
+        return AzureClient(self.endpoint, found.credential, **settings)
+
+    def pages(self, path: str, ref: PoolRef) -> Iterator[Mapping[str, Any]]:
+        """The items of a list, every page.
+
+        Raises:
+            PermanentError: the list does not end, or leaves this host. Else as ``send``.
+        """
+        link: str | None = path
+        for _ in range(_MAX_PAGES):
+            if link is None:
+                return
+            body = json_object(self.send("GET", link, ref, doing="listing nodes"), ref, "listing nodes")
+            items = body.get("value")
+            yield from (item for item in items if isinstance(item, Mapping)) if isinstance(items, list) else ()
+            following = body.get("odata.nextLink")
+            link = following if isinstance(following, str) and following else None
+            if link is not None and not link.startswith(self.endpoint + "/"):
+                raise PermanentError(
+                    ServiceAnswer(message=f"the next page is said to be on another host: {link!r}"),
+                    pool=ref.url,
+                    doing="listing nodes",
+                )
+        raise PermanentError(
+            ServiceAnswer(message=f"more than {_MAX_PAGES} pages"), pool=ref.url, doing="listing nodes"
+        )
+
+    def send(  # noqa: PLR0913 - one call, all its parts
+        self,
+        method: str,
+        path: str,
+        ref: PoolRef,
+        *,
+        doing: str = "reading it",
+        right: str = "",
+        etag: str = "",
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Make one call and return the client's response.
+
+        Args:
+            method: the HTTP method.
+            path: path and query below the endpoint, or a whole URL on it.
+            ref: the pool that the call is about.
+            doing: what the call does, for messages.
+            right: the Azure action that a write needs, for messages.
+            etag: the write happens only if this still holds; empty for reads.
+            body: JSON to send.
+
+        Raises:
+            PoolGoneError, CredentialError, ConflictError, TransientError, PermanentError: see there.
+        """
+        from azure.core.exceptions import AzureError  # noqa: PLC0415 - imported when a call needs it
+        from azure.core.rest import HttpRequest  # noqa: PLC0415 - as above
+
+        # The service echoes our id only when asked; with it a line of our log finds its line in theirs.
+        asked = {"Accept": "application/json", "return-client-request-id": "true"}
+        asked |= {"Content-Type": _JSON} if body is not None else {}
+        asked |= {"If-Match": etag} if etag else {}
+        request = HttpRequest(method, path, headers=asked, json=body)
+        started = time.monotonic()
+        try:
+            response = self._azure.send_request(request)
+        except AzureError as error:
+            failure = self._classed(error, ref, doing, right)
+            requestlog.record(method, self.endpoint, path, time.monotonic() - started, failure.answer, sent=asked)
+            raise failure from error
+        seconds = time.monotonic() - started
+        answer = ServiceAnswer(status=response.status_code, request_id=header(response, "request-id"))
+        requestlog.record(method, self.endpoint, path, seconds, answer, sent=asked, received=response.headers)
+        return response
+
+    def _classed(
+        self, error: Exception, ref: PoolRef, doing: str, right: str
+    ) -> ServiceError | CredentialError | PoolGoneError:
+        """Our error for the client's: by status and Batch code, and by class only where no answer came."""
+        answer = _answer(error)
+        status, code = answer.status, answer.code
+        if status in (401, 403) or (not status and _is_token_failure(error)):
+            return self._denied(answer, ref, doing, right)
+        if status == 404 and code == "PoolNotFound":  # noqa: PLR2004 - HTTP status
+            return PoolGoneError(
+                "Batch says that it does not exist (404 PoolNotFound)",
+                pool=ref.url,
+                next_step="Check account_endpoint and pool_id; create the pool first, "
+                "or remove the resource from the program",
+                answer=answer,
+            )
+        if status in (409, 412) or code in (ALREADY_THERE, NODE_GONE):
+            return ConflictError(answer, pool=ref.url, doing=doing)
+        if not status and _UNTRUSTED in answer.message:
+            return PermanentError(
+                answer,
+                pool=ref.url,
+                doing=doing,
+                next_step="Where a proxy or a simulator signs with an authority of its own, "
+                "name the file of that authority in REQUESTS_CA_BUNDLE; otherwise do not trust this endpoint",
+            )
+        if not status or status in _TRANSIENT:
+            return TransientError(
+                answer,
+                pool=ref.url,
+                doing=doing,
+                next_step="Check that account_endpoint is right and reachable from here, then run the command again",
+            )
+        return PermanentError(answer, pool=ref.url, doing=doing, next_step=_mend(answer))
+
+    def _denied(self, answer: ServiceAnswer, ref: PoolRef, doing: str, right: str) -> CredentialError:
+        used = self._found.name
+        if answer.status:
+            seen = f"{doing} failed: Batch refused {used}: {answer}"
+        else:
+            seen = f"{doing} failed: no token could be had from {used}: {answer.message}"
+        if self._found.passed_over:
+            seen += f"; {self._found.passed_over}"
+        rights = "needs Microsoft.Batch/batchAccounts/pools/read" + (f" and {right}" if right else "")
+        next_step = (
+            "Check that the key belongs to this account and is current "
+            "(`az batch account keys list`), and that this machine's clock is right"
+            if isinstance(self._found.credential, credentials.SharedKey)
+            else f"Check who is signed in (`az account show`, or the ARM_* variables); the identity {rights}"
+        )
+        return CredentialError(seen.rstrip("."), pool=ref.url, next_step=next_step, answer=answer)
+
+
+def _answer(error: Exception) -> ServiceAnswer:
+    """What a failed call of the azure client brought back."""
+    response = getattr(error, "response", None)
+    if response is None or getattr(response, "status_code", None) is None:
+        return ServiceAnswer(message=_first_line(error))
+    model = getattr(error, "model", None)
+    message = getattr(getattr(model, "message", None), "value", None) or getattr(response, "reason", None) or ""
+    details = [f"{item.key}={str(item.value).rstrip('.')}" for item in getattr(model, "error_values", None) or ()]
+    first = str(message).partition("\n")[0].strip()
+    return ServiceAnswer(
+        status=int(response.status_code),
+        code=str(getattr(model, "code", None) or ""),
+        message=f"{first.rstrip('.')} ({', '.join(details)})" if details else first,
+        request_id=header(response, "request-id"),
+        retry_after=_retry_after(response),
+    )
+
+
+def _mend(answer: ServiceAnswer) -> str:
+    """What to do about an answer that would come again."""
+    if answer.code.startswith("OSVersion"):
+        return "Declare another target_os_version; Batch would refuse this one again"
+    return "The same request would be refused again: change what the service names, then run `pulumi up` again"
+
+
+def _is_token_failure(error: Exception) -> bool:
+    """A credential failed before any request: there is no status, so here alone the class decides."""
+    from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError  # noqa: PLC0415 - as above
+
+    return isinstance(error, ClientAuthenticationError) or (
+        isinstance(error, ServiceRequestError) and "non-TLS" in str(error)
+    )
+
+
+def json_object(response: Any, ref: PoolRef, doing: str) -> Mapping[str, Any]:
+    """The JSON object of an answer. Raises TransientError where it is not one."""
+    try:
+        body = response.json()
+    except ValueError as error:  # the client's decoding errors are ValueErrors
+        raise TransientError(
+            ServiceAnswer(status=response.status_code, message="the answer is not JSON"), pool=ref.url, doing=doing
+        ) from error
+    if not isinstance(body, Mapping):
+        raise TransientError(
+            ServiceAnswer(status=response.status_code, message="the answer is not a JSON object"),
+            pool=ref.url,
+            doing=doing,
+        )
+    return body
+
+
+def header(response: Any, name: str) -> str:
+    """A header of an answer, without the quotes that an ETag may have; empty where it is missing."""
+    return str(response.headers.get(name) or "").strip('"')
+
+
+def _first_line(error: Exception) -> str:
+    """The client's own words, without the connection object that they begin with."""
+    return _CONNECTION.sub("", str(error).strip().partition("\n")[0].strip())
+
+
+def http_date(text: str | None) -> datetime | None:
+    """A time as HTTP headers spell it; None where there is none."""
+    if not text:
+        return None
+    try:
+        parsed = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
+
+
+def _retry_after(response: Any) -> float | None:
+    """Retry-After in seconds, from its number or its date (measured by the service's own Date)."""
+    text = str(response.headers.get("Retry-After") or "").strip()
+    if not text:
+        return None
+    if text.isdigit():
+        return float(text)
+    until, now = http_date(text), http_date(response.headers.get("Date")) or datetime.now(timezone.utc)
+    return max(0.0, (until - now).total_seconds()) if until is not None else None

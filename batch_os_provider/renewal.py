@@ -1,0 +1,280 @@
+"""The renewal of a VM pool's nodes: the kind of rollout that ``PoolImageVersion`` runs.
+
+Why it exists: this is what ``rollout``'s loop does with ``decide_image``'s table. Every step looks at
+pool and nodes afresh, and every write is one that may safely be sent again: a note, an absolute
+size, node ids. So nothing but the note in the pool has to outlive a crash.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from batch_os_provider import decide_image as table
+from batch_os_provider.decide import Done, Refuse, Wait
+from batch_os_provider.errors import ConflictError, PoolGoneError, RefusedError, TransientError
+from batch_os_provider.pace import MAX_FAILURES
+from batch_os_provider.pool import PoolRef, PoolState
+from batch_os_provider.report import Progress, Reporter
+from batch_os_provider.rollout import Outcome, Rollout
+from batch_os_provider.vm import Mark, Version, VmNode, VmPool, VmSeen, parse_image_version
+from batch_os_provider.wait import Waiter
+
+__all__ = ["ImageGoal", "ImageRenewal", "VmService", "look_at"]
+
+# Conflicts that pass by themselves; the view may lag behind them.
+_PASSING = frozenset({"PoolBeingResized", "PoolBeingCreated", "ConditionNotMet"})
+
+
+class VmService(Protocol):
+    """What a renewal needs of Batch; ``client.BatchClient`` is the real one. Each write is conditional on the ETag."""
+
+    def get_vm_pool(self, ref: PoolRef) -> VmPool:
+        """Read the pool."""
+
+    def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
+        """Read all its nodes."""
+
+    def put_mark(self, pool: VmPool, mark: Mark | None) -> None:
+        """Write or clear the note in the pool's metadata; other entries stay."""
+
+    def resize(self, pool: VmPool, size: int) -> None:
+        """Set the number of dedicated nodes."""
+
+    def remove_nodes(self, pool: VmPool, nodes: tuple[str, ...], timeout: float) -> None:
+        """Let nodes finish their tasks for at most ``timeout`` seconds, and go."""
+
+    def repin(self, pool: VmPool, version: str) -> None:
+        """Change the image version of an empty pool."""
+
+
+@dataclass(frozen=True)
+class ImageGoal:
+    """What one renewal is to reach. ``drain_timeout`` and ``timeout`` are in seconds."""
+
+    ref: PoolRef
+    target: Version
+    policy: table.ImagePolicy
+    drain_timeout: float
+    timeout: float
+    defer: bool = False
+
+
+def look_at(service: VmService, ref: PoolRef) -> VmSeen:
+    """Read the pool, then its nodes; a pool of another kind has no nodes that matter."""
+    pool = service.get_vm_pool(ref)
+    return VmSeen(pool, service.list_vm_nodes(ref) if pool.is_vm else ())
+
+
+class ImageRenewal(Rollout[VmSeen]):
+    """One run of the loop for one VM pool.
+
+    Args:
+        goal: what to reach.
+        service: Batch.
+        waiter: clock, sleep and caller; ends everything on ^C.
+        reporter: says what is seen.
+        chance: a number from 0 to 1, for jitter.
+    """
+
+    resumes = "Run `pulumi up` again: it goes on from what it finds, or undoes it"
+
+    def __init__(
+        self,
+        goal: ImageGoal,
+        service: VmService,
+        waiter: Waiter,
+        reporter: Reporter,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        super().__init__(goal.ref, table.dotted(goal.target), goal.timeout, waiter, reporter, chance)
+        self._goal = goal
+        self._service = service
+        self._history = table.ImageHistory()
+        self._seen: VmSeen | None = None
+        self._ordered = 0
+        self._came_from = ""
+        self._written = 0
+        self._lost_writes = 0
+        self._refused: tuple[object, str, int] = (None, "", 0)
+
+    def look(self) -> VmSeen:
+        """Read pool and nodes."""
+        return look_at(self._service, self.ref)
+
+    def follow(self, seen: VmSeen) -> Outcome[VmSeen] | float:
+        """Decide and act."""
+        self._note(seen)
+        action = table.decide_image(seen, self._goal.target, self._goal.policy, self._history)
+        if isinstance(action, Done):
+            return self._done(seen)
+        if isinstance(action, Refuse):
+            return self._refuse(action, seen)
+        if isinstance(action, Wait):
+            return self._wait(action)
+        if isinstance(action, table.Undone):
+            self._history = table.with_failure(self._history, action.failure, may_defer=action.may_defer)
+            return 0.0
+        # A step that undoes may still be taken at the deadline; one that begins something may not.
+        if self.remaining() <= 0 and self._history.failure is None and self._begins(action):
+            return 0.0
+        return self._write(action, seen)
+
+    @staticmethod
+    def _begins(action: table.ImageAction) -> bool:
+        undoes = isinstance(action, table.PutMark) and action.mark is None
+        return not undoes and not (isinstance(action, table.RemoveNodes) and action.ours)
+
+    def _note(self, seen: VmSeen) -> None:
+        self._seen, self._ordered = seen, seen.pool.size
+        if seen.pool.mark is not None:
+            self._history = replace(self._history, noted=seen.pool.mark)
+        oldest = seen.oldest()
+        if not self._came_from:
+            shown = oldest.version_text if oldest is not None else seen.pool.pin_text
+            self._came_from = shown if parse_image_version(shown) != self._goal.target else ""
+        if seen.pool.is_steady and self._history.asked:
+            there = {node.node_id for node in seen.nodes}
+            stayed = self._history.asked & there
+            if stayed:
+                self.reporter.warn_once(
+                    f"stayed {sorted(stayed)}",
+                    f"not drained within drain_timeout: {', '.join(sorted(stayed))}; no task was stopped",
+                )
+            history = self._history
+            self._history = replace(history, asked=frozenset(), stayed=history.stayed | stayed)
+
+    def _write(self, action: table.ImageAction, seen: VmSeen) -> float:
+        """Send one write. Whatever comes back, the next thing is a look."""
+        pool = seen.pool
+        self.say(*self._words(action, seen))
+        if isinstance(action, table.PutMark) and action.mark is None:
+            # Also where the answer is lost: a look that still shows the note brings it back.
+            self._history = replace(self._history, noted=None)
+        try:
+            self.waiter.call(lambda: self._send(action, pool), write=True)
+        except ConflictError as error:
+            return self._refused_write(error, seen, action)
+        except TransientError as error:
+            self._lost_writes += 1
+            self.give_up_after(self._lost_writes, MAX_FAILURES, error)
+            return self.retrying(error, self.pace.after_failed_write(self._lost_writes, error))
+        self._written += 1
+        self._lost_writes = 0
+        if isinstance(action, table.PutMark):
+            self._history = replace(self._history, noted=action.mark)
+        if isinstance(action, table.Resize):
+            self._ordered = action.size
+        if isinstance(action, table.RemoveNodes) and not action.ours:
+            self._history = replace(self._history, asked=frozenset(action.nodes))
+        self.pace.quicken()
+        return 0.0
+
+    def _send(self, action: table.ImageAction, pool: VmPool) -> None:
+        service = self._service
+        if isinstance(action, table.PutMark):
+            service.put_mark(pool, action.mark)
+        elif isinstance(action, table.Resize):
+            service.resize(pool, action.size)
+        elif isinstance(action, table.RemoveNodes):
+            service.remove_nodes(pool, action.nodes, self._goal.drain_timeout)
+        elif isinstance(action, table.Repin):
+            service.repin(pool, action.version)
+
+    def _refused_write(self, error: ConflictError, seen: VmSeen, action: table.ImageAction) -> float:
+        """Look again; the same refusal twice of an unchanged pool ends the cycle, which is undone first."""
+        view = (seen.pool.base.fingerprint, type(action))
+        times = self._refused[2] + 1 if self._refused[:2] == (view, error.code) else 1
+        self._refused = (view, error.code, times)
+        if times > 1 and error.code not in _PASSING:
+            if self._history.failure is not None or seen.pool.mark is None:
+                raise error
+            why = f"Batch refused to go on twice while nothing changed: {error.reply}"
+            failure = Refuse(why, "See the service's text, then run `pulumi up` again", error.reply)
+            self._history = table.with_failure(self._history, failure)
+        return self.retrying(error, self.pace.after_failed_write(times, error))
+
+    def _words(self, action: table.ImageAction, seen: VmSeen) -> tuple[str, str]:
+        left = f"{len(seen.behind(self._goal.target))} of {len(seen.dedicated)} nodes behind"
+        if isinstance(action, table.Resize):
+            return "resize", f"{left}; {action.why}"
+        if isinstance(action, table.RemoveNodes):
+            what = "removing what was added" if action.ours else f"{len(action.nodes)} finish their tasks and go"
+            return "remove", f"{left}; {what}"
+        if isinstance(action, table.Repin):
+            return "repin", f"the pool is empty; pinning its image to {action.version}"
+        return "note", left
+
+    def _wait(self, action: Wait) -> float:
+        if action.warning:
+            self.reporter.warn_once(action.warning, action.warning)
+        self.pace.enter(action.phase)
+        self.say(action.phase, action.why)
+        return self.pace.next_poll()
+
+    def say(self, phase: str, why: str, detail: str = "") -> None:
+        """Say a line."""
+        now = self.waiter.now()
+        self.reporter.progress(
+            Progress(self._came_from, self.target, phase, why, now - self.started, detail=detail), now
+        )
+
+    def _done(self, seen: VmSeen) -> Outcome[VmSeen]:
+        count, spot = len(seen.dedicated), len(seen.nodes) - len(seen.dedicated)
+        what = f"{count} nodes at it or above" if count else "no nodes; new ones get the newest version there is"
+        if not count and not seen.pool.is_latest:
+            what = f"no nodes; pinned to {seen.pool.pin_text}"
+        text = f"{self.target}: {what}" + (f", {spot} spot nodes not looked after" if spot else "")
+        change = f"{self._came_from} -> " if self._written and self._came_from else ""
+        ending = f", {self.elapsed()}" if self._written else ", nothing was written"
+        self.reporter.summary(f"{change}{text}{ending}")
+        if seen.pool.resize_errors:
+            self.reporter.warn_once("resize errors", f"the pool's last resize failed: {seen.pool.resize_errors[0]}")
+        return Outcome(seen)
+
+    def _refuse(self, action: Refuse, seen: VmSeen) -> Outcome[VmSeen]:
+        """End with the refusal; one that time alone would mend may be deferred."""
+        if self._goal.defer and self._history.may_defer:
+            self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {action.seen}")
+            return Outcome(seen, deferred=True)
+        kind = PoolGoneError if seen.pool.base.state is PoolState.DELETING else RefusedError
+        raise kind(action.seen, pool=self.ref.url, next_step=action.next_step, answer=action.answer)
+
+    def defer(self) -> Outcome[VmSeen] | None:
+        """At the deadline: succeed with the truth, where the goal allows it and a look was had."""
+        failure = self._history.failure
+        if not self._goal.defer or self._seen is None or (failure is not None and not self._history.may_defer):
+            return None
+        self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {self.tell()}")
+        return Outcome(self._seen, deferred=True)
+
+    def tell(self) -> str:
+        """Say how far it is."""
+        seen, noted = self._seen, self._history.noted
+        if seen is None:
+            return "nothing was changed"
+        count = len(seen.dedicated)
+        text = f"{len(seen.behind(self._goal.target))} of {count} nodes are behind"
+        if noted is not None:
+            text += f"; the renewal began at {noted.size} nodes"
+            text += f", {count - noted.size} are extra now" if count > noted.size else ""
+            text += f", {self._ordered - count} more are ordered" if self._ordered > max(count, noted.size) else ""
+            text += "; no task was stopped"
+        elif not self._written:
+            text += "; nothing is under way"
+        failure = self._history.failure
+        return f"{failure.seen}; undoing that: {text}" if failure is not None else text
+
+    def tell_all(self) -> str:
+        """The same: it has the counts."""
+        return self.tell()
+
+    def has_acted(self) -> bool:
+        """Whether a note in the pool tells of an unfinished renewal, or something was written."""
+        return bool(self._written) or self._history.noted is not None
+
+    def way_back(self) -> str:
+        """There is none: a version that Batch no longer allocates does not come back."""
+        return ""

@@ -1,0 +1,228 @@
+"""Pins bags in, bags out of ``PoolImageVersion``; a scripted pool stands for the account's client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pulumi.output import UNKNOWN
+
+from batch_os_provider import client
+from batch_os_provider.errors import BatchOsError, RefusedError
+from batch_os_provider.image_provider import IMAGE_OUTPUTS, PoolImageVersionProvider
+from tests.unit.doubles import REF, gone, transient
+from tests.unit.image_doubles import NEWER, OLD, TARGET, FakeVmService, VmScript, VmState, pool_of
+
+INPUTS: dict[str, Any] = {
+    "account_endpoint": REF.endpoint,
+    "pool_id": REF.pool_id,
+    "target_image_version": TARGET,
+    "strategy": "surge",
+}
+IMAGE = "microsoftwindowsserver windowsserver 2022-datacenter latest"
+OUTS: dict[str, Any] = {
+    **INPUTS,
+    "image": IMAGE,
+    "pool_image_version": "latest",
+    "oldest_node_version": TARGET,
+    "nodes_behind": 0,
+    "pool_state": "active",
+}
+PROVIDER = PoolImageVersionProvider()
+Batch = Callable[..., FakeVmService]
+
+
+@pytest.fixture
+def batch(monkeypatch: pytest.MonkeyPatch) -> Batch:
+    """Stand a scripted pool in for the account's client."""
+
+    def stand_in(state: VmState, script: VmScript | None = None) -> FakeVmService:
+        service = FakeVmService(state, script)
+        monkeypatch.setitem(client._clients, REF.endpoint, service)  # type: ignore[arg-type]
+        return service
+
+    return stand_in
+
+
+def diff(olds: dict[str, Any], news: dict[str, Any]) -> tuple[bool | None, list[str] | None]:
+    """Changes and replaces."""
+    result = PROVIDER.diff(REF.url, olds, news)
+    return result.changes, result.replaces
+
+
+def test_an_unchanged_resource_is_compared_without_a_call(batch: Batch) -> None:
+    service = batch(pool_of(2, at=TARGET))
+    assert diff(OUTS, INPUTS) == (False, [])
+    assert service.calls == []
+
+
+@pytest.mark.parametrize("oldest", [TARGET, NEWER, "20348.10000.1", None])
+def test_the_target_is_a_floor(oldest: str | None) -> None:
+    assert diff({**OUTS, "oldest_node_version": oldest}, INPUTS) == (False, [])
+
+
+def test_a_lower_target_is_a_change_that_writes_nothing(batch: Batch, capsys: pytest.CaptureFixture[str]) -> None:
+    batch(pool_of(2, at=TARGET))
+    assert diff(OUTS, {**INPUTS, "target_image_version": OLD}) == (True, [])
+    assert "adopts without a write: all 2 nodes are at" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change", [{"oldest_node_version": OLD}, {"pool_image_version": OLD, "oldest_node_version": None}]
+)
+def test_what_was_deferred_is_planned_again_with_the_line(
+    change: dict[str, Any], batch: Batch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch(pool_of(3))
+    assert diff({**OUTS, **change}, INPUTS) == (True, [])
+    assert f"{OLD} -> {TARGET}: 3 of 3 nodes behind, 0 tasks running" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"strategy": "when_empty"}, (True, [])),
+        ({"surge": 2.0}, (True, [])),
+        ({"drain_timeout": "2h"}, (True, [])),
+        ({"pool_id": UNKNOWN}, (True, [])),
+        ({"target_image_version": UNKNOWN}, (True, [])),
+        ({"pool_id": REF.pool_id.swapcase()}, (False, [])),
+    ],
+    ids=["strategy", "surge", "drain", "unknown pool", "unknown target", "case of the pool id"],
+)
+def test_the_diff_of_a_change(change: dict[str, Any], expected: tuple[bool, list[str]], batch: Batch) -> None:
+    batch(pool_of(2, at=TARGET))
+    assert diff(OUTS, {**INPUTS, **change}) == expected
+
+
+def test_another_pool_is_a_replacement(batch: Batch) -> None:
+    service = batch(pool_of(2))
+    service.script = VmScript(reads={1: gone()})
+    assert PROVIDER.changed(OUTS, {**INPUTS, "pool_id": "other"}) == (["pool_id"], ["pool_id"])
+
+
+def test_a_planned_change_that_up_would_refuse_is_refused_in_the_preview(batch: Batch) -> None:
+    batch(pool_of(2, autoscale=True))
+    with pytest.raises(RefusedError, match="the pool scales itself"):
+        diff({**OUTS, "oldest_node_version": OLD}, INPUTS)
+
+
+@pytest.mark.parametrize("failure", [gone(), transient(503, "ServerBusy", "busy")], ids=["gone", "busy"])
+def test_a_look_that_fails_is_told_and_the_plan_stands(
+    failure: Exception, batch: Batch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch(pool_of(2), VmScript(reads={1: failure}))
+    assert diff({**OUTS, "oldest_node_version": OLD}, INPUTS) == (True, [])
+    assert "not looked at: " in capsys.readouterr().err
+
+
+def test_reading_a_pool_at_its_target_changes_nothing(batch: Batch) -> None:
+    batch(pool_of(2, at=TARGET))
+    result = PROVIDER.read(REF.url, {**OUTS, "surge": 1.0})
+    assert result.inputs == {**INPUTS, "surge": 1.0}
+    assert result.outs == {**OUTS, "surge": 1.0}
+    assert tuple(key for key in result.outs if key not in result.inputs) == IMAGE_OUTPUTS
+
+
+def test_reading_nodes_above_the_target_shows_no_drift(batch: Batch) -> None:
+    batch(pool_of(2, at=NEWER))
+    result = PROVIDER.read(REF.url, OUTS)
+    assert result.inputs == INPUTS
+    assert diff({**(result.outs or {})}, INPUTS) == (False, [])
+
+
+def test_reading_a_node_behind_shows_the_oldest_as_the_target(batch: Batch) -> None:
+    state = pool_of(3, at=TARGET)
+    batch(replace(state, nodes=(*state.nodes[:2], replace(state.nodes[2], version=OLD))))
+    result = PROVIDER.read(REF.url, OUTS)
+    assert {**(result.inputs or {})} == {**INPUTS, "target_image_version": OLD}
+    assert {**(result.outs or {})}["nodes_behind"] == 1
+    assert diff({**(result.outs or {})}, INPUTS)[0] is True
+
+
+def test_reading_a_pin_below_shows_the_pin(batch: Batch) -> None:
+    batch(pool_of(0, version=OLD))
+    result = PROVIDER.read(REF.url, OUTS)
+    assert {**(result.inputs or {})}["target_image_version"] == OLD
+    assert {**(result.outs or {})}["oldest_node_version"] is None
+
+
+def test_a_pool_can_be_read_by_its_url_alone(batch: Batch) -> None:
+    batch(pool_of(2, at=TARGET))
+    result = PROVIDER.read(REF.url, {})
+    assert {**(result.inputs or {})} == {k: v for k, v in INPUTS.items() if k != "strategy"}
+
+
+def test_an_empty_pool_read_by_its_url_alone_does_not_suggest_latest_which_check_refuses(batch: Batch) -> None:
+    batch(pool_of(0))
+    assert {**(PROVIDER.read(REF.url, {}).inputs or {})}.get("target_image_version") != "latest"
+
+
+def test_a_pool_that_is_not_there_is_gone(batch: Batch) -> None:
+    batch(pool_of(2), VmScript(reads={1: gone()}))
+    assert PROVIDER.read(REF.url, OUTS).id is None
+
+
+@pytest.mark.parametrize("verb", ["create", "update"])
+def test_a_pool_at_its_target_costs_one_look_and_no_write(verb: str, batch: Batch) -> None:
+    service = batch(pool_of(2, at=TARGET))
+    bag = {**INPUTS, "surge": 2.0, "timeout": None}
+    result: Any = PROVIDER.create(bag) if verb == "create" else PROVIDER.update(REF.url, OUTS, bag)
+    assert [kind for kind, _ in service.calls] == ["pool", "nodes"]
+    assert result.outs == {**OUTS, "surge": 2.0}
+
+
+def test_a_first_check_tells_the_plan_and_a_later_one_makes_no_call(
+    batch: Batch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = batch(pool_of(3))
+    assert PROVIDER.check({}, INPUTS).failures == []
+    assert "surge 1: 3 rounds, +1 nodes meanwhile" in capsys.readouterr().err
+    calls = len(service.calls)
+    assert PROVIDER.check(INPUTS, INPUTS).failures == []
+    assert len(service.calls) == calls
+
+
+def test_a_first_check_of_what_up_would_refuse_fails_on_the_target(batch: Batch) -> None:
+    batch(pool_of(3, version=OLD))
+    (failure,) = PROVIDER.check({}, INPUTS).failures
+    assert failure.property == "target_image_version"
+    assert f"'{TARGET}' cannot be reached: the pool is pinned to {OLD}" in failure.reason
+    assert failure.reason.count(". ") == 1
+
+
+def test_latest_is_refused_with_the_newest_version_seen(batch: Batch) -> None:
+    state = pool_of(2)
+    batch(replace(state, nodes=(state.nodes[0], replace(state.nodes[1], version="20348.10000.1"))))
+    (failure,) = PROVIDER.check({}, {**INPUTS, "target_image_version": "latest"}).failures
+    assert failure.reason.endswith("; the newest on this pool's nodes is 20348.10000.1")
+
+
+def test_latest_on_an_empty_pool_or_one_that_cannot_be_seen_says_so(batch: Batch) -> None:
+    bag = {**INPUTS, "target_image_version": "latest"}
+    batch(pool_of(0))
+    assert "the pool has no nodes to tell one" in PROVIDER.check({}, bag).failures[0].reason
+    batch(pool_of(1), VmScript(reads={1: transient(503, "ServerBusy", "busy")}))
+    assert "its nodes were not looked at: " in PROVIDER.check({}, bag).failures[0].reason
+    assert "moving target" in PROVIDER.check({}, {**bag, "pool_id": UNKNOWN}).failures[0].reason
+    assert len(PROVIDER.check({}, {**bag, "account_endpoint": "ftp://x"}).failures) == 2
+
+
+@pytest.mark.parametrize("name", ["account_endpoint", "pool_id"])
+def test_latest_with_the_pool_not_named_is_two_failures_and_no_traceback(name: str) -> None:
+    bag = {**INPUTS, "target_image_version": "latest"}
+    del bag[name]
+    assert {failure.property for failure in PROVIDER.check({}, bag).failures} == {name, "target_image_version"}
+
+
+def test_an_id_that_is_no_pool_is_an_error() -> None:
+    with pytest.raises(BatchOsError, match="is not the URL of a pool"):
+        PROVIDER.read("render-a", {})
+
+
+def test_deleting_touches_nothing(batch: Batch) -> None:
+    service = batch(pool_of(2))
+    PROVIDER.delete(REF.url, OUTS)
+    assert service.calls == []

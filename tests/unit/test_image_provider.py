@@ -10,7 +10,7 @@ import pytest
 from pulumi.output import UNKNOWN
 
 from batch_os_provider import client
-from batch_os_provider.errors import BatchOsError, RefusedError
+from batch_os_provider.errors import BatchOsError
 from batch_os_provider.image_provider import IMAGE_OUTPUTS, PoolImageVersionProvider
 from tests.unit.doubles import REF, gone, transient
 from tests.unit.image_doubles import NEWER, OLD, TARGET, FakeVmService, VmScript, VmState, pool_of
@@ -103,10 +103,11 @@ def test_another_pool_is_a_replacement(batch: Batch) -> None:
     assert PROVIDER.changed(OUTS, {**INPUTS, "pool_id": "other"}) == (["pool_id"], ["pool_id"])
 
 
-def test_a_planned_change_that_up_would_refuse_is_refused_in_the_preview(batch: Batch) -> None:
+def test_a_planned_change_that_up_would_refuse_is_warned_of(batch: Batch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not refused: a refresh asks diff too, and has to be able to show the drift."""
     batch(pool_of(2, autoscale=True))
-    with pytest.raises(RefusedError, match="the pool scales itself"):
-        diff({**OUTS, "oldest_node_version": OLD}, INPUTS)
+    assert diff({**OUTS, "oldest_node_version": OLD}, INPUTS) == (True, [])
+    assert "an up would be refused: 2 nodes are behind, and the pool scales itself" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("failure", [gone(), transient(503, "ServerBusy", "busy")], ids=["gone", "busy"])

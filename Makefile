@@ -2,7 +2,7 @@
 # Variables: PYTHON=python3.12 (which Python to build environments with), ARGS="-k drift" (for pytest).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup lint format lock clean pulumi
+.PHONY: help demo demo-vm test setup lint format lock clean pulumi
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -14,6 +14,9 @@ help: ## Show this list.
 
 demo: .venv/installed ## See a pool upgraded, drift, and come back; no cloud account (about a minute).
 	@.venv/bin/python scripts/demo
+
+demo-vm: .venv/installed ## See the busy nodes of a VM pool renewed without a task lost (half a minute).
+	@.venv/bin/python scripts/demo vm
 
 test: setup ## Every check there is: lint, types, contracts, packages, tests.
 	@scripts/test $(ARGS)

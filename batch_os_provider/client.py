@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -143,7 +144,16 @@ class BatchClient:
             PoolGoneError, CredentialError, TransientError, PermanentError: see there.
         """
         body, etag = self._read(ref, NEWEST)
-        return VmPool.from_json(ref, body, etag=etag)
+        pool = VmPool.from_json(ref, body, etag=etag)
+        if pool.base.kind is not Kind.UNKNOWN:
+            return pool
+        try:
+            # The newest version does not show what a Cloud Services pool is made of; the last old one does.
+            return replace(pool, base=self._pool(ref, LAST_WITH_UPGRADE_OS))
+        except PermanentError as error:
+            if not _is_version_refused(error):
+                raise
+            return pool
 
     def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
         """All nodes of a VM pool with the image version of each, every page.

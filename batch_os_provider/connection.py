@@ -25,6 +25,7 @@ from batch_os_provider import credentials, requestlog
 from batch_os_provider.errors import (
     ALREADY_THERE,
     NODE_GONE,
+    NOT_EMPTY,
     ConflictError,
     CredentialError,
     PermanentError,
@@ -172,7 +173,7 @@ class Connection:
                 "or remove the resource from the program",
                 answer=answer,
             )
-        if status in (409, 412) or code in (ALREADY_THERE, NODE_GONE):
+        if status in (409, 412) or code in (ALREADY_THERE, NODE_GONE, NOT_EMPTY):
             return ConflictError(answer, pool=ref.url, doing=doing)
         if not status and _UNTRUSTED in answer.message:
             return PermanentError(

@@ -71,12 +71,14 @@ class ImagePolicy:
 class ImageHistory:
     """What this run has done so far.
 
-    ``noted`` is the note that it wrote or found, while it stands. ``failure`` ends the run as soon as
+    ``noted`` is the note that it wrote or found, while it stands, and ``found`` the nodes that were there
+    at its first look. ``failure`` ends the run as soon as
     everything is undone; ``may_defer``: time alone would mend it. ``asked`` are the nodes that were
     asked to leave, ``stayed`` those that did not in time.
     """
 
     noted: Mark | None = None
+    found: frozenset[str] = frozenset()
     failure: Refuse | None = None
     may_defer: bool = False
     asked: frozenset[str] = frozenset()
@@ -144,9 +146,9 @@ def decide_image(seen: VmSeen, target: Version, policy: ImagePolicy, history: Im
         )
     if not pool.is_steady:
         return Wait("resizing", _resizing(seen, history))
-    if history.noted is not None and pool.mark is None:
-        return _foreign(seen, history.noted, "its note in the metadata is gone")
     behind, unreadable = seen.behind(target), _unreadable(seen)
+    if history.noted is not None and pool.mark is None and not _is_left_in_order(seen, behind, history.noted):
+        return _foreign(seen, history.noted, "its note in the metadata is gone")
     pinned_below = not pool.is_latest and (pool.pin is None or pool.pin < target)
     if not behind and not pinned_below and not unreadable:
         return _finished(seen, history)
@@ -175,7 +177,7 @@ def _refuse_kind(pool: VmPool) -> Refuse:
     return Refuse(
         "it is not a VM pool, so its nodes have no image version",
         f'Use PoolOsVersion("{ref.pool_id}", account_endpoint="{ref.endpoint}", pool_id="{ref.pool_id}", '
-        f'target_os_version="{pool.base.current_os_version or "*"}") for a Cloud Services pool',
+        f'target_os_version="{pool.base.current_os_version or "<version>"}") for a Cloud Services pool',
     )
 
 
@@ -244,6 +246,11 @@ def _tidy(seen: VmSeen, mark: Mark) -> ImageAction:
     return RemoveNodes(tuple(node.node_id for node in chosen[: min(surplus, MAX_REMOVED)]), ours=True)
 
 
+def _is_left_in_order(seen: VmSeen, behind: tuple[VmNode, ...], noted: Mark) -> bool:
+    """Whether another run on the same pool has finished, and cleared the note that both worked by."""
+    return not behind and seen.pool.size == len(seen.dedicated) == noted.size
+
+
 def _is_in_bounds(seen: VmSeen, mark: Mark) -> bool:
     """Whether size and count are what our own steps can have made of them."""
     most = mark.size + mark.surge
@@ -309,7 +316,8 @@ def _foreign(seen: VmSeen, mark: Mark, what: str = "somebody else resized it") -
     now = f"the target is now {size}" if size != mark.size else f"there are {count} now"
     return Refuse(
         f"{what}: the rollout began at {mark.size} nodes and {now}; nothing more was changed",
-        f"Set the size that you want, remove the metadata entry batch-os ({mark}), then run `pulumi up` again",
+        f"Set the size that you want, remove the metadata entry batch-os ({mark}) if it is there, "
+        "then run `pulumi up` again",
     )
 
 
@@ -345,7 +353,9 @@ def _allocation(seen: VmSeen, mark: Mark) -> ImageAction:
     )
 
 
-def _prove(seen: VmSeen, behind: tuple[VmNode, ...], mark: Mark, history: ImageHistory) -> ImageAction:
+def _prove(  # noqa: PLR0911 - a table
+    seen: VmSeen, behind: tuple[VmNode, ...], mark: Mark, history: ImageHistory
+) -> ImageAction:
     """The nodes that came last are the canary: healthy, and new enough, or no old node is touched."""
     surplus = seen.pool.size - mark.size
     ours = sorted(_ours(seen, mark), key=lambda node: (node.allocated, node.node_id))
@@ -354,6 +364,9 @@ def _prove(seen: VmSeen, behind: tuple[VmNode, ...], mark: Mark, history: ImageH
     canary, old = ours[-surplus:], frozenset(node.node_id for node in behind)
     untouched = _untouched(seen, mark, surplus)
     wrong = next((node for node in canary if node.node_id in old), None)
+    if wrong is not None and wrong.node_id in history.found:
+        # Added by an earlier run, for an older target: Batch was not asked yet for a node of this one.
+        return _tidy(seen, mark)
     if wrong is not None:
         return Undone(
             Refuse(

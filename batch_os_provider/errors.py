@@ -29,6 +29,7 @@ from dataclasses import dataclass
 __all__ = [
     "ALREADY_THERE",
     "NODE_GONE",
+    "NOT_EMPTY",
     "ApiRetiredError",
     "BatchOsError",
     "ConflictError",
@@ -51,6 +52,10 @@ ALREADY_THERE = "PoolVersionEqualsUpgradeVersion"
 
 NODE_GONE = "NodeNotFound"
 """The 404 of a write that names a node which has left since it was seen: read again, decide again."""
+
+
+NOT_EMPTY = "PropertyCannotBeUpdated"
+"""A possible answer (400) to a change that needs an empty pool: it may have got a node since it was read."""
 
 
 @dataclass(frozen=True)

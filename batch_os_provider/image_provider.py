@@ -34,6 +34,8 @@ __all__ = ["IMAGE_OUTPUTS", "PoolImageVersionProvider"]
 IMAGE, PIN, OLDEST, BEHIND, STATE = "image", "pool_image_version", "oldest_node_version", "nodes_behind", "pool_state"
 IMAGE_OUTPUTS = (IMAGE, PIN, OLDEST, BEHIND, STATE)
 """What the provider adds to the inputs."""
+RENEWING = "renewing"
+"""``pool_state`` of an active pool in which a renewal was cut off; the next `up` finishes or undoes it."""
 
 
 class PoolImageVersionProvider(PoolProvider):
@@ -65,6 +67,7 @@ class PoolImageVersionProvider(PoolProvider):
         changed, replaces = self.changed(_olds, _news)
         unknown = any(is_unknown(_news.get(name)) for name in self.spec.names)
         behind = not unknown and _is_behind(_olds, parse_image_version(_news.get(inputs.IMAGE_TARGET)))
+        behind = behind or _olds.get(STATE) == RENEWING
         if (changed or behind) and not unknown:
             declared = DeclaredImage.of(_news)
             refusal = _tell_plan(declared)
@@ -126,7 +129,7 @@ def _observed(seen: VmSeen, target_text: object) -> dict[str, Any]:
         PIN: seen.pool.pin_text if seen.pool.is_vm else None,
         OLDEST: oldest.version_text if oldest is not None else None,
         BEHIND: behind,
-        STATE: seen.pool.base.state_text,
+        STATE: RENEWING if seen.pool.mark is not None else seen.pool.base.state_text,
     }
 
 

@@ -25,7 +25,8 @@ def plan(seen: VmSeen, target: Version, policy: table.ImagePolicy, timeout: floa
         policy: strategy and surge, as declared.
         timeout: seconds that an `up` waits at most.
     """
-    action = table.decide_image(seen, target, policy, table.ImageHistory())
+    history = table.ImageHistory(found=frozenset(node.node_id for node in seen.nodes))
+    action = table.decide_image(seen, target, policy, history)
     if isinstance(action, Refuse):
         return action
     nodes, mark, behind = len(seen.dedicated), seen.pool.mark, seen.behind(target)
@@ -47,6 +48,7 @@ def plan(seen: VmSeen, target: Version, policy: table.ImagePolicy, timeout: floa
     if not behind:
         return f"{text}; what an earlier rollout has left is put in order"
     surge = mark.surge if mark is not None else policy.surge
+    text += "" if mark is None else ", an unfinished renewal goes on"
     more, tasks = min(surge, len(behind)), sum(node.running_tasks for node in behind)
     return (
         f"{text}, {tasks} tasks running, none will be stopped; "

@@ -128,6 +128,8 @@ class ImageRenewal(Rollout[VmSeen]):
         return not undoes and not (isinstance(action, table.RemoveNodes) and action.ours)
 
     def _note(self, seen: VmSeen) -> None:
+        if self._seen is None:
+            self._history = replace(self._history, found=frozenset(node.node_id for node in seen.nodes))
         self._seen, self._ordered = seen, seen.pool.size
         if seen.pool.mark is not None:
             self._history = replace(self._history, noted=seen.pool.mark)
@@ -239,6 +241,8 @@ class ImageRenewal(Rollout[VmSeen]):
         if self._goal.defer and self._history.may_defer:
             self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {action.seen}")
             return Outcome(seen, deferred=True)
+        # Told now, and undone: what is added to an error that ends a rollout need not tell it again.
+        self._history = replace(self._history, failure=None)
         kind = PoolGoneError if seen.pool.base.state is PoolState.DELETING else RefusedError
         raise kind(action.seen, pool=self.ref.url, next_step=action.next_step, answer=action.answer)
 

@@ -186,7 +186,7 @@ class PoolImageVersion(dynamic.Resource, module="batch", name="PoolImageVersion"
     nodes_behind: Output[int]
     """How many dedicated nodes were below the target when last seen; 0 after a success."""
     pool_state: Output[str | None]
-    """What Batch last showed as the pool's ``state``: ``active`` or ``deleting``."""
+    """``active`` or ``deleting`` as Batch last showed it; ``renewing`` where a renewal is unfinished."""
 
     def __init__(  # noqa: PLR0913 - one argument for each input of the resource
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from tests.support.simulator import NEW, OLD, OTHER, Simulator, paas_pool, vm_pool
+from tests.support.simulator import BEHIND, NEW, OLD, OTHER, Simulator, paas_pool, vm_pool
 from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
@@ -102,7 +102,10 @@ def test_vm_pool_is_refused_with_what_to_use_instead(sim: Simulator, stack: Stac
     stack.declare(sim, NEW)
     refused = stack.up().failed()
     assert "it is a VM pool (image microsoftwindowsserver windowsserver 2022-datacenter-core latest)" in refused.flat
-    assert "PoolImageVersion(" in refused.flat
+    assert (
+        f'PoolImageVersion("render", account_endpoint="{sim.endpoint}", pool_id="render", '
+        f'target_image_version="{BEHIND}", strategy="surge")'
+    ) in refused.flat
     assert not sim.writes()
 
 

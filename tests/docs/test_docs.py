@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from batch_os_provider import inputs
+from batch_os_provider.image_provider import IMAGE_OUTPUTS
 from batch_os_provider.provider import OUTPUTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,10 +89,28 @@ def test_relative_links_lead_somewhere(page: Path):
 def test_readme_tables_have_every_input_with_its_default_and_every_output():
     rows = {row[0]: row for row in re.findall(r"^\| `(\w+)` \| (.*)$", read(README), re.MULTILINE)}
     assert set(rows) == {*inputs.INPUTS, *OUTPUTS}
-    for name in inputs.REQUIRED:
+    for name in inputs.OS.required:
         assert "required" in rows[name][1]
-    for name, default in inputs.DEFAULTS.items():
+    for name, default in inputs.OS.defaults.items():
         assert f", `{default}` |" in rows[name][1], name
+
+
+def test_vm_pools_tables_have_every_input_with_its_default_and_every_output():
+    page = read(ROOT / "docs" / "vm-pools.md").partition("## Inputs")[2].partition("\n## ")[0]
+    rows = {row[0]: row for row in re.findall(r"^\| `(\w+)` \| (.*)$", page, re.MULTILINE)}
+    assert set(rows) == {*inputs.IMAGE.names, *IMAGE_OUTPUTS}
+    for name in inputs.IMAGE.required:
+        assert "required" in rows[name][1]
+    for name, default in inputs.IMAGE.defaults.items():
+        assert f", `{default}` |" in rows[name][1], name
+
+
+def test_the_probe_page_has_every_question():
+    page = read(ROOT / "docs" / "probe.md")
+    asked = re.findall(r"\(\s*\(((?:\s*\"\w+\",?)+)\s*\),", read(ROOT / "scripts" / "probe"), re.MULTILINE)
+    names = {name for group in asked for name in re.findall(r"\w+", group)}
+    assert {"patchNonEmptyCode", "latestOfNewNodes"} <= names
+    assert [name for name in sorted(names) if f"`{name}`" not in page and name != "reimagedVersion"] == []
 
 
 def test_troubleshooting_tells_what_to_do_about_everything():

@@ -22,8 +22,19 @@ BIN = Path(sys.executable).parent
 OLD = "WA-GUEST-OS-4.58_201809-01"
 NEW = "WA-GUEST-OS-4.59_201810-01"
 OTHER = "WA-GUEST-OS-4.60_201811-01"
+READY = ("idle", "running")
 CREATED = "2018-11-01T00:00:00Z"
 LEGACY = "2018-08-01.7.0"
+NEWEST = "2025-06-01"
+BEHIND = "20348.2402.240402"
+TARGET = "20348.2461.240510"
+ABOVE = "20348.2527.240613"
+WINDOWS = {"publisher": "microsoftwindowsserver", "offer": "windowsserver", "sku": "2022-datacenter-core"}
+MOVED = {
+    **WINDOWS,
+    "versions": [{"version": BEHIND}, {"version": TARGET, "since": "2024-05-10T00:00:00Z"}],
+}
+"""An image whose ``latest`` has moved since the pools' nodes were made."""
 
 
 def paas_pool(pool_id: str = "render", *, nodes: int = 3, current: str = OLD, **changes: Any) -> dict[str, Any]:
@@ -48,16 +59,16 @@ def paas_pool(pool_id: str = "render", *, nodes: int = 3, current: str = OLD, **
     return {**pool, **changes}
 
 
-def vm_pool(pool_id: str = "render", *, nodes: int = 2) -> dict[str, Any]:
-    """A VM pool as a seed holds it."""
+def vm_pool(
+    pool_id: str = "render", *, nodes: int = 2, version: str = "latest", exact: str = BEHIND, **changes: Any
+) -> dict[str, Any]:
+    """A VM pool as a seed holds it: ``version`` is what it is declared with, ``exact`` what its nodes run."""
     pool = paas_pool(pool_id, nodes=nodes)
     del pool["cloudServiceConfiguration"]
     pool["virtualMachineConfiguration"] = {
         "imageReference": {
-            "publisher": "microsoftwindowsserver",
-            "offer": "windowsserver",
-            "sku": "2022-datacenter-core",
-            "version": "latest",
+            **WINDOWS,
+            "version": version,
         },
         "nodeAgentSKUId": "batch.node.windows amd64",
     }
@@ -66,10 +77,16 @@ def vm_pool(pool_id: str = "render", *, nodes: int = 2) -> dict[str, Any]:
         each["virtualMachineInfo"] = {
             "imageReference": {
                 **pool["virtualMachineConfiguration"]["imageReference"],
-                "exactVersion": "20348.2402.240402",
+                "exactVersion": exact,
             },
         }
-    return pool
+    return {**pool, **changes}
+
+
+def job(pool_id: str, *seconds: int) -> dict[str, Any]:
+    """A job of tasks that run so many seconds each."""
+    tasks = [{"id": f"t{number}", "commandLine": f"sleep {each}"} for number, each in enumerate(seconds)]
+    return {"id": f"job-{pool_id}", "poolInfo": {"poolId": pool_id}, "tasks": tasks}
 
 
 def node(node_id: str) -> dict[str, Any]:
@@ -117,6 +134,10 @@ class Simulator:
         """Replace everything in the account by these pools."""
         self.put("state", {**self.get("state"), "pools": list(pools), "jobs": []})
 
+    def seed(self, *pools: Mapping[str, Any], **more: Any) -> None:
+        """Replace everything: these VM pools, an image whose ``latest`` has moved, and what else is given."""
+        self.put("state", {**self.get("state"), "images": [MOVED], "pools": list(pools), "jobs": [], **more})
+
     def pool(self, pool_id: str = "render") -> dict[str, Any]:
         """A pool as the simulator holds it, nodes included."""
         found: dict[str, Any] = next(pool for pool in self.get("state")["pools"] if pool["id"] == pool_id)
@@ -129,6 +150,11 @@ class Simulator:
             if pool["id"] == pool_id:
                 pool.update(changes)
         self.put("state", state)
+
+    def change_node(self, node_id: str, pool_id: str = "render", **changes: Any) -> None:
+        """Change fields of a node behind everybody's back."""
+        nodes = [{**each, **changes} if each["id"] == node_id else each for each in self.pool(pool_id)["nodes"]]
+        self.change(pool_id, nodes=nodes)
 
     def move_to(self, version: str, pool_id: str = "render") -> None:
         """Another actor has brought the pool to a version, and is done."""
@@ -151,6 +177,10 @@ class Simulator:
     def fault(self, operation: str, effect: Mapping[str, Any], **match: Any) -> None:
         """Make calls of an operation go wrong."""
         self.post("faults", {"match": {"operation": operation, **match}, "effect": dict(effect)})
+
+    def no_faults(self) -> None:
+        """From now on nothing goes wrong on purpose."""
+        self._call("DELETE", "faults", None)
 
     def requests(self, *operations: str) -> list[dict[str, Any]]:
         """The requests so far, of these operations, or of all."""
@@ -177,13 +207,54 @@ class Simulator:
         """Every request so far that is not a read."""
         return [entry for entry in self.requests() if entry["method"] not in ("GET", "HEAD")]
 
-    def outside(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> int:
+    def seen(self, pool_id: str, operation: str, status: int | None = None) -> list[dict[str, Any]]:
+        """The requests of one operation on one pool so far, all or those with a status."""
+        return [
+            entry
+            for entry in self.requests(operation)
+            if entry["pool"] == pool_id and status in (None, entry["status"])
+        ]
+
+    def versions(self, pool_id: str = "render") -> list[str]:
+        """The exact image version of each node of a pool."""
+        return [node["virtualMachineInfo"]["imageReference"]["exactVersion"] for node in self.pool(pool_id)["nodes"]]
+
+    def capacity(self, start: int, pool_id: str = "render") -> tuple[int, int]:
+        """The least and the most dedicated nodes of a pool that took tasks at any time, by the audit."""
+        ready = least = most = start
+        for entry in self.get("audit")["entries"]:
+            detail = entry["detail"]
+            if entry["pool"] == pool_id and detail.get("resource") == "node" and detail["dedicated"]:
+                ready += (detail["to"] in READY) - (detail["from"] in READY)
+                least, most = min(least, ready), max(most, ready)
+        return least, most
+
+    def assert_tasks_ran_once(self, pool_id: str = "render") -> None:
+        """Each task of a pool completed on the node that it started on, and nothing went back to the queue."""
+        tasks = [
+            task
+            for each in self.get("state")["jobs"]
+            if each["poolInfo"]["poolId"] == pool_id
+            for task in each["tasks"]
+        ]
+        assert tasks
+        assert {task["state"] for task in tasks} == {"completed"}
+        assert {task["executionInfo"]["requeueCount"] for task in tasks} == {0}
+        moves: dict[str, list[tuple[str, str]]] = {}
+        for entry in self.get("audit")["entries"]:
+            if entry["pool"] == pool_id and entry["detail"].get("resource") == "task" and entry["detail"]["from"]:
+                moves.setdefault(entry["detail"]["id"], []).append((entry["detail"]["to"], entry["detail"]["node"]))
+        for name, steps in moves.items():
+            assert [to for to, _ in steps] == ["running", "completed"], (name, steps)
+            assert len({node for _, node in steps}) == 1, (name, steps)
+
+    def outside(self, method: str, path: str, body: Mapping[str, Any] | None = None, version: str = LEGACY) -> int:
         """Another actor's call to Batch, made with the official client; its HTTP status."""
         from azure.batch import BatchClient  # noqa: PLC0415 - most tests never need it
         from azure.core.credentials import AzureNamedKeyCredential  # noqa: PLC0415 - as above
         from azure.core.rest import HttpRequest  # noqa: PLC0415 - as above
 
-        request = HttpRequest(method, f"{path}?api-version={LEGACY}", json=body)
+        request = HttpRequest(method, f"{path}?api-version={version}", json=body)
         with BatchClient(self.endpoint, AzureNamedKeyCredential(self.account, self.key)) as client:
             return int(client.send_request(request).status_code)
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PROJECT = "batch-os-test"
 STACK = "dev"
 TYPE = "pulumi-python:dynamic/batch:PoolOsVersion"
+IMAGE_TYPE = "pulumi-python:dynamic/batch:PoolImageVersion"
 COMMAND_TIMEOUT = 120
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -96,8 +97,11 @@ class Stack:
         self._logs = 0
 
     def program(self, text: str) -> None:
-        """Write the program; `PoolOsVersion` and pulumi are imported for it."""
-        head = "import pulumi\nfrom pulumi import ResourceOptions\nfrom batch_os_provider import PoolOsVersion\n"
+        """Write the program; pulumi and both resources are imported for it."""
+        head = (
+            "import pulumi\nfrom pulumi import ResourceOptions\n"
+            "from batch_os_provider import PoolImageVersion, PoolOsVersion\n"
+        )
         (self.program_folder / "__main__.py").write_text(head + dedent(text), encoding="utf-8")
 
     def declare(self, simulator: Simulator, target: str, *, name: str = "render", **inputs: Any) -> None:
@@ -110,6 +114,21 @@ class Stack:
         }
         words = ", ".join(f"{key}={value!r}" for key, value in declared.items())
         self.program(f"PoolOsVersion({name!r}, {words})\n")
+
+    def declare_images(self, simulator: Simulator, target: str, **pools: Mapping[str, Any]) -> None:
+        """Write a program that declares VM pools by their ids; strategy is surge where nothing else is given."""
+        lines = []
+        for pool_id, inputs in pools.items():
+            declared = {
+                "account_endpoint": simulator.endpoint,
+                "pool_id": pool_id,
+                "target_image_version": target,
+                "strategy": "surge",
+                **inputs,
+            }
+            words = ", ".join(f"{key}={value!r}" for key, value in declared.items())
+            lines.append(f"PoolImageVersion({pool_id!r}, {words})\n")
+        self.program("".join(lines))
 
     def start(self, *arguments: str) -> Running:
         """Start a command."""
@@ -169,12 +188,19 @@ class Stack:
         """Our resources in the state."""
         exported = self.run("stack", "export").ok()
         state = json.loads(exported.text)
-        return [each for each in state["deployment"].get("resources", []) if each["type"] == TYPE]
+        return [each for each in state["deployment"].get("resources", []) if each["type"] in (TYPE, IMAGE_TYPE)]
 
     def outputs(self) -> dict[str, Any]:
         """The outputs of our only resource, without the provider's pickle."""
-        (resource,) = self.resources()
-        return {key: value for key, value in resource["outputs"].items() if key != "__provider"}
+        (outputs,) = self.all_outputs().values()
+        return outputs
+
+    def all_outputs(self) -> dict[str, dict[str, Any]]:
+        """The outputs of our resources by pool id, without the provider's pickle."""
+        return {
+            each["outputs"]["pool_id"]: {key: value for key, value in each["outputs"].items() if key != "__provider"}
+            for each in self.resources()
+        }
 
     def plugins(self) -> list[int]:
         """Processes of this stack's dynamic providers that are alive, by their environment."""

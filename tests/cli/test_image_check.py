@@ -1,0 +1,109 @@
+"""What a program may declare of VM pools, and what a plan tells: inputs, drift, and pools that another stack keeps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.support.simulator import ABOVE, BEHIND, OLD, TARGET, Simulator, vm_pool
+
+if TYPE_CHECKING:
+    from tests.support.stack import Stack
+
+
+def test_latest_is_refused_and_tells_the_newest_version_on_the_nodes(sim: Simulator, stack: Stack) -> None:
+    sim.seed(vm_pool())
+    sim.change_node("tvm-002", virtualMachineInfo=vm_pool(exact=TARGET)["nodes"][0]["virtualMachineInfo"])
+    stack.declare_images(sim, "latest", render={})
+    failed = stack.run("preview").failed()
+    assert "property target_image_version value" in failed.flat
+    assert "'latest' is a moving target, which nobody can review" in failed.flat
+    assert "list versions with `az vm image list --all -p <publisher> -f <offer> -s <sku>`" in failed.flat
+    assert f"the newest on this pool's nodes is {TARGET}" in failed.flat
+
+
+def test_bad_inputs_are_check_failures(sim: Simulator, stack: Stack) -> None:
+    bad = {
+        "target_image_version": ("20348.2461.x", "is not an exact image version; allowed: exact digits with dots"),
+        "strategy": ("Surge", "did you mean surge?"),
+        "surge": (2.5, "is not a number of nodes; allowed: a whole number from 1 to 100"),
+        "drain_timeout": ("4m", "is shorter than 5m, the shortest resizeTimeout that Batch takes"),
+        "timeout": ("2 parsecs", "is not a duration; allowed:"),
+        "on_timeout": ("Defer", "did you mean defer?"),
+        "pool_id": ("my pool", "did you mean my-pool?"),
+        "account_endpoint": ("http://acct.westeurope.batch.azure.com", "http is for loopback only"),
+    }
+    words = ", ".join(f"{name}={value!r}" for name, (value, _) in bad.items())
+    stack.program(f"PoolImageVersion('render', {words})\n")
+    failed = stack.run("preview").failed()
+    for name, (_, expected) in bad.items():
+        assert f"property {name} value" in failed.flat, failed.text
+        assert expected in failed.flat, failed.text
+    assert not sim.requests()
+
+
+def test_one_pool_declared_by_both_resources_names_both(sim: Simulator, stack: Stack) -> None:
+    sim.seed(vm_pool(exact=TARGET))
+    stack.program(
+        f"""
+        image = PoolImageVersion(
+            "image", account_endpoint="{sim.endpoint}", pool_id="render", target_image_version="{TARGET}",
+            strategy="surge",
+        )
+        PoolOsVersion(
+            "os", account_endpoint="{sim.endpoint}", pool_id="Render", target_os_version="{OLD}",
+            opts=ResourceOptions(depends_on=image),
+        )
+        """
+    )
+    failed = stack.run("preview").failed()
+    assert "is declared twice" in failed.flat
+    assert "PoolImageVersion::image" in failed.flat
+    assert "PoolOsVersion::os" in failed.flat
+    assert not sim.writes()
+
+
+def test_an_older_node_is_drift_and_a_newer_one_is_not(sim: Simulator, stack: Stack) -> None:
+    sim.seed(vm_pool("drifts", exact=TARGET), vm_pool("newer", exact=TARGET))
+    stack.declare_images(sim, TARGET, drifts={}, newer={})
+    stack.up().ok()
+    before = len(sim.requests())
+    assert "unchanged" in stack.up("--expect-no-changes").ok().text
+    assert len(sim.requests()) == before, "without a change nothing is asked"
+    sim.change_node("tvm-002", "drifts", virtualMachineInfo=vm_pool()["nodes"][0]["virtualMachineInfo"])
+    sim.change_node("tvm-002", "newer", virtualMachineInfo=vm_pool(exact=ABOVE)["nodes"][0]["virtualMachineInfo"])
+    assert f'~ target_image_version: "{TARGET}" => "{BEHIND}"' in stack.refresh().ok().text
+    shown = stack.preview().ok()
+    assert shown.text.count("target_image_version") == 1, "the newer pool has no diff"
+    assert f'~ target_image_version: "{BEHIND}" => "{TARGET}"' in shown.text
+    assert (
+        f"{BEHIND} -> {TARGET}: 1 of 2 nodes behind, 0 tasks running, none will be stopped; "
+        "surge 1: 1 rounds, +1 nodes meanwhile"
+    ) in shown.flat
+    sim.speed(100)
+    stack.up().ok()
+    assert set(sim.versions("drifts")) == {TARGET}
+    assert not [entry for entry in sim.writes() if entry["pool"] == "newer"]
+    # A program that asks for more than there is: told in the plan of the change.
+    stack.declare_images(sim, ABOVE, drifts={}, newer={"surge": 2})
+    shown = stack.preview().ok()
+    assert f"{TARGET} -> {ABOVE}: 2 of 2 nodes behind" in shown.flat
+    assert f"{TARGET} -> {ABOVE}: 1 of 2 nodes behind" in shown.flat
+
+
+def test_get_reads_a_pool_that_is_not_managed(sim: Simulator, stack: Stack) -> None:
+    sim.seed(vm_pool())
+    stack.program(
+        f"""
+        pool = PoolImageVersion.get("seen", "{sim.endpoint}/pools/render")
+        pulumi.export("oldest", pool.oldest_node_version)
+        pulumi.export("pin", pool.pool_image_version)
+        pulumi.export("state", pool.pool_state)
+        """
+    )
+    said = stack.up().ok()
+    assert f'oldest: "{BEHIND}"' in said.flat
+    assert 'pin : "latest"' in said.flat
+    assert 'state : "active"' in said.flat
+    assert not sim.writes()
+    stack.program('PoolImageVersion.get("seen", "nonsense")\n')
+    assert "the id 'nonsense' is not the URL of a pool" in stack.run("preview").failed().flat

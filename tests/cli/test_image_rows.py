@@ -1,0 +1,136 @@
+"""Each row of the table of VM pools: what a preview tells, what an `up` does, and what is never written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.simulator import ABOVE, BEHIND, NEWEST, TARGET, Simulator, paas_pool, vm_pool
+from tests.support.stack import wait_until
+
+if TYPE_CHECKING:
+    from tests.support.stack import Stack
+
+AUTOSCALE = {
+    "enableAutoScale": True,
+    "autoScaleFormula": "$TargetDedicatedNodes=2",
+    "autoScaleEvaluationInterval": "PT15M",
+}
+AUTOMATIC = {"upgradePolicy": {"mode": "automatic", "automaticOSUpgradePolicy": {"enableAutomaticOSUpgrade": True}}}
+BUSY_AND_BEHIND = "20348.2402.240402 -> 20348.2461.240510: 2 of 2 nodes behind"
+
+
+def configured(pool: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {**pool, "virtualMachineConfiguration": {**pool["virtualMachineConfiguration"], **changes}}
+
+
+def gallery() -> dict[str, Any]:
+    image = {"virtualMachineImageId": "/subscriptions/s/galleries/g/images/i/versions/1.0.0"}
+    pool = configured(vm_pool(), imageReference=image)
+    for node in pool["nodes"]:
+        node["virtualMachineInfo"] = {"imageReference": image}
+    return pool
+
+
+def unreadable() -> dict[str, Any]:
+    pool = vm_pool()
+    pool["nodes"][1]["virtualMachineInfo"]["imageReference"]["exactVersion"] = "nightly"
+    return pool
+
+
+EXTENSIONS = [{"name": "n", "publisher": "p", "type": "t", "protectedSettings": {"a": "b"}}]
+REGISTRIES = {"type": "dockercompatible", "containerRegistries": [{"username": "u", "password": "w"}]}
+
+REFUSED = {
+    "deleting": (vm_pool(state="deleting"), "it is being deleted"),
+    "cloud services": (
+        paas_pool(),
+        (
+            "it is not a VM pool, so its nodes have no image version. "
+            'Use PoolOsVersion("render", account_endpoint="{0}", pool_id="render", target_os_version="'
+        ),
+    ),
+    "gallery": (gallery(), "it uses a gallery image (/subscriptions/s/galleries/g/images/i/versions/1.0.0)"),
+    "unreadable": (unreadable(), "the image version of node tvm-002 cannot be read (Batch tells 'nightly')"),
+    "guarded": (
+        configured(vm_pool(nodes=0, version=BEHIND), extensions=EXTENSIONS, containerConfiguration=REGISTRIES),
+        (
+            f"the pool is pinned to {BEHIND} and empty, but a change would have to send "
+            "virtualMachineConfiguration.extensions (protectedSettings) and "
+            "virtualMachineConfiguration.containerConfiguration.containerRegistries (password) again"
+        ),
+    ),
+    "pinned": (vm_pool(version=BEHIND), f"the pool is pinned to {BEHIND}, so new nodes would get that version too"),
+    "autoscale": (vm_pool(**AUTOSCALE), "the pool scales itself: Batch refuses a resize there (409)"),
+}
+
+
+@pytest.mark.parametrize("row", REFUSED)
+def test_refused_already_in_preview(sim: Simulator, stack: Stack, row: str) -> None:
+    pool, expected = REFUSED[row]
+    sim.seed(pool)
+    stack.declare_images(sim, TARGET, render={})
+    refused = stack.run("preview").failed()
+    assert expected.format(sim.endpoint) in refused.flat, refused.text
+    assert not sim.writes()
+
+
+def test_nothing_behind_is_adopted_and_an_empty_pinned_pool_is_pinned_anew(sim: Simulator, stack: Stack) -> None:
+    spot = {**vm_pool()["nodes"][0], "id": "spot", "isDedicated": False}
+    mixed = vm_pool("above", exact=ABOVE, version=ABOVE, currentLowPriorityNodes=1, targetLowPriorityNodes=1)
+    mixed["nodes"].append(spot)
+    pinned = configured(vm_pool("pinned", nodes=0, version=BEHIND), licenseType="Windows_Server")
+    sim.seed(vm_pool("same", exact=TARGET), mixed, vm_pool("empty", nodes=0), pinned)
+    stack.declare_images(sim, TARGET, same={}, above={}, empty={}, pinned={"strategy": "when_empty"})
+    shown = stack.preview().ok().flat
+    assert f"adopts without a write: all 2 nodes are at {TARGET} or above" in shown
+    assert "adopts without a write: it has no nodes" in shown
+    assert f"pinned pool is empty: this up re-pins it, {BEHIND} -> {TARGET}" in shown
+    assert not sim.writes()
+    said = stack.up().ok().flat
+    assert f"{TARGET}: 2 nodes at it or above, nothing was written" in said
+    assert f"{TARGET}: no nodes; new ones get the newest version there is, nothing was written" in said
+    assert "1 spot nodes not looked after" in said
+    assert f"{BEHIND} -> {TARGET}: no nodes; pinned to {TARGET}" in said
+    (patch,) = sim.writes()
+    assert (patch["operation"], patch["pool"], patch["status"]) == ("Pool_Patch", "pinned", 200)
+    read = pinned["virtualMachineConfiguration"]
+    changed = {**read, "imageReference": {**read["imageReference"], "version": TARGET}}
+    assert sim.pool("pinned")["virtualMachineConfiguration"] == changed, "only the version has changed"
+    outputs = stack.all_outputs()
+    assert outputs["above"]["oldest_node_version"] == outputs["above"]["pool_image_version"] == ABOVE
+    assert {each["nodes_behind"] for each in outputs.values()} == {0}
+    assert "unchanged" in stack.preview("--refresh", "--expect-no-changes").ok().text
+
+
+def test_what_only_waits_writes_nothing_until_the_pool_was_renewed(sim: Simulator, stack: Stack) -> None:
+    sim.seed(
+        vm_pool("automatic", **AUTOMATIC),
+        vm_pool("pinned", version=BEHIND),
+        vm_pool("renewed"),
+        vm_pool("scaled", **AUTOSCALE),
+    )
+    waits = {"strategy": "when_empty"}
+    stack.declare_images(sim, TARGET, automatic={}, pinned=waits, renewed=waits, scaled=waits)
+    running = stack.start_up()
+    expected = (
+        "pinned pool holds 2 nodes: waits until it is empty, at most 2h00m",
+        f"{BUSY_AND_BEHIND}; waits, at most 2h00m, and writes nothing",
+        "2 nodes behind; automatic OS upgrade is on and renews them, nothing is written",
+        f"pinned to {BEHIND} with 2 nodes; waiting until it is empty",
+        "2 of 2 nodes behind; scale-in and growth renew them",
+    )
+    wait_until(lambda: all(each in running.text for each in expected), "all of them wait")
+    sim.advance(3600)
+    assert not sim.writes()
+    for pool_id in ("automatic", "scaled"):
+        sim.change(pool_id, nodes=vm_pool(exact=TARGET)["nodes"])
+    for pool_id in ("pinned", "renewed"):
+        assert sim.outside("POST", f"/pools/{pool_id}/resize", {"targetDedicatedNodes": 0}, NEWEST) == 202
+    sim.advance(60)
+    # An empty pool on `latest` is done; one that is pinned is pinned anew.
+    running.wait().ok()
+    ours = [entry for entry in sim.writes() if entry["operation"] != "Pool_Resize"]
+    assert [(entry["operation"], entry["pool"], entry["status"]) for entry in ours] == [("Pool_Patch", "pinned", 200)]
+    assert "unchanged" in stack.preview("--refresh", "--expect-no-changes").ok().text

@@ -6,18 +6,58 @@ program no more than Pulumi itself: nothing of azure is imported while a program
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pulumi import Input, Output, ResourceOptions, dynamic
 
-from batch_os_provider import inputs
 from batch_os_provider.image_provider import IMAGE_OUTPUTS, PoolImageVersionProvider
-from batch_os_provider.provider import OUTPUTS, PoolOsVersionProvider
+from batch_os_provider.provider import OUTPUTS, PoolOsVersionProvider, PoolProvider
 
-__all__ = ["PoolImageVersion", "PoolOsVersion"]
+__all__ = ["PoolImageVersion", "PoolOsVersion", "PoolResource"]
 
 
-class PoolOsVersion(dynamic.Resource, module="batch", name="PoolOsVersion"):
+R = TypeVar("R", bound="PoolResource")
+
+
+class PoolResource(dynamic.Resource):
+    """What both resources share: how they are made, and how a pool is read without managing it."""
+
+    _kept_by: ClassVar[type[PoolProvider]]
+    _shown: ClassVar[tuple[str, ...]]
+
+    def __init__(self, resource_name: str, declared: Mapping[str, Any], opts: ResourceOptions | None) -> None:
+        # A removal then reads `delete[retain]` in the preview, which is the truth: the pool stays.
+        options = ResourceOptions.merge(ResourceOptions(retain_on_delete=True), opts)
+        # Pulumi makes an attribute of every key, so the outputs are seeded with None.
+        seeded: dict[str, Any] = {**dict.fromkeys(self._shown), **declared}
+        super().__init__(self._kept_by(), resource_name, seeded, options)
+
+    @classmethod
+    def get(  # noqa: PYI019 - Self is not in Python 3.10, and one word is no reason for a dependency
+        cls: type[R],
+        resource_name: str,
+        id: Input[str],  # noqa: A002 - Pulumi's own name for it
+        opts: ResourceOptions | None = None,
+    ) -> R:
+        """Read a pool that another stack keeps, by its URL ``{account_endpoint}/pools/{pool_id}``; nothing is managed.
+
+        Args:
+            resource_name: the resource's name in the program.
+            id: the pool's URL, which is also the id of the resource.
+            opts: Pulumi's resource options.
+
+        Raises:
+            An error at preview when there is no such pool, or when it cannot be read.
+        """
+        resource = cls.__new__(cls)
+        options = ResourceOptions.merge(opts, ResourceOptions(id=id))
+        empty: dict[str, Any] = dict.fromkeys((*cls._kept_by.spec.names, *cls._shown))
+        dynamic.Resource.__init__(resource, cls._kept_by(), resource_name, empty, options)
+        return resource
+
+
+class PoolOsVersion(PoolResource, module="batch", name="PoolOsVersion"):
     """The OS version of an Azure Batch pool of the Cloud Services kind, kept as declared.
 
     `pulumi preview` shows from and to; `pulumi up` asks Batch for the upgrade once and waits
@@ -57,6 +97,9 @@ class PoolOsVersion(dynamic.Resource, module="batch", name="PoolOsVersion"):
     `pulumi up` for what Batch says; each names the pool, what was seen and the next command.
 
     """
+
+    _kept_by = PoolOsVersionProvider
+    _shown = OUTPUTS
 
     account_endpoint: Output[str]
     """The Batch account's URL: scheme, host in lower case, port if there is one."""
@@ -101,32 +144,10 @@ class PoolOsVersion(dynamic.Resource, module="batch", name="PoolOsVersion"):
             "if_resizing": if_resizing,
             "on_conflict": on_conflict,
         }
-        # A removal then reads `delete[retain]` in the preview, which is the truth: the pool stays.
-        options = ResourceOptions.merge(ResourceOptions(retain_on_delete=True), opts)
-        # Pulumi makes an attribute of every key, so the outputs are seeded with None.
-        super().__init__(PoolOsVersionProvider(), resource_name, {**dict.fromkeys(OUTPUTS), **declared}, options)
-
-    @classmethod
-    def get(cls, resource_name: str, id: Input[str], opts: ResourceOptions | None = None) -> PoolOsVersion:  # noqa: A002 - Pulumi's own name for it
-        """Read a pool that another stack keeps, by its URL ``{account_endpoint}/pools/{pool_id}``; nothing is managed.
-
-        Args:
-            resource_name: the resource's name in the program.
-            id: the pool's URL, which is also the id of a PoolOsVersion.
-            opts: Pulumi's resource options.
-
-        Raises:
-            An error at preview when there is no such pool, or when it cannot be read.
-
-        """
-        resource = cls.__new__(cls)
-        options = ResourceOptions.merge(opts, ResourceOptions(id=id))
-        empty: dict[str, Any] = dict.fromkeys((*inputs.OS.names, *OUTPUTS))
-        dynamic.Resource.__init__(resource, PoolOsVersionProvider(), resource_name, empty, options)
-        return resource
+        super().__init__(resource_name, declared, opts)
 
 
-class PoolImageVersion(dynamic.Resource, module="batch", name="PoolImageVersion"):
+class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
     """The image version of an Azure Batch pool of virtual machines, kept at or above what is declared. Experimental.
 
     Nothing upgrades a VM node in place, so old nodes are replaced by new ones, and no task is stopped:
@@ -160,6 +181,9 @@ class PoolImageVersion(dynamic.Resource, module="batch", name="PoolImageVersion"
     Errors come at `pulumi preview` for what can be judged from the program or seen in the pool, and at
     `pulumi up` for what Batch says; each names the pool, what was seen and the next command.
     """
+
+    _kept_by = PoolImageVersionProvider
+    _shown = IMAGE_OUTPUTS
 
     account_endpoint: Output[str]
     """The Batch account's URL: scheme, host in lower case, port if there is one."""
@@ -212,24 +236,4 @@ class PoolImageVersion(dynamic.Resource, module="batch", name="PoolImageVersion"
             "timeout": timeout,
             "on_timeout": on_timeout,
         }
-        options = ResourceOptions.merge(ResourceOptions(retain_on_delete=True), opts)
-        seeded: dict[str, Any] = {**dict.fromkeys(IMAGE_OUTPUTS), **declared}
-        super().__init__(PoolImageVersionProvider(), resource_name, seeded, options)
-
-    @classmethod
-    def get(cls, resource_name: str, id: Input[str], opts: ResourceOptions | None = None) -> PoolImageVersion:  # noqa: A002 - Pulumi's own name for it
-        """Read a pool that another stack keeps, by its URL ``{account_endpoint}/pools/{pool_id}``; nothing is managed.
-
-        Args:
-            resource_name: the resource's name in the program.
-            id: the pool's URL, which is also the id of a PoolImageVersion.
-            opts: Pulumi's resource options.
-
-        Raises:
-            An error at preview when there is no such pool, or when it cannot be read.
-        """
-        resource = cls.__new__(cls)
-        options = ResourceOptions.merge(opts, ResourceOptions(id=id))
-        empty: dict[str, Any] = dict.fromkeys((*inputs.IMAGE.names, *IMAGE_OUTPUTS))
-        dynamic.Resource.__init__(resource, PoolImageVersionProvider(), resource_name, empty, options)
-        return resource
+        super().__init__(resource_name, declared, opts)

@@ -100,7 +100,7 @@ def test_killed_cli_leaves_a_lock_and_no_second_post(sim: Simulator, stack: Stac
     running.kill()
     asked = len(sim.requests())
     wait_until(lambda: stack.plugins() == [], "the orphaned plugin ends by itself", seconds=10)
-    time.sleep(1)
+    time.sleep(1)  # that no call comes can only be seen by waiting for one
     assert len(sim.requests()) <= asked + 3, "no Batch call once the engine is known to be gone"
     locked = stack.up()
     assert locked.code != 0

@@ -117,12 +117,10 @@ def test_writes_that_are_refused_since_something_moved_are_decided_again(sim: Si
         sim.fault("Pool_Patch", {"kind": "status", "status": status, "code": code}, pool=pool_id, nth=1)
     sim.speed(120)
     stack.declare_images(sim, TARGET, vanished={}, conflict={}, invalid={})
-    failed = stack.up().failed()
-    assert "HTTP 400 PropertyCannotBeUpdated" in failed.flat
-    assert "HTTP 404 NodeNotFound: The specified node does not exist" in failed.flat
-    assert failed.text.count("**creating failed**") == 1
+    done = stack.up().ok()
+    assert "HTTP 400 PropertyCannotBeUpdated" in done.flat
+    assert "HTTP 404 NodeNotFound: The specified node does not exist" in done.flat
     assert_whole(sim, "vanished", 2)
     assert set(sim.versions("vanished")) == {TARGET}
-    stack.up().ok()
     for pool_id in ("conflict", "invalid"):
         assert sim.pool(pool_id)["virtualMachineConfiguration"]["imageReference"]["version"] == TARGET

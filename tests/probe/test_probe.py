@@ -187,7 +187,7 @@ def test_an_end_from_outside_deletes_the_pool(account, end):
     )
     wait_until(lambda: len(pools(account)) > 1, "the pool is there")
     running.send_signal(end)
-    _, said = running.communicate(timeout=60)
+    _, said = running.communicate(timeout=90)
     assert running.returncode == 130
     assert "Deleted pools/batch-os-probe-" in said
     assert_clean(account)
@@ -216,7 +216,7 @@ def test_a_wrong_key_ends_it_before_anything(account):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=90,
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert "AuthenticationFailed" in done.stderr

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,10 +35,15 @@ NEWEST = "2025-06-01"
 _VERSION_REFUSED = "UnsupportedRequestVersion"
 # What a service may answer to an operation it no longer has; which of them is not documented.
 _OPERATION_UNKNOWN = frozenset({"InvalidUri", "ResourceNotFound", "UnsupportedHttpVerb", _VERSION_REFUSED})
-_NODE_FIELDS = "id,state,lastBootTime,errors,startTaskInfo"
+_NODE_FIELDS = "id,state,lastBootTime,runningTasksCount,errors,startTaskInfo"
+_POOL_FIELDS = (
+    "id,state,stateTransitionTime,allocationState,allocationStateTransitionTime,eTag,enableAutoScale,"
+    "currentDedicatedNodes,currentLowPriorityNodes,cloudServiceConfiguration,virtualMachineConfiguration"
+)
 _VM_NODE_FIELDS = "id,state,isDedicated,allocationTime,virtualMachineInfo,runningTasksCount,errors,startTaskInfo"
 _WRITE = "Microsoft.Batch/batchAccounts/pools/write"
-_UPGRADE = "Microsoft.Batch/batchAccounts/pools/upgradeOs/action"
+# Azure's list of actions names upgradeOs/action no more, and refuses a role that does; the built-in role has pools/*.
+_UPGRADE = "Microsoft.Batch/batchAccounts/pools/upgradeOs/action, which the role Azure Batch Data Contributor holds"
 _clients: dict[str, BatchClient] = {}
 _clients_lock = threading.Lock()
 
@@ -68,6 +73,44 @@ class BatchClient:
 
     def __init__(self, endpoint: str, environ: Mapping[str, str]) -> None:
         self._connection = Connection(endpoint, environ)
+
+    @property
+    def signed_in_as(self) -> str:
+        """What the credential is called in messages; never the credential."""
+        return self._connection.signed_in_as
+
+    def list_pools(self) -> tuple[Pool, ...]:
+        """All pools of the account, as the last API version with upgradeos shows them, every page.
+
+        Where that version is no longer answered they come from the newest one, which tells of Cloud Services
+        pools no more than that they are no VM pools.
+
+        Raises:
+            CredentialError, TransientError, PermanentError: see there.
+        """
+        try:
+            return tuple(self._pools(LAST_WITH_UPGRADE_OS))
+        except PermanentError as error:
+            if not _is_version_refused(error):
+                raise
+            return tuple(self._pools(NEWEST))
+
+    def list_vm_pools(self) -> tuple[VmPool, ...]:
+        """All pools of the account as the newest API version shows them, every page.
+
+        Raises:
+            CredentialError, TransientError, PermanentError: see there.
+        """
+        path = f"/pools?{urlencode({'api-version': NEWEST})}"
+        return tuple(VmPool.from_json(self._ref(body), body) for body in self._connection.account_pages(path))
+
+    def _pools(self, api_version: str) -> Iterator[Pool]:
+        query = urlencode({"api-version": api_version, "$select": _POOL_FIELDS}, safe="$,")
+        for body in self._connection.account_pages(f"/pools?{query}"):
+            yield Pool.from_json(self._ref(body), body)
+
+    def _ref(self, body: Mapping[str, Any]) -> PoolRef:
+        return PoolRef(self._connection.endpoint, str(body.get("id", "")))
 
     def get_pool(self, ref: PoolRef) -> Pool:
         """Read a pool, as the last API version with upgradeos shows it.
@@ -103,7 +146,7 @@ class BatchClient:
 
         """
         query = urlencode({"api-version": LAST_WITH_UPGRADE_OS, "$select": _NODE_FIELDS}, safe="$,")
-        return tuple(Node.from_json(body) for body in self._connection.pages(f"{_path(ref)}/nodes?{query}", ref))
+        return tuple(Node.from_json(body) for body in self._connection.pages(f"{_path(ref)}/nodes?{query}", ref.url))
 
     def upgrade_os(self, ref: PoolRef, target: str, etag: str) -> datetime | None:
         """POST upgradeos once; returns the service's time of the change (``Last-Modified``), if it gave one.
@@ -125,7 +168,7 @@ class BatchClient:
             response = self._connection.send(
                 "POST",
                 f"{_path(ref)}/upgradeos?api-version={LAST_WITH_UPGRADE_OS}",
-                ref,
+                ref.url,
                 doing="starting the upgrade (POST upgradeos)",
                 right=_UPGRADE,
                 etag=etag,
@@ -162,7 +205,7 @@ class BatchClient:
             PoolGoneError, CredentialError, TransientError, PermanentError: see there.
         """
         query = urlencode({"api-version": NEWEST, "$select": _VM_NODE_FIELDS}, safe="$,")
-        return tuple(VmNode.from_json(body) for body in self._connection.pages(f"{_path(ref)}/nodes?{query}", ref))
+        return tuple(VmNode.from_json(body) for body in self._connection.pages(f"{_path(ref)}/nodes?{query}", ref.url))
 
     def newest_image_version(self, ref: PoolRef) -> str:
         """The newest image version on a VM pool's nodes; empty where no node tells one.
@@ -224,15 +267,15 @@ class BatchClient:
     def _write(self, method: str, action: str, pool: VmPool, doing: str, body: Mapping[str, Any]) -> None:
         ref = pool.base.ref
         path = f"{_path(ref)}{action}?api-version={NEWEST}"
-        self._connection.send(method, path, ref, doing=doing, right=_WRITE, etag=pool.base.etag, body=body)
+        self._connection.send(method, path, ref.url, doing=doing, right=_WRITE, etag=pool.base.etag, body=body)
 
     def _pool(self, ref: PoolRef, api_version: str) -> Pool:
         body, etag = self._read(ref, api_version)
         return Pool.from_json(ref, body, etag=etag)
 
     def _read(self, ref: PoolRef, api_version: str) -> tuple[Mapping[str, Any], str]:
-        response = self._connection.send("GET", f"{_path(ref)}?api-version={api_version}", ref)
-        return json_object(response, ref, "reading the pool"), header(response, "ETag")
+        response = self._connection.send("GET", f"{_path(ref)}?api-version={api_version}", ref.url)
+        return json_object(response, ref.url, "reading the pool"), header(response, "ETag")
 
 
 def _path(ref: PoolRef) -> str:

@@ -34,7 +34,6 @@ from batch_os_provider.errors import (
     ServiceError,
     TransientError,
 )
-from batch_os_provider.pool import PoolRef
 
 if TYPE_CHECKING:
     from azure.batch import BatchClient as AzureBatchClient
@@ -87,7 +86,16 @@ class Connection:
             settings["credential_scopes"] = [found.scope]
         return AzureClient(self.endpoint, found.credential, **settings)
 
-    def pages(self, path: str, ref: PoolRef) -> Iterator[Mapping[str, Any]]:
+    @property
+    def signed_in_as(self) -> str:
+        """What the credential is called in messages; never the credential."""
+        return self._found.name
+
+    def account_pages(self, path: str) -> Iterator[Mapping[str, Any]]:
+        """The pools of a list, every page. Raises as ``pages``."""
+        return self.pages(path, self.endpoint, "listing pools")
+
+    def pages(self, path: str, about: str, doing: str = "listing nodes") -> Iterator[Mapping[str, Any]]:
         """The items of a list, every page.
 
         Raises:
@@ -97,7 +105,7 @@ class Connection:
         for _ in range(_MAX_PAGES):
             if link is None:
                 return
-            body = json_object(self.send("GET", link, ref, doing="listing nodes"), ref, "listing nodes")
+            body = json_object(self.send("GET", link, about, doing=doing), about, doing)
             items = body.get("value")
             yield from (item for item in items if isinstance(item, Mapping)) if isinstance(items, list) else ()
             following = body.get("odata.nextLink")
@@ -105,18 +113,16 @@ class Connection:
             if link is not None and not link.startswith(self.endpoint + "/"):
                 raise PermanentError(
                     ServiceAnswer(message=f"the next page is said to be on another host: {link!r}"),
-                    pool=ref.url,
-                    doing="listing nodes",
+                    pool=about,
+                    doing=doing,
                 )
-        raise PermanentError(
-            ServiceAnswer(message=f"more than {_MAX_PAGES} pages"), pool=ref.url, doing="listing nodes"
-        )
+        raise PermanentError(ServiceAnswer(message=f"more than {_MAX_PAGES} pages"), pool=about, doing=doing)
 
     def send(  # noqa: PLR0913 - one call, all its parts
         self,
         method: str,
         path: str,
-        ref: PoolRef,
+        about: str,
         *,
         doing: str = "reading it",
         right: str = "",
@@ -128,7 +134,7 @@ class Connection:
         Args:
             method: the HTTP method.
             path: path and query below the endpoint, or a whole URL on it.
-            ref: the pool that the call is about.
+            about: the URL of the pool, or the account's endpoint, for messages.
             doing: what the call does, for messages.
             right: the Azure action that a write needs, for messages.
             etag: the write happens only if this still holds; empty for reads.
@@ -149,7 +155,7 @@ class Connection:
         try:
             response = self._azure.send_request(request)
         except AzureError as error:
-            failure = self._classed(error, ref, doing, right)
+            failure = self._classed(error, about, doing, right)
             requestlog.record(method, self.endpoint, path, time.monotonic() - started, failure.answer, sent=asked)
             raise failure from error
         seconds = time.monotonic() - started
@@ -158,27 +164,27 @@ class Connection:
         return response
 
     def _classed(
-        self, error: Exception, ref: PoolRef, doing: str, right: str
+        self, error: Exception, about: str, doing: str, right: str
     ) -> ServiceError | CredentialError | PoolGoneError:
         """Our error for the client's: by status and Batch code, and by class only where no answer came."""
         answer = _answer(error)
         status, code = answer.status, answer.code
         if status in (401, 403) or (not status and _is_token_failure(error)):
-            return self._denied(answer, ref, doing, right)
+            return self._denied(answer, about, doing, right)
         if status == 404 and code == "PoolNotFound":  # noqa: PLR2004 - HTTP status
             return PoolGoneError(
                 "Batch says that it does not exist (404 PoolNotFound)",
-                pool=ref.url,
+                pool=about,
                 next_step="Check account_endpoint and pool_id; create the pool first, "
                 "or remove the resource from the program",
                 answer=answer,
             )
         if status in (409, 412) or code in (ALREADY_THERE, NODE_GONE, NOT_EMPTY):
-            return ConflictError(answer, pool=ref.url, doing=doing)
+            return ConflictError(answer, pool=about, doing=doing)
         if not status and _UNTRUSTED in answer.message:
             return PermanentError(
                 answer,
-                pool=ref.url,
+                pool=about,
                 doing=doing,
                 next_step="Where a proxy or a simulator signs with an authority of its own, "
                 "name the file of that authority in REQUESTS_CA_BUNDLE; otherwise do not trust this endpoint",
@@ -186,13 +192,13 @@ class Connection:
         if not status or status in _TRANSIENT:
             return TransientError(
                 answer,
-                pool=ref.url,
+                pool=about,
                 doing=doing,
                 next_step="Check that account_endpoint is right and reachable from here, then run the command again",
             )
-        return PermanentError(answer, pool=ref.url, doing=doing, next_step=_mend(answer))
+        return PermanentError(answer, pool=about, doing=doing, next_step=_mend(answer))
 
-    def _denied(self, answer: ServiceAnswer, ref: PoolRef, doing: str, right: str) -> CredentialError:
+    def _denied(self, answer: ServiceAnswer, about: str, doing: str, right: str) -> CredentialError:
         used = self._found.name
         if answer.status:
             seen = f"{doing} failed: Batch refused {used}: {answer}"
@@ -207,7 +213,7 @@ class Connection:
             if isinstance(self._found.credential, credentials.SharedKey)
             else f"Check who is signed in (`az account show`, or the ARM_* variables); the identity {rights}"
         )
-        return CredentialError(seen.rstrip("."), pool=ref.url, next_step=next_step, answer=answer)
+        return CredentialError(seen.rstrip("."), pool=about, next_step=next_step, answer=answer)
 
 
 def _answer(error: Exception) -> ServiceAnswer:
@@ -244,18 +250,18 @@ def _is_token_failure(error: Exception) -> bool:
     )
 
 
-def json_object(response: Any, ref: PoolRef, doing: str) -> Mapping[str, Any]:
+def json_object(response: Any, about: str, doing: str) -> Mapping[str, Any]:
     """The JSON object of an answer. Raises TransientError where it is not one."""
     try:
         body = response.json()
     except ValueError as error:  # the client's decoding errors are ValueErrors
         raise TransientError(
-            ServiceAnswer(status=response.status_code, message="the answer is not JSON"), pool=ref.url, doing=doing
+            ServiceAnswer(status=response.status_code, message="the answer is not JSON"), pool=about, doing=doing
         ) from error
     if not isinstance(body, Mapping):
         raise TransientError(
             ServiceAnswer(status=response.status_code, message="the answer is not a JSON object"),
-            pool=ref.url,
+            pool=about,
             doing=doing,
         )
     return body

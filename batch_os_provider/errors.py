@@ -90,6 +90,7 @@ class BatchOsError(Exception):
         next_step: what the reader should do, one or more sentences without the final stop.
         answer: the service's answer, where there was one.
 
+    ``tail`` ends the text, for programs (docs/preview.md); empty but for refusals in a preview.
     """
 
     def __init__(self, seen: str, *, pool: str = "", next_step: str = "", answer: ServiceAnswer | None = None) -> None:
@@ -97,6 +98,7 @@ class BatchOsError(Exception):
         self.pool = pool
         self.next_step = next_step
         self.answer = answer
+        self.tail = ""
         super().__init__(seen)
 
     def add(self, text: str) -> None:
@@ -114,12 +116,14 @@ class BatchOsError(Exception):
         return self.answer.request_id if self.answer else ""
 
     def __str__(self) -> str:
-        text = f"pool {self.pool}: {self.seen}." if self.pool else f"{self.seen}."
+        what = "account" if "://" in self.pool and "/pools/" not in self.pool else "pool"
+        text = f"{what} {self.pool}: {self.seen}." if self.pool else f"{self.seen}."
         if self.next_step:
             text += f" {self.next_step}."
         marks = [f"Batch code {self.code}"] if self.code else []
         marks += [f"request id {self.request_id}"] if self.request_id else []
-        return f"{text} [{', '.join(marks)}]" if marks else text
+        text = f"{text} [{', '.join(marks)}]" if marks else text
+        return f"{text} {self.tail}" if self.tail else text
 
 
 class InputError(BatchOsError):

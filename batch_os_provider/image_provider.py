@@ -1,8 +1,7 @@
 """The provider behind ``PoolImageVersion``: bags in, bags out.
 
 Why it exists: the same translation as in ``provider``, for VM pools. The declared version is a floor:
-nodes above it are reported and never a change. What an `up` would cost cannot be seen in the inputs,
-so a planned change is looked at and told on the row.
+nodes above it are reported and never a change.
 
 Pulumi pickles the provider by reference, so ``batch_os_provider.image_provider.PoolImageVersionProvider``
 is a persistent name that must never change.
@@ -17,12 +16,12 @@ from pulumi import dynamic
 
 from batch_os_provider import engine, inputs
 from batch_os_provider.client import shared_client
-from batch_os_provider.decide import Refuse
 from batch_os_provider.decide_image import dotted
-from batch_os_provider.errors import BatchOsError, PoolGoneError
+from batch_os_provider.errors import BatchOsError
 from batch_os_provider.inputs import DeclaredImage
-from batch_os_provider.plan import plan
-from batch_os_provider.provider import PoolProvider, is_unknown, known, ref_of
+from batch_os_provider.lookout import NotLookedAt
+from batch_os_provider.preview import Known, Refused, newest_image, preview_image
+from batch_os_provider.provider import PoolProvider, known, program, ref_of
 from batch_os_provider.renewal import ImageGoal, ImageRenewal, look_at
 from batch_os_provider.report import Reporter
 from batch_os_provider.rollout import read
@@ -52,30 +51,18 @@ class PoolImageVersionProvider(PoolProvider):
                 failure.reason += _newest(result.inputs)
         return result
 
-    def looked_at(self, olds: Mapping[str, Any], kept: Mapping[str, Any]) -> list[inputs.Failure]:
-        """Look at a pool that is declared for the first time: tell what `up` would do, or that it would refuse."""
-        if olds or any(is_unknown(kept.get(name)) for name in self.spec.names):
-            return []
-        refusal = _tell_plan(DeclaredImage.of(kept))
-        if refusal is None:
-            return []
-        reason = f"{kept[inputs.IMAGE_TARGET]!r} cannot be reached: {refusal.seen}. {refusal.next_step}"
-        return [inputs.Failure(inputs.IMAGE_TARGET, reason)]
-
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> dynamic.DiffResult:
         """Compare every input by its meaning, and what was last seen of the nodes with the target."""
         changed, replaces = self.changed(_olds, _news)
-        unknown = any(is_unknown(_news.get(name)) for name in self.spec.names)
-        behind = not unknown and _is_behind(_olds, parse_image_version(_news.get(inputs.IMAGE_TARGET)))
+        behind = not self.is_open(_news) and _is_behind(_olds, parse_image_version(_news.get(inputs.IMAGE_TARGET)))
         behind = behind or _olds.get(STATE) == RENEWING
-        if (changed or behind) and not unknown:
-            declared = DeclaredImage.of(_news)
-            refusal = _tell_plan(declared)
-            if refusal is not None:
-                # A warning and not an error: refresh asks diff too, and must be able to show the drift.
-                row = engine.Row(engine.current_urn(), declared.ref.pool_id)
-                row.warn(f"an up would be refused: {refusal.seen}. {refusal.next_step}")
+        if changed or behind:
+            self.tell_change(_news, Known(str(_olds.get(OLDEST) or _olds.get(PIN) or "")), replaces)
         return dynamic.DiffResult(changes=bool(changed) or behind, replaces=replaces)
+
+    def preview(self, bag: Mapping[str, Any], known: Known | None) -> Refused | None:
+        """Tell what a renewal would take."""
+        return preview_image(DeclaredImage.of(bag), known, look=program.looks)
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Adopt the pool: renew its nodes if some are behind, else write nothing."""
@@ -92,6 +79,7 @@ class PoolImageVersionProvider(PoolProvider):
         inputs and outputs, so that drift is a property change in the next preview.
         """
         ref = ref_of(id_)
+        program.read(engine.current_urn())
         bag = {inputs.ACCOUNT_ENDPOINT: ref.endpoint, inputs.POOL_ID_NAME: ref.pool_id, **known(self.spec.names, props)}
         client = shared_client(ref.endpoint)
         seen = read(ref, lambda: look_at(client, ref), RealWaiter(engine.stop))
@@ -147,40 +135,13 @@ def _lowest(one: str | None, other: str | None) -> str | None:
     return dotted(min(versions)) if versions else None
 
 
-def _tell_plan(declared: DeclaredImage) -> Refuse | None:
-    """Look at the pool and tell on the row what an `up` would do; the refusal, if it would refuse."""
-    row = engine.Row(engine.current_urn(), declared.ref.pool_id)
-    try:
-        client = shared_client(declared.ref.endpoint)
-        seen = RealWaiter(engine.stop).call(lambda: look_at(client, declared.ref))
-    except PoolGoneError:
-        row.info("not looked at: the pool does not exist yet")
-        return None
-    except (BatchOsError, Stopped) as error:
-        # The look is a courtesy to the reviewer: `up` looks again, and says what is wrong.
-        row.warn(f"not looked at: {error}")
-        return None
-    told = plan(seen, declared.target, declared.policy, declared.timeout)
-    if isinstance(told, Refuse):
-        return told
-    row.info(told)
-    return None
-
-
 def _newest(bag: Mapping[str, Any]) -> str:
     """The newest version on the pool's nodes, for who asked for ``latest``; empty where it cannot be seen."""
     named = [bag.get(name) for name in (inputs.ACCOUNT_ENDPOINT, inputs.POOL_ID_NAME)]
-    if not all(isinstance(value, str) for value in named):
+    if not program.looks or not all(isinstance(value, str) for value in named):
         return ""
     try:
-        ref = ref_of(f"{named[0]}/pools/{named[1]}")
-        client = shared_client(ref.endpoint)
-        seen = RealWaiter(engine.stop).call(lambda: look_at(client, ref))
-    except (BatchOsError, Stopped) as error:
+        newest = newest_image(ref_of(f"{named[0]}/pools/{named[1]}"))
+    except (BatchOsError, NotLookedAt, Stopped) as error:
         return f"; its nodes were not looked at: {error}"
-    versions = [(node.version, node.version_text) for node in seen.nodes if node.version is not None]
-    return (
-        f"; the newest on this pool's nodes is {max(versions)[1]}"
-        if versions
-        else "; the pool has no nodes to tell one"
-    )
+    return f"; the newest on this pool's nodes is {newest}" if newest else "; the pool has no nodes to tell one"

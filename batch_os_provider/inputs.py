@@ -54,10 +54,11 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Spec:
-    """The inputs of one resource: which are required, and what the others are when they are left out."""
+    """The inputs of one resource: the required ones, what the others are by default, and which names the version."""
 
     required: tuple[str, ...]
     defaults: Mapping[str, str | int]
+    target: str
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,10 +73,12 @@ class Spec:
 OS = Spec(
     (ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET),
     {TIMEOUT: "2h", ON_TIMEOUT: "fail", IF_RESIZING: "wait", ON_CONFLICT: "fail"},
+    TARGET,
 )
 IMAGE = Spec(
     (ACCOUNT_ENDPOINT, POOL_ID_NAME, IMAGE_TARGET, STRATEGY),
     {SURGE: 1, DRAIN_TIMEOUT: "1h", TIMEOUT: "2h", ON_TIMEOUT: "fail"},
+    IMAGE_TARGET,
 )
 INPUTS = OS.names
 

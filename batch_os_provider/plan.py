@@ -1,23 +1,121 @@
-"""What an `up` would do to a VM pool, in one line for the reviewer of a preview.
+"""What an `up` would do to a pool, in one line for the reviewer of a preview.
 
-Why it exists: "update" says nothing about cost. The line comes from the same table that the rollout
-follows, on a look at the pool, so a preview cannot promise what an `up` would not do.
+Why it exists: "update" says nothing about cost. The line comes from the same tables that the rollouts
+follow, on a look at the pool, so a preview cannot promise what an `up` would not do.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from math import ceil
 
-from batch_os_provider import decide_image as table
+from batch_os_provider import decide as os_table
+from batch_os_provider import decide_image as image_table
+from batch_os_provider import version
 from batch_os_provider.decide import Done, Refuse, Wait
-from batch_os_provider.report import duration
+from batch_os_provider.pool import Node, Pool
+from batch_os_provider.report import Nodes, duration
+from batch_os_provider.tail import Kind, Tail, What
 from batch_os_provider.vm import Version, VmSeen
 
-__all__ = ["plan"]
+__all__ = ["Plan", "is_rollback", "plan_image", "plan_os"]
 
 
-def plan(seen: VmSeen, target: Version, policy: table.ImagePolicy, timeout: float) -> str | Refuse:  # noqa: PLR0911 - a table
-    """The line, or the refusal that `up` would end in.
+@dataclass(frozen=True)
+class Plan:
+    """One line for people, and the same for programs: the other fields are those of ``tail.Tail``.
+
+    ``change`` says from what to what, ``detail`` what that takes.
+    """
+
+    what: What
+    detail: str
+    came_from: str = ""
+    target: str = ""
+    nodes: int | None = None
+    behind: int | None = None
+    tasks: int | None = None
+    back: int | None = None
+    warnings: tuple[str, ...] = ()
+    change: str = ""
+
+    @property
+    def text(self) -> str:
+        """The line."""
+        return f"{self.change}: {self.detail}" if self.change else self.detail
+
+    def noting(self, code: str, text: str) -> Plan:
+        """The same plan with a warning at its end."""
+        return replace(self, detail=f"{self.detail}; {text}", warnings=(*self.warnings, code))
+
+    def tail(self, pool: str, kind: Kind) -> Tail:
+        """The plan for programs."""
+        known = {name: value for name, value in vars(self).items() if name not in {"change", "detail"}}
+        return Tail(pool=pool, kind=kind, **known)
+
+
+def is_rollback(came_from: str | None, target: str) -> bool:
+    """Whether ``target`` is an older version of the same family; ``*`` and what cannot be read are not."""
+    try:
+        seen, wanted = version.GuestOsVersion.parse(came_from or ""), version.GuestOsVersion.parse(target)
+    except version.VersionSyntaxError:
+        return False
+    return seen.family == wanted.family and wanted < seen
+
+
+def plan_os(
+    pool: Pool, nodes: tuple[Node, ...] | None, target: str, policy: os_table.Policy, timeout: float
+) -> Plan | Refuse:
+    """The plan for a Cloud Services pool, or the refusal that `up` would end in.
+
+    Args:
+        pool: a look at the pool.
+        nodes: its nodes; None where they were not or could not be listed.
+        target: the declared version.
+        policy: what was declared about other actors.
+        timeout: seconds that an `up` waits at most.
+    """
+    action = os_table.decide(pool, target, policy, os_table.History(), 0.0)
+    if isinstance(action, Refuse):
+        return action
+    current = pool.current_os_version or "an unknown version"
+    count = len(nodes) if nodes is not None else pool.node_count
+    told = Plan("adopt", f"adopts without a write: it runs {target}", current, target, nodes=count)
+    if isinstance(action, Done):
+        return told
+    back = is_rollback(pool.current_os_version, target)
+    told = replace(told, warnings=("rollback",) if back else ())
+    told = replace(told, change=f"{'ROLLBACK ' if back else ''}{current} -> {target}")
+    if isinstance(action, Wait) and action.phase == "joined":
+        counted = Nodes(nodes, pool.changed_at) if nodes is not None else None
+        return replace(
+            told,
+            what="join",
+            detail=f"{counted or f'{count} nodes'}, this up joins the upgrade in flight",
+            back=counted.back if counted is not None and pool.changed_at is not None else None,
+        )
+    cost, tasks = _cost(nodes, count)
+    if isinstance(action, Wait):
+        told = replace(told, what="wait", detail=f"{cost}; {action.why}", tasks=tasks)
+        code = {"resizing": "resize", "conflict": "conflict"}.get(action.phase, "unknown state")
+        return told.noting(code, f"this up waits for it, at most {duration(timeout)}, and upgrades then")
+    return replace(told, what="rollback" if back else "upgrade", detail=cost, tasks=tasks)
+
+
+def _cost(nodes: tuple[Node, ...] | None, count: int) -> tuple[str, int | None]:
+    """What an upgrade takes, in words, and the tasks that it interrupts."""
+    if count == 0:
+        return "no nodes", 0
+    if nodes is None:
+        return f"{count} nodes, their running tasks go back to the queue", None
+    tasks = sum(node.running_tasks for node in nodes)
+    return f"{count} nodes, {f'{tasks} running tasks go back to the queue' if tasks else 'no task runs'}", tasks
+
+
+def plan_image(  # noqa: PLR0911 - a table
+    seen: VmSeen, target: Version, policy: image_table.ImagePolicy, timeout: float
+) -> Plan | Refuse:
+    """The plan for a VM pool, or the refusal that `up` would end in.
 
     Args:
         seen: a look at the pool.
@@ -25,32 +123,43 @@ def plan(seen: VmSeen, target: Version, policy: table.ImagePolicy, timeout: floa
         policy: strategy and surge, as declared.
         timeout: seconds that an `up` waits at most.
     """
-    history = table.ImageHistory(found=frozenset(node.node_id for node in seen.nodes))
-    action = table.decide_image(seen, target, policy, history)
+    history = image_table.ImageHistory(found=frozenset(node.node_id for node in seen.nodes))
+    action = image_table.decide_image(seen, target, policy, history)
     if isinstance(action, Refuse):
         return action
     nodes, mark, behind = len(seen.dedicated), seen.pool.mark, seen.behind(target)
-    if isinstance(action, Done):
-        what = f"all {nodes} nodes are at {table.dotted(target)} or above" if nodes else "it has no nodes"
-        return f"adopts without a write: {what}"
-    if isinstance(action, table.Repin):
-        return f"pinned pool is empty: this up re-pins it, {seen.pool.pin_text} -> {action.version}"
-    if isinstance(action, Wait) and action.phase == "until empty":
-        return f"pinned pool holds {len(seen.nodes)} nodes: waits until it is empty, at most {duration(timeout)}"
     oldest = seen.oldest()
-    text = f"{oldest.version_text if oldest else '?'} -> {table.dotted(target)}: {len(behind)} of {nodes} nodes behind"
+    came_from, wanted = oldest.version_text if oldest else "", image_table.dotted(target)
+    told = Plan("adopt", "", came_from, wanted, nodes=nodes, behind=len(behind))
+    if isinstance(action, Done):
+        what = f"all {nodes} nodes are at {wanted} or above" if nodes else "it has no nodes"
+        return replace(told, detail=f"adopts without a write: {what}")
+    if isinstance(action, image_table.Repin):
+        change = f"{seen.pool.pin_text} -> {action.version}"
+        return replace(
+            told,
+            what="repin",
+            detail=f"pinned pool is empty: this up re-pins it, {change}",
+            came_from=seen.pool.pin_text,
+        )
+    told = replace(told, what="wait")
+    if isinstance(action, Wait) and action.phase == "until empty":
+        waits = f"waits until it is empty, at most {duration(timeout)}"
+        return replace(told, detail=f"pinned pool holds {len(seen.nodes)} nodes: {waits}")
+    text = f"{came_from or '?'} -> {wanted}: {len(behind)} of {nodes} nodes behind"
     if isinstance(action, Wait) and action.phase in ("automatic", "until renewed"):
-        return f"{text}; waits, at most {duration(timeout)}, and writes nothing"
+        return replace(told, detail=f"{text}; waits, at most {duration(timeout)}, and writes nothing")
     if isinstance(action, Wait) and action.phase not in ("proving", "allocating"):
-        return f"{text}; {action.why}; waits, at most {duration(timeout)}"
-    if isinstance(action, table.Undone):
-        return f"{text}; an earlier rollout is undone, because {action.failure.seen}"
+        return replace(told, detail=f"{text}; {action.why}; waits, at most {duration(timeout)}")
+    if isinstance(action, image_table.Undone):
+        return replace(told, what="undo", detail=f"{text}; an earlier rollout is undone, because {action.failure.seen}")
     if not behind:
-        return f"{text}; what an earlier rollout has left is put in order"
+        return replace(told, what="renew", detail=f"{text}; what an earlier rollout has left is put in order")
     surge = mark.surge if mark is not None else policy.surge
     text += "" if mark is None else ", an unfinished renewal goes on"
     more, tasks = min(surge, len(behind)), sum(node.running_tasks for node in behind)
-    return (
-        f"{text}, {tasks} tasks running, none will be stopped; "
+    text += (
+        f", {tasks} tasks running, none will be stopped; "
         f"surge {surge}: {ceil(len(behind) / surge)} rounds, +{more} nodes meanwhile"
     )
+    return replace(told, what="renew", detail=text, tasks=tasks)

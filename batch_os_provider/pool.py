@@ -116,6 +116,7 @@ class Pool:
     autoscale: bool = False
     image: str = ""
     image_version: str = ""
+    node_count: int = 0
 
     @classmethod
     def from_json(cls, ref: PoolRef, body: Mapping[str, Any], *, etag: str = "") -> Pool:
@@ -138,6 +139,7 @@ class Pool:
             changed_at=parse_time(body.get("stateTransitionTime")),
             autoscale=body.get("enableAutoScale") is True,
             image=_image(_mapping(machine, "imageReference") or {}),
+            node_count=(_count(body, "currentDedicatedNodes") or 0) + (_count(body, "currentLowPriorityNodes") or 0),
         )
 
     @property
@@ -160,6 +162,7 @@ class Node:
     state: str
     last_boot_time: datetime | None
     error: str = ""
+    running_tasks: int = 0
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Node:
@@ -173,6 +176,7 @@ class Node:
             state=str(body.get("state", "unknown")),
             last_boot_time=parse_time(body.get("lastBootTime")),
             error=": ".join(_first_line(failure[key]) for key in ("code", "message") if failure.get(key)),
+            running_tasks=_count(body, "runningTasksCount") or 0,
         )
 
     def is_back(self, since: datetime | None) -> bool:
@@ -250,6 +254,11 @@ def _mapping(body: Mapping[str, Any], *names: str) -> Mapping[str, Any] | None:
 def _text(body: Mapping[str, Any], name: str) -> str | None:
     value = body.get(name)
     return value if isinstance(value, str) and value else None
+
+
+def _count(body: Mapping[str, Any], name: str) -> int | None:
+    value = body.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def parse_time(value: object) -> datetime | None:

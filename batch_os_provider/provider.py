@@ -16,6 +16,7 @@ into the inputs that ``read`` returns.
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pulumi import dynamic
@@ -24,18 +25,19 @@ from pulumi.output import Unknown
 from batch_os_provider import engine, inputs
 from batch_os_provider.client import shared_client
 from batch_os_provider.decide import same_version
-from batch_os_provider.errors import ApiRetiredError, BatchOsError, InputError
+from batch_os_provider.errors import ApiRetiredError, InputError
 from batch_os_provider.inputs import Declared
 from batch_os_provider.pool import Kind, Pool, PoolRef, PoolState, parse_pool_url
-from batch_os_provider.report import NODE_INTERVAL, NODE_INTERVAL_TERMINAL, Nodes, Reporter
+from batch_os_provider.preview import CONFIG, Known, Program, Refused, is_on, preview_os
+from batch_os_provider.report import NODE_INTERVAL, NODE_INTERVAL_TERMINAL, Reporter
 from batch_os_provider.rollout import read
 from batch_os_provider.upgrade import Goal, OsUpgrade
-from batch_os_provider.wait import RealWaiter, Stopped
+from batch_os_provider.wait import RealWaiter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["OUTPUTS", "PoolOsVersionProvider", "PoolProvider", "is_unknown", "known", "ref_of"]
+__all__ = ["OUTPUTS", "PoolOsVersionProvider", "PoolProvider", "is_unknown", "known", "program", "ref_of"]
 
 CURRENT, FAMILY, STATE = "current_os_version", "os_family", "pool_state"
 OUTPUTS = (CURRENT, FAMILY, STATE)
@@ -59,6 +61,8 @@ class _Register:
 
 
 _register = _Register()
+program = Program()
+"""The program whose resources this process serves."""
 
 
 class PoolProvider(dynamic.ResourceProvider):
@@ -71,19 +75,41 @@ class PoolProvider(dynamic.ResourceProvider):
     def __getstate__(self) -> None:
         """Nothing: the pickle stays the same for ever."""
 
-    def configure(self, req: dynamic.ConfigureRequest) -> None:  # noqa: ARG002 - credentials are never stack config
-        """Open the engine's seams; the first call in each plugin process."""
+    def configure(self, req: dynamic.ConfigureRequest) -> None:
+        """Open the engine's seams and read the one stack config there is; the first call in each plugin process."""
         engine.attach()
+        program.looks = is_on(req.config.get(CONFIG))
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
         """Validate and normalise the inputs."""
+        program.checked(engine.current_urn())
         kept, failures = inputs.check(news, is_unknown, self.spec)
-        failures = failures or _declared_twice(kept) or self.looked_at(_olds, kept)
+        failures = failures or _declared_twice(kept)
+        # A resource that exists is compared by diff, which knows whether there is anything to look at.
+        if not failures and not _olds and not self.is_open(kept):
+            refused = self.preview(kept, None)
+            failures = [inputs.Failure(self.spec.target, refused.reason)] if refused is not None else []
         return dynamic.CheckResult(kept, [dynamic.CheckFailure(f.property, f.reason) for f in failures])
 
-    def looked_at(self, olds: Mapping[str, Any], kept: Mapping[str, Any]) -> list[inputs.Failure]:  # noqa: ARG002 - for those who look
-        """What a look at the pool has against inputs that are right by themselves; no look by default."""
-        return []
+    @abstractmethod
+    def preview(self, bag: Mapping[str, Any], known: Known | None) -> Refused | None:
+        """Tell on the row what an `up` would do; the refusal, if it would refuse."""
+
+    def is_open(self, bag: Mapping[str, Any]) -> bool:
+        """Whether an input is not known yet."""
+        return any(is_unknown(bag.get(name)) for name in self.spec.names)
+
+    def tell_change(self, news: Mapping[str, Any], known: Known, replaces: list[str]) -> None:
+        """Tell a planned change, where a program asks; a pool in another place is told when it is checked anew.
+
+        Raises:
+            RefusedError: `up` would refuse.
+        """
+        if replaces or self.is_open(news) or not program.declares(engine.current_urn()):
+            return
+        refused = self.preview(news, known)
+        if refused is not None:
+            raise refused.error
 
     def changed(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         """The inputs that changed by their meaning, and those of them that replace."""
@@ -106,12 +132,17 @@ class PoolOsVersionProvider(PoolProvider):
         """
         changed, replaces = self.changed(_olds, _news)
         target = _news.get(inputs.TARGET)
-        behind = not is_unknown(target) and not same_version(_olds.get(CURRENT), str(target))
+        seen = _olds.get(CURRENT)
+        behind = not is_unknown(target) and not same_version(seen, str(target))
         # A pool last seen upgrading does not stay at the version it shows, wherever the upgrade goes.
         moving = _olds.get(STATE) == PoolState.UPGRADING.value
-        if (behind or moving) and not changed and _olds.get(CURRENT):
-            _say_why(Declared.of(_news), str(_olds[CURRENT]))
+        if changed or behind or moving:
+            self.tell_change(_news, _known(_olds, _news, moving=moving, changed=bool(changed)), replaces)
         return dynamic.DiffResult(changes=bool(changed) or behind or moving, replaces=replaces)
+
+    def preview(self, bag: Mapping[str, Any], known: Known | None) -> Refused | None:
+        """Tell what an upgrade would take."""
+        return preview_os(Declared.of(bag), known, look=program.looks)
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Adopt the pool: upgrade it if it does not run the target, else write nothing."""
@@ -128,6 +159,7 @@ class PoolOsVersionProvider(PoolProvider):
         a property change in the next preview.
         """
         ref = ref_of(id_)
+        program.read(engine.current_urn())
         bag = {inputs.ACCOUNT_ENDPOINT: ref.endpoint, inputs.POOL_ID_NAME: ref.pool_id, **known(inputs.INPUTS, props)}
         row = engine.Row(engine.current_urn(), ref.pool_id)
         try:
@@ -198,28 +230,11 @@ def _declared_twice(kept: Mapping[str, Any]) -> list[inputs.Failure]:
     return [inputs.Failure(inputs.POOL_ID_NAME, reason)]
 
 
-def _say_why(declared: Declared, at: str) -> None:
-    """Tell why an update is planned though no property changed: an earlier run left the pool on its way."""
-    if same_version(at, declared.target):
-        text = f"still at {at}, but it was upgrading when last looked at"
-    else:
-        text = f"still at {at}; upgrade to {declared.target} was deferred"
-    try:
-        text += f": {_how_far(declared)}"
-    except (BatchOsError, Stopped) as error:
-        # The look is a courtesy to the reviewer: the plan is right without it.
-        text += f" (not looked at: {error})"
-    engine.Row(engine.current_urn(), declared.ref.pool_id).info(text)
-
-
-def _how_far(declared: Declared) -> str:
-    client, waiter = shared_client(declared.ref.endpoint), RealWaiter(engine.stop)
-    pool = waiter.call(lambda: client.get_pool(declared.ref))
-    if pool.state is PoolState.UPGRADING and same_version(pool.target_os_version, declared.target):
-        nodes = Nodes(waiter.call(lambda: client.list_nodes(declared.ref)), pool.changed_at)
-        return f"{nodes}, this up joins it"
-    if pool.state is PoolState.UPGRADING:
-        return f"an upgrade {pool.current_os_version} -> {pool.target_os_version} is in flight"
-    if same_version(pool.current_os_version, declared.target):
-        return "it has ended since, this up writes nothing"
-    return f"the pool is {pool.state_text} at {pool.current_os_version}"
+def _known(olds: Mapping[str, Any], news: Mapping[str, Any], *, moving: bool, changed: bool) -> Known:
+    """What the state says, and why a change is planned though no property changed."""
+    at, target = olds.get(CURRENT), news.get(inputs.TARGET)
+    if changed or not at:
+        return Known(at or "")
+    if moving and same_version(at, str(target)):
+        return Known(at, f"still at {at}, but it was upgrading when last looked at", "moving")
+    return Known(at, f"still at {at}; upgrade to {target} was deferred", "deferred")

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from pulumi import Input, Output, ResourceOptions, dynamic
 
+from batch_os_provider import parallel
 from batch_os_provider.image_provider import IMAGE_OUTPUTS, PoolImageVersionProvider
 from batch_os_provider.provider import OUTPUTS, PoolOsVersionProvider, PoolProvider
 
@@ -25,6 +26,7 @@ class PoolResource(dynamic.Resource):
 
     _kept_by: ClassVar[type[PoolProvider]]
     _shown: ClassVar[tuple[str, ...]]
+    pool_state: Output[str | None]
 
     def __init__(self, resource_name: str, declared: Mapping[str, Any], opts: ResourceOptions | None) -> None:
         # A removal then reads `delete[retain]` in the preview, which is the truth: the pool stays.
@@ -32,6 +34,7 @@ class PoolResource(dynamic.Resource):
         # Pulumi makes an attribute of every key, so the outputs are seeded with None.
         seeded: dict[str, Any] = {**dict.fromkeys(self._shown), **declared}
         super().__init__(self._kept_by(), resource_name, seeded, options)
+        parallel.count(self.pool_state)
 
     @classmethod
     def get(  # noqa: PYI019 - Self is not in Python 3.10, and one word is no reason for a dependency

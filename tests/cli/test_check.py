@@ -56,7 +56,7 @@ def test_one_pool_declared_twice_names_both(sim: Simulator, stack: Stack) -> Non
     assert "is declared twice" in failed.flat
     assert "PoolOsVersion::a" in failed.flat
     assert "PoolOsVersion::b" in failed.flat
-    assert not sim.requests()
+    assert not sim.writes()
 
 
 POOL_MODULE = '''

@@ -32,7 +32,10 @@ def test_wrong_key(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
     )
     assert "az batch account keys list" in failed.flat
     assert wrong not in failed.text
-    assert len(sim.requests()) == 1, "a permanent error ends it at once"
+    looked, tried = sim.requests()
+    assert looked["operation"] == "Pool_List", "the preview's look, which is a courtesy"
+    assert tried["operation"] == "Pool_Get", "a permanent error ends it at once"
+    assert "not looked at: " in failed.flat
 
 
 def test_key_of_another_account(sim: Simulator, new_stack: Callable[..., Stack]) -> None:

@@ -99,12 +99,12 @@ def test_other_inputs_and_spellings(sim: Simulator, stack: Stack) -> None:
     # The same by meaning: no change.
     stack.declare(sim, OLD, timeout=7200, pool_id="RENDER", account_endpoint=sim.endpoint.upper() + "/")
     assert "unchanged" in stack.preview("--expect-no-changes").ok().text
-    # Another meaning: an update, which reads once and writes nothing.
+    # Another meaning: an update. It is looked at for the plan, reads once, and writes nothing.
     stack.declare(sim, OLD, timeout="3h")
     assert '~ timeout : "2h" => "3h"' in stack.preview().ok().flat
     before = len(sim.requests())
     stack.up().ok()
-    assert [entry["operation"] for entry in sim.requests()[before:]] == ["Pool_Get"]
+    assert [entry["operation"] for entry in sim.requests()[before:]] == ["Pool_List", "Pool_Get"]
 
 
 def test_another_pool_replaces_and_leaves_the_old_one_alone(sim: Simulator, stack: Stack) -> None:

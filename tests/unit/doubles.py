@@ -194,6 +194,10 @@ class FakeService:
         self._etag_read = shown.etag
         return Pool.from_json(ref, body_of(shown), etag=shown.etag)
 
+    def list_pools(self) -> tuple[Pool, ...]:
+        """The account's only pool, as a read shows it."""
+        return (self.get_pool(REF),)
+
     def list_nodes(self, ref: PoolRef) -> tuple[Node, ...]:
         """Answer with the nodes, or as scripted."""
         assert ref == REF

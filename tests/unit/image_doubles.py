@@ -190,6 +190,10 @@ class FakeVmService:
         self._fresh = ["pool"]
         return VmPool.from_json(ref, body_of(self.state), etag=self._etag)
 
+    def list_vm_pools(self) -> tuple[VmPool, ...]:
+        """The account's only pool, as a read shows it."""
+        return (self.get_vm_pool(REF),)
+
     def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
         """Read its nodes."""
         assert ref == REF

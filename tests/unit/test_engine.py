@@ -210,8 +210,9 @@ from batch_os_provider.provider import PoolOsVersionProvider
 main = sys.modules["__main__"]
 main.__spec__ = types.SimpleNamespace(name="pulumi.dynamic.__main__")
 del sys._current_frames, sys._getframe
-PoolOsVersionProvider().configure(None)
-PoolOsVersionProvider().configure(None)
+request = types.SimpleNamespace(config={"batch:previewLook": "false"})
+PoolOsVersionProvider().configure(request)
+PoolOsVersionProvider().configure(request)
 news = {"account_endpoint": "acct.batch.azure.com", "pool_id": "a", "target_os_version": "*"}
 result = PoolOsVersionProvider().check({}, news)
 assert not result.failures, result.failures

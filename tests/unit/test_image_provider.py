@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from pulumi.output import UNKNOWN
 
-from batch_os_provider import client
-from batch_os_provider.errors import BatchOsError
+from batch_os_provider import client, engine, image_provider, preview, provider
+from batch_os_provider.errors import BatchOsError, CredentialError, RefusedError
 from batch_os_provider.image_provider import IMAGE_OUTPUTS, PoolImageVersionProvider
-from tests.unit.doubles import REF, gone, transient
+from batch_os_provider.preview import Program
+from batch_os_provider.tail import split
+from tests.unit.doubles import REF, gone
 from tests.unit.image_doubles import NEWER, OLD, TARGET, FakeVmService, VmScript, VmState, pool_of
 
 INPUTS: dict[str, Any] = {
@@ -32,6 +34,22 @@ OUTS: dict[str, Any] = {
 }
 PROVIDER = PoolImageVersionProvider()
 Batch = Callable[..., FakeVmService]
+
+
+URN = "urn:pulumi:dev::farm::pulumi-python:dynamic/batch:PoolImageVersion::render"
+
+
+@pytest.fixture(autouse=True)
+def program(monkeypatch: pytest.MonkeyPatch) -> Program:
+    """Begin a new plugin process that serves one resource, which its program has declared."""
+    monkeypatch.setattr(engine, "current_urn", lambda: URN)
+    monkeypatch.setattr(preview, "_lookouts", {})
+    fresh = Program()
+    fresh.checked(URN)
+    for module in (provider, image_provider):
+        monkeypatch.setattr(module, "program", fresh)
+    monkeypatch.setattr(provider, "_register", provider._Register())
+    return fresh
 
 
 @pytest.fixture
@@ -103,14 +121,22 @@ def test_another_pool_is_a_replacement(batch: Batch) -> None:
     assert PROVIDER.changed(OUTS, {**INPUTS, "pool_id": "other"}) == (["pool_id"], ["pool_id"])
 
 
-def test_a_planned_change_that_up_would_refuse_is_warned_of(batch: Batch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Not refused: a refresh asks diff too, and has to be able to show the drift."""
+def test_a_planned_change_that_up_would_refuse_is_an_error_of_the_preview(batch: Batch) -> None:
     batch(pool_of(2, autoscale=True))
+    with pytest.raises(RefusedError, match="an up would be refused: 2 nodes are behind, and the pool scales itself"):
+        diff({**OUTS, "oldest_node_version": OLD}, INPUTS)
+
+
+def test_a_refresh_can_show_the_drift_of_what_up_would_refuse(batch: Batch, program: Program) -> None:
+    service = batch(pool_of(2, autoscale=True))
+    program.read(URN)
     assert diff({**OUTS, "oldest_node_version": OLD}, INPUTS) == (True, [])
-    assert "an up would be refused: 2 nodes are behind, and the pool scales itself" in capsys.readouterr().err
+    assert service.calls == []
 
 
-@pytest.mark.parametrize("failure", [gone(), transient(503, "ServerBusy", "busy")], ids=["gone", "busy"])
+@pytest.mark.parametrize(
+    "failure", [gone(), CredentialError("Batch refused it", pool=REF.endpoint)], ids=["gone", "refused"]
+)
 def test_a_look_that_fails_is_told_and_the_plan_stands(
     failure: Exception, batch: Batch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,7 +217,10 @@ def test_a_first_check_of_what_up_would_refuse_fails_on_the_target(batch: Batch)
     (failure,) = PROVIDER.check({}, INPUTS).failures
     assert failure.property == "target_image_version"
     assert f"'{TARGET}' cannot be reached: the pool is pinned to {OLD}" in failure.reason
-    assert failure.reason.count(". ") == 1
+    text, tail = split(failure.reason)
+    assert text.count(". ") == 1
+    assert tail is not None
+    assert (tail.what, tail.target) == ("refused", TARGET)
 
 
 def test_latest_is_refused_with_the_newest_version_seen(batch: Batch) -> None:
@@ -205,7 +234,8 @@ def test_latest_on_an_empty_pool_or_one_that_cannot_be_seen_says_so(batch: Batch
     bag = {**INPUTS, "target_image_version": "latest"}
     batch(pool_of(0))
     assert "the pool has no nodes to tell one" in PROVIDER.check({}, bag).failures[0].reason
-    batch(pool_of(1), VmScript(reads={1: transient(503, "ServerBusy", "busy")}))
+    preview._lookouts.clear()
+    batch(pool_of(1), VmScript(reads={1: CredentialError("Batch refused it", pool=REF.endpoint)}))
     assert "its nodes were not looked at: " in PROVIDER.check({}, bag).failures[0].reason
     assert "moving target" in PROVIDER.check({}, {**bag, "pool_id": UNKNOWN}).failures[0].reason
     assert len(PROVIDER.check({}, {**bag, "account_endpoint": "ftp://x"}).failures) == 2

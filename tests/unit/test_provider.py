@@ -7,7 +7,6 @@ import pickletools
 import subprocess
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import dill  # type: ignore[import-untyped]
@@ -15,16 +14,32 @@ import pytest
 from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.output import UNKNOWN, Unknown
 
-from batch_os_provider import client
-from batch_os_provider.errors import ApiRetiredError, BatchOsError
+from batch_os_provider import client, engine, preview, provider
+from batch_os_provider.errors import ApiRetiredError, BatchOsError, CredentialError, InputError, RefusedError
+from batch_os_provider.preview import Program
 from batch_os_provider.provider import OUTPUTS, PoolOsVersionProvider
-from tests.unit.doubles import REF, V24, V25, V26, FakeService, Script, State, VirtualWaiter, transient
+from batch_os_provider.tail import split
+from tests.unit.doubles import REF, V24, V25, V26, FakeService, Script, State, VirtualWaiter
 
 ENDPOINT = REF.endpoint
 INPUTS: dict[str, Any] = {"account_endpoint": ENDPOINT, "pool_id": REF.pool_id, "target_os_version": V25}
 OUTS: dict[str, Any] = {**INPUTS, "current_os_version": V25, "os_family": "5", "pool_state": "active"}
 AT_TARGET = State(current=V25, target=V25)
 PROVIDER = PoolOsVersionProvider()
+
+
+URN = "urn:pulumi:dev::farm::pulumi-python:dynamic/batch:PoolOsVersion::render"
+
+
+@pytest.fixture(autouse=True)
+def program(monkeypatch: pytest.MonkeyPatch) -> Program:
+    """Begin a new plugin process that serves one resource, which nobody has asked about yet."""
+    monkeypatch.setattr(engine, "current_urn", lambda: URN)
+    monkeypatch.setattr(preview, "_lookouts", {})
+    fresh = Program()
+    monkeypatch.setattr(provider, "program", fresh)
+    monkeypatch.setattr(provider, "_register", provider._Register())
+    return fresh
 
 
 @pytest.fixture
@@ -40,6 +55,7 @@ def batch(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def diff(olds: dict[str, Any], news: dict[str, Any]) -> tuple[bool | None, list[str] | None]:
+    """Compare as a refresh asks: nothing was checked."""
     result = PROVIDER.diff(REF.url, olds, news)
     return result.changes, result.replaces
 
@@ -102,19 +118,104 @@ def test_an_unchanged_resource_is_compared_without_a_call(batch: Any) -> None:
     assert service.calls == []
 
 
+def planned(olds: dict[str, Any], news: dict[str, Any]) -> tuple[bool | None, list[str] | None]:
+    """Compare as a program asks: check comes first."""
+    assert PROVIDER.check(INPUTS, news).failures == []
+    return diff(olds, news)
+
+
 def test_a_deferred_upgrade_is_planned_again_and_the_row_says_why(
     batch: Any,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     service = batch(State())
-    assert diff({**OUTS, "current_os_version": V24}, INPUTS) == (True, [])
+    assert planned({**OUTS, "current_os_version": V24}, INPUTS) == (True, [])
     assert service.count("post") == 0
-    assert f"still at {V24}; upgrade to {V25} was deferred" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"still at {V24}; upgrade to {V25} was deferred: 3 nodes, no task runs" in said
+    _, tail = split(said)
+    assert tail is not None
+    assert (tail.what, tail.came_from, tail.target, tail.nodes) == ("upgrade", V24, V25, 3)
+    assert "deferred" in tail.warnings
 
 
-def test_a_deferred_upgrade_is_planned_though_batch_does_not_answer(batch: Any) -> None:
-    batch(State(), Script(reads=lambda _: transient(503, "ServerBusy", "busy")))
-    assert diff({**OUTS, "current_os_version": V24}, INPUTS) == (True, [])
+def test_a_refresh_asks_for_the_same_comparison_and_gets_it_without_a_look(
+    batch: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = batch(State(state="deleting"))
+    PROVIDER.check(INPUTS, INPUTS)
+    PROVIDER.read(REF.url, OUTS)
+    reads = len(service.calls)
+    assert diff({**OUTS, "current_os_version": V24}, INPUTS) == (True, []), "an up would be refused, and drift is shown"
+    assert (len(service.calls), capsys.readouterr().err) == (reads, "")
+
+
+def test_a_planned_change_that_up_would_refuse_is_an_error_of_the_preview(batch: Any) -> None:
+    batch(State(state="deleting"))
+    with pytest.raises(RefusedError, match="an up would be refused: it is being deleted") as refused:
+        planned({**OUTS, "current_os_version": V24}, INPUTS)
+    text, tail = split(str(refused.value))
+    assert text.startswith(f"pool {REF.url}: ")
+    assert tail is not None
+    assert (tail.what, tail.why) == ("refused", "it is being deleted")
+
+
+def test_a_new_resource_that_up_would_refuse_is_a_check_failure(batch: Any) -> None:
+    batch(State(state="deleting"))
+    (failure,) = PROVIDER.check({}, INPUTS).failures
+    assert failure.property == "target_os_version"
+    assert failure.reason.startswith(f"'{V25}' cannot be reached: it is being deleted")
+    assert split(failure.reason)[1] is not None
+
+
+def test_a_pool_in_another_place_is_told_once_when_it_is_checked_anew(batch: Any) -> None:
+    service = batch(State())
+    assert planned({**OUTS, "current_os_version": V24}, {**INPUTS, "pool_id": "other"}) == (True, ["pool_id"])
+    assert service.calls == []
+
+
+def test_state_that_is_older_than_the_service_is_said(batch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    batch(AT_TARGET)
+    assert planned({**OUTS, "current_os_version": V24}, {**INPUTS, "timeout": "3h"}) == (True, [])
+    said = capsys.readouterr().err
+    assert f"adopts without a write: it runs {V25}; the state is older, it says {V24}" in said
+
+
+def test_an_older_target_is_a_rollback_and_never_refused(batch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    batch(AT_TARGET)
+    assert planned(OUTS, {**INPUTS, "target_os_version": V24}) == (True, [])
+    assert f"ROLLBACK {V25} -> {V24}: 3 nodes" in capsys.readouterr().err
+
+
+def test_looking_can_be_turned_off_and_the_state_still_tells_a_rollback(
+    batch: Any, program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = batch(AT_TARGET)
+    program.looks = False
+    assert planned(OUTS, {**INPUTS, "target_os_version": V24}) == (True, [])
+    assert f"ROLLBACK {V25} -> {V24}: as the state has it, not looked at" in capsys.readouterr().err
+    assert PROVIDER.check({}, INPUTS).failures == []
+    assert service.calls == []
+
+
+@pytest.mark.parametrize("told", ["yes", "1", ""])
+def test_the_stack_config_for_looks_is_true_or_false(told: str) -> None:
+    assert preview.is_on(None)
+    assert preview.is_on("True")
+    assert not preview.is_on("false")
+    with pytest.raises(InputError, match=f"batch:previewLook is {told!r}; allowed: true or false"):
+        preview.is_on(told)
+
+
+def test_a_look_that_fails_is_told_once_and_the_plan_stands(batch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    refused = CredentialError("Batch refused it", pool=ENDPOINT, next_step="Sign in")
+    service = batch(State(), Script(reads=lambda _: refused))
+    for target in (V24, V26):
+        assert planned(OUTS, {**INPUTS, "target_os_version": target})[0] is True
+    said = capsys.readouterr().err
+    assert said.count("not looked at: account") == 1
+    assert "ROLLBACK" in said
+    assert service.count("read") == 1
 
 
 def test_a_pool_whose_version_was_never_seen_is_planned(batch: Any) -> None:
@@ -135,20 +236,23 @@ def test_check_lets_unknown_values_pass() -> None:
     assert all(isinstance(value, Unknown) for value in result.inputs.values())
 
 
-def test_one_pool_declared_twice_in_one_program_is_refused_naming_both_urns() -> None:
-    def Check(request: Any, pool_id: str) -> Any:  # noqa: N802 - as the SDK's server
-        assert request.urn
+def test_one_pool_declared_twice_in_one_program_is_refused_naming_both_urns(
+    monkeypatch: pytest.MonkeyPatch, program: Program
+) -> None:
+    program.looks = False
+
+    def check(urn: str, pool_id: str) -> Any:
+        monkeypatch.setattr(engine, "current_urn", lambda: urn)
         return PROVIDER.check({}, {**INPUTS, "pool_id": pool_id})
 
-    one, other = SimpleNamespace(urn="urn:one"), SimpleNamespace(urn="urn:other")
-    assert Check(one, "twice-a").failures == []
-    assert Check(one, "twice-a").failures == [], "checked again in the same up"
-    assert Check(other, "twice-b").failures == []
-    (failure,) = Check(other, "TWICE-A").failures
+    assert check("urn:one", "twice-a").failures == []
+    assert check("urn:one", "twice-a").failures == [], "checked again in the same up"
+    assert check("urn:other", "twice-b").failures == []
+    (failure,) = check("urn:other", "TWICE-A").failures
     assert failure.property == "pool_id"
     assert "urn:one" in failure.reason
     assert "urn:other" in failure.reason
-    assert Check(other, "twice-b").failures == [], "corrected"
+    assert check("urn:other", "twice-b").failures == [], "corrected"
 
 
 @pytest.mark.parametrize("verb", ["create", "update"])

@@ -1,0 +1,272 @@
+"""What a preview says about a pool that changes, and what it refuses.
+
+Why it exists: a reviewer sees from and to in the inputs, and nothing of what it costs or whether it can work.
+So a resource that is new, or that ``diff`` calls changed, is looked at: the plan goes on its row, what `up`
+would refuse is refused here, and the Guest OS catalogue adds what it knows of the target. Each message ends
+in a ``tail`` for programs. Nothing is said of what does not change, and it costs no call.
+
+A refresh asks ``diff`` as well, to show drift. It must not fail for what an `up` would refuse, and it has just
+read the pool: there nothing is looked at. The engine does not say which of the two it is; but only a program's
+resource is checked first, so ``Program`` remembers what was checked and not read since.
+
+Stack config ``batch:previewLook`` (``true`` or ``false``, default ``true``) turns the looks off.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timezone
+from typing import TypeVar
+
+from batch_os_provider import catalogue, engine
+from batch_os_provider.catalogue import Verdict
+from batch_os_provider.client import shared_client
+from batch_os_provider.decide import Refuse, same_version
+from batch_os_provider.decide_image import dotted
+from batch_os_provider.errors import InputError, PoolGoneError, RefusedError
+from batch_os_provider.inputs import Declared, DeclaredImage
+from batch_os_provider.lookout import Lookout, NotLookedAt
+from batch_os_provider.plan import Plan, is_rollback, plan_image, plan_os
+from batch_os_provider.pool import Kind as PoolKind
+from batch_os_provider.pool import Pool, PoolRef
+from batch_os_provider.tail import Kind, Tail, What
+from batch_os_provider.wait import RealWaiter, Stopped
+
+__all__ = ["CONFIG", "Known", "Program", "Refused", "is_on", "lookout", "newest_image", "preview_image", "preview_os"]
+
+T = TypeVar("T")
+
+CONFIG = "batch:previewLook"
+_WORDS = {"true": True, "false": False}
+# Plans that a reviewer should stop at; the others' notes are news.
+_GRAVE = frozenset({"rollback", "conflict", "unknown state"})
+
+_said: set[str] = set()
+_lookouts: dict[str, Lookout] = {}
+_lookouts_lock = threading.Lock()
+
+
+def is_on(configured: str | None) -> bool:
+    """Read the stack config. Raises InputError where it is neither true nor false."""
+    if configured is None:
+        return True
+    if configured.strip().lower() not in _WORDS:
+        raise InputError(
+            f"stack config {CONFIG} is {configured!r}; allowed: true or false",
+            next_step=f"Run `pulumi config set {CONFIG} true`, or false for previews that ask Batch nothing",
+        )
+    return _WORDS[configured.strip().lower()]
+
+
+def lookout(endpoint: str) -> Lookout:
+    """The one lookout for an account in this process."""
+    with _lookouts_lock:
+        if endpoint not in _lookouts:
+            _lookouts[endpoint] = Lookout(lambda: shared_client(endpoint), RealWaiter(engine.stop))
+        return _lookouts[endpoint]
+
+
+class Program:
+    """Which resources the program of this process has declared, and which are only being refreshed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._checked: set[str] = set()
+        self.looks = True
+
+    def checked(self, urn: str) -> None:
+        """``check`` was asked about this resource."""
+        with self._lock:
+            self._checked.add(urn)
+
+    def read(self, urn: str) -> None:
+        """``read`` was asked about it; a ``diff`` that comes next belongs to a refresh."""
+        with self._lock:
+            self._checked.discard(urn)
+
+    def declares(self, urn: str) -> bool:
+        """Whether a ``diff`` of this resource is about what a program declares."""
+        with self._lock:
+            return bool(urn) and urn in self._checked
+
+
+@dataclass(frozen=True)
+class Known:
+    """What Pulumi's state says of a resource that exists: the version last seen, and why a change is planned.
+
+    ``why`` is empty where a property changed, which is reason enough; ``code`` is the same for programs.
+    """
+
+    version: str
+    why: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What `up` would refuse, and the tail that says so to programs."""
+
+    refuse: Refuse
+    tail: Tail
+
+    @property
+    def reason(self) -> str:
+        """For a check failure."""
+        return f"{self.tail.target!r} cannot be reached: {self.refuse.seen}. {self.refuse.next_step}. {self.tail}"
+
+    @property
+    def error(self) -> RefusedError:
+        """For ``diff``."""
+        seen, next_step = f"an up would be refused: {self.refuse.seen}", self.refuse.next_step
+        error = RefusedError(seen, pool=self.tail.pool, next_step=next_step, answer=self.refuse.answer)
+        error.tail = str(self.tail)
+        return error
+
+
+def preview_os(declared: Declared, known: Known | None, *, look: bool, today: date | None = None) -> Refused | None:
+    """Tell what an `up` would do to a Cloud Services pool; the refusal, if it would refuse.
+
+    Args:
+        declared: the inputs.
+        known: what the state says; None where the resource is new.
+        look: whether Batch may be asked.
+        today: the day for which the Guest OS catalogue is asked; default today in UTC.
+    """
+    ref, target = declared.ref, declared.target
+    speaker = _Speaker(ref, "os", target)
+    seen = speaker.look(lambda: _plan_os(declared)) if look else None
+    told, pool = (seen, None) if seen is None or isinstance(seen, Refuse) else seen
+    came_from = (pool.current_os_version if pool is not None else known.version if known else "") or ""
+    if isinstance(told, Refuse):
+        return Refused(told, speaker.tail("refused", came_from=came_from, why=told.seen))
+    family = pool.os_family if pool is not None else None
+    verdicts = _judged(target, family, today or datetime.now(timezone.utc).date())
+    if told is None and known is not None and known.version:
+        told = _plan_by_state(known.version, target)
+    elif told is not None and known is not None and known.version and not same_version(known.version, came_from):
+        told = told.noting("stale", f"the state is older, it says {known.version}")
+    if told is not None:
+        speaker.tell(told, known, verdicts)
+    elif verdicts:
+        codes = tuple(each.code for each in verdicts)
+        speaker.say(verdicts[0].text, speaker.tail("warning", warnings=codes), warn=verdicts[0].is_warning)
+    return None
+
+
+def _judged(target: str, family: str | None, today: date) -> tuple[Verdict, ...]:
+    """What the catalogue warns of, or that it is older than the target; once, that it is old altogether."""
+    known = catalogue.load()
+    outdated = known.outdated(today)
+    if outdated and outdated not in _said:
+        _said.add(outdated)
+        engine.Row("", "catalogue").info(outdated)
+    return tuple(each for each in known.judge(target, today, family) if each.is_warning or each.code == "newer")
+
+
+def preview_image(declared: DeclaredImage, known: Known | None, *, look: bool) -> Refused | None:
+    """Tell what an `up` would do to a VM pool; the refusal, if it would refuse.
+
+    Args:
+        declared: the inputs.
+        known: what the state says; None where the resource is new.
+        look: whether Batch may be asked.
+    """
+    ref, target = declared.ref, dotted(declared.target)
+    speaker = _Speaker(ref, "image", target)
+    told = speaker.look(lambda: _plan_image(declared)) if look else None
+    if isinstance(told, Refuse):
+        return Refused(told, speaker.tail("refused", came_from=known.version if known else "", why=told.seen))
+    if told is not None:
+        speaker.tell(told, known)
+    return None
+
+
+def newest_image(ref: PoolRef) -> str:
+    """The newest image version on a VM pool's nodes; empty where no node tells one. Raises as ``Lookout.vm``."""
+    told = [(node.version, node.version_text) for node in lookout(ref.endpoint).vm(ref).nodes if node.version]
+    return max(told)[1] if told else ""
+
+
+class _Speaker:
+    """One resource's row, with a tail after each message."""
+
+    def __init__(self, ref: PoolRef, kind: Kind, target: str) -> None:
+        self._row = engine.Row(engine.current_urn(), ref.pool_id)
+        self._ref = ref
+        self._kind = kind
+        self._target = target
+
+    def tail(self, what: What, *, came_from: str = "", warnings: tuple[str, ...] = (), why: str = "") -> Tail:
+        """A tail about this pool."""
+        return Tail(self._ref.url, self._kind, what, came_from, self._target, warnings=warnings, why=why)
+
+    def say(self, text: str, tail: Tail, *, warn: bool) -> None:
+        """One message."""
+        (self._row.warn if warn else self._row.info)(f"{text} {tail}")
+
+    def tell(self, told: Plan, known: Known | None, verdicts: tuple[Verdict, ...] = ()) -> None:
+        """Say the plan, with why it is planned and the heaviest of what the catalogue has to say of the target."""
+        if known is not None and known.why:
+            told = replace(told, change=known.why, warnings=(*told.warnings, known.code))
+        if verdicts:
+            codes = tuple(each.code for each in verdicts)
+            told = replace(told, detail=f"{told.detail}; {verdicts[0].text}", warnings=(*told.warnings, *codes))
+        warn = any(each.is_warning for each in verdicts) or not _GRAVE.isdisjoint(told.warnings)
+        self.say(told.text, told.tail(self._ref.url, self._kind), warn=warn)
+
+    def look(self, look: Callable[[], T]) -> T | Refuse | None:
+        """What a look gives; None where there is none to be had, which is said."""
+        try:
+            return look()
+        except PoolGoneError:
+            why = "there is no such pool in the account; this up fails unless it makes the pool first"
+        except RefusedError as error:
+            return Refuse(error.seen, error.next_step, error.answer)
+        except NotLookedAt as error:
+            if error.told:
+                return None
+            why = error.why
+        except Stopped:
+            why = "interrupted by ^C"
+        self.say(f"not looked at: {why}", self.tail("not looked at", why=why), warn=True)
+        return None
+
+
+def _plan_os(declared: Declared) -> tuple[Plan | Refuse, Pool]:
+    ref, watch = declared.ref, lookout(declared.ref.endpoint)
+    pool = watch.pool(ref)
+    told = plan_os(pool, None, declared.target, declared.policy, declared.timeout)
+    if isinstance(told, Refuse):
+        if watch.look_anew():
+            return _plan_os(declared)
+        if pool.kind is PoolKind.VM:
+            # The refusal names the resource to use instead, with the version that its nodes run.
+            seen = replace(pool, image_version=newest_image(ref))
+            told = plan_os(seen, None, declared.target, declared.policy, declared.timeout)
+    elif told.what != "adopt" and pool.node_count:
+        nodes = watch.nodes(ref, declared.target)
+        told = plan_os(pool, nodes, declared.target, declared.policy, declared.timeout)
+    return told, pool
+
+
+def _plan_image(declared: DeclaredImage) -> Plan | Refuse:
+    watch = lookout(declared.ref.endpoint)
+    told = plan_image(watch.vm(declared.ref), declared.target, declared.policy, declared.timeout)
+    return _plan_image(declared) if isinstance(told, Refuse) and watch.look_anew() else told
+
+
+def _plan_by_state(at: str, target: str) -> Plan:
+    """The plan as far as the state tells, where nobody has looked."""
+    back = is_rollback(at, target)
+    change = f"{'ROLLBACK ' if back else ''}{at} -> {target}"
+    warnings = ("rollback",) if back else ()
+    return Plan(
+        "rollback" if back else "upgrade",
+        "as the state has it, not looked at",
+        at,
+        target,
+        warnings=warnings,
+        change=change,
+    )

@@ -1,0 +1,106 @@
+"""The machine-readable end of what a preview says: ``[batch-os v1 {json}]``.
+
+Why it exists: a preview speaks in sentences, and `pulumi preview --json` carries them as they are. Whoever
+builds a table, a gate or a bot on them must not have to parse English. The form is stable: within ``v1`` keys
+are only ever added, and a reader passes over what it does not know. docs/preview.md lists the keys.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+__all__ = ["KINDS", "WHATS", "Kind", "Tail", "What", "split"]
+
+Kind = Literal["os", "image"]
+"""Which resource speaks: ``PoolOsVersion`` or ``PoolImageVersion``."""
+What = Literal[
+    "adopt",
+    "upgrade",
+    "rollback",
+    "join",
+    "wait",
+    "repin",
+    "renew",
+    "undo",
+    "refused",
+    "warning",
+    "not looked at",
+]
+"""What an `up` would do, or why nothing of that is said."""
+KINDS: tuple[str, ...] = get_args(Kind)
+WHATS: tuple[str, ...] = get_args(What)
+
+_TAIL = re.compile(r"\s*\[batch-os v1 (\{.*\})\]\s*\Z", re.DOTALL)
+_NAMES = {"came_from": "from", "target": "to"}
+
+
+@dataclass(frozen=True)
+class Tail:
+    """What one message says, for programs; what is not known is None or empty and left out.
+
+    ``nodes`` counts all nodes, ``behind`` those that change (VM pools), ``tasks`` the tasks that run on
+    what changes, ``back`` the nodes that an upgrade under way has brought back. ``warnings`` are codes.
+    """
+
+    pool: str
+    kind: Kind
+    what: What
+    came_from: str = ""
+    target: str = ""
+    nodes: int | None = None
+    behind: int | None = None
+    tasks: int | None = None
+    back: int | None = None
+    warnings: tuple[str, ...] = ()
+    why: str = ""
+
+    def __str__(self) -> str:
+        told = {_NAMES.get(name, name): value for name, value in vars(self).items() if value not in (None, "", ())}
+        return f"[batch-os v1 {json.dumps(told, separators=(',', ':'))}]"
+
+    @classmethod
+    def of(cls, body: Any) -> Tail | None:
+        """Read the JSON of a tail; None where it is none of this version."""
+        if not isinstance(body, dict) or body.get("kind") not in KINDS or body.get("what") not in WHATS:
+            return None
+        if not isinstance(body.get("pool"), str):
+            return None
+        warnings = body.get("warnings")
+        return cls(
+            pool=body["pool"],
+            kind=cast("Kind", body["kind"]),
+            what=cast("What", body["what"]),
+            came_from=_text(body, "from"),
+            target=_text(body, "to"),
+            nodes=_count(body, "nodes"),
+            behind=_count(body, "behind"),
+            tasks=_count(body, "tasks"),
+            back=_count(body, "back"),
+            warnings=tuple(each for each in warnings if isinstance(each, str)) if isinstance(warnings, list) else (),
+            why=_text(body, "why"),
+        )
+
+
+def split(message: str) -> tuple[str, Tail | None]:
+    """A message without its tail, and the tail; None where there is none, or none that can be read."""
+    found = _TAIL.search(message)
+    if found is None:
+        return message.strip(), None
+    try:
+        tail = Tail.of(json.loads(found[1]))
+    except (ValueError, RecursionError):
+        return message.strip(), None
+    return (message[: found.start()].strip(), tail) if tail is not None else (message.strip(), None)
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    value = body.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _count(body: dict[str, Any], name: str) -> int | None:
+    value = body.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

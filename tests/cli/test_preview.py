@@ -1,0 +1,219 @@
+"""What a preview says of pools that change, on the real CLI: one look for all, a line each, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_os_provider.tail import Tail, split
+from tests.support.simulator import NEW, OLD, OTHER, TARGET, Simulator, job, paas_pool, vm_pool
+from tests.support.stack import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.stack import Result, Stack
+
+FAMILY_5 = "WA-GUEST-OS-5.25_201811-01"
+
+
+def declare(stack: Stack, sim: Simulator, *pools: str, target: str = NEW, more: str = "") -> None:
+    """Write a program of Cloud Services pools with one target."""
+    where = f"account_endpoint={sim.endpoint!r}, target_os_version={target!r}{more}"
+    stack.program("".join(f"PoolOsVersion({pool!r}, pool_id={pool!r}, {where})\n" for pool in pools))
+
+
+def told(stack: Stack, *arguments: str) -> dict[str, tuple[str, Tail]]:
+    """What `preview --json` says by the pool's id: sentence and tail."""
+    text = stack.run("preview", "--json", *arguments).text
+    found: dict[str, tuple[str, Tail]] = {}
+    for each in json.loads(text[text.index("{") :]).get("diagnostics", []):
+        sentence, tail = split(each["message"])
+        if tail is not None and tail.what != "warning":
+            pool = tail.pool.rpartition("/")[2]
+            assert pool not in found, "one plan for each pool"
+            found[pool] = (sentence, tail)
+    return found
+
+
+def operations(sim: Simulator) -> list[tuple[str, str | None]]:
+    """What Batch was asked."""
+    return [(each["operation"], each["pool"]) for each in sim.requests()]
+
+
+def test_each_row_says_what_the_up_will_do(sim: Simulator, stack: Stack) -> None:
+    started = {"state": "upgrading", "stateTransitionTime": "2018-11-20T00:00:00Z"}
+    joined = paas_pool("joined", **started)
+    joined["cloudServiceConfiguration"]["targetOSVersion"] = NEW
+    joined["nodes"][0]["lastBootTime"] = "2018-11-20T00:10:00Z"
+    for node in joined["nodes"][1:]:
+        node["state"] = "upgradingos"
+    sim.seed(
+        paas_pool("busy"),
+        joined,
+        paas_pool("same", current=NEW),
+        paas_pool("newer", current=OTHER),
+        paas_pool("resizing"),
+        paas_pool("none", nodes=0),
+        jobs=[job("busy", 3600, 3600)],
+    )
+    sim.advance(60)
+    sim.change("resizing", allocationState="resizing")
+    declare(stack, sim, "busy", "joined", "same", "newer", "resizing", "none", "missing")
+    said = told(stack)
+    change = f"{OLD} -> {NEW}"
+    expected = {
+        "busy": ("upgrade", f"{change}: 3 nodes, 2 running tasks go back to the queue"),
+        "joined": ("join", f"{change}: 2 of 3 nodes back, this up joins the upgrade in flight"),
+        "same": ("adopt", f"adopts without a write: it runs {NEW}"),
+        "newer": ("rollback", f"ROLLBACK {OTHER} -> {NEW}: 3 nodes, no task runs"),
+        "resizing": (
+            "wait",
+            f"{change}: 3 nodes, no task runs; a resize is under way (resizing); this up waits for it",
+        ),
+        "none": ("upgrade", f"{change}: no nodes"),
+        "missing": ("not looked at", "not looked at: there is no such pool in the account"),
+    }
+    assert {pool: tail.what for pool, (_, tail) in said.items()} == {pool: what for pool, (what, _) in expected.items()}
+    for pool, (_, text) in expected.items():
+        assert said[pool][0].removeprefix("warning: ").startswith(text), said[pool][0]
+        assert "expired" in said[pool][1].warnings or pool == "missing"
+    assert said["busy"][1].tasks == 2
+    assert said["joined"][1].back == 2
+    asked = operations(sim)
+    assert asked.count(("Pool_List", None)) == 1, "one list for the whole account"
+    assert len(asked) == len(set(asked)), "nothing is asked twice"
+    assert all(pool not in {"same", "none", "missing"} for _, pool in asked), "no nodes are read in vain"
+    assert not sim.writes()
+
+
+def test_unchanged_resources_cost_no_call_and_say_nothing(sim: Simulator, stack: Stack) -> None:
+    sim.seed(paas_pool("a"), vm_pool("b", exact=TARGET))
+    one = f"PoolOsVersion('a', account_endpoint={sim.endpoint!r}, pool_id='a', target_os_version={OLD!r})\n"
+    stack.program(
+        one + f"PoolImageVersion('b', account_endpoint={sim.endpoint!r}, pool_id='b', "
+        f"target_image_version={TARGET!r}, strategy='surge')\n"
+    )
+    stack.up().ok()
+    before = len(sim.requests())
+    assert told(stack) == {}
+    assert len(sim.requests()) == before
+
+
+def test_more_pools_than_the_engine_runs_at_once_are_told_with_the_flag(sim: Simulator, stack: Stack) -> None:
+    pools = [f"p{number}" for number in range(5)]
+    sim.seed(*(paas_pool(pool) for pool in pools))
+    declare(stack, sim, *pools, target=OLD)
+    assert "5 to change, engine runs 3: pass --parallel 5" in stack.run("preview", "--parallel", "3").ok().flat
+    assert "pass --parallel" not in stack.run("preview", "--parallel", "5").ok().flat
+    stack.up("--parallel", "5").ok()
+    assert "pass --parallel" not in stack.run("preview", "--parallel", "3").ok().flat, "none of them changes"
+
+
+def test_a_failure_is_told_once_and_the_preview_goes_on(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
+    sim.seed(*(paas_pool(pool) for pool in ("a", "b", "c")))
+    stack = new_stack(AZURE_BATCH_ACCESS_KEY="d3Jvbmc=")
+    declare(stack, sim, "a", "b", "c")
+    previewed = stack.run("preview", "--json")
+    assert json.loads(previewed.text)["changeSummary"] == {"create": 4}, previewed.text
+    assert previewed.text.count("not looked at: account") == 1
+    assert "Batch refused the shared key" in previewed.text
+    assert operations(sim) == [("Pool_List", None)]
+
+
+def test_a_service_that_does_not_answer_holds_up_a_preview_for_ten_seconds_in_all(sim: Simulator, stack: Stack) -> None:
+    sim.seed(*(paas_pool(pool) for pool in ("a", "b", "c", "d")))
+    sim.fault("Pool_List", {"kind": "delay", "seconds": 60})
+    declare(stack, sim, "a", "b", "c", "d")
+    previewed = stack.run("preview").ok()
+    assert "not looked at: Batch did not answer within the 10s that looks at an account may take" in previewed.flat
+    assert "+ 5 to create" in previewed.text
+    assert 10 < previewed.seconds < 40
+
+
+def test_looks_can_be_turned_off_for_a_stack(sim: Simulator, stack: Stack) -> None:
+    sim.seed(paas_pool("a", current=OTHER))
+    declare(stack, sim, "a", target=OTHER)
+    stack.up().ok()
+    stack.run("config", "set", "batch:previewLook", "false").ok()
+    declare(stack, sim, "a", target=OLD)
+    before = len(sim.requests())
+    assert f"ROLLBACK {OTHER} -> {OLD}: as the state has it, not looked at" in stack.run("preview").ok().flat
+    assert len(sim.requests()) == before
+    stack.run("config", "set", "batch:previewLook", "off").ok()
+    failed = stack.run("preview").failed()
+    assert "stack config batch:previewLook is 'off'; allowed: true or false" in failed.flat
+    assert "pulumi config set batch:previewLook true" in failed.flat
+
+
+def refused(result: Result) -> str:
+    """The error of a preview, without its tail."""
+    (line,) = {line.strip() for line in result.failed().text.splitlines() if line.strip().startswith("error: ")}
+    sentence, tail = split(line)
+    assert tail is not None, line
+    assert tail.what == "refused"
+    return sentence
+
+
+REFUSED = {
+    "family": (paas_pool(), FAMILY_5, "", "is of OS family 5, the pool is of OS family 4"),
+    "vm": (vm_pool(), NEW, "", 'Declare it as a VM pool instead: PoolImageVersion("render"'),
+    "deleting": (paas_pool(state="deleting"), NEW, "", "it is being deleted"),
+    "resizing": (
+        paas_pool(allocationState="resizing"),
+        NEW,
+        ", if_resizing='fail'",
+        "a resize is under way (resizing), and if_resizing is fail",
+    ),
+}
+
+
+@pytest.mark.parametrize("row", REFUSED)
+def test_what_up_would_refuse_is_refused_in_the_preview(sim: Simulator, stack: Stack, row: str) -> None:
+    pool, target, more, expected = REFUSED[row]
+    sim.seed(pool)
+    declare(stack, sim, "render", target=target, more=more)
+    text = refused(stack.run("preview"))
+    assert f"property target_os_version value {{{target}}} has a problem: '{target}' cannot be reached" in text
+    assert expected in text
+    assert not sim.writes()
+
+
+def test_an_update_that_up_would_refuse_is_an_error_and_a_refresh_still_shows_the_drift(
+    sim: Simulator, stack: Stack
+) -> None:
+    sim.seed(paas_pool())
+    declare(stack, sim, "render", target=OLD)
+    stack.up().ok()
+    sim.move_to(NEW)
+    sim.change(state="deleting")
+    refreshed = stack.refresh().ok()
+    assert f'"{OLD}" => "{NEW}"' in refreshed.flat
+    assert "not looked at" not in refreshed.flat
+    assert f"pool {sim.endpoint}/pools/render: an up would be refused: it is being deleted" in refused(
+        stack.run("preview")
+    )
+    assert "an up would be refused" in stack.run("preview", "--refresh").failed().flat
+    assert "an up would be refused" in stack.up().failed().flat
+    assert not sim.writes()
+
+
+def test_a_view_that_has_aged_is_looked_at_anew_within_an_up(sim: Simulator, stack: Stack) -> None:
+    """The second pool is asked about when the first is done: a minute later, or an hour."""
+    sim.seed(paas_pool("first"), paas_pool("second", allocationState="resizing"))
+    stack.program(
+        f"""
+        where = dict(account_endpoint={sim.endpoint!r}, target_os_version={NEW!r})
+        first = PoolOsVersion("first", pool_id="first", **where)
+        wait = first.current_os_version.apply(lambda _: "second")
+        PoolOsVersion("second", pool_id=wait, if_resizing="fail", **where)
+        """
+    )
+    running = stack.start_up()
+    wait_until(lambda: "nodes back" in running.text, "the first is being upgraded")
+    sim.change("second", allocationState="steady")
+    sim.speed(60)
+    running.wait().ok()
+    assert len(sim.upgrades()) == 2

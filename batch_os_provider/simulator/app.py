@@ -1,4 +1,4 @@
-"""The application: control endpoints under ``/_simulator``, Batch everywhere else.
+"""The application: control and token endpoints under ``/_simulator``, Batch everywhere else.
 
 Why it exists: one place that shows how the parts are put together, with nothing else in it.
 """
@@ -14,6 +14,7 @@ from starlette.routing import Mount
 from .control import Control, refused
 from .dataplane import DataPlane
 from .faults import Faults
+from .identity import Identity
 from .reading import RefusedError
 from .state import load
 
@@ -33,6 +34,7 @@ def build(world: World, initial: object, saved: Callable[[], None]) -> Starlette
     faults = Faults()
     return Starlette(
         routes=[
+            Mount("/_simulator/identity", routes=Identity(world).routes()),
             Mount("/_simulator", routes=Control(world, faults, initial, saved).routes()),
             Mount("", app=DataPlane(world, faults, saved)),
         ],

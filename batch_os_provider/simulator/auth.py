@@ -17,7 +17,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, unquote_plus
 
-from .clock import TICKS, parse_iso
+from . import principals
+from .clock import TICKS
 from .errors import BatchError
 
 if TYPE_CHECKING:
@@ -86,13 +87,13 @@ def usable_key(key: str) -> bool:
 
 
 def _bearer(world: World, token: str, wall: int) -> bool:
-    for principal in world.principals:
-        if hmac.compare_digest(str(principal["token"]).encode(), token.encode("latin-1")):
-            expires = principal.get("expires")
-            if expires is not None and parse_iso(expires) <= wall:
-                raise _refused("The access token has expired.")
-            return bool(principal.get("readOnly", False))
-    raise _refused("The access token is not one of this account's principals.")
+    principal = principals.by_token(world.principals, token.encode("latin-1"))
+    if principal is None:
+        raise _refused("The access token is not one of this account's principals.")
+    end = principals.expiry(principal)
+    if end is not None and end <= wall:
+        raise _refused("The access token has expired.")
+    return bool(principal["readOnly"])
 
 
 @lru_cache(maxsize=64)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from . import principals
 from .model import FATES, LOST, READY, Node, Pool
 from .shapes import NODE_STATES
 
@@ -29,6 +30,10 @@ def _ids(world: World) -> Iterator[str]:
     for name in names:
         if _ID.fullmatch(name) is None:
             yield f"{name!r} is not an id: 1 to 64 letters, digits, hyphens and underscores."
+
+
+def _principals(world: World) -> Iterator[str]:
+    yield from principals.twice(world.principals)
 
 
 def _states(world: World) -> Iterator[str]:
@@ -127,6 +132,7 @@ def _schedulable(world: World) -> Iterator[str]:
 
 CHECKS: Final[tuple[Callable[[World], Iterator[str]], ...]] = (
     _ids,
+    _principals,
     _states,
     _configurations,
     _upgrades,

@@ -6,7 +6,8 @@ version for VM pools) plus ``nodes``; a job plus ``tasks``. What is left out is 
 healthy account would have. Work in flight is written under ``simulator``, beside what Batch itself would show, so
 that a state saved in the middle of an upgrade goes on at the same instant; without it the work is made up from
 what is visible. Where the two disagree (somebody edited a saved state), what is visible wins.
-Images are described in :mod:`.images`; the account's ``quota`` and what nodes to come are in for, in :mod:`.resizes`.
+Images are described in :mod:`.images`, principals in :mod:`.principals`; the account's ``quota`` and what nodes to
+come are in for, in :mod:`.resizes`.
 
 A state is read aside and checked (:mod:`.checker`) before it replaces anything.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from . import checker, images, shapes, tasks
+from . import checker, images, principals, shapes, tasks
 from .auth import usable_key
 from .clock import VirtualClock, etag, seconds
 from .dumping import VERSION
@@ -51,7 +52,7 @@ def load(world: World, data: object) -> None:
     if not usable_key(fresh.key):
         raise StateError("account: the key is not base64")
     account.finish()
-    fresh.principals = [_principal(row) for row in reader.take("principals", list, [])]
+    fresh.principals = [principals.read(row) for row in reader.take("principals", list, [])]
     fresh.images = [_image(row) for row in reader.take("images", list, [])]
     fresh.quota = _quota(Reader("quota", reader.take("quota", dict, {})))
     for moment in images.moves(fresh.images, fresh.now):
@@ -97,20 +98,6 @@ def _quota(reader: Reader) -> dict[str, int]:
 def _image(row: object) -> dict[str, Any]:
     """One row of the catalogue: a Guest OS version or an image of virtual machines."""
     return guest_os(row) if isinstance(row, dict) and "osVersion" in row else images.read(row)
-
-
-def _principal(row: object) -> dict[str, Any]:
-    reader = Reader("principals", row)
-    principal: dict[str, Any] = {
-        "token": reader.take("token", str),
-        "readOnly": reader.take("readOnly", bool, default=False),
-    }
-    expires = reader.take("expires", str, None)
-    if expires is not None:
-        reader.time("expires", expires)
-        principal["expires"] = expires
-    reader.finish()
-    return principal
 
 
 _DERIVED_POOL: Final = ("url", "odata.metadata")

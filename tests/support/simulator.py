@@ -7,6 +7,7 @@ that needs progress advances it or lets it run.
 from __future__ import annotations
 
 import json
+import secrets
 import ssl
 import subprocess
 import sys
@@ -117,6 +118,19 @@ class Simulator:
     def environment(self) -> dict[str, str]:
         """What a user exports to sign in."""
         return {"AZURE_BATCH_ACCOUNT": self.account, "AZURE_BATCH_ACCESS_KEY": self.key}
+
+    def signed_in_as(self, name: str, *, read_only: bool) -> dict[str, str]:
+        """What a machine has whose managed identity is this principal (made here); ``--tls`` only, as a token wants."""
+        assert self.authority is not None, "no Entra token goes over plain http"
+        state = self.get("state")
+        others = [each for each in state["principals"] if each.get("name") != name]
+        made = {"name": name, "token": secrets.token_urlsafe(32), "readOnly": read_only}
+        self.put("state", {**state, "principals": [*others, made]})
+        return {
+            "IDENTITY_ENDPOINT": f"{self.control}/identity/token",
+            "IDENTITY_HEADER": name,
+            "REQUESTS_CA_BUNDLE": str(self.authority),
+        }
 
     def get(self, what: str) -> dict[str, Any]:
         """GET a control resource."""

@@ -1,0 +1,88 @@
+# ruff: noqa: INP001 - a policy pack is a program that the engine starts in its own folder, not a package
+"""The policy pack: its policies, their levels, and the way from the engine's arguments to the rules.
+
+Why it exists: it is what `pulumi preview --policy-pack policies` starts. docs/policies.md says what each
+policy checks, how it is configured, and what it cannot see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+import batch_rules as rules
+from pulumi_policy import (
+    EnforcementLevel,
+    PolicyConfigSchema,
+    PolicyPack,
+    ReportViolation,
+    ResourceValidationArgs,
+    ResourceValidationPolicy,
+)
+from pulumi_policy.proxy import UnknownValueError
+
+from batch_os_provider import catalogue
+
+Rule = Callable[[rules.Resource, Mapping[str, Any]], str]
+STRINGS = {"type": "array", "items": {"type": "string"}}
+
+
+def target_supported(resource: rules.Resource, config: Mapping[str, Any]) -> str:
+    """The rule, with the catalogue of the installed package and today's date."""
+    return rules.target_supported(resource, config, catalogue.load(), datetime.now(timezone.utc).date())
+
+
+def policy(name: str, description: str, level: EnforcementLevel, rule: Rule) -> ResourceValidationPolicy:
+    """A policy over both resources."""
+
+    def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
+        if args.resource_type not in rules.TYPES:
+            return
+        resource = rules.Resource(args.resource_type, args.name, args.urn, args.props, args.stack_tags)
+        try:
+            message = rule(resource, args.get_config())
+        except UnknownValueError as unknown:
+            # The SDK turns it into a warning that the policy could not be run; it should say for which resource.
+            unknown.message = f"{args.name}: {unknown.message}; it is judged again in `pulumi up`"
+            raise
+        if message:
+            report(message, None)
+
+    schema = {
+        option: {**(STRINGS if isinstance(default, list) else {"type": "string"}), "default": default}
+        for option, default in rules.DEFAULTS[name].items()
+    }
+    return ResourceValidationPolicy(name, description, validate, level, PolicyConfigSchema(schema) if schema else None)
+
+
+PolicyPack(
+    "batch-os",
+    [
+        policy(
+            "production-pinned",
+            "Pools of production stacks are pinned to an exact OS version.",
+            EnforcementLevel.MANDATORY,
+            rules.production_pinned,
+        ),
+        policy(
+            "version-floor",
+            "No pool is declared below the floor of its OS family or image.",
+            EnforcementLevel.MANDATORY,
+            rules.version_floor,
+        ),
+        policy(
+            "timeout-set",
+            "Each pool declares how long one `pulumi up` may wait for it.",
+            EnforcementLevel.ADVISORY,
+            rules.timeout_set,
+        ),
+        policy(
+            # Advisory, because it goes by the calendar: a mandatory one can stop, overnight, an `up` with no change.
+            "target-supported",
+            "No pool is declared at a Guest OS version that is disabled or has expired.",
+            EnforcementLevel.ADVISORY,
+            target_supported,
+        ),
+    ],
+)

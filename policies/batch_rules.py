@@ -1,0 +1,259 @@
+# ruff: noqa: INP001 - a policy pack is a program that the engine starts in its own folder, not a package
+"""What the policies ask of a declared pool: each rule takes a resource and a policy's config, and answers in words.
+
+Why it exists: rules that know neither Pulumi nor a clock can be tested without either. The only
+thing they share with the engine is that reading a property may raise, where a preview does not know
+its value yet; a rule therefore reads no property that it does not judge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from batch_os_provider.inputs import IMAGE, IMAGE_TARGET, OS, TARGET
+from batch_os_provider.version import ALLOWED, LATEST, GuestOsVersion, VersionSyntaxError
+from batch_os_provider.vm import parse_image_version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from batch_os_provider.catalogue import Catalogue
+
+__all__ = [
+    "CODES",
+    "DEFAULTS",
+    "TYPES",
+    "ConfigError",
+    "Resource",
+    "production_pinned",
+    "target_supported",
+    "timeout_set",
+    "version_floor",
+]
+
+OS_TYPE = "pulumi-python:dynamic/batch:PoolOsVersion"
+IMAGE_TYPE = "pulumi-python:dynamic/batch:PoolImageVersion"
+TYPES: Mapping[str, str] = {OS_TYPE: TARGET, IMAGE_TYPE: IMAGE_TARGET}
+"""Both resources' types, and the property that holds the target of each."""
+
+CODES = ("unknown", "disabled", "expired", "retired", "behind")
+"""What the catalogue can say against a version, and ``target-supported`` can be told to refuse."""
+
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "production-pinned": {"stacks": ["prod*", "*-prod*"], "tags": ["environment=prod*"]},
+    "version-floor": {"floors": []},
+    "timeout-set": {},
+    "target-supported": {"refuse": ["disabled", "expired"], "as_of": ""},
+}
+"""Each policy's config where the user gives none."""
+
+_FLOOR = "WA-GUEST-OS-<family>.<minor>_<YYYYMM>-<NN>, or an image version such as 20348.2461.240510"
+
+
+class ConfigError(ValueError):
+    """The pack's config cannot be meant; the text says what is allowed."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource as a policy sees it: ``properties`` are its inputs, and reading one may raise."""
+
+    type: str
+    name: str
+    urn: str
+    properties: Mapping[str, Any]
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def stack(self) -> str:
+        """The stack's name, from the URN: that has it under every CLI, while the environment may not."""
+        return self.urn.removeprefix("urn:pulumi:").partition("::")[0]
+
+    @property
+    def target_name(self) -> str:
+        """The property that holds the target."""
+        return TYPES[self.type]
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether a program declares it; a pool that is only read (``PoolOsVersion.get``) has no target."""
+        return self.type in TYPES and self.has(self.target_name)
+
+    def has(self, name: str) -> bool:
+        """Whether the property was given, known or not."""
+        return name in list(self.properties)  # `in` on the mapping itself would read the value
+
+    def says(self, name: str, value: object, trouble: str) -> str:
+        """A message that begins with resource, property and value."""
+        return f"{self.name}: {name} is {value!r}, {trouble}"
+
+
+def production_pinned(resource: Resource, config: Mapping[str, Any]) -> str:
+    """No ``*`` in production: what is behind it moves when nobody looks."""
+    options = _options("production-pinned", config)
+    if resource.type != OS_TYPE or not resource.is_declared:
+        return ""
+    why = _production(resource, options["stacks"], options["tags"])
+    if not why or resource.properties[resource.target_name] != LATEST:
+        return ""
+    return resource.says(
+        resource.target_name,
+        LATEST,
+        f"and {why} is production. Allowed: {ALLOWED.partition(',')[0]}. "
+        "Declare the version that was proven in the stack before this one.",
+    )
+
+
+def version_floor(resource: Resource, config: Mapping[str, Any]) -> str:
+    """No version below the floor of its OS family, or of its image's build."""
+    options = _options("version-floor", config)
+    floors = _floors(options["floors"])
+    if not floors or not resource.is_declared:
+        return ""
+    target = resource.properties[resource.target_name]
+    version = _parse(target)
+    if version is None:  # `*`: the newest is below no floor
+        return ""
+    floor = floors.get(_line(version))
+    if floor is None or _key(version) >= _key(floor):
+        return ""
+    return resource.says(
+        resource.target_name,
+        target,
+        f"which is below the floor of {_line(version)}. Allowed: {_text(floor)} or later. "
+        "Declare such a version, or have the floor changed in the policy pack's config.",
+    )
+
+
+def timeout_set(resource: Resource, config: Mapping[str, Any]) -> str:
+    """A ``timeout`` that somebody chose for this pool, and not the default."""
+    _options("timeout-set", config)
+    if not resource.is_declared or resource.has("timeout"):  # an unknown value is a value
+        return ""
+    default = (OS if resource.type == OS_TYPE else IMAGE).defaults["timeout"]
+    return (
+        f"{resource.name}: timeout is not set, so one `pulumi up` waits {default} for this pool, whatever its size. "
+        "Allowed: 90s, 45m, 1h30m or seconds, at most 720h. Declare how long an `up` may wait for it."
+    )
+
+
+def target_supported(resource: Resource, config: Mapping[str, Any], catalogue: Catalogue, today: date) -> str:
+    """No Guest OS version that the catalogue knows to be disabled or expired, or whatever else is to be refused."""
+    options = _options("target-supported", config)
+    refused = options["refuse"]
+    wrong = [each for each in refused if each not in CODES]
+    if wrong:
+        raise ConfigError(f"target-supported: refuse has {wrong[0]!r}; allowed: {', '.join(CODES)}")
+    as_of = _date(options["as_of"]) or today
+    if resource.type != OS_TYPE or not resource.is_declared:
+        return ""
+    target = resource.properties[resource.target_name]
+    version = _parse(target)
+    if not isinstance(version, GuestOsVersion):  # `*`, which is always the newest
+        return ""
+    found = _refused(catalogue, target, as_of, refused)
+    if not found:
+        return ""
+    newest = catalogue.newest(version.family, as_of)
+    if newest is None or _refused(catalogue, newest.text, as_of, refused):
+        todo = "No version of its family is left that would do: move the work to a pool of a newer family."
+    else:
+        todo = f"Declare a newer one; the newest known of its family is {newest.text}."
+    return resource.says(
+        resource.target_name,
+        target,
+        f"which will not do as of {as_of}: {'; '.join(found)}. "
+        f"Allowed: a Guest OS version that is not {' or '.join(refused)}. {todo}",
+    )
+
+
+def _options(policy: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The policy's config with its defaults; a property that nobody reads is a misspelt one."""
+    known = DEFAULTS[policy]
+    for name in config:
+        if name not in known:
+            allowed = ", ".join(("enforcementLevel", *known))
+            raise ConfigError(f"{policy}: {name!r} is no property of it; allowed: {allowed}")
+    return {**known, **config}
+
+
+def _refused(catalogue: Catalogue, version: str, as_of: date, codes: Sequence[str]) -> list[str]:
+    """What the catalogue says against a version; a mere note, such as one release behind, is not against it."""
+    return [each.text for each in catalogue.judge(version, as_of) if each.is_warning and each.code in codes]
+
+
+def _production(resource: Resource, stacks: Sequence[str], tags: Sequence[str]) -> str:
+    """What makes the stack a production stack, in words; "" where nothing does."""
+    wanted = [_tag(each) for each in tags]
+    for pattern in stacks:
+        if _matches(resource.stack, pattern):
+            return f"stack {resource.stack!r} (its name matches {pattern!r})"
+    for name, pattern in wanted:
+        value = resource.tags.get(name)
+        if value is not None and _matches(value, pattern):
+            return f"stack {resource.stack!r} (its tag {name} is {value!r})"
+    return ""
+
+
+def _tag(text: str) -> tuple[str, str]:
+    """A tag's name and the pattern of its value."""
+    name, _, pattern = text.partition("=")
+    if not (name and pattern):
+        raise ConfigError(f"production-pinned: tags has {text!r}; allowed: name=pattern, such as environment=prod*")
+    return name, pattern
+
+
+def _matches(text: str, pattern: str) -> bool:
+    return fnmatchcase(text.casefold(), pattern.casefold())
+
+
+_Version = GuestOsVersion | tuple[int, ...]
+
+
+def _parse(text: object) -> _Version | None:
+    """A Guest OS version, an image version, or None."""
+    try:
+        return GuestOsVersion.parse(str(text))
+    except VersionSyntaxError:
+        return parse_image_version(text)
+
+
+def _line(version: _Version) -> str:
+    """What a floor is valid for: an OS family, or the images whose versions begin with the same number."""
+    return f"OS family {version.family}" if isinstance(version, GuestOsVersion) else f"images {version[0]}.*"
+
+
+def _text(version: _Version) -> str:
+    return str(version) if isinstance(version, GuestOsVersion) else ".".join(map(str, version))
+
+
+def _key(version: _Version) -> tuple[int, ...]:
+    """What orders the versions of one line."""
+    return (version.minor, version.release) if isinstance(version, GuestOsVersion) else version
+
+
+def _floors(texts: Sequence[str]) -> dict[str, _Version]:
+    """The floors by what they are valid for."""
+    floors: dict[str, _Version] = {}
+    for text in texts:
+        version = _parse(text)
+        if version is None:
+            raise ConfigError(f"version-floor: floors has {text!r}; allowed: {_FLOOR}")
+        if floors.setdefault(_line(version), version) != version:
+            raise ConfigError(
+                f"version-floor: two floors for {_line(version)}, {_text(floors[_line(version)])} and {text}"
+            )
+    return floors
+
+
+def _date(text: str) -> date | None:
+    """A day; None for "", which is today."""
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"target-supported: as_of is {text!r}; allowed: a date such as 2026-01-31") from None

@@ -1,0 +1,223 @@
+"""The policy pack on the real CLI, and every block of its page.
+
+The published pack is started as `runtime: python`, which takes the official CLI's language host. Here a copy runs as
+`runtime: pypolicy`: no such language exists, so the engine starts the launcher of that name instead, with the same two
+arguments and in the same folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.simulator import BEHIND, Simulator, paas_pool, vm_pool
+from tests.support.stack import Result, Stack
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
+LAUNCHER = '#!/bin/sh\nexec python -u -m pulumi.policy "$1" "$2"\n'
+DISABLED, OLDER, NEWEST = "WA-GUEST-OS-7.55_202508-01", "WA-GUEST-OS-7.57_202510-01", "WA-GUEST-OS-7.58_202511-01"
+AS_OF = "2026-01-31"
+POLICIES = ("production-pinned", "version-floor", "timeout-set", "target-supported")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+
+
+PREVIEW, CONFIGURED, TAG = (text.split() for text in blocks("sh"))
+(CONFIG,) = blocks("json")
+(SHOWN,) = blocks("text")
+
+
+def family_7(pool_id: str, version: str) -> dict[str, Any]:
+    configuration = {"osFamily": "7", "targetOSVersion": version, "currentOSVersion": version}
+    return paas_pool(pool_id, cloudServiceConfiguration=configuration)
+
+
+@pytest.fixture
+def stack(new_stack: Callable[..., Stack], sim: Simulator, tmp_path: Path) -> Stack:
+    """A stack with the pack in its program's folder, and a pool of each kind."""
+    sim.pools(family_7("render", NEWEST), family_7("old", DISABLED), vm_pool("vm"))
+    made = new_stack()
+    pack = made.program_folder / "policies"
+    shutil.copytree(ROOT / "policies", pack, ignore=shutil.ignore_patterns("__pycache__"))
+    manifest = pack / "PulumiPolicy.yaml"
+    published = manifest.read_text(encoding="utf-8")
+    assert published.count("runtime: python\n") == 1
+    manifest.write_text(published.replace("runtime: python\n", "runtime: pypolicy\n"), encoding="utf-8")
+    launcher = tmp_path / "launchers" / "pulumi-analyzer-policy-pypolicy"
+    launcher.parent.mkdir()
+    launcher.write_text(LAUNCHER, encoding="utf-8")
+    launcher.chmod(0o755)
+    made.environment["PATH"] = f"{launcher.parent}{os.pathsep}{made.environment['PATH']}"
+    return made
+
+
+def preview(stack: Stack, config: object = None) -> Result:
+    """The page's own commands."""
+    if config is None:
+        return pulumi(stack, PREVIEW)
+    text = config if isinstance(config, str) else json.dumps(config)
+    (stack.program_folder / "policy.json").write_text(text, encoding="utf-8")
+    return pulumi(stack, CONFIGURED)
+
+
+def pulumi(stack: Stack, command: list[str]) -> Result:
+    assert command[0] == "pulumi"
+    return stack.run(*command[1:])
+
+
+def violations(result: Result) -> set[tuple[str, str, str]]:
+    """Level, policy and resource of each violation."""
+    return set(re.findall(r"- \[(\w+)\] +([\w-]+) +\(pulumi-python:dynamic/batch:\w+: (\w+)\)", result.text))
+
+
+def declare(stack: Stack, sim: Simulator, os_target: str, image_target: str, **inputs: Any) -> None:
+    """Declare a pool with each resource."""
+    common = f'account_endpoint="{sim.endpoint}", **{inputs!r}'
+    stack.program(
+        f"""
+        PoolOsVersion("render", pool_id="render", target_os_version="{os_target}", {common})
+        PoolImageVersion("vm", pool_id="vm", target_image_version="{image_target}", strategy="surge", {common})
+        """
+    )
+
+
+def test_what_the_page_configures_passes_a_stack_in_order(sim: Simulator, stack: Stack):
+    config = json.loads(CONFIG)
+    assert set(config) == set(POLICIES)
+    config["version-floor"]["floors"] = [OLDER, BEHIND]
+    config["target-supported"]["as_of"] = AS_OF
+    declare(stack, sim, NEWEST, BEHIND, timeout="3h")
+    done = preview(stack, config).ok()
+    assert violations(done) == set()
+    assert "batch-os@v0.1.0" in done.text
+
+
+def test_what_the_page_configures_stops_both_resources(sim: Simulator, stack: Stack):
+    declare(stack, sim, DISABLED, BEHIND)
+    failed = preview(stack, CONFIG).failed()
+    assert violations(failed) == {
+        ("mandatory", "version-floor", "render"),
+        ("mandatory", "version-floor", "vm"),
+        ("mandatory", "timeout-set", "render"),
+        ("mandatory", "timeout-set", "vm"),
+        ("mandatory", "target-supported", "render"),
+    }
+    assert f"vm: target_image_version is '{BEHIND}', which is below the floor of images 20348.*." in failed.flat
+
+
+def test_advisory_violations_of_both_resources_warn_and_pass(sim: Simulator, stack: Stack):
+    declare(stack, sim, DISABLED, BEHIND)
+    floors = {"floors": [OLDER, "20348.2461.240510"]}
+    done = preview(stack, {"all": "advisory", "version-floor": floors, "target-supported": {"as_of": AS_OF}}).ok()
+    assert violations(done) == {
+        ("advisory", "version-floor", "render"),
+        ("advisory", "version-floor", "vm"),
+        ("advisory", "timeout-set", "render"),
+        ("advisory", "timeout-set", "vm"),
+        ("advisory", "target-supported", "render"),
+    }
+    assert f"render: target_os_version is '{DISABLED}', which is below the floor of OS family 7." in done.flat
+
+
+def test_without_config_a_disabled_target_and_no_timeout_are_warnings(sim: Simulator, stack: Stack):
+    declare(stack, sim, DISABLED, BEHIND)
+    assert violations(preview(stack).ok()) == {
+        ("advisory", "timeout-set", "render"),
+        ("advisory", "timeout-set", "vm"),
+        ("advisory", "target-supported", "render"),
+    }
+
+
+def test_a_disabled_policy_says_nothing(sim: Simulator, stack: Stack):
+    declare(stack, sim, DISABLED, BEHIND)
+    assert violations(preview(stack, {"all": "disabled"}).ok()) == set()
+
+
+def test_star_is_stopped_once_the_stack_is_tagged_production(sim: Simulator, stack: Stack):
+    declare(stack, sim, "*", BEHIND, timeout="3h")
+    assert violations(preview(stack).ok()) == set()
+    pulumi(stack, TAG).ok()
+    failed = preview(stack).failed()
+    assert violations(failed) == {("mandatory", "production-pinned", "render")}
+    assert SHOWN in failed.text, "the page shows another text"
+
+
+def test_star_is_stopped_in_a_stack_whose_name_is_configured(sim: Simulator, stack: Stack):
+    declare(stack, sim, "*", BEHIND, timeout="3h")
+    failed = preview(stack, {"production-pinned": {"stacks": ["d?v"]}}).failed()
+    assert "stack 'dev' (its name matches 'd?v') is production." in failed.flat
+
+
+def test_up_stops_before_the_pool_is_touched(sim: Simulator, stack: Stack):
+    stack.declare(sim, "*", timeout="3h")
+    pulumi(stack, TAG).ok()
+    assert violations(stack.up("--policy-pack", "policies").failed()) == {("mandatory", "production-pinned", "render")}
+    assert stack.resources() == []
+    assert [request for request in sim.requests() if request["method"] != "GET"] == []
+
+
+def test_a_target_that_is_not_known_yet_is_told_in_preview_and_judged_in_up(sim: Simulator, stack: Stack):
+    stack.program(
+        f"""
+        first = PoolOsVersion(
+            "render", account_endpoint="{sim.endpoint}", pool_id="render", target_os_version="{NEWEST}", timeout="3h"
+        )
+        PoolOsVersion(
+            "old",
+            account_endpoint="{sim.endpoint}",
+            pool_id="old",
+            target_os_version=first.os_family.apply(lambda family: f"WA-GUEST-OS-{{family}}.55_202508-01"),
+            timeout=first.pool_state.apply(lambda _: "3h"),
+        )
+        """
+    )
+    config = {"version-floor": {"floors": [OLDER]}, "target-supported": "disabled"}
+    done = preview(stack, config).ok()
+    assert violations(done) == {("advisory", "version-floor", "old")}
+    assert "old: string value at .target_os_version can't be known during preview; it is judged again in" in done.flat
+    failed = stack.up(*CONFIGURED[2:]).failed()
+    assert violations(failed) == {("mandatory", "version-floor", "old")}
+    assert list(stack.all_outputs()) == ["render"], "what came before it was known is done"
+
+
+def test_a_pool_that_is_only_read_passes(sim: Simulator, stack: Stack):
+    stack.program(f'PoolOsVersion.get("render", "{sim.endpoint}/pools/old")\n')
+    config = {"all": "mandatory", "version-floor": {"floors": [NEWEST]}, "target-supported": {"as_of": AS_OF}}
+    assert violations(preview(stack, config).ok()) == set()
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"version-floor": {"floors": ["20348"]}}, "version-floor: floors has '20348'; allowed: WA-GUEST-OS-"),
+        ({"version-floor": {"flors": [OLDER]}}, "version-floor: 'flors' is no property of it; allowed: enforcementLev"),
+        ({"version-floor": {"floors": OLDER}}, "version-floor: floors: Invalid type. Expected: array, given: string"),
+    ],
+)
+def test_a_config_that_cannot_be_meant_fails_the_preview(sim: Simulator, stack: Stack, config: object, said: str):
+    declare(stack, sim, NEWEST, BEHIND, timeout="3h")
+    assert said in preview(stack, config).failed().flat
+
+
+def test_a_level_for_no_policy_is_dropped_by_pulumi(sim: Simulator, stack: Stack):
+    declare(stack, sim, NEWEST, BEHIND)
+    done = preview(stack, {"timeout-sett": "mandatory"}).ok()
+    assert violations(done) == {("advisory", "timeout-set", "render"), ("advisory", "timeout-set", "vm")}
+
+
+def test_json_tells_of_a_mandatory_violation_only_that_the_preview_failed(sim: Simulator, stack: Stack):
+    declare(stack, sim, NEWEST, BEHIND)
+    (stack.program_folder / "policy.json").write_text('{"timeout-set": "mandatory"}', encoding="utf-8")
+    failed = stack.run(*CONFIGURED[1:], "--json").failed()
+    assert "preview failed" in failed.text
+    assert "timeout-set" not in failed.text

@@ -1,0 +1,239 @@
+"""What each policy asks of a declared pool, without Pulumi and without a clock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batch_os_provider import PoolImageVersion, PoolOsVersion, catalogue, inputs
+from policies import batch_rules as rules
+from policies.batch_rules import ConfigError, Resource
+
+TODAY = date(2026, 1, 31)
+DISABLED = "WA-GUEST-OS-7.55_202508-01"
+OLDER = "WA-GUEST-OS-7.57_202510-01"
+NEWEST = "WA-GUEST-OS-7.58_202511-01"
+RETIRED = "WA-GUEST-OS-4.58_201809-01"
+
+
+class NotYetKnownError(Exception):
+    """What reading an unknown property raises in a preview."""
+
+
+class Properties(Mapping[str, Any]):
+    """Properties as the engine gives them: None raises where it is read, as a value that is not known does."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values_given = values
+
+    def __getitem__(self, name: str) -> Any:
+        value = self.values_given[name]
+        if value is None:
+            raise NotYetKnownError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values_given)
+
+    def __len__(self) -> int:
+        return len(self.values_given)
+
+
+def os_pool(target: str | None, *, stack: str = "prod", tags: Mapping[str, str] | None = None, **more: Any) -> Resource:
+    urn = f"urn:pulumi:{stack}::project::{rules.OS_TYPE}::render"
+    return Resource(rules.OS_TYPE, "render", urn, Properties({"target_os_version": target, **more}), tags or {})
+
+
+def vm_pool(target: str | None, **more: Any) -> Resource:
+    urn = f"urn:pulumi:prod::project::{rules.IMAGE_TYPE}::vm"
+    return Resource(rules.IMAGE_TYPE, "vm", urn, Properties({"target_image_version": target, **more}))
+
+
+def read_only() -> Resource:
+    return Resource(rules.OS_TYPE, "render", f"urn:pulumi:prod::project::{rules.OS_TYPE}::render", Properties({}))
+
+
+def supported(resource: Resource, config: Mapping[str, Any] | None = None, today: date = TODAY) -> str:
+    return rules.target_supported(resource, config or {}, catalogue.load(), today)
+
+
+def test_the_types_are_those_of_the_resources():
+    known = {f"pulumi-python:{each._resource_type_name}" for each in (PoolOsVersion, PoolImageVersion)}
+    assert set(rules.TYPES) == known
+
+
+def test_the_published_pack_is_for_the_official_cli():
+    published = Path(rules.__file__).with_name("PulumiPolicy.yaml").read_text(encoding="utf-8")
+    assert re.search(r"^runtime: python$", published, re.MULTILINE)
+
+
+@pytest.mark.parametrize("stack", ["prod", "Production", "eu-prod", "batch-prod2", "non-prod"])
+def test_star_is_refused_in_a_stack_that_is_named_production(stack: str):
+    said = rules.production_pinned(os_pool("*", stack=stack), {})
+    assert said.startswith(f"render: target_os_version is '*', and stack '{stack}' (its name matches ")
+    assert "Allowed: WA-GUEST-OS-<family>.<minor>_<YYYYMM>-<NN>. Declare" in said
+
+
+@pytest.mark.parametrize(
+    ("stack", "config"),
+    [("dev", {}), ("reprod", {}), ("staging", {}), ("prod", {"stacks": ["live"]}), ("prod", {"stacks": []})],
+)
+def test_star_passes_in_other_stacks(stack: str, config: dict[str, Any]):
+    assert not rules.production_pinned(os_pool("*", stack=stack), config)
+
+
+def test_star_is_refused_in_a_stack_that_is_tagged_production():
+    tagged = os_pool("*", stack="dev", tags={"environment": "Production"})
+    assert "(its tag environment is 'Production') is production" in rules.production_pinned(tagged, {})
+    assert not rules.production_pinned(os_pool("*", stack="dev", tags={"environment": "dev"}), {})
+    assert not rules.production_pinned(tagged, {"tags": ["tier=gold"]})
+
+
+def test_a_pinned_target_passes_in_production():
+    assert not rules.production_pinned(os_pool(NEWEST), {})
+    assert not rules.production_pinned(vm_pool("20348.2461.240510"), {})
+
+
+def test_an_unknown_target_is_of_interest_in_production_alone():
+    assert not rules.production_pinned(os_pool(None, stack="dev"), {})
+    with pytest.raises(NotYetKnownError):
+        rules.production_pinned(os_pool(None), {})
+
+
+@pytest.mark.parametrize("tag", ["environment", "=prod", "environment="])
+def test_a_tag_without_name_or_pattern_is_a_config_error_in_every_stack(tag: str):
+    with pytest.raises(ConfigError, match="allowed: name=pattern"):
+        rules.production_pinned(os_pool("*"), {"tags": [tag]})
+
+
+@pytest.mark.parametrize(
+    ("resource", "floor", "line"),
+    [
+        (os_pool(DISABLED), OLDER, "OS family 7"),
+        (os_pool("WA-GUEST-OS-7.9_202202-01"), "WA-GUEST-OS-7.10_202203-01", "OS family 7"),
+        (os_pool("WA-GUEST-OS-7.10_202203-01"), "WA-GUEST-OS-7.10_202203-02", "OS family 7"),
+        (vm_pool("20348.2402.240402"), "20348.2461.240510", "images 20348.*"),
+        (vm_pool("20348.999.1"), "20348.1000.1", "images 20348.*"),
+    ],
+)
+def test_a_target_below_its_floor_is_refused(resource: Resource, floor: str, line: str):
+    said = rules.version_floor(resource, {"floors": ["WA-GUEST-OS-6.88_202511-01", floor]})
+    target = resource.properties[resource.target_name]
+    assert said.startswith(
+        f"{resource.name}: {resource.target_name} is '{target}', which is below the floor of {line}."
+    )
+    assert f"Allowed: {floor} or later." in said
+
+
+@pytest.mark.parametrize(
+    ("resource", "floors"),
+    [
+        (os_pool(OLDER), [OLDER]),
+        (os_pool(NEWEST), [OLDER]),
+        (os_pool("*"), [OLDER]),
+        (os_pool(RETIRED), [OLDER]),
+        (vm_pool("20348.2461.240510"), ["20348.2461.240510"]),
+        (vm_pool("17763.1.1"), ["20348.2461.240510"]),
+        (os_pool(DISABLED), []),
+        (os_pool(None), []),
+        (read_only(), [OLDER]),
+    ],
+)
+def test_a_target_at_its_floor_or_without_one_passes(resource: Resource, floors: list[str]):
+    assert not rules.version_floor(resource, {"floors": floors})
+
+
+@pytest.mark.parametrize(
+    ("floors", "said"),
+    [
+        (["20348"], "floors has '20348'; allowed: WA-GUEST-OS-"),
+        (["*"], re.escape("floors has '*'; allowed: WA-GUEST-OS-")),
+        ([OLDER, NEWEST], f"two floors for OS family 7, {OLDER} and {NEWEST}"),
+    ],
+)
+def test_floors_that_cannot_be_meant_are_config_errors(floors: list[str], said: str):
+    with pytest.raises(ConfigError, match=said):
+        rules.version_floor(os_pool(NEWEST), {"floors": floors})
+
+
+@pytest.mark.parametrize(
+    ("resource", "default"),
+    [(os_pool(NEWEST), inputs.OS.defaults["timeout"]), (vm_pool("20348.1.1"), inputs.IMAGE.defaults["timeout"])],
+)
+def test_a_timeout_left_to_its_default_is_told_with_the_default(resource: Resource, default: str):
+    said = rules.timeout_set(resource, {})
+    assert said.startswith(f"{resource.name}: timeout is not set, so one `pulumi up` waits {default} for this pool")
+    assert "Allowed: 90s, 45m, 1h30m" in said
+
+
+@pytest.mark.parametrize("timeout", ["2h", 7200.0, None])
+def test_a_declared_timeout_passes_whether_or_not_it_is_known(timeout: Any):
+    assert not rules.timeout_set(os_pool(None, timeout=timeout), {})
+    assert not rules.timeout_set(vm_pool(None, timeout=timeout), {})
+
+
+def test_a_disabled_target_is_refused_with_the_newest_of_its_family():
+    said = supported(os_pool(DISABLED))
+    assert said.startswith(f"render: target_os_version is '{DISABLED}', which will not do as of 2026-01-31: ")
+    assert "is disabled since 2026-01-14" in said
+    assert "Allowed: a Guest OS version that is not disabled or expired." in said
+    assert said.endswith(f"the newest known of its family is {NEWEST}.")
+
+
+def test_a_target_is_judged_as_of_the_day():
+    assert not supported(os_pool(DISABLED), today=date(2026, 1, 13))
+    assert not supported(os_pool(DISABLED), {"as_of": "2026-01-13"})
+    assert supported(os_pool(DISABLED), {"as_of": "2026-01-14"}, today=date(2025, 12, 1))
+
+
+def test_an_expired_target_has_no_successor_in_its_family():
+    said = supported(os_pool(RETIRED))
+    assert "expired with its family" in said
+    assert said.endswith("move the work to a pool of a newer family.")
+
+
+def test_only_what_is_to_be_refused_is_refused():
+    assert not supported(os_pool(DISABLED), {"refuse": ["expired"]})
+    assert "behind" in supported(os_pool(DISABLED), {"refuse": ["behind"]})
+    assert not supported(os_pool(OLDER), {"refuse": list(rules.CODES)}), "one release behind is only a note"
+
+
+@pytest.mark.parametrize(
+    "resource", [os_pool(NEWEST), os_pool("*"), os_pool("7.58"), vm_pool("20348.1.1"), vm_pool(None), read_only()]
+)
+def test_what_the_catalogue_cannot_be_asked_about_passes(resource: Resource):
+    assert not supported(resource, {"refuse": list(rules.CODES)})
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"refuse": ["newer"]}, "refuse has 'newer'; allowed: unknown, disabled"),
+        ({"as_of": "tomorrow"}, "as_of is 'tomorrow'; allowed: a date such as"),
+    ],
+)
+def test_a_judgement_that_cannot_be_meant_is_a_config_error(config: dict[str, Any], said: str):
+    with pytest.raises(ConfigError, match=said):
+        supported(vm_pool(None), config)
+
+
+@pytest.mark.parametrize("rule", [rules.production_pinned, rules.version_floor, rules.timeout_set, supported])
+def test_a_misspelt_property_is_a_config_error(rule: Any):
+    with pytest.raises(ConfigError, match="'flors' is no property of it; allowed: enforcementLevel"):
+        rule(os_pool(NEWEST), {"flors": []})
+
+
+@pytest.mark.parametrize("rule", [rules.production_pinned, rules.timeout_set, supported])
+def test_a_pool_that_is_only_read_passes(rule: Any):
+    assert not rule(read_only(), {})
+
+
+@pytest.mark.parametrize("rule", [rules.version_floor, supported])
+def test_an_unknown_target_is_left_to_the_engine(rule: Any):
+    with pytest.raises(NotYetKnownError):
+        rule(os_pool(None), {"floors": [OLDER]} if rule is rules.version_floor else {})

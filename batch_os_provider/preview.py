@@ -25,7 +25,7 @@ from batch_os_provider.catalogue import Verdict
 from batch_os_provider.client import shared_client
 from batch_os_provider.decide import Refuse, same_version
 from batch_os_provider.decide_image import dotted
-from batch_os_provider.errors import InputError, PoolGoneError, RefusedError
+from batch_os_provider.errors import BatchOsError, InputError, PoolGoneError, RefusedError
 from batch_os_provider.inputs import Declared, DeclaredImage
 from batch_os_provider.lookout import Lookout, NotLookedAt
 from batch_os_provider.plan import Plan, is_rollback, plan_image, plan_os
@@ -209,7 +209,8 @@ class _Speaker:
     def tell(self, told: Plan, known: Known | None, verdicts: tuple[Verdict, ...] = ()) -> None:
         """Say the plan, with why it is planned and the heaviest of what the catalogue has to say of the target."""
         if known is not None and known.why:
-            told = replace(told, change=known.why, warnings=(*told.warnings, known.code))
+            change = f"{known.why}, a ROLLBACK" if "rollback" in told.warnings else known.why
+            told = replace(told, change=change, warnings=(*told.warnings, known.code))
         if verdicts:
             codes = tuple(each.code for each in verdicts)
             told = replace(told, detail=f"{told.detail}; {verdicts[0].text}", warnings=(*told.warnings, *codes))
@@ -242,13 +243,20 @@ def _plan_os(declared: Declared) -> tuple[Plan | Refuse, Pool]:
         if watch.look_anew():
             return _plan_os(declared)
         if pool.kind is PoolKind.VM:
-            # The refusal names the resource to use instead, with the version that its nodes run.
-            seen = replace(pool, image_version=newest_image(ref))
-            told = plan_os(seen, None, declared.target, declared.policy, declared.timeout)
+            told = plan_os(_with_image(pool), None, declared.target, declared.policy, declared.timeout)
     elif told.what != "adopt" and pool.node_count:
         nodes = watch.nodes(ref, declared.target)
         told = plan_os(pool, nodes, declared.target, declared.policy, declared.timeout)
     return told, pool
+
+
+def _with_image(pool: Pool) -> Pool:
+    """A VM pool with the version that its nodes run: the refusal names the resource to use instead, filled in."""
+    try:
+        return replace(pool, image_version=newest_image(pool.ref))
+    except (BatchOsError, NotLookedAt):
+        # The refusal is right without it: whoever may not list nodes still learns that it is a VM pool.
+        return pool
 
 
 def _plan_image(declared: DeclaredImage) -> Plan | Refuse:

@@ -42,8 +42,9 @@ _POOL_FIELDS = (
 )
 _VM_NODE_FIELDS = "id,state,isDedicated,allocationTime,virtualMachineInfo,runningTasksCount,errors,startTaskInfo"
 _WRITE = "Microsoft.Batch/batchAccounts/pools/write"
-# Azure's list of actions names upgradeOs/action no more, and refuses a role that does; the built-in role has pools/*.
-_UPGRADE = "Microsoft.Batch/batchAccounts/pools/upgradeOs/action, which the role Azure Batch Data Contributor holds"
+_UPGRADE = "Microsoft.Batch/batchAccounts/pools/upgradeOs/action"
+# Azure's list of actions names it no more, and refuses a custom role that does; the built-in role has pools/*.
+_HOLDS_UPGRADE = "which the role Azure Batch Data Contributor holds"
 _clients: dict[str, BatchClient] = {}
 _clients_lock = threading.Lock()
 
@@ -170,7 +171,7 @@ class BatchClient:
                 f"{_path(ref)}/upgradeos?api-version={LAST_WITH_UPGRADE_OS}",
                 ref.url,
                 doing="starting the upgrade (POST upgradeos)",
-                right=_UPGRADE,
+                right=f"{_UPGRADE}, {_HOLDS_UPGRADE}",
                 etag=etag,
                 body={"targetOSVersion": target},
             )

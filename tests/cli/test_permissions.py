@@ -103,8 +103,18 @@ def test_a_reader_previews_refreshes_and_adopts_and_an_up_that_must_write_change
 
     people.declare(NEW, TARGET, fresh=NEW)
     stack.preview("--refresh").ok()
+    for command in ("status", "adopt", "doctor"):
+        done = subprocess.run(  # noqa: S603 - our own command
+            ["batch-os", command, sim.endpoint],  # noqa: S607 - on the PATH we made
+            cwd=stack.program_folder,
+            env=stack.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
     assert sim.requests()
-    assert {entry["status"] for entry in sim.requests()} == {200}
+    assert {entry["status"] for entry in sim.requests()} <= {200, 404}, "doctor asks for a pool that is not there"
     assert not sim.writes()
 
     failed = stack.up("--continue-on-error").failed()

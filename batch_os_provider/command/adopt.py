@@ -1,0 +1,190 @@
+"""`batch-os adopt`: a Pulumi program for the pools that are there, and which pools no program declares.
+
+Why it exists: nobody should copy sixty versions from a portal by hand; and a pool that somebody made later must not
+stay outside unseen.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batch_os_provider.command.asking import NO, UNREADABLE, endpoints_of, fail, print_json
+from batch_os_provider.command.declared import Declared, read
+from batch_os_provider.command.fit import Declaration, fit, propose
+from batch_os_provider.command.survey import Account, PoolSeen, survey
+from batch_os_provider.command.written import program
+from batch_os_provider.errors import InputError
+
+__all__ = ["Comparison", "command", "compare"]
+
+
+@click.command("adopt", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("endpoints", metavar="ENDPOINT...", nargs=-1, required=True, callback=endpoints_of)
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the program here, not to stdout."
+)
+@click.option("--force", is_flag=True, help="Overwrite the file of --output.")
+@click.option(
+    "--check",
+    "programs",
+    metavar="PROGRAM",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Write nothing; list the pools that none of these programs declares. A program, its folder, or a file of "
+    "`pulumi preview --json --show-sames` or `pulumi stack export`. Can be given more than once.",
+)
+@click.option("--stack", "stacks", multiple=True, help="With --check: run the programs with this stack's config.")
+@click.option("--config", "config", metavar="KEY=VALUE", multiple=True, help="With --check: config for the programs.")
+@click.option("--json", "wants_json", is_flag=True, help="With --check: print one JSON document (docs/command.md).")
+def command(  # noqa: PLR0913, PLR0917 - one argument for each option, by name
+    endpoints: tuple[str, ...],
+    output: Path | None,
+    force: bool,  # noqa: FBT001 - click passes flags so
+    programs: tuple[Path, ...],
+    stacks: tuple[str, ...],
+    config: tuple[str, ...],
+    wants_json: bool,  # noqa: FBT001 - as above
+) -> None:
+    """Write a Pulumi program that declares every pool of the Batch accounts at ENDPOINT as it is now.
+
+    Its first `pulumi up` adopts the pools and writes nothing to Batch. Exit code 2 where something could not be
+    read: then no program is written. With --check, exit code 3 where a pool is declared by nobody.
+    """
+    if programs and (output or force):
+        raise click.UsageError("--check writes nothing, so it goes with neither --output nor --force")
+    if not programs and (stacks or config or wants_json):
+        raise click.UsageError("--stack, --config and --json go with --check")
+    if force and output is None:
+        raise click.UsageError("--force goes with --output")
+    if programs:
+        _check(endpoints, programs, stacks, config, wants_json=wants_json)
+    else:
+        _write(endpoints, output, force=force)
+
+
+def _write(endpoints: tuple[str, ...], output: Path | None, *, force: bool) -> None:
+    if output is not None and output.exists() and not force:
+        fail(f"{output} is there already; --force overwrites it")
+    accounts = survey(endpoints)
+    if _tell_troubles(accounts):
+        # A program that lacks an account looks whole, and nobody would miss what it lacks.
+        click.echo("no program was written: it would lack what could not be read", err=True)
+        sys.exit(UNREADABLE)
+    proposals = {account.endpoint: [propose(pool) for pool in account.pools] for account in accounts}
+    text = program(proposals)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        try:
+            with output.open("w" if force else "x", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            fail(f"{output} cannot be written: {error.strerror}")
+    every = [each for pools in proposals.values() for each in pools]
+    declared = sum(isinstance(each, Declaration) for each in every)
+    click.echo(f"{declared} of {len(every)} pools declared; what is left out is named in comments", err=True)
+
+
+def _tell_troubles(accounts: list[Account]) -> bool:
+    troubles = [trouble for account in accounts for trouble in account.troubles]
+    for trouble in troubles:
+        click.echo(f"could not be read: {trouble}", err=True)
+    return bool(troubles)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Pools that are there against pools that are declared.
+
+    ``undeclared`` could be declared and are not, ``unfit`` fit no resource, ``missing`` are declared and not there,
+    ``open`` are declarations of which only a deployment knows what pool they are about.
+    """
+
+    pools: int
+    undeclared: tuple[PoolSeen, ...]
+    unfit: tuple[PoolSeen, ...]
+    missing: tuple[Declared, ...]
+    open: tuple[Declared, ...]
+
+
+def compare(accounts: list[Account], declared: list[Declared]) -> Comparison:
+    """Compare; a declaration in an account that was not read, or not wholly, says nothing about it."""
+    pools = {seen.pool.ref.key: seen for account in accounts for seen in account.pools}
+    keys = {each.ref.key for each in declared if each.ref is not None}
+    left = [seen for key, seen in pools.items() if key not in keys]
+    read_whole = {account.endpoint for account in accounts if not account.error}
+    return Comparison(
+        pools=len(pools),
+        undeclared=tuple(seen for seen in left if fit(seen).resource is not None),
+        unfit=tuple(seen for seen in left if fit(seen).resource is None),
+        missing=tuple(
+            each for each in declared if each.ref and each.ref.endpoint in read_whole and each.ref.key not in pools
+        ),
+        open=tuple(each for each in declared if each.ref is None),
+    )
+
+
+def _check(
+    endpoints: tuple[str, ...],
+    programs: tuple[Path, ...],
+    stacks: tuple[str, ...],
+    config: tuple[str, ...],
+    *,
+    wants_json: bool,
+) -> None:
+    given = dict(each.partition("=")[::2] for each in config)
+    if not all("=" in each for each in config):
+        raise click.BadParameter("a config value is given as key=value", param_hint="--config")
+    try:
+        declared = [each for source in programs for each in read(source, stacks, given)]
+    except InputError as error:
+        fail(str(error))
+    accounts = survey(endpoints)
+    found = compare(accounts, declared)
+    unread = _tell_troubles(accounts)
+    if wants_json:
+        print_json(_as_json(found, accounts))
+    else:
+        for line in _lines(found):
+            click.echo(line)
+    if unread:
+        sys.exit(UNREADABLE)
+    if found.undeclared:
+        sys.exit(NO)
+
+
+def _lines(found: Comparison) -> list[str]:
+    lines = [f"{seen.pool.ref.url} is declared by nobody; {fit(seen).resource} fits it" for seen in found.undeclared]
+    lines += [f"note: {seen.pool.ref.url} cannot be declared: {fit(seen).why}" for seen in found.unfit]
+    lines += [
+        f"note: {each.program} declares {each.ref.url} ({each.name}), and there is no such pool"
+        for each in found.missing
+        if each.ref
+    ]
+    for each in found.open:
+        which = f"pool {each.pool_id}" if each.pool_id else "a pool"
+        lines.append(f"note: {each.program} declares {which} ({each.name}) in a place that only a deployment knows")
+    if found.undeclared:
+        return [*lines, f"declared by nobody: {len(found.undeclared)} of {found.pools} pools"]
+    return [*lines, f"declared by nobody: none of {found.pools} pools"]
+
+
+def _as_json(found: Comparison, accounts: list[Account]) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "pools": found.pools,
+        "undeclared": [{"url": each.pool.ref.url, "resource": fit(each).resource} for each in found.undeclared],
+        "cannot_be_declared": [{"url": each.pool.ref.url, "why": fit(each).why} for each in found.unfit],
+        "missing": [
+            {"url": each.ref.url, "program": each.program, "name": each.name} for each in found.missing if each.ref
+        ],
+        "not_known_yet": [
+            {"pool_id": each.pool_id or None, "program": each.program, "name": each.name} for each in found.open
+        ],
+        "errors": [trouble for account in accounts for trouble in account.troubles],
+    }

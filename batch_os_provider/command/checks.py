@@ -1,0 +1,132 @@
+"""The checks of `batch-os doctor` that concern this machine: versions, the seams to Pulumi, the debug log.
+
+Why it exists: what a pipeline's machine lacks shows late and in odd words elsewhere. Each check is a line that says
+what was found and what to do about it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from batch_os_provider.command.plugin import PluginError, missing_seams
+from batch_os_provider.requestlog import VARIABLE
+
+__all__ = ["Check", "Status", "judge_version", "machine"]
+
+Status = Literal["ok", "warn", "fail", "skip"]
+
+PULUMI = ((3, 216), (4,))
+AZURE_BATCH = ((15, 1), (16,))
+PYTHON = ((3, 10), (3, 14))
+"""What is supported: from the first, and below the second."""
+TESTED = {"Pulumi CLI": "3.259.0", "Pulumi SDK": "3.272.0", "azure-batch": "15.1.0", "Python": "3.11"}
+
+LOST = {
+    "widen": "more than four pools at once wait for a free worker",
+    "cancel": "^C is heard only when the running rollouts end by themselves",
+    "clean errors": "errors are preceded by a traceback",
+    "urn": "lines stand on the stack's row, and one pool declared twice is not noticed",
+    "row status": "lines go to stderr instead of the resource's row",
+    "watch": "after a kill -9 of the CLI the plugin waits to the end of its rollouts",
+    "terminal": "node counts come every 30 s, also on a terminal",
+}
+"""What is lost without each seam of ``engine``."""
+_PULUMI_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """A line. ``about`` is ``machine`` or an account's endpoint; ``skip`` is what could not be tried here."""
+
+    about: str
+    name: str
+    status: Status
+    seen: str
+    fix: str = ""
+
+
+def machine(environ: Mapping[str, str] = os.environ) -> list[Check]:
+    """Everything about this machine."""
+    return [
+        judge_version("Python", ".".join(map(str, sys.version_info[:3])), *PYTHON, fix="Use Python 3.10 to 3.13"),
+        Check("machine", "batch-os-provider", "ok", metadata.version("batch-os-provider")),
+        _cli(),
+        _installed("Pulumi SDK", "pulumi", *PULUMI),
+        _installed("azure-batch", "azure-batch", *AZURE_BATCH),
+        *_seams(missing_seams),
+        _log(environ.get(VARIABLE, "")),
+    ]
+
+
+def judge_version(name: str, text: str, least: tuple[int, ...], below: tuple[int, ...], *, fix: str) -> Check:
+    """Whether a version is supported; a newer one may well work, so it is a warning."""
+    found = re.match(r"v?(\d+(?:\.\d+)*)", text)
+    tested = f"; tested with {TESTED[name]}"
+    if found is None:
+        return Check("machine", name, "warn", f"{text!r} cannot be read as a version{tested}", fix)
+    version = tuple(int(part) for part in found[1].split("."))
+    if version < least:
+        return Check("machine", name, "fail", f"{found[1]} is older than {'.'.join(map(str, least))}{tested}", fix)
+    if version >= below:
+        return Check("machine", name, "warn", f"{found[1]} is newer than what is supported{tested}", fix)
+    return Check("machine", name, "ok", f"{found[1]}{tested}")
+
+
+def _installed(name: str, package: str, least: tuple[int, ...], below: tuple[int, ...]) -> Check:
+    wanted = f"{package}>={'.'.join(map(str, least))},<{'.'.join(map(str, below))}"
+    return judge_version(name, metadata.version(package), least, below, fix=f"pip install '{wanted}'")
+
+
+def _cli() -> Check:
+    name, fix = "Pulumi CLI", "Install the Pulumi CLI 3.216 or newer, and put its folder on PATH"
+    found = shutil.which("pulumi")
+    if found is None:
+        return Check("machine", name, "fail", "there is no `pulumi` on PATH", fix)
+    try:
+        said = subprocess.run(  # noqa: S603 - the Pulumi CLI of the user
+            [found, "version"],
+            env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
+            capture_output=True,
+            text=True,
+            timeout=_PULUMI_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return Check("machine", name, "fail", f"`{found} version` failed: {error}", fix)
+    return judge_version(name, said.stdout.strip(), *PULUMI, fix=fix)
+
+
+def _seams(probe: Callable[[], Mapping[str, str]]) -> list[Check]:
+    """Start a plugin process as Pulumi does, and ask which seams it missed."""
+    name = "seams"
+    fix = f"Use the versions that were tested: Pulumi CLI {TESTED['Pulumi CLI']} and SDK {TESTED['Pulumi SDK']}"
+    try:
+        missing = probe()
+    except PluginError as error:
+        return [Check("machine", name, "fail", f"no provider could be started: {error}", fix)]
+    if not missing:
+        return [Check("machine", name, "ok", f"all {len(LOST)} to Pulumi are there")]
+    return [
+        Check("machine", name, "warn", f"{seam!r} is missing ({why}): {LOST.get(seam, 'less comfort')}", fix)
+        for seam, why in missing.items()
+    ]
+
+
+def _log(path: str) -> Check:
+    if not path:
+        return Check("machine", VARIABLE, "ok", "not set: no debug log")
+    file = Path(path)
+    if os.access(file, os.W_OK) and file.is_file():
+        return Check("machine", VARIABLE, "ok", f"{path} can be written")
+    if not file.exists() and file.parent.is_dir() and os.access(file.parent, os.W_OK):
+        return Check("machine", VARIABLE, "ok", f"{path} can be made")
+    return Check("machine", VARIABLE, "fail", f"{path} cannot be written", "Name a file in a folder that is there")

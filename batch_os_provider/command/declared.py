@@ -1,0 +1,214 @@
+"""Which pools a program declares, asked of the program itself or of what Pulumi wrote about it.
+
+Why it exists: a program that was written by ``adopt`` is soon edited into loops and modules, so its text does not
+tell. It is run, with a stand-in for the engine (``mocked``); or a file tells that ``pulumi preview --json
+--show-sames`` or ``pulumi stack export`` wrote, for programs that cannot be run so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]  # it ships no types
+
+from batch_os_provider.errors import InputError
+from batch_os_provider.pool import POOL_ID, PoolRef, parse_endpoint
+
+__all__ = ["Declared", "read"]
+
+RUN_SECONDS = 300.0
+"""A program that takes longer is waiting for something that a stand-in cannot give."""
+_TYPES = ("pulumi-python:dynamic/batch:PoolOsVersion", "pulumi-python:dynamic/batch:PoolImageVersion")
+_FORGOTTEN = frozenset({"delete", "delete-replaced", "discard", "discard-replaced", "read", "read-replacement"})
+_SECRET = "[secret]"  # noqa: S105 - what stands for one
+_LAST_LINES = 15
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One resource of ours. ``ref`` is None where only a deployment knows which pool it is about."""
+
+    program: str
+    name: str
+    ref: PoolRef | None
+    pool_id: str = ""
+
+
+def read(source: Path, stacks: tuple[str, ...], config: Mapping[str, str]) -> list[Declared]:
+    """What a program declares, in all the stacks that are named.
+
+    Args:
+        source: a program, its folder, or a JSON file of Pulumi's.
+        stacks: stacks whose config it is run with, one after the other; with none, the only one that has a file.
+        config: config on top of the stack's, as ``project:key`` or ``key``.
+
+    Raises:
+        InputError: it cannot be read, or not run.
+    """
+    if not source.exists():
+        raise InputError(f"{source} does not exist", next_step="Name a program, its folder, or a JSON file of Pulumi's")
+    if source.suffix == ".json":
+        return _from_json(source)
+    project = _Project.of(source)
+    return [each for stack in stacks or project.only_stack() for each in _run(project, source, stack, config)]
+
+
+# ── A file of Pulumi's ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _from_json(source: Path) -> list[Declared]:
+    try:
+        document = json.loads(source.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{source} is not JSON: {error}") from error
+    if isinstance(document, dict) and isinstance(document.get("steps"), list):
+        return _of_resources(str(source), _planned(source, document))
+    deployment = document.get("deployment") if isinstance(document, dict) else None
+    if isinstance(deployment, dict):
+        resources = deployment.get("resources") or []
+        return _of_resources(
+            str(source), (each for each in resources if not (each.get("external") or each.get("delete")))
+        )
+    raise InputError(
+        f"{source} is neither a preview nor an export of a stack",
+        next_step="Write it with `pulumi preview --json --show-sames`, or with `pulumi stack export`",
+    )
+
+
+def _planned(source: Path, document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    steps = [step for step in document["steps"] if isinstance(step, dict)]
+    unchanged = sum(step.get("op") == "same" for step in steps)
+    if unchanged < (document.get("changeSummary") or {}).get("same", 0):
+        raise InputError(
+            f"{source} does not name the resources that stay as they are",
+            next_step="Write it with `pulumi preview --json --show-sames`",
+        )
+    return [step.get("newState") or {} for step in steps if step.get("op") not in _FORGOTTEN]
+
+
+def _of_resources(program: str, resources: Iterable[Mapping[str, Any]]) -> list[Declared]:
+    ours = (each for each in resources if each.get("type") in _TYPES)
+    return [_declared(program, str(each.get("urn", "")).rpartition("::")[2], each.get("inputs") or {}) for each in ours]
+
+
+def _declared(program: str, name: str, bag: Mapping[str, Any]) -> Declared:
+    endpoint, pool_id = bag.get("account_endpoint"), bag.get("pool_id")
+    known = pool_id if isinstance(pool_id, str) and POOL_ID.fullmatch(pool_id) else ""
+    try:
+        return Declared(program, name, PoolRef(parse_endpoint(endpoint), known) if endpoint and known else None, known)
+    except (ValueError, AttributeError):  # the stand-in of a preview for a value that is not known is no endpoint
+        return Declared(program, name, None, known)
+
+
+# ── A program, run ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class _Project:
+    """A program's folder, what ``Pulumi.yaml`` says of it, and where the program is."""
+
+    folder: Path
+    name: str
+    main: Path
+    defaults: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, source: Path) -> _Project:
+        """The project that a program or folder belongs to; without a ``Pulumi.yaml``, one of its folder's name."""
+        folder = (source if source.is_dir() else source.parent).resolve()
+        file = folder / "Pulumi.yaml"
+        said = _yaml(file) if file.is_file() else {}
+        main = source.resolve() if source.is_file() else folder / str(said.get("main") or ".")
+        config = said.get("config")
+        return cls(folder, str(said.get("name") or folder.name), main, config if isinstance(config, dict) else {})
+
+    def only_stack(self) -> tuple[str]:
+        """The one stack that has a config file. Raises InputError where there are several."""
+        files = sorted(self.folder.glob("Pulumi.*.yaml"))
+        if len(files) > 1:
+            names = ", ".join(file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files)
+            raise InputError(
+                f"{self.folder} has config for several stacks: {names}",
+                next_step="Name those that count with --stack, which can be given more than once",
+            )
+        return (files[0].name.removeprefix("Pulumi.").removesuffix(".yaml") if files else "dev",)
+
+    def config(self, stack: str, given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+        """The config of a stack as Pulumi hands it to a program, and the keys that are secret."""
+        file = self.folder / f"Pulumi.{stack}.yaml"
+        said = (_yaml(file) if file.is_file() else {}).get("config") or {}
+        values: dict[str, str] = {}
+        secrets: list[str] = []
+        for key, value in self.defaults.items():
+            plain = value.get("value", value.get("default")) if isinstance(value, dict) else value
+            values |= {} if plain is None else {self._full(key): _text(plain)}
+        for key, value in said.items():
+            secret = isinstance(value, dict) and "secure" in value
+            secrets += [self._full(key)] if secret else []
+            values[self._full(key)] = _SECRET if secret else _text(value)
+        return {**values, **{self._full(key): value for key, value in given.items()}}, secrets
+
+    def _full(self, key: object) -> str:
+        return str(key) if ":" in str(key) else f"{self.name}:{key}"
+
+
+def _text(value: object) -> str:
+    """A config value as a program gets it: text, or JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _yaml(file: Path) -> dict[str, Any]:
+    try:
+        said = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{file} cannot be read: {error}") from error
+    return said if isinstance(said, dict) else {}
+
+
+def _run(project: _Project, source: Path, stack: str, given: Mapping[str, str]) -> list[Declared]:
+    config, secrets = project.config(stack, given)
+    with tempfile.TemporaryDirectory(prefix="batch-os-") as scratch:
+        answer = Path(scratch) / "answer.json"
+        request = {
+            "program": str(project.main),
+            "folder": str(project.main if project.main.is_dir() else project.folder),
+            "project": project.name,
+            "stack": stack,
+            "config": config,
+            "secrets": secrets,
+            "answer": str(answer),
+        }
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "batch_os_provider.command.mocked"],
+                input=json.dumps(request),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=RUN_SECONDS,
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise _not_run(source, stack, f"it was not done within {RUN_SECONDS:g} s") from error
+        if done.returncode != 0 or not answer.is_file():
+            last = "\n".join(done.stdout.strip().splitlines()[-_LAST_LINES:])
+            raise _not_run(source, stack, f"it ended with exit code {done.returncode}:\n{last}\n")
+        found = json.loads(answer.read_text(encoding="utf-8"))
+    return [_declared(f"{source} ({stack})", each["name"], each) for each in found]
+
+
+def _not_run(source: Path, stack: str, why: str) -> InputError:
+    return InputError(
+        f"{source} could not be run for stack {stack} without Pulumi: {why}",
+        next_step="Give the config that it misses with --config key=value, and its packages to this Python, or let "
+        "Pulumi run it: `pulumi preview --json --show-sames > preview.json`, then --check preview.json",
+    )

@@ -1,0 +1,330 @@
+"""What one `pulumi preview --json` says about the pools of a stack.
+
+Why it exists: the document holds every step of every provider, and what matters of it to a reviewer stands in the
+tails of a few messages. A row here is one pool: what the tails say where there are any, else what the step itself
+shows. Only what was seen on the real CLI (3.259) is relied on:
+
+* Steps that change nothing are not there; with `--refresh` there is one `refresh` step for each resource.
+* A replacement is one `replace` step, whose old state names the pool that is left alone from then on.
+* A refused resource has no step. Its message has severity `error`; the preview ends there, with exit code 1.
+* `changeSummary` counts the stack itself, and is missing where a refresh failed.
+* A mandatory policy that is violated leaves nothing but `error: preview failed`: violations are not in the document.
+* An error before the program runs (backend, passphrase, no such stack) writes no JSON; a kill writes nothing at all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from batch_os_provider.command.document import Document
+from batch_os_provider.plan import is_rollback
+from batch_os_provider.pool import parse_pool_url
+from batch_os_provider.tail import Tail, split
+from batch_os_provider.vm import parse_image_version
+
+__all__ = ["Message", "Row", "Stack", "digest"]
+
+_TYPES = {"batch:PoolOsVersion": "os", "batch:PoolImageVersion": "image"}
+_DYNAMIC = "pulumi-python:dynamic/"
+_STACK = "pulumi:pulumi:Stack"
+_TARGETS = {"os": "target_os_version", "image": "target_image_version"}
+_SEEN = {"os": ("current_os_version",), "image": ("oldest_node_version", "pool_image_version")}
+_CHANGES = ("create", "update", "replace", "create-replacement", "import", "import-replacement")
+_DELETES = ("delete", "discard")
+_QUIET = ("same", "refresh", "read", "read-discard", "delete-replaced", "discard-replaced", "remove-pending-replace")
+_UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+_HIDDEN = "[secret]"
+_NOT_PLANS = ("warning", "not looked at")
+_SAYS_NOTHING = "preview failed"
+
+
+@dataclass(frozen=True)
+class Message:
+    """One sentence of the preview, without its tail; ``severity`` as Pulumi spells it, such as ``warning``."""
+
+    severity: str
+    text: str
+
+
+_SILENT = Message(
+    "info", "the preview says nothing of this pool; what an up would do is not known, or by the state only"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pool of a stack.
+
+    ``what`` is that of the tail, or one of these where no tail says it: ``update`` (other settings), ``delete`` (Pulumi
+    stops managing the pool), ``failed`` (an error without a tail). ``looked`` tells whether the preview has asked
+    Batch about the pool. ``warnings`` are the codes of all tails, the other fields as in ``tail.Tail``.
+    """
+
+    resource: str
+    kind: str
+    op: str
+    what: str
+    pool: str = ""
+    pool_id: str = ""
+    came_from: str = ""
+    target: str = ""
+    nodes: int | None = None
+    behind: int | None = None
+    tasks: int | None = None
+    back: int | None = None
+    warnings: tuple[str, ...] = ()
+    looked: bool = False
+    said: tuple[Message, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What to call it: the pool's id, or the resource's name where no pool is known."""
+        return self.pool_id or self.resource
+
+    @property
+    def account(self) -> str:
+        """The account's name, or its host where it has no such name; empty where no pool is known."""
+        host = self.pool.partition("://")[2].partition("/")[0]
+        return host.partition(".")[0] if host.endswith(".batch.azure.com") else host
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What the preview of one stack says; ``error`` is its first error, empty where it succeeded.
+
+    ``others`` counts the changes to what is not a pool of ours, by operation; ``unchanged`` all resources that stay as
+    they are, None where the preview did not get far enough to know.
+    """
+
+    name: str
+    rows: tuple[Row, ...] = ()
+    error: str = ""
+    full_error: str = ""
+    others: Mapping[str, int] = field(default_factory=dict)
+    unchanged: int | None = None
+    said: tuple[Message, ...] = ()
+
+
+def digest(name: str, document: Document) -> Stack:
+    """Read what a preview wrote."""
+    if document.error:
+        return Stack(name, error=document.error, full_error=document.text)
+    steps = [step for step in _dicts(document.body.get("steps")) if isinstance(step.get("urn"), str)]
+    messages = [each for each in _dicts(document.body.get("diagnostics")) if isinstance(each.get("message"), str)]
+    ours: dict[str, list[dict[str, Any]]] = {each["urn"]: [] for each in steps if _kind(each["urn"])}
+    ours |= {each["urn"]: [] for each in messages if _kind(each.get("urn"))}
+    for each in messages:
+        if each.get("urn") in ours:
+            ours[each["urn"]].append(each)
+    rows = [row for urn, said in ours.items() for row in _rows(urn, [s for s in steps if s["urn"] == urn], said)]
+    error, full_error = _first_error(messages, document.text)
+    others = Counter(
+        str(step.get("op"))
+        for step in steps
+        if not _kind(step["urn"]) and _type(step["urn"]) != _STACK and step.get("op") not in _QUIET
+    )
+    said = [
+        Message("warning", _text(each)[0])
+        for each in messages
+        if each.get("severity") == "warning" and _type(each.get("urn")) in ("", _STACK)
+    ]
+    return Stack(
+        name,
+        tuple(sorted(_without_renames(rows), key=lambda row: (row.name.lower(), row.pool, row.resource, row.what))),
+        error,
+        full_error,
+        dict(sorted(others.items())),
+        None if error else _unchanged(document.body, steps),
+        tuple(dict.fromkeys(said)),
+    )
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _type(urn: object) -> str:
+    """The type of a resource, without those of its parents."""
+    parts = urn.split("::", 3) if isinstance(urn, str) else []
+    return parts[2].rpartition("$")[2] if len(parts) > 3 else ""  # noqa: PLR2004 - urn:pulumi:STACK::PROJECT::TYPE::NAME
+
+
+def _kind(urn: object) -> str:
+    """``os`` or ``image``; empty for a resource that is none of ours."""
+    found = _type(urn)
+    return _TYPES.get(found.removeprefix(_DYNAMIC), "") if found.startswith(_DYNAMIC) else ""
+
+
+def _text(message: Mapping[str, Any]) -> tuple[str, Tail | None]:
+    """A message without the severity that the CLI puts before it, and its tail."""
+    text, tail = split(message["message"])
+    return text.removeprefix(f"{message.get('severity')}: ").strip(), tail
+
+
+def _rows(urn: str, steps: list[dict[str, Any]], messages: list[dict[str, Any]]) -> Iterator[Row]:
+    """The rows of one resource: none where nothing changes, two where it leaves one pool for another."""
+    kind, name = _kind(urn), urn.split("::", 3)[3]
+    step = next((each for each in steps if each.get("op") in (*_CHANGES, *_DELETES)), {})
+    op = str(step.get("op", ""))
+    old, new = _bag(step, "oldState"), _bag(step, "newState")
+    texts = [_text(each) for each in messages]
+    said = tuple(
+        dict.fromkeys(
+            Message(str(each.get("severity")), text) for each, (text, _) in zip(messages, texts, strict=True) if text
+        )
+    )
+    told = _Told(
+        tuple(tail for _, tail in texts if tail is not None), any(each.get("severity") == "error" for each in messages)
+    )
+    if op in _DELETES:
+        yield _left(Row(name, kind, op, "delete", said=said), old)
+        return
+    if not op and not said:
+        return
+    refreshed = next((_bag(each, "newState") or _bag(each, "oldState") for each in steps), {})
+    row = told.row(_by_step(Row(name, kind, op, "", said=said or (_SILENT,)), old, new or refreshed))
+    yield row
+    before = _pool(old)
+    if "replace" in op and before and row.pool and before.lower() != row.pool.lower():
+        text = f"the resource {name} leaves this pool for {row.pool}; the pool stays as it is"
+        yield _left(Row(name, kind, op, "delete", said=(Message("info", text),)), old)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the messages of one resource say."""
+
+    tails: tuple[Tail, ...]
+    failed: bool
+
+    def row(self, row: Row) -> Row:
+        """A row as the tails have it, as far as there are any; the last plan is the one that counts."""
+        plan = next((tail for tail in reversed(self.tails) if tail.what not in _NOT_PLANS), None)
+        warnings = tuple(dict.fromkeys(code for tail in self.tails for code in tail.warnings))
+        for tail in self.tails:
+            row = replace(
+                row,
+                pool=tail.pool,
+                pool_id=_pool_id(tail.pool) or row.pool_id,
+                target=tail.target or row.target,
+                warnings=warnings,
+            )
+        if self.failed and (plan is None or plan.what != "refused"):
+            return replace(row, what="failed", came_from="", target="")
+        if plan is not None:
+            return replace(
+                row,
+                what=plan.what,
+                came_from=plan.came_from,
+                nodes=plan.nodes,
+                behind=plan.behind,
+                tasks=plan.tasks,
+                back=plan.back,
+                looked=plan.nodes is not None or plan.what == "refused",
+            )
+        return row if row.op else replace(row, what="warning")
+
+
+def _by_step(row: Row, old: Mapping[str, Any], new: Mapping[str, Any]) -> Row:
+    """What a step shows by itself: the versions, and where it exists already what an `up` would do by the state."""
+    target = _value(_bag(new, "inputs"), _TARGETS[row.kind])
+    row = replace(row, what="not looked at", pool=_pool(new), pool_id=_pool_id(_pool(new)), target=target)
+    if row.op != "update":
+        return row
+    came_from = _came_from(row.kind, old)
+    return replace(row, came_from=came_from, what=_by_state(row.kind, came_from, target))
+
+
+def _by_state(kind: str, came_from: str, target: str) -> str:
+    if kind == "os":
+        if not target or came_from == target:
+            return "update"
+        return "rollback" if is_rollback(came_from, target) else "upgrade"
+    seen, wanted = parse_image_version(came_from), parse_image_version(target)
+    return "renew" if seen is not None and wanted is not None and seen < wanted else "update"
+
+
+def _came_from(kind: str, old: Mapping[str, Any]) -> str:
+    """The version by the state: what was last seen, else what was last declared."""
+    names = (*_SEEN[kind], _TARGETS[kind])
+    bags = (_bag(old, "outputs"), _bag(old, "inputs"))
+    return next((value for bag in bags for name in names if (value := _value(bag, name))), "")
+
+
+def _left(row: Row, old: Mapping[str, Any]) -> Row:
+    """A pool that Pulumi forgets."""
+    pool = _pool(old)
+    said = row.said or (Message("info", "Pulumi forgets this pool and touches nothing: it stays as it is"),)
+    return replace(row, pool=pool, pool_id=_pool_id(pool), came_from=_came_from(row.kind, old), said=said)
+
+
+def _without_renames(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows, but for a pool that one resource gives up and another takes: it is not left."""
+    rows = list(rows)
+    left: dict[str, list[str]] = {}
+    for row in rows:
+        if row.what == "delete" and row.pool:
+            left.setdefault(row.pool.lower(), []).append(row.resource)
+    taken = {row.pool.lower() for row in rows if row.what != "delete"}
+    for row in rows:
+        key = row.pool.lower()
+        if row.what != "delete" and key in left:
+            note = Message("info", f"so far this pool was kept by the resource {', '.join(left[key])}")
+            yield replace(row, said=(*row.said, note))
+        elif row.what != "delete" or not key or key not in taken:
+            yield row
+
+
+def _bag(holder: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = holder.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _value(bag: Mapping[str, Any], name: str) -> str:
+    """A text; empty where it is missing, not known yet, or secret."""
+    value = bag.get(name)
+    return value if isinstance(value, str) and value not in (_UNKNOWN, _HIDDEN) else ""
+
+
+def _pool(state: Mapping[str, Any]) -> str:
+    """The pool's URL by the inputs, or the id of what has no inputs; empty where an input is not known yet."""
+    inputs = _bag(state, "inputs")
+    endpoint, pool_id = _value(inputs, "account_endpoint"), _value(inputs, "pool_id")
+    return f"{endpoint}/pools/{pool_id}" if endpoint and pool_id else _value(state, "id")
+
+
+def _pool_id(url: str) -> str:
+    try:
+        return parse_pool_url(url).pool_id
+    except ValueError:
+        return url.rpartition("/pools/")[2]
+
+
+def _unchanged(body: Mapping[str, Any], steps: list[dict[str, Any]]) -> int | None:
+    """How many resources stay as they are, the stack itself not counted."""
+    same = _bag(body, "changeSummary").get("same", 0)
+    if not isinstance(same, int):
+        return None
+    root = any(_type(step["urn"]) == _STACK and step.get("op") == "same" for step in steps)
+    return max(0, same - root)
+
+
+def _first_error(messages: list[dict[str, Any]], around: str) -> tuple[str, str]:
+    """The first error in a sentence, and in full; both empty where there is none."""
+    errors = [(each, *_text(each)) for each in messages if each.get("severity") == "error"]
+    telling = [each for each in errors if each[1] != _SAYS_NOTHING] or errors
+    if not telling:
+        line = next((line for line in around.splitlines() if line.startswith("error:")), "")
+        return line.removeprefix("error:").strip(), ""
+    found, text, tail = telling[0]
+    if text == _SAYS_NOTHING:
+        text = "the preview failed and does not say why; a violated policy is told in the log of the job only"
+    if tail is not None and tail.why:
+        return f"{_pool_id(tail.pool)}: {tail.why}", ""
+    if "Traceback (most recent call last)" in text:
+        return next(line for line in reversed(text.splitlines()) if line.strip()).strip(), text
+    # What a pool's own message says in full stands with the pool.
+    return text, "" if _kind(found.get("urn")) else text

@@ -1,0 +1,70 @@
+"""`batch-os doctor`: why it works on a laptop and not in the pipeline.
+
+Why it exists: see ``checks`` and ``reach``; this is how they are shown.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from batch_os_provider.command.asking import NO, endpoints_of, print_json
+from batch_os_provider.command.checks import Check, machine
+from batch_os_provider.command.reach import account
+from batch_os_provider.command.together import side_by_side
+
+__all__ = ["as_json", "command", "lines"]
+
+
+@click.command("doctor", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("endpoints", metavar="[ENDPOINT]...", nargs=-1, callback=endpoints_of)
+@click.option("--json", "wants_json", is_flag=True, help="Print one JSON document; its shape is in docs/command.md.")
+def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT001 - click passes flags so
+    """Check this machine, and the Batch accounts at ENDPOINT as far as reading tells: a line each, with the fix.
+
+    Writes nothing. Exit code 3 where a check failed; a warning is none.
+    """
+    checks = [each for found in side_by_side(lambda work: work(), _works(endpoints)) for each in found]
+    if wants_json:
+        print_json(as_json(checks))
+    else:
+        click.echo("\n".join(lines(checks)))
+    if any(each.status == "fail" for each in checks):
+        sys.exit(NO)
+
+
+def _works(endpoints: tuple[str, ...]) -> list[Any]:
+    return [machine, *((lambda endpoint=each: account(endpoint)) for each in endpoints)]
+
+
+def as_json(checks: list[Check]) -> dict[str, Any]:
+    """The document of ``--json``, version 1."""
+    return {
+        "version": 1,
+        "ok": not any(each.status == "fail" for each in checks),
+        "checks": [
+            {
+                "about": each.about,
+                "check": each.name,
+                "status": each.status,
+                "seen": each.seen,
+                "fix": each.fix or None,
+            }
+            for each in checks
+        ],
+    }
+
+
+def lines(checks: list[Check]) -> list[str]:
+    """A line for each check, under what it is about; the fix stands below."""
+    width = max((len(each.name) for each in checks), default=0)
+    said: list[str] = []
+    about = ""
+    for each in checks:
+        said += [each.about] if each.about != about else []
+        about = each.about
+        said.append(f"  {each.status:4}  {each.name:{width}}  {each.seen}")
+        said += [f"  {'':4}  {'':{width}}  -> {each.fix}"] if each.fix else []
+    return said

@@ -1,0 +1,131 @@
+"""Which resource fits a pool, and what it would say so that an `up` adopts the pool and writes nothing.
+
+Why it exists: this is judged by the tables that an `up` follows, so a program written from it cannot do more
+than it says. Nothing here asks Batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from batch_os_provider import inputs
+from batch_os_provider.command.survey import PoolSeen
+from batch_os_provider.decide import Refuse
+from batch_os_provider.inputs import Declared, DeclaredImage, Spec
+from batch_os_provider.plan import Plan, plan_image, plan_os
+from batch_os_provider.pool import Kind, PoolState
+from batch_os_provider.version import LATEST
+from batch_os_provider.vm import VmSeen
+
+__all__ = ["Declaration", "Fit", "Left", "Resource", "fit", "propose"]
+
+Resource = Literal["PoolOsVersion", "PoolImageVersion"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The resource that can keep a pool; None with the reason where none can."""
+
+    resource: Resource | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A resource that adopts a pool as it is. ``note`` is what its reader should know."""
+
+    seen: PoolSeen
+    resource: Resource
+    inputs: Mapping[str, str]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Left:
+    """A pool that cannot be adopted now, and why."""
+
+    seen: PoolSeen
+    why: str
+
+
+def fit(seen: PoolSeen) -> Fit:
+    """The resource for a pool."""
+    if seen.pool.kind is Kind.CLOUD_SERVICES:
+        return Fit("PoolOsVersion")
+    if seen.vm is not None:
+        if seen.vm.pool.gallery:
+            return Fit(None, "a gallery image, whose nodes tell no image version that can be compared")
+        return Fit("PoolImageVersion")
+    if seen.retired:
+        return Fit(None, seen.retired)
+    return Fit(None, "Batch shows neither a cloudServiceConfiguration nor a virtualMachineConfiguration")
+
+
+def propose(seen: PoolSeen) -> Declaration | Left:
+    """The declaration that adopts a pool without a write, as far as the present look tells."""
+    fitting = fit(seen)
+    if fitting.resource is None:
+        return Left(seen, f"no resource fits: {fitting.why}")
+    if seen.vm is None:
+        return _propose_os(seen)
+    return _propose_image(seen, seen.vm)
+
+
+def _propose_os(seen: PoolSeen) -> Declaration | Left:
+    pool, target = seen.pool, seen.pool.current_os_version
+    if target is None:
+        return Left(seen, "Batch shows no currentOSVersion")
+    if pool.state is PoolState.UPGRADING:
+        going = f"an upgrade {target} -> {pool.target_os_version} is in flight"
+        return Left(seen, f"{going}; run `batch-os adopt` again when it has ended")
+    bag = {**_place(seen), inputs.TARGET: target}
+    wrong = _wrong(bag, inputs.OS)
+    if wrong:
+        return Left(seen, wrong)
+    declared = Declared.of(bag)
+    told = plan_os(pool, None, declared.target, declared.policy, declared.timeout)
+    note = "Batch shows `*`, not the version behind it: the newest of the family" if target == LATEST else ""
+    return _unless_it_writes(Declaration(seen, "PoolOsVersion", bag, note), told)
+
+
+def _propose_image(seen: PoolSeen, vm: VmSeen) -> Declaration | Left:
+    pool, oldest = vm.pool, vm.oldest()
+    if not pool.is_steady:
+        going = f"a resize is under way ({seen.pool.allocation_text})"
+        return Left(seen, f"{going}; run `batch-os adopt` again when it has ended")
+    versions = [(oldest.version, oldest.version_text)] if oldest is not None and oldest.version is not None else []
+    versions += [(pool.pin, pool.pin_text)] if pool.pin is not None else []
+    if not versions:
+        return Left(seen, f"it has no node that runs an image version, and new nodes get {pool.pin_text!r}")
+    _, target = min(versions)
+    # Batch refuses a resize of a pool that scales itself, and new nodes of a pinned pool get its pin.
+    strategy = "when_empty" if seen.pool.autoscale or not pool.is_latest else "surge"
+    bag = {**_place(seen), inputs.IMAGE_TARGET: target, inputs.STRATEGY: strategy}
+    wrong = _wrong(bag, inputs.IMAGE)
+    if wrong:
+        return Left(seen, wrong)
+    declared = DeclaredImage.of(bag)
+    told = plan_image(vm, declared.target, declared.policy, declared.timeout)
+    note = ""
+    if strategy == "when_empty":
+        why = "it scales itself" if seen.pool.autoscale else f"it is pinned to {pool.pin_text}"
+        note = f'when_empty: {why}, so "surge" would be refused'
+    return _unless_it_writes(Declaration(seen, "PoolImageVersion", bag, note), told)
+
+
+def _place(seen: PoolSeen) -> dict[str, str]:
+    return {inputs.ACCOUNT_ENDPOINT: seen.pool.ref.endpoint, inputs.POOL_ID_NAME: seen.pool.ref.pool_id}
+
+
+def _wrong(bag: Mapping[str, str], spec: Spec) -> str:
+    """Why what Batch shows cannot be declared; empty where it can."""
+    _, failures = inputs.check(bag, lambda _: False, spec)
+    return "; ".join(f"{failure.property} {failure.reason}" for failure in failures)
+
+
+def _unless_it_writes(declaration: Declaration, told: Plan | Refuse) -> Declaration | Left:
+    if isinstance(told, Refuse):
+        return Left(declaration.seen, told.seen)
+    return declaration if told.what == "adopt" else Left(declaration.seen, told.text)

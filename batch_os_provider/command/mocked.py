@@ -1,0 +1,78 @@
+"""Run a Pulumi program with a stand-in for the engine, and tell which pools it declares.
+
+Why it exists: a program declares pools in loops, functions and modules of its own, so only running it tells
+what it declares. Pulumi's own mocks answer it as an engine does in a preview: nothing is deployed, no state is
+read, and what only a deployment knows stays unknown. It is a process of its own, started by ``declared``, since
+a program may change folders, print, or end the interpreter.
+
+Started as ``python -m batch_os_provider.command.mocked``, with the request as JSON on standard input. The answer goes
+to the file that the request names, since standard output belongs to the program.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, settings
+
+__all__: list[str] = []
+
+_OURS = re.compile(r"pulumi-python:dynamic/batch:Pool(Os|Image)Version")
+
+
+class Register(Mocks):
+    """Stands in for the engine, and notes the pools."""
+
+    def __init__(self) -> None:
+        self.declared: list[dict[str, Any]] = []
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        """Note a pool. What an input does not say is unknown, as in a preview; so is an id."""
+        # Only what is registered is declared: a read (`get`) says nothing of `custom`.
+        if _OURS.fullmatch(args.typ) and args.custom:
+            told = {name: args.inputs.get(name) for name in ("account_endpoint", "pool_id")}
+            known = {name: value for name, value in told.items() if isinstance(value, str)}
+            self.declared.append({"name": args.name, "type": args.typ, **known})
+        return args.resource_id or "", args.inputs
+
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], None]:  # noqa: ARG002 - pulumi's signature
+        """Know nothing."""
+        return {}, None
+
+
+def main() -> None:
+    """Run the program that standard input names."""
+    request = json.load(sys.stdin)
+    program = Path(request["program"])
+    register = Register()
+    pulumi.runtime.set_all_config(request["config"], request["secrets"])
+    os.chdir(request["folder"])
+    # As Pulumi's own launcher has it: the program's folder, and not ours.
+    ours = 0 if getattr(sys.flags, "safe_path", False) else 1
+    sys.path[:ours] = [str(program if program.is_dir() else program.parent)]
+    sys.argv = [str(program)]
+
+    def declare() -> None:
+        runpy.run_path(str(program), run_name="__main__")
+
+    async def run() -> None:
+        # Within the loop: the mocks make a stack of their own at once, and what waits for it is bound to its loop.
+        pulumi.runtime.set_mocks(register, request["project"], request["stack"], preview=True)
+        # That stack is closed already, and a program needs one that is open (`pulumi.run`).
+        settings.set_root_resource(None)  # type: ignore[arg-type]  # as the SDK's own tests reset it
+        await pulumi.runtime.run_in_stack(declare)
+
+    asyncio.run(run())
+    Path(request["answer"]).write_text(json.dumps(register.declared), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

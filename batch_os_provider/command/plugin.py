@@ -1,0 +1,147 @@
+"""Start the provider as Pulumi does, and learn which seams to the engine are open.
+
+Why it exists: the seams of ``engine`` hang on private parts of Pulumi's SDK, gRPC and Python. Whether a version still
+has them cannot be read anywhere; it is tried. The process is a real plugin of the SDK, the engine is a stand-in, and
+one ``Check`` of a pool with an old version makes the provider open every seam and say a line on the pool's row.
+Nothing is asked of Batch.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf import empty_pb2, struct_pb2
+
+from batch_os_provider.requestlog import VARIABLE
+
+__all__ = ["PluginError", "missing_seams"]
+
+SECONDS = 60.0
+"""How long the plugin may take to start, and to answer."""
+_URN = "urn:pulumi:doctor::doctor::pulumi-python:dynamic/batch:PoolOsVersion::doctor"
+_OLD_VERSION = "WA-GUEST-OS-4.58_201809-01"
+_ENGINE_SERVICE = "pulumirpc.Engine"
+
+
+class PluginError(Exception):
+    """No plugin could be started, or it did not answer; the text says how."""
+
+
+def missing_seams() -> dict[str, str]:
+    """The seams that are not there, each with the reason.
+
+    Raises:
+        PluginError: the provider cannot be started at all.
+    """
+    rows: list[Any] = []
+    with tempfile.TemporaryDirectory(prefix="batch-os-") as scratch:
+        log = Path(scratch) / "log"
+        engine, address = _engine(rows)
+        try:
+            _check_once(address, log)
+        except grpc.RpcError as error:
+            raise PluginError(f"the plugin process failed: {_last_line(error.details())}") from error
+        finally:
+            engine.stop(None)
+        notes = [json.loads(line).get("note", "") for line in log.read_text().splitlines()] if log.exists() else []
+    missing = {}
+    for note in notes:
+        if note.startswith("seam '"):
+            name, _, why = note.removeprefix("seam '").partition("' is missing: ")
+            missing[name] = why
+    if not rows and "row status" not in missing:
+        missing["row status"] = "nothing was heard from the provider"
+    if rows and "urn" not in missing and _URN not in [row.urn for row in rows]:
+        missing["urn"] = "no line came for the resource"
+    if not Path("/proc/self/stat").exists():
+        missing["terminal"] = "this system has no /proc"
+    return missing
+
+
+def _engine(rows: list[Any]) -> tuple[grpc.Server, str]:
+    """A stand-in for the engine that hears lines and is alive."""
+    from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - as in engine: not in the SDK's public face
+
+    def hear(request: Any, _context: object) -> empty_pb2.Empty:
+        rows.append(request)
+        return empty_pb2.Empty()
+
+    def root(_request: object, _context: object) -> Any:
+        return engine_pb2.GetRootResourceResponse()
+
+    calls = {
+        "Log": grpc.unary_unary_rpc_method_handler(
+            hear, engine_pb2.LogRequest.FromString, empty_pb2.Empty.SerializeToString
+        ),
+        "GetRootResource": grpc.unary_unary_rpc_method_handler(
+            root,
+            engine_pb2.GetRootResourceRequest.FromString,
+            engine_pb2.GetRootResourceResponse.SerializeToString,
+        ),
+    }
+    server = grpc.server(ThreadPoolExecutor(max_workers=4))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_ENGINE_SERVICE, calls),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    return server, f"127.0.0.1:{port}"
+
+
+def _check_once(engine: str, log: Path) -> None:
+    """Have a plugin process check one pool."""
+    from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc  # noqa: PLC0415 - as above
+
+    from batch_os_provider.provider import PoolOsVersionProvider  # noqa: PLC0415 - it imports Pulumi
+
+    provider = base64.b64encode(pickle.dumps(PoolOsVersionProvider())).decode()
+    pool = {"account_endpoint": "https://doctor.invalid", "pool_id": "doctor", "target_os_version": _OLD_VERSION}
+    with subprocess.Popen(  # noqa: S603 - this Python, the SDK's own module
+        [sys.executable, "-u", "-m", "pulumi.dynamic", engine],
+        env={**os.environ, VARIABLE: str(log)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        # Whatever hangs, the process ends in time, and with it what waits for it.
+        end = threading.Timer(SECONDS, process.kill)
+        end.start()
+        try:
+            port = process.stdout.readline().strip() if process.stdout else ""
+            if not port.isdigit():
+                process.kill()
+                raise PluginError(_last_line(process.stderr.read() if process.stderr else ""))
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                stub = provider_pb2_grpc.ResourceProviderStub(channel)
+                stub.Configure(
+                    provider_pb2.ConfigureRequest(args=_struct({"batch:previewLook": "false"})), timeout=SECONDS
+                )
+                stub.Check(
+                    provider_pb2.CheckRequest(
+                        urn=_URN, olds=_struct({}), news=_struct({**pool, "__provider": provider})
+                    ),
+                    timeout=SECONDS,
+                )
+        finally:
+            end.cancel()
+            process.kill()
+
+
+def _struct(values: dict[str, str]) -> struct_pb2.Struct:
+    made = struct_pb2.Struct()
+    made.update(values)
+    return made
+
+
+def _last_line(text: str | None) -> str:
+    return (text or "").strip().rpartition("\n")[2] or "it said nothing"

@@ -1,0 +1,144 @@
+"""`batch-os status`: every pool of some accounts, and which resource fits it.
+
+Why it exists: before somebody declares pools, and when nobody knows any more who runs what, this is the one list of
+both kinds of pools, with what their nodes really run.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from batch_os_provider.command.asking import UNREADABLE, endpoints_of, print_json
+from batch_os_provider.command.fit import fit
+from batch_os_provider.command.survey import Account, PoolSeen, survey
+from batch_os_provider.decide import same_version
+from batch_os_provider.pool import Kind
+
+__all__ = ["as_json", "command", "render"]
+
+
+@click.command("status", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("endpoints", metavar="ENDPOINT...", nargs=-1, required=True, callback=endpoints_of)
+@click.option("--json", "wants_json", is_flag=True, help="Print one JSON document; its shape is in docs/command.md.")
+def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT001 - click passes flags so
+    """Show every pool of the Batch accounts at ENDPOINT, with what it runs and which resource fits it.
+
+    Reads only. Exit code 2 where something could not be read; the rest is shown all the same.
+    """
+    accounts = survey(endpoints)
+    if wants_json:
+        print_json(as_json(accounts))
+    else:
+        render(accounts, Console(highlight=False))
+    unread = [account for account in accounts if account.troubles]
+    if unread:
+        click.echo(f"{len(unread)} of {len(accounts)} accounts could not be read, or not wholly", err=True)
+        sys.exit(UNREADABLE)
+
+
+def as_json(accounts: list[Account]) -> dict[str, Any]:
+    """The document of ``--json``, version 1."""
+    return {
+        "version": 1,
+        "accounts": [
+            {
+                "endpoint": account.endpoint,
+                "signed_in_as": account.signed_in_as or None,
+                "error": account.error or None,
+                "pools": [_pool_json(pool) for pool in account.pools],
+            }
+            for account in accounts
+        ],
+    }
+
+
+def _pool_json(seen: PoolSeen) -> dict[str, Any]:
+    pool, fitting = seen.pool, fit(seen)
+    current, target = _versions(seen)
+    return {
+        "id": pool.ref.pool_id,
+        "url": pool.ref.url,
+        "kind": pool.kind.value,
+        "os_family": pool.os_family,
+        "image": pool.image or None,
+        "current": current,
+        "target": target,
+        "nodes": pool.node_count,
+        "node_versions": dict(seen.node_versions),
+        "state": pool.state_text,
+        "allocation": pool.allocation_text,
+        "autoscale": pool.autoscale,
+        "resource": fitting.resource,
+        "why": fitting.why or None,
+        "error": seen.trouble or None,
+    }
+
+
+def _versions(seen: PoolSeen) -> tuple[str | None, str | None]:
+    """What runs (of a VM pool the oldest dedicated node), and what is to run (of a VM pool what new nodes get)."""
+    if seen.vm is None:
+        return seen.pool.current_os_version, seen.pool.target_os_version
+    oldest = seen.vm.oldest()
+    # A gallery image is named whole, not by a version.
+    return oldest.version_text if oldest else None, None if seen.vm.pool.gallery else seen.vm.pool.pin_text
+
+
+def render(accounts: list[Account], console: Console) -> None:
+    """One table for each account; cells wrap, and no version is cut."""
+    for account in accounts:
+        console.print(Text(account.endpoint, style="bold", overflow="fold"))
+        if account.error:
+            tried = f", tried {account.signed_in_as}" if account.signed_in_as else ""
+            console.print(Text(f"could not be read{tried}: {account.error}\n", style="red", overflow="fold"))
+            continue
+        count = "1 pool" if len(account.pools) == 1 else f"{len(account.pools)} pools"
+        console.print(Text(f"{count}; signed in as {account.signed_in_as}", overflow="fold"))
+        if account.pools:
+            console.print(_table(account.pools))
+        for trouble in account.troubles:
+            console.print(Text(f"could not be read: {trouble}\n", style="red", overflow="fold"))
+
+
+def _table(pools: tuple[PoolSeen, ...]) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_lines=True)
+    table.add_column("Pool", overflow="fold")
+    # Never wrapped: a version that is cut in two can neither be read nor copied.
+    table.add_column("Runs", no_wrap=True, overflow="ignore")
+    table.add_column("Resource", overflow="fold", min_width=len("PoolImageVersion"))
+    for seen in pools:
+        fitting = fit(seen)
+        texts = ("\n".join(_what(seen)), "\n".join(_runs(seen)), fitting.resource or f"none: {fitting.why}")
+        table.add_row(*(Text(each) for each in texts))
+    return table
+
+
+def _what(seen: PoolSeen) -> list[str]:
+    """A pool's id, kind and state, line by line."""
+    pool = seen.pool
+    kind = "unknown kind"
+    if pool.kind is Kind.CLOUD_SERVICES:
+        kind = f"Cloud Services, OS family {pool.os_family}"
+    elif seen.vm is not None:
+        # What new nodes get stands in the next column.
+        kind = f"VM, {pool.image if seen.vm.pool.gallery else pool.image.removesuffix(f' {seen.vm.pool.pin_text}')}"
+    state = f"{pool.state_text}, {pool.allocation_text}" + (", scales itself" if pool.autoscale else "")
+    return [pool.ref.pool_id, kind, state]
+
+
+def _runs(seen: PoolSeen) -> list[str]:
+    """What runs, line by line; the first says most."""
+    current, target = _versions(seen)
+    count = "1 node" if seen.pool.node_count == 1 else f"{seen.pool.node_count} nodes"
+    if seen.vm is None:
+        lines = [current] if current else []
+        lines += [f"-> {target}"] if target and not same_version(current, target) else []
+        return [*lines, count]
+    lines = [f"{number} x {text}" for text, number in seen.node_versions.items()] or [count]
+    return [*lines, f"new nodes: {target}"] if target else lines

@@ -1,0 +1,181 @@
+"""Everything that can be read of some accounts: their pools, and which image versions VM nodes run.
+
+Why it exists: ``status`` and ``adopt`` see the same things, and both must say what they could not see. What cannot
+be read is kept as text beside what could, so one closed account does not hide the others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol, TypeVar
+
+from batch_os_provider.client import shared_client
+from batch_os_provider.command.together import side_by_side
+from batch_os_provider.errors import ApiRetiredError, BatchOsError, PoolGoneError, TransientError
+from batch_os_provider.pace import back_off
+from batch_os_provider.pool import Kind, Pool, PoolRef
+from batch_os_provider.vm import VmNode, VmPool, VmSeen
+
+__all__ = ["Account", "Client", "PoolSeen", "ask", "survey"]
+
+T = TypeVar("T")
+
+_TRIES = 3
+_LONGEST_PAUSE = 10.0
+"""Seconds; a service that asks for more is told of instead of waited for: somebody looks at a terminal."""
+
+
+class Client(Protocol):
+    """What is asked of an account; ``client.BatchClient`` is the real one."""
+
+    @property
+    def signed_in_as(self) -> str:
+        """What the credential is called."""
+
+    def list_pools(self) -> tuple[Pool, ...]:
+        """All pools, as the last API version with upgradeos shows them."""
+
+    def list_vm_pools(self) -> tuple[VmPool, ...]:
+        """All pools, as the newest API version shows them."""
+
+    def get_pool(self, ref: PoolRef) -> Pool:
+        """One pool."""
+
+    def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
+        """All nodes of a VM pool."""
+
+
+@dataclass(frozen=True)
+class PoolSeen:
+    """A pool. ``vm`` is there for VM pools; ``retired`` says why nothing can be told of a Cloud Services pool.
+
+    ``trouble`` is the error that came instead of its nodes, or of the pool itself.
+    """
+
+    pool: Pool
+    vm: VmSeen | None = None
+    retired: str = ""
+    trouble: str = ""
+
+    @property
+    def node_versions(self) -> Mapping[str, int]:
+        """How many nodes run which image version, oldest first; ``unknown`` where a node tells none."""
+        if self.vm is None:
+            return {}
+        ordered = sorted(self.vm.nodes, key=lambda node: node.version or (float("inf"),))
+        return Counter(node.version_text or "unknown" for node in ordered)
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account. ``error`` is why its pools could not be listed; empty where they could."""
+
+    endpoint: str
+    signed_in_as: str = ""
+    error: str = ""
+    pools: tuple[PoolSeen, ...] = ()
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """Everything of it that could not be read."""
+        return (self.error,) * bool(self.error) + tuple(each.trouble for each in self.pools if each.trouble)
+
+
+def survey(
+    endpoints: Sequence[str],
+    connect: Callable[[str], Client] = shared_client,
+    pause: Callable[[float], None] = time.sleep,
+) -> list[Account]:
+    """Read accounts side by side, then what is missing of their pools side by side.
+
+    Args:
+        endpoints: the accounts, normalised.
+        connect: gives an account's client, or raises ``CredentialError``.
+        pause: waits so many seconds before a call is repeated.
+    """
+    clients = {each: _try(partial(connect, each)) for each in endpoints}
+    lists: list[Callable[[], Sequence[Pool | VmPool] | BatchOsError]] = []
+    for client in clients.values():
+        if not isinstance(client, BatchOsError):
+            lists += [partial(ask, client.list_pools, pause), partial(ask, client.list_vm_pools, pause)]
+    answers = iter(side_by_side(lambda call: call(), lists))
+    accounts = [
+        Account(endpoint, error=str(client))
+        if isinstance(client, BatchOsError)
+        else _account(endpoint, client.signed_in_as, next(answers), next(answers))
+        for endpoint, client in clients.items()
+    ]
+    wanted = [(clients[account.endpoint], pool) for account in accounts for pool in account.pools]
+    whole = iter(side_by_side(lambda each: _complete(*each, pause), wanted))
+    return [replace(each, pools=tuple(pool for pool in (next(whole) for _ in each.pools) if pool)) for each in accounts]
+
+
+def _try(call: Callable[[], T]) -> T | BatchOsError:
+    try:
+        return call()
+    except BatchOsError as error:
+        return error
+
+
+def ask(call: Callable[[], T], pause: Callable[[float], None]) -> T | BatchOsError:
+    """What a call answers, tried a few times; the error where there is no answer to be had."""
+    for failures in range(1, _TRIES):
+        answer = _try(call)
+        if not isinstance(answer, TransientError):
+            return answer
+        seconds = back_off(failures, answer, 0.5)
+        if seconds > _LONGEST_PAUSE:
+            return answer
+        pause(seconds)
+    return _try(call)
+
+
+def _account(
+    endpoint: str,
+    signed_in_as: str,
+    pools: Iterable[Pool | VmPool] | BatchOsError,
+    vm_pools: Iterable[Pool | VmPool] | BatchOsError,
+) -> Account:
+    for answer in (pools, vm_pools):
+        if isinstance(answer, BatchOsError):
+            return Account(endpoint, signed_in_as, error=str(answer))
+    newest = {each.base.ref.key: each for each in vm_pools if isinstance(each, VmPool)}  # type: ignore[union-attr]
+    found = {each.ref.key: each for each in pools if isinstance(each, Pool)}  # type: ignore[union-attr]
+    seen = []
+    for key, pool in (found | {key: each.base for key, each in newest.items() if key not in found}).items():
+        if pool.kind is Kind.VM and key not in newest:
+            continue  # it went between the two lists
+        seen.append(PoolSeen(pool, VmSeen(newest[key], ()) if pool.kind is Kind.VM else None))
+    return Account(endpoint, signed_in_as, pools=tuple(sorted(seen, key=lambda each: each.pool.ref.pool_id.lower())))
+
+
+def _complete(client: Client | BatchOsError, seen: PoolSeen, pause: Callable[[float], None]) -> PoolSeen | None:
+    """A pool with what its list does not tell; None where it went meanwhile."""
+    if isinstance(client, BatchOsError):
+        return seen
+    ref = seen.pool.ref
+    answer: Pool | tuple[VmNode, ...] | BatchOsError
+    if seen.pool.kind is Kind.UNKNOWN:
+        # The newest version does not show what a Cloud Services pool is; a read of its own tells, or refuses.
+        answer = ask(partial(client.get_pool, ref), pause)
+    elif seen.vm is not None and seen.pool.node_count:
+        answer = ask(partial(client.list_vm_nodes, ref), pause)
+    else:
+        return seen
+    return _with(seen, answer)
+
+
+def _with(seen: PoolSeen, answer: Pool | tuple[VmNode, ...] | BatchOsError) -> PoolSeen | None:
+    if isinstance(answer, PoolGoneError):
+        return None
+    if isinstance(answer, ApiRetiredError):
+        return replace(seen, retired=answer.seen)
+    if isinstance(answer, BatchOsError):
+        return replace(seen, trouble=str(answer))
+    if isinstance(answer, Pool):
+        return replace(seen, pool=answer)
+    return replace(seen, vm=VmSeen(seen.vm.pool, answer) if seen.vm is not None else None)

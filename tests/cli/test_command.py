@@ -1,0 +1,424 @@
+"""`batch-os status`, `adopt` and `doctor` against simulators, and what `adopt` writes on the real Pulumi CLI."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batch_os_provider import tail
+from tests.support import simulator as simulators
+from tests.support.simulator import BEHIND, NEW, OLD, TARGET, Simulator, paas_pool, vm_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.stack import Stack
+
+SEAMS = Path(__file__).parent / "missing_seams"
+DENIED = {"kind": "status", "status": 403, "code": "AuthorizationFailure", "message": "No."}
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def flat(self) -> str:
+        """What it printed, with all white space as single blanks."""
+        return " ".join(self.out.split())
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What `--json` printed: one document and nothing else."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+def batch_os(simulator: Simulator, *arguments: str | Path, **environment: str) -> Said:
+    """Run the command as a pipeline does: no terminal, and only this simulator's credentials."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["BATCH_OS_TEST_PULUMI"], os.environ["PATH"]])
+    done = subprocess.run(  # noqa: S603 - the command under test
+        [sys.executable, "-c", "from batch_os_provider.command.main import main; main()", *map(str, arguments)],
+        env={"PATH": path, "LANG": "C.UTF-8", **simulator.environment, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback (most recent call last)\n  File" not in done.stderr, done.stderr
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def other() -> Iterator[Simulator]:
+    """A second account."""
+    yield from simulators.running()
+
+
+@pytest.fixture
+def locked() -> Iterator[Simulator]:
+    """An account whose key is another one than everybody's."""
+    for simulator in simulators.running():
+        account = {"name": simulator.account, "key": "AAAA" + simulator.key[4:]}
+        simulator.put("state", {**simulator.get("state"), "account": account})
+        yield simulator
+
+
+@pytest.fixture
+def nobody() -> str:
+    """An endpoint at which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def everything(sim: Simulator, other: Simulator) -> None:
+    """Two accounts with every sort of pool, ids that collide included."""
+    gallery = vm_pool("gallery")
+    gallery["virtualMachineConfiguration"]["imageReference"] = {
+        "virtualMachineImageId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/galleries/g/images/i"
+    }
+    for each in gallery["nodes"]:
+        del each["virtualMachineInfo"]
+    mixed = vm_pool("mixed", nodes=3, exact=TARGET)
+    mixed["nodes"][1]["virtualMachineInfo"]["imageReference"]["exactVersion"] = BEHIND
+    sim.seed(paas_pool(), paas_pool("encode", nodes=0), mixed, vm_pool("pinned", version=BEHIND), gallery)
+    other.seed(
+        paas_pool("Render", current="*"),
+        paas_pool("busy"),
+        vm_pool("auto", enableAutoScale=True, autoScaleFormula="$TargetDedicatedNodes=2"),
+        vm_pool("empty", nodes=0),
+        vm_pool("empty-pinned", nodes=0, version=TARGET),
+    )
+    other.outside("POST", "/pools/busy/upgradeos", {"targetOSVersion": NEW})
+
+
+# ── status ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_status_shows_every_pool_and_which_resource_fits(sim: Simulator, other: Simulator) -> None:
+    everything(sim, other)
+    said = batch_os(sim, "status", "--json", sim.endpoint, other.endpoint, sim.endpoint + "/")
+    assert said.code == 0, said.err
+    first, second = said.document["accounts"]
+    assert first["signed_in_as"] == f"the shared key of account {sim.account} (AZURE_BATCH_ACCESS_KEY)"
+    fits = {pool["id"]: pool["resource"] for account in (first, second) for pool in account["pools"]}
+    assert fits == {
+        "encode": "PoolOsVersion",
+        "gallery": None,
+        "mixed": "PoolImageVersion",
+        "pinned": "PoolImageVersion",
+        "render": "PoolOsVersion",
+        "auto": "PoolImageVersion",
+        "busy": "PoolOsVersion",
+        "empty": "PoolImageVersion",
+        "empty-pinned": "PoolImageVersion",
+        "Render": "PoolOsVersion",
+    }
+    found = {pool["id"]: pool for pool in (*first["pools"], *second["pools"])}
+    assert found["mixed"]["node_versions"] == {BEHIND: 1, TARGET: 2}
+    assert found["mixed"]["current"] == BEHIND
+    assert found["pinned"]["target"] == BEHIND
+    assert (found["busy"]["state"], found["busy"]["current"], found["busy"]["target"]) == ("upgrading", OLD, NEW)
+    assert found["auto"]["autoscale"] is True
+    assert not sim.writes()
+
+
+def test_status_in_a_log_of_eighty_columns(sim: Simulator, other: Simulator) -> None:
+    everything(sim, other)
+    said = batch_os(sim, "status", sim.endpoint, other.endpoint, COLUMNS="80")
+    assert said.code == 0, said.err
+    assert max(map(len, said.out.splitlines())) <= 80
+    for text in (OLD, f"-> {NEW}", f"1 x {BEHIND}", f"2 x {TARGET}", "new nodes: latest", sim.endpoint):
+        assert text in said.out, text
+    assert "\x1b" not in said.out, "no colours where there is no terminal"
+
+
+def test_status_names_what_could_not_be_read_and_shows_the_rest(sim: Simulator, locked: Simulator, nobody: str) -> None:
+    said = batch_os(sim, "status", sim.endpoint, locked.endpoint, nobody)
+    assert said.code == 2
+    assert "2 of 3 accounts could not be read" in said.err
+    assert OLD in said.out
+    assert f"Batch refused the shared key of account {sim.account} (AZURE_BATCH_ACCESS_KEY): HTTP 403" in said.flat
+    tried = f"tried the shared key of account {sim.account} (AZURE_BATCH_ACCESS_KEY)"
+    assert f"{nobody} could not be read, {tried}: account {nobody}: listing pools failed:" in said.flat
+    document = batch_os(sim, "status", "--json", sim.endpoint, locked.endpoint, nobody).document
+    assert [bool(each["error"]) for each in document["accounts"]] == [False, True, True]
+    assert document["accounts"][1]["signed_in_as"].startswith("the shared key of account")
+
+
+def test_status_without_any_credential(sim: Simulator) -> None:
+    said = batch_os(sim, "status", "--json", sim.endpoint, AZURE_BATCH_ACCESS_KEY="")
+    assert said.code == 2
+    (account,) = said.document["accounts"]
+    assert account["signed_in_as"] is None
+    assert "Set AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY" in account["error"]
+
+
+def test_status_where_nodes_may_not_be_read(sim: Simulator) -> None:
+    sim.seed(vm_pool("vm"), paas_pool())
+    sim.fault("ComputeNode_List", DENIED)
+    said = batch_os(sim, "status", "--json", sim.endpoint)
+    assert said.code == 2
+    found = {pool["id"]: pool for pool in said.document["accounts"][0]["pools"]}
+    assert "403 AuthorizationFailure" in found["vm"]["error"]
+    assert found["render"]["current"] == OLD
+
+
+def test_status_once_the_old_api_is_retired(sim: Simulator) -> None:
+    sim.seed(vm_pool("vm"), paas_pool())
+    sim.unknown(retiredApiVersions="before-2025-06-01")
+    said = batch_os(sim, "status", "--json", sim.endpoint)
+    assert said.code == 0, said.err
+    found = {pool["id"]: pool for pool in said.document["accounts"][0]["pools"]}
+    assert found["vm"]["resource"] == "PoolImageVersion"
+    assert (found["render"]["kind"], found["render"]["current"], found["render"]["resource"]) == ("unknown", None, None)
+    assert "Batch no longer answers API version 2018-08-01.7.0" in found["render"]["why"]
+
+
+def test_an_endpoint_that_is_none_is_a_wrong_usage(sim: Simulator) -> None:
+    said = batch_os(sim, "status", "https://me:secret@farm.westeurope.batch.azure.com")
+    assert said.code == 2
+    assert "user name or password" in said.err
+    assert "secret" not in said.err
+
+
+def test_a_reader_may_look_at_everything() -> None:
+    """An Entra identity that may only read: status, adopt and doctor need no more."""
+    for secure in simulators.running(("--tls", "--speed", "0")):
+        secure.pools(paas_pool(), vm_pool("vm"))
+        reader = secure.signed_in_as("reader", read_only=True)
+        signed_in = {"AZURE_BATCH_ACCOUNT": "", "AZURE_BATCH_ACCESS_KEY": "", **reader}
+        status = batch_os(secure, "status", "--json", secure.endpoint, **signed_in)
+        assert status.code == 0, status.out
+        assert status.document["accounts"][0]["signed_in_as"] == "DefaultAzureCredential"
+        adopted = batch_os(secure, "adopt", secure.endpoint, **signed_in)
+        assert adopted.code == 0, adopted.err
+        assert adopted.out.count("account_endpoint=") == 2
+        doctor = batch_os(secure, "doctor", secure.endpoint, **signed_in)
+        assert doctor.code == 0, doctor.out
+        assert "skip  rights to write    not tried, as only a write would tell" in doctor.out
+        assert "ok    TLS                the certificate was verified" in doctor.out
+        assert not secure.writes()
+        distrusting = batch_os(secure, "doctor", secure.endpoint)
+        assert distrusting.code == 3
+        assert "fail  TLS" in distrusting.out
+        assert "REQUESTS_CA_BUNDLE" in distrusting.out
+
+
+# ── adopt ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def tails(document: dict[str, Any]) -> dict[str, str]:
+    """What a preview says of each pool that is planned: by URL, adopt or else."""
+    found = [tail.split(each["message"])[1] for each in document.get("diagnostics", [])]
+    return {each.pool: each.what for each in found if each is not None and each.what != "warning"}
+
+
+def test_the_program_adopts_two_accounts_and_writes_nothing(sim: Simulator, other: Simulator, stack: Stack) -> None:
+    everything(sim, other)
+    program = stack.program_folder / "__main__.py"
+    before = len(other.writes())
+    said = batch_os(sim, "adopt", sim.endpoint, other.endpoint, "--output", program)
+    assert said.code == 0, said.err
+    assert "7 of 10 pools declared" in said.err
+    text = program.read_text(encoding="utf-8")
+    assert "# Pool busy is not declared: an upgrade" in text
+    assert "# Pool gallery is not declared: no resource fits: a gallery image" in text
+    assert "# Pool empty is not declared: it has no node" in text
+    previewed = json.loads(stack.run("preview", "--json").ok().text)
+    declared = {
+        *(f"{sim.endpoint}/pools/{each}" for each in ("encode", "mixed", "pinned", "render")),
+        *(f"{other.endpoint}/pools/{each}" for each in ("auto", "empty-pinned", "Render")),
+    }
+    assert tails(previewed) == dict.fromkeys(declared, "adopt")
+    assert {step["op"] for step in previewed["steps"]} == {"create"}
+    stack.up().ok()
+    assert {each["id"] for each in stack.resources()} == declared
+    stack.run("preview", "--expect-no-changes", "--refresh").ok()
+    assert not sim.writes()
+    assert len(other.writes()) == before, "but for the upgrade that this test has started"
+
+
+def test_a_file_is_overwritten_only_by_force(sim: Simulator, tmp_path: Path) -> None:
+    file = tmp_path / "__main__.py"
+    assert batch_os(sim, "adopt", sim.endpoint, "--output", file).code == 0
+    first = file.read_text(encoding="utf-8")
+    sim.move_to(NEW)
+    refused = batch_os(sim, "adopt", sim.endpoint, "--output", file)
+    assert refused.code == 1
+    assert "--force overwrites it" in refused.err
+    assert file.read_text(encoding="utf-8") == first
+    assert batch_os(sim, "adopt", sim.endpoint, "--output", file, "--force").code == 0
+    assert NEW in file.read_text(encoding="utf-8")
+    nowhere = batch_os(sim, "adopt", sim.endpoint, "--output", tmp_path / "no" / "x.py")
+    assert nowhere.code == 1
+    assert "cannot be written" in nowhere.err
+
+
+def test_no_program_is_written_that_lacks_an_account(sim: Simulator, locked: Simulator, tmp_path: Path) -> None:
+    file = tmp_path / "__main__.py"
+    said = batch_os(sim, "adopt", sim.endpoint, locked.endpoint, "--output", file)
+    assert said.code == 2
+    assert "HTTP 403 AuthenticationFailed" in said.err
+    assert "no program was written" in said.err
+    assert not file.exists()
+    assert not said.out
+
+
+def test_options_that_do_not_go_together(sim: Simulator, tmp_path: Path) -> None:
+    for options in (
+        ("--check", tmp_path, "--output", "x"),
+        ("--force",),
+        ("--json",),
+        ("--check", tmp_path, "--config", "x"),
+    ):
+        assert batch_os(sim, "adopt", sim.endpoint, *options).code == 2
+
+
+LOOP = """
+for name, version in {{"render": "{old}", "encode": "{old}", "gone": "{old}"}}.items():
+    PoolOsVersion(name, account_endpoint="{endpoint}", pool_id=name, target_os_version=version)
+"""
+
+
+def test_check_finds_pools_that_nobody_declares_whatever_tells_it(sim: Simulator, stack: Stack, tmp_path: Path) -> None:
+    """The program itself, its preview and its state say the same."""
+    sim.seed(paas_pool(), paas_pool("encode"), paas_pool("gone"), vm_pool("vm"))
+    stack.program(LOOP.format(endpoint=sim.endpoint, old=OLD))
+    stack.up().ok()
+    sim.seed(paas_pool(), paas_pool("encode"), vm_pool("vm"))
+    preview, export = tmp_path / "preview.json", tmp_path / "export.json"
+    preview.write_text(stack.run("preview", "--json", "--show-sames").ok().text, encoding="utf-8")
+    export.write_text(stack.run("stack", "export").ok().text, encoding="utf-8")
+    for source in (stack.program_folder, stack.program_folder / "__main__.py", preview, export):
+        said = batch_os(sim, "adopt", sim.endpoint, "--check", source, "--json")
+        assert said.code == 3, said.err
+        assert said.document["undeclared"] == [{"url": f"{sim.endpoint}/pools/vm", "resource": "PoolImageVersion"}]
+        assert [each["url"] for each in said.document["missing"]] == [f"{sim.endpoint}/pools/gone"]
+    words = batch_os(sim, "adopt", sim.endpoint, "--check", stack.program_folder)
+    assert f"{sim.endpoint}/pools/vm is declared by nobody; PoolImageVersion fits it" in words.out
+    assert "and there is no such pool" in words.out
+    assert "declared by nobody: 1 of 3 pools" in words.out
+
+
+def test_check_is_content_with_what_adopt_wrote_and_with_several_programs(
+    sim: Simulator, other: Simulator, tmp_path: Path
+) -> None:
+    other.pools(paas_pool("other"))
+    first, second = tmp_path / "first.py", tmp_path / "second.py"
+    assert batch_os(sim, "adopt", sim.endpoint, "--output", first).code == 0
+    assert batch_os(sim, "adopt", other.endpoint, "--output", second).code == 0
+    alone = batch_os(sim, "adopt", sim.endpoint, other.endpoint, "--check", first)
+    assert alone.code == 3, alone.err
+    both = batch_os(sim, "adopt", sim.endpoint, other.endpoint, "--check", first, "--check", second)
+    assert both.code == 0, both.err
+    assert "declared by nobody: none of 2 pools" in both.out
+
+
+def test_check_of_a_program_that_does_not_run(sim: Simulator, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("import nothing_of_this_name\n", encoding="utf-8")
+    said = batch_os(sim, "adopt", sim.endpoint, "--check", program)
+    assert said.code == 1
+    assert "No module named 'nothing_of_this_name'" in said.err
+    assert "pulumi preview --json --show-sames" in said.err
+
+
+def test_check_where_an_account_cannot_be_read(sim: Simulator, locked: Simulator, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("", encoding="utf-8")
+    said = batch_os(sim, "adopt", sim.endpoint, locked.endpoint, "--check", program)
+    assert said.code == 2
+    assert f"{sim.endpoint}/pools/render is declared by nobody" in said.out
+
+
+# ── doctor ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def lines(said: Said) -> dict[tuple[str, str], str]:
+    """The status of each check, by what it is about and its name."""
+    return {(each["about"], each["check"]): each["status"] for each in said.document["checks"]}
+
+
+def test_doctor_where_all_is_well(sim: Simulator) -> None:
+    said = batch_os(sim, "doctor", "--json", sim.endpoint)
+    assert said.code == 0, said.out
+    assert said.document["ok"] is True
+    assert set(lines(said).values()) == {"ok"}, said.out
+    names = {name for _, name in lines(said)}
+    assert {"Python", "Pulumi CLI", "Pulumi SDK", "azure-batch", "seams", "BATCH_OS_LOG"} <= names
+    assert {"address", "credential", "TLS", "reads pools", "reads nodes", "API versions", "rights to write"} <= names
+    assert not sim.writes()
+
+
+def test_doctor_tells_accounts_apart(sim: Simulator, locked: Simulator, nobody: str) -> None:
+    unknown = "https://nobody.invalid"
+    said = batch_os(sim, "doctor", "--json", sim.endpoint, locked.endpoint, nobody, unknown)
+    assert said.code == 3
+    found = lines(said)
+    assert found[sim.endpoint, "reads pools"] == "ok"
+    assert found[locked.endpoint, "address"] == "ok"
+    assert found[locked.endpoint, "reads pools"] == "fail"
+    assert found[locked.endpoint, "rights to write"] == "skip"
+    assert found[nobody, "address"] == "fail"
+    assert found[nobody, "reads pools"] == "skip"
+    assert found[unknown, "address"] == "fail"
+    assert found[unknown, "credential"] == "warn", "a key is set, and it is for another account"
+    fixes = {each["check"]: each["fix"] for each in said.document["checks"] if each["about"] == locked.endpoint}
+    assert "az batch account keys list" in fixes["reads pools"]
+
+
+def test_doctor_of_an_account_that_has_retired_the_old_api(sim: Simulator) -> None:
+    sim.unknown(retiredApiVersions="before-2025-06-01")
+    said = batch_os(sim, "doctor", sim.endpoint)
+    assert said.code == 0, said.out
+    assert "warn  API versions" in said.out
+    assert "2025-06-01 is answered, 2018-08-01.7.0 is not" in said.out
+    assert "skip  reads nodes" in said.out
+    sim.seed(paas_pool(), vm_pool("vm"))
+    assert "ok    reads nodes        2 of pool vm" in batch_os(sim, "doctor", sim.endpoint).out
+
+
+def test_doctor_where_nodes_may_not_be_read(sim: Simulator) -> None:
+    sim.fault("ComputeNode_List", DENIED)
+    said = batch_os(sim, "doctor", "--json", sim.endpoint)
+    assert said.code == 3
+    assert lines(said)[sim.endpoint, "reads pools"] == "ok"
+    assert lines(said)[sim.endpoint, "reads nodes"] == "fail"
+
+
+def test_doctor_of_a_machine_without_pulumi_and_with_a_bad_log(sim: Simulator, tmp_path: Path) -> None:
+    said = batch_os(sim, "doctor", PATH=str(tmp_path), BATCH_OS_LOG=str(tmp_path / "no" / "log"))
+    assert said.code == 3
+    assert "fail  Pulumi CLI         there is no `pulumi` on PATH" in said.out
+    assert "fail  BATCH_OS_LOG" in said.out
+    assert "-> Install the Pulumi CLI" in said.out
+
+
+@pytest.mark.parametrize("seam", ["widen", "cancel", "clean errors", "urn", "row status", "watch"])
+def test_doctor_finds_a_missing_seam(sim: Simulator, seam: str) -> None:
+    """A real plugin process, from which one private part of the SDK was taken away."""
+    said = batch_os(sim, "doctor", PYTHONPATH=str(SEAMS), BATCH_OS_TEST_WITHOUT=seam)
+    assert said.code == 0, said.out
+    assert f"warn  seams              '{seam}' is missing" in said.out
+
+
+def test_help_tells_the_exit_codes(sim: Simulator) -> None:
+    assert "Exit codes: 0 done" in batch_os(sim, "--help").out
+    for name in ("status", "adopt", "doctor"):
+        said = batch_os(sim, name, "--help")
+        assert said.code == 0
+        assert "ENDPOINT" in said.out

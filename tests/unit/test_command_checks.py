@@ -1,0 +1,104 @@
+"""What doctor makes of versions and paths, and how it says it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_os_provider import engine
+from batch_os_provider.command import checks
+from batch_os_provider.command.checks import Check, judge_version
+from batch_os_provider.command.doctor import as_json, lines
+from batch_os_provider.command.plugin import PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("v3.215.9", "fail"),
+        ("v3.216.0", "ok"),
+        ("3.999.1-alpha.2", "ok"),
+        ("4.0.0", "warn"),
+        ("dev", "warn"),
+        ("2", "fail"),
+    ],
+)
+def test_versions(text: str, status: str) -> None:
+    found = judge_version("Pulumi SDK", text, *checks.PULUMI, fix="do this")
+    assert found.status == status
+    assert "tested with 3.272.0" in found.seen
+    assert found.fix == ("" if status == "ok" else "do this")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("", "ok"), ("there.log", "ok"), ("new.log", "ok"), (".", "fail"), ("no/folder/x.log", "fail")],
+)
+def test_the_debug_log(tmp_path: Path, path: str, status: str) -> None:
+    (tmp_path / "there.log").touch()
+    found = checks._log(str(tmp_path / path) if path else "")
+    assert found.status == status
+    assert bool(found.fix) == (status == "fail")
+    assert not (tmp_path / "new.log").exists(), "a check leaves nothing behind"
+
+
+def test_each_missing_seam_is_a_warning_that_says_what_is_lost() -> None:
+    def two_missing() -> Mapping[str, str]:
+        return {"cancel": "gone", "one of the future": "gone too"}
+
+    found = checks._seams(two_missing)
+    assert [each.status for each in found] == ["warn", "warn"]
+    assert "^C is heard only when" in found[0].seen
+
+
+def test_a_provider_that_does_not_start_is_a_failure() -> None:
+    def broken() -> Mapping[str, str]:
+        raise PluginError("No module named 'pulumi'")
+
+    (found,) = checks._seams(broken)
+    assert found.status == "fail"
+    assert "No module named 'pulumi'" in found.seen
+
+
+def test_every_seam_of_the_engine_is_known_here() -> None:
+    _, table, _ = re.split(r"^=+ +=+$\n", engine.__doc__ or "", flags=re.MULTILINE)
+    names = [line[:15].strip() for line in table.splitlines() if line[:15].strip()]
+    assert names == list(checks.LOST)
+
+
+CHECKS = [
+    Check("machine", "Python", "ok", "3.11"),
+    Check("https://a.x", "address", "fail", "a.x does not resolve", "check the spelling"),
+    Check("https://a.x", "TLS", "skip", "not tried without address"),
+]
+
+
+def test_a_line_each_with_the_fix() -> None:
+    assert lines(CHECKS) == [
+        "machine",
+        "  ok    Python   3.11",
+        "https://a.x",
+        "  fail  address  a.x does not resolve",
+        "                 -> check the spelling",
+        "  skip  TLS      not tried without address",
+    ]
+
+
+def test_the_document() -> None:
+    document = as_json(CHECKS)
+    assert document["version"] == 1
+    assert document["ok"] is False
+    assert document["checks"][1] == {
+        "about": "https://a.x",
+        "check": "address",
+        "status": "fail",
+        "seen": "a.x does not resolve",
+        "fix": "check the spelling",
+    }
+    assert as_json([CHECKS[0]])["ok"] is True

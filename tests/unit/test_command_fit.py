@@ -1,0 +1,143 @@
+"""Which resource fits a pool, and what it says so that nothing is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from batch_os_provider.command.fit import Declaration, Left, fit, propose
+from batch_os_provider.command.survey import PoolSeen
+from batch_os_provider.pool import Pool, PoolRef
+from batch_os_provider.vm import VmNode, VmPool, VmSeen
+from tests.support.simulator import ABOVE, BEHIND, NEW, OLD, TARGET, paas_pool, vm_pool
+
+ENDPOINT = "https://farm.westeurope.batch.azure.com"
+
+
+def seen(body: dict[str, Any], endpoint: str = ENDPOINT) -> PoolSeen:
+    """A pool as a survey would have seen it."""
+    ref = PoolRef(endpoint, body["id"])
+    pool = Pool.from_json(ref, body)
+    if "virtualMachineConfiguration" not in body:
+        return PoolSeen(pool)
+    nodes = tuple(VmNode.from_json(each) for each in body["nodes"])
+    return PoolSeen(pool, VmSeen(VmPool.from_json(ref, body), nodes))
+
+
+def declared(body: dict[str, Any]) -> Declaration:
+    proposal = propose(seen(body))
+    assert isinstance(proposal, Declaration), proposal
+    return proposal
+
+
+def left(body: dict[str, Any]) -> str:
+    proposal = propose(seen(body))
+    assert isinstance(proposal, Left), proposal
+    return proposal.why
+
+
+def image(body: dict[str, Any], **reference: str) -> dict[str, Any]:
+    """The pool with another image reference."""
+    return {**body, "virtualMachineConfiguration": {"imageReference": reference, "nodeAgentSKUId": "x"}}
+
+
+def test_cloud_services_pool_is_pinned_to_what_runs() -> None:
+    found = declared(paas_pool(current=OLD))
+    assert found.resource == "PoolOsVersion"
+    assert found.inputs == {"account_endpoint": ENDPOINT, "pool_id": "render", "target_os_version": OLD}
+    assert not found.note
+
+
+def test_star_is_kept_and_explained() -> None:
+    found = declared(paas_pool(current="*"))
+    assert found.inputs["target_os_version"] == "*"
+    assert "newest of the family" in found.note
+
+
+def test_a_resize_does_not_matter_to_a_cloud_services_pool_that_stays_as_it_is() -> None:
+    assert declared(paas_pool(allocationState="resizing")).inputs["target_os_version"] == OLD
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"state": "deleting"}, "it is being deleted"),
+        ({"cloudServiceConfiguration": {"osFamily": "4", "targetOSVersion": OLD}}, "no currentOSVersion"),
+        ({"cloudServiceConfiguration": {"osFamily": "4", "currentOSVersion": "4.58"}}, "is not a Guest OS version"),
+        (
+            {
+                "state": "upgrading",
+                "cloudServiceConfiguration": {"osFamily": "4", "targetOSVersion": NEW, "currentOSVersion": OLD},
+            },
+            f"an upgrade {OLD} -> {NEW} is in flight; run `batch-os adopt` again when it has ended",
+        ),
+    ],
+)
+def test_cloud_services_pool_that_cannot_be_adopted_now(change: dict[str, Any], why: str) -> None:
+    assert why in left(paas_pool(**change))
+
+
+def test_vm_pool_is_pinned_to_its_oldest_node() -> None:
+    body = vm_pool(nodes=3, exact=TARGET)
+    body["nodes"][1]["virtualMachineInfo"]["imageReference"] = {"exactVersion": BEHIND}
+    found = declared(body)
+    assert found.resource == "PoolImageVersion"
+    assert found.inputs["target_image_version"] == BEHIND
+    assert found.inputs["strategy"] == "surge"
+
+
+def test_surge_would_be_refused_where_the_pool_scales_itself() -> None:
+    found = declared(vm_pool(enableAutoScale=True))
+    assert found.inputs["strategy"] == "when_empty"
+    assert "it scales itself" in found.note
+
+
+@pytest.mark.parametrize(("pin", "runs", "target"), [(BEHIND, BEHIND, BEHIND), (ABOVE, TARGET, TARGET)])
+def test_surge_would_be_refused_on_a_pinned_pool(pin: str, runs: str, target: str) -> None:
+    found = declared(vm_pool(version=pin, exact=runs))
+    assert found.inputs["target_image_version"] == target
+    assert found.inputs["strategy"] == "when_empty"
+    assert f"pinned to {pin}" in found.note
+
+
+def test_an_empty_pinned_pool_is_kept_at_its_pin() -> None:
+    assert declared(vm_pool(nodes=0, version=TARGET)).inputs["target_image_version"] == TARGET
+
+
+def test_an_empty_pool_that_follows_latest_has_no_version_to_keep() -> None:
+    assert "no node that runs an image version, and new nodes get 'latest'" in left(vm_pool(nodes=0))
+
+
+def test_vm_pool_that_is_being_resized_is_left_for_later() -> None:
+    assert "a resize is under way (resizing)" in left(vm_pool(allocationState="resizing"))
+
+
+def test_an_unfinished_renewal_would_be_a_write() -> None:
+    mark = '{"v":1,"size":2,"surge":1,"newest":"2018-11-01T00:00:00.000000Z"}'
+    assert left(vm_pool(metadata=[{"name": "batch-os", "value": mark}]))
+
+
+def test_a_node_that_tells_no_version_is_named() -> None:
+    body = vm_pool()
+    body["nodes"][0]["virtualMachineInfo"] = {}
+    assert "tvm-001 cannot be read" in left(body)
+
+
+def test_no_resource_fits_a_gallery_image() -> None:
+    body = image(vm_pool(), virtualMachineImageId="/subscriptions/s/galleries/g/images/i")
+    assert fit(seen(body)).resource is None
+    assert "gallery image" in left(body)
+
+
+def test_no_resource_fits_a_pool_of_neither_kind() -> None:
+    body = paas_pool()
+    del body["cloudServiceConfiguration"]
+    assert "neither a cloudServiceConfiguration nor" in left(body)
+
+
+def test_a_retired_api_is_the_reason_where_it_is_one() -> None:
+    body = paas_pool()
+    del body["cloudServiceConfiguration"]
+    pool = PoolSeen(seen(body).pool, retired="Batch no longer answers it")
+    assert fit(pool).why == "Batch no longer answers it"

@@ -2,7 +2,7 @@
 # Variables: PYTHON=python3.12 (which Python to build environments with), ARGS="-k drift" (for pytest).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vm test setup lint format lock clean pulumi
+.PHONY: help demo demo-vm test setup lint format lock clean pulumi actionlint
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -21,7 +21,7 @@ demo-vm: .venv/installed ## See the busy nodes of a VM pool renewed without a ta
 test: setup ## Every check there is: lint, types, contracts, packages, tests.
 	@scripts/test $(ARGS)
 
-setup: .venv/installed .venv-runtime/locked .venv-azure-batch-5/locked pulumi ## Environments and the Pulumi CLI.
+setup: .venv/installed .venv-runtime/locked .venv-azure-batch-5/locked pulumi actionlint ## Environments and tools.
 
 lint: .venv/installed ## Only the checks that need no run: format, lint, types, import contracts.
 	@scripts/lint
@@ -53,3 +53,6 @@ clean: ## Remove environments, builds and tool caches (the Pulumi CLI in the use
 
 pulumi:
 	@python=$$(scripts/python) && "$$python" scripts/pulumi-cli >/dev/null
+
+actionlint:
+	@python=$$(scripts/python) && "$$python" scripts/actionlint >/dev/null

@@ -1,0 +1,42 @@
+"""Fixtures: a build machine, and a simulator that tells who may only read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines.machine import STACKS, Machine
+from tests.support import simulator as simulators
+from tests.support.simulator import Simulator
+
+
+@pytest.fixture
+def sim() -> Iterator[Simulator]:
+    """A simulator with a pool for each stack, which checks Entra tokens; its time runs fast."""
+    for simulator in simulators.running(["--tls", "--speed", "60"]):
+        simulator.pools(*map(simulators.paas_pool, STACKS))
+        yield simulator
+
+
+@pytest.fixture
+def identities(sim: Simulator) -> dict[str, dict[str, str]]:
+    """Who the pipelines name: the reader may not write."""
+    names = ("batch-os-reader", "batch-os-writer", *(f"batch-os-{stack}" for stack in STACKS))
+    return {name: sim.signed_in_as(name, read_only=name == "batch-os-reader") for name in names}
+
+
+@pytest.fixture
+def machine(tmp_path: Path, sim: Simulator, identities: dict[str, dict[str, str]]) -> Iterator[Machine]:
+    """A build machine whose repository is the promotion example, its three stacks made and never deployed."""
+    assert "BATCH_OS_TEST_PULUMI" in os.environ, "the Pulumi CLI is needed; run the tests with `make test`"
+    made = Machine(tmp_path / "machine", identities)
+    try:
+        for stack in STACKS:
+            made.pulumi("stack", "init", stack).ok()
+            made.configure(stack, accountEndpoint=sim.endpoint, poolId=stack)
+        yield made
+    finally:
+        made.end()

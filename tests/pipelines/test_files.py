@@ -1,0 +1,210 @@
+"""The files themselves: both services would take them, and they keep the promises of docs/pipelines.md."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipelines.machine import (
+    AZURE_CONTEXT,
+    AZURE_DEVOPS,
+    GITHUB,
+    GITHUB_CONTEXT,
+    PROJECT,
+    ROOT,
+    STACKS,
+    STAND_INS,
+    Machine,
+    azure_jobs,
+    github_jobs,
+    loaded,
+)
+
+PAGE = (ROOT / "docs" / "pipelines.md").read_text(encoding="utf-8")
+WORKFLOWS = sorted(GITHUB.glob("*.yml"))
+PIPELINES = sorted(AZURE_DEVOPS.glob("*.yml"))
+JOBS = [
+    *(job for name in ("pull-request.yml", "deploy.yml", "drift.yml") for job in github_jobs(name, GITHUB_CONTEXT)),
+    *(job for name in ("pull-request.yml", "deploy.yml", "drift.yml") for job in azure_jobs(name, AZURE_CONTEXT)),
+]
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603 - our tools
+
+
+def schema_says(schema: str, *files: Path) -> subprocess.CompletedProcess[str]:
+    # The second schema has patterns that only Python's kind of regular expressions takes.
+    options = ("--regex-variant", "python", "--builtin-schema", schema)
+    return run(sys.executable, "-m", "check_jsonschema", *options, *files)
+
+
+@pytest.fixture(scope="module")
+def actionlint() -> str:
+    found = run(sys.executable, ROOT / "scripts" / "actionlint")
+    assert found.returncode == 0, found.stderr
+    return found.stdout.strip()
+
+
+def lint(actionlint: str, *files: Path) -> subprocess.CompletedProcess[str]:
+    """Alone: what else is installed on a machine must not change the answer."""
+    return run(actionlint, "-no-color", "-shellcheck=", "-pyflakes=", *files)
+
+
+def test_actionlint_has_nothing_to_say_about_the_workflows(actionlint: str) -> None:
+    done = lint(actionlint, *WORKFLOWS)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_actionlint_would_say_it(actionlint: str, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yml"
+    broken.write_text((GITHUB / "drift.yml").read_text().replace("vars.AZURE_TENANT_ID", "vares.AZURE_TENANT_ID"))
+    done = lint(actionlint, broken)
+    assert done.returncode == 1
+    assert 'undefined variable "vares"' in done.stdout
+
+
+def test_the_workflows_are_as_githubs_schema_wants_them() -> None:
+    done = schema_says("vendor.github-workflows", *WORKFLOWS)
+    assert done.returncode == 0, done.stdout
+
+
+def as_its_schema_reads(node: Any, *, inputs: bool = False) -> Any:
+    """Azure's schema reads scalars as text, as the service does, but a task's inputs that are switches as switches."""
+    if isinstance(node, dict):
+        return {key: as_its_schema_reads(value, inputs=inputs or key == "inputs") for key, value in node.items()}
+    if isinstance(node, list):
+        return [as_its_schema_reads(each, inputs=inputs) for each in node]
+    return {"true": True, "false": False}.get(node, node) if inputs else node
+
+
+@pytest.mark.parametrize("file", PIPELINES, ids=lambda file: file.name)
+def test_the_pipelines_are_as_azures_schema_wants_them(file: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "pipeline.json"
+    copy.write_text(json.dumps(as_its_schema_reads(loaded(file))), encoding="utf-8")
+    done = schema_says("vendor.azure-pipelines", copy)
+    assert done.returncode == 0, done.stdout[-2000:]
+    copy.write_text(copy.read_text().replace('"steps"', '"stepps"').replace('"stages"', '"stagges"'), encoding="utf-8")
+    assert schema_says("vendor.azure-pipelines", copy).returncode == 1, "a mistake would be seen"
+
+
+def test_scripts_are_plain_bash() -> None:
+    """Values come by the environment: what a service writes into a script could hold anything."""
+    for job in JOBS:
+        for step in job.steps:
+            assert "${{" not in step.script, step.name
+            assert not re.search(r"\$\([\w.]+\)", step.script), step.name
+            checked = subprocess.run(["bash", "-n"], input=step.script, text=True, check=False)  # noqa: S607 - as a service
+            assert checked.returncode == 0, step.name
+
+
+def test_azures_scripts_ask_for_what_githubs_shell_gives() -> None:
+    for pipeline in ("pull-request.yml", "deploy.yml", "drift.yml"):
+        for job in azure_jobs(pipeline, AZURE_CONTEXT):
+            for step in job.steps:
+                assert len(step.script.splitlines()) <= 1 or step.script.startswith("set -euo pipefail\n"), step.name
+
+
+def test_all_that_no_test_runs_is_known() -> None:
+    services = {step.service for job in JOBS for step in job.steps if step.service}
+    assert services == set(STAND_INS)
+
+
+def test_up_ends_before_its_job_is_killed() -> None:
+    ups = [(job, step) for job in JOBS for step in job.steps if "pulumi up" in step.script]
+    assert len(ups) == 2 * len(STACKS)
+    for job, step in ups:
+        limit = re.fullmatch(r"(\d+)m", step.env["UP_LIMIT"])
+        grace = re.search(r"exec timeout --foreground --signal=INT --kill-after=(\d+)m", step.script)
+        assert limit is not None
+        assert grace is not None
+        assert int(limit[1]) + int(grace[1]) + 5 <= job.minutes, "5 minutes are left for what comes before"
+
+
+def test_one_up_of_a_stack_at_a_time_after_approval() -> None:
+    up = loaded(GITHUB / "deploy-stack.yml")["jobs"]["up"]
+    assert up["environment"] == "${{ inputs.stack }}"
+    assert up["concurrency"] == {"group": "up-${{ inputs.stack }}", "cancel-in-progress": "false"}
+    assert up["needs"] == "preview"
+    preview, deploy = loaded(AZURE_DEVOPS / "deploy-stack.yml")["stages"]
+    assert deploy["lockBehavior"] == "sequential"
+    assert deploy["jobs"][0]["environment"] == "${{ parameters.stack }}"
+    assert "environment" not in str(preview), "an approval is asked for before the stage, and the preview is for it"
+
+
+def test_the_stacks_follow_one_another() -> None:
+    jobs = loaded(GITHUB / "deploy.yml")["jobs"]
+    assert list(jobs) == list(STACKS)
+    assert [job.get("needs") for job in jobs.values()] == [None, *STACKS[:-1]]
+    stages = loaded(AZURE_DEVOPS / "deploy.yml")["stages"]
+    assert [stage["parameters"]["stack"] for stage in stages] == list(STACKS)
+
+
+def test_tokens_can_do_no_more_than_they_must() -> None:
+    base = {"contents": "read", "id-token": "write"}
+    for file in WORKFLOWS:
+        more = {"pull-requests": "write"} if file.name == "pull-request.yml" else {}
+        assert loaded(file)["permissions"] == {**base, **more}, file.name
+    (preview,) = loaded(GITHUB / "pull-request.yml")["jobs"].values()
+    assert preview["if"] == "github.event.pull_request.head.repo.full_name == github.repository"
+
+
+def test_secrets_go_to_the_steps_that_run_pulumi_and_to_no_other() -> None:
+    for job in JOBS:
+        for step in job.steps:
+            secret = {"PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE", "ARM_CLIENT_ID"} & step.env.keys()
+            assert not secret or "pulumi " in step.script, f"{job.name}: {step.name}"
+
+
+def test_the_installed_cli_is_the_one_that_the_tests_run_on() -> None:
+    pinned = re.search(r'^PINNED = "(.+)"', (ROOT / "scripts" / "pulumi-cli").read_text(), re.MULTILINE)
+    assert pinned is not None
+    for file in WORKFLOWS:
+        assert set(re.findall(r"pulumi-version: (.+)", file.read_text())) <= {pinned[1]}
+    assert loaded(AZURE_DEVOPS / "setup.yml")["parameters"][0]["default"] == pinned[1]
+
+
+# ── docs/pipelines.md ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def blocks(language: str) -> Iterator[str]:
+    return iter(re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
+
+
+def test_the_page_names_every_file_and_everything_that_has_to_be_set() -> None:
+    for file in (*WORKFLOWS, *PIPELINES):
+        assert f"`{file.name}`" in PAGE
+    wanted = {name for file in WORKFLOWS for name in re.findall(r"\b(?:vars|secrets)\.(\w+)", file.read_text())}
+    assert wanted == set(re.findall(r"^\| `([A-Z_]+)` \|", PAGE, re.MULTILINE))
+    for name in ("batch-os-reader", "batch-os-<stack>", "`batch-os` with", "`ORGANIZATION`"):
+        assert name in PAGE
+
+
+def test_the_page_shows_the_lines_of_the_promotion_example() -> None:
+    (shown,) = blocks("python")
+    assert len(shown.splitlines()) <= 5
+    assert shown in (PROJECT / "__main__.py").read_text(encoding="utf-8")
+
+
+def test_the_pages_commands_do_what_it_says(machine: Machine, identities: dict[str, dict[str, str]]) -> None:
+    shutil.rmtree(machine.repository / "pipelines")
+    setting = {"BATCH_OS": str(ROOT), "PULUMI_BACKEND_URL": machine.backend, "PULUMI_CONFIG_PASSPHRASE": "test"}
+    env = {**machine.environment, **setting, **identities["batch-os-reader"]}
+    for block in blocks("sh"):
+        command = ["bash", "-euo", "pipefail", "-c", block]
+        done = subprocess.run(command, cwd=machine.repository, env=env, capture_output=True, text=True, check=False)  # noqa: S603
+        assert done.returncode == 0, done.stdout + done.stderr
+    copied = {file.name for file in (machine.repository / "pipelines").iterdir()}
+    assert copied == {"pull_request_comment.py", *(file.name for file in PIPELINES)}
+    assert {file.name for file in (machine.repository / ".github" / "workflows").iterdir()} == {
+        file.name for file in WORKFLOWS
+    }
+    assert "adopt" in (machine.repository / "comment.md").read_text(encoding="utf-8")

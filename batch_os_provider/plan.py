@@ -14,7 +14,7 @@ from batch_os_provider import decide_image as image_table
 from batch_os_provider import version
 from batch_os_provider.decide import Done, Refuse, Wait
 from batch_os_provider.pool import Node, Pool
-from batch_os_provider.report import Nodes, duration
+from batch_os_provider.report import Nodes, counted, duration
 from batch_os_provider.tail import Kind, Tail, What
 from batch_os_provider.vm import Version, VmSeen
 
@@ -87,12 +87,12 @@ def plan_os(
     told = replace(told, warnings=("rollback",) if back else ())
     told = replace(told, change=f"{'ROLLBACK ' if back else ''}{current} -> {target}")
     if isinstance(action, Wait) and action.phase == "joined":
-        counted = Nodes(nodes, pool.changed_at) if nodes is not None else None
+        seen = Nodes(nodes, pool.changed_at) if nodes is not None else None
         return replace(
             told,
             what="join",
-            detail=f"{counted or f'{count} nodes'}, this up joins the upgrade in flight",
-            back=counted.back if counted is not None and pool.changed_at is not None else None,
+            detail=f"{seen or counted(count, 'node')}, this up joins the upgrade in flight",
+            back=seen.back if seen is not None and pool.changed_at is not None else None,
         )
     cost, tasks = _cost(nodes, count)
     if isinstance(action, Wait):
@@ -107,9 +107,10 @@ def _cost(nodes: tuple[Node, ...] | None, count: int) -> tuple[str, int | None]:
     if count == 0:
         return "no nodes", 0
     if nodes is None:
-        return f"{count} nodes, their running tasks go back to the queue", None
+        return f"{counted(count, 'node')}, whose running tasks go back to the queue", None
     tasks = sum(node.running_tasks for node in nodes)
-    return f"{count} nodes, {f'{tasks} running tasks go back to the queue' if tasks else 'no task runs'}", tasks
+    goes = f"{counted(tasks, 'running task')} {'goes' if tasks == 1 else 'go'} back to the queue"
+    return f"{counted(count, 'node')}, {goes if tasks else 'no task runs'}", tasks
 
 
 def plan_image(  # noqa: PLR0911 - a table
@@ -145,7 +146,7 @@ def plan_image(  # noqa: PLR0911 - a table
     told = replace(told, what="wait")
     if isinstance(action, Wait) and action.phase == "until empty":
         waits = f"waits until it is empty, at most {duration(timeout)}"
-        return replace(told, detail=f"pinned pool holds {len(seen.nodes)} nodes: {waits}")
+        return replace(told, detail=f"pinned pool holds {counted(len(seen.nodes), 'node')}: {waits}")
     text = f"{came_from or '?'} -> {wanted}: {len(behind)} of {nodes} nodes behind"
     if isinstance(action, Wait) and action.phase in ("automatic", "until renewed"):
         return replace(told, detail=f"{text}; waits, at most {duration(timeout)}, and writes nothing")
@@ -159,7 +160,7 @@ def plan_image(  # noqa: PLR0911 - a table
     text += "" if mark is None else ", an unfinished renewal goes on"
     more, tasks = min(surge, len(behind)), sum(node.running_tasks for node in behind)
     text += (
-        f", {tasks} tasks running, none will be stopped; "
-        f"surge {surge}: {ceil(len(behind) / surge)} rounds, +{more} nodes meanwhile"
+        f", {counted(tasks, 'task')} running, none will be stopped; "
+        f"surge {surge}: {counted(ceil(len(behind) / surge), 'round')}, +{counted(more, 'node')} meanwhile"
     )
     return replace(told, what="renew", detail=text, tasks=tasks)

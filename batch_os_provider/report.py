@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 
     from batch_os_provider.pool import Node
 
-__all__ = ["NODE_INTERVAL", "NODE_INTERVAL_TERMINAL", "RETRYING", "Nodes", "Progress", "Reporter", "Voice", "duration"]
+__all__ = [
+    "NODE_INTERVAL",
+    "NODE_INTERVAL_TERMINAL",
+    "RETRYING",
+    "Nodes",
+    "Progress",
+    "Reporter",
+    "Voice",
+    "counted",
+    "duration",
+]
 
 NODE_INTERVAL = 30.0
 """Seconds between two lines that differ in node counts only, in a log."""
@@ -118,6 +128,11 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours}h{minutes_rest:02d}m"
     return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 node``, ``2 nodes``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 class Reporter:

@@ -33,7 +33,7 @@ What = Literal[
 KINDS: tuple[str, ...] = get_args(Kind)
 WHATS: tuple[str, ...] = get_args(What)
 
-_TAIL = re.compile(r"\s*\[batch-os v1 (\{.*\})\]\s*\Z", re.DOTALL)
+_START = re.compile(r"\[batch-os v1 (?=\{)")
 _NAMES = {"came_from": "from", "target": "to"}
 
 
@@ -86,14 +86,16 @@ class Tail:
 
 def split(message: str) -> tuple[str, Tail | None]:
     """A message without its tail, and the tail; None where there is none, or none that can be read."""
-    found = _TAIL.search(message)
-    if found is None:
-        return message.strip(), None
-    try:
-        tail = Tail.of(json.loads(found[1]))
-    except (ValueError, RecursionError):
-        return message.strip(), None
-    return (message[: found.start()].strip(), tail) if tail is not None else (message.strip(), None)
+    text = message.strip()
+    # The sentence may quote anything, even the start of a tail, so each start is tried.
+    for found in _START.finditer(text):
+        try:
+            tail = Tail.of(json.loads(text[found.end() : -1])) if text.endswith("}]") else None
+        except (ValueError, RecursionError):
+            continue
+        if tail is not None:
+            return text[: found.start()].strip(), tail
+    return text, None
 
 
 def _text(body: dict[str, Any], name: str) -> str:

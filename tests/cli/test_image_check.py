@@ -77,7 +77,7 @@ def test_an_older_node_is_drift_and_a_newer_one_is_not(sim: Simulator, stack: St
     assert f'~ target_image_version: "{BEHIND}" => "{TARGET}"' in shown.text
     assert (
         f"{BEHIND} -> {TARGET}: 1 of 2 nodes behind, 0 tasks running, none will be stopped; "
-        "surge 1: 1 rounds, +1 nodes meanwhile"
+        "surge 1: 1 round, +1 node meanwhile"
     ) in shown.flat
     sim.speed(100)
     stack.up().ok()

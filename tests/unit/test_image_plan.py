@@ -8,7 +8,7 @@ import pytest
 
 from batch_os_provider.decide import Refuse
 from batch_os_provider.decide_image import ImagePolicy
-from batch_os_provider.plan import plan
+from batch_os_provider.plan import Plan, plan_image
 from batch_os_provider.vm import MARK, Mark
 from tests.unit.image_doubles import OLD, TARGET, WANTED, Machine, VmState, look, play_image, pool_of
 
@@ -17,9 +17,9 @@ NOTE = ((MARK, str(Mark(2, 1, "2018-11-30T12:00:01.000000Z"))),)
 
 def told(state: VmState, strategy: str = "surge", surge: int = 1, target: tuple[int, ...] = WANTED) -> str:
     """The line."""
-    text = plan(look(state), target, ImagePolicy(strategy, surge), 7200.0)  # type: ignore[arg-type]
-    assert isinstance(text, str), text
-    return text
+    told = plan_image(look(state), target, ImagePolicy(strategy, surge), 7200.0)  # type: ignore[arg-type]
+    assert isinstance(told, Plan), told
+    return told.text
 
 
 def test_the_line_of_the_design_word_for_word() -> None:
@@ -67,21 +67,21 @@ def test_waiting_writes_nothing_and_says_so(strategy: str, automatic: bool) -> N
     ids=["pinned", "autoscale", "unreadable", "deleting"],
 )
 def test_what_up_refuses_is_refused_here_in_the_same_words(state: VmState) -> None:
-    refusal = plan(look(state), WANTED, ImagePolicy("surge"), 7200.0)
+    refusal = plan_image(look(state), WANTED, ImagePolicy("surge"), 7200.0)
     assert isinstance(refusal, Refuse)
     assert refusal.seen in play_image(state).text
 
 
 @pytest.mark.parametrize(("count", "surge"), [(1, 1), (5, 2), (9, 4)])
 def test_the_rounds_are_those_that_an_up_makes(count: int, surge: int) -> None:
-    assert f"surge {surge}: {play_image(pool_of(count), surge=surge).writes.count('remove')} rounds" in told(
+    assert f"surge {surge}: {play_image(pool_of(count), surge=surge).writes.count('remove')} round" in told(
         pool_of(count), surge=surge
     )
 
 
 def test_no_more_nodes_are_announced_than_are_added() -> None:
     """One node is behind: surge 2 adds one."""
-    assert "+1 nodes meanwhile" in told(pool_of(1), surge=2)
+    assert "+1 node meanwhile" in told(pool_of(1), surge=2)
 
 
 def test_when_empty_announces_no_rounds_while_somebody_resizes() -> None:
@@ -105,10 +105,10 @@ def test_nothing_behind_but_a_note_left_announces_no_rounds() -> None:
 def test_a_cycle_that_an_up_would_undo_is_not_announced_as_going_on() -> None:
     """An earlier run has left a note at size + 1 and an allocation error: `up` undoes it and fails."""
     state = replace(pool_of(2, metadata=NOTE, errors=("AccountCoreQuotaReached: full",)), size=3)
-    text = plan(look(state), WANTED, ImagePolicy("surge"), 7200.0)
+    text = plan_image(look(state), WANTED, ImagePolicy("surge"), 7200.0)
     assert "rounds" not in str(text)
 
 
 def test_the_rounds_of_a_cycle_found_half_way_are_those_of_its_note() -> None:
     """The note's surge of 1 goes on, whatever is declared now."""
-    assert "2 rounds, +1 nodes" in told(pool_of(2, metadata=NOTE), surge=2)
+    assert "2 rounds, +1 node" in told(pool_of(2, metadata=NOTE), surge=2)

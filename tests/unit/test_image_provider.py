@@ -206,7 +206,7 @@ def test_a_first_check_tells_the_plan_and_a_later_one_makes_no_call(
 ) -> None:
     service = batch(pool_of(3))
     assert PROVIDER.check({}, INPUTS).failures == []
-    assert "surge 1: 3 rounds, +1 nodes meanwhile" in capsys.readouterr().err
+    assert "surge 1: 3 rounds, +1 node meanwhile" in capsys.readouterr().err
     calls = len(service.calls)
     assert PROVIDER.check(INPUTS, INPUTS).failures == []
     assert len(service.calls) == calls

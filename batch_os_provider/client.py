@@ -38,8 +38,10 @@ _OPERATION_UNKNOWN = frozenset({"InvalidUri", "ResourceNotFound", "UnsupportedHt
 _NODE_FIELDS = "id,state,lastBootTime,runningTasksCount,errors,startTaskInfo"
 _POOL_FIELDS = (
     "id,state,stateTransitionTime,allocationState,allocationStateTransitionTime,eTag,enableAutoScale,"
-    "currentDedicatedNodes,currentLowPriorityNodes,cloudServiceConfiguration,virtualMachineConfiguration"
+    "currentDedicatedNodes,currentLowPriorityNodes,virtualMachineConfiguration"
 )
+# The newest version has no such property: whether it takes its name is not known.
+_OLD_POOL_FIELDS = f"{_POOL_FIELDS},cloudServiceConfiguration"
 _VM_NODE_FIELDS = "id,state,isDedicated,allocationTime,virtualMachineInfo,runningTasksCount,errors,startTaskInfo"
 _WRITE = "Microsoft.Batch/batchAccounts/pools/write"
 _UPGRADE = "Microsoft.Batch/batchAccounts/pools/upgradeOs/action"
@@ -90,11 +92,11 @@ class BatchClient:
             CredentialError, TransientError, PermanentError: see there.
         """
         try:
-            return tuple(self._pools(LAST_WITH_UPGRADE_OS))
+            return tuple(self._pools(LAST_WITH_UPGRADE_OS, _OLD_POOL_FIELDS))
         except PermanentError as error:
             if not _is_version_refused(error):
                 raise
-            return tuple(self._pools(NEWEST))
+            return tuple(self._pools(NEWEST, _POOL_FIELDS))
 
     def list_vm_pools(self) -> tuple[VmPool, ...]:
         """All pools of the account as the newest API version shows them, every page.
@@ -105,8 +107,8 @@ class BatchClient:
         path = f"/pools?{urlencode({'api-version': NEWEST})}"
         return tuple(VmPool.from_json(self._ref(body), body) for body in self._connection.account_pages(path))
 
-    def _pools(self, api_version: str) -> Iterator[Pool]:
-        query = urlencode({"api-version": api_version, "$select": _POOL_FIELDS}, safe="$,")
+    def _pools(self, api_version: str, fields: str) -> Iterator[Pool]:
+        query = urlencode({"api-version": api_version, "$select": fields}, safe="$,")
         for body in self._connection.account_pages(f"/pools?{query}"):
             yield Pool.from_json(self._ref(body), body)
 

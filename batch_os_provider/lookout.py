@@ -109,10 +109,11 @@ class _Album(Generic[P, N]):
         self, ref: PoolRef, read: Callable[[PoolRef], _Task[tuple[N, ...]]], likely: Callable[[], Iterable[PoolRef]]
     ) -> _Task[tuple[N, ...]]:
         """The nodes of a pool; from the second pool on, those of every pool that is likely to be asked about."""
-        wanted = [ref] if not self._nodes else [ref, *likely()]
-        for each in wanted:
-            if each.key not in self._nodes:
-                self._nodes[each.key] = read(each)
+        if ref.key not in self._nodes:
+            wanted = [ref] if not self._nodes else [ref, *likely()]
+            for each in wanted:
+                if each.key not in self._nodes:
+                    self._nodes[each.key] = read(each)
         return self._nodes[ref.key]
 
 
@@ -143,7 +144,7 @@ class Lookout:
             ApiRetiredError: Batch no longer answers that version.
         """
         with self._lock:
-            pool = _find(self._os_album().pools, ref)
+            pool = self._find(self._os_album, ref)
             if pool.kind is Kind.UNKNOWN:
                 # The newest version does not show what such a pool is; a read of its own tells, or refuses.
                 return self._required(lambda: self._task(lambda: self._connect().get_pool(ref)))
@@ -170,9 +171,10 @@ class Lookout:
             album = self._os_album()
             if self._failure:
                 return None
-            task = album.nodes(ref, lambda each: self._task(lambda: self._connect().list_nodes(each)), likely)
             try:
-                return self._wait(task)
+                return self._wait(
+                    album.nodes(ref, lambda each: self._task(lambda: self._connect().list_nodes(each)), likely)
+                )
             except (BatchOsError, TimeoutError):
                 return None
 
@@ -186,15 +188,17 @@ class Lookout:
         def likely() -> Iterable[PoolRef]:
             return [pool.base.ref for pool in album.pools.values() if pool.is_vm and pool.base.node_count]
 
+        def read(each: PoolRef) -> _Task[tuple[VmNode, ...]]:
+            return self._task(lambda: self._connect().list_vm_nodes(each))
+
         with self._lock:
+            pool = self._find(self._vm_album, ref)
             album = self._vm_album()
-            pool = _find(album.pools, ref)
             if pool.base.kind is Kind.UNKNOWN:
                 return VmSeen(self._required(lambda: self._task(lambda: self._connect().get_vm_pool(ref))), ())
             if not pool.is_vm or not pool.base.node_count:
                 return VmSeen(pool, ())
-            task = album.nodes(ref, lambda each: self._task(lambda: self._connect().list_vm_nodes(each)), likely)
-            return VmSeen(pool, self._required(lambda: task))
+            return VmSeen(pool, self._required(lambda: album.nodes(ref, read, likely)))
 
     def look_anew(self) -> bool:
         """Forget the lists if they are so old that a refusal should not be built on them; whether it was so."""
@@ -216,6 +220,15 @@ class Lookout:
             pools = self._required(lambda: self._task(lambda: self._connect().list_vm_pools()), _TRIES)
             self._vm = _Album(self._waiter.now(), {pool.base.ref.key: pool for pool in pools})
         return self._vm
+
+    def _find(self, album: Callable[[], _Album[P, N]], ref: PoolRef) -> P:
+        """The pool in the list; an `up` may have made it since, so the list is made anew before it is called gone."""
+        if ref.key not in album().pools:
+            self.look_anew()
+        pools = album().pools
+        if ref.key not in pools:
+            raise PoolGoneError("it is not among the account's pools", pool=ref.url)
+        return pools[ref.key]
 
     def _is_old(self, taken_at: float) -> bool:
         return self._waiter.now() - taken_at > FRESH_FOR
@@ -250,14 +263,10 @@ class Lookout:
     def _task(self, function: Callable[[], T]) -> _Task[T]:
         if self._failure:
             raise NotLookedAt(self._failure, told=True)
+        if self._left <= 0.0:
+            raise TimeoutError  # nobody would wait for it
         return _Task(function, self._gate)
 
     def _remember(self, why: str) -> NotLookedAt:
         self._failure = why
         return NotLookedAt(why, told=False)
-
-
-def _find(pools: Mapping[str, P], ref: PoolRef) -> P:
-    if ref.key not in pools:
-        raise PoolGoneError("it is not among the account's pools", pool=ref.url)
-    return pools[ref.key]

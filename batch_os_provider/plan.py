@@ -78,14 +78,19 @@ def plan_os(
     action = os_table.decide(pool, target, policy, os_table.History(), 0.0)
     if isinstance(action, Refuse):
         return action
-    current = pool.current_os_version or "an unknown version"
+    runs = pool.current_os_version or ""
     count = len(nodes) if nodes is not None else pool.node_count
-    told = Plan("adopt", f"adopts without a write: it runs {target}", current, target, nodes=count)
+    told = Plan("adopt", f"adopts without a write: it runs {target}", runs, target, nodes=count)
     if isinstance(action, Done):
         return told
-    back = is_rollback(pool.current_os_version, target)
+    # What comes after an upgrade to another version starts from that one.
+    after = pool.target_os_version if isinstance(action, Wait) and action.phase == "conflict" else None
+    came_from = after or runs
+    back = is_rollback(came_from, target)
     told = replace(told, warnings=("rollback",) if back else ())
-    told = replace(told, change=f"{'ROLLBACK ' if back else ''}{current} -> {target}")
+    # An unknown state may show the target.
+    change = target if os_table.same_version(came_from, target) else f"{came_from or 'an unknown version'} -> {target}"
+    told = replace(told, change=f"ROLLBACK {change}" if back else change)
     if isinstance(action, Wait) and action.phase == "joined":
         seen = Nodes(nodes, pool.changed_at) if nodes is not None else None
         return replace(

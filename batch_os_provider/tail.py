@@ -66,7 +66,7 @@ class Tail:
         """Read the JSON of a tail; None where it is none of this version."""
         if not isinstance(body, dict) or body.get("kind") not in KINDS or body.get("what") not in WHATS:
             return None
-        if not isinstance(body.get("pool"), str):
+        if not _text(body, "pool"):
             return None
         warnings = body.get("warnings")
         return cls(

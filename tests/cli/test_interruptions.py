@@ -71,8 +71,7 @@ def test_ctrl_c_while_batch_is_silent_ends_in_time(sim: Simulator, stack: Stack)
     sim.fault("Pool_Get", {"kind": "delay", "seconds": 15})
     stack.declare(sim, NEW)
     running = stack.start_up()
-    wait_until(lambda: len(stack.plugins()) > 0 and "creating" in running.text, "the plugin reads the pool")
-    time.sleep(1)  # the read is under way in the plugin; nothing outside shows it
+    wait_until(lambda: sim.requests("Pool_Get"), "the plugin reads the pool")
     running.interrupt()
     wait_until(lambda: "interrupted by ^C" in running.text, "the wait ends, long before Batch answers", seconds=6)
     assert "no upgrade was started" in running.wait().failed().flat

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from tests.support.stack import Result, Stack
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "preview.md"
 FAMILY_5 = "WA-GUEST-OS-5.25_201811-01"
 
 
@@ -137,7 +140,8 @@ def test_looks_can_be_turned_off_for_a_stack(sim: Simulator, stack: Stack) -> No
     sim.seed(paas_pool("a", current=OTHER))
     declare(stack, sim, "a", target=OTHER)
     stack.up().ok()
-    stack.run("config", "set", "batch:previewLook", "false").ok()
+    (command,) = re.findall(r"```sh\npulumi (.*)\n```", PAGE.read_text(encoding="utf-8"))
+    stack.run(*command.split()).ok()
     declare(stack, sim, "a", target=OLD)
     before = len(sim.requests())
     assert f"ROLLBACK {OTHER} -> {OLD}: as the state has it, not looked at" in stack.run("preview").ok().flat

@@ -12,7 +12,9 @@ import pytest
 from batch_os_provider.decide import Done, History, Policy, Refuse, Upgrade, Wait, decide
 from batch_os_provider.plan import Plan, is_rollback, plan_os
 from batch_os_provider.pool import AllocationState, Kind, Node, Pool, PoolState
-from tests.unit.doubles import REF, V24, V25, V26
+from batch_os_provider.tail import split
+from tests.unit.doubles import OTHER_FAMILY, REF, V24, V25, V26, At, Script, State, body_of, nodes_of
+from tests.unit.stage import play, wanting
 
 STARTED = datetime(2026, 11, 1, tzinfo=timezone.utc)
 POOL = Pool(
@@ -90,12 +92,87 @@ def planned(nodes: tuple[Node, ...] | None = FREE, target: str = V25, policy: Po
         (
             {**JOINED, "target_os_version": V26, "policy": Policy(on_conflict="wait")},
             (
-                f"{V24} -> {V25}: 3 nodes, no task runs; an upgrade {V24} -> {V26} is in flight, {V25} comes after it; "
-                "this up waits for it, at most 2h00m, and upgrades then"
+                f"ROLLBACK {V26} -> {V25}: 3 nodes, no task runs; an upgrade {V24} -> {V26} is in flight, {V25} comes "
+                "after it; this up waits for it, at most 2h00m, and upgrades then"
+            ),
+            "wait",
+            ("rollback", "conflict"),
+        ),
+        (
+            {**JOINED, "target": V24, "policy": Policy(on_conflict="wait")},
+            (
+                f"ROLLBACK {V25} -> {V24}: 3 nodes, no task runs; an upgrade {V24} -> {V25} is in flight, {V24} comes "
+                "after it; this up waits for it, at most 2h00m, and upgrades then"
+            ),
+            "wait",
+            ("rollback", "conflict"),
+        ),
+        (
+            {**JOINED, "target": V26, "policy": Policy(on_conflict="wait")},
+            (
+                f"{V25} -> {V26}: 3 nodes, no task runs; an upgrade {V24} -> {V25} is in flight, {V26} comes "
+                "after it; this up waits for it, at most 2h00m, and upgrades then"
             ),
             "wait",
             ("conflict",),
         ),
+        (
+            {**JOINED, "target_os_version": None, "policy": Policy(on_conflict="wait")},
+            (
+                f"{V24} -> {V25}: 3 nodes, no task runs; an upgrade {V24} -> an unknown version is in flight, {V25} "
+                "comes after it; this up waits for it, at most 2h00m, and upgrades then"
+            ),
+            "wait",
+            ("conflict",),
+        ),
+        (
+            {"current_os_version": V26, **RESIZING, "allocation": AllocationState.STOPPING},
+            (
+                f"ROLLBACK {V26} -> {V25}: 3 nodes, no task runs; a resize is under way (resizing); this up waits for "
+                "it, at most 2h00m, and upgrades then"
+            ),
+            "wait",
+            ("rollback", "resize"),
+        ),
+        (
+            {"current_os_version": None},
+            (
+                f"an unknown version -> {V25}: 3 nodes, no task runs; Batch shows no currentOSVersion; this up waits "
+                "for it, at most 2h00m, and upgrades then"
+            ),
+            "wait",
+            ("unknown state",),
+        ),
+        (
+            {"state": PoolState.UNKNOWN, "state_text": "dreaming", "current_os_version": V25},
+            (
+                f"{V25}: 3 nodes, no task runs; Batch shows state 'dreaming'; this up waits for it, at most 2h00m, "
+                "and upgrades then"
+            ),
+            "wait",
+            ("unknown state",),
+        ),
+        (
+            {**JOINED, "target": "*", "target_os_version": "*"},
+            f"{V24} -> *: 0 of 3 nodes back, this up joins the upgrade in flight",
+            "join",
+            (),
+        ),
+        (
+            {**JOINED, "nodes": (), "node_count": 0},
+            f"{V24} -> {V25}: no nodes, this up joins the upgrade in flight",
+            "join",
+            (),
+        ),
+        ({"nodes": None, "node_count": 0}, f"{V24} -> {V25}: no nodes", "upgrade", ()),
+        ({"nodes": BUSY[:1]}, f"{V24} -> {V25}: 1 node, 2 running tasks go back to the queue", "upgrade", ()),
+        (
+            {"nodes": (replace(BUSY[0], running_tasks=1),)},
+            f"{V24} -> {V25}: 1 node, 1 running task goes back to the queue",
+            "upgrade",
+            (),
+        ),
+        ({"current_os_version": V25.lower()}, f"adopts without a write: it runs {V25}", "adopt", ()),
         (
             {"state": PoolState.UNKNOWN, "state_text": "dreaming"},
             (
@@ -117,6 +194,10 @@ def test_programs_get_the_same() -> None:
     assert (tail.pool, tail.kind, tail.what, tail.came_from, tail.target) == (REF.url, "os", "upgrade", V24, V25)
     assert (tail.nodes, tail.tasks, tail.back, tail.behind) == (3, 6, None, None)
     assert planned(None).tail(REF.url, "os").tasks is None, "nobody has counted them"
+    unseen = planned(current_os_version=None).tail(REF.url, "os")
+    assert (unseen.what, unseen.came_from) == ("wait", ""), "what is not known is left out, not described"
+    behind = planned(**JOINED, target=V24, policy=Policy(on_conflict="wait")).tail(REF.url, "os")
+    assert behind.came_from == V24, "the version that runs, whatever the upgrade will start from"
     assert planned(**JOINED).back == 0
     assert planned(**JOINED, nodes=None).back is None
 
@@ -164,3 +245,88 @@ def test_the_line_never_promises_what_an_up_would_not_do() -> None:
             else:
                 assert isinstance(told, Plan)
                 assert told.what in kinds[type(action)]
+                assert_fits(told, pool)
+
+
+def assert_fits(told: Plan | Refuse, pool: Pool) -> None:
+    """What holds of every line, whatever the view."""
+    assert isinstance(told, Plan)
+    tail = told.tail(REF.url, "os")
+    assert split(f"{told.text} {tail}") == (told.text, tail)
+    assert "None" not in told.text
+    assert told.came_from == (pool.current_os_version or "")
+    assert (told.target, told.nodes, told.behind) == (V25, 3, None)
+    assert ("rollback" in told.warnings) == told.text.startswith("ROLLBACK ")
+    assert (told.what == "rollback") <= ("rollback" in told.warnings)
+    assert (told.what == "wait") == ("this up waits for it, at most 1m00s" in told.text)
+    assert (told.back is not None) == (told.what == "join")
+
+
+@pytest.mark.parametrize("nodes", [None, (), FREE, BUSY], ids=["unlisted", "none", "free", "busy"])
+@pytest.mark.parametrize("changes", [{}, JOINED, RESIZING, {"state": PoolState.DELETING}, {"kind": Kind.VM}])
+def test_the_nodes_are_comfort_and_decide_nothing(changes: dict[str, Any], nodes: tuple[Node, ...] | None) -> None:
+    pool = replace(POOL, **changes)
+    told, with_nodes = (plan_os(pool, each, V25, DEFAULT, 60.0) for each in (FREE, nodes))
+    if isinstance(told, Refuse):
+        assert with_nodes == told
+    else:
+        assert isinstance(with_nodes, Plan)
+        assert (with_nodes.what, with_nodes.change, with_nodes.warnings) == (told.what, told.change, told.warnings)
+
+
+def test_the_refusals_are_those_of_the_table_word_for_word() -> None:
+    for changes, word in (
+        ({"state": PoolState.DELETING}, "being deleted"),
+        ({"kind": Kind.VM}, "it is a VM pool"),
+        ({"kind": Kind.UNKNOWN}, "neither"),
+        ({"os_family": "4"}, "of OS family 4"),
+        ({**JOINED, "target_os_version": V26}, "cannot cancel or turn"),
+    ):
+        told = plan_os(replace(POOL, **changes), None, V25, DEFAULT, 60.0)  # type: ignore[arg-type]
+        assert isinstance(told, Refuse)
+        assert word in told.seen
+
+
+STEADY_AGAIN = Script(events=(At(60.0, {"allocation": "steady"}),), upgrade_takes=60.0)
+IN_FLIGHT = {"state": "upgrading", "upgrade_began": -30.0, "upgrade_ends": 60.0}
+WAITS = Policy(on_conflict="wait")
+
+
+@pytest.mark.parametrize(
+    ("state", "target", "policy", "what", "posts"),
+    [
+        (State(), V25, DEFAULT, "upgrade", [V25]),
+        (State(nodes=0), V25, DEFAULT, "upgrade", [V25]),
+        (State(), "*", DEFAULT, "upgrade", ["*"]),
+        (State(current="*", target="*"), V25, DEFAULT, "upgrade", [V25]),
+        (State(current="*", target="*"), "*", DEFAULT, "adopt", []),
+        (State(current=V26, target=V26), V25, DEFAULT, "rollback", [V25]),
+        (State(current=V25, target=V25), V25, DEFAULT, "adopt", []),
+        (State(current=V25, target=V25, allocation="resizing"), V25, Policy(if_resizing="fail"), "adopt", []),
+        (State(target=V25, **IN_FLIGHT), V25, DEFAULT, "join", []),
+        (State(target=V26, **IN_FLIGHT), V25, WAITS, "wait", [V25]),
+        (State(target=V25, **IN_FLIGHT), V24, WAITS, "wait", [V24]),
+        (State(target=V26, **IN_FLIGHT), V25, DEFAULT, "refused", []),
+        (State(allocation="resizing"), V25, DEFAULT, "wait", [V25]),
+        (State(allocation="stopping"), V25, DEFAULT, "wait", [V25]),
+        (State(allocation="resizing"), V25, Policy(if_resizing="fail"), "refused", []),
+        (State(state="deleting"), V25, DEFAULT, "refused", []),
+        (State(current=None, target=None, family=None, vm_image={"sku": "2022"}), V25, DEFAULT, "refused", []),
+        (State(), OTHER_FAMILY, DEFAULT, "refused", []),
+    ],
+    ids=lambda value: getattr(value, "state", None),
+)
+def test_an_up_does_what_its_preview_said(
+    state: State, target: str, policy: Policy, what: str, posts: list[str]
+) -> None:
+    """The same pool, first as a preview shows it, then lived through by a rollout."""
+    seen = Pool.from_json(REF, body_of(state))
+    told = plan_os(seen, nodes_of(state, 0.0, 60.0), target, policy, 7200.0)
+    played = play(state, STEADY_AGAIN, goal=wanting(target=target, policy=policy))
+    assert played.service.upgrades == posts
+    if isinstance(told, Refuse):
+        assert what == "refused"
+        assert told.seen.removesuffix(".") in played.text.replace("20348.2402.240402", "<exact version>")
+    else:
+        assert told.what == what
+        assert played.end.pool.current_os_version == target

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import isodate
@@ -24,6 +24,9 @@ from batch_os_provider.connection import Connection, header, http_date, json_obj
 from batch_os_provider.errors import ApiRetiredError, PermanentError, PoolGoneError, ServiceAnswer, ServiceError
 from batch_os_provider.pool import Kind, Node, Pool, PoolRef
 from batch_os_provider.vm import MARK, Mark, VmNode, VmPool
+
+if TYPE_CHECKING:
+    from azure.core.pipeline.transport import HttpTransport
 
 __all__ = ["LAST_WITH_UPGRADE_OS", "NEWEST", "BatchClient", "shared_client"]
 
@@ -69,13 +72,16 @@ class BatchClient:
     Args:
         endpoint: the account's endpoint, normalised.
         environ: where credentials are looked for.
+        transport: as for ``Connection``.
 
     Raises:
         CredentialError: no credential fits the endpoint.
     """
 
-    def __init__(self, endpoint: str, environ: Mapping[str, str]) -> None:
-        self._connection = Connection(endpoint, environ)
+    def __init__(
+        self, endpoint: str, environ: Mapping[str, str], transport: HttpTransport[Any, Any] | None = None
+    ) -> None:
+        self._connection = Connection(endpoint, environ, transport)
 
     @property
     def signed_in_as(self) -> str:

@@ -37,6 +37,7 @@ from batch_os_provider.errors import (
 
 if TYPE_CHECKING:
     from azure.batch import BatchClient as AzureBatchClient
+    from azure.core.pipeline.transport import HttpTransport
 
 __all__ = ["Connection", "header", "http_date", "json_object"]
 
@@ -56,17 +57,20 @@ class Connection:
     Args:
         endpoint: the account's endpoint, normalised.
         environ: where credentials are looked for.
+        transport: carries the signed requests; None is the client's own, over HTTP. A test may put a service behind it.
 
     Raises:
         CredentialError: no credential fits the endpoint.
     """
 
-    def __init__(self, endpoint: str, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, endpoint: str, environ: Mapping[str, str], transport: HttpTransport[Any, Any] | None = None
+    ) -> None:
         self.endpoint = endpoint
         self._found = credentials.find(endpoint, environ)
-        self._azure = self._connect()
+        self._azure = self._connect(transport)
 
-    def _connect(self) -> AzureBatchClient:
+    def _connect(self, transport: HttpTransport[Any, Any] | None) -> AzureBatchClient:
         from azure.batch import BatchClient as AzureClient  # noqa: PLC0415 - imported when a call needs it
         from azure.core.pipeline.policies import RetryPolicy  # noqa: PLC0415 - as above
 
@@ -81,6 +85,8 @@ class Connection:
             "permit_redirects": False,
             "user_agent": f"batch-os-provider/{metadata.version('batch-os-provider')}",
         }
+        if transport is not None:
+            settings["transport"] = transport
         found = self._found.credential
         if isinstance(found, credentials.Identity):
             settings["credential_scopes"] = [found.scope]

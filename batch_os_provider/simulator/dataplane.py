@@ -24,7 +24,7 @@ from .versions import NEWEST, ORDER, within
 from .wire import Answer, Incoming, error_answer, new_id, render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.types import Receive, Scope, Send
 
@@ -44,12 +44,22 @@ _WITH_DETAIL: Final = frozenset({UPGRADE_OS, "Pool_Resize", "Pool_RemoveNodes"})
 
 
 class DataPlane:
-    """The ASGI application at the root of the account URL. ``saved`` is called after every request."""
+    """The ASGI application at the root of the account URL.
 
-    def __init__(self, world: World, faults: Faults, saved: Callable[[], None]) -> None:
+    ``saved`` is called after every request; ``pause`` is how a delay passes, in seconds of real time.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        faults: Faults,
+        saved: Callable[[], None],
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._world = world
         self._faults = faults
         self._saved = saved
+        self._pause = pause
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request over the connection's own writer (see :mod:`.server`)."""
@@ -103,7 +113,7 @@ class DataPlane:
         entry.detail["apiVersion"] = request.version
         if hits:
             entry.detail["faults"] = [fault.id for fault in hits]
-            await asyncio.sleep(sum(float(fault.effect.get("seconds", 0)) for fault in hits))
+            await self._pause(sum(float(fault.effect.get("seconds", 0)) for fault in hits))
         with self._world.lock:
             self._world.advance()
             try:

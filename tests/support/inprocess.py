@@ -1,0 +1,221 @@
+"""The simulator, the real client and a rollout in one process, on one virtual clock.
+
+Nothing between the rollout and the simulated account is replaced but the wire itself: the request that azure-core
+has signed goes to the data plane as ASGI, and the bytes that the data plane writes come back through urllib3 and
+requests, so that a broken answer breaks where it would on a socket. Time is the rollout's waiter: sleeping moves the
+account's clock, a delayed answer moves it too, and one that comes after the client's read time-out comes too late.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Coroutine
+from http import client as http_client
+from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from azure.core.pipeline.transport import RequestsTransport
+
+from batch_os_provider.client import BatchClient
+from batch_os_provider.connection import CONNECT_TIMEOUT, READ_TIMEOUT
+from batch_os_provider.simulator.clock import TICKS, VirtualClock, parse_iso
+from batch_os_provider.simulator.dataplane import DataPlane
+from batch_os_provider.simulator.faults import Faults
+from batch_os_provider.simulator.state import load
+from batch_os_provider.simulator.world import World
+
+ENDPOINT = "http://127.0.0.1:8700"
+BEGINNING = "2024-06-01T12:00:00Z"
+LATENCY = 0.02
+"""Virtual seconds that a call takes."""
+
+Moment = Literal["before", "after"]
+Hook = Callable[[Moment, str, str], None]
+"""Told before a request reaches the account and after its answer has left it: moment, method, path. It may raise."""
+
+
+class Clock(Protocol):
+    """What moves time: ``tests.unit.doubles.VirtualWaiter`` does."""
+
+    def now(self) -> float:
+        """Virtual seconds."""
+
+    def spend(self, seconds: float) -> None:
+        """Let a call take its time."""
+
+
+class _Pause:
+    """Suspends a handler until somebody lets the time pass."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __await__(self) -> Any:
+        yield self._seconds
+
+
+async def _pause(seconds: float) -> None:
+    await _Pause(seconds)
+
+
+class _Exchange:
+    """``simulator.server.Exchange`` without a connection: keeps what was written, and how it ended."""
+
+    keep_alive = True
+
+    def __init__(self) -> None:
+        self.answer = b""
+        self.reset_by_peer = False
+
+    def write(self, answer: bytes, *, close: bool) -> None:
+        """Keep an answer; one that is cut short ends with the connection either way."""
+        del close
+        self.answer += answer
+
+    def drop(self) -> None:
+        """End without an answer."""
+
+
+class Account(requests.adapters.BaseAdapter):
+    """A simulated account behind a ``requests`` session.
+
+    Args:
+        clock: moves time; the account's clock follows it.
+        seed: the state to begin with.
+
+    """
+
+    def __init__(self, clock: Clock, seed: dict[str, Any]) -> None:
+        super().__init__()
+        self._clock = clock
+        self.world = World(VirtualClock(parse_iso(BEGINNING), 1.0, lambda: int(clock.now() * TICKS)))
+        load(self.world, seed)
+        self.faults = Faults()
+        self.hook: Hook = lambda _moment, _method, _path: None
+        self._plane = DataPlane(self.world, self.faults, lambda: None, _pause)
+        self._late: list[tuple[float, Coroutine[Any, Any, None]]] = []
+
+    def client(self) -> BatchClient:
+        """A client of the provider that is signed in to this account."""
+        session = requests.Session()
+        session.trust_env = False
+        session.mount("http://", self)
+        environ = {"AZURE_BATCH_ACCOUNT": self.world.account, "AZURE_BATCH_ACCESS_KEY": self.world.key}
+        # The client hands its time-outs to a transport that it makes itself.
+        transport = RequestsTransport(
+            session=session, session_owner=False, connection_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT
+        )
+        return BatchClient(ENDPOINT, environ, transport)
+
+    def catch_up(self) -> None:
+        """Let everything happen that is due by now, requests included whose client has given up on them."""
+        for due, handler in sorted(self._late, key=lambda late: late[0]):
+            if due <= self._clock.now():
+                self._late.remove((due, handler))
+                if (more := _step(handler)) is not None:
+                    self._late.append((due + more, handler))
+        self.world.advance()
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        """Carry one request to the account and its answer back."""
+        del stream, verify, cert, proxies
+        method, where = str(request.method), urlsplit(str(request.url))
+        self.catch_up()
+        self.hook("before", method, where.path)
+        exchange = _Exchange()
+        self._answer(request, exchange, timeout[1])
+        self.hook("after", method, where.path)
+        if exchange.reset_by_peer or not exchange.answer:
+            broken: Exception = ConnectionResetError(104, "Connection reset by peer")
+            if not exchange.reset_by_peer:
+                broken = http_client.RemoteDisconnected("Remote end closed connection without response")
+            raise requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection aborted.", broken))
+        return _response(request, exchange.answer)
+
+    def _answer(self, request: requests.PreparedRequest, exchange: _Exchange, patience: float) -> None:
+        handler = self._plane(_scope(request, exchange), _body_of(request), _no_send)
+        self._clock.spend(LATENCY)
+        waited = 0.0
+        while (seconds := _step(handler)) is not None:
+            if waited + seconds > patience:
+                self._late.append((self._clock.now() + seconds, handler))
+                self._clock.spend(patience - waited)
+                raise requests.ReadTimeout(f"Read timed out. (read timeout={patience:g})")
+            self._clock.spend(seconds)
+            waited += seconds
+
+
+def _step(handler: Coroutine[Any, Any, None]) -> float | None:
+    """Let a handler go on to its next pause, whose length is returned, or to its end."""
+    try:
+        return float(handler.send(None))  # type: ignore[arg-type]  # what a _Pause yields
+    except StopIteration:
+        return None
+
+
+async def _no_send(_message: object) -> None:
+    raise AssertionError("the data plane answers through its exchange")
+
+
+def _scope(request: requests.PreparedRequest, exchange: _Exchange) -> dict[str, Any]:
+    where = urlsplit(str(request.url))
+    headers = [(name.lower().encode(), str(value).encode("latin-1")) for name, value in request.headers.items()]
+    return {
+        "type": "http",
+        "method": request.method,
+        "scheme": where.scheme,
+        "raw_path": where.path.encode(),
+        "query_string": where.query.encode(),
+        "headers": [*headers, (b"host", where.netloc.encode())],
+        "extensions": {"batch.exchange": exchange},
+    }
+
+
+def _body_of(request: requests.PreparedRequest) -> Callable[[], Coroutine[Any, Any, dict[str, Any]]]:
+    body = request.body or b""
+    payload = body.encode() if isinstance(body, str) else body
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": payload, "more_body": False}
+
+    return receive
+
+
+class _Wire:
+    """Bytes that have come, as ``http.client`` wants them."""
+
+    def __init__(self, received: bytes) -> None:
+        self._received = received
+
+    def makefile(self, _mode: str) -> io.BytesIO:
+        """The bytes as a file."""
+        return io.BytesIO(self._received)
+
+
+def _response(request: requests.PreparedRequest, received: bytes) -> requests.Response:
+    read = http_client.HTTPResponse(_Wire(received), method=request.method)  # type: ignore[arg-type]
+    try:
+        read.begin()
+    except (http_client.HTTPException, ValueError) as error:
+        raise requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection broken", error)) from error
+    body = urllib3.HTTPResponse(
+        body=read,
+        headers=urllib3.HTTPHeaderDict(read.getheaders()),
+        status=read.status,
+        reason=read.reason,
+        preload_content=False,
+        original_response=read,
+        request_method=request.method,
+        enforce_content_length=True,
+    )
+    return requests.adapters.HTTPAdapter().build_response(request, body)

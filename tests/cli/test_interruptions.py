@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,8 @@ def test_ctrl_c_before_the_post_tells_that_nothing_was_started(sim: Simulator, s
     assert sim.outside("POST", "/pools/render/resize", {"targetDedicatedNodes": 5}) == 202
     stack.declare(sim, NEW)
     running = stack.start_up()
-    wait_until(lambda: "a resize is under way" in running.text, "the wait for the resize begins")
+    # The preview's line tells of the resize too; the one of the wait tells how long it has taken.
+    wait_until(lambda: re.search(r"a resize is under way.*, \d+s$", running.text, re.MULTILINE), "the wait begins")
     running.interrupt()
     ended = running.wait().failed()
     assert "no upgrade was started: a resize is under way" in ended.flat

@@ -88,9 +88,12 @@ def usable_key(key: str) -> bool:
 
 def _bearer(world: World, token: str, wall: int) -> bool:
     principal = principals.by_token(world.principals, token.encode("latin-1"))
+    end = None if principal is None else principals.expiry(principal)
+    issued = world.issued.tokens.get(token)
+    if principal is None and issued is not None:
+        principal, end = principals.by_name(world.principals, issued.holder), issued.end
     if principal is None:
         raise _refused("The access token is not one of this account's principals.")
-    end = principals.expiry(principal)
     if end is not None and end <= wall:
         raise _refused("The access token has expired.")
     return bool(principal["readOnly"])

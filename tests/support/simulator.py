@@ -121,16 +121,54 @@ class Simulator:
 
     def signed_in_as(self, name: str, *, read_only: bool) -> dict[str, str]:
         """What a machine has whose managed identity is this principal (made here); ``--tls`` only, as a token wants."""
-        assert self.authority is not None, "no Entra token goes over plain http"
-        state = self.get("state")
-        others = [each for each in state["principals"] if each.get("name") != name]
-        made = {"name": name, "token": secrets.token_urlsafe(32), "readOnly": read_only}
-        self.put("state", {**state, "principals": [*others, made]})
+        self.principal(name, readOnly=read_only)
         return {
             "IDENTITY_ENDPOINT": f"{self.control}/identity/token",
             "IDENTITY_HEADER": name,
             "REQUESTS_CA_BUNDLE": str(self.authority),
         }
+
+    def principal(self, name: str, **fields: Any) -> None:
+        """Make a principal, or change one; what goes on, goes on."""
+        state = self.get("state")
+        known = {each["name"]: each for each in state["principals"] if "name" in each}
+        made = {**known.get(name, {"name": name, "token": secrets.token_urlsafe(32), "readOnly": False}), **fields}
+        self.put("state", {**state, "principals": [*({**known, name: made}.values())]})
+
+    def entra(self, name: str, tenant: str = "contoso") -> dict[str, str]:
+        """What points the azure-native variables at this simulator; how to sign in is still to be added."""
+        assert self.authority is not None, "no Entra token goes over plain http"
+        return {
+            "AZURE_AUTHORITY_HOST": f"{self.control}/identity",
+            "ARM_TENANT_ID": tenant,
+            "ARM_CLIENT_ID": name,
+            "REQUESTS_CA_BUNDLE": str(self.authority),
+        }
+
+    def by_secret(self, name: str, **fields: Any) -> dict[str, str]:
+        """Make a principal with a client secret: what a machine has that signs in as it."""
+        secret = secrets.token_urlsafe(32)
+        self.principal(name, secret=secret, **fields)
+        return {**self.entra(name), "ARM_CLIENT_SECRET": secret}
+
+    def by_oidc(self, name: str, prefix: str = "ARM_OIDC_REQUEST", **fields: Any) -> dict[str, str]:
+        """Make a principal that trusts a CI system: what a job of that system has. Each assertion works once."""
+        secret = secrets.token_urlsafe(32)
+        self.principal(name, **{"secret": secret, "assertions": {"once": True}, **fields})
+        return {
+            **self.entra(name),
+            "ARM_USE_OIDC": "true",
+            f"{prefix}_URL": f"{self.control}/identity/assertion?api-version=2.0",
+            f"{prefix}_TOKEN": secret,
+        }
+
+    def tokens(self, way: str = "", status: int | None = 200) -> list[dict[str, Any]]:
+        """The requests for tokens and assertions so far that came this way and were answered so; "" and None: all."""
+        return [
+            entry
+            for entry in self.get("identity/record")["entries"]
+            if way in ("", entry["way"]) and status in (None, entry["status"])
+        ]
 
     def get(self, what: str) -> dict[str, Any]:
         """GET a control resource."""

@@ -11,13 +11,14 @@ import secrets
 import ssl
 import subprocess
 import sys
+import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 BIN = Path(sys.executable).parent
 OLD = "WA-GUEST-OS-4.58_201809-01"
@@ -315,14 +316,17 @@ class Simulator:
         self.process.terminate()
         return self.process.wait(10)
 
+    def trusted(self) -> ssl.SSLContext | None:
+        """Who vouches for it; None over plain http."""
+        return ssl.create_default_context(cafile=self.authority) if self.authority else None
+
     def _call(self, method: str, what: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310 - loopback
             f"{self.control}/{what}", data=data, method=method, headers={"Content-Type": "application/json"}
         )
         try:
-            trusted = ssl.create_default_context(cafile=self.authority) if self.authority else None
-            with urllib.request.urlopen(request, timeout=30, context=trusted) as response:  # noqa: S310 - loopback
+            with urllib.request.urlopen(request, timeout=30, context=self.trusted()) as response:  # noqa: S310 - loopback
                 text = response.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -344,6 +348,14 @@ def start(arguments: Sequence[str] = ("--speed", "0"), *, environment: Mapping[s
     hello = json.loads(process.stdout.readline())
     authority = Path(hello["ca"]) if "ca" in hello else None
     return Simulator(process, hello["endpoint"], hello["account"], hello["key"], hello["control"], authority)
+
+
+def repeat_until(act: Callable[[], object], condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Do something again and again until it has had its effect; fail when it has none."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"did not happen within {seconds:g} s"
+        act()
 
 
 def running(arguments: Sequence[str] = ("--speed", "0")) -> Iterator[Simulator]:

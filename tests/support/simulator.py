@@ -15,7 +15,7 @@ import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -335,12 +335,17 @@ class Simulator:
         return answer
 
 
-def start(arguments: Sequence[str] = ("--speed", "0"), *, environment: Mapping[str, str] | None = None) -> Simulator:
+def start(
+    arguments: Sequence[str] = ("--speed", "0"),
+    *,
+    environment: Mapping[str, str] | None = None,
+    stderr: int | IO[str] = subprocess.DEVNULL,
+) -> Simulator:
     """Start one on a free port."""
     process = subprocess.Popen(  # noqa: S603 - our own command
         [BIN / "batch-simulator", *arguments],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         text=True,
         env=environment,
     )
@@ -358,9 +363,11 @@ def repeat_until(act: Callable[[], object], condition: Callable[[], object], sec
         act()
 
 
-def running(arguments: Sequence[str] = ("--speed", "0")) -> Iterator[Simulator]:
+def running(
+    arguments: Sequence[str] = ("--speed", "0"), *, stderr: int | IO[str] = subprocess.DEVNULL
+) -> Iterator[Simulator]:
     """For a fixture: start one, and end it."""
-    simulator = start(arguments)
+    simulator = start(arguments, stderr=stderr)
     try:
         yield simulator
     finally:

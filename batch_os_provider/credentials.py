@@ -168,7 +168,12 @@ def _identity(endpoint: str, environ: Mapping[str, str], passed_over: str) -> Fo
         assertion = _assertion(environ)
         credential = identity.ClientAssertionCredential(_checked(tenant), client, assertion, **ours)
         name = f"OIDC as client {client} (ARM_USE_OIDC)"
-        check += "that the client has a federated credential for this subject, and a fresh assertion for each token"
+        check += "that the client has a federated credential for this job's subject"
+        if environ.get("ARM_OIDC_TOKEN"):
+            check += (
+                ". ARM_OIDC_TOKEN is one assertion and ends within minutes: for longer runs set ARM_OIDC_REQUEST_URL "
+                "and ARM_OIDC_REQUEST_TOKEN instead, or ARM_OIDC_TOKEN_FILE_PATH where somebody keeps that file fresh"
+            )
     elif tenant and client and secret:
         credential = identity.ClientSecretCredential(_checked(tenant), client, secret, **ours, **discovery)
         name = f"the client secret of client {client} (ARM_CLIENT_SECRET)"

@@ -143,7 +143,9 @@ def test_an_assertion_that_came_too_late_is_named_by_entra_s_code_and_not_shown(
 
     simulators.repeat_until(look, lambda: texts)
     assert "OIDC as client job (ARM_USE_OIDC): AADSTS700024: Client assertion is not within its valid time" in texts[0]
-    assert "a fresh assertion for each token" in texts[0]
+    assert (
+        "ARM_OIDC_TOKEN is one assertion and ends within minutes: for longer runs set ARM_OIDC_REQUEST_URL" in texts[0]
+    )
     assert "request id" in texts[0]
     assert not [part for part in stale.split(".") if part in texts[0]]
 
@@ -191,6 +193,15 @@ def test_a_refusal_after_it_worked_gets_another_try_and_one_before_does_not(secu
     secure.principal("app", secret=environ["ARM_CLIENT_SECRET"])
     client.get_pool(ref)
     assert [entry["status"] for entry in secure.tokens("clientSecret", None)] == [200, 401, 200]
+
+
+def test_a_managed_identity_is_renewed_too(secure, monkeypatch):
+    for name, value in secure.signed_in_as("managed", read_only=True).items():
+        monkeypatch.setenv(name, value)
+    secure.principal("managed", lifetime=1)
+    client, ref = BatchClient(secure.endpoint, {}), PoolRef(secure.endpoint, "render")
+    simulators.repeat_until(lambda: client.get_pool(ref), lambda: len(secure.tokens("managedIdentity")) >= 3)
+    assert {entry["status"] for entry in secure.tokens("managedIdentity", None)} == {200}
 
 
 def test_a_principal_that_is_removed_is_refused_at_once_though_its_token_lives(secure):

@@ -39,7 +39,8 @@ _AUDIENCE = "api://AzureADTokenExchange"
 _ENTRA = re.compile(r"AADSTS\d+: (?:(?! Trace ID:)[^\r\n])*")
 _TRACE = re.compile(r"Trace ID: ([0-9A-Fa-f-]{36})")
 _ATTEMPT = re.compile(r"^\t(\w+): (.*)$", re.MULTILINE)
-_CONNECTION = re.compile(r"HTTPS?Connection(Pool)?\(.*?\): ")
+# How urllib3 begins; which host it was about is kept, since it is not the account's.
+_CONNECTION = re.compile(r"HTTPS?Connection(?:Pool)?\(host='([^']*)', port=(\d+)\): ")
 _JWT = re.compile(r"eyJ[\w-]+(?:\.[\w-]*)*")
 UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 """What Python's ssl says of a certificate that nobody vouches for."""
@@ -168,13 +169,17 @@ def _below(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+def _named(text: str) -> str:
+    return _CONNECTION.sub(r"\1:\2: ", text)
+
+
 def _one_line(text: str) -> str:
     """Entra's own sentence; of a chain who was tried and what the last one said; else the first line."""
     entra = _ENTRA.search(text)
     attempts = _ATTEMPT.findall(text)
-    line = entra[0] if entra else _CONNECTION.sub("", text.strip().partition("\n")[0])
+    line = entra[0] if entra else _named(text.strip().partition("\n")[0])
     if attempts:
         tried = ", ".join(name for name, _ in attempts)
         name, said = attempts[-1]
-        line = f"tried {tried}; {name} said: {entra[0] if entra else _CONNECTION.sub('', said)}"
+        line = f"tried {tried}; {name} said: {entra[0] if entra else _named(said)}"
     return _JWT.sub("***", line).strip().rstrip(".")

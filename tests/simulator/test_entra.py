@@ -15,6 +15,8 @@ from azure.identity import ClientAssertionCredential, ClientSecretCredential
 from batch_os_provider.client import BatchClient
 from batch_os_provider.errors import BatchOsError, CredentialError, PermanentError, TokenError
 from batch_os_provider.pool import PoolRef
+from batch_os_provider.simulator.auth import LEEWAY
+from batch_os_provider.simulator.clock import TICKS
 from batch_os_provider.simulator.dumping import dump
 from batch_os_provider.simulator.reading import StateError
 from batch_os_provider.simulator.state import load
@@ -176,6 +178,7 @@ def test_a_token_endpoint_that_is_not_there_passes_and_is_named(secure):
     environ = {**secure.by_secret("app"), "AZURE_AUTHORITY_HOST": "https://127.0.0.1:9/entra"}
     text = refused(secure, environ, TokenError)
     assert "no token could be had from the client secret of client app (ARM_CLIENT_SECRET): " in text
+    assert "127.0.0.1:9: " in text
     assert "Check that the endpoint that gives tokens can be reached from here" in text
     assert not secure.requests()
 
@@ -334,6 +337,15 @@ def test_a_token_with_a_lifetime_is_a_new_one_each_time_and_ends_with_its_princi
     assert post(apps, FORM)[1]["expires_in"] == 0
     apps.put(paas(), principals=[CI])
     assert apps("GET", "/pools/p", headers={"Authorization": f"Bearer {first['access_token']}"}).status == 403
+
+
+def test_a_token_that_has_ended_is_refused(apps):
+    apps.put(paas(), principals=[{**APP, "lifetime": 1}])
+    token = post(apps, FORM)[1]["access_token"]
+    issued = apps.simulator.world.issued.tokens[token]
+    issued.end -= (LEEWAY + 2) * TICKS
+    seen = apps("GET", "/pools/p", headers={"Authorization": f"Bearer {token}"})
+    assert (seen.status, seen.code) == (403, "AuthenticationFailed")
 
 
 def test_the_record_and_the_audit_hold_no_secret_and_a_reset_forgets(apps):

@@ -78,7 +78,8 @@ def test_entra_s_ids_are_cut_off_however_they_are_separated(separator: str) -> N
 def test_a_chain_says_who_was_tried_and_what_the_last_one_said() -> None:
     seen = failure(ClientAuthenticationError(CHAIN))
     assert seen.why == (
-        "tried EnvironmentCredential, ManagedIdentityCredential; ManagedIdentityCredential said: Read timed out"
+        "tried EnvironmentCredential, ManagedIdentityCredential; ManagedIdentityCredential said: "
+        "169.254.169.254:443: Read timed out"
     )
 
 

@@ -32,22 +32,25 @@ from batch_os_provider.errors import (
     PoolGoneError,
     ServiceAnswer,
     ServiceError,
+    TokenError,
     TransientError,
 )
+from batch_os_provider.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, UNTRUSTED, NoTokenError, Told
 
 if TYPE_CHECKING:
     from azure.batch import BatchClient as AzureBatchClient
     from azure.core.pipeline.transport import HttpTransport
 
-__all__ = ["Connection", "header", "http_date", "json_object"]
+__all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "Connection", "header", "http_date", "json_object"]
 
-CONNECT_TIMEOUT, READ_TIMEOUT = 5, 20
-"""Seconds; a call that takes longer has failed."""
 _MAX_PAGES = 1000
 
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
-_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
+_TRUST = (
+    "Where a proxy or a simulator signs with an authority of its own, "
+    "name the file of that authority in REQUESTS_CA_BUNDLE; otherwise do not trust this endpoint"
+)
 _JSON = "application/json; odata=minimalmetadata; charset=utf-8"
 
 
@@ -68,6 +71,7 @@ class Connection:
     ) -> None:
         self.endpoint = endpoint
         self._found = credentials.find(endpoint, environ)
+        self._was_accepted = False
         self._azure = self._connect(transport)
 
     def _connect(self, transport: HttpTransport[Any, Any] | None) -> AzureBatchClient:
@@ -90,6 +94,8 @@ class Connection:
         found = self._found.credential
         if isinstance(found, credentials.Identity):
             settings["credential_scopes"] = [found.scope]
+            told: Any = Told(found.credential)  # typed by get_token, which is not asked where get_token_info is
+            return AzureClient(self.endpoint, told, **settings)
         return AzureClient(self.endpoint, found.credential, **settings)
 
     @property
@@ -160,10 +166,15 @@ class Connection:
         started = time.monotonic()
         try:
             response = self._azure.send_request(request)
-        except AzureError as error:
-            failure = self._classed(error, about, doing, right)
+        except (AzureError, NoTokenError) as error:
+            failure = (
+                self._no_token(error, about, doing)
+                if isinstance(error, NoTokenError)
+                else self._classed(error, about, doing, right)
+            )
             requestlog.record(method, self.endpoint, path, time.monotonic() - started, failure.answer, sent=asked)
             raise failure from error
+        self._was_accepted = True
         seconds = time.monotonic() - started
         answer = ServiceAnswer(status=response.status_code, request_id=header(response, "request-id"))
         requestlog.record(method, self.endpoint, path, seconds, answer, sent=asked, received=response.headers)
@@ -175,7 +186,7 @@ class Connection:
         """Our error for the client's: by status and Batch code, and by class only where no answer came."""
         answer = _answer(error)
         status, code = answer.status, answer.code
-        if status in (401, 403) or (not status and _is_token_failure(error)):
+        if status in (401, 403):
             return self._denied(answer, about, doing, right)
         if status == 404 and code == "PoolNotFound":  # noqa: PLR2004 - HTTP status
             return PoolGoneError(
@@ -187,14 +198,8 @@ class Connection:
             )
         if status in (409, 412) or code in (ALREADY_THERE, NODE_GONE, NOT_EMPTY):
             return ConflictError(answer, pool=about, doing=doing)
-        if not status and _UNTRUSTED in answer.message:
-            return PermanentError(
-                answer,
-                pool=about,
-                doing=doing,
-                next_step="Where a proxy or a simulator signs with an authority of its own, "
-                "name the file of that authority in REQUESTS_CA_BUNDLE; otherwise do not trust this endpoint",
-            )
+        if not status and UNTRUSTED in answer.message:
+            return PermanentError(answer, pool=about, doing=doing, next_step=_TRUST)
         if not status or status in _TRANSIENT:
             return TransientError(
                 answer,
@@ -205,11 +210,9 @@ class Connection:
         return PermanentError(answer, pool=about, doing=doing, next_step=_mend(answer))
 
     def _denied(self, answer: ServiceAnswer, about: str, doing: str, right: str) -> CredentialError:
-        used = self._found.name
-        if answer.status:
-            seen = f"{doing} failed: Batch refused {used}: {answer}"
-        else:
-            seen = f"{doing} failed: no token could be had from {used}: {answer.message}"
+        seen = f"{doing} failed: Batch refused {self._found.name}: {str(answer).rstrip('.')}"
+        if self._was_accepted and answer.code == "AuthenticationFailed":
+            seen += "; it was accepted before, so it has been rotated or withdrawn since"
         if self._found.passed_over:
             seen += f"; {self._found.passed_over}"
         rights = "needs Microsoft.Batch/batchAccounts/pools/read" + (f" and {right}" if right else "")
@@ -220,6 +223,21 @@ class Connection:
             else f"Check who is signed in (`az account show`, or the ARM_* variables); the identity {rights}"
         )
         return CredentialError(seen.rstrip("."), pool=about, next_step=next_step, answer=answer)
+
+    def _no_token(self, error: NoTokenError, about: str, doing: str) -> CredentialError | TokenError:
+        """There is no token: for now where the way to it is broken, or where there was one before."""
+        answer = ServiceAnswer(
+            message=f"no token could be had from {self._found.name}: {error.why}"
+            + (f"; {self._found.passed_over}" if self._found.passed_over else ""),
+            request_id=error.trace,
+            retry_after=error.retry_after,
+        )
+        next_step = _TRUST if UNTRUSTED in error.why else self._found.check
+        if error.passing:
+            next_step = "Check that the endpoint that gives tokens can be reached from here, then run the command again"
+        if error.passing or self._was_accepted:
+            return TokenError(answer, pool=about, doing=doing, next_step=next_step, refused=not error.passing)
+        return CredentialError(f"{doing} failed: {answer}", pool=about, next_step=next_step, answer=answer)
 
 
 def _answer(error: Exception) -> ServiceAnswer:
@@ -245,15 +263,6 @@ def _mend(answer: ServiceAnswer) -> str:
     if answer.code.startswith("OSVersion"):
         return "Declare another target_os_version; Batch would refuse this one again"
     return "The same request would be refused again: change what the service names, then run `pulumi up` again"
-
-
-def _is_token_failure(error: Exception) -> bool:
-    """A credential failed before any request: there is no status, so here alone the class decides."""
-    from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError  # noqa: PLC0415 - as above
-
-    return isinstance(error, ClientAuthenticationError) or (
-        isinstance(error, ServiceRequestError) and "non-TLS" in str(error)
-    )
 
 
 def json_object(response: Any, about: str, doing: str) -> Mapping[str, Any]:

@@ -73,6 +73,7 @@ class Control:
             Route("/faults", self.get_faults, methods=["GET"]),
             Route("/faults", self.post_faults, methods=["POST"]),
             Route("/faults", self.delete_faults, methods=["DELETE"]),
+            Route("/faults/{id}", self.get_fault, methods=["GET"]),
             Route("/faults/{id}", self.delete_fault, methods=["DELETE"]),
             Route("/unknowns", self.get_unknowns, methods=["GET"]),
             Route("/unknowns", self.put_unknowns, methods=["PUT"]),
@@ -142,6 +143,14 @@ class Control:
     async def get_faults(self, _request: Request) -> Response:
         """The rules in force and how often each has fired."""
         return _answer([rule.to_json() for rule in self._faults.rules])
+
+    async def get_fault(self, request: Request) -> Response:
+        """One rule."""
+        name = request.path_params["id"]
+        for rule in self._faults.rules:
+            if rule.id == name:
+                return _answer(rule.to_json())
+        raise HTTPException(404, f"There is no fault {name!r}.")
 
     async def post_faults(self, request: Request) -> Response:
         """Add one rule (an object) or several (a list)."""

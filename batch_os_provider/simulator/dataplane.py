@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus
 
+from . import actors
 from .auth import authenticate
 from .clock import seconds, wall_now
 from .errors import BatchError
@@ -149,11 +150,13 @@ class DataPlane:
             await self._pause(_delay(hits, after=False))
         with self._world.lock:
             self._world.advance()
+            actors.meet(self._world, "before", request.operation.id, entry.pool)
             try:
                 answer = self._commit(request, entry, effect)
             except BatchError as error:
                 answer = self._refused(entry, error, incoming)
             self._world.history.note(self._world)
+            actors.meet(self._world, "after", request.operation.id, entry.pool)
             if effect["kind"] in _UNANSWERED:
                 entry.status = entry.code = None
             elif effect["kind"] == "garbage":

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from .audit import Audit
 from .clock import VirtualClock, next_etag
 from .errors import BatchError
-from .issued import Issued
 from .history import History
+from .issued import Issued
 from .model import Job, Node, Pool, Task
 from .unknowns import Unknowns
 

@@ -341,7 +341,7 @@ def test_the_pickle_is_small_and_names_the_class_and_nothing_else() -> None:
 
 
 def test_the_outputs_are_the_fixed_names() -> None:
-    assert OUTPUTS == ("current_os_version", "os_family", "pool_state")
+    assert OUTPUTS == ("current_os_version", "os_family", "pool_state", "unhealthy_nodes")
 
 
 CHEAP = f"""

@@ -79,8 +79,9 @@ class Nodes:
         return f"{self.back} of {len(self.nodes)} nodes back" if self.since else f"{len(self.nodes)} nodes"
 
     def laggards(self) -> Sequence[Node]:
-        """The nodes that are not back, those with an error first."""
-        return sorted((n for n in self.nodes if not n.is_back(self.since)), key=lambda n: (not n.error, n.node_id))
+        """The nodes that are not back, those with an error first; without a start to count from, those not up."""
+        found = [n for n in self.nodes if not (n.is_back(self.since) if self.since is not None else n.is_up)]
+        return sorted(found, key=lambda n: (not n.error, n.node_id))
 
     def name_laggards(self) -> str:
         """Name them."""

@@ -311,7 +311,7 @@ class OsUpgrade(Rollout[Pool]):
         if bad:
             number = f"{len(bad)} of {counted(len(nodes.nodes), 'node')} {'is' if len(bad) == 1 else 'are'} unhealthy"
             self.reporter.warn_once("unhealthy", f"the pool runs {self.target}, but {number}: {name_nodes(bad)}")
-        late = [node for node in nodes.laggards() if node not in bad] if nodes.since is not None else []
+        late = [node for node in nodes.laggards() if node not in bad]
         if late:
             self.reporter.warn_once(
                 "late", f"the pool runs {self.target}, but not every node is back: {name_nodes(late)}"

@@ -125,10 +125,15 @@ def newest_boot(nodes: Iterable[Node]) -> datetime | None:
     return max((boot for boot in boots if boot is not None), default=None)
 
 
-def age_of(nodes: Iterable[Node], seen_at: datetime | None) -> float:
-    """Seconds from the newest boot to a look, both by the service's clock; 0 where either is not known."""
+def age_of(nodes: Iterable[Node], seen_at: datetime | None, since: datetime | None = None) -> float:
+    """Seconds from the newest boot to a look, both by the service's clock; 0 where either is not known.
+
+    No boot is older than ``since``, the beginning of an upgrade: a list that lags behind may still show those before.
+    """
     boot = newest_boot(nodes)
-    return 0.0 if boot is None or seen_at is None else max(0.0, (seen_at - boot).total_seconds())
+    if boot is None or seen_at is None:
+        return 0.0
+    return max(0.0, (seen_at - (boot if since is None else max(boot, since))).total_seconds())
 
 
 def judge(nodes: Sequence[Node], gate: Gate, age: float) -> Verdict:

@@ -59,4 +59,4 @@ class Watch:
         runs ahead of its own timestamps.
         """
         nodes = self.nodes.nodes if self.nodes is not None else ()
-        return max(age_of(nodes, seen_at), self._read_at - self._booted_at)
+        return max(age_of(nodes, seen_at, self.since), self._read_at - self._booted_at)

@@ -134,6 +134,8 @@ def test_the_newest_boot_is_that_of_a_node_that_stays() -> None:
     assert newest_boot((third, replace(first, last_boot_time=None))) is None
     assert age_of((first, second), at(61)) == 60.0
     assert age_of((first,), at(-5)) == 0.0, "a clock that is behind"
+    assert age_of((first, second), at(61), since=at(11)) == 50.0, "a list from before the upgrade"
+    assert age_of((first, second), at(61), since=at(-11)) == 60.0
     assert age_of((first,), None) == age_of((), at(0)) == 0.0
 
 

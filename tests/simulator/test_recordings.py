@@ -1,8 +1,9 @@
 """Golden traffic: what was recorded of the real service, replayed against the simulator.
 
 A file of ``recordings/`` has the pool, the request and what came: status, reason phrase, headers by their exact names
-in any order, the body, and what the next GET showed. Capitals stand for what differs each time (``MEANING``); a reason of
-null was not recorded. Of R3 and R4 status, code, values and texts are published; headers and envelope are those of R1.
+in any order, the body, and what the next GET showed. Capitals stand for what differs each time (``MEANING``); a reason
+of null was not recorded. Of R3 and R4 status, code, values and texts are published;
+headers and envelope are those of R1.
 """
 
 from __future__ import annotations

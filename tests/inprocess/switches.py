@@ -6,7 +6,6 @@ the outcome, a row of :class:`Otherwise` says which oracle holds instead, and wh
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -33,7 +32,6 @@ Setting = Mapping[str, str | float]
 
 TURNING = ("retiredApiVersions", "latestOfNewNodes", "pinnedEqualsLatest", "versionValidation")
 """Switches that turn outcomes; in every second mixture they stay at their defaults, so that the others are seen."""
-MIXTURES = 4
 
 
 def _mixture(number: int) -> Setting:
@@ -43,13 +41,13 @@ def _mixture(number: int) -> Setting:
     return {name: value for name, value in odd.items() if number % 2 or name not in TURNING}
 
 
-def settings_of(names: Iterable[str]) -> Mapping[str, Setting]:
+def settings_of(names: Iterable[str], mixtures: int) -> Mapping[str, Setting]:
     """All defaults, each other value of each of these switches alone, and mixtures of all switches there are."""
     rows = [BY_NAME[name] for name in names]
     return {
         "defaults": {},
         **{f"{row.name}={value}": {row.name: value} for row in rows for value in row.allowed if value != row.default},
-        **{f"mixture {number}": _mixture(number) for number in range(MIXTURES)},
+        **{f"mixture {number}": _mixture(number) for number in range(mixtures)},
     }
 
 
@@ -255,12 +253,11 @@ def _judge_one(
     return frozenset(place.read)
 
 
-def unmet(names: Iterable[str], scenarios: Iterable[Scenario], other: Setting) -> set[str]:
-    """Of these switches, those that no scenario reads, neither under the defaults nor under one other setting."""
-    left = set(names)
-    for scenario, setting in itertools.product(scenarios, ({}, other)):
-        if left:
-            place = Place(setting)
-            scenario.play(place)
-            left -= place.read
-    return left
+def is_met(switch: str, scenario: Scenario) -> bool:
+    """Whether a switch is read while a scenario is played, under the defaults or with old API versions retired."""
+    for setting in ({}, {"retiredApiVersions": "before-2025-06-01"}):
+        place = Place(setting)
+        scenario.play(place)
+        if switch in place.read:
+            return True
+    return False

@@ -212,6 +212,7 @@ def _roll(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> dict[str, Any]:
         declared.defer,
         declared.gate,
         declared.stall_after,
+        report=olds.get(UNHEALTHY) is None or not same_version(olds.get(CURRENT), declared.target),
     )
     rollout = OsUpgrade(goal, shared_client(declared.ref.endpoint), RealWaiter(engine.stop), Reporter(row, interval))
     pool = rollout.run().pool

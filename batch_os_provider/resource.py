@@ -142,8 +142,9 @@ class PoolOsVersion(PoolResource, module="batch", name="PoolOsVersion"):
     """What Batch last showed as the pool's ``state``: ``active``, ``upgrading`` or ``deleting``; ``unproven`` where it
     was active, and its nodes not yet as ``max_unhealthy`` and ``soak`` ask."""
     unhealthy_nodes: Output[int | None]
-    """How many nodes were unhealthy when they were last looked at, at the version that runs: after an upgrade, and
-    wherever ``max_unhealthy`` or ``soak`` is declared. None where nobody has looked, and for a VM pool."""
+    """How many nodes were unhealthy when they were last looked at, at the version that runs: by the first `up` that
+    finds it at the target, and by each `up` and refresh where ``max_unhealthy`` or ``soak`` is declared. None where
+    nobody has looked, and for a VM pool."""
 
     def __init__(  # noqa: PLR0913 - one argument for each input of the resource
         self,

@@ -69,6 +69,8 @@ class Goal:
     ``timeout`` is in seconds and starts when work starts; ``defer`` makes the deadline a success
     that tells the truth instead of an error. ``gate`` is what the nodes have to be like at the
     target, ``stall_after`` the seconds after which a wait in which no node moves is given up.
+    ``report`` has the nodes counted also where the pool is found at its target: whoever brought it
+    there, an earlier run that was killed perhaps, nobody has told of nodes that did not survive it.
     """
 
     ref: PoolRef
@@ -78,6 +80,7 @@ class Goal:
     defer: bool = False
     gate: Gate = NO_GATE
     stall_after: float | None = None
+    report: bool = False
 
 
 class OsUpgrade(Rollout[Pool]):
@@ -291,13 +294,14 @@ class OsUpgrade(Rollout[Pool]):
     def _done(self, seen: Pool, proof: str = "") -> Outcome[Pool]:
         """End well; ``proof`` says how the nodes were judged, where a gate is declared."""
         target, watch = self.target, self._watch
-        if not self._truth.is_taken and table.same_version(self._truth.came_from, target):
+        found = not self._truth.is_taken and table.same_version(self._truth.came_from, target)
+        if not proof and (self._goal.report or not found):
+            # The pool is at its target: not even ^C takes that back, it only costs the count.
+            with contextlib.suppress(Stopped):
+                self._look_at_nodes(force=True)
+        if found:
             self.reporter.summary(f"already runs {target}, nothing was written{proof}")
         else:
-            if not proof:
-                # The pool is at its target: not even ^C takes that back, it only costs the count.
-                with contextlib.suppress(Stopped):
-                    self._look_at_nodes(force=True)
             back = f"{watch.nodes}, " if watch.nodes is not None and watch.since is not None else ""
             self.reporter.summary(f"{self._truth.came_from} -> {target}: done, {back}{self.elapsed()}{proof}")
         if watch.nodes is not None:

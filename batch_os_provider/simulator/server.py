@@ -10,9 +10,11 @@ state file.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
+import struct
 import tempfile
 import threading
 from contextlib import contextmanager
@@ -30,7 +32,7 @@ from .dumping import dump
 from .world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from starlette.applications import Starlette
 
@@ -68,8 +70,36 @@ class Exchange:
             cycle.transport.close()
         cycle.on_response()
 
+    def write_part(self, part: bytes) -> None:
+        """Send a part of an answer that :meth:`write` will end."""
+        if not self._cycle.disconnected:
+            self._cycle.response_started = True
+            self._cycle.transport.write(part)
+
+    async def outlast(self, pause: Awaitable[None]) -> None:
+        """Wait, but no longer than the client does: an answer that nobody waits for would only hold up the end."""
+        gone, waited = asyncio.ensure_future(self._until_gone()), asyncio.ensure_future(pause)
+        await asyncio.wait((gone, waited), return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        waited.cancel()
+
+    async def _until_gone(self) -> None:
+        cycle = self._cycle
+        while not cycle.disconnected:
+            cycle.message_event.clear()
+            await cycle.message_event.wait()
+
     def drop(self) -> None:
         """Close the connection without an answer."""
+        self.write(b"", close=True)
+
+    def reset(self) -> None:
+        """Break the connection: without lingering, the kernel sends RST instead of FIN."""
+        transport = self._cycle.transport
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
         self.write(b"", close=True)
 
 

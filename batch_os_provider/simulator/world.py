@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 from .audit import Audit
 from .clock import VirtualClock, next_etag
 from .errors import BatchError
+from .history import History
 from .model import Job, Node, Pool, Task
 from .unknowns import Unknowns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .actors import Actor
 
     Event = Callable[["World", tuple[str, ...], int], None]
 
@@ -44,6 +47,7 @@ class World:
         self.now = self.clock.now()
         self.audit = Audit()
         self.unknowns = Unknowns()
+        self.history = History()
         self.lock = threading.RLock()
         self.account = DEFAULT_ACCOUNT
         self.key = DEFAULT_KEY
@@ -52,6 +56,7 @@ class World:
         self.quota: dict[str, int] = {}
         self.pools: dict[str, Pool] = {}
         self.jobs: dict[str, Job] = {}
+        self.actors: dict[str, Actor] = {}
         self.changes = 0
         self._heap: list[tuple[int, str, tuple[str, ...]]] = []
 
@@ -61,10 +66,13 @@ class World:
         """Catch up with the clock and return virtual now."""
         until = max(self.clock.now(), self.now)
         heap = self._heap
+        self.history.note(self)
         while heap and heap[0][0] <= until:
             due, kind, key = heapq.heappop(heap)
             self.now = max(due, self.now)
             EVENTS[kind](self, key, due)
+            if not heap or heap[0][0] > due:
+                self.history.note(self)
         self.now = until
         return until
 
@@ -80,6 +88,9 @@ class World:
         self.pools, self.jobs, self._heap = fresh.pools, fresh.jobs, fresh._heap
         self.now = now
         self.changes += 1
+        for actor in self.actors.values():
+            if actor.due is not None:
+                self.at(actor.due, "actor", actor.id)
 
     def changed(self, resource: str, name: str, before: str | None, after: str | None, **more: Any) -> None:
         """Record a transition at the present instant."""

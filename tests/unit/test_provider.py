@@ -31,6 +31,7 @@ from tests.unit.doubles import REF, V24, V25, V26, FakeService, Script, State, V
 ENDPOINT = REF.endpoint
 INPUTS: dict[str, Any] = {"account_endpoint": ENDPOINT, "pool_id": REF.pool_id, "target_os_version": V25}
 OUTS: dict[str, Any] = {**INPUTS, "current_os_version": V25, "os_family": "5", "pool_state": "active"}
+COUNTED: dict[str, Any] = {**OUTS, "unhealthy_nodes": 0}
 AT_TARGET = State(current=V25, target=V25)
 PROVIDER = PoolOsVersionProvider()
 
@@ -262,15 +263,32 @@ def test_one_pool_declared_twice_in_one_program_is_refused_naming_both_urns(
     assert check("urn:other", "twice-b").failures == [], "corrected"
 
 
-@pytest.mark.parametrize("verb", ["create", "update"])
-def test_a_pool_at_its_target_costs_one_read_and_no_write(verb: str, batch: Any) -> None:
+def test_a_pool_at_its_target_costs_one_read_and_no_write(batch: Any) -> None:
     service = batch()
     bag = {**INPUTS, "timeout": 90.0, "on_timeout": None}
-    result: Any = PROVIDER.create(bag) if verb == "create" else PROVIDER.update(REF.url, OUTS, bag)
-    assert [call.kind for call in service.calls] == ["read"]
-    assert result.outs == {**OUTS, "timeout": 90.0}, "outputs are the inputs as declared and what was seen"
-    if verb == "create":
-        assert result.id == REF.url
+    result: Any = PROVIDER.update(REF.url, COUNTED, bag)
+    assert [call.kind for call in service.calls] == ["read"], "the nodes were counted before"
+    assert result.outs == {**COUNTED, "timeout": 90.0}, "outputs are the inputs as declared and what was seen"
+
+
+def test_a_pool_that_is_adopted_has_its_nodes_counted_once(batch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever brought it there, an earlier run that was killed perhaps: success hides no unhealthy node."""
+    service = batch()
+    result = PROVIDER.create(INPUTS)
+    assert (result.id, result.outs) == (REF.url, COUNTED)
+    assert [call.kind for call in service.calls] == ["read", "nodes"]
+    batch(SICK)
+    assert PROVIDER.update(REF.url, {**COUNTED, "current_os_version": V24}, INPUTS).outs == {
+        **OUTS,
+        "unhealthy_nodes": 1,
+    }
+    assert f"the pool runs {V25}, but 1 of 3 nodes is unhealthy: tvm-1 is unusable" in capsys.readouterr().err
+
+
+def test_nodes_that_cannot_be_counted_are_no_output_and_no_error(batch: Any) -> None:
+    denied = CredentialError("denied", pool=REF.url)
+    batch(AT_TARGET, Script(node_lists=lambda _: denied))
+    assert PROVIDER.create(INPUTS).outs == OUTS
 
 
 def test_reading_shows_drift_in_inputs_and_outputs(batch: Any) -> None:
@@ -428,7 +446,7 @@ def test_nodes_are_not_looked_at_where_there_is_nothing_to_judge(batch: Any) -> 
         assert service.count("nodes") == 0
     service = batch()
     PROVIDER.read(REF.url, OUTS)
-    PROVIDER.create({**INPUTS, "stall_after": "30m"})
+    PROVIDER.update(REF.url, COUNTED, {**INPUTS, "stall_after": "30m"})
     assert service.count("nodes") == 0
 
 

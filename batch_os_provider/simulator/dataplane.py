@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus
 
+from . import actors
 from .auth import authenticate
 from .clock import seconds, wall_now
 from .errors import BatchError
@@ -56,7 +57,8 @@ _UNANSWERED: Final = frozenset({"dropBefore", "dropAfter", "reset"})
 class DataPlane:
     """The ASGI application at the root of the account URL.
 
-    ``saved`` is called after every request; ``pause`` is how a delay passes, in seconds of real time.
+    ``saved`` is called after every request; ``pause`` is how a delay passes, in seconds of real time; ``wall`` is the
+    time that an answer tells (signatures and tokens are judged by the real one).
     """
 
     def __init__(
@@ -65,11 +67,13 @@ class DataPlane:
         faults: Faults,
         saved: Callable[[], None],
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        wall: Callable[[], int] = wall_now,
     ) -> None:
         self._world = world
         self._faults = faults
         self._saved = saved
         self._pause = pause
+        self._wall = wall
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request over the connection's own writer (see :mod:`.server`)."""
@@ -94,8 +98,10 @@ class DataPlane:
             with self._world.lock:
                 answer = self._refused(self._arrived(incoming, None, []), error, incoming)
         else:
-            answer, effect = await self._answer(incoming)
-        wall = wall_now() + (seconds(effect["seconds"]) if effect["kind"] == "clockSkew" else 0)
+            answer, effect, held = await self._answer(incoming)
+            if held:
+                await exchange.outlast(self._pause(held))
+        wall = self._wall() + (seconds(effect["seconds"]) if effect["kind"] == "clockSkew" else 0)
         close = close or effect["kind"] == "truncate"
         sent = render(mangled(answer, effect), incoming, wall, close=close)
         await self._send(exchange, sent, effect, close=close)
@@ -113,7 +119,7 @@ class DataPlane:
                 head, body = pieces(sent, effect.get("pieces"))
                 exchange.write_part(head)
                 for piece in body:
-                    await self._pause(effect["seconds"] / len(body))
+                    await exchange.outlast(self._pause(effect["seconds"] / len(body)))
                     exchange.write_part(piece)
                 exchange.write(b"", close=close)
             case _:
@@ -129,8 +135,11 @@ class DataPlane:
             entry.detail["clientRequestId"] = incoming.headers["client-request-id"]
         return entry
 
-    async def _answer(self, incoming: Incoming) -> tuple[Answer, Effect]:
-        """Check, perhaps wait for a fault's delay, commit; with the answer goes what is to be done to it."""
+    async def _answer(self, incoming: Incoming) -> tuple[Answer, Effect, float]:
+        """Check, perhaps wait for a fault's delay, commit.
+
+        With the answer goes what is to be done to it, and for how many seconds it is held back.
+        """
         operations, names = resolve(incoming.path)
         with self._world.lock:
             entry = self._arrived(incoming, operations.get(incoming.method), names)
@@ -138,7 +147,7 @@ class DataPlane:
                 request = self._checked(incoming, operations, names)
                 hits = self._faults.hitting(request.operation.id, entry.pool)
             except BatchError as error:
-                return self._refused(entry, error, incoming), _NONE
+                return self._refused(entry, error, incoming), _NONE, 0.0
         entry.detail["apiVersion"] = request.version
         effect: Effect = hits[-1].effect if hits else _NONE
         if hits:
@@ -146,23 +155,23 @@ class DataPlane:
             await self._pause(_delay(hits, after=False))
         with self._world.lock:
             self._world.advance()
+            actors.meet(self._world, "before", request.operation.id, entry.pool)
             try:
                 answer = self._commit(request, entry, effect)
             except BatchError as error:
                 answer = self._refused(entry, error, incoming)
             self._world.history.note(self._world)
+            actors.meet(self._world, "after", request.operation.id, entry.pool)
             if effect["kind"] in _UNANSWERED:
                 entry.status = entry.code = None
             elif effect["kind"] == "garbage":
                 entry.status, entry.code = 200, None
             self._saved()
-        if after := _delay(hits, after=True):
-            await self._pause(after)
-        return answer, effect
+        return answer, effect, _delay(hits, after=True)
 
     def _refused(self, entry: Entry, error: BatchError, incoming: Incoming) -> Answer:
         entry.status, entry.code = error.status, error.code
-        return error_answer(error, incoming, wall_now())
+        return error_answer(error, incoming, self._wall())
 
     def _commit(self, request: Request, entry: Entry, effect: Effect) -> Answer:
         kind = effect["kind"]
@@ -173,7 +182,7 @@ class DataPlane:
                 status_code(effect),
                 message=effect.get("message"),
                 status=effect["status"],
-                retry_after=retry_after(effect, wall_now()),
+                retry_after=retry_after(effect, self._wall()),
             )
         if kind == "stale":
             request = replace(request, world=self._world.history.world(self._world, effect))

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch_os_provider.amounts import Share
 from batch_os_provider.decide import Policy
+from batch_os_provider.health import Gate
 from batch_os_provider.simulator import nodes, pools, resizes, upgrades
 from tests.support.invariants import INVARIANTS, Run, Snapshot, broken
 from tests.support.simulator import NEW, OLD, OTHER
@@ -36,7 +38,8 @@ START_TASK = {"commandLine": "cmd /c setup", "waitForSuccess": True}
 DONE = "done"
 CONVERGES_ELSEWHERE = "somebody else wanted another size, and has it"
 DISTURBED = "the capacity that is missing was taken by somebody else"
-READS = {"os": "Pool_Get", "image": "ComputeNode_List"}
+READS = ((OS, "Pool_Get"), (IMAGE, "Pool_Get"), (IMAGE, "ComputeNode_List"))
+"""The reads that a rollout decides by; a list of nodes is comfort for an upgrade, with rows of its own."""
 WRITES = {
     "os": {"upgradeos": ("Pool_UpgradeOS", 1)},
     "image": {
@@ -92,13 +95,23 @@ def both(fault: str, name: str, make: Callable[[Shape], dict[str, Any]]) -> list
 
 
 def reads(fault: str, name: str, kind: str, *nths: int, **more: Any) -> list[Row]:
-    """A fault on these reads of both kinds; what is no field of a row is one of the effect."""
+    """A fault on these reads, a row for each kind and what it reads; what is no field of a row is one of the effect."""
     fields = {key: more.pop(key) for key in list(more) if key in Row.__dataclass_fields__}
-    return both(
-        fault,
-        name,
-        lambda shape: {"faults": tuple(rule(READS[shape.kind], kind, nth=nth, **more) for nth in nths), **fields},
-    )
+    return [
+        Row(
+            fault,
+            f"{name}, on {'the pool' if operation == 'Pool_Get' else 'its nodes'}",
+            shape,
+            tuple(rule(operation, kind, nth=nth, **more) for nth in nths),
+            **fields,
+        )
+        for shape, operation in READS
+    ]
+
+
+def node_lists(fault: str, name: str, kind: str, **effect: Any) -> Row:
+    """A fault on every list of nodes of an upgrade, which goes on without counts."""
+    return Row(fault, f"{name}, on the list of nodes", OS, (rule("ComputeNode_List", kind, **effect),))
 
 
 def writes(fault: str, name: str, kind: str, **effect: Any) -> list[Row]:
@@ -216,6 +229,14 @@ def break_a_node(trial: Trial) -> None:
     """A node is no good any more."""
     pool = pool_of(trial)
     nodes.move(trial.world, pool, next(iter(pool.nodes.values())), "unusable")
+
+
+def repair(trial: Trial) -> None:
+    """Broken nodes are as good as new."""
+    pool = pool_of(trial)
+    for node in pool.nodes.values():
+        if node.state == "unusable":
+            nodes.move(trial.world, pool, node, "idle")
 
 
 def another_up(trial: Trial) -> None:
@@ -634,6 +655,30 @@ ROWS: tuple[Row, ...] = (
         os_shape(nodes=1001),
         happens=((second_page, lose_a_node),),
         expects=lambda end: replace(end, nodes=1000, target=1001),
+    ),
+    node_lists("F1", "429", "status", status=429, retryAfter=40),
+    node_lists("F3", "500 OperationTimedOut", "status", **SERVER_ERRORS),
+    node_lists("F5", "truncated body", "truncate", bytes=20),
+    node_lists("F6", "no answer in 20 s", "delay", seconds=25),
+    node_lists("F12", "403", "status", status=403, code="InsufficientAccountPermissions"),
+    node_lists("F21", "an answer that is no JSON", "garbage"),
+    Row(
+        "F17",
+        "a node is stuck, and stall_after gives up",
+        with_goal(OS, stall_after=1200.0),
+        happens=((nth(3, upgrading), stick),),
+        ends="StalledError",
+        says="no node moved for",
+        mends=unstick,
+    ),
+    Row(
+        "F18",
+        "a node breaks when all are back, and max_unhealthy allows none",
+        with_goal(OS, gate=Gate(max_unhealthy=Share(0))),
+        happens=((arrived, break_a_node),),
+        ends="UnhealthyError",
+        says="unusable",
+        mends=repair,
     ),
 )
 

@@ -28,8 +28,9 @@ HELD = 600
 """Seconds of real time: longer than any test."""
 WRITES = ("Pool_UpgradeOS", "Pool_Patch", "Pool_Resize", "Pool_RemoveNodes")
 SPEED = 20
-WAIT = 90.0
-"""Seconds for anything to happen on a machine that is busy with other tests."""
+WAIT = 240.0
+"""Seconds for anything to happen on a machine that is busy with other tests; alone, the longest takes fifteen."""
+MANY = ("--yes", "--skip-preview", "--parallel", "64")
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def boundaries(template: Path, tmp_path_factory: pytest.TempPathFactory) -> list
         stack = Stack(tmp_path_factory.mktemp("model") / "stack", template, sim.environment)
         declare(stack, sim, list(MODELS), new=True)
         sim.speed(SPEED)
-        stack.up("--parallel", "64").ok()
+        stack.run("up", *MANY, seconds=WAIT).ok()
         for model in MODELS:
             requests = [entry for entry in sim.requests() if entry["pool"] == model]
             assert [entry["status"] // 100 for entry in requests] == [2] * len(requests), requests
@@ -163,7 +164,7 @@ class Holding:
         for each in boundaries:
             if each.since:
                 # Long enough to put the next rule in its place, short enough to be waited for.
-                self._rule(each, each.since, each.since_nth, {"kind": "delay", "seconds": 3, "after": True}, "since")
+                self._rule(each, each.since, each.since_nth, {"kind": "delay", "seconds": 6, "after": True}, "since")
             else:
                 self._hold(each)
 
@@ -254,14 +255,14 @@ def test_kill_9_at_every_boundary(
     seed(sim, *pool_ids)
     stack = new_stack()
     declare(stack, sim, pool_ids, new=False)
-    stack.up("--parallel", "64").ok()
+    stack.run("up", *MANY, seconds=WAIT).ok()
     assert all("clearing" in entry["pool"] for entry in sim.writes())
     seed(sim, *pool_ids, busy=True)
     declare(stack, sim, pool_ids, new=True)
     holding = Holding(sim, boundaries)
     sim.fault("Pool_UpgradeOS", {"kind": "delay", "seconds": 6}, pool="upgrading")  # it is to outlast the cycles
     sim.speed(0)
-    cli = stack.start_up("--parallel", "64")
+    cli = stack.start("up", *MANY)
     wait_until(holding.upgrades_are_armed, "the upgrades have begun", seconds=WAIT)
     sim.speed(SPEED)
     wait_until(holding.go_on, "every pool is held", seconds=WAIT)
@@ -270,17 +271,17 @@ def test_kill_9_at_every_boundary(
     sim.speed(0)
     kill(stack, cli, what)
     sim.no_faults()
-    cli.wait()
-    wait_until(lambda: stack.plugins() == [], "no process is left", seconds=30)
+    cli.wait(WAIT)
+    wait_until(lambda: stack.plugins() == [], "no process is left", seconds=WAIT)
     written = len(sim.writes())
     if "cli" in what:
         stack.run("cancel", "--yes").ok()
     sim.speed(600)
-    stack.up("--parallel", "64").ok()
+    stack.run("up", *MANY, seconds=WAIT).ok()
     assert len(sim.writes()) > written, "there was something left to do"
     sim.advance(5000)
     assert_as_without_faults(sim, pool_ids)
     sim.assert_tasks_ran_once("draining")
     whole_state(stack, pool_ids)
-    stack.preview("--refresh", "--expect-no-changes").ok()
+    stack.run("preview", "--refresh", "--expect-no-changes", seconds=WAIT).ok()
     assert stack.plugins() == []

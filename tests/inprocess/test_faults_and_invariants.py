@@ -689,7 +689,7 @@ NOT_HERE = {
     ("F23", "os"): "tests/inprocess/test_crash_points.py and tests/cli/test_crash_matrix.py: at every moment",
     ("F23", "image"): "as for os",
     ("F25", "os"): "one pool here; tests/cli/test_many.py has twenty in one up",
-    ("F25", "image"): "as for os; tests/cli/test_crash_matrix.py has 40 in one up",
+    ("F25", "image"): "as for os; tests/cli/test_crash_matrix.py has 56 in one up",
     ("F26b", "image"): "a VM pool's image has no star, and its ETag moves with each write",
     ("F27", "image"): "as for os: one room reads pages, and a renewal looks again before each write",
     ("F28", "os"): "test_a_full_disk_and_a_closed_stderr_end_nothing",
@@ -758,7 +758,7 @@ def own_end(row: Row) -> Snapshot:
 
 @pytest.mark.parametrize("shape", [OS, IMAGE], ids=["os", "image"])
 def test_a_full_disk_and_a_closed_stderr_end_nothing(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
-    """F28. Pulumi's own stdout is in tests/cli/test_crash_matrix.py."""
+    """F28. What the CLI itself says is in tests/cli/test_faults.py."""
     closed = io.StringIO()
     closed.close()
     monkeypatch.setenv("BATCH_OS_LOG", "/dev/full")

@@ -186,7 +186,12 @@ class Connection:
                 answer=answer,
             )
         if status in (409, 412) or code in (ALREADY_THERE, NODE_GONE, NOT_EMPTY):
-            return ConflictError(answer, pool=about, doing=doing)
+            return ConflictError(
+                answer,
+                pool=about,
+                doing=doing,
+                next_step="Somebody or something else changes the pool: look at its state, then run the command again",
+            )
         if not status and _UNTRUSTED in answer.message:
             return PermanentError(
                 answer,

@@ -4,7 +4,7 @@ Why it exists: three rules of this project would be lost if calls were made anyw
 First, a write is never repeated behind our back: azure-core would send a POST answered 409
 with Retry-After three times, so its retries are off and the rollout decides. Second, an error
 is classed by HTTP status and Batch code. Third, no call is unbounded: 5 s to connect, 20 s to
-read.
+read, and what ``transport`` allows an answer in all.
 
 Calls go through the client's ``send_request``. Its own methods for resize and removenodes start a
 thread that keeps polling after ^C and takes failures for success (azure-batch 15.1).
@@ -32,22 +32,28 @@ from batch_os_provider.errors import (
     PoolGoneError,
     ServiceAnswer,
     ServiceError,
+    TokenError,
     TransientError,
 )
+from batch_os_provider.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, UNTRUSTED, NoTokenError, Told
 
 if TYPE_CHECKING:
     from azure.batch import BatchClient as AzureBatchClient
     from azure.core.pipeline.transport import HttpTransport
 
-__all__ = ["Connection", "header", "http_date", "json_object"]
+__all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "Connection", "header", "http_date", "json_object"]
 
-CONNECT_TIMEOUT, READ_TIMEOUT = 5, 20
-"""Seconds; a call that takes longer has failed."""
 _MAX_PAGES = 1000
 
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
-_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+_SECONDS = re.compile(r"[0-9]{1,9}")
 _CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
+_TRUST = (
+    "Where a proxy or a simulator signs with an authority of its own, "
+    "name the file of that authority in REQUESTS_CA_BUNDLE; otherwise do not trust this endpoint"
+)
+_OTHERS = "Somebody else or Batch itself is changing the pool: look at its state, then run the command again"
+_NOT_BATCH = "Check that account_endpoint is that of a Batch account, then run the command again"
 _JSON = "application/json; odata=minimalmetadata; charset=utf-8"
 
 
@@ -57,7 +63,7 @@ class Connection:
     Args:
         endpoint: the account's endpoint, normalised.
         environ: where credentials are looked for.
-        transport: carries the signed requests; None is the client's own, over HTTP. A test may put a service behind it.
+        transport: carries the signed requests; None is HTTP, bounded. A test may put a service behind it.
 
     Raises:
         CredentialError: no credential fits the endpoint.
@@ -68,28 +74,30 @@ class Connection:
     ) -> None:
         self.endpoint = endpoint
         self._found = credentials.find(endpoint, environ)
+        self._was_accepted = False
         self._azure = self._connect(transport)
 
     def _connect(self, transport: HttpTransport[Any, Any] | None) -> AzureBatchClient:
         from azure.batch import BatchClient as AzureClient  # noqa: PLC0415 - imported when a call needs it
         from azure.core.pipeline.policies import RetryPolicy  # noqa: PLC0415 - as above
 
+        from batch_os_provider.transport import bounded  # noqa: PLC0415 - as above
+
         # urllib3 and azure warn on stderr by default, which Pulumi shows as the stack's own lines.
         for name in ("azure", "urllib3"):
             logging.getLogger(name).addHandler(logging.NullHandler())
         settings: dict[str, Any] = {
+            "transport": transport or bounded(CONNECT_TIMEOUT, READ_TIMEOUT),
             "retry_policy": RetryPolicy.no_retries(),
-            "connection_timeout": CONNECT_TIMEOUT,
-            "read_timeout": READ_TIMEOUT,
             # A redirect would carry the signed request, or the token, to another host.
             "permit_redirects": False,
             "user_agent": f"batch-os-provider/{metadata.version('batch-os-provider')}",
         }
-        if transport is not None:
-            settings["transport"] = transport
         found = self._found.credential
         if isinstance(found, credentials.Identity):
             settings["credential_scopes"] = [found.scope]
+            told: Any = Told(found.credential)  # typed by get_token, which is not asked where get_token_info is
+            return AzureClient(self.endpoint, told, **settings)
         return AzureClient(self.endpoint, found.credential, **settings)
 
     @property
@@ -121,8 +129,10 @@ class Connection:
                     ServiceAnswer(message=f"the next page is said to be on another host: {link!r}"),
                     pool=about,
                     doing=doing,
+                    next_step=_NOT_BATCH,
                 )
-        raise PermanentError(ServiceAnswer(message=f"more than {_MAX_PAGES} pages"), pool=about, doing=doing)
+        answer = ServiceAnswer(message=f"more than {_MAX_PAGES} pages")
+        raise PermanentError(answer, pool=about, doing=doing, next_step=_NOT_BATCH)
 
     def send(  # noqa: PLR0913 - one call, all its parts
         self,
@@ -160,10 +170,15 @@ class Connection:
         started = time.monotonic()
         try:
             response = self._azure.send_request(request)
-        except AzureError as error:
-            failure = self._classed(error, about, doing, right)
+        except (AzureError, NoTokenError) as error:
+            failure = (
+                self._no_token(error, about, doing)
+                if isinstance(error, NoTokenError)
+                else self._classed(error, about, doing, right)
+            )
             requestlog.record(method, self.endpoint, path, time.monotonic() - started, failure.answer, sent=asked)
             raise failure from error
+        self._was_accepted = True
         seconds = time.monotonic() - started
         answer = ServiceAnswer(status=response.status_code, request_id=header(response, "request-id"))
         requestlog.record(method, self.endpoint, path, seconds, answer, sent=asked, received=response.headers)
@@ -175,7 +190,7 @@ class Connection:
         """Our error for the client's: by status and Batch code, and by class only where no answer came."""
         answer = _answer(error)
         status, code = answer.status, answer.code
-        if status in (401, 403) or (not status and _is_token_failure(error)):
+        if status in (401, 403):
             return self._denied(answer, about, doing, right)
         if status == 404 and code == "PoolNotFound":  # noqa: PLR2004 - HTTP status
             return PoolGoneError(
@@ -186,20 +201,9 @@ class Connection:
                 answer=answer,
             )
         if status in (409, 412) or code in (ALREADY_THERE, NODE_GONE, NOT_EMPTY):
-            return ConflictError(
-                answer,
-                pool=about,
-                doing=doing,
-                next_step="Somebody or something else changes the pool: look at its state, then run the command again",
-            )
-        if not status and _UNTRUSTED in answer.message:
-            return PermanentError(
-                answer,
-                pool=about,
-                doing=doing,
-                next_step="Where a proxy or a simulator signs with an authority of its own, "
-                "name the file of that authority in REQUESTS_CA_BUNDLE; otherwise do not trust this endpoint",
-            )
+            return ConflictError(answer, pool=about, doing=doing, next_step=_OTHERS)
+        if not status and UNTRUSTED in answer.message:
+            return PermanentError(answer, pool=about, doing=doing, next_step=_TRUST)
         if not status or status in _TRANSIENT:
             return TransientError(
                 answer,
@@ -210,11 +214,9 @@ class Connection:
         return PermanentError(answer, pool=about, doing=doing, next_step=_mend(answer))
 
     def _denied(self, answer: ServiceAnswer, about: str, doing: str, right: str) -> CredentialError:
-        used = self._found.name
-        if answer.status:
-            seen = f"{doing} failed: Batch refused {used}: {answer}"
-        else:
-            seen = f"{doing} failed: no token could be had from {used}: {answer.message}"
+        seen = f"{doing} failed: Batch refused {self._found.name}: {str(answer).rstrip('.')}"
+        if self._was_accepted and answer.code == "AuthenticationFailed":
+            seen += "; it was accepted before, so it has been rotated or withdrawn since"
         if self._found.passed_over:
             seen += f"; {self._found.passed_over}"
         rights = "needs Microsoft.Batch/batchAccounts/pools/read" + (f" and {right}" if right else "")
@@ -225,6 +227,21 @@ class Connection:
             else f"Check who is signed in (`az account show`, or the ARM_* variables); the identity {rights}"
         )
         return CredentialError(seen.rstrip("."), pool=about, next_step=next_step, answer=answer)
+
+    def _no_token(self, error: NoTokenError, about: str, doing: str) -> CredentialError | TokenError:
+        """There is no token: for now where the way to it is broken, or where there was one before."""
+        answer = ServiceAnswer(
+            message=f"no token could be had from {self._found.name}: {error.why}"
+            + (f"; {self._found.passed_over}" if self._found.passed_over else ""),
+            request_id=error.trace,
+            retry_after=error.retry_after,
+        )
+        next_step = _TRUST if UNTRUSTED in error.why else self._found.check
+        if error.passing:
+            next_step = "Check that the endpoint that gives tokens can be reached from here, then run the command again"
+        if error.passing or self._was_accepted:
+            return TokenError(answer, pool=about, doing=doing, next_step=next_step, refused=not error.passing)
+        return CredentialError(f"{doing} failed: {answer}", pool=about, next_step=next_step, answer=answer)
 
 
 def _answer(error: Exception) -> ServiceAnswer:
@@ -252,29 +269,17 @@ def _mend(answer: ServiceAnswer) -> str:
     return "The same request would be refused again: change what the service names, then run `pulumi up` again"
 
 
-def _is_token_failure(error: Exception) -> bool:
-    """A credential failed before any request: there is no status, so here alone the class decides."""
-    from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError  # noqa: PLC0415 - as above
-
-    return isinstance(error, ClientAuthenticationError) or (
-        isinstance(error, ServiceRequestError) and "non-TLS" in str(error)
-    )
-
-
 def json_object(response: Any, about: str, doing: str) -> Mapping[str, Any]:
     """The JSON object of an answer. Raises TransientError where it is not one."""
     try:
         body = response.json()
-    except ValueError as error:  # the client's decoding errors are ValueErrors
-        raise TransientError(
-            ServiceAnswer(status=response.status_code, message="the answer is not JSON"), pool=about, doing=doing
-        ) from error
+    # Bytes that are no text, text that is no JSON, a charset nobody knows, brackets without end.
+    except (ValueError, LookupError, RecursionError) as error:
+        answer = ServiceAnswer(status=response.status_code, message="the answer is not JSON")
+        raise TransientError(answer, pool=about, doing=doing, next_step=_NOT_BATCH) from error
     if not isinstance(body, Mapping):
-        raise TransientError(
-            ServiceAnswer(status=response.status_code, message="the answer is not a JSON object"),
-            pool=about,
-            doing=doing,
-        )
+        answer = ServiceAnswer(status=response.status_code, message="the answer is not a JSON object")
+        raise TransientError(answer, pool=about, doing=doing, next_step=_NOT_BATCH)
     return body
 
 
@@ -304,7 +309,7 @@ def _retry_after(response: Any) -> float | None:
     text = str(response.headers.get("Retry-After") or "").strip()
     if not text:
         return None
-    if text.isdigit():
+    if _SECONDS.fullmatch(text):
         return float(text)
     until, now = http_date(text), http_date(response.headers.get("Date")) or datetime.now(timezone.utc)
     return max(0.0, (until - now).total_seconds()) if until is not None else None

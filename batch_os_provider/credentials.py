@@ -3,7 +3,8 @@
 Why it exists: a credential must never reach Pulumi's state, outputs, logs or errors, so it is
 neither an input nor stack config (all stack config is copied into the provider's state). The
 order is the one Pulumi users of Azure know: Batch's shared key where it is for this very
-account, else the ``ARM_*`` variables of azure-native, else ``DefaultAzureCredential``.
+account, else the ``ARM_*`` variables of azure-native, else ``DefaultAzureCredential``. Who signs
+tokens follows from the endpoint's cloud, unless ``AZURE_AUTHORITY_HOST`` names somebody else.
 
 The azure packages are imported when a credential is made, not before: checking and comparing
 declarations must not pay for them.
@@ -13,26 +14,29 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
-import urllib.request
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from batch_os_provider.errors import CredentialError
 from batch_os_provider.pool import is_loopback
+from batch_os_provider.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, assertion_of_file, assertion_of_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from azure.core.credentials import AzureNamedKeyCredential, TokenCredential
+    from azure.core.credentials import AzureNamedKeyCredential, SupportsTokenInfo
 
 __all__ = ["Cloud", "Found", "Identity", "SharedKey", "cloud_of", "find"]
 
 ACCOUNT, KEY = "AZURE_BATCH_ACCOUNT", "AZURE_BATCH_ACCESS_KEY"
-_TOKEN_TIMEOUT = 20.0
+AUTHORITY = "AZURE_AUTHORITY_HOST"
+"""azure-identity's own variable: another token authority than the one of the endpoint's cloud."""
 _TRUE = frozenset({"true", "1", "yes"})
+_TENANT = re.compile(r"[A-Za-z0-9.-]+")
+_FILE = "ARM_OIDC_TOKEN_FILE_PATH"
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ _CLOUDS = {
     ".batch.chinacloudapi.cn": Cloud("https://batch.chinacloudapi.cn//.default", "login.chinacloudapi.cn"),
     ".batch.usgovcloudapi.net": Cloud("https://batch.core.usgovcloudapi.net//.default", "login.microsoftonline.us"),
 }
+# Whom Entra vouches for by itself. Source: azure-identity's AzureAuthorityHosts and its KnownAuthorities.
+_KNOWN = frozenset({PUBLIC.authority, *(cloud.authority for cloud in _CLOUDS.values())})
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class SharedKey:
 class Identity:
     """An Entra identity and the scope its tokens are for."""
 
-    credential: TokenCredential
+    credential: SupportsTokenInfo
     scope: str
 
     def __repr__(self) -> str:
@@ -75,11 +81,16 @@ class Identity:
 
 @dataclass(frozen=True)
 class Found:
-    """The credential for an endpoint, what to call it in messages, and why a shared key was passed over."""
+    """The credential for an endpoint.
+
+    ``name`` is what to call it in messages, ``passed_over`` why a shared key was not used, and ``check`` what to look
+    at when no token can be had, as a sentence without its stop.
+    """
 
     credential: SharedKey | Identity
     name: str
     passed_over: str = ""
+    check: str = ""
 
 
 def cloud_of(endpoint: str) -> Cloud:
@@ -96,7 +107,8 @@ def find(endpoint: str, environ: Mapping[str, str]) -> Found:
         environ: the process environment.
 
     Raises:
-        CredentialError: a shared key is there and cannot be one, or http would carry a token.
+        CredentialError: a shared key is there and cannot be one, http would carry a token, or a variable is not
+            what it has to be.
 
     """
     account, key = environ.get(ACCOUNT, "").strip(), environ.get(KEY, "").strip()
@@ -141,44 +153,85 @@ def _identity(endpoint: str, environ: Mapping[str, str], passed_over: str) -> Fo
     cloud = cloud_of(endpoint)
     tenant, client = environ.get("ARM_TENANT_ID", ""), environ.get("ARM_CLIENT_ID", "")
     secret = environ.get("ARM_CLIENT_SECRET", "")
+    authority = _authority(environ, cloud)
+    settings: dict[str, Any] = {
+        "authority": authority,
+        "connection_timeout": CONNECT_TIMEOUT,
+        "read_timeout": READ_TIMEOUT,
+    }
+    # Entra vouches for its own hosts only; it would be asked about any other one, and does not know it.
+    discovery = {} if _host_of(authority) in _KNOWN else {"disable_instance_discovery": True}
+    ours = {**settings, "retry_total": 0}  # the rollout decides about the next try, and says so
+    check = "Check ARM_TENANT_ID, ARM_CLIENT_ID and "
     credential: Any
     if tenant and client and environ.get("ARM_USE_OIDC", "").lower() in _TRUE:
         assertion = _assertion(environ)
-        credential = identity.ClientAssertionCredential(tenant, client, assertion, authority=cloud.authority)
+        credential = identity.ClientAssertionCredential(_checked(tenant), client, assertion, **ours)
         name = f"OIDC as client {client} (ARM_USE_OIDC)"
+        check += "that the client has a federated credential for this job's subject"
+        if environ.get("ARM_OIDC_TOKEN"):
+            check += (
+                ". ARM_OIDC_TOKEN is one assertion and ends within minutes: for longer runs set ARM_OIDC_REQUEST_URL "
+                "and ARM_OIDC_REQUEST_TOKEN instead, or ARM_OIDC_TOKEN_FILE_PATH where somebody keeps that file fresh"
+            )
     elif tenant and client and secret:
-        credential = identity.ClientSecretCredential(tenant, client, secret, authority=cloud.authority)
+        credential = identity.ClientSecretCredential(_checked(tenant), client, secret, **ours, **discovery)
         name = f"the client secret of client {client} (ARM_CLIENT_SECRET)"
+        check += "ARM_CLIENT_SECRET"
     else:
-        credential = identity.DefaultAzureCredential(authority=cloud.authority)
+        try:
+            credential = identity.DefaultAzureCredential(**settings, **discovery)
+        except ValueError as error:
+            # It reads variables of its own, and its text names the one that is wrong.
+            raise CredentialError(
+                f"DefaultAzureCredential cannot be made for {endpoint}: {str(error).partition(chr(10))[0]}",
+                next_step="Correct or unset that variable",
+            ) from None
         name = "DefaultAzureCredential"
-    return Found(Identity(credential, cloud.scope), name, passed_over)
+        check = "Check who is signed in (`az account show`, or the ARM_* or AZURE_* variables)"
+    return Found(Identity(credential, cloud.scope), name, passed_over, check)
+
+
+def _checked(tenant: str) -> str:
+    """A tenant that can stand in a URL."""
+    if _TENANT.fullmatch(tenant) is None:
+        raise CredentialError(
+            f"ARM_TENANT_ID is {tenant!r}, which is no tenant",
+            next_step="Set it to the tenant's id (`az account show --query tenantId`) or one of its domain names",
+        )
+    return tenant
+
+
+def _authority(environ: Mapping[str, str], cloud: Cloud) -> str:
+    """Who signs tokens: the named authority, or the one of the cloud."""
+    named = environ.get(AUTHORITY, "").strip().rstrip("/")
+    if not named:
+        return cloud.authority
+    if "://" in named and not named.startswith("https://"):
+        raise CredentialError(
+            f"{AUTHORITY} is {named!r}, and a secret goes only over https",
+            next_step=f"Unset {AUTHORITY}, or set it to a host or an https URL, such as {cloud.authority}",
+        )
+    return named
+
+
+def _host_of(authority: str) -> str:
+    return (urlsplit(authority if "://" in authority else f"https://{authority}").hostname or "").lower()
 
 
 def _assertion(environ: Mapping[str, str]) -> Callable[[], str]:
     """Where the OIDC assertion comes from. It is fetched for every token: CI assertions live for minutes only."""
     if environ.get("ARM_OIDC_TOKEN"):
         return lambda: environ["ARM_OIDC_TOKEN"]
-    if environ.get("ARM_OIDC_TOKEN_FILE_PATH"):
-        path = Path(environ["ARM_OIDC_TOKEN_FILE_PATH"])
-        return lambda: path.read_text(encoding="utf-8").strip()
+    if environ.get(_FILE):
+        path = Path(environ[_FILE])
+        return lambda: assertion_of_file(path, _FILE)
     url = environ.get("ARM_OIDC_REQUEST_URL") or environ.get("ACTIONS_ID_TOKEN_REQUEST_URL", "")
     token = environ.get("ARM_OIDC_REQUEST_TOKEN") or environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "")
     if url.startswith("https://") and token:
-        return lambda: _request_assertion(url, token)
+        return lambda: assertion_of_url(url, token)
     raise CredentialError(
         "ARM_USE_OIDC is set, but no assertion can be had",
         next_step="Set ARM_OIDC_TOKEN, or ARM_OIDC_TOKEN_FILE_PATH, or ARM_OIDC_REQUEST_URL (https) with "
         "ARM_OIDC_REQUEST_TOKEN; in GitHub Actions give the job `permissions: id-token: write`",
     )
-
-
-def _request_assertion(url: str, token: str) -> str:
-    """Ask the CI system for an assertion, as GitHub's `ACTIONS_ID_TOKEN_REQUEST_URL` is documented to be used."""
-    separator = "&" if urlsplit(url).query else "?"
-    request = urllib.request.Request(  # noqa: S310 - the caller has checked that the URL is https
-        url + separator + urlencode({"audience": "api://AzureADTokenExchange"}),
-        headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=_TOKEN_TIMEOUT) as response:  # noqa: S310 - as above
-        return str(json.load(response)["value"])

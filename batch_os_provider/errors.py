@@ -18,12 +18,14 @@ and Batch code, never by the exception class of the azure client (with If-Match 
     ├── InterruptedRolloutError  ^C, or the engine is gone
     └── ServiceError             Batch (or the network) answered a call with an error
         ├── TransientError       worth trying again: 408, 429, 5xx, a lost connection
+        │   └── TokenError       no Entra token right now, so nothing was sent to Batch
         ├── ConflictError        409, 412, "already there", a node that left: read again, decide again
         └── PermanentError       any other answer: trying again cannot help
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "RefusedError",
     "ServiceAnswer",
     "ServiceError",
+    "TokenError",
     "TransientError",
 ]
 
@@ -169,7 +172,27 @@ class ServiceError(BatchOsError):
 
 
 class TransientError(ServiceError):
-    """Worth trying again after a pause: 408, 429, 5xx, a time-out or a lost connection."""
+    """Worth trying again after a pause: 408, 429, 5xx, a time-out or a lost connection.
+
+    ``tries`` is how often in a row it may come before trying again is of no use; no bound of its own by default.
+    """
+
+    tries: float = math.inf
+
+
+class TokenError(TransientError):
+    """No Entra token could be had right now. The call was not made, so a write has not happened.
+
+    Args:
+        refused: the identity was refused (it worked before), so it gets one more try; else the way to it is broken.
+    """
+
+    def __init__(
+        self, answer: ServiceAnswer, *, pool: str = "", doing: str = "", next_step: str = "", refused: bool = False
+    ) -> None:
+        super().__init__(answer, pool=pool, doing=doing, next_step=next_step)
+        if refused:
+            self.tries = 2
 
 
 class ConflictError(ServiceError):

@@ -20,10 +20,12 @@ from typing import ClassVar, Generic, TypeVar
 
 from batch_os_provider.errors import (
     BatchOsError,
+    CredentialError,
     DeadlineError,
     InterruptedRolloutError,
     PoolGoneError,
     ServiceError,
+    TokenError,
     TransientError,
 )
 from batch_os_provider.pace import FIRST_CONTACT_FAILURES, MAX_FAILURES, Pace, back_off
@@ -130,6 +132,8 @@ class Rollout(ABC, Generic[Seen]):
         except BatchOsError as error:
             if self.has_acted():
                 error.add(f"this came after {self.elapsed()}; {self.tell()}")
+                if isinstance(error, CredentialError | TokenError):
+                    error.next_step = f"{error.next_step}. {self.resumes}"
             raise
 
     def _loop(self) -> Outcome[Seen]:
@@ -166,9 +170,9 @@ class Rollout(ABC, Generic[Seen]):
         self.say(RETRYING, str(error.reply).rstrip("."), f"; trying again in {duration(pause)}")
         return pause
 
-    def give_up_after(self, failures: int, limit: int, error: ServiceError) -> None:
+    def give_up_after(self, failures: int, limit: int, error: TransientError) -> None:
         """Raise the error when it has come too often."""
-        if failures >= limit:
+        if failures >= min(limit, error.tries):
             error.add(f"given up after {failures} tries in {self.elapsed()}")
             raise error
 

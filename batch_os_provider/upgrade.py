@@ -20,6 +20,7 @@ from batch_os_provider.errors import (
     ConflictError,
     PoolGoneError,
     RefusedError,
+    TokenError,
     TransientError,
 )
 from batch_os_provider.pace import MAX_FAILURES
@@ -148,7 +149,7 @@ class OsUpgrade(Rollout[Pool]):
         except ConflictError as error:
             return self._refused_write(error, seen)
         except TransientError as error:
-            if error.reply.status not in _SAID_NO:
+            if error.reply.status not in _SAID_NO and not isinstance(error, TokenError):
                 self._truth.lost(self.waiter.now())
             self._lost_writes += 1
             self.give_up_after(self._lost_writes, MAX_FAILURES, error)

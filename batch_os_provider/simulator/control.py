@@ -103,6 +103,7 @@ class Control:
             self._world.account, self._world.key = self._account
             load(self._world, self._initial)
             self._world.audit.clear()
+            self._world.issued.clear()
             self._saved()
             return _answer(dump(self._world, base_of(request)))
 

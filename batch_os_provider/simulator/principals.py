@@ -3,7 +3,10 @@
 Why it exists: the data plane and the endpoints that issue tokens must agree on who there is, so both look here.
 
 A row is ``{"token": "...", "readOnly": true}``; ``name`` is what the holder shows to get the token (without it the
-token itself), and ``expires`` is real time.
+token itself), and ``expires`` is real time. What Entra knows of an application is optional: its name is the client id,
+``tenant`` the only directory that has it, ``secret`` its client secret, ``assertions`` how the CI system that it trusts
+makes them (``lifetime`` in seconds; ``once``: each is good for one token), and ``lifetime`` the seconds of a token,
+which is then a new one each time.
 """
 
 from __future__ import annotations
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TENANT: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_DAY: Final = 24 * 3600
+ASSERTION_LIFETIME: Final = 300
+"""Seconds that an assertion is good for where nothing else is said; GitHub's are."""
 
 
 def read(row: object) -> dict[str, Any]:
@@ -42,21 +49,59 @@ def read(row: object) -> dict[str, Any]:
     if expires is not None:
         reader.time("expires", expires)
         principal["expires"] = expires
+    principal |= _application(reader, named=name is not None)
     reader.finish()
     return principal
 
 
+def _application(reader: Reader, *, named: bool) -> dict[str, Any]:
+    """What Entra knows of a principal."""
+    texts = {key: value for key in ("tenant", "secret") if (value := reader.take(key, str, None)) is not None}
+    if "tenant" in texts and _TENANT.fullmatch(texts["tenant"]) is None:
+        raise StateError(f"principals: {texts['tenant']!r} is not a tenant: 1 to 64 letters, digits, dots, hyphens.")
+    if texts.get("secret") == "":
+        raise StateError("principals: a secret is not empty.")
+    found: dict[str, Any] = {**texts, **_lifetime("principals", reader)}
+    assertions = reader.take("assertions", dict, None)
+    if assertions is not None:
+        inner = Reader("principals assertions", assertions)
+        found["assertions"] = {
+            "lifetime": ASSERTION_LIFETIME,
+            **_lifetime(inner.where, inner),
+            "once": inner.take("once", bool, default=False),
+        }
+        inner.finish()
+    if not named and found:
+        raise StateError(f"principals: {next(iter(found))} is for a principal with a name.")
+    return found
+
+
+def _lifetime(where: str, reader: Reader) -> dict[str, int]:
+    seconds = reader.take("lifetime", int, None)
+    if seconds is None:
+        return {}
+    if not 1 <= seconds <= _DAY:
+        raise StateError(f"{where}: lifetime is a number of seconds from 1 to {_DAY}.")
+    return {"lifetime": seconds}
+
+
 def by_token(principals: Sequence[Mapping[str, Any]], token: bytes) -> Mapping[str, Any] | None:
     """Whose token it is."""
-    return next((each for each in principals if _same(each["token"], token)), None)
+    return next((each for each in principals if same(each["token"], token)), None)
+
+
+def by_name(principals: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+    """Who is called so."""
+    return next((each for each in principals if each.get("name") == name), None)
 
 
 def by_secret(principals: Sequence[Mapping[str, Any]], secret: bytes) -> Mapping[str, Any] | None:
     """Who gets a token for this: the name, or the token of one without a name."""
-    return next((each for each in principals if _same(each.get("name", each["token"]), secret)), None)
+    return next((each for each in principals if same(each.get("name", each["token"]), secret)), None)
 
 
-def _same(known: str, given: bytes) -> bool:
+def same(known: str, given: bytes) -> bool:
+    """Whether a secret is the one that is known, told in a time that does not tell where they differ."""
     return hmac.compare_digest(known.encode(), given)
 
 

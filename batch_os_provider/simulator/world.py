@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .audit import Audit
 from .clock import VirtualClock, next_etag
 from .errors import BatchError
+from .issued import Issued
 from .model import Job, Node, Pool, Task
 from .unknowns import Unknowns
 
@@ -48,6 +49,7 @@ class World:
         self.account = DEFAULT_ACCOUNT
         self.key = DEFAULT_KEY
         self.principals: list[dict[str, Any]] = []
+        self.issued = Issued()
         self.images: list[dict[str, Any]] = []
         self.quota: dict[str, int] = {}
         self.pools: dict[str, Pool] = {}

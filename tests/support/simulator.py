@@ -11,13 +11,14 @@ import secrets
 import ssl
 import subprocess
 import sys
+import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 BIN = Path(sys.executable).parent
 OLD = "WA-GUEST-OS-4.58_201809-01"
@@ -121,16 +122,54 @@ class Simulator:
 
     def signed_in_as(self, name: str, *, read_only: bool) -> dict[str, str]:
         """What a machine has whose managed identity is this principal (made here); ``--tls`` only, as a token wants."""
-        assert self.authority is not None, "no Entra token goes over plain http"
-        state = self.get("state")
-        others = [each for each in state["principals"] if each.get("name") != name]
-        made = {"name": name, "token": secrets.token_urlsafe(32), "readOnly": read_only}
-        self.put("state", {**state, "principals": [*others, made]})
+        self.principal(name, readOnly=read_only)
         return {
             "IDENTITY_ENDPOINT": f"{self.control}/identity/token",
             "IDENTITY_HEADER": name,
             "REQUESTS_CA_BUNDLE": str(self.authority),
         }
+
+    def principal(self, name: str, **fields: Any) -> None:
+        """Make a principal, or change one; what goes on, goes on."""
+        state = self.get("state")
+        known = {each["name"]: each for each in state["principals"] if "name" in each}
+        made = {**known.get(name, {"name": name, "token": secrets.token_urlsafe(32), "readOnly": False}), **fields}
+        self.put("state", {**state, "principals": [*({**known, name: made}.values())]})
+
+    def entra(self, name: str, tenant: str = "contoso") -> dict[str, str]:
+        """What points the azure-native variables at this simulator; how to sign in is still to be added."""
+        assert self.authority is not None, "no Entra token goes over plain http"
+        return {
+            "AZURE_AUTHORITY_HOST": f"{self.control}/identity",
+            "ARM_TENANT_ID": tenant,
+            "ARM_CLIENT_ID": name,
+            "REQUESTS_CA_BUNDLE": str(self.authority),
+        }
+
+    def by_secret(self, name: str, **fields: Any) -> dict[str, str]:
+        """Make a principal with a client secret: what a machine has that signs in as it."""
+        secret = secrets.token_urlsafe(32)
+        self.principal(name, secret=secret, **fields)
+        return {**self.entra(name), "ARM_CLIENT_SECRET": secret}
+
+    def by_oidc(self, name: str, prefix: str = "ARM_OIDC_REQUEST", **fields: Any) -> dict[str, str]:
+        """Make a principal that trusts a CI system: what a job of that system has. Each assertion works once."""
+        secret = secrets.token_urlsafe(32)
+        self.principal(name, **{"secret": secret, "assertions": {"once": True}, **fields})
+        return {
+            **self.entra(name),
+            "ARM_USE_OIDC": "true",
+            f"{prefix}_URL": f"{self.control}/identity/assertion?api-version=2.0",
+            f"{prefix}_TOKEN": secret,
+        }
+
+    def tokens(self, way: str = "", status: int | None = 200) -> list[dict[str, Any]]:
+        """The requests for tokens and assertions so far that came this way and were answered so; "" and None: all."""
+        return [
+            entry
+            for entry in self.get("identity/record")["entries"]
+            if way in ("", entry["way"]) and status in (None, entry["status"])
+        ]
 
     def get(self, what: str) -> dict[str, Any]:
         """GET a control resource."""
@@ -277,14 +316,17 @@ class Simulator:
         self.process.terminate()
         return self.process.wait(10)
 
+    def trusted(self) -> ssl.SSLContext | None:
+        """Who vouches for it; None over plain http."""
+        return ssl.create_default_context(cafile=self.authority) if self.authority else None
+
     def _call(self, method: str, what: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310 - loopback
             f"{self.control}/{what}", data=data, method=method, headers={"Content-Type": "application/json"}
         )
         try:
-            trusted = ssl.create_default_context(cafile=self.authority) if self.authority else None
-            with urllib.request.urlopen(request, timeout=30, context=trusted) as response:  # noqa: S310 - loopback
+            with urllib.request.urlopen(request, timeout=30, context=self.trusted()) as response:  # noqa: S310 - loopback
                 text = response.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -293,12 +335,17 @@ class Simulator:
         return answer
 
 
-def start(arguments: Sequence[str] = ("--speed", "0"), *, environment: Mapping[str, str] | None = None) -> Simulator:
+def start(
+    arguments: Sequence[str] = ("--speed", "0"),
+    *,
+    environment: Mapping[str, str] | None = None,
+    stderr: int | IO[str] = subprocess.DEVNULL,
+) -> Simulator:
     """Start one on a free port."""
     process = subprocess.Popen(  # noqa: S603 - our own command
         [BIN / "batch-simulator", *arguments],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         text=True,
         env=environment,
     )
@@ -308,9 +355,19 @@ def start(arguments: Sequence[str] = ("--speed", "0"), *, environment: Mapping[s
     return Simulator(process, hello["endpoint"], hello["account"], hello["key"], hello["control"], authority)
 
 
-def running(arguments: Sequence[str] = ("--speed", "0")) -> Iterator[Simulator]:
+def repeat_until(act: Callable[[], object], condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Do something again and again until it has had its effect; fail when it has none."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"did not happen within {seconds:g} s"
+        act()
+
+
+def running(
+    arguments: Sequence[str] = ("--speed", "0"), *, stderr: int | IO[str] = subprocess.DEVNULL
+) -> Iterator[Simulator]:
     """For a fixture: start one, and end it."""
-    simulator = start(arguments)
+    simulator = start(arguments, stderr=stderr)
     try:
         yield simulator
     finally:

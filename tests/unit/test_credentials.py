@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from azure import identity
@@ -194,6 +195,65 @@ def test_scope_and_authority_follow_the_cloud_of_the_endpoint(endpoint: str, sco
     assert cloud_of(endpoint).authority == authority
     for environ in ({}, SECRET, {**OIDC, "ARM_OIDC_TOKEN": "jwt"}):
         assert entra(find(endpoint, environ)).scope == scope
+
+
+def settings_of(credential: Any) -> tuple[str, bool | None]:
+    """The authority and the instance discovery that azure-identity was told."""
+    inner = getattr(credential, "_client", credential)
+    return getattr(credential, "_authority", None) or inner._authority, getattr(credential, "_instance_discovery", None)
+
+
+@pytest.mark.parametrize(
+    ("named", "authority"),
+    [
+        ("", "https://login.chinacloudapi.cn"),
+        (" ", "https://login.chinacloudapi.cn"),
+        ("login.microsoftonline.us", "https://login.microsoftonline.us"),
+        ("https://login.microsoftonline.us/", "https://login.microsoftonline.us"),
+        ("https://sign.corp.example:8443/entra", "https://sign.corp.example:8443/entra"),
+    ],
+)
+def test_azure_authority_host_wins_over_the_cloud_and_only_a_stranger_is_not_looked_up(
+    named: str, authority: str
+) -> None:
+    for environ in (SECRET, {**OIDC, "ARM_OIDC_TOKEN": "jwt"}):
+        found = entra(find(CHINA, {**environ, "AZURE_AUTHORITY_HOST": named}))
+        assert found.scope == "https://batch.chinacloudapi.cn//.default", "the audience is Batch's, whoever signs"
+        seen, discovery = settings_of(found.credential)
+        assert seen == authority
+        if environ is SECRET:
+            assert discovery is (False if "corp" in named else None)
+
+
+def test_a_secret_goes_to_no_authority_without_tls() -> None:
+    with pytest.raises(CredentialError, match="AZURE_AUTHORITY_HOST is 'http:") as caught:
+        find(PUBLIC, {**SECRET, "AZURE_AUTHORITY_HOST": "http://login.example"})
+    assert "https URL, such as login.microsoftonline.com" in str(caught.value)
+    assert "s3cr3t-value" not in str(caught.value)
+
+
+@pytest.mark.parametrize("environ", [SECRET, {**OIDC, "ARM_OIDC_TOKEN": "jwt"}])
+def test_a_tenant_that_cannot_be_one_is_named(environ: dict[str, str]) -> None:
+    with pytest.raises(CredentialError, match="ARM_TENANT_ID is 'a/b', which is no tenant"):
+        find(PUBLIC, {**environ, "ARM_TENANT_ID": "a/b"})
+
+
+def test_a_variable_that_the_default_chain_cannot_take_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "everything")
+    with pytest.raises(CredentialError, match="AZURE_TOKEN_CREDENTIALS"):
+        find(PUBLIC, {})
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        (SECRET, "Check ARM_TENANT_ID, ARM_CLIENT_ID and ARM_CLIENT_SECRET"),
+        ({**OIDC, "ARM_OIDC_TOKEN": "jwt"}, "federated credential"),
+        ({}, "az account show"),
+    ],
+)
+def test_each_identity_says_what_to_check_when_it_gets_no_token(environ: dict[str, str], words: str) -> None:
+    assert words in find(PUBLIC, environ).check
 
 
 def test_nothing_that_can_be_printed_shows_a_secret() -> None:

@@ -1,0 +1,216 @@
+"""No secret anywhere: random ones are used by every way to sign in, and everything that was written is searched."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import secrets
+import subprocess
+import urllib.request
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from tests.support import simulator as simulators
+from tests.support.simulator import BEHIND, MOVED, NEW, OLD, TARGET, Simulator, paas_pool, vm_pool
+from tests.support.stack import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.support.stack import Stack
+
+NOBODY = {"AZURE_BATCH_ACCOUNT": "", "AZURE_BATCH_ACCESS_KEY": ""}
+
+
+def spellings(secret: str) -> set[str]:
+    """How a secret may be written: as it is, escaped, encoded, or as part of something that was encoded."""
+    raw = secret.encode()
+    # Where it begins within three bytes decides the letters; those that share a byte with something else are left out.
+    shifted = [base64.b64encode(b"x" * before + raw).decode()[cut:-4] for before, cut in ((0, 0), (1, 2), (2, 3))]
+    return {
+        secret,
+        quote(secret, safe=""),
+        quote(secret),
+        quote_plus(secret),
+        json.dumps(secret)[1:-1],
+        json.dumps(json.dumps(secret)[1:-1])[1:-1],
+        secret.replace("&", "\\u0026"),  # as Go writes JSON
+        raw.hex(),
+        *shifted,
+        *(text.replace("+", "-").replace("/", "_") for text in shifted),
+    }
+
+
+def test_the_search_finds_what_it_looks_for() -> None:
+    for secret in ("a/b+c&d=", secrets.token_urlsafe(32)):
+        for prefix in ("", "u", "us", "user:"):
+            told = base64.b64encode(f"{prefix}{secret}:rest".encode()).decode()
+            assert any(spelling in told for spelling in spellings(secret)), prefix
+        for told in (quote(f"?k={secret}"), json.dumps({"k": secret}), secret.encode().hex()):
+            assert any(spelling in told for spelling in spellings(secret))
+
+
+def found_in(text: str, known: dict[str, str]) -> list[str]:
+    """The names of the secrets that a text holds."""
+    return [name for name, secret in known.items() if any(spelling in text for spelling in spellings(secret))]
+
+
+def text_of(path: Path) -> str:
+    """A file as text, whatever it is."""
+    content = path.read_bytes()
+    return (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8", "replace")
+
+
+class Secrets:
+    """An account whose secrets nobody but this test has ever seen."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.state, self.stderr = folder / "account.json", folder / "stderr.txt"
+        self.key = base64.b64encode(secrets.token_bytes(64)).decode()
+        self.rotated = base64.b64encode(secrets.token_bytes(64)).decode()
+        signature = base64.b64encode(secrets.token_bytes(32)).decode()
+        sas = f"https://files.blob.core.windows.net/tools/setup.zip?sv=2024-11-04&sr=b&sig={quote(signature, safe='')}"
+        self.known = {"key": self.key, "rotated key": self.rotated, "sas": signature, "password": secrets.token_hex(16)}
+        start = {
+            "commandLine": f"fetch --password {self.known['password']}",
+            "resourceFiles": [{"httpUrl": sas, "filePath": "setup.zip"}],
+            "environmentSettings": [{"name": "TOOLS", "value": sas}],
+        }
+        self.seed: dict[str, Any] = {
+            "account": {"name": "batchsim", "key": self.key},
+            "images": [MOVED],
+            "pools": [paas_pool(startTask=start), vm_pool("machines", startTask=start)],
+        }
+        (folder / "seed.json").write_text(json.dumps(self.seed), encoding="utf-8")
+        self.arguments = ("--tls", "--speed", "0", "--seed", str(folder / "seed.json"), "--state", str(self.state))
+
+    def remember(self, sim: Simulator) -> None:
+        """Learn what the simulator's principals hold."""
+        for principal in sim.get("state")["principals"]:
+            self.known |= {f"{what} of {principal['name']}": principal[what] for what in ("token", "secret")}
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Secrets:
+    return Secrets(tmp_path / "account")
+
+
+@pytest.fixture
+def secure(held: Secrets) -> Iterator[Simulator]:
+    """A frozen simulator over TLS whose every word is kept."""
+    with held.stderr.open("w") as stderr:
+        yield from simulators.running(held.arguments, stderr=stderr)
+
+
+def assertion_for(sim: Simulator, job: dict[str, str]) -> str:
+    request = urllib.request.Request(  # noqa: S310 - loopback
+        job["ARM_OIDC_REQUEST_URL"], headers={"Authorization": f"Bearer {job['ARM_OIDC_REQUEST_TOKEN']}"}
+    )
+    with urllib.request.urlopen(request, timeout=10, context=sim.trusted()) as answer:  # noqa: S310 - as above
+        return str(json.load(answer)["value"])
+
+
+def declare(stack: Stack, sim: Simulator, version: str, image: str) -> None:
+    where = f"account_endpoint={sim.endpoint!r}"
+    stack.program(
+        f"PoolOsVersion('render', {where}, pool_id='render', target_os_version={version!r})\n"
+        f"PoolImageVersion('machines', {where}, pool_id='machines', target_image_version={image!r}, strategy='surge')\n"
+    )
+
+
+def command(stack: Stack, *arguments: str) -> str:
+    done = subprocess.run(  # noqa: S603 - our own command
+        ["batch-os", *arguments],  # noqa: S607 - on the PATH we made
+        cwd=stack.program_folder,
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def test_no_secret_in_anything_that_is_written(
+    held: Secrets, secure: Simulator, new_stack: Callable[..., Stack]
+) -> None:
+    by_secret = secure.by_secret("deployer")
+    by_oidc = secure.by_oidc("job", assertions={"lifetime": 3600})
+    reader = secure.signed_in_as("reader", read_only=True)
+    secure.principal("reader", secret=secrets.token_urlsafe(32))
+    held.remember(secure)
+    by_token = {**by_oidc, "ARM_OIDC_TOKEN": assertion_for(secure, by_oidc)}
+    held.known |= {
+        f"assertion part {number}": part for number, part in enumerate(by_token["ARM_OIDC_TOKEN"].split(".")[1:])
+    }
+    wrong = {**by_secret, "ARM_CLIENT_SECRET": secrets.token_urlsafe(32)}
+    held.known["wrong secret"] = wrong["ARM_CLIENT_SECRET"]
+
+    stack = new_stack(**NOBODY, BATCH_OS_LOG="batch-os.log")
+    clean = dict(stack.environment)
+    (stack.folder / "tmp").mkdir()
+    said: list[str] = []
+
+    def become(who: dict[str, str]) -> None:
+        stack.environment = {**clean, "TMPDIR": str(stack.folder / "tmp"), **who}
+
+    declare(stack, secure, OLD, BEHIND)
+    become(by_token)
+    said.extend([stack.run("preview", "--json").ok().text, stack.up().ok().text])
+
+    declare(stack, secure, NEW, TARGET)
+    become(reader)
+    refused = stack.up("--continue-on-error", "--logtostderr", "-v=9", "--logflow").failed()
+    assert refused.flat.count("InsufficientAccountPermissions") >= 2
+    become(wrong)
+    untold = stack.up().failed()
+    assert "AADSTS7000215" in untold.flat
+    become(by_oidc)
+    said.extend([refused.text, untold.text, command(stack, "status", secure.endpoint)])
+    said.append(command(stack, "doctor", secure.endpoint))
+    secure.speed(120)
+    become(by_secret)
+    said.extend([stack.up("--logtostderr", "-v=9").ok().text, stack.refresh().ok().text])
+
+    secure.speed(0)
+    declare(stack, secure, simulators.OTHER, TARGET)
+    become({"AZURE_BATCH_ACCOUNT": "batchsim", "AZURE_BATCH_ACCESS_KEY": held.key, **authority(by_secret)})
+    running = stack.start_up()
+    wait_until(lambda: len(secure.upgrades()) >= 3, "the POST that the shared key signs")
+    secure.put("state", {**secure.get("state"), "account": {"name": "batchsim", "key": held.rotated}})
+    said.extend([running.wait().failed().text, stack.preview().text])
+    said.extend([stack.run("stack", "export", "--show-secrets").ok().text, json.dumps(secure.get("audit"))])
+    said.append(json.dumps(secure.get("identity/record")))
+    secure.stop()
+    search(held, stack, said)
+
+
+def search(held: Secrets, stack: Stack, said: list[str]) -> None:
+    """Look for every secret in every file and every output of a run that is over."""
+    written = {str(path): text_of(path) for path in stack.folder.rglob("*") if path.is_file()}
+    assert "upgradeos" in written[str(stack.program_folder / "batch-os.log")]
+    written[str(held.stderr)] = text_of(held.stderr)
+    state = json.loads(text_of(held.state))
+    # What a seed was given, its state file has to keep; nothing else in it may be a secret.
+    del state["account"], state["principals"]
+    for pool in state["pools"]:
+        for each in (pool, *pool["nodes"]):
+            assert each.pop("startTask")["resourceFiles"]
+    written[str(held.state)] = json.dumps(state)
+    for number, text in enumerate(said):
+        written[f"output {number}"] = text
+    assert len(written) > 20
+    leaks = {path: names for path, text in written.items() if (names := found_in(text, held.known))}
+    assert not leaks
+    for text in written.values():
+        assert "SharedKey batchsim:" not in text, "a signature"
+        assert "Bearer ey" not in text
+
+
+def authority(environment: dict[str, str]) -> dict[str, str]:
+    """Only what trusts the simulator."""
+    return {"REQUESTS_CA_BUNDLE": environment["REQUESTS_CA_BUNDLE"]}

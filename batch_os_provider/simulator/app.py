@@ -31,7 +31,7 @@ def build(world: World, initial: object, saved: Callable[[], None]) -> Starlette
         StateError: the initial state is not one.
     """
     load(world, initial)
-    faults = Faults()
+    faults = Faults(world)
     return Starlette(
         routes=[
             Mount("/_simulator/identity", routes=Identity(world).routes()),

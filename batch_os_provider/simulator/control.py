@@ -148,9 +148,11 @@ class Control:
     async def post_faults(self, request: Request) -> Response:
         """Add one rule (an object) or several (a list)."""
         data = await _json(request)
-        if isinstance(data, list):
-            return _answer([self._faults.add(given).to_json() for given in data])
-        return _answer(self._faults.add(data).to_json())
+        with self._world.lock:
+            self._world.advance()
+            if isinstance(data, list):
+                return _answer([self._faults.add(given).to_json() for given in data])
+            return _answer(self._faults.add(data).to_json())
 
     async def delete_faults(self, _request: Request) -> Response:
         """Remove all rules."""

@@ -10,14 +10,16 @@ Everything here is about requests in general; operations are in :mod:`.handlers`
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus
 
 from .auth import authenticate
-from .clock import wall_now
+from .clock import seconds, wall_now
 from .errors import BatchError
-from .faults import status_code
+from .faults import retry_after, status_code
 from .handlers import HANDLERS
+from .mangling import mangled, pieces, truncated
 from .operations import UPGRADE_OS, Operation, resolve
 from .request import Request
 from .versions import NEWEST, ORDER, within
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
 
     from .audit import Entry
     from .faults import Fault, Faults
+    from .server import Exchange
     from .world import World
+
+    Effect = dict[str, Any]
 
 MAX_BODY: Final = 4 * 1024 * 1024
 """Bytes of a request body. The real limit is not documented; clients know what to do with the 413."""
@@ -41,6 +46,11 @@ MAX_HEAD: Final = 16 * 1024
 _INT32: Final = 2**31
 _WITH_DETAIL: Final = frozenset({UPGRADE_OS, "Pool_Resize", "Pool_RemoveNodes"})
 """Operations whose body goes into the audit: they hold no secrets, and tests want to know what was asked."""
+
+
+_NONE: Final[dict[str, Any]] = {"kind": "none"}
+_UNANSWERED: Final = frozenset({"dropBefore", "dropAfter", "reset"})
+"""Effects after which a request has no status: the client never learns of one."""
 
 
 class DataPlane:
@@ -76,7 +86,7 @@ class DataPlane:
         )
         # Asked twice on purpose: httptools 0.6 overlooks Connection: close on a request with a body.
         close = not exchange.keep_alive or headers.get("connection", "").lower() == "close"
-        answer: Answer | None
+        effect: Effect = _NONE
         try:
             _head(incoming)
             incoming.body = await _body(incoming, receive)
@@ -84,11 +94,30 @@ class DataPlane:
             with self._world.lock:
                 answer = self._refused(self._arrived(incoming, None, []), error, incoming)
         else:
-            answer = await self._answer(incoming)
-        if answer is None:
-            exchange.drop()
-        else:
-            exchange.write(render(answer, incoming, wall_now(), close=close), close=close)
+            answer, effect = await self._answer(incoming)
+        wall = wall_now() + (seconds(effect["seconds"]) if effect["kind"] == "clockSkew" else 0)
+        close = close or effect["kind"] == "truncate"
+        sent = render(mangled(answer, effect), incoming, wall, close=close)
+        await self._send(exchange, sent, effect, close=close)
+
+    async def _send(self, exchange: Exchange, sent: bytes, effect: Effect, *, close: bool) -> None:
+        """Give an answer to its connection, or do to the connection what a fault wants done."""
+        match effect["kind"]:
+            case "dropBefore" | "dropAfter":
+                exchange.drop()
+            case "reset":
+                exchange.reset()
+            case "truncate":
+                exchange.write(truncated(sent, effect.get("bytes")), close=True)
+            case "slow":
+                head, body = pieces(sent, effect.get("pieces"))
+                exchange.write_part(head)
+                for piece in body:
+                    await self._pause(effect["seconds"] / len(body))
+                    exchange.write_part(piece)
+                exchange.write(b"", close=close)
+            case _:
+                exchange.write(sent, close=close)
 
     def _arrived(self, incoming: Incoming, operation: Operation | None, names: list[str]) -> Entry:
         pool = names[0] if names and incoming.path.startswith("/pools/") else None
@@ -100,8 +129,8 @@ class DataPlane:
             entry.detail["clientRequestId"] = incoming.headers["client-request-id"]
         return entry
 
-    async def _answer(self, incoming: Incoming) -> Answer | None:
-        """Check, perhaps wait for a fault's delay, commit. None: close the connection without an answer."""
+    async def _answer(self, incoming: Incoming) -> tuple[Answer, Effect]:
+        """Check, perhaps wait for a fault's delay, commit; with the answer goes what is to be done to it."""
         operations, names = resolve(incoming.path)
         with self._world.lock:
             entry = self._arrived(incoming, operations.get(incoming.method), names)
@@ -109,41 +138,48 @@ class DataPlane:
                 request = self._checked(incoming, operations, names)
                 hits = self._faults.hitting(request.operation.id, entry.pool)
             except BatchError as error:
-                return self._refused(entry, error, incoming)
+                return self._refused(entry, error, incoming), _NONE
         entry.detail["apiVersion"] = request.version
+        effect: Effect = hits[-1].effect if hits else _NONE
         if hits:
             entry.detail["faults"] = [fault.id for fault in hits]
-            await self._pause(sum(float(fault.effect.get("seconds", 0)) for fault in hits))
+            await self._pause(_delay(hits, after=False))
         with self._world.lock:
             self._world.advance()
             try:
-                answer = self._commit(request, entry, hits)
+                answer = self._commit(request, entry, effect)
             except BatchError as error:
                 answer = self._refused(entry, error, incoming)
+            self._world.history.note(self._world)
+            if effect["kind"] in _UNANSWERED:
+                entry.status = entry.code = None
+            elif effect["kind"] == "garbage":
+                entry.status, entry.code = 200, None
             self._saved()
-        return answer
+        if after := _delay(hits, after=True):
+            await self._pause(after)
+        return answer, effect
 
     def _refused(self, entry: Entry, error: BatchError, incoming: Incoming) -> Answer:
         entry.status, entry.code = error.status, error.code
         return error_answer(error, incoming, wall_now())
 
-    def _commit(self, request: Request, entry: Entry, hits: list[Fault]) -> Answer | None:
-        effect: dict[str, Any] = hits[-1].effect if hits else {"kind": "none"}
-        if effect["kind"] == "dropBefore":
-            return None
-        if effect["kind"] == "status":
-            after = effect.get("retryAfter")
+    def _commit(self, request: Request, entry: Entry, effect: Effect) -> Answer:
+        kind = effect["kind"]
+        if kind == "dropBefore" or (kind == "reset" and not effect.get("after")):
+            return Answer(200)  # nobody will see it
+        if kind == "status":
             raise BatchError(
                 status_code(effect),
                 message=effect.get("message"),
                 status=effect["status"],
-                retry_after=None if after is None else str(after),
+                retry_after=retry_after(effect, wall_now()),
             )
+        if kind == "stale":
+            request = replace(request, world=self._world.history.world(self._world, effect))
         answer = HANDLERS[request.operation.id](request)
         if request.operation.id in _WITH_DETAIL and request.incoming.body:
             entry.detail["body"] = request.incoming.body.decode()
-        if effect["kind"] == "dropAfter":
-            return None
         entry.status = answer.status
         return answer
 
@@ -173,6 +209,12 @@ class DataPlane:
         if incoming.body and not content_type.lower().startswith("application/json"):
             raise BatchError("InvalidHeaderValue", ("HeaderName", "Content-Type"), ("HeaderValue", content_type))
         return Request(world, operation, names, incoming, parameters, version)
+
+
+def _delay(hits: list[Fault], *, after: bool) -> float:
+    """Seconds to wait before the commit, or after it."""
+    delays = [fault.effect for fault in hits if fault.effect["kind"] == "delay"]
+    return sum(float(delay["seconds"]) for delay in delays if bool(delay.get("after")) is after)
 
 
 def _head(incoming: Incoming) -> None:

@@ -5,7 +5,7 @@ request is hit and how; they count what they did, so that a test can prove that 
 that one rule has answered is not seen by the rules after it.
 
 The two losses differ in the only thing that matters: after ``dropBefore`` nothing happened, after ``dropAfter``
-the write happened and nobody was told.
+the write happened and nobody was told. What the other kinds do is in :mod:`.effects` and :mod:`.mangling`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from . import effects
+from .clock import http_date, seconds
 from .operations import OPERATIONS
 from .reading import RefusedError
 
-_HOUR: Final = 3_600
-_OPERATIONS: Final = tuple(operation.id for operation in OPERATIONS)
+if TYPE_CHECKING:
+    from .world import World
+
+_WRITES: Final = {operation.id: operation.writes for operation in OPERATIONS}
 _USUAL_CODE: Final = {
     400: "InvalidInput",
     403: "AuthenticationFailed",
@@ -31,12 +35,6 @@ _USUAL_CODE: Final = {
     503: "ServerBusy",
 }
 _MATCH: Final = frozenset({"operation", "pool", "nth", "probability", "seed"})
-_EFFECTS: Final = {
-    "status": frozenset({"kind", "status", "code", "retryAfter", "message"}),
-    "delay": frozenset({"kind", "seconds"}),
-    "dropBefore": frozenset({"kind"}),
-    "dropAfter": frozenset({"kind"}),
-}
 
 
 @dataclass(slots=True)
@@ -57,6 +55,8 @@ class Fault:
             return False
         if wanted_pool is not None and (pool is None or wanted_pool.lower() != pool.lower()):
             return False
+        if self.effect["kind"] == "stale" and _WRITES[operation]:
+            return False
         self.seen += 1
         nth, probability = self.match.get("nth"), self.match.get("probability")
         if nth is not None and self.seen != nth:
@@ -72,11 +72,12 @@ class Fault:
 
 
 class Faults:
-    """The rules in force, in the order in which they were given."""
+    """The rules in force for one world, in the order in which they were given."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World) -> None:
         self.rules: list[Fault] = []
         self._given = 0
+        self._world = world
 
     def add(self, given: object) -> Fault:
         """Add ``{"match": {...}, "effect": {"kind": ...}}``.
@@ -86,7 +87,9 @@ class Faults:
         """
         if not isinstance(given, dict):
             raise RefusedError("a fault is an object with match and effect")
-        match, effect = _match(given.get("match", {})), _effect(given.get("effect"))
+        match, effect = _match(given.get("match", {})), effects.check(given.get("effect"))
+        if effect["kind"] == "stale" and _WRITES.get(match.get("operation", ""), False):
+            raise RefusedError(f"only a read can be stale, and {match['operation']} is a write")
         self._given += 1
         name = str(given.get("id") or f"fault-{self._given}")
         if any(rule.id == name for rule in self.rules):
@@ -95,6 +98,7 @@ class Faults:
         dice = random.Random(match.get("seed", 0))  # noqa: S311 - no secret depends on it
         rule = Fault(name, match, effect, dice)
         self.rules.append(rule)
+        self._keep_history()
         return rule
 
     def remove(self, name: str) -> None:
@@ -107,11 +111,16 @@ class Faults:
         if len(kept) == len(self.rules):
             raise KeyError(name)
         self.rules = kept
+        self._keep_history()
 
     def clear(self) -> None:
         """Remove all rules and start their numbering again."""
         self.rules = []
         self._given = 0
+        self._keep_history()
+
+    def _keep_history(self) -> None:
+        self._world.history.keep(self._world, wanted=any(rule.effect["kind"] == "stale" for rule in self.rules))
 
     def hitting(self, operation: str, pool: str | None) -> list[Fault]:
         """The rules that hit this request: delays add up, the first other effect ends the list."""
@@ -124,54 +133,34 @@ class Faults:
         return hit
 
 
-def _number(value: object, low: float, high: float) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-
-
 def _match(match: object) -> dict[str, Any]:
     if not isinstance(match, dict) or not set(match) <= _MATCH:
         raise RefusedError(f"match is an object with any of: {', '.join(sorted(_MATCH))}")
     for name in ("operation", "pool"):
         if match.get(name) is not None and not isinstance(match[name], str):
             raise RefusedError(f"match.{name} is a text")
-    if match.get("operation") not in (None, *_OPERATIONS):
-        near = get_close_matches(match["operation"], _OPERATIONS, 1)
+    if match.get("operation") not in (None, *_WRITES):
+        near = get_close_matches(match["operation"], _WRITES, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise RefusedError(f"there is no operation {match['operation']!r}{hint}")
     nth = match.get("nth")
     if nth is not None and not (isinstance(nth, int) and not isinstance(nth, bool) and nth >= 1):
         raise RefusedError("match.nth is a whole number from 1: the nth matching request since the fault was given")
-    if match.get("probability") is not None and not _number(match["probability"], 0, 1):
+    if match.get("probability") is not None and not effects.is_number(match["probability"], 0, 1):
         raise RefusedError("match.probability is a number from 0 to 1")
     if match.get("seed") is not None and not isinstance(match["seed"], (int, str)):
         raise RefusedError("match.seed is a number or a text")
     return match
 
 
-def _effect(effect: object) -> dict[str, Any]:
-    kind = effect.get("kind") if isinstance(effect, dict) else None
-    if not isinstance(effect, dict) or kind not in _EFFECTS:
-        raise RefusedError(f"unknown effect kind {kind!r}; kinds: {', '.join(_EFFECTS)}")
-    if not set(effect) <= _EFFECTS[kind]:
-        raise RefusedError(f"effect {kind} knows only: {', '.join(sorted(_EFFECTS[kind]))}")
-    if kind == "delay" and not _number(effect.get("seconds"), 0, _HOUR):
-        raise RefusedError(f"effect.seconds is a number from 0 to {_HOUR}")
-    if kind == "status":
-        _check_status(effect)
-    return effect
-
-
-def _check_status(effect: dict[str, Any]) -> None:
-    if not isinstance(effect.get("status"), int) or not _number(effect["status"], 300, 599):
-        raise RefusedError("effect.status is an HTTP status from 300 to 599")
-    for name in ("code", "message"):
-        if effect.get(name) is not None and not isinstance(effect[name], str):
-            raise RefusedError(f"effect.{name} is a text")
-    after = effect.get("retryAfter")
-    if after is not None and not isinstance(after, str) and not _number(after, 0, 24 * _HOUR):
-        raise RefusedError("effect.retryAfter is a number of seconds or an HTTP date")
-
-
 def status_code(effect: dict[str, Any]) -> str:
     """The Batch code of a ``status`` effect: the given one, or what the table has for the status."""
     return str(effect.get("code") or _USUAL_CODE.get(effect["status"], "InternalError"))
+
+
+def retry_after(effect: dict[str, Any], wall: int) -> str | None:
+    """The Retry-After of a ``status`` effect: as given, or its seconds from now as an HTTP date."""
+    after = effect.get("retryAfter")
+    if after is not None and effect.get("retryAfterAs") == "date":
+        return http_date(wall + seconds(after))
+    return None if after is None else str(after)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 import tempfile
 import threading
 from contextlib import contextmanager
@@ -68,8 +69,23 @@ class Exchange:
             cycle.transport.close()
         cycle.on_response()
 
+    def write_part(self, part: bytes) -> None:
+        """Send a part of an answer that :meth:`write` will end."""
+        if not self._cycle.disconnected:
+            self._cycle.response_started = True
+            self._cycle.transport.write(part)
+
     def drop(self) -> None:
         """Close the connection without an answer."""
+        self.write(b"", close=True)
+
+    def reset(self) -> None:
+        """Break the connection: without lingering, the kernel sends RST instead of FIN."""
+        transport = self._cycle.transport
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
         self.write(b"", close=True)
 
 

@@ -60,13 +60,17 @@ class Incoming:
 
 @dataclass(slots=True)
 class Answer:
-    """Status, headers and body of one answer. ``body`` None with a 2xx is the recorded empty, chunked body."""
+    """Status, headers and body of one answer. ``body`` None with a 2xx is the recorded empty, chunked body.
+
+    ``text`` is a body that is no JSON: what a fault puts in its place.
+    """
 
     status: int
     body: dict[str, Any] | None = None
     headers: list[tuple[str, str]] = field(default_factory=list)
     reason: str | None = None
     code: str | None = None
+    text: str | None = None
 
 
 def error_answer(error: BatchError, incoming: Incoming, wall: int) -> Answer:
@@ -102,6 +106,9 @@ def render(answer: Answer, incoming: Incoming, wall: int, *, close: bool) -> byt
         pass
     elif incoming.method == "HEAD":
         lines.append("Content-Length: 0\r\n")
+    elif answer.text is not None:
+        body = answer.text.encode()
+        lines.append(f"Content-Type: text/html\r\nContent-Length: {len(body)}\r\n")
     elif answer.body is None:
         lines.append("Transfer-Encoding: chunked\r\n")
         body = b"0\r\n\r\n"

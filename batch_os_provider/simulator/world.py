@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .audit import Audit
 from .clock import VirtualClock, next_etag
 from .errors import BatchError
+from .history import History
 from .issued import Issued
 from .model import Job, Node, Pool, Task
 from .unknowns import Unknowns
@@ -45,6 +46,7 @@ class World:
         self.now = self.clock.now()
         self.audit = Audit()
         self.unknowns = Unknowns()
+        self.history = History()
         self.lock = threading.RLock()
         self.account = DEFAULT_ACCOUNT
         self.key = DEFAULT_KEY
@@ -63,10 +65,13 @@ class World:
         """Catch up with the clock and return virtual now."""
         until = max(self.clock.now(), self.now)
         heap = self._heap
+        self.history.note(self)
         while heap and heap[0][0] <= until:
             due, kind, key = heapq.heappop(heap)
             self.now = max(due, self.now)
             EVENTS[kind](self, key, due)
+            if not heap or heap[0][0] > due:
+                self.history.note(self)
         self.now = until
         return until
 

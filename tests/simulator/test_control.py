@@ -13,6 +13,7 @@ from batch_os_provider.simulator.clock import VirtualClock, parse_iso
 from batch_os_provider.simulator.faults import Faults
 from batch_os_provider.simulator.reading import RefusedError
 from batch_os_provider.simulator.server import running
+from batch_os_provider.simulator.world import World
 from tests.simulator.places import NEW, OLD, job, paas
 from tests.simulator.raw import Client
 
@@ -236,8 +237,8 @@ def test_several_rules_at_once_and_the_shape_of_one(client):
     ("given", "sentence"),
     [
         ([], "an object"),
-        ({}, "unknown effect kind None; kinds: status, delay, dropBefore, dropAfter"),
-        ({"effect": {"kind": "flood"}}, "kinds: status, delay, dropBefore, dropAfter"),
+        ({}, "unknown effect kind None; kinds: status, delay, dropBefore, dropAfter, reset, truncate"),
+        ({"effect": {"kind": "flood"}}, "kinds: status, delay, dropBefore, dropAfter, reset, truncate"),
         ({"effect": {"kind": "delay"}}, "seconds"),
         ({"effect": {"kind": "delay", "seconds": -1}}, "seconds"),
         ({"effect": {"kind": "delay", "seconds": 1, "status": 500}}, "knows only"),
@@ -256,7 +257,7 @@ def test_several_rules_at_once_and_the_shape_of_one(client):
 )
 def test_a_fault_that_is_not_understood(given, sentence):
     with pytest.raises(RefusedError, match=sentence):
-        Faults().add(given)
+        Faults(World()).add(given)
 
 
 # --- state and reset ---

@@ -3,7 +3,8 @@
 Nothing between the rollout and the simulated account is replaced but the wire itself: the request that azure-core
 has signed goes to the data plane as ASGI, and the bytes that the data plane writes come back through urllib3 and
 requests, so that a broken answer breaks where it would on a socket. Time is the rollout's waiter: sleeping moves the
-account's clock, a delayed answer moves it too, and one that comes after the client's read time-out comes too late.
+account's clock, a delayed or slow answer moves it too, and where no byte comes for the client's read time-out, it gives
+up.
 """
 
 from __future__ import annotations
@@ -67,15 +68,23 @@ class _Exchange:
 
     def __init__(self) -> None:
         self.answer = b""
-        self.reset_by_peer = False
+        self.broken: OSError | None = None
 
     def write(self, answer: bytes, *, close: bool) -> None:
         """Keep an answer; one that is cut short ends with the connection either way."""
         del close
         self.answer += answer
 
+    def write_part(self, part: bytes) -> None:
+        """Keep a part of an answer."""
+        self.answer += part
+
     def drop(self) -> None:
         """End without an answer."""
+
+    def reset(self) -> None:
+        """Break the connection."""
+        self.broken = ConnectionResetError(104, "Connection reset by peer")
 
 
 class Account(requests.adapters.BaseAdapter):
@@ -92,7 +101,7 @@ class Account(requests.adapters.BaseAdapter):
         self._clock = clock
         self.world = World(VirtualClock(parse_iso(BEGINNING), 1.0, lambda: int(clock.now() * TICKS)))
         load(self.world, seed)
-        self.faults = Faults()
+        self.faults = Faults(self.world)
         self.hook: Hook = lambda _moment, _method, _path: None
         self._plane = DataPlane(self.world, self.faults, lambda: None, _pause)
         self._late: list[tuple[float, Coroutine[Any, Any, None]]] = []
@@ -135,22 +144,25 @@ class Account(requests.adapters.BaseAdapter):
         exchange = _Exchange()
         self._answer(request, exchange, timeout[1])
         self.hook("after", method, where.path)
-        if exchange.reset_by_peer or not exchange.answer:
-            broken: Exception = ConnectionResetError(104, "Connection reset by peer")
-            if not exchange.reset_by_peer:
-                broken = http_client.RemoteDisconnected("Remote end closed connection without response")
+        if not exchange.answer:
+            broken = exchange.broken or http_client.RemoteDisconnected("Remote end closed connection without response")
             raise requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection aborted.", broken))
-        return _response(request, exchange.answer)
+        return _response(request, _Wire(exchange.answer, exchange.broken))
 
     def _answer(self, request: requests.PreparedRequest, exchange: _Exchange, patience: float) -> None:
         handler = self._plane(_scope(request, exchange), _body_of(request), _no_send)
         self._clock.spend(LATENCY)
-        waited = 0.0
+        waited, received = 0.0, 0
         while (seconds := _step(handler)) is not None:
+            if len(exchange.answer) > received:
+                waited, received = 0.0, len(exchange.answer)
             if waited + seconds > patience:
                 self._late.append((self._clock.now() + seconds, handler))
                 self._clock.spend(patience - waited)
-                raise requests.ReadTimeout(f"Read timed out. (read timeout={patience:g})")
+                if not received:
+                    raise requests.ReadTimeout(f"Read timed out. (read timeout={patience:g})")
+                exchange.broken = TimeoutError("timed out")
+                return
             self._clock.spend(seconds)
             waited += seconds
 
@@ -191,19 +203,32 @@ def _body_of(request: requests.PreparedRequest) -> Callable[[], Coroutine[Any, A
     return receive
 
 
-class _Wire:
-    """Bytes that have come, as ``http.client`` wants them."""
+class _Wire(io.RawIOBase):
+    """Bytes that have come, as ``http.client`` wants them; then the end, or what broke the connection."""
 
-    def __init__(self, received: bytes) -> None:
-        self._received = received
+    def __init__(self, received: bytes, broken: OSError | None) -> None:
+        self._left = received
+        self._broken = broken
 
-    def makefile(self, _mode: str) -> io.BytesIO:
+    def makefile(self, _mode: str) -> io.BufferedReader:
         """The bytes as a file."""
-        return io.BytesIO(self._received)
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """The next bytes."""
+        if not self._left and self._broken is not None:
+            raise self._broken
+        size = min(len(buffer), len(self._left))
+        buffer[:size], self._left = self._left[:size], self._left[size:]
+        return size
 
 
-def _response(request: requests.PreparedRequest, received: bytes) -> requests.Response:
-    read = http_client.HTTPResponse(_Wire(received), method=request.method)  # type: ignore[arg-type]
+def _response(request: requests.PreparedRequest, wire: _Wire) -> requests.Response:
+    read = http_client.HTTPResponse(wire, method=request.method)  # type: ignore[arg-type]
     try:
         read.begin()
     except (http_client.HTTPException, ValueError) as error:

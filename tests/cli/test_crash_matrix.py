@@ -1,0 +1,273 @@
+"""kill -9 at every boundary of an upgrade and of a VM cycle, on the real CLI: the plugin, the CLI, and both.
+
+Why it exists: `tests/inprocess/test_crash_points.py` crashes a rollout everywhere, but a rollout is no process. Here
+real ones are killed. The boundaries are read off the audit of a run without faults; then one stack has a pool for each
+of them, a fault holds each pool at its own, and one kill hits all. A held request is never carried out by then:
+what the pool shows is all that the next `up` has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import simulator as simulators
+from tests.support.simulator import BEHIND, NEW, OLD, TARGET, Simulator, job, paas_pool, vm_pool
+from tests.support.stack import Stack, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+HELD = 600
+"""Seconds of real time: longer than any test."""
+WRITES = ("Pool_UpgradeOS", "Pool_Patch", "Pool_Resize", "Pool_RemoveNodes")
+LOOKS = 2
+"""How many requests of a kind after one write are boundaries of their own; the others in a wait are like them."""
+SPEED = 30
+WAIT = 90.0
+"""Seconds for anything to happen on a machine that is busy with other tests."""
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Before or after a request: the nth of its operation since a write (the nth of its own), or since the start."""
+
+    model: str
+    operation: str
+    nth: int
+    after: bool
+    since: str = ""
+    since_nth: int = 0
+
+    @property
+    def pool_id(self) -> str:
+        """The pool that is held there."""
+        began = f"{self.since}{self.since_nth}-" if self.since else ""
+        return f"{self.model}-{began}{self.operation}{self.nth}-{'after' if self.after else 'before'}".replace("_", "")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A pool to hold at its boundaries: how it is seeded, and what is wanted of it."""
+
+    kind: str
+    nodes: int
+    marked: bool = False
+
+    def pool(self, pool_id: str) -> dict[str, Any]:
+        """The pool as it begins."""
+        if self.kind == "os":
+            return paas_pool(pool_id, nodes=self.nodes)
+        if not self.marked:
+            return vm_pool(pool_id, nodes=self.nodes)
+        note = f'{{"v":1,"size":{self.nodes},"surge":1,"newest":"2018-11-01T00:00:00.000000Z"}}'
+        left = vm_pool(pool_id, nodes=self.nodes, exact=TARGET)
+        return {**left, "metadata": [{"name": "batch-os", "value": note}]}
+
+
+MODELS = {
+    "upgrade": Model("os", 3),
+    "empty": Model("os", 0),
+    "cycle": Model("vm", 1),
+    # What is left of a cycle when only its note has to be cleared: here also the end comes without a wait before it.
+    "clearing": Model("vm", 1, marked=True),
+}
+MID_WAIT = {"upgrading": Model("os", 9), "draining": Model("vm", 1)}
+"""Pools that are in the middle of a wait when the kill comes, held by nothing but their nodes."""
+
+
+def model_of(pool_id: str) -> Model:
+    """The model of a pool, by the beginning of its id."""
+    return {**MODELS, **MID_WAIT}[pool_id.split("-", maxsplit=1)[0]]
+
+
+def seed(sim: Simulator, *pool_ids: str) -> None:
+    """Put pools into the account, all behind; an empty one is upgraded at once."""
+    sim.unknown(emptyPoolUpgradeSeconds=0)
+    jobs = [job(pool_id, 4000) for pool_id in pool_ids if pool_id == "draining"]
+    sim.seed(*(model_of(pool_id).pool(pool_id) for pool_id in pool_ids), jobs=jobs)
+
+
+def declare(stack: Stack, sim: Simulator, pool_ids: list[str], *, new: bool) -> None:
+    """Declare them all, at what they run or at the target."""
+    upgrades = [pool_id for pool_id in pool_ids if model_of(pool_id).kind == "os"]
+    cycles = [pool_id for pool_id in pool_ids if model_of(pool_id).kind == "vm"]
+    stack.program(
+        f"""
+        for name in {upgrades!r}:
+            PoolOsVersion(name, account_endpoint={sim.endpoint!r}, pool_id=name,
+                          target_os_version={NEW if new else OLD!r})
+        for name in {cycles!r}:
+            PoolImageVersion(name, account_endpoint={sim.endpoint!r}, pool_id=name, strategy="surge",
+                             target_image_version={TARGET if new else BEHIND!r})
+        """
+    )
+
+
+def boundaries_of(model: str, requests: list[dict[str, Any]]) -> list[Boundary]:
+    """Both sides of each request of a run; of the many looks in a wait the first few."""
+    found: list[Boundary] = []
+    since, counts, writes = ("", 0), dict[str, int](), dict[str, int]()
+    for entry in requests:
+        operation = entry["operation"]
+        if operation in WRITES:
+            writes[operation] = writes.get(operation, 0) + 1
+            found += [Boundary(model, operation, writes[operation], after) for after in (False, True)]
+            since, counts = (operation, writes[operation]), {}
+            continue
+        counts[operation] = counts.get(operation, 0) + 1
+        if counts[operation] <= LOOKS:
+            found += [Boundary(model, operation, counts[operation], after, *since) for after in (False, True)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def boundaries(template: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Boundary]:
+    """The boundaries of all models, from one run in which nothing goes wrong."""
+    found: list[Boundary] = []
+    for sim in simulators.running():
+        seed(sim, *MODELS)
+        stack = Stack(tmp_path_factory.mktemp("model") / "stack", template, sim.environment)
+        declare(stack, sim, list(MODELS), new=True)
+        sim.speed(SPEED)
+        stack.up("--parallel", "64").ok()
+        for model in MODELS:
+            requests = [entry for entry in sim.requests() if entry["pool"] == model]
+            assert [entry["status"] // 100 for entry in requests] == [2] * len(requests), requests
+            found += boundaries_of(model, requests)
+        stack.end()
+    return found
+
+
+class Holding:
+    """Holds pools at their boundaries: first, where there is one, waits for the write before; then for the request.
+
+    The client gives up on a silent request after 20 s and asks again, so a pool that was held once is held
+    whatever it asks then.
+    """
+
+    def __init__(self, sim: Simulator, boundaries: list[Boundary]) -> None:
+        self._sim = sim
+        self._waiting = {each.pool_id: each for each in boundaries}
+        self._armed: dict[str, str] = {}
+        self.held: set[str] = set()
+        for each in boundaries:
+            if each.since:
+                # Long enough to put the next rule in its place, short enough to be waited for.
+                self._rule(each, each.since, each.since_nth, {"kind": "delay", "seconds": 4, "after": True}, "since")
+            else:
+                self._hold(each)
+
+    def _rule(self, each: Boundary, operation: str, nth: int, effect: dict[str, Any], stage: str) -> None:
+        match = {"operation": operation, "pool": each.pool_id, "nth": nth}
+        self._sim.post("faults", {"id": f"{stage} {each.pool_id}", "match": match, "effect": effect})
+        self._armed[f"{stage} {each.pool_id}"] = each.pool_id
+
+    def _hold(self, each: Boundary) -> None:
+        effect = {"kind": "delay", "seconds": HELD, **({"after": True} if each.after else {})}
+        self._rule(each, each.operation, each.nth, effect, "hold")
+
+    def go_on(self) -> bool:
+        """Put the next rules in their places; whether all are held."""
+        for rule in self._sim.get("faults")["faults"]:
+            pool_id = self._armed.get(rule["id"])
+            if pool_id is None or not rule["fired"]:
+                continue
+            del self._armed[rule["id"]]
+            if rule["id"].startswith("since "):
+                self._hold(self._waiting[pool_id])
+            else:
+                self.held.add(pool_id)
+                self._sim.post("faults", {"match": {"pool": pool_id}, "effect": {"kind": "delay", "seconds": HELD}})
+        return self.held == set(self._waiting)
+
+
+def whole_state(stack: Stack, pool_ids: list[str]) -> None:
+    """The state file can be read, has every pool, and nothing in it is pending."""
+    deployment = json.loads(stack.run("stack", "export").ok().text)["deployment"]
+    assert not deployment.get("pending_operations"), deployment["pending_operations"]
+    assert sorted(stack.all_outputs()) == sorted(pool_ids)
+
+
+def assert_as_without_faults(sim: Simulator, pool_ids: list[str]) -> None:
+    """The target, the size it had, one effective upgrade or cycle, no note, and every task done once."""
+    entries, pools = sim.get("audit")["entries"], {pool["id"]: pool for pool in sim.get("state")["pools"]}
+    begun = [
+        entry["pool"]
+        for entry in entries
+        if entry["kind"] == "transition"
+        and (entry["detail"]["resource"], entry["detail"]["to"]) == ("pool", "upgrading")
+    ]
+    created = [
+        entry["pool"]
+        for entry in entries
+        if entry["kind"] == "transition" and (entry["detail"]["resource"], entry["detail"]["from"]) == ("node", None)
+    ]
+    for pool_id in pool_ids:
+        pool, model = pools[pool_id], model_of(pool_id)
+        assert (pool["state"], pool["allocationState"]) == ("active", "steady"), pool_id
+        assert (len(pool["nodes"]), pool["targetDedicatedNodes"]) == (model.nodes, model.nodes), pool_id
+        assert not pool.get("metadata"), pool_id
+        if model.kind == "os":
+            assert pool["cloudServiceConfiguration"]["currentOSVersion"] == NEW, pool_id
+            assert begun.count(pool_id) == 1, f"{pool_id}: {begun.count(pool_id)} upgrades"
+        else:
+            images = [node["virtualMachineInfo"]["imageReference"]["exactVersion"] for node in pool["nodes"]]
+            assert set(images) == {TARGET}, pool_id
+            assert created.count(pool_id) == (0 if model.marked else model.nodes), pool_id
+            assert sim.capacity(model.nodes, pool_id)[0] >= model.nodes, pool_id
+
+
+def kill(stack: Stack, cli: Any, what: str) -> None:
+    """kill -9."""
+    if "cli" in what:
+        cli.kill()
+    if "plugin" in what:
+        plugins = stack.plugins()
+        assert plugins or "cli" in what, "there is a plugin to be killed"
+        for process in plugins:
+            os.kill(process, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("what", ["plugin", "cli", "plugin and cli"])
+def test_kill_9_at_every_boundary(
+    sim: Simulator, new_stack: Callable[..., Stack], boundaries: list[Boundary], what: str
+) -> None:
+    for model, least in {"upgrade": 10, "empty": 8, "cycle": 28, "clearing": 10}.items():
+        assert sum(each.model == model for each in boundaries) >= least, f"{model}: {boundaries}"
+    pool_ids = [*(each.pool_id for each in boundaries), *MID_WAIT]
+    seed(sim, *pool_ids)
+    stack = new_stack()
+    declare(stack, sim, pool_ids, new=False)
+    stack.up("--parallel", "64").ok()
+    assert all("clearing" in entry["pool"] for entry in sim.writes())
+    seed(sim, *pool_ids)
+    declare(stack, sim, pool_ids, new=True)
+    holding = Holding(sim, boundaries)
+    sim.speed(SPEED)
+    cli = stack.start_up("--parallel", "64")
+    wait_until(holding.go_on, "every pool is held", seconds=WAIT)
+    wait_until(lambda: sim.seen("draining", "Pool_RemoveNodes", 202), "a node drains", seconds=WAIT)
+    sim.speed(0)
+    kill(stack, cli, what)
+    sim.no_faults()
+    cli.wait()
+    wait_until(lambda: stack.plugins() == [], "no process is left", seconds=30)
+    written = len(sim.writes())
+    if "cli" in what:
+        stack.run("cancel", "--yes").ok()
+    sim.speed(600)
+    stack.up("--parallel", "64").ok()
+    assert len(sim.writes()) > written, "there was something left to do"
+    sim.advance(5000)
+    assert_as_without_faults(sim, pool_ids)
+    sim.assert_tasks_ran_once("draining")
+    whole_state(stack, pool_ids)
+    stack.preview("--refresh", "--expect-no-changes").ok()
+    assert stack.plugins() == []

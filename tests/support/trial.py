@@ -1,0 +1,230 @@
+"""One pool, and the runs of one rollout on it, in one process: with faults, crashes, and all of it kept.
+
+Why it exists: every test of the fault table and of crashes tells the same story (look, run, something happens,
+run again, look) and asks the same questions of it. A run is cut into moments: before and after each request,
+and in the middle of each sleep. A crash is an end at one of them, without a last word, as kill -9 has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from batch_os_provider.decide import Policy
+from batch_os_provider.decide_image import ImagePolicy
+from batch_os_provider.errors import BatchOsError
+from batch_os_provider.plan import Plan, plan_image, plan_os
+from batch_os_provider.pool import PoolRef
+from batch_os_provider.renewal import ImageGoal, ImageRenewal, look_at
+from batch_os_provider.report import NODE_INTERVAL, Reporter
+from batch_os_provider.upgrade import Goal, OsUpgrade
+from batch_os_provider.vm import Version, parse_image_version
+from tests.support.inprocess import ENDPOINT, Account
+from tests.support.invariants import Evidence, Kind, Run, Sent, Snapshot, snapshot
+from tests.support.simulator import MOVED, NEW, TARGET, job, paas_pool, vm_pool
+from tests.unit.doubles import VirtualWaiter
+from tests.unit.stage import Listener
+
+if TYPE_CHECKING:
+    import requests
+
+RENDER = PoolRef(ENDPOINT, "render")
+
+
+class CrashError(BaseException):
+    """The process is gone: nothing of the provider may catch this."""
+
+
+class Clockwork(VirtualWaiter):
+    """A waiter that tells when half of a sleep is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moment: Callable[[str], None] = lambda _name: None
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep in two halves."""
+        if seconds > 0:
+            super().sleep(seconds / 2)
+            self.moment("asleep")
+            seconds /= 2
+        super().sleep(seconds)
+
+
+class Watched(Account):
+    """An account that keeps what was sent to it, as it was sent."""
+
+    def __init__(self, waiter: VirtualWaiter, seed: dict[str, Any]) -> None:
+        super().__init__(waiter, seed)
+        self.sent: list[Sent] = []
+        self._waiter = waiter
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Keep it, then carry it over."""
+        etag = request.headers.get("If-Match", "")
+        self.sent.append(Sent(str(request.method), str(request.path_url), str(etag), self._waiter.now()))
+        return super().send(request, *args, **kwargs)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a pool is when all begins, and what is wanted of it; the goal is that of the kind."""
+
+    kind: Kind
+    pool: dict[str, Any]
+    tasks: tuple[int, ...] = ()
+    goal: dict[str, Any] = field(default_factory=dict)
+    surge: int = 1
+    strategy: Any = "surge"
+    more: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> dict[str, Any]:
+        """The account to begin with."""
+        jobs = [job("render", *self.tasks)] if self.tasks else []
+        return {"pools": [self.pool], "images": [MOVED], "jobs": jobs, **self.more}
+
+    @property
+    def target(self) -> str:
+        """The declared version."""
+        wanted: str = self.goal.get("target", NEW if self.kind == "os" else TARGET)
+        return wanted
+
+
+def os_shape(*tasks: int, nodes: int = 3, goal: dict[str, Any] | None = None, **pool: Any) -> Shape:
+    """A Cloud Services pool with tasks of so many seconds."""
+    return Shape("os", paas_pool(nodes=nodes, **pool), tasks, goal or {})
+
+
+def image_shape(*tasks: int, nodes: int = 2, surge: int = 1, goal: dict[str, Any] | None = None, **pool: Any) -> Shape:
+    """A VM pool with tasks of so many seconds, whose nodes are behind."""
+    return Shape("image", vm_pool(nodes=nodes, **pool), tasks, goal or {}, surge)
+
+
+class Trial:
+    """The story of one pool. ``moments`` names what the run under way has come through."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.waiter = Clockwork()
+        self.account = Watched(self.waiter, shape.seed)
+        self.world = self.account.world
+        self.faults = self.account.faults
+        self.runs: list[Run] = []
+        self.moments: list[str] = []
+        self.size = self.world.pool("render").target_dedicated
+        self.at_moment: Callable[[int, str], None] = lambda _number, _name: None
+        self.account.hook = lambda moment, method, path: self._moment(f"{moment} {method} {path}")
+        self.waiter.moment = self._moment
+
+    def _moment(self, name: str) -> None:
+        self.moments.append(name)
+        self.at_moment(len(self.moments) - 1, name)
+
+    def up(self, *, crash_at: int | None = None, **goal: Any) -> Run:
+        """Run the rollout to its end, or to its crash at a moment; nothing of an earlier run is known to it."""
+        self.moments = []
+        listener, outcome, run = Listener(), None, Run()
+        began, before = len(self.account.sent), self.at_moment
+
+        def crash(number: int, name: str) -> None:
+            before(number, name)
+            if number == crash_at:
+                raise CrashError
+
+        self.at_moment = crash
+        try:
+            outcome = self._rollout(listener, goal).run()
+        except BatchOsError as error:
+            run.error = error
+        except CrashError:
+            run.crashed = True
+        finally:
+            self.at_moment = before
+        run.outcome, run.said, run.sent = outcome, listener.said, self.account.sent[began:]
+        return self._kept(run)
+
+    def preview(self) -> Run:
+        """Look as a preview and a refresh do; a failure is part of the story."""
+        began, run = len(self.account.sent), Run(reads=True)
+        try:
+            planned = self._plan()
+            run.planned = planned.what if isinstance(planned, Plan) else "refuse"
+        except BatchOsError as error:
+            run.said.append(("error", str(error)))
+        run.sent = self.account.sent[began:]
+        return self._kept(run)
+
+    def _kept(self, run: Run) -> Run:
+        self.world.advance()
+        asked = [entry for entry in self.world.audit.entries if entry.kind == "request"]
+        last = asked[-1] if asked else None
+        run.answered = last is not None and last.status is not None and last.status < 400
+        run.end = snapshot(self.world, "render")
+        self.runs.append(run)
+        return run
+
+    def _rollout(self, listener: Listener, changes: dict[str, Any]) -> OsUpgrade | ImageRenewal:
+        reporter, client = Reporter(listener, NODE_INTERVAL), self.account.client()
+        goal = {"timeout": 7200.0, **self.shape.goal, **changes}
+        if self.shape.kind == "os":
+            wanted = Goal(RENDER, **{"target": NEW, "policy": Policy(), **goal})
+            return OsUpgrade(wanted, client, self.waiter, reporter, lambda: 0.5)
+        image = {"drain_timeout": 3600.0, "policy": self._policy, **goal, "target": self._wanted}
+        return ImageRenewal(ImageGoal(RENDER, **image), client, self.waiter, reporter, lambda: 0.5)
+
+    def _plan(self) -> Any:
+        client = self.account.client()
+        if self.shape.kind == "os":
+            pool = client.get_pool(RENDER)
+            policy = self.shape.goal.get("policy", Policy())
+            return plan_os(pool, client.list_nodes(RENDER), self.shape.target, policy, 7200.0)
+        return plan_image(look_at(client, RENDER), self._wanted, self._policy, 7200.0)
+
+    @property
+    def _policy(self) -> ImagePolicy:
+        return ImagePolicy(self.shape.strategy, self.shape.surge)
+
+    @property
+    def _wanted(self) -> Version:
+        wanted = parse_image_version(self.shape.target)
+        assert wanted is not None
+        return wanted
+
+    def settle(self, seconds: float = 7200.0) -> None:
+        """Let the world go on by itself: tasks end, late requests arrive."""
+        for _ in range(8):
+            self.waiter.spend(seconds / 8)
+            self.account.catch_up()
+
+    def evidence(self, expected: Snapshot | None = None, **more: Any) -> Evidence:
+        """Everything there is to judge."""
+        shape = self.shape
+        return Evidence(
+            shape.kind,
+            "render",
+            shape.target,
+            self.size,
+            self.world,
+            self.runs,
+            surge=shape.surge,
+            expected=expected,
+            **more,
+        )
+
+
+def fault_free(shape: Shape) -> tuple[Trial, Snapshot]:
+    """A run in which nothing goes wrong, and the end that every other run has to reach."""
+    trial = Trial(shape)
+    run = trial.up()
+    assert run.succeeded, run.text
+    trial.settle()
+    end = snapshot(trial.world, "render")
+    assert end is not None
+    return trial, end
+
+
+def with_goal(shape: Shape, **goal: Any) -> Shape:
+    """The same pool with something else wanted of it."""
+    return replace(shape, goal={**shape.goal, **goal})

@@ -77,6 +77,8 @@ def _upgrades(world: World) -> Iterator[str]:
                 )
         elif pool.cloud_service is None:
             yield f"Pool {pool.id} is a VM pool and upgrading; only Cloud Services pools have that state."
+        elif pool.upgrade is not None and pool.upgrade.rollback:
+            continue
         elif pool.cloud_service["targetOSVersion"] == pool.cloud_service["currentOSVersion"]:
             yield f"Pool {pool.id} is upgrading from {pool.cloud_service['currentOSVersion']} to the same version."
 

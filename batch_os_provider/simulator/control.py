@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
+from . import actors
 from .clock import iso
 from .dumping import dump
 from .reading import RefusedError
@@ -74,7 +75,13 @@ class Control:
             Route("/faults", self.get_faults, methods=["GET"]),
             Route("/faults", self.post_faults, methods=["POST"]),
             Route("/faults", self.delete_faults, methods=["DELETE"]),
+            Route("/faults/{id}", self.get_fault, methods=["GET"]),
             Route("/faults/{id}", self.delete_fault, methods=["DELETE"]),
+            Route("/actors", self.get_actors, methods=["GET"]),
+            Route("/actors", self.post_actors, methods=["POST"]),
+            Route("/actors", self.delete_actors, methods=["DELETE"]),
+            Route("/actors/{id}", self.get_actor, methods=["GET"]),
+            Route("/actors/{id}", self.delete_actor, methods=["DELETE"]),
             Route("/unknowns", self.get_unknowns, methods=["GET"]),
             Route("/unknowns", self.put_unknowns, methods=["PUT"]),
         ]
@@ -95,11 +102,12 @@ class Control:
             return _answer(dump(self._world, base_of(request)))
 
     async def reset(self, request: Request) -> Response:
-        """Back to the beginning: first state, default switches, no faults, empty audit."""
+        """Back to the beginning: first state, default switches, no faults, no actors, empty audit."""
         with self._world.lock:
             self._world.advance()
             self._world.unknowns.reset()
             self._faults.clear()
+            self._world.actors.clear()
             self._world.account, self._world.key = self._account
             load(self._world, self._initial)
             self._world.audit.clear()
@@ -145,6 +153,14 @@ class Control:
         """The rules in force and how often each has fired."""
         return _answer([rule.to_json() for rule in self._faults.rules])
 
+    async def get_fault(self, request: Request) -> Response:
+        """One rule."""
+        name = request.path_params["id"]
+        for rule in self._faults.rules:
+            if rule.id == name:
+                return _answer(rule.to_json())
+        raise HTTPException(404, f"There is no fault {name!r}.")
+
     async def post_faults(self, request: Request) -> Response:
         """Add one rule (an object) or several (a list)."""
         data = await _json(request)
@@ -167,6 +183,46 @@ class Control:
         except KeyError:
             raise HTTPException(404, f"There is no fault {name!r}.") from None
         return await self.get_faults(request)
+
+    async def get_actors(self, _request: Request) -> Response:
+        """The scripts in force, what each has done, and why not."""
+        with self._world.lock:
+            self._world.advance()
+            return _answer([actor.to_json() for actor in self._world.actors.values()])
+
+    async def get_actor(self, request: Request) -> Response:
+        """One script."""
+        with self._world.lock:
+            self._world.advance()
+            return _answer(self._actor(request).to_json())
+
+    async def post_actors(self, request: Request) -> Response:
+        """Add one script (an object) or several (a list)."""
+        data = await _json(request)
+        with self._world.lock:
+            self._world.advance()
+            if isinstance(data, list):
+                return _answer([actors.add(self._world, given).to_json() for given in data])
+            return _answer(actors.add(self._world, data).to_json())
+
+    async def delete_actors(self, _request: Request) -> Response:
+        """End all scripts."""
+        with self._world.lock:
+            self._world.actors.clear()
+        return _answer([])
+
+    async def delete_actor(self, request: Request) -> Response:
+        """End one script."""
+        with self._world.lock:
+            del self._world.actors[self._actor(request).id]
+        return await self.get_actors(request)
+
+    def _actor(self, request: Request) -> actors.Actor:
+        name = request.path_params["id"]
+        found = self._world.actors.get(name)
+        if found is None:
+            raise HTTPException(404, f"There is no actor {name!r}.")
+        return found
 
     async def get_unknowns(self, _request: Request) -> Response:
         """The switches."""

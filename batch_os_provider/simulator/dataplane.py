@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus
 
+from . import actors
 from .auth import authenticate
 from .clock import seconds, wall_now
 from .errors import BatchError
@@ -56,7 +57,8 @@ _UNANSWERED: Final = frozenset({"dropBefore", "dropAfter", "reset"})
 class DataPlane:
     """The ASGI application at the root of the account URL.
 
-    ``saved`` is called after every request; ``pause`` is how a delay passes, in seconds of real time.
+    ``saved`` is called after every request; ``pause`` is how a delay passes, in seconds of real time; ``wall`` is the
+    time that an answer tells (signatures and tokens are judged by the real one).
     """
 
     def __init__(
@@ -65,11 +67,13 @@ class DataPlane:
         faults: Faults,
         saved: Callable[[], None],
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        wall: Callable[[], int] = wall_now,
     ) -> None:
         self._world = world
         self._faults = faults
         self._saved = saved
         self._pause = pause
+        self._wall = wall
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request over the connection's own writer (see :mod:`.server`)."""
@@ -95,7 +99,7 @@ class DataPlane:
                 answer = self._refused(self._arrived(incoming, None, []), error, incoming)
         else:
             answer, effect = await self._answer(incoming)
-        wall = wall_now() + (seconds(effect["seconds"]) if effect["kind"] == "clockSkew" else 0)
+        wall = self._wall() + (seconds(effect["seconds"]) if effect["kind"] == "clockSkew" else 0)
         close = close or effect["kind"] == "truncate"
         sent = render(mangled(answer, effect), incoming, wall, close=close)
         await self._send(exchange, sent, effect, close=close)
@@ -146,11 +150,13 @@ class DataPlane:
             await self._pause(_delay(hits, after=False))
         with self._world.lock:
             self._world.advance()
+            actors.meet(self._world, "before", request.operation.id, entry.pool)
             try:
                 answer = self._commit(request, entry, effect)
             except BatchError as error:
                 answer = self._refused(entry, error, incoming)
             self._world.history.note(self._world)
+            actors.meet(self._world, "after", request.operation.id, entry.pool)
             if effect["kind"] in _UNANSWERED:
                 entry.status = entry.code = None
             elif effect["kind"] == "garbage":
@@ -162,7 +168,7 @@ class DataPlane:
 
     def _refused(self, entry: Entry, error: BatchError, incoming: Incoming) -> Answer:
         entry.status, entry.code = error.status, error.code
-        return error_answer(error, incoming, wall_now())
+        return error_answer(error, incoming, self._wall())
 
     def _commit(self, request: Request, entry: Entry, effect: Effect) -> Answer:
         kind = effect["kind"]
@@ -173,7 +179,7 @@ class DataPlane:
                 status_code(effect),
                 message=effect.get("message"),
                 status=effect["status"],
-                retry_after=retry_after(effect, wall_now()),
+                retry_after=retry_after(effect, self._wall()),
             )
         if kind == "stale":
             request = replace(request, world=self._world.history.world(self._world, effect))

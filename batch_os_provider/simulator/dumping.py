@@ -43,11 +43,15 @@ def _dump_pool(world: World, pool: Pool, base: str) -> dict[str, Any]:
     work |= _times(autoScaleEnabled=pool.autoscaled)
     if pool.resolved is not None:
         work["latest"] = pool.resolved
+    if pool.previous is not None:
+        work["previousOSVersion"] = pool.previous
     if pool.script:
         work["allocation"] = dict(pool.script)
     if pool.upgrade is not None:
         up = pool.upgrade
         work["upgrade"] = {"pending": up.pending, "out": up.out, **_times(until=up.until)}
+        if up.rollback:
+            work["upgrade"]["rollback"] = True
     if pool.resize is not None:
         size = pool.resize
         work["resize"] = {
@@ -67,7 +71,7 @@ def _dump_pool(world: World, pool: Pool, base: str) -> dict[str, Any]:
 def _dump_node_work(node: Node) -> dict[str, Any]:
     work: dict[str, Any] = dict(_times(due=node.due))
     if node.fate is not None:
-        work["fate"] = node.fate
+        work["fate" if node.state in STAGES else "nextFate"] = node.fate
     if node.state in STAGES and node.due is None:
         work["stuck"] = True
     return work

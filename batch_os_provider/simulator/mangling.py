@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .clock import TICKS, http_date, iso, parse_iso, seconds
 from .effects import UNHEARD_OF
+from .wire import EMPTY_CHUNKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,10 +109,14 @@ def _everywhere(answer: Answer, change: Callable[[dict[str, Any]], dict[str, Any
 
 
 def truncated(sent: bytes, kept: int | None) -> bytes:
-    """The whole head and the first ``kept`` bytes of the body: half of it by default, and never all of it."""
+    """The whole head and the first ``kept`` bytes of the body: half of it by default, and never all of it.
+
+    Of the empty chunked body, by default nothing: clients take the first half of its end for the whole.
+    """
     end = sent.index(_END_OF_HEAD) + len(_END_OF_HEAD)
     length = len(sent) - end
-    return sent[: end + min(length // 2 if kept is None else kept, max(0, length - 1))]
+    half = 0 if sent[end:] == EMPTY_CHUNKED else length // 2
+    return sent[: end + min(half if kept is None else kept, max(0, length - 1))]
 
 
 def pieces(sent: bytes, count: int | None) -> tuple[bytes, list[bytes]]:

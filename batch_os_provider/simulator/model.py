@@ -26,11 +26,15 @@ FATES: Final = ("starttaskfailed", "hangs", "unusable", "unknown")
 
 @dataclass(slots=True)
 class Upgrade:
-    """An OS upgrade under way: nodes still to be taken, nodes out now; ``until`` ends that of an empty pool."""
+    """An OS upgrade under way: nodes still to be taken, nodes out now; ``until`` ends that of an empty pool.
+
+    ``rollback``: the platform is taking it back, so that it leads to the version that the pool has.
+    """
 
     pending: list[str]
     out: list[str]
     until: int | None = None
+    rollback: bool = False
 
 
 @dataclass(slots=True)
@@ -51,7 +55,10 @@ class Resize:
 
 @dataclass(slots=True)
 class Node:
-    """A compute node. ``due`` is when its present state ends by itself, if it does; ``fate`` is one of FATES."""
+    """A compute node. ``due`` is when its present state ends by itself, if it does; ``fate`` is one of FATES.
+
+    A node that is up keeps its fate for its next boot.
+    """
 
     id: str
     dedicated: bool
@@ -75,7 +82,8 @@ class Pool:
     """A pool. ``props`` holds what was declared and only needs to be shown again (in the newest spelling).
 
     ``resolved`` is what ``latest`` meant when the first node was made, ``script`` what nodes to come are in for
-    (:mod:`.resizes`), ``autoscaled`` the time of the last enableautoscale.
+    (:mod:`.resizes`), ``autoscaled`` the time of the last enableautoscale, ``previous`` the OS version before the last
+    upgrade that ended.
     """
 
     id: str
@@ -100,6 +108,7 @@ class Pool:
     resolved: str | None = None
     script: dict[str, Any] | None = None
     autoscaled: int | None = None
+    previous: str | None = None
 
     @property
     def key(self) -> str:

@@ -141,6 +141,7 @@ def _load_pool(world: World, row: object) -> None:
     pool.node_counter = work.take("nodeCounter", int, len(pool.nodes))
     pool.resolved = work.take("latest", str, pool.resolved)
     pool.autoscaled = work.time_of("autoScaleEnabled", None)
+    pool.previous = work.take("previousOSVersion", str, None)
     pool.script = read_script(work, pool)
     _load_work(world, pool, work)
     for key in _DERIVED_POOL:
@@ -171,8 +172,6 @@ def _load_nodes(world: World, pool: Pool, reader: Reader) -> None:
     pool.target_dedicated, pool.target_low_priority = targets
     _fill_in_images(world, pool)
     for node in pool.nodes.values():
-        if node.state not in STAGES and node.fate in FATES:
-            node.fate = None  # somebody has moved it on
         if node.state not in STAGES or node.due == STUCK:
             node.due = None
         else:
@@ -245,9 +244,9 @@ def _made_up_upgrade(world: World, pool: Pool) -> Upgrade:
 def _read_upgrade(pool: Pool, where: str, given: dict[str, Any]) -> Upgrade:
     reader = Reader(f"{where} upgrade", given)
     pending, out = reader.take("pending", list, []), reader.take("out", list, [])
-    until = reader.time_of("until", None)
+    until, back = reader.time_of("until", None), reader.take("rollback", bool, default=False)
     reader.finish()
-    return Upgrade(_present(pool, pending), _present(pool, out), until)
+    return Upgrade(_present(pool, pending), _present(pool, out), until, back)
 
 
 def _read_resize(pool: Pool, where: str, given: dict[str, Any], made_up: Resize) -> Resize:
@@ -267,22 +266,29 @@ _DERIVED_NODE: Final = (
 )
 
 
+def _fate(work: Reader, state: str) -> str | None:
+    """How the present boot of a node ends, or the next one of a node that is up."""
+    fate, later = work.take("fate", str, None), work.take("nextFate", str, None)
+    moved_on = state not in STAGES and fate in FATES  # somebody has moved it on
+    return later or (None if moved_on else fate)
+
+
 def _load_node(where: str, row: object, created: int) -> Node:
     reader = Reader(f"{where} nodes", row)
     name = reader.take("id", str)
     reader.where = f"{where} node {name}"
     boot = reader.time_of("lastBootTime", created)
     work = Reader(f"{reader.where} simulator", reader.take("simulator", dict, {}))
-    machine = reader.take("virtualMachineInfo", dict, {})
+    machine, state = reader.take("virtualMachineInfo", dict, {}), reader.take("state", str, "")
     node = Node(
         id=name,
         dedicated=reader.take("isDedicated", bool, default=True),
-        state=reader.take("state", str, ""),
+        state=state,
         state_time=reader.time_of("stateTransitionTime", boot),
         boot_time=boot,
         allocation_time=reader.time_of("allocationTime", created),
         due=STUCK if work.take("stuck", bool, default=False) else work.time_of("due", None),
-        fate=work.take("fate", str, None),
+        fate=_fate(work, state),
         scheduling=reader.take("schedulingState", str, "enabled"),
         image=machine.get("imageReference"),
         tasks_run=reader.take("totalTasksRun", int, 0),

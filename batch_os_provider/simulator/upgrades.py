@@ -20,6 +20,7 @@ from .clock import seconds
 from .errors import BatchError
 from .model import READY, Node, Pool, Upgrade
 from .poolstates import set_state
+from .reading import RefusedError
 from .stages import STAGES, UPGRADE_SHARE
 from .version_catalogue import latest_of_family, refuse_unknown_version
 from .world import event
@@ -52,6 +53,30 @@ def upgrade_os(world: World, pool: Pool, target: str) -> None:
         pool.upgrade.until = world.at(
             world.now + seconds(float(unknowns["emptyPoolUpgradeSeconds"])), "upgrade-empty", pool.key
         )
+    go_on(world, pool)
+
+
+def roll_back(world: World, pool: Pool) -> None:
+    """The platform takes an upgrade back: the one under way, else the last one that ended.
+
+    Of the one under way, the nodes that were taken out go out again; those still to be taken stay as they are.
+
+    Raises:
+        BatchError: refused, as another upgrade would be.
+        RefusedError: there was none, or it is being taken back already.
+    """
+    configuration, work = pool.cloud_service, pool.upgrade
+    if configuration is None or (work is None and pool.previous is None):
+        raise RefusedError("the pool has had no upgrade that could be rolled back")
+    if work is None:
+        upgrade_os(world, pool, str(pool.previous))
+        return
+    if work.rollback:
+        raise RefusedError("the upgrade of the pool is being rolled back already")
+    work.rollback = True
+    configuration["targetOSVersion"] = configuration["currentOSVersion"]
+    world.touch(pool)
+    work.pending = [node.id for node in pool.nodes.values() if node.id not in work.pending]
     go_on(world, pool)
 
 
@@ -116,8 +141,10 @@ def empty_upgraded(world: World, key: tuple[str, ...], due: int) -> None:
 
 def _finish_upgrade(world: World, pool: Pool) -> None:
     pool.upgrade = None
-    if pool.cloud_service is not None:
-        pool.cloud_service["currentOSVersion"] = pool.cloud_service["targetOSVersion"]
+    configuration = pool.cloud_service
+    if configuration is not None and configuration["currentOSVersion"] != configuration["targetOSVersion"]:
+        pool.previous = configuration["currentOSVersion"]
+        configuration["currentOSVersion"] = configuration["targetOSVersion"]
     # Recorded: neither ETag nor lastModified move, and the transition time is that of the creation again.
     set_state(world, pool, "active", pool.created)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ERRORS: Final = "Microsoft.Azure.Batch.Protocol.Entities.Container.errors"
 JSON_TYPE: Final = "application/json;odata=minimalmetadata"
+EMPTY_CHUNKED: Final = b"0\r\n\r\n"
+"""The recorded body of an answer without a body."""
 _STANDING: Final = (
     "Server: Microsoft-HTTPAPI/2.0\r\n"
     "Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n"
@@ -111,7 +113,7 @@ def render(answer: Answer, incoming: Incoming, wall: int, *, close: bool) -> byt
         lines.append(f"Content-Type: text/html\r\nContent-Length: {len(body)}\r\n")
     elif answer.body is None:
         lines.append("Transfer-Encoding: chunked\r\n")
-        body = b"0\r\n\r\n"
+        body = EMPTY_CHUNKED
     else:
         body = json.dumps(answer.body, separators=(",", ":")).encode()
         lines.append(f"Content-Type: {JSON_TYPE}\r\nContent-Length: {len(body)}\r\n")

@@ -25,6 +25,8 @@ from .unknowns import Unknowns
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .actors import Actor
+
     Event = Callable[["World", tuple[str, ...], int], None]
 
 DEFAULT_ACCOUNT = "batchsim"
@@ -56,6 +58,7 @@ class World:
         self.quota: dict[str, int] = {}
         self.pools: dict[str, Pool] = {}
         self.jobs: dict[str, Job] = {}
+        self.actors: dict[str, Actor] = {}
         self.changes = 0
         self._heap: list[tuple[int, str, tuple[str, ...]]] = []
 
@@ -87,6 +90,9 @@ class World:
         self.pools, self.jobs, self._heap = fresh.pools, fresh.jobs, fresh._heap
         self.now = now
         self.changes += 1
+        for actor in self.actors.values():
+            if actor.due is not None:
+                self.at(actor.due, "actor", actor.id)
 
     def changed(self, resource: str, name: str, before: str | None, after: str | None, **more: Any) -> None:
         """Record a transition at the present instant."""

@@ -103,7 +103,7 @@ class Account(requests.adapters.BaseAdapter):
         load(self.world, seed)
         self.faults = Faults(self.world)
         self.hook: Hook = lambda _moment, _method, _path: None
-        self._plane = DataPlane(self.world, self.faults, lambda: None, _pause)
+        self._plane = DataPlane(self.world, self.faults, lambda: None, _pause, lambda: self.world.now)
         self._late: list[tuple[float, Coroutine[Any, Any, None]]] = []
 
     def client(self) -> BatchClient:

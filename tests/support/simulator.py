@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from tests.support.stack import wait_until
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -227,9 +229,25 @@ class Simulator:
         """Set switches for what is not known of the real service."""
         self.put("unknowns", {name: {"value": value} for name, value in values.items()})
 
-    def fault(self, operation: str, effect: Mapping[str, Any], **match: Any) -> None:
-        """Make calls of an operation go wrong."""
-        self.post("faults", {"match": {"operation": operation, **match}, "effect": dict(effect)})
+    def fault(self, operation: str, effect: Mapping[str, Any], **match: Any) -> str:
+        """Make calls of an operation go wrong; the id of the rule."""
+        rule = {"match": {"operation": operation, **match}, "effect": dict(effect)}
+        return str(self.post("faults", rule)["id"])
+
+    def until_fault_fired(self, rule: str, times: int = 1) -> None:
+        """Wait until a rule has hit so many requests; one with a delay then holds its request."""
+        self._until_fired("faults", rule, times)
+
+    def actor(self, when: Mapping[str, Any], do: Mapping[str, Any], pool: str = "render") -> str:
+        """Let somebody else do something to a pool; the id of the script."""
+        return str(self.post("actors", {"when": dict(when), "pool": pool, "do": dict(do)})["id"])
+
+    def until_actor_acted(self, script: str, times: int = 1) -> None:
+        """Wait until somebody else has done it, or was refused."""
+        self._until_fired("actors", script, times)
+
+    def _until_fired(self, what: str, name: str, times: int) -> None:
+        wait_until(lambda: self.get(f"{what}/{name}")["fired"] >= times, f"{what}/{name} fired {times} times")
 
     def no_faults(self) -> None:
         """From now on nothing goes wrong on purpose."""

@@ -46,6 +46,8 @@ __all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "Connection", "header", "http_date
 _MAX_PAGES = 1000
 
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+# Bytes that are no text, text that is no JSON, lengths that are no numbers; a charset nobody knows; endless brackets.
+_UNREADABLE = (ValueError, LookupError, RecursionError)
 _SECONDS = re.compile(r"[0-9]{1,9}")
 _CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
 _TRUST = (
@@ -178,6 +180,10 @@ class Connection:
             )
             requestlog.record(method, self.endpoint, path, time.monotonic() - started, failure.answer, sent=asked)
             raise failure from error
+        except _UNREADABLE as error:
+            answer = ServiceAnswer(message=f"the answer cannot be read ({type(error).__name__})")
+            requestlog.record(method, self.endpoint, path, time.monotonic() - started, answer, sent=asked)
+            raise TransientError(answer, pool=about, doing=doing, next_step=_NOT_BATCH) from error
         self._was_accepted = True
         seconds = time.monotonic() - started
         answer = ServiceAnswer(status=response.status_code, request_id=header(response, "request-id"))
@@ -251,7 +257,10 @@ def _answer(error: Exception) -> ServiceAnswer:
         return ServiceAnswer(message=_first_line(error))
     model = getattr(error, "model", None)
     message = getattr(getattr(model, "message", None), "value", None) or getattr(response, "reason", None) or ""
-    details = [f"{item.key}={str(item.value).rstrip('.')}" for item in getattr(model, "error_values", None) or ()]
+    rows = getattr(model, "error_values", None)
+    rows = rows if isinstance(rows, list) else []
+    # What is not of the documented shape is handed out as it came.
+    details = [f"{row.key}={str(row.value).rstrip('.')}" for row in rows if hasattr(row, "key")]
     first = str(message).partition("\n")[0].strip()
     return ServiceAnswer(
         status=int(response.status_code),
@@ -273,8 +282,7 @@ def json_object(response: Any, about: str, doing: str) -> Mapping[str, Any]:
     """The JSON object of an answer. Raises TransientError where it is not one."""
     try:
         body = response.json()
-    # Bytes that are no text, text that is no JSON, a charset nobody knows, brackets without end.
-    except (ValueError, LookupError, RecursionError) as error:
+    except _UNREADABLE as error:
         answer = ServiceAnswer(status=response.status_code, message="the answer is not JSON")
         raise TransientError(answer, pool=about, doing=doing, next_step=_NOT_BATCH) from error
     if not isinstance(body, Mapping):

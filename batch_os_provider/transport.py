@@ -62,6 +62,7 @@ class _Bounded:
                     raise ProtocolError(f"the answer has more than {MAX_ANSWER >> 20} MB")
                 yield piece
         except ProtocolError as error:
+            self._response.close()  # what is still to come is not for the next call
             if self._late:
                 raise ProtocolError(self._too_slow) from error
             raise

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batch_os_provider.client import BatchClient
-from batch_os_provider.connection import CONNECT_TIMEOUT, MAX_ANSWER, READ_TIMEOUT
+from batch_os_provider.connection import CONNECT_TIMEOUT, READ_TIMEOUT
 from batch_os_provider.decide import Policy
 from batch_os_provider.decide_image import ImagePolicy
 from batch_os_provider.errors import BatchOsError, PermanentError, TransientError
@@ -25,6 +25,7 @@ from batch_os_provider.pool import PoolRef
 from batch_os_provider.renewal import ImageGoal, ImageRenewal, look_at
 from batch_os_provider.report import Reporter
 from batch_os_provider.simulator.world import DEFAULT_ACCOUNT, DEFAULT_KEY
+from batch_os_provider.transport import MAX_ANSWER, bounded
 from batch_os_provider.upgrade import Goal, OsUpgrade
 from batch_os_provider.vm import Mark, VmPool
 from tests.inprocess.machine import BRIEF, RENDER, chosen
@@ -229,8 +230,10 @@ def test_pages_without_end_come_to_an_end() -> None:
 
 
 @contextmanager
-def endless(head: bytes, piece: bytes) -> Iterator[str]:
+def endless(head: bytes, piece: bytes, pause: float = 0.0) -> Iterator[str]:
     """A server that says ``head`` and then ``piece`` for as long as anybody listens."""
+
+    over = threading.Event()
 
     def serve() -> None:
         while True:
@@ -242,7 +245,7 @@ def endless(head: bytes, piece: bytes) -> Iterator[str]:
                 connection.recv(65536)
                 try:
                     connection.sendall(head)
-                    while True:
+                    while not over.wait(pause):
                         connection.sendall(piece)
                 except OSError:
                     continue
@@ -253,6 +256,7 @@ def endless(head: bytes, piece: bytes) -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
+            over.set()
             listening.shutdown(socket.SHUT_RDWR)
             server.join(20)
 
@@ -271,6 +275,13 @@ def test_a_body_that_never_ends_is_given_up(status: str, header: str, piece: byt
         with pytest.raises(TransientError, match=f"more than {MAX_ANSWER >> 20} MB") as caught:
             BatchClient(endpoint, ENVIRON).get_pool(PoolRef(endpoint, "render"))
         assert caught.value.next_step
+
+
+def test_a_body_that_trickles_is_given_up() -> None:
+    with endless(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" ", 0.05) as endpoint:
+        slow = BatchClient(endpoint, ENVIRON, bounded(CONNECT_TIMEOUT, READ_TIMEOUT, seconds=0.2))
+        with pytest.raises(TransientError, match="took more than 0.2 s"):
+            slow.get_pool(PoolRef(endpoint, "render"))
 
 
 def test_a_small_body_that_unpacks_to_a_huge_one_is_given_up() -> None:

@@ -49,18 +49,13 @@ class _Bounded:
         self._response, self._stream, self._seconds = response, response.stream, seconds
         self._late = False
 
-    def __call__(self, amount: int, decode_content: bool | None = None) -> Iterator[bytes]:
+    def __call__(self, amount: int, *, decode_content: bool | None = None) -> Iterator[bytes]:
         """The body in pieces."""
         alarm = threading.Timer(self._seconds, self._give_up)
         alarm.daemon = True
         alarm.start()
-        size = 0
         try:
-            for piece in self._stream(amount, decode_content=decode_content):
-                size += len(piece)
-                if size > MAX_ANSWER:
-                    raise ProtocolError(f"the answer has more than {MAX_ANSWER >> 20} MB")
-                yield piece
+            yield from _measured(self._stream(amount, decode_content=decode_content))
         except ProtocolError as error:
             self._response.close()  # what is still to come is not for the next call
             if self._late:
@@ -80,6 +75,15 @@ class _Bounded:
         self._late = True
         with suppress(OSError, RuntimeError, ValueError, AttributeError):  # it is over already
             self._response.shutdown()
+
+
+def _measured(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > MAX_ANSWER:
+            raise ProtocolError(f"the answer has more than {MAX_ANSWER >> 20} MB")
+        yield piece
 
 
 def bounded(connect: float, read: float, seconds: float = ANSWER_SECONDS) -> RequestsTransport:

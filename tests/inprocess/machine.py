@@ -16,29 +16,48 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import requests
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.pool import PoolRef
-from batch_os_provider.rollout import Outcome, Rollout, read
+from batch_os_provider.report import Reporter
+from batch_os_provider.rollout import Rollout, read
+from batch_os_provider.simulator import deeds
 from batch_os_provider.simulator.audit import Entry
 from batch_os_provider.simulator.errors import BatchError
 from batch_os_provider.simulator.model import READY, Pool
+from batch_os_provider.simulator.reading import RefusedError
 from batch_os_provider.simulator.stages import STAGES
 from batch_os_provider.simulator.unknowns import BY_NAME
 from tests.support.inprocess import ENDPOINT, Account
+from tests.support.invariants import (
+    Evidence,
+    Kind,
+    Run,
+    Sent,
+    failures_help,
+    within_budget,
+    writes_are_conditional,
+)
 from tests.unit.doubles import VirtualWaiter
 from tests.unit.stage import Listener
 
+if TYPE_CHECKING:
+    import requests
+
 RENDER = PoolRef(ENDPOINT, "render")
 MINUTE, HOUR = 60.0, 3600.0
-BUDGET = 60
-"""I11: calls of one `up` in any minute, whatever goes wrong."""
 
 BRIEF = settings(
     derandomize=True,
@@ -62,6 +81,23 @@ EFFECTS: tuple[dict[str, Any], ...] = (
     {"kind": "status", "status": 409},
     {"kind": "status", "status": 403},
     {"kind": "status", "status": 400},
+    {"kind": "reset"},
+    {"kind": "reset", "after": True},
+    {"kind": "truncate", "bytes": 40},
+    {"kind": "slow", "seconds": 30, "pieces": 5},
+    {"kind": "delay", "seconds": 45, "after": True},
+    {"kind": "stale", "changes": 1},
+    {"kind": "stale", "seconds": 20},
+    {"kind": "garbage"},
+    {"kind": "unknownState"},
+    {"kind": "extraFields"},
+    {"kind": "clockSkew", "seconds": -7200},
+)
+MISHAPS: tuple[dict[str, Any], ...] = (
+    {"kind": "stick", "count": 1},
+    {"kind": "stick", "count": 1, "state": "unusable"},
+    {"kind": "failStartTask", "count": 1},
+    {"kind": "recover", "count": 1},
 )
 BOUNDARY = st.one_of(st.integers(1, 8), st.integers(1, 40))
 """Which boundary of an `up`: two for each request, counted from 1."""
@@ -72,12 +108,16 @@ def chosen(brief: settings) -> settings:
     return settings() if settings.get_current_profile_name() == "soak" else brief
 
 
-def run(machine: type[PoolMachine], examples: int) -> int:
-    """Run a machine; the steps that it took, teardowns not counted."""
+def run(machine: type[PoolMachine], examples: int, least: int) -> None:
+    """Run a machine: so many examples, of at least so many steps in all, teardowns not counted."""
     machine.steps = 0
     machine.seen = Counter()
     run_state_machine_as_test(machine, settings=chosen(settings(BRIEF, max_examples=examples)))
-    return machine.steps
+    happened = ", ".join(f"{what} {count}" for what, count in sorted(machine.seen.items()))
+    print(f"{machine.__name__}: {machine.steps} steps; {happened}")  # noqa: T201 - pytest -s and `make soak` show it
+    assert machine.steps >= least
+    for what in ("succeeded", "refused or failed", "deferred", "killed", "inner up", "settled", "others were refused"):
+        assert machine.seen[what], f"it never came to: {what}"
 
 
 class Killed(BaseException):
@@ -85,28 +125,17 @@ class Killed(BaseException):
 
 
 @dataclass
-class Up:
-    """One run of `pulumi up` and what came of it."""
+class Up(Run):
+    """One run of `pulumi up`, what it was shown, and what came of it."""
 
-    voice: Listener = field(default_factory=Listener)
-    outcome: Outcome[Any] | None = None
-    error: BatchOsError | None = None
-    killed: bool = False
     undisturbed: bool = True
-    began: list[float] = field(default_factory=list)
-    """When its requests began."""
     shown: dict[str, Any] = field(default_factory=dict)
-    """What it was last shown of the pool, and of its nodes."""
+    """The pool, as the account last showed it."""
     shown_nodes: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether it says that the pool is as declared."""
-        return self.outcome is not None and not self.outcome.deferred
 
 
 class Watched(Account):
-    """An account that holds each write to its promises at the moment it is sent, and knows whose it is."""
+    """An account that knows whose request it has, and holds each write to what its sender was shown."""
 
     def __init__(self, clock: VirtualWaiter, seed: dict[str, Any]) -> None:
         super().__init__(clock, seed)
@@ -119,21 +148,35 @@ class Watched(Account):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether no request is on its way whose client has given up on it."""
-        return not self._late
+        """Whether nothing goes wrong, and no request is on its way whose client has given up on it."""
+        return not self._late and not self.faults.rules
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Carry one request."""
-        if request.method not in ("GET", "HEAD"):
-            assert request.headers.get("If-Match"), f"I9: a write without a precondition: {request.method} {request.url}"
-            if self.current:
-                self.judge(self.current[-1], request.path_url.partition("?")[0], json.loads(request.body or "{}"))
-            else:
-                self.strangers.append(f"{request.method} {request.url}")
+        method, path = str(request.method), request.path_url.partition("?")[0]
         if self.current:
-            self.current[-1].began.append(self._time.now())
-            self.senders[str(request.headers["client-request-id"])] = self.current[-1]
+            up = self.current[-1]
+            up.sent.append(Sent(method, path, str(request.headers.get("If-Match", "")), self._time.now()))
+            self.senders[str(request.headers["client-request-id"])] = up
+            if method != "GET":
+                self.judge(up, path, json.loads(request.body or "{}"))
+        elif method != "GET":
+            self.strangers.append(f"{method} {path}")
         return super().send(request, *args, **kwargs)
+
+    def _answer(self, request: requests.PreparedRequest, exchange: Any, patience: float) -> None:
+        super()._answer(request, exchange, patience)
+        if request.method != "GET" or not self.current:
+            return
+        try:
+            body = json.loads(exchange.answer.partition(b"\r\n\r\n")[2])
+        except ValueError:
+            return
+        up = self.current[-1]
+        if "value" in body:
+            up.shown_nodes = body["value"]
+        elif "id" in body:
+            up.shown = body
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -142,6 +185,7 @@ class PoolMachine(RuleBasedStateMachine):
     steps: ClassVar[int] = 0
     seen: ClassVar[Counter[str]] = Counter()
     """How often each thing happened, so that nobody has to believe that it did."""
+    kind: ClassVar[Kind]
     operations: ClassVar[tuple[str, ...]]
     """What a rollout may ask of Batch (I8): nothing else, whatever happens."""
     switches: ClassVar[tuple[str, ...]]
@@ -156,7 +200,6 @@ class PoolMachine(RuleBasedStateMachine):
         self.client = self.account.client()
         self.judged = 0
         """The last entry of the audit that was judged."""
-        self.ups: list[Up] = []
         self.lost_by_others = 0
         """Times that a task went back to the queue because of what somebody else did."""
 
@@ -166,7 +209,7 @@ class PoolMachine(RuleBasedStateMachine):
         """The account in the beginning."""
         raise NotImplementedError
 
-    def rollout(self, up: Up, timeout: float, *, defer: bool) -> Rollout[Any]:
+    def rollout(self, reporter: Reporter, timeout: float, *, defer: bool) -> Rollout[Any]:
         """A rollout to what is declared."""
         raise NotImplementedError
 
@@ -184,10 +227,6 @@ class PoolMachine(RuleBasedStateMachine):
 
     def judge_success(self, up: Up) -> None:
         """I4, at the moment of the last look."""
-        raise NotImplementedError
-
-    def note_look(self, up: Up, path: str) -> None:
-        """The account has just answered a read of this run; keep what it showed."""
         raise NotImplementedError
 
     def judge_write(self, up: Up, path: str, body: Mapping[str, Any]) -> None:
@@ -219,15 +258,15 @@ class PoolMachine(RuleBasedStateMachine):
         cut: tuple[int, Callable[[], None]] | None = None,
     ) -> Up:
         """`pulumi up`, perhaps with ^C after so many seconds, or with something that happens at a boundary."""
-        up = Up()
-        self.ups.append(up)
+        up, voice = Up(), Listener()
         with self._running(up, self.clock.now() + stop_after, cut):
             try:
-                up.outcome = self.rollout(up, timeout, defer=defer).run()
+                up.outcome = self.rollout(Reporter(voice), timeout, defer=defer).run()
             except BatchOsError as error:
                 up.error = error
             except Killed:
-                up.killed = True
+                up.crashed = True
+        up.said = voice.said
         self.judge_up(up)
         return up
 
@@ -235,11 +274,9 @@ class PoolMachine(RuleBasedStateMachine):
     def _running(self, up: Up, stop_at: float, cut: tuple[int, Callable[[], None]] | None) -> Iterator[None]:
         passed = 0
 
-        def hook(moment: str, method: str, path: str) -> None:
+        def hook(_moment: str, _method: str, _path: str) -> None:
             nonlocal passed
             passed += 1
-            if moment == "after" and method == "GET":
-                self.note_look(up, path)
             if cut is not None and passed == cut[0]:
                 up.undisturbed = False
                 cut[1]()
@@ -297,7 +334,7 @@ class PoolMachine(RuleBasedStateMachine):
             raise Killed
 
         up = self.up(cut=(at, kill))
-        self.seen["killed"] += up.killed
+        self.seen["killed"] += up.crashed
 
     @rule(at=BOUNDARY, timeout=st.sampled_from((20.0, 15 * MINUTE)))
     def up_inside_an_up(self, at: int, timeout: float) -> None:
@@ -334,8 +371,14 @@ class PoolMachine(RuleBasedStateMachine):
     )
     def fault(self, data: st.DataObject, effect: dict[str, Any], match: dict[str, Any]) -> None:
         self._step("fault")
-        operation = data.draw(st.sampled_from((None, *self.operations)))
+        reads = ("Pool_Get", "ComputeNode_List")
+        operation = data.draw(st.sampled_from(reads if effect["kind"] == "stale" else (None, *self.operations)))
         self.account.faults.add({"match": {**match, "operation": operation}, "effect": dict(effect)})
+
+    @rule(do=st.sampled_from(MISHAPS))
+    def mishap(self, do: dict[str, Any]) -> None:
+        self._step("a mishap")
+        self.others(lambda _pool: deeds.perform(self.world, "render", do))
 
     @precondition(lambda self: bool(self.account.faults.rules))
     @rule()
@@ -364,22 +407,19 @@ class PoolMachine(RuleBasedStateMachine):
             self.seen[key] += happened
         if up.error is not None:
             self.seen[type(up.error).__name__] += 1
-            self.judge_error(up.error)
-        for _, text in up.voice.said:
-            assert self.world.key not in text, "I10"
+        assert self.world.key not in up.text, "I10"
+        evidence = Evidence(self.kind, "render", "", 0, self.world, [up])
+        writes_are_conditional(evidence)
+        within_budget(evidence)
+        failures_help(evidence)
         if up.succeeded:
             self.judge_success(up)
-        times = up.began
-        for at, begun in enumerate(times[:-BUDGET]):
-            assert times[at + BUDGET] - begun > MINUTE, f"I11: more than {BUDGET} calls in a minute"
         self.judge_audit()
 
     def judge_error(self, error: BatchOsError) -> None:
-        """I10, I12: a failure names the pool and what to do next, and no secret."""
-        text = str(error)
-        assert RENDER.url in text, f"I12: {text}"
-        assert error.next_step, f"I12: it does not say what to do next: {text}"
-        assert self.world.key not in text, "I10"
+        """I10, I12, of a refresh or a preview."""
+        assert self.world.key not in str(error), "I10"
+        failures_help(Evidence(self.kind, "render", "", 0, self.world, [Run(reads=True, error=error)]))
 
     def judge_audit(self) -> None:
         """I8: no rollout asks for anything that it has no business with."""
@@ -418,7 +458,7 @@ class PoolMachine(RuleBasedStateMachine):
         before = self.requeues()
         try:
             act(pool)
-        except BatchError:
+        except (BatchError, RefusedError):
             self.seen["others were refused"] += 1
         self.world.advance()
         self.lost_by_others += self.requeues() - before
@@ -442,7 +482,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.check_settled(up)
         again = self.up(4 * HOUR)
         assert again.succeeded, again.error
-        assert len(again.began) <= 2, "a second `up` only looks"  # noqa: PT018 - one promise
+        assert len(again.sent) <= 2, "a second `up` only looks"
         self.clock.spend(HOUR)
         self.account.catch_up()
         for job in self.world.jobs.values():

@@ -109,6 +109,7 @@ class _Exchange:
     answer = b""
 
     def write(self, answer: bytes, *, close: bool) -> None:
+        del close
         self.answer += answer
 
     def drop(self) -> None:
@@ -145,7 +146,9 @@ def is_refusal(status: int, body: bytes) -> None:
 signed = {"authorization": f"Bearer {TOKEN}"}
 queries = st.lists(
     st.tuples(
-        st.sampled_from(("api-version", "$filter", "$select", "$expand", "maxresults", "$skiptoken", "timeout", "force")),
+        st.sampled_from(
+            ("api-version", "$filter", "$select", "$expand", "maxresults", "$skiptoken", "timeout", "force")
+        ),
         st.one_of(
             words,
             st.sampled_from((*ORDER, LEGACY, NEWEST)),
@@ -157,14 +160,19 @@ queries = st.lists(
 )
 headers = st.dictionaries(
     st.sampled_from(
-        ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "content-type", "ocp-date", "date")
-        + ("client-request-id", "return-client-request-id", "authorization", "connection", "accept")
+        (
+            *("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "content-type", "ocp-date"),
+            *("client-request-id", "return-client-request-id", "authorization", "connection", "accept", "date"),
+        )
     ),
     st.one_of(
         words,
         st.sampled_from(
-            ("Mon, 01 Jan 0001 00:00:00 +2359", "Mon, 31 Feb 99999 25:61:61 GMT", "SharedKey batchsim:x", "Bearer ")
-            + ("true", "close", "application/json", "Thu, 01 Jan 1970 00:00:00 -9999", "SharedKey :", "Bearer ÿ")
+            (
+                *("Mon, 01 Jan 0001 00:00:00 +2359", "Mon, 31 Feb 99999 25:61:61 GMT", "SharedKey batchsim:x"),
+                *("Thu, 01 Jan 1970 00:00:00 -9999", "SharedKey :", "Bearer ", "Bearer ÿ", "application/json"),
+                *("true", "close"),
+            )
         ),
     ),
     max_size=3,
@@ -186,7 +194,9 @@ def test_batch_answers_anything(
 ) -> None:
     call = Caller()
     path = operation.path
-    for part, name in zip(("poolId", "jobId", "nodeId", "taskId", "userName"), [names[0], *names, *names], strict=False):
+    for part, name in zip(
+        ("poolId", "jobId", "nodeId", "taskId", "userName"), [names[0], *names, *names], strict=False
+    ):
         path = path.replace("{" + part + "}", quote(name, safe="", errors="replace"))
     pairs = [("api-version", version), *query] if version else query
     text = "&".join(f"{name}={quote(value, safe='', errors='replace')}" for name, value in pairs)
@@ -205,7 +215,15 @@ known_state = st.dictionaries(
                 lambda base, changes: {**base, **changes},
                 st.sampled_from((paas_pool(), vm_pool("machines"), job("render", 60), MOVED, SEED["principals"][0])),
                 fitting(
-                    *("id", "state", "nodes", "tasks", "stateTransitionTime", "allocationState", "targetDedicatedNodes"),
+                    *(
+                        "id",
+                        "state",
+                        "nodes",
+                        "tasks",
+                        "stateTransitionTime",
+                        "allocationState",
+                        "targetDedicatedNodes",
+                    ),
                     *("cloudServiceConfiguration", "virtualMachineConfiguration", "simulator", "eTag", "metadata"),
                     *("versions", "version", "token", "expires", "creationTime", "poolInfo", "startTask", "vmSize"),
                 ),
@@ -233,7 +251,8 @@ a_fault = st.fixed_dictionaries(
 switches = st.one_of(
     anything,
     st.dictionaries(
-        st.sampled_from([row.name for row in ROWS]), st.one_of(anything, st.builds(lambda value: {"value": value}, anything))
+        st.sampled_from([row.name for row in ROWS]),
+        st.one_of(anything, st.builds(lambda value: {"value": value}, anything)),
     ),
 )
 control = st.one_of(
@@ -351,7 +370,15 @@ LINES = (
     b"no colon",
     b": no name",
 )
-ENDS = (b"\r\n\r\n", b"\n\n", b"\r\n", b"", b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n", b"\r\n\r\nFFFFFFFFFFFFFFFFF\r\nx", b"\r\n\r\n{}")
+ENDS = (
+    b"\r\n\r\n",
+    b"\n\n",
+    b"\r\n",
+    b"",
+    b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"\r\n\r\nFFFFFFFFFFFFFFFFF\r\nx",
+    b"\r\n\r\n{}",
+)
 lines = st.builds(
     lambda head, rows, end: b"\r\n".join((head, *rows)) + end,
     st.sampled_from(HEADS),

@@ -1,4 +1,4 @@
-"""VM pools: whatever befalls them, no task is stopped, no node is missing or left over, and the next `up` gets there."""
+"""VM pools: whatever befalls them, no task is stopped, no node is missing or left over, the next `up` gets there."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from batch_os_provider.simulator.state import load
 from batch_os_provider.simulator.world import World
 from batch_os_provider.vm import MARK, VmSeen, parse_image_version
 from tests.inprocess.machine import ENDPOINT, HOUR, MINUTE, RENDER, PoolMachine, Up, run, settle_nodes
+from tests.support.invariants import Kind
 from tests.support.simulator import ABOVE, BEHIND, MOVED, TARGET, WINDOWS, job, vm_pool
 
 SURGE = 2
@@ -40,6 +41,7 @@ VERSIONS = st.sampled_from((BEHIND, TARGET, TARGET, ABOVE))
 class VmMachine(PoolMachine):
     """A pool of two nodes, tasks, and everybody who has something to do with it."""
 
+    kind: ClassVar[Kind] = "image"
     operations: ClassVar[tuple[str, ...]] = (
         "Pool_Get",
         "ComputeNode_List",
@@ -74,11 +76,11 @@ class VmMachine(PoolMachine):
             "jobs": [job("render", 40, 90, 200, 10, 60)],
         }
 
-    def rollout(self, up: Up, timeout: float, *, defer: bool) -> ImageRenewal:
+    def rollout(self, reporter: Reporter, timeout: float, *, defer: bool) -> ImageRenewal:
         wanted = parse_image_version(self.target)
         assert wanted is not None
         goal = ImageGoal(RENDER, wanted, self.policy, self.drain, timeout, defer)
-        return ImageRenewal(goal, self.client, self.clock, Reporter(up.voice), lambda: 0.5)
+        return ImageRenewal(goal, self.client, self.clock, reporter, lambda: 0.5)
 
     def look(self) -> VmSeen:
         return look_at(self.client, RENDER)
@@ -93,27 +95,12 @@ class VmMachine(PoolMachine):
         known = {**declared, **_observed(seen, self.target)}
         return not PoolImageVersionProvider().diff("", known, declared).changes
 
-    def note_look(self, up: Up, path: str) -> None:
-        pool = self.world.pools.get("render")
-        if path.endswith("/nodes"):
-            there = pool.nodes.values() if pool is not None else ()
-            up.shown_nodes = [
-                {
-                    "id": node.id,
-                    "state": node.state,
-                    "version": (node.image or {}).get("exactVersion", ""),
-                    "allocated": node.allocation_time,
-                }
-                for node in there
-            ]
-        elif pool is not None:
-            up.shown = {"state": pool.state, "allocation": pool.allocation, "mark": mark_of(pool)}
-
     def judge_success(self, up: Up) -> None:
-        assert up.shown == {"state": "active", "allocation": "steady", "mark": None}, f"I4: {up.shown}"
+        assert (up.shown["state"], up.shown["allocationState"]) == ("active", "steady"), f"I4: {up.shown}"
+        assert MARK not in {entry["name"] for entry in up.shown.get("metadata", [])}, f"I4: {up.shown}"
         wanted = parse_image_version(self.target)
         assert wanted is not None
-        behind = [node for node in up.shown_nodes if (parse_image_version(node["version"]) or ()) < wanted]
+        behind = [node for node in up.shown_nodes if (parse_image_version(version_of(node)) or ()) < wanted]
         assert not behind, f"I4: still there: {behind}"
 
     def judge_up(self, up: Up) -> None:
@@ -126,8 +113,9 @@ class VmMachine(PoolMachine):
         """I2: an old node is asked to leave only when every node that was added takes tasks."""
         if not path.endswith("/removenodes"):
             return
-        began = parse_iso(json.loads(up.shown["mark"])["newest"])
-        added = [node for node in up.shown_nodes if node["allocated"] > began]
+        note = next(entry["value"] for entry in up.shown["metadata"] if entry["name"] == MARK)
+        began = parse_iso(json.loads(note)["newest"])
+        added = [node for node in up.shown_nodes if parse_iso(node["allocationTime"]) > began]
         if not {node["id"] for node in added}.issuperset(body["nodeList"]):
             assert {node["state"] for node in added} <= set(READY), f"I2: {body} with {up.shown_nodes}"
 
@@ -283,6 +271,11 @@ class VmMachine(PoolMachine):
         assert len(pool.nodes) == self.size, f"{len(pool.nodes)} nodes, people want {self.size}"
 
 
+def version_of(node: Mapping[str, Any]) -> str:
+    """The image version that a node shows."""
+    return str(node["virtualMachineInfo"]["imageReference"]["exactVersion"])
+
+
 def others_of(pool: Pool) -> list[dict[str, str]]:
     """The metadata of a pool without what people note here."""
     return [each for each in pool.props.get("metadata", []) if each["name"] != "owner"]
@@ -308,6 +301,5 @@ def strike(world: World, pool: Pool, index: int) -> None:
         upgrades.go_on(world, pool)
 
 
-def test_vm_pools() -> None:
-    steps = run(VmMachine, 60)
-    print(steps, dict(VmMachine.seen))
+def test_whatever_befalls_a_vm_pool() -> None:
+    run(VmMachine, examples=35, least=500)

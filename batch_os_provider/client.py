@@ -195,8 +195,8 @@ class BatchClient:
         Raises:
             PoolGoneError, CredentialError, TransientError, PermanentError: see there.
         """
-        body, etag = self._read(ref, NEWEST)
-        pool = VmPool.from_json(ref, body, etag=etag)
+        body, headers = self._read(ref, NEWEST)
+        pool = VmPool.from_json(ref, body, etag=headers["ETag"])
         if pool.base.kind is not Kind.UNKNOWN:
             return pool
         try:
@@ -279,12 +279,14 @@ class BatchClient:
         self._connection.send(method, path, ref.url, doing=doing, right=_WRITE, etag=pool.base.etag, body=body)
 
     def _pool(self, ref: PoolRef, api_version: str) -> Pool:
-        body, etag = self._read(ref, api_version)
-        return Pool.from_json(ref, body, etag=etag)
+        body, headers = self._read(ref, api_version)
+        return Pool.from_json(ref, body, etag=headers["ETag"], seen_at=http_date(headers["Date"]))
 
-    def _read(self, ref: PoolRef, api_version: str) -> tuple[Mapping[str, Any], str]:
+    def _read(self, ref: PoolRef, api_version: str) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+        """A pool's JSON, and the headers that belong to it."""
         response = self._connection.send("GET", f"{_path(ref)}?api-version={api_version}", ref.url)
-        return json_object(response, ref.url, "reading the pool"), header(response, "ETag")
+        headers = {name: header(response, name) for name in ("ETag", "Date")}
+        return json_object(response, ref.url, "reading the pool"), headers
 
 
 def _path(ref: PoolRef) -> str:

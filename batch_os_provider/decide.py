@@ -63,6 +63,7 @@ Phase = Literal[
     "settling",
     "unknown state",
     # of VM pools:
+    "lagging",
     "automatic",
     "until renewed",
     "until empty",

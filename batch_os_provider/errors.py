@@ -15,6 +15,8 @@ and Batch code, never by the exception class of the azure client (with If-Match 
     │   └── ApiRetiredError      Batch no longer answers the API that has upgradeos
     ├── PoolGoneError            no such pool, or it is being deleted
     ├── DeadlineError            the declared timeout ran out
+    ├── StalledError             no node moved for as long as the program allows (stall_after)
+    ├── UnhealthyError           more nodes are unhealthy than the program allows (max_unhealthy)
     ├── InterruptedRolloutError  ^C, or the engine is gone
     └── ServiceError             Batch (or the network) answered a call with an error
         ├── TransientError       worth trying again: 408, 429, 5xx, a lost connection
@@ -44,8 +46,10 @@ __all__ = [
     "RefusedError",
     "ServiceAnswer",
     "ServiceError",
+    "StalledError",
     "TokenError",
     "TransientError",
+    "UnhealthyError",
 ]
 
 
@@ -151,6 +155,14 @@ class PoolGoneError(BatchOsError):
 
 class DeadlineError(BatchOsError):
     """The declared ``timeout`` ran out before the pool ran its target."""
+
+
+class StalledError(BatchOsError):
+    """No node moved for as long as the declared ``stall_after``; what runs in Batch goes on."""
+
+
+class UnhealthyError(BatchOsError):
+    """The pool runs its target, and more of its nodes are unhealthy than the declared ``max_unhealthy``."""
 
 
 class InterruptedRolloutError(BatchOsError):

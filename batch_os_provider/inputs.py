@@ -9,14 +9,22 @@ inputs: what the state and policy packs see is what the program said.
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from batch_os_provider import version
+from batch_os_provider.amounts import (
+    DURATION_FORM,
+    SHARE_FORM,
+    parse_duration,
+    parse_share,
+    suggest_duration,
+    suggest_share,
+)
 from batch_os_provider.decide import Policy
 from batch_os_provider.decide_image import ImagePolicy
+from batch_os_provider.health import Gate
 from batch_os_provider.pool import POOL_ID, PoolRef, parse_endpoint, parse_pool_url
 from batch_os_provider.vm import Version, parse_image_version
 
@@ -36,12 +44,13 @@ __all__ = [
     "Failure",
     "Spec",
     "check",
-    "parse_duration",
+    "gate_of",
     "same",
 ]
 
 ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET = "account_endpoint", "pool_id", "target_os_version"
 TIMEOUT, ON_TIMEOUT, IF_RESIZING, ON_CONFLICT = "timeout", "on_timeout", "if_resizing", "on_conflict"
+STALL_AFTER, MAX_UNHEALTHY, SOAK = "stall_after", "max_unhealthy", "soak"
 IMAGE_TARGET, STRATEGY, SURGE, DRAIN_TIMEOUT = "target_image_version", "strategy", "surge", "drain_timeout"
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -54,10 +63,13 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Spec:
-    """The inputs of one resource: the required ones, what the others are by default, and which names the version."""
+    """The inputs of one resource: the required ones, what the others are by default, and which names the version.
+
+    An input whose default is None is off where it is not declared.
+    """
 
     required: tuple[str, ...]
-    defaults: Mapping[str, str | int]
+    defaults: Mapping[str, str | int | None]
     target: str
 
     @property
@@ -72,7 +84,15 @@ class Spec:
 
 OS = Spec(
     (ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET),
-    {TIMEOUT: "2h", ON_TIMEOUT: "fail", IF_RESIZING: "wait", ON_CONFLICT: "fail"},
+    {
+        TIMEOUT: "2h",
+        ON_TIMEOUT: "fail",
+        IF_RESIZING: "wait",
+        ON_CONFLICT: "fail",
+        STALL_AFTER: None,
+        MAX_UNHEALTHY: None,
+        SOAK: None,
+    },
     TARGET,
 )
 IMAGE = Spec(
@@ -82,17 +102,6 @@ IMAGE = Spec(
 )
 INPUTS = OS.names
 
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
-_DURATION = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?", re.IGNORECASE)
-_UNITS = (3600, 60, 1)
-# What people type: blanks, whole words, minutes after hours without their unit.
-_LOOSE_DURATION = re.compile(
-    r"(?:(\d+)\s*h(?:ours?|rs?)?)?\s*(?:(\d+)\s*m(?:in(?:ute)?s?)?)?\s*(?:(\d+)\s*s(?:ec(?:ond)?s?)?)?"
-    r"|(\d+)\s*h(?:ours?|rs?)?\s*(\d+)",
-    re.IGNORECASE | re.ASCII,
-)
-_LONGEST = 30 * 24 * 3600
-_DURATION_FORM = "seconds, or hours, minutes and seconds such as 90s, 45m, 1h30m or 7200; more than 0, at most 720h"
 _ENDPOINT_FORM = "https://<account>.<region>.batch.azure.com, as `az batch account show` prints in accountEndpoint"
 
 
@@ -106,13 +115,15 @@ class Failure:
 
 @dataclass(frozen=True)
 class Declared:
-    """The inputs of a PoolOsVersion as typed values, defaults applied."""
+    """The inputs of a PoolOsVersion as typed values, defaults applied; ``stall_after`` None is off."""
 
     ref: PoolRef
     target: str
     timeout: float
     defer: bool
     policy: Policy
+    stall_after: float | None
+    gate: Gate
 
     @classmethod
     def of(cls, bag: Mapping[str, Any]) -> Declared:
@@ -127,6 +138,8 @@ class Declared:
                 if_resizing=cast('Literal["wait", "fail"]', full[IF_RESIZING]),
                 on_conflict=cast('Literal["fail", "wait"]', full[ON_CONFLICT]),
             ),
+            stall_after=None if full[STALL_AFTER] is None else parse_duration(full[STALL_AFTER]),
+            gate=gate_of(full),
         )
 
 
@@ -155,6 +168,14 @@ class DeclaredImage:
             timeout=parse_duration(full[TIMEOUT]),
             defer=full[ON_TIMEOUT] == "defer",
         )
+
+
+def gate_of(bag: Mapping[str, Any]) -> Gate:
+    """The health that a bag asks for, which ``check`` has passed."""
+    most, soak = bag.get(MAX_UNHEALTHY), bag.get(SOAK)
+    return Gate(
+        max_unhealthy=None if most is None else parse_share(most), soak=0.0 if soak is None else parse_duration(soak)
+    )
 
 
 def check(
@@ -203,53 +224,8 @@ def same(name: str, old: object, new: object) -> bool:
     """Whether two accepted values of one input mean the same."""
     if old is None or new is None:
         return old is new
-    if name == ACCOUNT_ENDPOINT:
-        return parse_endpoint(str(old)) == parse_endpoint(str(new))
-    if name in (POOL_ID_NAME, TARGET):
-        return str(old).casefold() == str(new).casefold()
-    if name == IMAGE_TARGET:
-        return parse_image_version(old) == parse_image_version(new)
-    if name in (TIMEOUT, DRAIN_TIMEOUT):
-        return parse_duration(old) == parse_duration(new)
-    return old == new
-
-
-def parse_duration(value: object) -> float:
-    """Seconds, from ``90s``, ``1h30m``, ``7200`` or ``"7200"``.
-
-    Raises:
-        ValueError: anything else, zero and negatives included; the text says why.
-    """
-    seconds = _seconds_of(value)
-    if seconds is None or not math.isfinite(seconds):
-        raise ValueError("is not a duration")
-    if seconds <= 0:
-        raise ValueError("is not more than zero")
-    if seconds > _LONGEST:
-        raise ValueError("is longer than 720h")
-    return seconds
-
-
-def _seconds_of(value: object) -> float | None:
-    """Seconds, unbounded; None where it is no duration at all."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, (int, float)):
-        return _bounded(value) if isinstance(value, int) else value
-    if not isinstance(value, str):
-        return None
-    text = value.strip()
-    if _NUMBER.fullmatch(text):
-        return _bounded(float(text))
-    match = _DURATION.fullmatch(text)
-    if match is None or not any(match.groups()):
-        return None
-    return _bounded(sum(float(number or 0) * unit for number, unit in zip(match.groups(), _UNITS, strict=True)))
-
-
-def _bounded(seconds: float) -> float:
-    """Thousands of digits are too long like any other long time, not an error of their own."""
-    return float(max(-1, min(seconds, 2 * _LONGEST)))
+    meaning = _MEANINGS.get(name)
+    return old == new if meaning is None else meaning(old) == meaning(new)
 
 
 def _check_endpoint(value: object) -> str:
@@ -297,25 +273,24 @@ def _check_target(value: object) -> str:
     return ""
 
 
-def _check_timeout(value: object) -> str:
+def _check_duration(value: object) -> str:
     try:
         parse_duration(value)
     except ValueError as error:
-        return f"{error}; allowed: {_DURATION_FORM}{_duration_hint(value)}"
+        return f"{error}; allowed: {DURATION_FORM}{_did_you_mean(suggest_duration(value))}"
     return ""
 
 
-def _duration_hint(value: object) -> str:
-    """Spell what was most likely meant; nothing where there is no honest guess."""
-    match = _LOOSE_DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        return ""
-    guess = "".join(f"{number}{unit}" for number, unit in zip(match.groups(), "hmshm", strict=True) if number)
+def _check_max_unhealthy(value: object) -> str:
     try:
-        parse_duration(guess)
-    except ValueError:
-        return ""
-    return f"; did you mean {guess}?"
+        parse_share(value)
+    except ValueError as error:
+        return f"{error}; allowed: {SHARE_FORM}{_did_you_mean(suggest_share(value))}"
+    return ""
+
+
+def _did_you_mean(guess: str) -> str:
+    return f"; did you mean {guess}?" if guess else ""
 
 
 def _choice(name: str) -> Callable[[object], str]:
@@ -343,7 +318,7 @@ def _check_image_target(value: object) -> str:
 
 
 def _check_drain(value: object) -> str:
-    reason = _check_timeout(value)
+    reason = _check_duration(value)
     if not reason and parse_duration(value) < _SHORTEST_RESIZE:
         return "is shorter than 5m, the shortest resizeTimeout that Batch takes; allowed: 5m to 720h"
     return reason
@@ -355,6 +330,15 @@ def _check_surge(value: object) -> str:
     return "" if whole else f"is not a number of nodes; allowed: a whole number from 1 to {_MOST_SURGE}"
 
 
+_MEANINGS: Mapping[str, Callable[[Any], object]] = {
+    ACCOUNT_ENDPOINT: lambda value: parse_endpoint(str(value)),
+    POOL_ID_NAME: lambda value: str(value).casefold(),
+    TARGET: lambda value: str(value).casefold(),
+    IMAGE_TARGET: parse_image_version,
+    MAX_UNHEALTHY: parse_share,
+    **dict.fromkeys((TIMEOUT, DRAIN_TIMEOUT, STALL_AFTER, SOAK), parse_duration),
+}
+"""What two spellings of one value have in common; of other inputs there is one spelling."""
 _SHORTEST_RESIZE = 300
 _MOST_SURGE = 100
 _CHECKS: Mapping[str, Callable[[Any], str]] = {
@@ -363,7 +347,10 @@ _CHECKS: Mapping[str, Callable[[Any], str]] = {
     TARGET: _check_target,
     IMAGE_TARGET: _check_image_target,
     SURGE: _check_surge,
-    TIMEOUT: _check_timeout,
+    TIMEOUT: _check_duration,
+    STALL_AFTER: _check_duration,
+    MAX_UNHEALTHY: _check_max_unhealthy,
+    SOAK: _check_duration,
     DRAIN_TIMEOUT: _check_drain,
     **{name: _choice(name) for name in CHOICES},
 }

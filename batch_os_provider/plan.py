@@ -7,14 +7,16 @@ follow, on a look at the pool, so a preview cannot promise what an `up` would no
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from math import ceil
 
 from batch_os_provider import decide as os_table
 from batch_os_provider import decide_image as image_table
 from batch_os_provider import version
 from batch_os_provider.decide import Done, Refuse, Wait
+from batch_os_provider.health import NO_GATE, Failed, Gate, Passed, age_of, judge
 from batch_os_provider.pool import Node, Pool
-from batch_os_provider.report import Nodes, counted, duration
+from batch_os_provider.report import Nodes, counted, duration, name_nodes
 from batch_os_provider.tail import Kind, Tail, What
 from batch_os_provider.vm import Version, VmSeen
 
@@ -63,8 +65,15 @@ def is_rollback(came_from: str | None, target: str) -> bool:
     return seen.family == wanted.family and wanted < seen
 
 
-def plan_os(
-    pool: Pool, nodes: tuple[Node, ...] | None, target: str, policy: os_table.Policy, timeout: float
+def plan_os(  # noqa: PLR0913 - a look at a pool, what is declared, and when
+    pool: Pool,
+    nodes: tuple[Node, ...] | None,
+    target: str,
+    policy: os_table.Policy,
+    timeout: float,
+    *,
+    gate: Gate = NO_GATE,
+    at: datetime | None = None,
 ) -> Plan | Refuse:
     """The plan for a Cloud Services pool, or the refusal that `up` would end in.
 
@@ -74,6 +83,8 @@ def plan_os(
         target: the declared version.
         policy: what was declared about other actors.
         timeout: seconds that an `up` waits at most.
+        gate: what the nodes have to be like at the target.
+        at: when the nodes were looked at; None where that is not known.
     """
     action = os_table.decide(pool, target, policy, os_table.History(), 0.0)
     if isinstance(action, Refuse):
@@ -82,7 +93,7 @@ def plan_os(
     count = len(nodes) if nodes is not None else pool.node_count
     told = Plan("adopt", f"adopts without a write: it runs {target}", runs, target, nodes=count)
     if isinstance(action, Done):
-        return told
+        return _judged(told, nodes, gate, timeout, at) if gate.is_declared and count else told
     # What comes after an upgrade to another version starts from that one.
     after = pool.target_os_version if isinstance(action, Wait) and action.phase == "conflict" else None
     came_from = after or runs
@@ -105,6 +116,20 @@ def plan_os(
         code = {"resizing": "resize", "conflict": "conflict"}.get(action.phase, "unknown state")
         return told.noting(code, f"this up waits for it, at most {duration(timeout)}, and upgrades then")
     return replace(told, what="rollback" if back else "upgrade", detail=cost, tasks=tasks)
+
+
+def _judged(told: Plan, nodes: tuple[Node, ...] | None, gate: Gate, timeout: float, at: datetime | None) -> Plan:
+    """The plan for a pool at its target, whose nodes have to be as the program asks."""
+    if nodes is None:
+        return replace(told, detail=f"{told.detail}; this up judges its nodes, which could not be looked at")
+    verdict = judge(nodes, gate, age_of(nodes, at))
+    if isinstance(verdict, Passed):
+        return replace(told, detail=f"{told.detail}; {verdict.why}")
+    if isinstance(verdict, Failed):
+        runs = f"it runs {told.target}, but {verdict.why}: {name_nodes(verdict.nodes)}"
+        return replace(told, detail=f"{runs}; this up fails while that is so", warnings=("unhealthy",))
+    waits = f"this up waits for it, at most {duration(timeout)}, and writes nothing"
+    return replace(told, what="wait", detail=f"it runs {told.target}; {verdict.why}; {waits}")
 
 
 def _cost(nodes: tuple[Node, ...] | None, count: int) -> tuple[str, int | None]:

@@ -99,6 +99,7 @@ class Pool:
     ``etag`` and ``changed_at`` (``stateTransitionTime``) are for preconditions and for counting
     nodes only: on return to active the ETag stays and the time goes back to the creation time
     (recordings a and b). ``image_version`` is the newest on a VM pool's nodes, where somebody looked.
+    ``seen_at`` is when the look was answered, by the service's clock.
     """
 
     ref: PoolRef
@@ -117,9 +118,12 @@ class Pool:
     image: str = ""
     image_version: str = ""
     node_count: int = 0
+    seen_at: datetime | None = None
 
     @classmethod
-    def from_json(cls, ref: PoolRef, body: Mapping[str, Any], *, etag: str = "") -> Pool:
+    def from_json(
+        cls, ref: PoolRef, body: Mapping[str, Any], *, etag: str = "", seen_at: datetime | None = None
+    ) -> Pool:
         """Read a pool as any API version shows it; what is missing stays empty."""
         cloud, machine = _mapping(body, "cloudServiceConfiguration"), _mapping(body, "virtualMachineConfiguration")
         kind = Kind.CLOUD_SERVICES if cloud is not None else Kind.VM if machine is not None else Kind.UNKNOWN
@@ -140,6 +144,7 @@ class Pool:
             autoscale=body.get("enableAutoScale") is True,
             image=_image(_mapping(machine, "imageReference") or {}),
             node_count=(_count(body, "currentDedicatedNodes") or 0) + (_count(body, "currentLowPriorityNodes") or 0),
+            seen_at=seen_at,
         )
 
     @property
@@ -156,13 +161,18 @@ class Pool:
 
 @dataclass(frozen=True)
 class Node:
-    """One look at a compute node, as far as progress needs it."""
+    """One look at a compute node, as far as progress and health need it.
+
+    ``start_task_failed`` says how its start task ended, whatever the state: without waitForSuccess, which is the
+    default of API 2018-08-01.7.0, a node whose start task has failed is idle all the same.
+    """
 
     node_id: str
     state: str
     last_boot_time: datetime | None
     error: str = ""
     running_tasks: int = 0
+    start_task_failed: bool = False
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Node:
@@ -177,11 +187,19 @@ class Node:
             last_boot_time=parse_time(body.get("lastBootTime")),
             error=": ".join(_first_line(failure[key]) for key in ("code", "message") if failure.get(key)),
             running_tasks=_count(body, "runningTasksCount") or 0,
+            # While it is tried again the failure of the last try stays.
+            start_task_failed=start_task.get("state") != "running"
+            and (start_task.get("result") == "failure" or bool(start_task.get("failureInfo"))),
         )
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it takes tasks, or runs some."""
+        return self.state in _UP_STATES
 
     def is_back(self, since: datetime | None) -> bool:
         """Whether the node has booted after ``since`` and takes tasks again."""
-        if self.state not in _UP_STATES or since is None:
+        if not self.is_up or since is None:
             return False
         return self.last_boot_time is not None and self.last_boot_time > since
 

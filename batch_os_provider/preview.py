@@ -30,7 +30,7 @@ from batch_os_provider.inputs import Declared, DeclaredImage
 from batch_os_provider.lookout import Lookout, NotLookedAt
 from batch_os_provider.plan import Plan, is_rollback, plan_image, plan_os
 from batch_os_provider.pool import Kind as PoolKind
-from batch_os_provider.pool import Pool, PoolRef
+from batch_os_provider.pool import Node, Pool, PoolRef
 from batch_os_provider.tail import Kind, Tail, What
 from batch_os_provider.wait import RealWaiter, Stopped
 
@@ -41,7 +41,7 @@ T = TypeVar("T")
 CONFIG = "batch:previewLook"
 _WORDS = {"true": True, "false": False}
 # Plans that a reviewer should stop at; the others' notes are news.
-_GRAVE = frozenset({"rollback", "conflict", "unknown state"})
+_GRAVE = frozenset({"rollback", "conflict", "unknown state", "unhealthy"})
 
 _said: set[str] = set()
 _lookouts: dict[str, Lookout] = {}
@@ -237,16 +237,20 @@ class _Speaker:
 
 def _plan_os(declared: Declared) -> tuple[Plan | Refuse, Pool]:
     ref, watch = declared.ref, lookout(declared.ref.endpoint)
+
+    def plan(pool: Pool, nodes: tuple[Node, ...] | None) -> Plan | Refuse:
+        now = datetime.now(timezone.utc)
+        return plan_os(pool, nodes, declared.target, declared.policy, declared.timeout, gate=declared.gate, at=now)
+
     pool = watch.pool(ref)
-    told = plan_os(pool, None, declared.target, declared.policy, declared.timeout)
+    told = plan(pool, None)
     if isinstance(told, Refuse):
         if watch.look_anew():
             return _plan_os(declared)
         if pool.kind is PoolKind.VM:
-            told = plan_os(_with_image(pool), None, declared.target, declared.policy, declared.timeout)
-    elif told.what != "adopt" and pool.node_count:
-        nodes = watch.nodes(ref, declared.target)
-        told = plan_os(pool, nodes, declared.target, declared.policy, declared.timeout)
+            told = plan(_with_image(pool), None)
+    elif pool.node_count and (told.what != "adopt" or declared.gate.is_declared):
+        told = plan(pool, watch.nodes(ref, declared.target))
     return told, pool
 
 

@@ -26,8 +26,9 @@ from batch_os_provider import engine, inputs
 from batch_os_provider.client import shared_client
 from batch_os_provider.decide import same_version
 from batch_os_provider.errors import ApiRetiredError, InputError
+from batch_os_provider.health import Failed, Passed, age_of, judge, unhealthy
 from batch_os_provider.inputs import Declared
-from batch_os_provider.pool import Kind, Pool, PoolRef, PoolState, parse_pool_url
+from batch_os_provider.pool import Kind, Node, Pool, PoolRef, PoolState, parse_pool_url
 from batch_os_provider.preview import CONFIG, Known, Program, Refused, is_on, preview_os
 from batch_os_provider.report import NODE_INTERVAL, NODE_INTERVAL_TERMINAL, Reporter
 from batch_os_provider.rollout import read
@@ -39,9 +40,11 @@ if TYPE_CHECKING:
 
 __all__ = ["OUTPUTS", "PoolOsVersionProvider", "PoolProvider", "is_unknown", "known", "program", "ref_of"]
 
-CURRENT, FAMILY, STATE = "current_os_version", "os_family", "pool_state"
-OUTPUTS = (CURRENT, FAMILY, STATE)
+CURRENT, FAMILY, STATE, UNHEALTHY = "current_os_version", "os_family", "pool_state", "unhealthy_nodes"
+OUTPUTS = (CURRENT, FAMILY, STATE, UNHEALTHY)
 """What the provider adds to the inputs."""
+UNPROVEN = "unproven"
+"""The ``pool_state`` of a pool that is active, and whose nodes were not seen to be as the program asks."""
 
 _REPLACING = (inputs.ACCOUNT_ENDPOINT, inputs.POOL_ID_NAME)
 
@@ -135,10 +138,11 @@ class PoolOsVersionProvider(PoolProvider):
         seen = _olds.get(CURRENT)
         behind = not is_unknown(target) and not same_version(seen, str(target))
         # A pool last seen upgrading does not stay at the version it shows, wherever the upgrade goes.
-        moving = _olds.get(STATE) == PoolState.UPGRADING.value
-        if changed or behind or moving:
-            self.tell_change(_news, _known(_olds, _news, moving=moving, changed=bool(changed)), replaces)
-        return dynamic.DiffResult(changes=bool(changed) or behind or moving, replaces=replaces)
+        # One that was not seen to pass its gate has to pass it, or whoever depends on it would go ahead.
+        open_ = _olds.get(STATE) in (PoolState.UPGRADING.value, UNPROVEN)
+        if changed or behind or open_:
+            self.tell_change(_news, _known(_olds, _news, changed=bool(changed)), replaces)
+        return dynamic.DiffResult(changes=bool(changed) or behind or open_, replaces=replaces)
 
     def preview(self, bag: Mapping[str, Any], known: Known | None) -> Refused | None:
         """Tell what an upgrade would take."""
@@ -146,17 +150,19 @@ class PoolOsVersionProvider(PoolProvider):
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Adopt the pool: upgrade it if it does not run the target, else write nothing."""
-        return dynamic.CreateResult(Declared.of(props).ref.url, _roll(props))
+        return dynamic.CreateResult(Declared.of(props).ref.url, _roll(props, {}))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> dynamic.UpdateResult:
         """The same rollout as create."""
-        return dynamic.UpdateResult(_roll(_news))
+        return dynamic.UpdateResult(_roll(_news, _olds))
 
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
         """What the pool shows now.
 
         ``target_os_version`` becomes the observed version, in inputs and outputs, so that drift is
-        a property change in the next preview.
+        a property change in the next preview. Where the state declares a gate the nodes are judged too: a
+        failed update keeps the old state, and a refresh that looked at the version alone would then make
+        it look fine, with whoever depends on it.
         """
         ref = ref_of(id_)
         program.read(engine.current_urn())
@@ -164,29 +170,54 @@ class PoolOsVersionProvider(PoolProvider):
         row = engine.Row(engine.current_urn(), ref.pool_id)
         try:
             client = shared_client(ref.endpoint)
-            pool = read(ref, lambda: client.get_pool(ref), RealWaiter(engine.stop))
+            gate = inputs.gate_of(bag)
+
+            def look() -> tuple[Pool, tuple[Node, ...] | None]:
+                pool = client.get_pool(ref)
+                at_rest = pool.kind is Kind.CLOUD_SERVICES and pool.state is PoolState.ACTIVE
+                return pool, client.list_nodes(ref) if gate.is_declared and at_rest else None
+
+            seen = read(ref, look, RealWaiter(engine.stop))
         except ApiRetiredError as error:
             # Not gone, and nothing is known that contradicts the state: no reason to block every refresh of the stack.
             row.warn(str(error))
             return dynamic.ReadResult(id_, {**bag, **known(OUTPUTS, props)}, dict(bag))
-        if pool is None:
+        if seen is None:
             return dynamic.ReadResult(None, {})
+        pool, nodes = seen
         if pool.kind is not Kind.CLOUD_SERVICES:
             row.warn(f"pool {ref.url} is a {pool.kind.value} pool; upgradeos works on Cloud Services pools only")
         if pool.current_os_version is not None:
             bag[inputs.TARGET] = pool.current_os_version
-        return dynamic.ReadResult(id_, {**bag, **_observed(pool)}, dict(bag))
+        if nodes is None:
+            return dynamic.ReadResult(id_, {**bag, **_observed(pool, _last_count(pool, props))}, dict(bag))
+        verdict = judge(nodes, gate, age_of(nodes, pool.seen_at))
+        # What only waits has been waited for, where the state says that this version has passed.
+        passed = props.get(STATE) == PoolState.ACTIVE.value and props.get(CURRENT) == pool.current_os_version
+        proven = isinstance(verdict, Passed) or (passed and not isinstance(verdict, Failed))
+        outputs = _observed(pool, len(unhealthy(nodes)), proven=proven)
+        return dynamic.ReadResult(id_, {**bag, **outputs}, dict(bag))
 
 
-def _roll(bag: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring one pool to its target and return the outputs."""
+def _roll(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring one pool to its target and return the outputs; ``olds`` are what they were, if they were any."""
     declared = Declared.of(bag)
     row = engine.Row(engine.current_urn(), declared.ref.pool_id)
     interval = NODE_INTERVAL_TERMINAL if engine.is_terminal() else NODE_INTERVAL
-    goal = Goal(declared.ref, declared.target, declared.policy, declared.timeout, declared.defer)
+    goal = Goal(
+        declared.ref,
+        declared.target,
+        declared.policy,
+        declared.timeout,
+        declared.defer,
+        declared.gate,
+        declared.stall_after,
+        report=olds.get(UNHEALTHY) is None or not same_version(olds.get(CURRENT), declared.target),
+    )
     rollout = OsUpgrade(goal, shared_client(declared.ref.endpoint), RealWaiter(engine.stop), Reporter(row, interval))
     pool = rollout.run().pool
-    return {**known(inputs.INPUTS, bag), **_observed(pool)}
+    count = _last_count(pool, olds) if rollout.unhealthy is None else rollout.unhealthy
+    return {**known(inputs.INPUTS, bag), **_observed(pool, count, proven=rollout.is_proven)}
 
 
 def known(names: Iterable[str], bag: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,8 +237,18 @@ def ref_of(id_: str) -> PoolRef:
         ) from error
 
 
-def _observed(pool: Pool) -> dict[str, Any]:
-    return {CURRENT: pool.current_os_version, FAMILY: pool.os_family, STATE: pool.state_text}
+def _observed(pool: Pool, unhealthy_nodes: int | None, *, proven: bool = True) -> dict[str, Any]:
+    state = pool.state_text if proven or pool.state is not PoolState.ACTIVE else UNPROVEN
+    outputs = {CURRENT: pool.current_os_version, FAMILY: pool.os_family, STATE: state}
+    # None is no output to Pulumi, and would be one that goes.
+    return outputs if unhealthy_nodes is None else {**outputs, UNHEALTHY: unhealthy_nodes}
+
+
+def _last_count(pool: Pool, olds: Mapping[str, Any]) -> int | None:
+    """The unhealthy nodes as last counted at this version, where nobody has looked since."""
+    count = olds.get(UNHEALTHY)
+    same = pool.current_os_version is not None and olds.get(CURRENT) == pool.current_os_version
+    return int(count) if count is not None and same else None
 
 
 def is_unknown(value: object) -> bool:
@@ -230,11 +271,13 @@ def _declared_twice(kept: Mapping[str, Any]) -> list[inputs.Failure]:
     return [inputs.Failure(inputs.POOL_ID_NAME, reason)]
 
 
-def _known(olds: Mapping[str, Any], news: Mapping[str, Any], *, moving: bool, changed: bool) -> Known:
+def _known(olds: Mapping[str, Any], news: Mapping[str, Any], *, changed: bool) -> Known:
     """What the state says, and why a change is planned though no property changed."""
     at, target = olds.get(CURRENT), news.get(inputs.TARGET)
     if changed or not at:
         return Known(at or "")
-    if moving and same_version(at, str(target)):
+    if same_version(at, str(target)):
+        if olds.get(STATE) == UNPROVEN:
+            return Known(at, f"at {at}, but its nodes were not seen to be as declared", UNPROVEN)
         return Known(at, f"still at {at}, but it was upgrading when last looked at", "moving")
     return Known(at, f"still at {at}; upgrade to {target} was deferred", "deferred")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from batch_os_provider import decide_image as table
-from batch_os_provider.decide import Done, Refuse, Wait
+from batch_os_provider.decide import GRACE, Done, Refuse, Wait
 from batch_os_provider.errors import ConflictError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.pace import MAX_FAILURES
 from batch_os_provider.pool import PoolRef, PoolState
@@ -99,6 +99,8 @@ class ImageRenewal(Rollout[VmSeen]):
         self._written = 0
         self._lost_writes = 0
         self._refused: tuple[object, str, int] = (None, "", 0)
+        self._spent: set[str] = set()
+        self._lagging_since: float | None = None
 
     def look(self) -> VmSeen:
         """Read pool and nodes."""
@@ -106,8 +108,10 @@ class ImageRenewal(Rollout[VmSeen]):
 
     def follow(self, seen: VmSeen) -> Outcome[VmSeen] | float:
         """Decide and act."""
-        self._note(seen)
-        action = table.decide_image(seen, self._goal.target, self._goal.policy, self._history)
+        action: table.ImageAction = Wait("lagging", "Batch does not show the last change yet")
+        if not self._lags(seen):
+            self._note(seen)
+            action = table.decide_image(seen, self._goal.target, self._goal.policy, self._history)
         if isinstance(action, Done):
             return self._done(seen)
         if isinstance(action, Refuse):
@@ -121,6 +125,19 @@ class ImageRenewal(Rollout[VmSeen]):
         if self.remaining() <= 0 and self._history.failure is None and self._begins(action):
             return 0.0
         return self._write(action, seen)
+
+    def _lags(self, seen: VmSeen) -> bool:
+        """Whether a look may be older than what we know; for a while only, since nothing is promised of either sign.
+
+        A write that was taken ends the ETag that it was conditional on, and a steady pool has as many nodes as it says.
+        """
+        pool, now = seen.pool, self.waiter.now()
+        older = pool.base.etag in self._spent or (pool.is_steady and pool.current != len(seen.dedicated))
+        if not older:
+            self._lagging_since = None
+        elif self._lagging_since is None:
+            self._lagging_since = now
+        return self._lagging_since is not None and now - self._lagging_since < GRACE
 
     @staticmethod
     def _begins(action: table.ImageAction) -> bool:
@@ -165,6 +182,8 @@ class ImageRenewal(Rollout[VmSeen]):
             return self.retrying(error, self.pace.after_failed_write(self._lost_writes, error))
         self._written += 1
         self._lost_writes = 0
+        if pool.base.etag:
+            self._spent.add(pool.base.etag)
         if isinstance(action, table.PutMark):
             self._history = replace(self._history, noted=action.mark)
         if isinstance(action, table.Resize):

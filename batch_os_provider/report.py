@@ -27,6 +27,7 @@ __all__ = [
     "Voice",
     "counted",
     "duration",
+    "name_nodes",
 ]
 
 NODE_INTERVAL = 30.0
@@ -37,6 +38,8 @@ IDLE_AFTER = 15 * 60.0
 """Seconds without any node moving after which the line says so, and the nodes are named once."""
 RETRYING = "trying again"
 """The phase of a line about a failed call; the first line after it is said at once."""
+_WITH_REASON = frozenset({"joined", "proving"})
+"""Phases whose lines give the reason and the nodes."""
 _NAMED = 5
 """How many nodes one warning names."""
 
@@ -76,18 +79,17 @@ class Nodes:
         return f"{self.back} of {len(self.nodes)} nodes back" if self.since else f"{len(self.nodes)} nodes"
 
     def laggards(self) -> Sequence[Node]:
-        """The nodes that are not back, those with an error first."""
-        return sorted((n for n in self.nodes if not n.is_back(self.since)), key=lambda n: (not n.error, n.node_id))
+        """The nodes that are not back, those with an error first; without a start to count from, those not up."""
+        found = [n for n in self.nodes if not (n.is_back(self.since) if self.since is not None else n.is_up)]
+        return sorted(found, key=lambda n: (not n.error, n.node_id))
 
     def name_laggards(self) -> str:
-        """Name the first few with state and first error, and count the rest."""
-        laggards = self.laggards()
-        named = ", ".join(f"{n.node_id} is {n.state}" + (f" ({n.error})" if n.error else "") for n in laggards[:_NAMED])
-        return named + (f" and {len(laggards) - _NAMED} more" if len(laggards) > _NAMED else "")
+        """Name them."""
+        return name_nodes(self.laggards())
 
     def movement(self) -> frozenset[tuple[str, str, datetime | None]]:
-        """Changes whenever a node does anything; node order does not matter."""
-        return frozenset((node.node_id, node.state, node.last_boot_time) for node in self.nodes)
+        """Changes whenever a node does anything but begin or end a task; node order does not matter."""
+        return frozenset((node.node_id, "up" if node.is_up else node.state, node.last_boot_time) for node in self.nodes)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Progress:
 
     def __str__(self) -> str:
         middle = self.why if self.nodes is None else str(self.nodes)
-        if self.nodes is not None and self.phase == "joined":
+        if self.nodes is not None and self.phase in _WITH_REASON:
             middle = f"{self.why}, {middle}"
         # Before anything was seen, and while an upgrade away from the target runs, there is no "from".
         known = self.came_from not in ("", self.target)
@@ -128,6 +130,12 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours}h{minutes_rest:02d}m"
     return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+def name_nodes(nodes: Sequence[Node]) -> str:
+    """Name the first few nodes with state and first error, and count the rest."""
+    named = ", ".join(f"{n.node_id} is {n.state}" + (f" ({n.error})" if n.error else "") for n in nodes[:_NAMED])
+    return named + (f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else "")
 
 
 def counted(number: int, thing: str) -> str:

@@ -94,6 +94,16 @@ class PoolOsVersion(PoolResource, module="batch", name="PoolOsVersion"):
             A resize is never stopped.
         on_conflict: an upgrade to another version is in flight: ``fail``, naming both (the default),
             or ``wait`` for it and upgrade then.
+        stall_after: no node has moved for so long, while this `up` waits for nodes: an error that names
+            them; the upgrade goes on in Batch. A duration as for ``timeout``. Default: off.
+        max_unhealthy: how many nodes may be unhealthy at the target: a whole number from 0 on, or a
+            percentage of the pool's nodes such as ``"10%"``, rounded down. A node is unhealthy when Batch shows
+            it as ``unusable`` or ``starttaskfailed``, or when its start task has failed. More of them fail this
+            resource, whoever upgraded the pool, at once and until they are mended; what depends on it does not
+            begin. Default: no limit, unhealthy nodes are warned about.
+        soak: how long ago the newest boot of a node has to be, by the service's clock, before the pool counts
+            as upgraded. An interrupted soak goes on where it was. A duration as for ``timeout``, and ``timeout``
+            still bounds the whole. Default: off.
         opts: Pulumi's resource options; they win over this class's default ``retain_on_delete=True``.
 
     Errors come at `pulumi preview` for what can be judged from the program alone, and at
@@ -118,12 +128,23 @@ class PoolOsVersion(PoolResource, module="batch", name="PoolOsVersion"):
     """``wait`` or ``fail``, as declared; None where it was left to the default, ``wait``."""
     on_conflict: Output[str | None]
     """``fail`` or ``wait``, as declared; None where it was left to the default, ``fail``."""
+    stall_after: Output[Any]
+    """How long no node may move, as declared; None where it was left out."""
+    max_unhealthy: Output[Any]
+    """How many nodes may be unhealthy, as declared; None where it was left out."""
+    soak: Output[Any]
+    """How long ago the newest boot has to be, as declared; None where it was left out."""
     current_os_version: Output[str | None]
     """What Batch last showed as ``currentOSVersion``; None for a VM pool."""
     os_family: Output[str | None]
     """What Batch last showed as ``osFamily``, such as ``5``; None for a VM pool."""
     pool_state: Output[str | None]
-    """What Batch last showed as the pool's ``state``: ``active``, ``upgrading`` or ``deleting``."""
+    """What Batch last showed as the pool's ``state``: ``active``, ``upgrading`` or ``deleting``; ``unproven`` where it
+    was active, and its nodes not yet as ``max_unhealthy`` and ``soak`` ask."""
+    unhealthy_nodes: Output[int | None]
+    """How many nodes were unhealthy when they were last looked at, at the version that runs: by the first `up` that
+    finds it at the target, and by each `up` and refresh where ``max_unhealthy`` or ``soak`` is declared. None where
+    nobody has looked, and for a VM pool."""
 
     def __init__(  # noqa: PLR0913 - one argument for each input of the resource
         self,
@@ -136,6 +157,9 @@ class PoolOsVersion(PoolResource, module="batch", name="PoolOsVersion"):
         on_timeout: Input[Literal["fail", "defer"]] | None = None,
         if_resizing: Input[Literal["wait", "fail"]] | None = None,
         on_conflict: Input[Literal["fail", "wait"]] | None = None,
+        stall_after: Input[str | int | float] | None = None,
+        max_unhealthy: Input[str | int] | None = None,
+        soak: Input[str | int | float] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         declared = {
@@ -146,6 +170,9 @@ class PoolOsVersion(PoolResource, module="batch", name="PoolOsVersion"):
             "on_timeout": on_timeout,
             "if_resizing": if_resizing,
             "on_conflict": on_conflict,
+            "stall_after": stall_after,
+            "max_unhealthy": max_unhealthy,
+            "soak": soak,
         }
         super().__init__(resource_name, declared, opts)
 

@@ -25,8 +25,10 @@ from batch_os_provider.errors import (
     InterruptedRolloutError,
     PoolGoneError,
     ServiceError,
+    StalledError,
     TokenError,
     TransientError,
+    UnhealthyError,
 )
 from batch_os_provider.pace import FIRST_CONTACT_FAILURES, MAX_FAILURES, Pace, back_off
 from batch_os_provider.pool import PoolRef
@@ -109,6 +111,10 @@ class Rollout(ABC, Generic[Seen]):
     def way_back(self) -> str:
         """What to do instead of going on, as a sentence; empty where there is nothing to go back from."""
 
+    def missed(self) -> str:
+        """What is missing at the deadline, for the error's beginning."""
+        return f"{self.target} was not reached"
+
     @abstractmethod
     def say(self, phase: str, why: str, detail: str = "") -> None:
         """Say a line of progress."""
@@ -120,14 +126,14 @@ class Rollout(ABC, Generic[Seen]):
             The outcome; ``deferred`` only where the goal allows it.
 
         Raises:
-            RefusedError, PoolGoneError, DeadlineError, InterruptedRolloutError, CredentialError,
-            ServiceError: each says what was seen and what goes on in Batch.
+            RefusedError, PoolGoneError, DeadlineError, StalledError, UnhealthyError, InterruptedRolloutError,
+            CredentialError, ServiceError: each says what was seen and what goes on in Batch.
         """
         try:
             return self._loop()
         except Stopped as stopped:
             raise self._interrupted(stopped.reason) from None
-        except (DeadlineError, PoolGoneError):
+        except (DeadlineError, PoolGoneError, StalledError, UnhealthyError):
             raise
         except BatchOsError as error:
             if self.has_acted():
@@ -181,7 +187,7 @@ class Rollout(ABC, Generic[Seen]):
         if deferred is not None:
             return deferred
         raise DeadlineError(
-            f"{self.target} was not reached within the timeout of {duration(self._timeout)}; {self.tell_all()}",
+            f"{self.missed()} within the timeout of {duration(self._timeout)}; {self.tell_all()}",
             pool=self.ref.url,
             next_step=f"{self._next_step()}. To allow more time declare a longer timeout, "
             'or on_timeout="defer" to let this `up` succeed and plan the rest again',

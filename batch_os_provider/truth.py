@@ -79,6 +79,14 @@ class Truth:
         return pool.state is PoolState.UPGRADING and same_version(pool.target_os_version, self._target)
 
     @property
+    def is_reached(self) -> bool:
+        """Whether the pool was last seen to run the target, with no upgrade in flight and none that may begin."""
+        seen = self._since_post
+        return (
+            seen is not None and seen.state is PoolState.ACTIVE and same_version(seen.current_os_version, self._target)
+        )
+
+    @property
     def goes_on(self) -> bool:
         """Whether an upgrade to our target runs in Batch, as far as anybody can know."""
         return self.is_taken if self._since_post is None else self.is_ours(self._since_post)
@@ -89,6 +97,8 @@ class Truth:
             seen = self._since_post
             came_from = self.came_from if seen is None else seen.current_os_version
             return f"the upgrade {came_from} -> {self._target} goes on in Batch"
+        if self.is_reached:
+            return f"the pool runs {self._target}"
         if self.is_lost and self._since_post is None:
             return (
                 f"the request to start the upgrade to {self._target} was sent and its answer is not known, "

@@ -1,7 +1,9 @@
 """The upgrade of a Cloud Services pool: one POST upgradeos, then reads only.
 
 Why it exists: this is what ``rollout``'s loop does for ``PoolOsVersion``. It follows ``decide``'s
-table, sends the one write, counts the nodes that are back, and keeps ``truth`` informed.
+table, sends the one write, watches the nodes come back, and keeps ``truth`` informed. A pool at its
+target is done only when its nodes are as the program asks, whoever brought it there: that is judged
+by ``health``'s table, with a list of nodes every 30 seconds until it is decided.
 """
 
 from __future__ import annotations
@@ -20,15 +22,19 @@ from batch_os_provider.errors import (
     ConflictError,
     PoolGoneError,
     RefusedError,
+    StalledError,
     TokenError,
     TransientError,
+    UnhealthyError,
 )
+from batch_os_provider.health import NO_GATE, Failed, Gate, Passed, Settling, Soaking, judge, unhealthy
 from batch_os_provider.pace import MAX_FAILURES
 from batch_os_provider.pool import AllocationState, Kind, Node, Pool, PoolRef, PoolState
-from batch_os_provider.report import Nodes, Progress, Reporter
+from batch_os_provider.report import NODE_INTERVAL, Nodes, Progress, Reporter, counted, duration, name_nodes
 from batch_os_provider.rollout import Outcome, Rollout
 from batch_os_provider.truth import Truth
 from batch_os_provider.wait import Stopped, Waiter
+from batch_os_provider.watch import Watch
 
 __all__ = ["Goal", "OsUpgrade", "Service"]
 
@@ -37,6 +43,8 @@ _PASSING = frozenset({"PoolBeingResized", "PoolBeingCreated", "UpgradePoolVersio
 _PRECONDITION_FAILED = 412
 # Answers to a POST that say "not now": it was not carried out. Any other failure leaves that open.
 _SAID_NO = frozenset({429, 503})
+_SHORTEST_SOAK = 1.0
+"""Seconds between two looks at nodes that soak: the service's clock is read in whole seconds."""
 
 
 class Service(Protocol):
@@ -60,7 +68,10 @@ class Goal:
     """What one upgrade is to reach, and how long it may take.
 
     ``timeout`` is in seconds and starts when work starts; ``defer`` makes the deadline a success
-    that tells the truth instead of an error.
+    that tells the truth instead of an error. ``gate`` is what the nodes have to be like at the
+    target, ``stall_after`` the seconds after which a wait in which no node moves is given up.
+    ``report`` has the nodes counted also where the pool is found at its target: whoever brought it
+    there, an earlier run that was killed perhaps, nobody has told of nodes that did not survive it.
     """
 
     ref: PoolRef
@@ -68,10 +79,16 @@ class Goal:
     policy: table.Policy
     timeout: float
     defer: bool = False
+    gate: Gate = NO_GATE
+    stall_after: float | None = None
+    report: bool = False
 
 
 class OsUpgrade(Rollout[Pool]):
     """One run of the loop for one Cloud Services pool.
+
+    After a run ``unhealthy`` counts the unhealthy nodes at the target, None where nobody looked, and
+    ``is_proven`` says whether the gate was passed, which is so where none is declared.
 
     Args:
         goal: what to reach.
@@ -101,7 +118,11 @@ class OsUpgrade(Rollout[Pool]):
         self._refused_writes = 0
         self._unmet: tuple[tuple[str, ...], float] | None = None
         self._resizes: set[datetime | None] = set()
-        self._counts = _Counts(self.started)
+        self._failed_lists = 0
+        self._judged: Settling | Soaking | None = None
+        self._watch = Watch(self.started)
+        self.unhealthy: int | None = None
+        self.is_proven = not goal.gate.is_declared
 
     def look(self) -> Pool:
         """Read the pool; of a VM pool also what its nodes run, for the refusal."""
@@ -120,7 +141,8 @@ class OsUpgrade(Rollout[Pool]):
         now = self.waiter.now()
         action = table.decide(seen, self.target, self._goal.policy, self._history, now)
         if isinstance(action, table.Done):
-            return self._done(seen)
+            return self._prove(seen) if self._goal.gate.is_declared else self._done(seen)
+        self._judged = self.unhealthy = None
         if isinstance(action, table.Refuse):
             raise self._refused(action)
         if isinstance(action, table.Upgrade):
@@ -136,9 +158,9 @@ class OsUpgrade(Rollout[Pool]):
         self._history = self._history.observed(seen, self.target, now)
         if seen.allocation in (AllocationState.RESIZING, AllocationState.STOPPING):
             self._resizes.add(seen.allocation_changed_at)
-        if self._counts.since is None and self._truth.is_ours(seen):
+        if self._watch.since is None and self._truth.is_ours(seen):
             # While a pool is upgrading this is the time of its POST (recordings); afterwards it is not.
-            self._counts.since = seen.changed_at
+            self._watch.since = seen.changed_at
 
     def _upgrade(self, action: table.Upgrade, seen: Pool) -> float:
         """Send the one write. Whatever comes back, the next thing is a read."""
@@ -163,7 +185,7 @@ class OsUpgrade(Rollout[Pool]):
     def _taken(self, since: datetime | None) -> float:
         """Batch has taken our upgrade: from here on there are reads only."""
         now = self.waiter.now()
-        self._counts = _Counts(now, since)
+        self._watch = Watch(now, since)
         self._truth.taken()
         self._history = self._history.accepted(now)
         self.pace.quicken()
@@ -192,6 +214,7 @@ class OsUpgrade(Rollout[Pool]):
             why += f", number {len(self._resizes)} since this began"
         if action.phase in ("upgrading", "joined"):
             self._look_at_nodes(force=self.pace.is_new(action.phase))
+            self._give_up_on_a_stall()
         self.pace.enter(action.phase)
         self._phase = action.phase
         self.say(action.phase, why)
@@ -199,41 +222,105 @@ class OsUpgrade(Rollout[Pool]):
 
     def _look_at_nodes(self, *, force: bool) -> None:
         """Read the nodes when a line with counts is due. Counts are comfort: a failure costs a warning only."""
-        now, counts = self.waiter.now(), self._counts
-        if not force and now - counts.at < self.reporter.node_interval:
+        now, watch = self.waiter.now(), self._watch
+        stall_after = self._goal.stall_after
+        interval = min(self.reporter.node_interval, NODE_INTERVAL if stall_after is None else stall_after)
+        if not force and now - watch.tried_at < interval:
             return
-        counts.at = now
+        watch.tried_at = now
         try:
-            counts.take(self.waiter.call(lambda: self._service.list_nodes(self.ref)), now)
+            watch.take(self.waiter.call(lambda: self._service.list_nodes(self.ref)), now)
         except BatchOsError as error:
             self.reporter.warn_once("nodes", f"node counts are not available: {error}")
-            counts.nodes = None
+            watch.nodes = None
+
+    def _give_up_on_a_stall(self) -> None:
+        """Raise StalledError when no node has moved for as long as the program allows."""
+        stall_after, nodes = self._goal.stall_after, self._watch.nodes
+        if stall_after is None or nodes is None or self._watch.idle < stall_after:
+            return
+        idle, named = duration(self._watch.idle), nodes.name_laggards()
+        raise StalledError(
+            f"no node moved for {idle}, stall_after is {duration(stall_after)}"
+            f"{f': {named}' if named else ''}; this came after {self.elapsed()}; {self.tell()}",
+            pool=self.ref.url,
+            next_step="See what holds up the nodes; reboot, reimage or remove those that are stuck. "
+            f"{self._next_step()}",
+        )
+
+    def _prove(self, seen: Pool) -> Outcome[Pool] | float:
+        """The pool runs the target: judge the nodes, and wait until that can be done."""
+        now, watch, gate = self.waiter.now(), self._watch, self._goal.gate
+        try:
+            nodes = self.waiter.call(lambda: self._service.list_nodes(self.ref))
+        except TransientError as error:
+            self._failed_lists += 1
+            self.give_up_after(self._failed_lists, MAX_FAILURES, error)
+            return self.retrying(error, self.pace.after_failed_write(self._failed_lists, error))
+        self._failed_lists = 0
+        watch.take(nodes, now)
+        bad = unhealthy(nodes)
+        self.unhealthy = len(bad)
+        verdict = judge(nodes, gate, watch.age(seen.seen_at))
+        if isinstance(verdict, Failed):
+            raise self._unhealthy(verdict)
+        if isinstance(verdict, Passed):
+            self.is_proven, self._judged = True, None
+            return self._done(seen, f"; {verdict.why}")
+        self._judged = verdict
+        if isinstance(verdict, Soaking):
+            self.say("soaking", "soaking", f"; {verdict.why}")
+            return min(NODE_INTERVAL, max(_SHORTEST_SOAK, verdict.left))
+        self.say("proving", "the pool runs it", f"; {verdict.why}")
+        self._give_up_on_a_stall()
+        return NODE_INTERVAL
+
+    def _unhealthy(self, verdict: Failed) -> UnhealthyError:
+        return UnhealthyError(
+            f"it runs {self.target}, but {verdict.why}: {name_nodes(verdict.nodes)}",
+            pool=self.ref.url,
+            next_step="See their errors and start tasks; reboot, reimage or remove them, or declare a larger "
+            f"max_unhealthy to accept them. {self._next_step()}",
+        )
 
     def say(self, phase: str, why: str, detail: str = "") -> None:
-        """Say a line, with node counts where an upgrade runs."""
+        """Say a line, with node counts where an upgrade runs or its nodes come back."""
         now = self.waiter.now()
-        nodes = self._counts.nodes if phase in ("upgrading", "joined") else None
-        idle = now - self._counts.moved_at if nodes is not None and nodes.nodes else 0.0
+        nodes = self._watch.nodes if phase in ("upgrading", "joined", "proving") else None
+        idle = self._watch.idle if nodes is not None else 0.0
         elapsed = now - self.started
         said = Progress(self._truth.came_from, self.target, phase, why, elapsed, nodes, idle, detail)
         self.reporter.progress(said, now)
 
-    def _done(self, seen: Pool) -> Outcome[Pool]:
-        target, counts = self.target, self._counts
-        if not self._truth.is_taken and table.same_version(self._truth.came_from, target):
-            self.reporter.summary(f"already runs {target}, nothing was written")
-            return Outcome(seen)
-        if counts.since is not None:
+    def _done(self, seen: Pool, proof: str = "") -> Outcome[Pool]:
+        """End well; ``proof`` says how the nodes were judged, where a gate is declared."""
+        target, watch = self.target, self._watch
+        found = not self._truth.is_taken and table.same_version(self._truth.came_from, target)
+        if not proof and (self._goal.report or not found):
             # The pool is at its target: not even ^C takes that back, it only costs the count.
             with contextlib.suppress(Stopped):
                 self._look_at_nodes(force=True)
-        nodes = counts.nodes if counts.since is not None else None
-        counted = f"{nodes}, " if nodes is not None else ""
-        self.reporter.summary(f"{self._truth.came_from} -> {target}: done, {counted}{self.elapsed()}")
-        if nodes is not None and nodes.laggards():
-            named = nodes.name_laggards()
-            self.reporter.warn_once("unhealthy", f"the pool runs {target}, but not every node is back: {named}")
+        if found:
+            self.reporter.summary(f"already runs {target}, nothing was written{proof}")
+        else:
+            back = f"{watch.nodes}, " if watch.nodes is not None and watch.since is not None else ""
+            self.reporter.summary(f"{self._truth.came_from} -> {target}: done, {back}{self.elapsed()}{proof}")
+        if watch.nodes is not None:
+            self._report(watch.nodes)
         return Outcome(seen)
+
+    def _report(self, nodes: Nodes) -> None:
+        """Warn of nodes that are unhealthy, and of others that are not back: success hides neither."""
+        bad = unhealthy(nodes.nodes)
+        self.unhealthy = len(bad)
+        if bad:
+            number = f"{len(bad)} of {counted(len(nodes.nodes), 'node')} {'is' if len(bad) == 1 else 'are'} unhealthy"
+            self.reporter.warn_once("unhealthy", f"the pool runs {self.target}, but {number}: {name_nodes(bad)}")
+        late = [node for node in nodes.laggards() if node not in bad]
+        if late:
+            self.reporter.warn_once(
+                "late", f"the pool runs {self.target}, but not every node is back: {name_nodes(late)}"
+            )
 
     def _refused(self, action: table.Refuse) -> BatchOsError:
         ref, last = self.ref, self._truth.last
@@ -246,6 +333,9 @@ class OsUpgrade(Rollout[Pool]):
         last = self._truth.last
         if not self._goal.defer or last is None:
             return None
+        if self._truth.is_reached:
+            self.reporter.warn_once("deferred", f"{self.tell()}; proving its health was deferred")
+            return Outcome(last, deferred=True)
         at = last.current_os_version or "an unknown version"
         text = f"still at {at}; upgrade to {self.target} was deferred: {self._counted() or self.tell()}"
         self.reporter.warn_once("deferred", text)
@@ -253,7 +343,8 @@ class OsUpgrade(Rollout[Pool]):
 
     def tell(self) -> str:
         """Say what runs in Batch."""
-        return self._truth.tell(self._phase)
+        told = self._truth.tell(self._phase)
+        return f"{told}; {self._judged.why}" if self._judged is not None else told
 
     def tell_all(self) -> str:
         """The same with the nodes that are back."""
@@ -267,25 +358,13 @@ class OsUpgrade(Rollout[Pool]):
     def way_back(self) -> str:
         """Pulumi keeps its old state when a step fails, so a program that was reverted looks unchanged to it."""
         back = "To go back instead, revert the program and run `pulumi up --refresh`"
-        return back if self._truth.goes_on else ""
+        truth = self._truth
+        return back if truth.goes_on or (truth.is_taken and truth.is_reached) else ""
+
+    def missed(self) -> str:
+        """What is missing at the deadline."""
+        return "the health that is declared was not seen" if self._truth.is_reached else super().missed()
 
     def _counted(self) -> str:
-        nodes = self._counts.nodes
+        nodes = self._watch.nodes
         return str(nodes) if self._truth.goes_on and nodes is not None else ""
-
-
-class _Counts:
-    """The last count of nodes: since when an upgrade runs, in the service's time, and when a node last moved."""
-
-    def __init__(self, now: float, since: datetime | None = None) -> None:
-        self.since = since
-        self.nodes: Nodes | None = None
-        self.at = float("-inf")
-        self.moved_at = now
-        self._movement: object = None
-
-    def take(self, nodes: tuple[Node, ...], now: float) -> None:
-        """Take in a list of nodes."""
-        self.nodes = Nodes(nodes, self.since)
-        if self.nodes.movement() != self._movement:
-            self._movement, self.moved_at = self.nodes.movement(), now

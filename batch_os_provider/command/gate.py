@@ -64,6 +64,8 @@ _RULES: dict[str, _Rule] = {
     "stale": (_code("stale"), "a pool that runs another version than Pulumi's state says"),
     "deferred": (_code("deferred"), "a pool whose upgrade the last `up` deferred"),
     "moving": (_code("moving"), "a pool that was upgrading when Pulumi last looked"),
+    "unhealthy": (_code("unhealthy"), "a pool that has more unhealthy nodes than the program allows"),
+    "unproven": (_code("unproven"), "a pool whose nodes Pulumi has not seen to be as the program asks"),
     "unknown-state": (_code("unknown state"), "a pool in a state that nobody has heard of"),
     "upgrade": (_what("upgrade"), "an upgrade"),
     "renew": (_what("renew"), "a VM pool whose nodes are renewed"),

@@ -98,7 +98,9 @@ class DataPlane:
             with self._world.lock:
                 answer = self._refused(self._arrived(incoming, None, []), error, incoming)
         else:
-            answer, effect = await self._answer(incoming)
+            answer, effect, held = await self._answer(incoming)
+            if held:
+                await exchange.outlast(self._pause(held))
         wall = self._wall() + (seconds(effect["seconds"]) if effect["kind"] == "clockSkew" else 0)
         close = close or effect["kind"] == "truncate"
         sent = render(mangled(answer, effect), incoming, wall, close=close)
@@ -117,7 +119,7 @@ class DataPlane:
                 head, body = pieces(sent, effect.get("pieces"))
                 exchange.write_part(head)
                 for piece in body:
-                    await self._pause(effect["seconds"] / len(body))
+                    await exchange.outlast(self._pause(effect["seconds"] / len(body)))
                     exchange.write_part(piece)
                 exchange.write(b"", close=close)
             case _:
@@ -133,8 +135,11 @@ class DataPlane:
             entry.detail["clientRequestId"] = incoming.headers["client-request-id"]
         return entry
 
-    async def _answer(self, incoming: Incoming) -> tuple[Answer, Effect]:
-        """Check, perhaps wait for a fault's delay, commit; with the answer goes what is to be done to it."""
+    async def _answer(self, incoming: Incoming) -> tuple[Answer, Effect, float]:
+        """Check, perhaps wait for a fault's delay, commit.
+
+        With the answer goes what is to be done to it, and for how many seconds it is held back.
+        """
         operations, names = resolve(incoming.path)
         with self._world.lock:
             entry = self._arrived(incoming, operations.get(incoming.method), names)
@@ -142,7 +147,7 @@ class DataPlane:
                 request = self._checked(incoming, operations, names)
                 hits = self._faults.hitting(request.operation.id, entry.pool)
             except BatchError as error:
-                return self._refused(entry, error, incoming), _NONE
+                return self._refused(entry, error, incoming), _NONE, 0.0
         entry.detail["apiVersion"] = request.version
         effect: Effect = hits[-1].effect if hits else _NONE
         if hits:
@@ -162,9 +167,7 @@ class DataPlane:
             elif effect["kind"] == "garbage":
                 entry.status, entry.code = 200, None
             self._saved()
-        if after := _delay(hits, after=True):
-            await self._pause(after)
-        return answer, effect
+        return answer, effect, _delay(hits, after=True)
 
     def _refused(self, entry: Entry, error: BatchError, incoming: Incoming) -> Answer:
         entry.status, entry.code = error.status, error.code

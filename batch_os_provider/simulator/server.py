@@ -10,6 +10,7 @@ state file.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -31,7 +32,7 @@ from .dumping import dump
 from .world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from starlette.applications import Starlette
 
@@ -74,6 +75,19 @@ class Exchange:
         if not self._cycle.disconnected:
             self._cycle.response_started = True
             self._cycle.transport.write(part)
+
+    async def outlast(self, pause: Awaitable[None]) -> None:
+        """Wait, but no longer than the client does: an answer that nobody waits for would only hold up the end."""
+        gone, waited = asyncio.ensure_future(self._until_gone()), asyncio.ensure_future(pause)
+        await asyncio.wait((gone, waited), return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        waited.cancel()
+
+    async def _until_gone(self) -> None:
+        cycle = self._cycle
+        while not cycle.disconnected:
+            cycle.message_event.clear()
+            await cycle.message_event.wait()
 
     def drop(self) -> None:
         """Close the connection without an answer."""

@@ -105,6 +105,13 @@ TABLE: Final = (
         "whether the start task runs again on an upgraded node: not mentioned; a reimaged node normally reruns it.",
     ),
     Unknown(
+        "upgradeWithFailedNode",
+        "waits",
+        ("waits", "ends"),
+        "whether a pool stays upgrading while a node that was upgraded is unusable or starttaskfailed: not mentioned; "
+        "the page says that the pool is active when all its nodes are upgraded, which such a node may be or not.",
+    ),
+    Unknown(
         "emptyPoolUpgradeSeconds",
         5,
         (0, 1, 5, 30, 120),

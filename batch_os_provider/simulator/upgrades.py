@@ -100,8 +100,10 @@ def _refuse_target(world: World, pool: Pool, configuration: dict[str, str], targ
             raise BatchError("PoolNotEligibleForOSVersionUpgrade")
 
 
-def _returned(node: Node | None) -> bool:
-    """A node that was taken out is off the list: back, or gone, or going."""
+def _returned(world: World, node: Node | None) -> bool:
+    """A node that was taken out is off the list: back, or gone, or going, or perhaps no good any more."""
+    if node is not None and node.state in ("unusable", "starttaskfailed"):
+        return world.unknowns["upgradeWithFailedNode"] == "ends"
     return node is None or node.state in (*READY, "offline", "leavingpool")
 
 
@@ -116,7 +118,7 @@ def go_on(world: World, pool: Pool) -> None:
 
 def _go_on_upgrading(world: World, pool: Pool, work: Upgrade) -> None:
     find = pool.nodes.get
-    work.out = [name for name in work.out if not _returned(find(name.lower()))]
+    work.out = [name for name in work.out if not _returned(world, find(name.lower()))]
     width = max(1, int(len(pool.nodes) * UPGRADE_SHARE))
     for name in list(work.pending):
         node = find(name.lower())

@@ -41,6 +41,7 @@ def test_up_posts_once_and_returns_only_when_the_service_is_done(sim: Simulator,
         "current_os_version": NEW,
         "os_family": "4",
         "pool_state": "active",
+        "unhealthy_nodes": 0,
     }
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from batch_os_provider.client import BatchClient
-from batch_os_provider.errors import BatchOsError, TransientError
+from batch_os_provider.errors import BatchOsError, ConflictError, TransientError
 from batch_os_provider.pool import PoolRef, PoolState
 from batch_os_provider.simulator.effects import KINDS
 from tests.support.inprocess import ENDPOINT, Account
-from tests.support.simulator import NEW, OLD, paas_pool
+from tests.support.simulator import NEW, OLD, OTHER, paas_pool
 from tests.unit.doubles import VirtualWaiter
 
 RENDER = PoolRef(ENDPOINT, "render")
@@ -114,6 +114,15 @@ def test_a_read_that_lags_behind(place: Place) -> None:
     assert place.upgrading
     place.account.faults.clear()
     assert place.client.get_pool(RENDER).state is PoolState.UPGRADING
+
+
+def test_somebody_else_just_before_a_write(place: Place) -> None:
+    other = {"kind": "upgrade", "targetOSVersion": OTHER}
+    actor = place.account.actor({"operation": "Pool_UpgradeOS", "nth": 1, "moment": "before"}, other)
+    with pytest.raises(ConflictError, match="condition"):
+        place.client.upgrade_os(RENDER, NEW, place.etag)
+    assert (actor.fired, actor.refused) == (1, None)
+    assert place.client.get_pool(RENDER).target_os_version == OTHER
 
 
 def test_no_kind_is_left_out(request: pytest.FixtureRequest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -20,6 +21,7 @@ from batch_os_provider.simulator.effects import KINDS, check
 from batch_os_provider.simulator.faults import Faults
 from batch_os_provider.simulator.mangling import pieces, truncated
 from batch_os_provider.simulator.reading import RefusedError
+from batch_os_provider.simulator.server import Exchange
 from batch_os_provider.simulator.state import load
 from batch_os_provider.simulator.wire import EMPTY_CHUNKED
 from batch_os_provider.simulator.world import World
@@ -199,6 +201,24 @@ def _signed_read(client):
     made = raw.signature(where.key, where.account, "GET", target, headers)
     lines = [f"GET {target} HTTP/1.1", "Host: here", f"ocp-date: {headers['ocp-date']}"]
     return "\r\n".join([*lines, f"Authorization: SharedKey {where.account}:{made}", "", ""]).encode()
+
+
+def test_nothing_is_held_back_for_a_client_that_has_gone():
+    class Cycle:
+        disconnected = False
+
+    async def run():
+        cycle = Cycle()
+        cycle.message_event = asyncio.Event()
+        cycle.message_event.set()
+        waiting = asyncio.ensure_future(Exchange(cycle).outlast(asyncio.sleep(3600)))
+        await asyncio.sleep(0)
+        cycle.disconnected = True
+        cycle.message_event.set()
+        await waiting
+        await Exchange(cycle).outlast(asyncio.sleep(3600))
+
+    asyncio.run(asyncio.wait_for(run(), 30))
 
 
 def test_a_slow_answer_is_whole_at_its_end(client, batch, pool):

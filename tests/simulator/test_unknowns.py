@@ -123,6 +123,16 @@ def start_task(world):
     return ("starting", "waitingforstarttask") in moves(world, "node")
 
 
+def failed_node(world):
+    load(world, {"pools": [paas(nodes=2, startTask={"commandLine": "x", "waitForSuccess": True})]})
+    assert refusal(world, NEW) is None
+    pool = world.pool("p")
+    pool.nodes["tvm-1"].fate = "starttaskfailed"
+    pass_time(world, 1000)
+    assert pool.nodes["tvm-1"].state == "starttaskfailed"
+    return pool.state
+
+
 def empty(world):
     load(world, {"pools": [paas(nodes=0)]})
     assert refusal(world, NEW) is None
@@ -237,6 +247,8 @@ INSIDE = {
     ("nodeStateDuringUpgrade", "rebooting"): (node_state, "rebooting"),
     ("startTaskAfterUpgrade", "rerun"): (start_task, True),
     ("startTaskAfterUpgrade", "notRun"): (start_task, False),
+    ("upgradeWithFailedNode", "waits"): (failed_node, "upgrading"),
+    ("upgradeWithFailedNode", "ends"): (failed_node, "active"),
     ("latestOfNewNodes", "newest"): (new_nodes, (SECOND, SECOND)),
     ("latestOfNewNodes", "asFirstNode"): (new_nodes, (FIRST, SECOND)),
     ("latestOfNewNodes", "asFirstNodeEver"): (new_nodes, (FIRST, FIRST)),

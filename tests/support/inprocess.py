@@ -10,7 +10,7 @@ up.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from http import client as http_client
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ from azure.core.pipeline.transport import RequestsTransport
 
 from batch_os_provider.client import BatchClient
 from batch_os_provider.connection import CONNECT_TIMEOUT, READ_TIMEOUT
+from batch_os_provider.simulator import actors
 from batch_os_provider.simulator.clock import TICKS, VirtualClock, parse_iso
 from batch_os_provider.simulator.dataplane import DataPlane
 from batch_os_provider.simulator.faults import Faults
@@ -80,6 +81,10 @@ class _Exchange:
         """Keep a part of an answer."""
         self.answer += part
 
+    async def outlast(self, pause: Awaitable[None]) -> None:
+        """Wait, also where the client has given up: nobody is held up by that in here."""
+        await pause
+
     def drop(self) -> None:
         """End without an answer."""
 
@@ -118,6 +123,11 @@ class Account(requests.adapters.BaseAdapter):
             session=session, session_owner=False, connection_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT
         )
         return BatchClient(ENDPOINT, environ, transport)
+
+    def actor(self, when: dict[str, Any], do: dict[str, Any], pool: str = "render") -> actors.Actor:
+        """Let somebody else do something to a pool."""
+        self.world.advance()
+        return actors.add(self.world, {"when": when, "pool": pool, "do": do})
 
     def catch_up(self) -> None:
         """Let everything happen that is due by now, requests included whose client has given up on them."""

@@ -77,6 +77,8 @@ class Run:
     crashed: bool = False
     said: list[tuple[str, str]] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
+    first: int = 0
+    """How many requests the account had got before."""
     answered: bool = True
     """Whether the last request was answered well."""
     end: Snapshot | None = None
@@ -238,7 +240,8 @@ def success_is_true(seen: Evidence) -> None:
         if run.succeeded:
             assert there, f"success, but the pool is {run.end}"
             assert run.end is not None
-            hidden = [node for node in run.end.not_ready if node not in run.text]
+            # Later runs write nothing and count no nodes.
+            hidden = [node for node in run.end.not_ready if run.writes and node not in run.text]
             assert seen.kind == "image" or not hidden, f"success hides {hidden}"
         elif run.outcome is not None:
             assert not there, "deferred, but the pool is at its target"
@@ -255,10 +258,10 @@ def previews_write_nothing(seen: Evidence) -> None:
 
 
 def settled_after_success(seen: Evidence) -> None:
-    """I6: whoever looks or runs after a success finds nothing to do."""
+    """I6: whoever looks or runs after a success, and began after it, finds nothing to do."""
     before: Run | None = None
     for run in seen.runs:
-        if before is not None and before.succeeded:
+        if before is not None and before.succeeded and run.first >= before.first + len(before.sent):
             if run.reads:
                 assert run.planned in ("adopt", ""), f"after a success the preview plans to {run.planned}"
             else:

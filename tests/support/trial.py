@@ -143,6 +143,7 @@ class Trial:
         finally:
             self.at_moment = before
         run.outcome, run.said, run.sent = outcome, listener.said, self.account.sent[began:]
+        run.first = began
         return self._kept(run)
 
     def preview(self) -> Run:
@@ -153,7 +154,7 @@ class Trial:
             run.planned = planned.what if isinstance(planned, Plan) else "refuse"
         except BatchOsError as error:
             run.said.append(("error", str(error)))
-        run.sent = self.account.sent[began:]
+        run.sent, run.first = self.account.sent[began:], began
         return self._kept(run)
 
     def _kept(self, run: Run) -> Run:

@@ -22,9 +22,15 @@ full = PoolOsVersion(
     on_timeout="defer",
     if_resizing="fail",
     on_conflict="wait",
+    stall_after="34m",
+    max_unhealthy="10%",
+    soak=3600,
     opts=pulumi.ResourceOptions(protect=True),
 )
 seconds = PoolOsVersion("c", account_endpoint="https://x", pool_id="p", target_os_version="*", timeout=7200)
+counted = PoolOsVersion(
+    "f", account_endpoint="https://x", pool_id="p", target_os_version="*", max_unhealthy=0, soak="1h"
+)
 
 # A value that is not allowed is an error of the checker.
 PoolOsVersion("d", account_endpoint="https://x", pool_id="p", target_os_version="*", on_timeout="give up")  # type: ignore[arg-type]
@@ -32,5 +38,6 @@ PoolOsVersion("d", account_endpoint="https://x", pool_id="p", target_os_version=
 # Outputs have types, and `get` gives the same resource.
 current: pulumi.Output[str | None] = full.current_os_version
 family: pulumi.Output[str | None] = full.os_family
+unhealthy: pulumi.Output[int | None] = full.unhealthy_nodes
 target: pulumi.Output[str] = full.target_os_version
 other: PoolOsVersion = PoolOsVersion.get("e", "https://x/pools/render")

@@ -91,6 +91,8 @@ class State:
     nodes: int = 3
     stuck: tuple[int, ...] = ()
     """Indexes of nodes that never come back from a reimage; the upgrade then never ends."""
+    resting: Mapping[int, str] = field(default_factory=dict)
+    """States of nodes, by index, that are not up while no upgrade runs."""
 
 
 def check_consistency(state: State) -> None:
@@ -104,6 +106,7 @@ def check_consistency(state: State) -> None:
         and state.family is not None
         and version.family_of(str(state.current)) != state.family,
         "a stuck node is one of the pool's": any(not 0 <= index < state.nodes for index in state.stuck),
+        "a node that rests is one of the pool's": any(not 0 <= index < state.nodes for index in state.resting),
     }
     for sentence, is_wrong in wrong.items():
         if is_wrong:
@@ -192,7 +195,7 @@ class FakeService:
         if self._before_post is not None and self._waiter.now() < self._stale_until:
             shown = self._before_post
         self._etag_read = shown.etag
-        return Pool.from_json(ref, body_of(shown), etag=shown.etag)
+        return Pool.from_json(ref, body_of(shown), etag=shown.etag, seen_at=at(self._waiter.now()))
 
     def list_pools(self) -> tuple[Pool, ...]:
         """The account's only pool, as a read shows it."""
@@ -312,8 +315,10 @@ def nodes_of(state: State, now: float, takes: float) -> tuple[Node, ...]:
                 what, error = "unusable", "AgentLost: The agent does not answer"
             elif now >= back_at:
                 what, boot = "idle", at(back_at)
-        elif state.finished is not None:
-            what, boot = "idle", at(state.finished)
+        else:
+            if state.finished is not None:
+                what, boot = "idle", at(state.finished)
+            what = state.resting.get(index, what)
         seen.append(Node(name, what, boot, error))
     return tuple(seen)
 

@@ -9,7 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batch_os_provider import inputs
+from batch_os_provider.amounts import Share, parse_duration, parse_share
 from batch_os_provider.decide import Policy
+from batch_os_provider.health import Gate
 from batch_os_provider.inputs import Declared, Failure
 from batch_os_provider.pool import PoolRef
 from tests.unit.doubles import V25
@@ -22,7 +24,7 @@ GOOD: dict[str, Any] = {
     "target_os_version": V25,
 }
 REQUIRED = tuple(GOOD)
-OPTIONAL = ("timeout", "on_timeout", "if_resizing", "on_conflict")
+OPTIONAL = ("timeout", "on_timeout", "if_resizing", "on_conflict", "stall_after", "max_unhealthy", "soak")
 
 
 def check(**change: object) -> tuple[dict[str, Any], list[Failure]]:
@@ -56,6 +58,12 @@ def test_the_inputs_are_the_fixed_names() -> None:
         ("if_resizing", "fail"),
         ("on_conflict", "fail"),
         ("on_conflict", "wait"),
+        ("stall_after", "34m"),
+        ("max_unhealthy", 0),
+        ("max_unhealthy", 2.0),
+        ("max_unhealthy", "2"),
+        ("max_unhealthy", "10%"),
+        ("soak", 3600.0),
     ],
 )
 def test_a_good_value_passes(name: str, value: object) -> None:
@@ -143,6 +151,16 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         ("timeout", "1h30", "90s, 45m, 1h30m", "did you mean 1h30m?"),
         ("timeout", "90 s", "90s, 45m, 1h30m", "did you mean 90s?"),
         ("timeout", "2 hours", "90s, 45m, 1h30m", "did you mean 2h?"),
+        ("stall_after", "34 min", "90s, 45m, 1h30m", "did you mean 34m?"),
+        ("soak", 0.0, "90s, 45m, 1h30m", ""),
+        ("max_unhealthy", -1.0, 'from "0%" to "100%"', ""),
+        ("max_unhealthy", 1.5, "a whole number of nodes", ""),
+        ("max_unhealthy", 0.1, "a whole number of nodes", 'did you mean "10%"?'),
+        ("max_unhealthy", "10 percent", "a whole number of nodes", 'did you mean "10%"?'),
+        ("max_unhealthy", "10 %", "a whole number of nodes", 'did you mean "10%"?'),
+        ("max_unhealthy", "101%", 'from "0%" to "100%"', ""),
+        ("max_unhealthy", "none", "a whole number of nodes", ""),
+        ("max_unhealthy", True, "a whole number of nodes", ""),
     ],
 )
 def test_a_failure_names_the_value_the_allowed_form_and_the_nearest_right_spelling(
@@ -189,7 +207,7 @@ def test_a_password_in_an_endpoint_is_not_repeated(endpoint: str) -> None:
     ids=repr,
 )
 def test_a_duration_is_read(declared: object, seconds: float) -> None:
-    assert inputs.parse_duration(declared) == seconds
+    assert parse_duration(declared) == seconds
 
 
 @pytest.mark.parametrize(
@@ -233,7 +251,37 @@ def test_a_duration_is_read(declared: object, seconds: float) -> None:
 )
 def test_what_is_no_duration_is_refused_with_the_reason(declared: object, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        inputs.parse_duration(declared)
+        parse_duration(declared)
+
+
+@pytest.mark.parametrize(
+    ("declared", "share", "of_19"),
+    [
+        (0, Share(0), 0),
+        (2.0, Share(2), 2),
+        (" 2 ", Share(2), 2),
+        ("10%", Share(10, percent=True), 1),
+        ("11%", Share(11, percent=True), 2),
+        ("100%", Share(100, percent=True), 19),
+        ("0%", Share(0), 0),
+        ("000%", Share(0), 0),
+    ],
+    ids=repr,
+)
+def test_a_share_of_the_nodes_is_read_and_rounded_down(declared: object, share: Share, of_19: int) -> None:
+    assert parse_share(declared) == share
+    assert parse_share(declared).of(19) == of_19
+    assert parse_share(declared).of(0) in (0, of_19)
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [-1, -0.5, 0.5, 1e9, "", "%", "-1%", "1.5%", "10%%", "1e1", "٣", "9" * 400, float("nan"), float("inf"), None, [1]],
+    ids=lambda value: ascii(value)[:40],
+)
+def test_what_is_no_share_is_refused(declared: object) -> None:
+    with pytest.raises(ValueError, match=r"is (neither|not)"):
+        parse_share(declared)
 
 
 @pytest.mark.parametrize(
@@ -253,6 +301,13 @@ def test_what_is_no_duration_is_refused_with_the_reason(declared: object, why: s
         ("timeout", None, "2h", False),
         ("timeout", "2h", None, False),
         ("timeout", None, None, True),
+        ("stall_after", "1h", 3600.0, True),
+        ("soak", "1h", "2h", False),
+        ("soak", None, "1h", False),
+        ("max_unhealthy", 0.0, "0", True),
+        ("max_unhealthy", 0, "0%", True),
+        ("max_unhealthy", "10%", "010%", True),
+        ("max_unhealthy", 10, "10%", False),
         ("on_timeout", "fail", "defer", False),
         ("on_timeout", "fail", "fail", True),
         ("on_timeout", None, "fail", False),
@@ -264,7 +319,13 @@ def test_two_spellings_of_one_meaning_are_the_same(name: str, old: object, new: 
 
 def test_defaults_are_applied_at_use() -> None:
     assert Declared.of(GOOD) == Declared(
-        PoolRef("https://acct.westeurope.batch.azure.com", "Render-A"), V25, 7200.0, defer=False, policy=Policy()
+        PoolRef("https://acct.westeurope.batch.azure.com", "Render-A"),
+        V25,
+        7200.0,
+        defer=False,
+        policy=Policy(),
+        stall_after=None,
+        gate=Gate(max_unhealthy=None, soak=0.0),
     )
     assert Policy() == Policy(if_resizing="wait", on_conflict="fail")
 
@@ -275,10 +336,17 @@ def test_declared_values_win_over_defaults_and_none_is_no_value() -> None:
     assert (declared.timeout, declared.defer) == (90.0, True)
     assert declared.policy == Policy(if_resizing="fail", on_conflict="wait")
     assert Declared.of({**GOOD, **dict.fromkeys(OPTIONAL)}) == Declared.of(GOOD)
+    judged = Declared.of({**GOOD, "stall_after": "34m", "max_unhealthy": "10%", "soak": 90.0})
+    assert (judged.stall_after, judged.gate) == (2040.0, Gate(Share(10, percent=True), 90.0))
 
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["2h", V25, "*", "fail"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["2h", V25, "*", "fail", "10%"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from batch_os_provider.amounts import Share
 from batch_os_provider.decide import Done, History, Policy, Refuse, Upgrade, Wait, decide
+from batch_os_provider.health import Gate
 from batch_os_provider.plan import Plan, is_rollback, plan_os
 from batch_os_provider.pool import AllocationState, Kind, Node, Pool, PoolState
 from batch_os_provider.tail import split
@@ -289,6 +291,7 @@ def test_the_refusals_are_those_of_the_table_word_for_word() -> None:
 
 STEADY_AGAIN = Script(events=(At(60.0, {"allocation": "steady"}),), upgrade_takes=60.0)
 IN_FLIGHT = {"state": "upgrading", "upgrade_began": -30.0, "upgrade_ends": 60.0}
+SOAKS = "the newest boot was 24h00m of 48h00m ago"
 WAITS = Policy(on_conflict="wait")
 
 
@@ -330,3 +333,53 @@ def test_an_up_does_what_its_preview_said(
     else:
         assert told.what == what
         assert played.end.pool.current_os_version == target
+
+
+JUDGED = {"current_os_version": V25, "gate": Gate(Share(0), 86400.0 * 2), "at": STARTED}
+WELL = f"adopts without a write: it runs {V25}"
+FAILS = "this up fails while that is so"
+SOAKS = "the newest boot was 24h00m of 48h00m ago"
+WAITS = "this up waits for it, at most 2h00m, and writes nothing"
+SICK = replace(FREE[1], state="unusable", error="AgentLost")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text", "what", "warnings"),
+    [
+        ({"gate": Gate(Share(0))}, f"{WELL}; 0 of 3 nodes are unhealthy, max_unhealthy 0", "adopt", ()),
+        (
+            {"nodes": (SICK, *FREE[1:])},
+            f"it runs {V25}, but 1 of 3 nodes is unhealthy, max_unhealthy 0: n1 is unusable (AgentLost); {FAILS}",
+            "adopt",
+            ("unhealthy",),
+        ),
+        (
+            {},
+            f"it runs {V25}; 0 of 3 nodes are unhealthy, max_unhealthy 0; {SOAKS}; {WAITS}",
+            "wait",
+            (),
+        ),
+        (
+            {"nodes": (*FREE[:2], replace(FREE[2], state="starting"))},
+            f"it runs {V25}; 0 of 3 nodes are unhealthy, max_unhealthy 0, 1 on its way; {WAITS}",
+            "wait",
+            (),
+        ),
+        ({"nodes": None}, f"{WELL}; this up judges its nodes, which could not be looked at", "adopt", ()),
+        ({"nodes": (), "node_count": 0}, WELL, "adopt", ()),
+    ],
+)
+def test_a_pool_at_its_target_whose_nodes_have_to_be_well(
+    changes: dict[str, Any], text: str, what: str, warnings: tuple[str, ...]
+) -> None:
+    wanted = {"nodes": FREE, **JUDGED, **changes}
+    nodes, gate, at = (wanted.pop(name) for name in ("nodes", "gate", "at"))
+    told = plan_os(replace(POOL, **wanted), nodes, V25, DEFAULT, 7200.0, gate=gate, at=at)
+    assert isinstance(told, Plan)
+    assert (told.text, told.what, told.warnings) == (text, what, warnings)
+
+
+def test_what_is_asked_of_the_nodes_changes_no_other_plan() -> None:
+    for nodes in (FREE, BUSY, None):
+        told = plan_os(POOL, nodes, V25, DEFAULT, 7200.0, gate=Gate(Share(0), 3600.0), at=STARTED)
+        assert told == plan_os(POOL, nodes, V25, DEFAULT, 7200.0)

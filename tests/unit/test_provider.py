@@ -15,7 +15,14 @@ from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.output import UNKNOWN, Unknown
 
 from batch_os_provider import client, engine, preview, provider
-from batch_os_provider.errors import ApiRetiredError, BatchOsError, CredentialError, InputError, RefusedError
+from batch_os_provider.errors import (
+    ApiRetiredError,
+    BatchOsError,
+    CredentialError,
+    InputError,
+    RefusedError,
+    UnhealthyError,
+)
 from batch_os_provider.preview import Program
 from batch_os_provider.provider import OUTPUTS, PoolOsVersionProvider
 from batch_os_provider.tail import split
@@ -24,6 +31,7 @@ from tests.unit.doubles import REF, V24, V25, V26, FakeService, Script, State, V
 ENDPOINT = REF.endpoint
 INPUTS: dict[str, Any] = {"account_endpoint": ENDPOINT, "pool_id": REF.pool_id, "target_os_version": V25}
 OUTS: dict[str, Any] = {**INPUTS, "current_os_version": V25, "os_family": "5", "pool_state": "active"}
+COUNTED: dict[str, Any] = {**OUTS, "unhealthy_nodes": 0}
 AT_TARGET = State(current=V25, target=V25)
 PROVIDER = PoolOsVersionProvider()
 
@@ -255,15 +263,32 @@ def test_one_pool_declared_twice_in_one_program_is_refused_naming_both_urns(
     assert check("urn:other", "twice-b").failures == [], "corrected"
 
 
-@pytest.mark.parametrize("verb", ["create", "update"])
-def test_a_pool_at_its_target_costs_one_read_and_no_write(verb: str, batch: Any) -> None:
+def test_a_pool_at_its_target_costs_one_read_and_no_write(batch: Any) -> None:
     service = batch()
     bag = {**INPUTS, "timeout": 90.0, "on_timeout": None}
-    result: Any = PROVIDER.create(bag) if verb == "create" else PROVIDER.update(REF.url, OUTS, bag)
-    assert [call.kind for call in service.calls] == ["read"]
-    assert result.outs == {**OUTS, "timeout": 90.0}, "outputs are the inputs as declared and what was seen"
-    if verb == "create":
-        assert result.id == REF.url
+    result: Any = PROVIDER.update(REF.url, COUNTED, bag)
+    assert [call.kind for call in service.calls] == ["read"], "the nodes were counted before"
+    assert result.outs == {**COUNTED, "timeout": 90.0}, "outputs are the inputs as declared and what was seen"
+
+
+def test_a_pool_that_is_adopted_has_its_nodes_counted_once(batch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever brought it there, an earlier run that was killed perhaps: success hides no unhealthy node."""
+    service = batch()
+    result = PROVIDER.create(INPUTS)
+    assert (result.id, result.outs) == (REF.url, COUNTED)
+    assert [call.kind for call in service.calls] == ["read", "nodes"]
+    batch(SICK)
+    assert PROVIDER.update(REF.url, {**COUNTED, "current_os_version": V24}, INPUTS).outs == {
+        **OUTS,
+        "unhealthy_nodes": 1,
+    }
+    assert f"the pool runs {V25}, but 1 of 3 nodes is unhealthy: tvm-1 is unusable" in capsys.readouterr().err
+
+
+def test_nodes_that_cannot_be_counted_are_no_output_and_no_error(batch: Any) -> None:
+    denied = CredentialError("denied", pool=REF.url)
+    batch(AT_TARGET, Script(node_lists=lambda _: denied))
+    assert PROVIDER.create(INPUTS).outs == OUTS
 
 
 def test_reading_shows_drift_in_inputs_and_outputs(batch: Any) -> None:
@@ -341,7 +366,141 @@ def test_the_pickle_is_small_and_names_the_class_and_nothing_else() -> None:
 
 
 def test_the_outputs_are_the_fixed_names() -> None:
-    assert OUTPUTS == ("current_os_version", "os_family", "pool_state")
+    assert OUTPUTS == ("current_os_version", "os_family", "pool_state", "unhealthy_nodes")
+
+
+GATED: dict[str, Any] = {**INPUTS, "max_unhealthy": 0.0}
+PROVEN: dict[str, Any] = {
+    **GATED,
+    "current_os_version": V25,
+    "os_family": "5",
+    "pool_state": "active",
+    "unhealthy_nodes": 0,
+}
+SICK = replace(AT_TARGET, resting={1: "unusable"})
+FRESH = replace(AT_TARGET, finished=-60.0)
+
+
+def refreshed(props: dict[str, Any]) -> dict[str, Any]:
+    """The outputs that a refresh writes."""
+    return dict(PROVIDER.read(REF.url, props).outs or {})
+
+
+def test_a_gate_that_holds_is_an_output_and_a_refresh_shows_no_change(batch: Any) -> None:
+    service = batch()
+    assert PROVIDER.create(GATED).outs == PROVEN
+    assert refreshed(PROVEN) == PROVEN
+    assert diff(PROVEN, GATED) == (False, [])
+    assert [call.kind for call in service.calls] == ["read", "nodes", "read", "nodes"]
+
+
+@pytest.mark.parametrize("verb", ["create", "update"])
+def test_a_gate_that_fails_is_an_error_and_no_write(verb: str, batch: Any) -> None:
+    service = batch(SICK)
+    with pytest.raises(UnhealthyError, match="1 of 3 nodes is unhealthy, max_unhealthy 0"):
+        PROVIDER.create(GATED) if verb == "create" else PROVIDER.update(
+            REF.url, {**PROVEN, "current_os_version": V24}, GATED
+        )
+    assert [call.kind for call in service.calls] == ["read", "nodes"]
+
+
+def test_a_refresh_after_a_failed_gate_does_not_make_it_look_fine(batch: Any) -> None:
+    """The update kept the old state, with the old version in it; only the nodes tell what the new one is worth."""
+    batch(SICK)
+    before = {**PROVEN, "current_os_version": V24, "target_os_version": V24}
+    after = refreshed(before)
+    assert (after["current_os_version"], after["pool_state"], after["unhealthy_nodes"]) == (V25, "unproven", 1)
+    assert diff(after, GATED) == (True, []), "though the version is the declared one"
+    assert refreshed(after) == after, "and not by refreshing twice"
+
+
+@pytest.mark.parametrize("state", [FRESH, replace(AT_TARGET, resting={0: "starting"})])
+def test_a_refresh_while_nodes_soak_or_are_on_their_way_proves_nothing_new(state: State, batch: Any) -> None:
+    """A version that has passed stays passed; one that was not seen to pass does not pass by a refresh."""
+    batch(state)
+    gated = {**GATED, "soak": "1h"}
+    proven = {**PROVEN, **gated}
+    assert refreshed(proven) == proven, "an added node is no drift"
+    for unseen in ({"current_os_version": V24}, {"pool_state": "unproven"}, {"pool_state": "upgrading"}):
+        after = refreshed({**proven, **unseen})
+        assert after["pool_state"] == "unproven"
+        assert diff(after, gated) == (True, [])
+
+
+def test_a_refresh_that_finds_the_nodes_well_proves_the_version(batch: Any) -> None:
+    batch(AT_TARGET)
+    assert refreshed({**PROVEN, "soak": "1h", "pool_state": "unproven"})["pool_state"] == "active"
+
+
+def test_a_node_that_fails_after_the_gate_has_passed_is_drift(batch: Any) -> None:
+    batch(SICK)
+    assert refreshed(PROVEN) == {**PROVEN, "pool_state": "unproven", "unhealthy_nodes": 1}
+    tolerant = {**PROVEN, "max_unhealthy": "50%"}
+    assert refreshed(tolerant) == {**tolerant, "unhealthy_nodes": 1}
+
+
+def test_nodes_are_not_looked_at_where_there_is_nothing_to_judge(batch: Any) -> None:
+    for state in (replace(AT_TARGET, state="deleting"), State(current=None, target=None, family=None, vm_image={})):
+        service = batch(state)
+        assert "unhealthy_nodes" not in refreshed({**PROVEN, "current_os_version": V24})
+        assert service.count("nodes") == 0
+    service = batch()
+    PROVIDER.read(REF.url, OUTS)
+    PROVIDER.update(REF.url, COUNTED, {**INPUTS, "stall_after": "30m"})
+    assert service.count("nodes") == 0
+
+
+def test_a_count_stays_while_its_version_runs_and_nobody_looks_again(batch: Any) -> None:
+    batch()
+    counted = {**OUTS, "unhealthy_nodes": 2.0}
+    assert refreshed(counted) == {**OUTS, "unhealthy_nodes": 2}
+    assert PROVIDER.update(REF.url, counted, {**INPUTS, "timeout": "3h"}).outs["unhealthy_nodes"] == 2
+    assert "unhealthy_nodes" not in refreshed({**counted, "current_os_version": V24})
+
+
+@pytest.fixture
+def timely(batch: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let the rollout's time be that of the scripted pool."""
+
+    def stand_in(state: State) -> None:
+        waiter = batch(state)._waiter
+        monkeypatch.setattr(provider, "RealWaiter", lambda _stop: waiter)
+
+    return stand_in
+
+
+def test_an_upgrade_without_a_gate_counts_what_is_unhealthy(timely: Any) -> None:
+    timely(State(resting={0: "starttaskfailed"}))
+    assert PROVIDER.create(INPUTS).outs == {**OUTS, "unhealthy_nodes": 1}
+
+
+def test_a_deferred_soak_is_a_success_that_is_planned_again(timely: Any) -> None:
+    timely(FRESH)
+    wanted = {**GATED, "soak": "1h", "timeout": "10m", "on_timeout": "defer"}
+    outs = PROVIDER.create(wanted).outs or {}
+    assert (outs["current_os_version"], outs["pool_state"]) == (V25, "unproven")
+    assert diff(outs, wanted) == (True, [])
+
+
+def test_the_row_of_a_pool_that_is_not_proven_says_why_it_is_planned(
+    batch: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch(SICK)
+    assert planned({**PROVEN, "pool_state": "unproven"}, GATED) == (True, [])
+    said = capsys.readouterr().err
+    assert (
+        f"at {V25}, but its nodes were not seen to be as declared: it runs {V25}, but 1 of 3 nodes is unhealthy" in said
+    )
+    _, tail = split(said)
+    assert tail is not None
+    assert tail.warnings[:2] == ("unhealthy", "unproven")
+
+
+@pytest.mark.parametrize(
+    "change", [{"max_unhealthy": 1}, {"max_unhealthy": None}, {"soak": "1h"}, {"stall_after": "1h"}]
+)
+def test_a_changed_gate_is_a_change(change: dict[str, Any]) -> None:
+    assert diff(PROVEN, {**GATED, **change}) == (True, [])
 
 
 CHEAP = f"""

@@ -50,6 +50,7 @@ def test_idleness_is_told_from_fifteen_minutes_on() -> None:
 
 def test_nodes_of_an_upgrade_whose_start_is_not_known_are_only_counted() -> None:
     assert str(replace(THREE, since=None)) == "3 nodes"
+    assert replace(THREE, since=None).name_laggards() == THREE.name_laggards(), "those that are not up"
     assert str(Nodes((), since=at(0))) == "no nodes"
 
 
@@ -63,6 +64,7 @@ def test_movement_is_any_change_of_any_node_in_any_order() -> None:
     assert THREE.movement() == Nodes((BROKEN, BACK, BUSY), since=at(0)).movement()
     assert THREE.movement() != Nodes((BACK, replace(BUSY, state="starting"), BROKEN), since=at(0)).movement()
     assert THREE.movement() != Nodes((BACK, BUSY), since=at(0)).movement()
+    assert THREE.movement() == Nodes((replace(BACK, state="running"), BUSY, BROKEN), since=at(0)).movement(), "a task"
     rebooted = replace(BACK, last_boot_time=at(99))
     assert THREE.movement() != Nodes((rebooted, BUSY, BROKEN), since=at(0)).movement()
 

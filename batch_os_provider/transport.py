@@ -16,6 +16,7 @@ import requests
 from azure.core.pipeline.transport import RequestsTransport
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ProtocolError
+from urllib3.util.retry import Retry
 
 __all__ = ["ANSWER_SECONDS", "MAX_ANSWER", "BoundedAdapter", "bounded"]
 
@@ -33,7 +34,8 @@ class BoundedAdapter(HTTPAdapter):
     """
 
     def __init__(self, seconds: float = ANSWER_SECONDS) -> None:
-        super().__init__()
+        # As the official client has it: urllib3 tries nothing again, and tells the failure itself.
+        super().__init__(max_retries=Retry(total=False, redirect=False, raise_on_status=False))
         self._seconds = seconds
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:

@@ -17,7 +17,6 @@ from urllib.parse import quote, urlsplit
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from starlette.applications import Starlette
 
 from batch_os_provider.simulator.app import build
 from batch_os_provider.simulator.operations import OPERATIONS
@@ -26,7 +25,7 @@ from batch_os_provider.simulator.unknowns import ROWS
 from batch_os_provider.simulator.versions import ORDER
 from batch_os_provider.simulator.world import World
 from tests.inprocess.machine import BRIEF, chosen
-from tests.support.simulator import LEGACY, MOVED, NEW, NEWEST, job, paas_pool, vm_pool
+from tests.support.simulator import LEGACY, MOVED, NEWEST, job, paas_pool, vm_pool
 
 TOKEN = "a-token-for-tests"
 SEED = {
@@ -412,11 +411,3 @@ def test_a_body_that_is_too_long_is_refused_and_a_short_one_is_not_waited_for() 
         assert b"MissingContentLengthHeader" in chunked
         assert talk(simulator.endpoint, head + b"Content-Length: 50\r\n\r\n{}") == b""
         assert not records.told
-
-
-def test_versions_of_a_pool_are_still_what_they_were() -> None:
-    """The seed itself is in order: what is refused above is refused for its own sake."""
-    caller = Caller()
-    assert isinstance(caller.app, Starlette)
-    body = json.dumps({"targetOSVersion": NEW}).encode()
-    assert caller("POST", "/pools/render/upgradeos", f"api-version={LEGACY}", signed, body)[0] == 202

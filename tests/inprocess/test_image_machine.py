@@ -17,7 +17,7 @@ from batch_os_provider.renewal import ImageGoal, ImageRenewal, look_at
 from batch_os_provider.report import Reporter
 from batch_os_provider.simulator import nodes, pools, resizes, tasks, upgrades
 from batch_os_provider.simulator.audit import Entry
-from batch_os_provider.simulator.clock import iso, parse_iso
+from batch_os_provider.simulator.clock import VirtualClock, iso, parse_iso
 from batch_os_provider.simulator.model import READY, Pool
 from batch_os_provider.simulator.state import load
 from batch_os_provider.simulator.world import World
@@ -206,7 +206,7 @@ class VmMachine(PoolMachine):
             self._create()
 
     def _create(self) -> None:
-        fresh = World()
+        fresh = World(VirtualClock(self.world.now, speed=0))
         load(fresh, {**self.seed(), "jobs": []})
         pool = fresh.pools["render"]
         pool.etag = f"{pool.etag}{self.world.now:X}"

@@ -13,6 +13,7 @@ from batch_os_provider.pool import Pool as Seen
 from batch_os_provider.provider import PoolOsVersionProvider
 from batch_os_provider.report import Reporter
 from batch_os_provider.simulator import nodes, pools, resizes, upgrades
+from batch_os_provider.simulator.clock import VirtualClock
 from batch_os_provider.simulator.model import Pool
 from batch_os_provider.simulator.poolstates import set_state
 from batch_os_provider.simulator.state import load
@@ -202,7 +203,7 @@ def strike(world: World, pool: Pool, index: int, state: str) -> None:
 
 def create(world: World) -> None:
     """Somebody creates the pool anew; jobs that wait for it go on."""
-    fresh = World()
+    fresh = World(VirtualClock(world.now, speed=0))
     load(fresh, {"pools": [paas_pool()]})
     pool = fresh.pools["render"]
     pool.etag = f"{pool.etag}{world.now:X}"

@@ -18,7 +18,7 @@ automatic OS upgrade on                          Wait and report; never write
 pinned below target, empty                       Repin, or Refuse where a part could be lost
 pinned below target, nodes present               ``when_empty`` waits, ``surge`` refuses
 some behind, ``when_empty``                      Wait: scale-in and growth renew the pool
-some behind, ``surge``, autoscale on             Refuse: a resize answers 409 there
+some behind, ``surge``, autoscale on             Refuse: a resize answers 409 there (the note is cleared)
 some behind, ``surge``, fixed size               the cycle
 ===============================================  ================================================
 
@@ -157,7 +157,7 @@ def decide_image(seen: VmSeen, target: Version, policy: ImagePolicy, history: Im
         return Wait("automatic", why)
     if unreadable:
         return unreadable
-    if pool.mark is not None and (pinned_below or policy.strategy == "when_empty"):
+    if pool.mark is not None and (pinned_below or policy.strategy == "when_empty" or base.autoscale):
         return _tidy(seen, pool.mark)
     if pinned_below:
         return _pinned(seen, target, policy)
@@ -232,6 +232,9 @@ def _tidy(seen: VmSeen, mark: Mark) -> ImageAction:
     pool, count = seen.pool, len(seen.dedicated)
     if not _is_in_bounds(seen, mark):
         return _foreign(seen, mark)
+    if pool.base.autoscale:
+        # Turned on since the cycle began: the formula has the say over size and nodes now, and only the note is ours.
+        return PutMark(None)
     if count > pool.size:
         return Resize(count, "nodes stayed that were asked to leave")
     surplus = count - mark.size

@@ -55,7 +55,7 @@ class History:
                 # Whoever saw nothing of a pool before it was made still sees nothing.
                 self._views[key] = views = deque([] if first else [(0, None)], maxlen=KEPT + 1)
             if not views or views[-1][1] != pool:
-                views.append((world.now, deepcopy(pool)))
+                views.append((world.now, None if pool is None else _kept(pool, views[-1][1] if views else None)))
 
     def world(self, world: World, effect: Mapping[str, Any]) -> World:
         """A world to read from in which each pool is as old as a ``stale`` effect says."""
@@ -69,6 +69,13 @@ class History:
             return views[max(0, len(views) - 1 - int(effect["changes"]))][1]
         then = now - seconds(effect["seconds"])
         return next((pool for since, pool in reversed(views) if since <= then), views[0][1])
+
+
+def _kept(pool: Pool, before: Pool | None) -> Pool:
+    """A copy of a pool that shares with the view before it the nodes that are as they were."""
+    known = before.nodes if before is not None else {}
+    nodes = {key: known[key] if known.get(key) == node else deepcopy(node) for key, node in pool.nodes.items()}
+    return replace(deepcopy(replace(pool, nodes={})), nodes=nodes)
 
 
 def _of_tasks_there_are(world: World, pool: Pool) -> Pool:

@@ -1,4 +1,4 @@
-"""Wrong keys, unreachable endpoints, and where no key may ever be seen."""
+"""Wrong keys and unreachable endpoints; that no key is ever seen is ``test_secrets``."""
 
 from __future__ import annotations
 
@@ -96,29 +96,3 @@ def test_unreachable_endpoint_does_not_drop_the_resource_at_refresh(sim: Simulat
     sim.stop()
     stack.refresh().failed()
     assert len(stack.resources()) == 1
-
-
-def test_no_key_in_anything_that_is_written(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
-    key = random_key()
-    sim.put("state", {**sim.get("state"), "account": {"name": sim.account, "key": key}})
-    stack = new_stack(**{KEY: key, "BATCH_OS_LOG": "batch-os.log"})
-    stack.declare(sim, NEW)
-    sim.speed(60)
-    commands = (
-        ("preview", "--json"),
-        ("up", "--yes", "--skip-preview", "--logtostderr", "-v=9"),
-        ("refresh", "--yes", "--skip-preview"),
-        ("stack", "export", "--show-secrets"),
-        ("up", "--yes"),
-    )
-    said = [stack.run(*command).ok().text for command in commands]
-    wrong = new_stack("wrong", **{KEY: random_key()})
-    wrong.declare(sim, OLD)
-    said.append(wrong.up().failed().text)
-    written = [path for path in stack.folder.rglob("*") if path.is_file()]
-    assert (stack.program_folder / "batch-os.log") in written
-    assert "upgradeos" in (stack.program_folder / "batch-os.log").read_text()
-    # The key itself, and the signatures that are made with it.
-    for text in [*said, *(path.read_text(encoding="utf-8", errors="replace") for path in written)]:
-        assert key not in text
-        assert "SharedKey " not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ def test_joins_an_upgrade_to_the_same_target(sim: Simulator, stack: Stack) -> No
     upgrade_from_outside(sim, NEW)
     stack.declare(sim, NEW)
     running = stack.start_up()
-    wait_until(lambda: "0 of 3 nodes back" in running.text, "it waits")
+    wait_until(lambda: re.search(r"0 of 3 nodes back, \d+s", running.text), "it waits")
     sim.speed(60)
     joined = running.wait().ok()
     assert len(sim.upgrades()) == 1, "the one from outside"
@@ -72,7 +73,7 @@ def test_waits_for_a_resize_and_never_stops_it(sim: Simulator, stack: Stack) -> 
     resize_from_outside(sim, 5)
     stack.declare(sim, NEW)
     running = stack.start_up()
-    wait_until(lambda: "a resize is under way (resizing)" in running.text, "it waits")
+    wait_until(lambda: re.search(r"a resize is under way \(resizing\), \d+s", running.text), "it waits")
     sim.speed(60)
     running.wait().ok()
     assert len(sim.pool()["nodes"]) == 5

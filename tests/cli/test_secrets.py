@@ -179,7 +179,7 @@ def test_no_secret_in_anything_that_is_written(
     secure.speed(0)
     declare(stack, secure, simulators.OTHER, TARGET)
     become({"AZURE_BATCH_ACCOUNT": "batchsim", "AZURE_BATCH_ACCESS_KEY": held.key, **authority(by_secret)})
-    running = stack.start_up()
+    running = stack.start_up("--logtostderr", "-v=9")
     wait_until(lambda: len(secure.upgrades()) >= 3, "the POST that the shared key signs")
     secure.put("state", {**secure.get("state"), "account": {"name": "batchsim", "key": held.rotated}})
     said.extend([running.wait().failed().text, stack.preview().text])

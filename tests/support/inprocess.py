@@ -22,7 +22,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from batch_os_provider.client import BatchClient
 from batch_os_provider.connection import CONNECT_TIMEOUT, READ_TIMEOUT
 from batch_os_provider.simulator import actors
-from batch_os_provider.simulator.clock import TICKS, VirtualClock, parse_iso
+from batch_os_provider.simulator.clock import TICKS, VirtualClock, http_date, parse_iso
 from batch_os_provider.simulator.dataplane import DataPlane
 from batch_os_provider.simulator.faults import Faults
 from batch_os_provider.simulator.state import load
@@ -158,7 +158,10 @@ class Account(requests.adapters.BaseAdapter):
         if not exchange.answer:
             broken = exchange.broken or http_client.RemoteDisconnected("Remote end closed connection without response")
             raise requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection aborted.", broken))
-        return _response(request, _Wire(exchange.answer, exchange.broken))
+        response = _response(request, _Wire(exchange.answer, exchange.broken))
+        # The connection's time is wall time, and in here the wall has the virtual clock on it.
+        response.headers["Date"] = http_date(self.world.now)
+        return response
 
     def _answer(self, request: requests.PreparedRequest, exchange: _Exchange, patience: float) -> None:
         handler = self._plane(_scope(request, exchange), _body_of(request), _no_send)

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 BIN = Path(sys.executable).parent
 OLD = "WA-GUEST-OS-4.58_201809-01"
@@ -104,6 +104,17 @@ def node(node_id: str) -> dict[str, Any]:
         "allocationTime": CREATED,
         "isDedicated": True,
     }
+
+
+def capacity(entries: Iterable[dict[str, Any]], start: int, pool_id: str = "render") -> tuple[int, int]:
+    """The least and the most dedicated nodes of a pool that took tasks at any time, of the ``start`` that it had."""
+    ready = least = most = start
+    for entry in entries:
+        detail = entry["detail"]
+        if entry["pool"] == pool_id and detail.get("resource") == "node" and detail["dedicated"]:
+            ready += (detail["to"] in READY) - (detail["from"] in READY)
+            least, most = min(least, ready), max(most, ready)
+    return least, most
 
 
 @dataclass
@@ -292,13 +303,7 @@ class Simulator:
 
     def capacity(self, start: int, pool_id: str = "render") -> tuple[int, int]:
         """The least and the most dedicated nodes of a pool that took tasks at any time, by the audit."""
-        ready = least = most = start
-        for entry in self.get("audit")["entries"]:
-            detail = entry["detail"]
-            if entry["pool"] == pool_id and detail.get("resource") == "node" and detail["dedicated"]:
-                ready += (detail["to"] in READY) - (detail["from"] in READY)
-                least, most = min(least, ready), max(most, ready)
-        return least, most
+        return capacity(self.get("audit")["entries"], start, pool_id)
 
     def assert_tasks_ran_once(self, pool_id: str = "render") -> None:
         """Each task of a pool completed on the node that it started on, and nothing went back to the queue."""

@@ -134,7 +134,8 @@ def tidied(case: Case) -> str:
     """What a note has left: in its bounds it is put in order, outside of them somebody else acted."""
     if case.extra not in {0, 1}:
         return "Refuse"
-    return "RemoveNodes" if case.extra else "PutMark"
+    # Where the pool scales itself only the note is ours.
+    return "RemoveNodes" if case.extra and not case.seen.pool.base.autoscale else "PutMark"
 
 
 def finished(case: Case) -> str:
@@ -170,7 +171,9 @@ TABLE: tuple[Row, ...] = (
     ("automatic OS upgrade on", lambda c: c.seen.pool.automatic, lambda _: "Wait"),
     (
         "a note, but no cycle any more",
-        lambda c: c.noted == "ours" and (c.pinned_below or c.policy.strategy == "when_empty"),
+        lambda c: (
+            c.noted == "ours" and (c.pinned_below or c.policy.strategy == "when_empty" or c.seen.pool.base.autoscale)
+        ),
         tidied,
     ),
     (

@@ -1,0 +1,361 @@
+"""The renewal of a VM pool under every setting of every switch that can reach it: the outcome is right under each.
+
+``SCENARIOS`` has the oracles, ``OTHERWISE`` the few cells where what Batch does rightly turns the outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from batch_os_provider.decide_image import ImagePolicy
+from batch_os_provider.errors import BatchOsError, DeadlineError, PoolGoneError, RefusedError
+from batch_os_provider.simulator import nodes, resizes
+from batch_os_provider.simulator.unknowns import BY_NAME, VM_TABLE
+from batch_os_provider.simulator.world import World
+from tests.inprocess.switches import Ending, Otherwise, Place, Scenario, is_met, judge, quietly, settings_of
+from tests.support.simulator import BEHIND, MOVED, TARGET, job, paas_pool, vm_pool
+
+# All switches of VM pools; of the others those that a renewal meets: the versions answered, pools of the other kind.
+SWITCHES = (
+    *(row.name for row in VM_TABLE),
+    *("retiredApiVersions", "apiVersionUnknownCode", "cloudServicePoolInNewestVersion"),
+)
+SETTINGS = settings_of(SWITCHES, mixtures=2)
+SURGE = ImagePolicy("surge", 2)
+WHEN_EMPTY = ImagePolicy("when_empty")
+WORK = job("render", *[90] * 8)
+LONG = job("render", 20_000, 60, 60)
+SHORT = {"simulator": {"allocation": {"fail": "AllocationFailed", "failAfter": 1, "times": 1}}}
+GALLERY = {
+    "imageReference": {"virtualMachineImageId": "/subscriptions/s/galleries/g/images/i/versions/1.2.3"},
+    "nodeAgentSKUId": "batch.node.windows amd64",
+}
+
+
+def resize(world: World, size: int) -> None:
+    resizes.resize(world, world.pool("render"), (size, None), None, "requeue")
+
+
+# --- what is played ---
+
+
+def renewal(place: Place, policy: ImagePolicy = SURGE, nodes: int = 4, **pool: Any) -> Ending:
+    place.seed(vm_pool(nodes=nodes, **pool), images=[MOVED], jobs=[WORK] if nodes else [])
+    return place.renew(policy)
+
+
+def faulty(place: Place, operation: str, **effect: Any) -> Ending:
+    place.seed(vm_pool(nodes=4), images=[MOVED], jobs=[WORK])
+    place.fault(operation, **effect)
+    return place.renew(SURGE)
+
+
+def emptied(place: Place, **pool: Any) -> Ending:
+    """Whoever owns the pool lets it go empty."""
+    place.seed(vm_pool(nodes=2, **pool), images=[MOVED])
+    place.at(60, lambda world: resize(world, 0))
+    return place.renew(WHEN_EMPTY)
+
+
+def full(place: Place) -> Ending:
+    """Whoever owns the pool never lets it go empty."""
+    place.seed(vm_pool(nodes=2), images=[MOVED])
+    return place.renew(WHEN_EMPTY, timeout=120.0)
+
+
+def stays(place: Place, policy: ImagePolicy = SURGE) -> Ending:
+    place.seed(vm_pool(nodes=3), images=[MOVED], jobs=[LONG])
+    return place.renew(policy, drain_timeout=300.0)
+
+
+def stays_then_goes(place: Place) -> Ending:
+    stays(place)
+    place.pass_time(25_000)
+    return place.renew(SURGE)
+
+
+def short_then_whole(place: Place) -> Ending:
+    renewal(place, **SHORT)
+    return place.renew(SURGE)
+
+
+def deadline(place: Place) -> Ending:
+    place.seed(vm_pool(nodes=3), images=[MOVED], jobs=[job("render", *[300] * 6)])
+    return place.renew(SURGE, timeout=200.0)
+
+
+def after_the_deadline(place: Place) -> Ending:
+    deadline(place)
+    return place.renew(SURGE)
+
+
+def before_the_pin(place: Place, act: Callable[[World], None]) -> Ending:
+    """Somebody acts between our look and our PATCH of the image."""
+    place.seed(vm_pool(nodes=0, version=BEHIND), images=[MOVED])
+    place.just_before("PATCH", "/render", act)
+    return place.renew(SURGE)
+
+
+def node_appears(world: World) -> None:
+    world.pool("render").target_dedicated = 1
+    nodes.create(world, world.pool("render"), dedicated=True)
+
+
+def before_the_removal(place: Place, act: Callable[[World], None]) -> Ending:
+    """Somebody acts between our look and the removal of old nodes."""
+    place.seed(vm_pool(nodes=4), images=[MOVED], jobs=[WORK])
+    place.just_before("POST", "/removenodes", act)
+    return place.renew(SURGE)
+
+
+def node_vanishes(world: World) -> None:
+    """It is gone, and Batch brings the pool back to its target."""
+    pool = world.pool("render")
+    for node in list(pool.nodes.values())[:4]:
+        if node.state == "idle":
+            del pool.nodes[node.id]
+            world.changed("node", node.id, node.state, None, pool=pool.id, dedicated=True)
+            return
+
+
+def autoscale_begins(world: World) -> None:
+    resizes.enable_autoscale(world, world.pool("render"), {"autoScaleFormula": "x"})
+
+
+def autoscale_then_when_empty(place: Place) -> Ending:
+    before_the_removal(place, quietly(autoscale_begins))
+    return place.renew(WHEN_EMPTY, timeout=120.0)
+
+
+def gallery_with_new_nodes(place: Place) -> Ending:
+    place.seed(vm_pool(nodes=0, virtualMachineConfiguration=GALLERY))
+    resize(place.world, 1)
+    return place.renew(SURGE)
+
+
+def of_the_other_kind(place: Place) -> Ending:
+    place.seed(paas_pool())
+    return place.renew(SURGE)
+
+
+# --- how it must end ---
+
+
+def whole(place: Place, nodes: int) -> None:
+    """Its size, never fewer nodes that take tasks, at most ``surge`` more, no note, and each task ran once."""
+    pool = place.pool()
+    assert (len(pool.nodes), pool.target_dedicated, pool.allocation) == (nodes, nodes, "steady")
+    assert not pool.props.get("metadata")
+    least, most = place.capacity(nodes)
+    assert nodes <= least <= most <= nodes + SURGE.surge
+    place.tasks_done()
+    tasks = [task for each in place.world.jobs.values() for task in each.tasks.values()]
+    assert {task.requeues for task in tasks} <= {0}
+
+
+def versions(place: Place) -> set[str]:
+    return {node.image["exactVersion"] for node in place.pool().nodes.values() if node.image}
+
+
+def renewed(place: Place, ending: Ending, nodes: int = 4) -> None:
+    ending.done()
+    whole(place, nodes)
+    assert versions(place) == {TARGET}
+
+
+def untouched(place: Place, ending: Ending) -> None:
+    """Nothing to do, nothing written."""
+    ending.done()
+    assert not place.writes()
+
+
+def refused(place: Place, ending: Ending, *words: str, kind: type[BatchOsError] = RefusedError) -> None:
+    ending.failed(kind, *words)
+    assert not place.writes()
+
+
+def failed_and_undone(place: Place, ending: Ending, *words: str, nodes: int = 4) -> None:
+    """The error says why; the pool has the very nodes that it had."""
+    ending.failed(RefusedError, *words)
+    whole(place, nodes)
+    names = {node.id for node in place.pool().nodes.values()}
+    assert names == {f"tvm-{number:03d}" for number in range(1, nodes + 1)}
+
+
+def one_stayed(place: Place, ending: Ending) -> None:
+    """The busy node was left with its task; the others are new, and the size is what it was."""
+    ending.failed(RefusedError, "did not finish their tasks within drain_timeout: tvm-001; no task was stopped")
+    assert sorted(node.image["exactVersion"] for node in place.pool().nodes.values() if node.image) == [
+        BEHIND,
+        TARGET,
+        TARGET,
+    ]
+    whole(place, 3)
+
+
+def waited(place: Place, ending: Ending) -> None:
+    """The owner has emptied it, and nothing was written."""
+    ending.done()
+    assert not place.writes()
+    assert not place.pool().nodes
+
+
+def never_renewed(place: Place, ending: Ending) -> None:
+    """Waited for until the deadline, and nothing was written."""
+    ending.failed(DeadlineError, "2 of 2 nodes are behind")
+    assert not place.writes()
+
+
+def pinned(place: Place, ending: Ending) -> None:
+    ending.done()
+    machine = place.pool().virtual_machine
+    assert machine is not None
+    assert machine["imageReference"]["version"] == TARGET
+    assert place.writes() == [200]
+
+
+def overtaken_before_the_pin(place: Place, ending: Ending) -> None:
+    """There is a node now: nothing was pinned, and it says what to do."""
+    ending.failed(RefusedError, f"the pool is pinned to {BEHIND}", 'Declare strategy="when_empty"')
+    assert 200 not in place.writes()
+
+
+def left_to_the_formula(place: Place, ending: Ending) -> None:
+    """It says what to declare now, and takes its note away, which would stand in the way of that."""
+    ending.failed(RefusedError, "the pool scales itself", 'strategy="when_empty"')
+    assert not place.pool().props.get("metadata")
+
+
+def left_to_the_formula_and_followed(place: Place, ending: Ending) -> None:
+    """What the refusal says can be done: it waits for the formula and writes nothing more."""
+    ending.failed(DeadlineError, "nodes are behind; nothing is under way")
+    assert not place.pool().props.get("metadata")
+    assert place.writes()[-1] == 200
+    assert place.writes("Pool_RemoveNodes") in ([202], [409])
+
+
+def late(place: Place, ending: Ending) -> None:
+    """The error says how far it is; the note in the pool lets the next run go on."""
+    ending.failed(DeadlineError, "no task was stopped")
+    assert place.pool().props["metadata"]
+
+
+STILL_OLD = f"Batch still allocates {BEHIND}"
+FAULTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    *(("lost answer", operation, {"kind": "dropAfter"}) for operation in ("Pool_Patch", "Pool_Resize")),
+    ("lost answer", "Pool_RemoveNodes", {"kind": "dropAfter"}),
+    ("lost request", "Pool_RemoveNodes", {"kind": "dropBefore"}),
+    ("late answer", "Pool_Resize", {"kind": "delay", "seconds": 25}),
+    ("late answer", "Pool_RemoveNodes", {"kind": "delay", "seconds": 25}),
+    ("503", "Pool_Patch", {"kind": "status", "status": 503}),
+)
+FAULTY = {
+    f"{name}, {operation}": Scenario(partial(faulty, operation=operation, **effect), renewed)
+    for name, operation, effect in FAULTS
+}
+SCENARIOS = {
+    "surge": Scenario(renewal, renewed),
+    **FAULTY,
+    "at target": Scenario(partial(renewal, exact=TARGET), untouched),
+    "no nodes": Scenario(partial(renewal, nodes=0), untouched),
+    "when_empty": Scenario(emptied, waited),
+    "when_empty, never empty": Scenario(full, never_renewed),
+    "pinned, no nodes": Scenario(partial(renewal, nodes=0, version=BEHIND), pinned),
+    "pinned, surge": Scenario(
+        partial(renewal, version=BEHIND), lambda p, e: refused(p, e, f"the pool is pinned to {BEHIND}")
+    ),
+    "pinned, when_empty": Scenario(partial(emptied, version=BEHIND), pinned),
+    "pinned, resized before the PATCH": Scenario(
+        partial(before_the_pin, act=partial(resize, size=1)), overtaken_before_the_pin
+    ),
+    "pinned, a node before the PATCH": Scenario(
+        partial(before_the_pin, act=quietly(node_appears)), overtaken_before_the_pin
+    ),
+    "a node vanishes before its removal": Scenario(partial(before_the_removal, act=quietly(node_vanishes)), renewed),
+    "autoscale begins": Scenario(partial(before_the_removal, act=quietly(autoscale_begins)), left_to_the_formula),
+    "autoscale begins, then when_empty": Scenario(autoscale_then_when_empty, left_to_the_formula_and_followed),
+    "gallery image, new nodes": Scenario(gallery_with_new_nodes, lambda p, e: refused(p, e, "it uses a gallery image")),
+    "a node stays": Scenario(stays, one_stayed),
+    "a node stays, then goes": Scenario(stays_then_goes, partial(renewed, nodes=3)),
+    "allocation falls short": Scenario(
+        partial(renewal, **SHORT), lambda p, e: failed_and_undone(p, e, "Batch could not allocate 1 more node")
+    ),
+    "allocation falls short once": Scenario(short_then_whole, renewed),
+    "gallery image": Scenario(
+        partial(renewal, virtualMachineConfiguration=GALLERY), lambda p, e: refused(p, e, "it uses a gallery image")
+    ),
+    "autoscale": Scenario(
+        partial(renewal, enableAutoScale=True, autoScaleFormula="x"),
+        lambda p, e: refused(p, e, "the pool scales itself", 'strategy="when_empty"'),
+    ),
+    "deadline": Scenario(deadline, late),
+    "after the deadline": Scenario(after_the_deadline, partial(renewed, nodes=3)),
+    "Cloud Services pool": Scenario(
+        of_the_other_kind, lambda p, e: refused(p, e, "it is not a VM pool", 'PoolOsVersion("render"')
+    ),
+}
+
+_RENEWING = frozenset({"surge", *FAULTY, "allocation falls short once", "a node vanishes before its removal"})
+OTHERWISE = (
+    Otherwise(
+        "latestOfNewNodes",
+        ("asFirstNode", "asFirstNodeEver"),
+        _RENEWING,
+        lambda place, ending: failed_and_undone(place, ending, STILL_OLD, "no old node was touched"),
+        "new nodes are as old as the others, so a renewal cannot work; what was added is removed again",
+    ),
+    Otherwise(
+        "latestOfNewNodes",
+        ("asFirstNode", "asFirstNodeEver"),
+        frozenset({"a node stays", "a node stays, then goes", "deadline", "after the deadline"}),
+        lambda place, ending: failed_and_undone(place, ending, STILL_OLD, "no old node was touched", nodes=3),
+        "as above",
+    ),
+    Otherwise(
+        "cloudServicePoolInNewestVersion",
+        ("PoolNotFound",),
+        frozenset({"Cloud Services pool"}),
+        lambda place, ending: refused(place, ending, kind=PoolGoneError),
+        "the API version of VM pools does not know that there is such a pool",
+    ),
+)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_renewal(scenario: str) -> None:
+    judge(scenario, SCENARIOS[scenario], OTHERWISE, SETTINGS)
+
+
+def test_what_may_end_in_another_way_is_a_value_of_a_switch_and_a_scenario() -> None:
+    for row in OTHERWISE:
+        assert set(row.values) < set(BY_NAME[row.switch].allowed)
+        assert row.scenarios <= set(SCENARIOS)
+
+
+MET = {
+    "latestOfNewNodes": "surge",
+    "galleryExactVersion": "gallery image, new nodes",
+    "patchNonEmptyCode": "pinned, a node before the PATCH",
+    "removeNodesOnAutoscale": "autoscale begins",
+    "removeNodesUnknownId": "a node vanishes before its removal",
+    "removeNodesTimeoutCode": "a node stays",
+    "removeNodesTimeoutTarget": "a node stays",
+    "removeNodesWhileShort": "surge",
+    "retiredApiVersions": "Cloud Services pool",
+    "apiVersionUnknownCode": "Cloud Services pool",
+    "cloudServicePoolInNewestVersion": "Cloud Services pool",
+}
+"""Switch to a scenario that meets it: a setting that no scenario reads would show nothing."""
+
+
+def test_every_switch_is_met() -> None:
+    assert set(MET) == set(SWITCHES)
+
+
+@pytest.mark.parametrize("switch", MET)
+def test_a_scenario_meets(switch: str) -> None:
+    assert is_met(switch, SCENARIOS[MET[switch]])

@@ -1,0 +1,110 @@
+"""Habits of official clients in other languages, on the wire: what they send all the time must be borne.
+
+What of it concerns a signature alone is in ``test_auth``, pages in ``test_lists``, headers of answers in
+``test_recordings`` and ``test_wire``.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tests.simulator.places import NEW, job, paas, vm, windows
+from tests.simulator.raw import FULL_TYPE, LAST, NEWEST, Client
+
+TYPED = "application/json; charset=utf-8"
+ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?Z")
+
+
+@pytest.mark.parametrize("length", ["0", None])
+@pytest.mark.parametrize(("method", "status"), [("DELETE", 202), ("HEAD", 200), ("GET", 200)])
+def test_a_length_of_nothing_is_signed_as_it_is_sent(client: Client, method: str, status: int, length: str) -> None:
+    client.put(paas())
+    assert client(method, "/pools/p", headers={"Content-Length": length}).status == status
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/pools", 200), ("DELETE", "/pools/p", 202)])
+def test_a_content_type_without_content_is_signed_and_taken(
+    client: Client, method: str, path: str, status: int
+) -> None:
+    client.put(paas())
+    assert client(method, path, headers={"Content-Type": TYPED}).status == status
+
+
+@pytest.mark.parametrize("kind", [FULL_TYPE, TYPED, "application/json", "application/json;odata=minimalmetadata"])
+def test_bodies_come_with_any_json_type(client: Client, kind: str) -> None:
+    client.put(paas())
+    assert client.upgrade(NEW, headers={"Content-Type": kind}).status == 202
+
+
+@pytest.mark.parametrize(
+    ("path", "most"), [("/pools", 1000), ("/pools/p/nodes", 1000), ("/jobs", 1000), ("/nodecounts", 10)]
+)
+def test_a_timeout_and_the_most_results_are_always_sent(client: Client, path: str, most: int) -> None:
+    client.put(paas())
+    assert client("GET", path, query=f"api-version={LAST}&maxresults={most}&timeout=30").status == 200
+    assert client("GET", path, query=f"timeOut=30&api-version={LAST}").status == 200
+
+
+def test_one_request_id_is_used_for_all_pages(client: Client) -> None:
+    client.put(*(paas(f"p{place}", nodes=0) for place in range(3)))
+    given = "b7a0e9a4-53d6-4a5f-9b8e-0c27fbd2b5ce"
+    headers: dict[str, str | None] = {
+        "client-request-id": given,
+        "return-client-request-id": "true",
+        "x-ms-client-request-id": "another",
+    }
+    first = client("GET", "/pools", query=f"api-version={LAST}&maxresults=1", headers=headers)
+    parts = urlsplit(first.json["odata.nextLink"])
+    second = client.send("GET", f"{parts.path}?{parts.query}", None, headers)
+    assert first["client-request-id"] == second["client-request-id"] == given
+    assert first["request-id"] != second["request-id"]
+
+
+def test_a_next_link_survives_a_client_that_decodes_it_twice(client: Client) -> None:
+    client.put(*(paas(f"p{place}", nodes=0) for place in range(3)))
+    link = client("GET", "/pools", query=f"api-version={LAST}&maxresults=1").json["odata.nextLink"]
+    token = link.partition("$skiptoken=")[2].partition("&")[0]
+    assert token
+    assert unquote(unquote(token)) == token
+    assert "+" not in token
+
+
+def test_the_rows_of_a_task_collection(client: Client) -> None:
+    client.put(paas(), jobs=[job("sleep 1")])
+    body = {"value": [{"id": "new", "commandLine": "x"}, {"id": "t1", "commandLine": "x"}]}
+    new, present = client("POST", "/jobs/j/addtaskcollection", body).json["value"]
+    assert set(new) == {"status", "taskId", "eTag", "lastModified", "location"}
+    assert (new["status"], new["taskId"]) == ("success", "new")
+    assert new["location"] == f"{client.simulator.endpoint}/jobs/j/tasks/new"
+    assert (present["status"], present["error"]["code"]) == ("clienterror", "TaskExists")
+    assert set(present["error"]["message"]) == {"lang", "value"}
+
+
+def test_a_client_that_halves_a_chunk_that_is_too_large_gets_through(client: Client) -> None:
+    client.put(paas(), jobs=[job()])
+    tasks = [{"id": f"t{place}", "commandLine": "x" * 12_000} for place in range(100)]
+    whole = client("POST", "/jobs/j/addtaskcollection", {"value": tasks})
+    assert (whole.status, whole.code) == (413, "RequestBodyTooLarge")
+    for half in (tasks[:50], tasks[50:]):
+        assert client("POST", "/jobs/j/addtaskcollection", {"value": half}).status == 200
+
+
+@pytest.mark.parametrize("version", ["2016-02-01.3.0", LAST, "2023-05-01.17.0", NEWEST])
+def test_all_times_are_iso_with_z_and_at_most_seven_decimals(client: Client, version: str) -> None:
+    client.put(paas(), vm("v"), windows("w"), jobs=[job("sleep 1", "exit 1")])
+    client.upgrade(NEW)
+    client.advance(500)
+    times = []
+    for path in ("/pools", "/pools/p/nodes", "/pools/v/nodes", "/jobs", "/jobs/j/tasks"):
+        text = client("GET", path, query={"api-version": version}).body.decode()
+        times += re.findall(r'"\w*[tT]ime": ?"([^"]*)"|"lastModified": ?"([^"]*)"', text)
+    assert times
+    assert all(ISO.fullmatch(either or other) for either, other in times), times
+
+
+def test_a_user_agent_may_tell_of_the_machine_and_is_not_kept(client: Client) -> None:
+    client("GET", "/pools", headers={"User-Agent": "BatchSDK/1.0 MacAddressHash/0123456789abcdef"})
+    assert "0123456789abcdef" not in str(client.audit())

@@ -287,15 +287,17 @@ def endless(head: bytes, piece: bytes, pause: float = 0.0) -> Iterator[str]:
 )
 def test_a_body_that_never_ends_is_given_up(status: str, header: str, piece: bytes) -> None:
     with endless(f"HTTP/1.1 {status}\r\n{header}\r\n\r\n".encode(), piece) as endpoint:
-        with pytest.raises(TransientError, match=f"more than {MAX_ANSWER >> 20} MB") as caught:
-            BatchClient(endpoint, ENVIRON).get_pool(PoolRef(endpoint, "render"))
+        transport = bounded(CONNECT_TIMEOUT, READ_TIMEOUT)
+        with transport, pytest.raises(TransientError, match=f"more than {MAX_ANSWER >> 20} MB") as caught:
+            BatchClient(endpoint, ENVIRON, transport).get_pool(PoolRef(endpoint, "render"))
         assert caught.value.next_step
 
 
 def test_a_body_that_trickles_is_given_up() -> None:
     with endless(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" ", 0.05) as endpoint:
-        slow = BatchClient(endpoint, ENVIRON, bounded(CONNECT_TIMEOUT, READ_TIMEOUT, seconds=0.2))
-        with pytest.raises(TransientError, match=r"took more than 0\.2 s"):
+        transport = bounded(CONNECT_TIMEOUT, READ_TIMEOUT, seconds=0.2)
+        slow = BatchClient(endpoint, ENVIRON, transport)
+        with transport, pytest.raises(TransientError, match=r"took more than 0\.2 s"):
             slow.get_pool(PoolRef(endpoint, "render"))
 
 

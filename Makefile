@@ -2,7 +2,7 @@
 # Variables: PYTHON=python3.12 (which Python to build environments with), ARGS="-k drift" (for pytest).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vm test setup lint format lock clean pulumi actionlint
+.PHONY: help demo demo-vm test soak setup lint format lock clean pulumi actionlint
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -20,6 +20,9 @@ demo-vm: .venv/installed ## See the busy nodes of a VM pool renewed without a ta
 
 test: setup ## Every check there is: lint, types, contracts, packages, tests.
 	@scripts/test $(ARGS)
+
+soak: .venv/installed ## Look for sequences that break a promise, new ones each time (ARGS=30: for so many minutes).
+	@scripts/soak $(ARGS)
 
 setup: .venv/installed .venv-runtime/locked .venv-azure-batch-5/locked pulumi actionlint ## Environments and tools.
 

@@ -4,7 +4,7 @@ Why it exists: three rules of this project would be lost if calls were made anyw
 First, a write is never repeated behind our back: azure-core would send a POST answered 409
 with Retry-After three times, so its retries are off and the rollout decides. Second, an error
 is classed by HTTP status and Batch code. Third, no call is unbounded: 5 s to connect, 20 s to
-read.
+read, and what ``transport`` allows an answer in all.
 
 Calls go through the client's ``send_request``. Its own methods for resize and removenodes start a
 thread that keeps polling after ^C and takes failures for success (azure-batch 15.1).
@@ -46,11 +46,16 @@ __all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "Connection", "header", "http_date
 _MAX_PAGES = 1000
 
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+# Bytes that are no text, text that is no JSON, lengths that are no numbers; a charset nobody knows; endless brackets.
+_UNREADABLE = (ValueError, LookupError, RecursionError)
+_SECONDS = re.compile(r"[0-9]{1,9}")
 _CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
 _TRUST = (
     "Where a proxy or a simulator signs with an authority of its own, "
     "name the file of that authority in REQUESTS_CA_BUNDLE; otherwise do not trust this endpoint"
 )
+_OTHERS = "Somebody else or Batch itself is changing the pool: look at its state, then run the command again"
+_NOT_BATCH = "Check that account_endpoint is that of a Batch account, then run the command again"
 _JSON = "application/json; odata=minimalmetadata; charset=utf-8"
 
 
@@ -60,7 +65,7 @@ class Connection:
     Args:
         endpoint: the account's endpoint, normalised.
         environ: where credentials are looked for.
-        transport: carries the signed requests; None is the client's own, over HTTP. A test may put a service behind it.
+        transport: carries the signed requests; None is HTTP, bounded. A test may put a service behind it.
 
     Raises:
         CredentialError: no credential fits the endpoint.
@@ -78,19 +83,18 @@ class Connection:
         from azure.batch import BatchClient as AzureClient  # noqa: PLC0415 - imported when a call needs it
         from azure.core.pipeline.policies import RetryPolicy  # noqa: PLC0415 - as above
 
+        from batch_os_provider.transport import bounded  # noqa: PLC0415 - as above
+
         # urllib3 and azure warn on stderr by default, which Pulumi shows as the stack's own lines.
         for name in ("azure", "urllib3"):
             logging.getLogger(name).addHandler(logging.NullHandler())
         settings: dict[str, Any] = {
+            "transport": transport or bounded(CONNECT_TIMEOUT, READ_TIMEOUT),
             "retry_policy": RetryPolicy.no_retries(),
-            "connection_timeout": CONNECT_TIMEOUT,
-            "read_timeout": READ_TIMEOUT,
             # A redirect would carry the signed request, or the token, to another host.
             "permit_redirects": False,
             "user_agent": f"batch-os-provider/{metadata.version('batch-os-provider')}",
         }
-        if transport is not None:
-            settings["transport"] = transport
         found = self._found.credential
         if isinstance(found, credentials.Identity):
             settings["credential_scopes"] = [found.scope]
@@ -127,8 +131,10 @@ class Connection:
                     ServiceAnswer(message=f"the next page is said to be on another host: {link!r}"),
                     pool=about,
                     doing=doing,
+                    next_step=_NOT_BATCH,
                 )
-        raise PermanentError(ServiceAnswer(message=f"more than {_MAX_PAGES} pages"), pool=about, doing=doing)
+        answer = ServiceAnswer(message=f"more than {_MAX_PAGES} pages")
+        raise PermanentError(answer, pool=about, doing=doing, next_step=_NOT_BATCH)
 
     def send(  # noqa: PLR0913 - one call, all its parts
         self,
@@ -174,6 +180,10 @@ class Connection:
             )
             requestlog.record(method, self.endpoint, path, time.monotonic() - started, failure.answer, sent=asked)
             raise failure from error
+        except _UNREADABLE as error:
+            answer = ServiceAnswer(message=f"the answer cannot be read ({type(error).__name__})")
+            requestlog.record(method, self.endpoint, path, time.monotonic() - started, answer, sent=asked)
+            raise TransientError(answer, pool=about, doing=doing, next_step=_NOT_BATCH) from error
         self._was_accepted = True
         seconds = time.monotonic() - started
         answer = ServiceAnswer(status=response.status_code, request_id=header(response, "request-id"))
@@ -197,7 +207,7 @@ class Connection:
                 answer=answer,
             )
         if status in (409, 412) or code in (ALREADY_THERE, NODE_GONE, NOT_EMPTY):
-            return ConflictError(answer, pool=about, doing=doing)
+            return ConflictError(answer, pool=about, doing=doing, next_step=_OTHERS)
         if not status and UNTRUSTED in answer.message:
             return PermanentError(answer, pool=about, doing=doing, next_step=_TRUST)
         if not status or status in _TRANSIENT:
@@ -247,7 +257,10 @@ def _answer(error: Exception) -> ServiceAnswer:
         return ServiceAnswer(message=_first_line(error))
     model = getattr(error, "model", None)
     message = getattr(getattr(model, "message", None), "value", None) or getattr(response, "reason", None) or ""
-    details = [f"{item.key}={str(item.value).rstrip('.')}" for item in getattr(model, "error_values", None) or ()]
+    rows = getattr(model, "error_values", None)
+    rows = rows if isinstance(rows, list) else []
+    # What is not of the documented shape is handed out as it came.
+    details = [f"{row.key}={str(row.value).rstrip('.')}" for row in rows if hasattr(row, "key")]
     first = str(message).partition("\n")[0].strip()
     return ServiceAnswer(
         status=int(response.status_code),
@@ -269,16 +282,12 @@ def json_object(response: Any, about: str, doing: str) -> Mapping[str, Any]:
     """The JSON object of an answer. Raises TransientError where it is not one."""
     try:
         body = response.json()
-    except ValueError as error:  # the client's decoding errors are ValueErrors
-        raise TransientError(
-            ServiceAnswer(status=response.status_code, message="the answer is not JSON"), pool=about, doing=doing
-        ) from error
+    except _UNREADABLE as error:
+        answer = ServiceAnswer(status=response.status_code, message="the answer is not JSON")
+        raise TransientError(answer, pool=about, doing=doing, next_step=_NOT_BATCH) from error
     if not isinstance(body, Mapping):
-        raise TransientError(
-            ServiceAnswer(status=response.status_code, message="the answer is not a JSON object"),
-            pool=about,
-            doing=doing,
-        )
+        answer = ServiceAnswer(status=response.status_code, message="the answer is not a JSON object")
+        raise TransientError(answer, pool=about, doing=doing, next_step=_NOT_BATCH)
     return body
 
 
@@ -308,7 +317,7 @@ def _retry_after(response: Any) -> float | None:
     text = str(response.headers.get("Retry-After") or "").strip()
     if not text:
         return None
-    if text.isdigit():
+    if _SECONDS.fullmatch(text):
         return float(text)
     until, now = http_date(text), http_date(response.headers.get("Date")) or datetime.now(timezone.utc)
     return max(0.0, (until - now).total_seconds()) if until is not None else None

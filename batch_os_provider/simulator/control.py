@@ -8,6 +8,7 @@ what happened, from any language. What it accepts and gives is fixed; PUT takes 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
@@ -141,7 +142,7 @@ class Control:
     async def get_audit(self, request: Request) -> Response:
         """Every entry, or those after ``?since=seq``."""
         since = request.query_params.get("since", "0")
-        if not since.isdigit():
+        if not _SEQ.fullmatch(since):
             raise RefusedError("since is the seq of an entry.")
         with self._world.lock:
             self._world.advance()
@@ -236,5 +237,6 @@ class Control:
         return _answer(self._world.unknowns.to_json())
 
 
+_SEQ = re.compile(r"[0-9]{1,18}")
 _LONGEST = 1_000_000_000
 """A bound that only catches mistakes (30 years of virtual seconds)."""

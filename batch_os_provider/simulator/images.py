@@ -19,6 +19,7 @@ publisher, offer and sku. A node of a state without exactVersion gets what a nod
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from .clock import parse_iso
@@ -36,6 +37,7 @@ UNLISTED: Final = "1.0.0"
 """The exact version behind "latest" of an image that the state does not list."""
 
 _SHOWN: Final = ("nodeAgentSKUId", "osType", "verificationType", "batchSupportEndOfLife")
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 _OS_TYPES: Final = ("linux", "windows")
 _IN_ID: Final = "/versions/"
 
@@ -97,7 +99,7 @@ def _same(row: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))
+    return tuple(int(part) if _NUMBER.fullmatch(part) else 0 for part in version.split("."))
 
 
 def newest(images: list[dict[str, Any]], reference: Mapping[str, Any], now: int) -> str | None:

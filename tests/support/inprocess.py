@@ -27,6 +27,7 @@ from batch_os_provider.simulator.dataplane import DataPlane
 from batch_os_provider.simulator.faults import Faults
 from batch_os_provider.simulator.state import load
 from batch_os_provider.simulator.world import World
+from batch_os_provider.transport import BoundedAdapter
 
 ENDPOINT = "http://127.0.0.1:8700"
 BEGINNING = "2024-06-01T12:00:00Z"
@@ -237,6 +238,11 @@ class _Wire(io.RawIOBase):
         return size
 
 
+def response_of(request: requests.PreparedRequest, received: bytes) -> requests.Response:
+    """What the client makes of these bytes."""
+    return _response(request, _Wire(received, None))
+
+
 def _response(request: requests.PreparedRequest, wire: _Wire) -> requests.Response:
     read = http_client.HTTPResponse(wire, method=request.method)  # type: ignore[arg-type]
     try:
@@ -253,4 +259,4 @@ def _response(request: requests.PreparedRequest, wire: _Wire) -> requests.Respon
         request_method=request.method,
         enforce_content_length=True,
     )
-    return requests.adapters.HTTPAdapter().build_response(request, body)
+    return BoundedAdapter().build_response(request, body)

@@ -34,11 +34,11 @@ class ImpossibleScriptError(AssertionError):
 
 
 class VirtualWaiter:
-    """``wait.Waiter`` on virtual time; ``stop_at`` is when ^C is pressed."""
+    """``wait.Waiter`` on virtual time; ``stop_at`` is when ^C is pressed, and may be changed."""
 
     def __init__(self, *, stop_at: float = math.inf, reason: Stop = Stop.CANCELED) -> None:
         self._now = 0.0
-        self._stop_at = stop_at
+        self.stop_at = stop_at
         self._reason = reason
         self.sleeps: list[float] = []
 
@@ -50,16 +50,16 @@ class VirtualWaiter:
         """Move the clock, or stop on the way."""
         assert seconds >= 0, "a negative sleep is a bug in the loop"
         self.sleeps.append(seconds)
-        if self._now + seconds >= self._stop_at:
-            self._now = max(self._now, self._stop_at)
+        if self._now + seconds >= self.stop_at:
+            self._now = max(self._now, self.stop_at)
             raise Stopped(self._reason)
         self._now += seconds
 
     def call(self, function: Callable[[], T], *, write: bool = False) -> T:
         """Call at once; a stop that falls into the call overtakes it, a write after its grace."""
-        if self._now >= self._stop_at:
+        if self._now >= self.stop_at:
             raise Stopped(self._reason)
-        allowed = self._stop_at + (wait.WRITE_GRACE if write else 0.0)
+        allowed = self.stop_at + (wait.WRITE_GRACE if write else 0.0)
         try:
             return function()
         finally:

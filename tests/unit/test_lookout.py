@@ -400,7 +400,7 @@ def test_a_stop_is_not_remembered(stop_at: float) -> None:
             try:
                 return function()
             except Stopped:
-                self._stop_at = float("inf")
+                self.stop_at = float("inf")
                 raise
 
     account = Account((pool("a"),), fails={1: transient(503, "ServerBusy", "busy", retry_after=4.0)})

@@ -1,0 +1,305 @@
+"""VM pools: whatever befalls them, no task is stopped, no node is missing or left over, the next `up` gets there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from batch_os_provider.decide_image import ImagePolicy
+from batch_os_provider.errors import RefusedError
+from batch_os_provider.image_provider import PoolImageVersionProvider, _observed
+from batch_os_provider.plan import plan_image
+from batch_os_provider.renewal import ImageGoal, ImageRenewal, look_at
+from batch_os_provider.report import Reporter
+from batch_os_provider.simulator import nodes, pools, resizes, tasks, upgrades
+from batch_os_provider.simulator.audit import Entry
+from batch_os_provider.simulator.clock import VirtualClock, iso, parse_iso
+from batch_os_provider.simulator.model import READY, Pool
+from batch_os_provider.simulator.state import load
+from batch_os_provider.simulator.world import World
+from batch_os_provider.vm import MARK, VmSeen, parse_image_version
+from tests.inprocess.machine import ENDPOINT, HOUR, MINUTE, RENDER, PoolMachine, Up, run, settle_nodes
+from tests.support.invariants import Kind
+from tests.support.simulator import ABOVE, BEHIND, MOVED, TARGET, WINDOWS, job, vm_pool
+
+SURGE = 2
+"""The most nodes that a rollout here may add."""
+FATES: tuple[dict[str, Any], ...] = (
+    {"fail": "AllocationFailed", "times": 1},
+    {"fail": "AllocationFailed", "failAfter": 1, "times": 1},
+    {"startTask": "fail", "count": 1},
+    {"state": "unusable", "count": 1},
+    {"version": BEHIND, "count": 1},
+)
+VERSIONS = st.sampled_from((BEHIND, TARGET, TARGET, ABOVE))
+
+
+class VmMachine(PoolMachine):
+    """A pool of two nodes, tasks, and everybody who has something to do with it."""
+
+    kind: ClassVar[Kind] = "image"
+    operations: ClassVar[tuple[str, ...]] = (
+        "Pool_Get",
+        "ComputeNode_List",
+        "Pool_Patch",
+        "Pool_Resize",
+        "Pool_RemoveNodes",
+    )
+    switches: ClassVar[tuple[str, ...]] = (
+        "latestOfNewNodes",
+        "removeNodesUnknownId",
+        "removeNodesTimeoutCode",
+        "removeNodesTimeoutTarget",
+        "removeNodesWhileShort",
+        "requeueCount",
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.target = TARGET
+        self.policy = ImagePolicy("surge", 1)
+        self.drain = 10 * MINUTE
+        self.size = 2
+        """How many nodes people want."""
+        self.is_muddled = False
+        """Somebody resized the pool in the middle of a renewal, and nobody has put that in order yet."""
+
+    def seed(self) -> dict[str, Any]:
+        start_task = {"commandLine": "cmd /c echo", "waitForSuccess": True}
+        return {
+            "pools": [vm_pool(startTask=start_task)],
+            "images": [MOVED],
+            "jobs": [job("render", 40, 90, 200, 10, 60)],
+        }
+
+    def rollout(self, reporter: Reporter, timeout: float, *, defer: bool) -> ImageRenewal:
+        wanted = parse_image_version(self.target)
+        assert wanted is not None
+        goal = ImageGoal(RENDER, wanted, self.policy, self.drain, timeout, defer)
+        return ImageRenewal(goal, self.client, self.clock, reporter, lambda: 0.5)
+
+    def look(self) -> VmSeen:
+        return look_at(self.client, RENDER)
+
+    def plan(self) -> None:
+        wanted = parse_image_version(self.target)
+        assert wanted is not None
+        plan_image(look_at(self.client, RENDER), wanted, self.policy, HOUR)
+
+    def is_empty_diff(self, seen: VmSeen) -> bool:
+        declared = {"account_endpoint": ENDPOINT, "pool_id": "render", "target_image_version": self.target}
+        known = {**declared, **_observed(seen, self.target)}
+        return not PoolImageVersionProvider().diff("", known, declared).changes
+
+    def judge_success(self, up: Up) -> None:
+        assert (up.shown["state"], up.shown["allocationState"]) == ("active", "steady"), f"I4: {up.shown}"
+        assert MARK not in {entry["name"] for entry in up.shown.get("metadata", [])}, f"I4: {up.shown}"
+        wanted = parse_image_version(self.target)
+        assert wanted is not None
+        behind = [node for node in up.shown_nodes if (parse_image_version(version_of(node)) or ()) < wanted]
+        assert not behind, f"I4: still there: {behind}"
+
+    def judge_up(self, up: Up) -> None:
+        super().judge_up(up)
+        pool = self.pool
+        if type(up.error) is RefusedError and up.undisturbed and pool is not None and not self.is_muddled:
+            assert mark_of(pool) is None, f"it is told before it is undone: {up.error}"
+
+    def judge_write(self, up: Up, path: str, body: Mapping[str, Any]) -> None:
+        """I2: an old node is asked to leave only when every node that was added takes tasks."""
+        if not path.endswith("/removenodes"):
+            return
+        note = next(entry["value"] for entry in up.shown["metadata"] if entry["name"] == MARK)
+        began = parse_iso(json.loads(note)["newest"])
+        added = [node for node in up.shown_nodes if parse_iso(node["allocationTime"]) > began]
+        if not {node["id"] for node in added}.issuperset(body["nodeList"]):
+            assert {node["state"] for node in added} <= set(READY), f"I2: {body} with {up.shown_nodes}"
+
+    def judge_request(self, entry: Entry) -> None:
+        body = json.loads(entry.detail.get("body", "{}"))
+        if entry.operation == "Pool_RemoveNodes" and body:
+            assert body["nodeDeallocationOption"] == "taskcompletion", "I3"
+        if entry.operation == "Pool_Resize" and body and not self.is_muddled:
+            asked = body["targetDedicatedNodes"]
+            assert self.size <= asked <= self.size + SURGE, f"I8: resized to {asked}, people want {self.size}"
+
+    def judge_pool(self) -> None:
+        assert self.requeues() == self.lost_by_others, "I3: a task was interrupted"
+        pool = self.pool
+        if pool is None or pool.state == "deleting" or self.is_muddled:
+            return
+        target = pool.target_dedicated
+        assert self.size <= target <= self.size + SURGE, f"I8: the target is {target}, people want {self.size}"
+        if mark_of(pool) is None:
+            assert target == self.size, f"an extra node stays: the target is {target}, people want {self.size}"
+
+    # --- rules ---
+
+    @rule(version=VERSIONS, surge=st.integers(1, SURGE), strategy=st.sampled_from(("surge", "surge", "when_empty")))
+    def declare(self, version: str, surge: int, strategy: Any) -> None:
+        self._step("declare")
+        self.target, self.policy = version, ImagePolicy(strategy, surge)
+
+    @rule(size=st.integers(0, 4))
+    def somebody_resizes(self, size: int) -> None:
+        self._step("somebody resizes")
+        self.others(lambda pool: self._resized(pool, size))
+
+    def _resized(self, pool: Pool, size: int) -> None:
+        resizes.resize(self.world, pool, (size, 0), None, "requeue")
+        self.is_muddled = self.is_muddled or mark_of(pool) is not None
+        self.size = size
+
+    @rule(index=st.integers(0, 4))
+    def somebody_removes_a_node(self, index: int) -> None:
+        self._step("somebody removes a node")
+        self.others(lambda pool: self._removed(pool, index))
+
+    def _removed(self, pool: Pool, index: int) -> None:
+        names = list(pool.nodes)[index : index + 1]
+        if names:
+            resizes.remove_nodes(self.world, pool, names, None, "requeue")
+            self.is_muddled = self.is_muddled or mark_of(pool) is not None
+            self.size = pool.target_dedicated
+
+    @rule(fate=st.sampled_from(FATES))
+    def nodes_to_come_are_in_for_it(self, fate: dict[str, Any]) -> None:
+        self._step("nodes to come are in for it")
+        self.others(lambda pool: setattr(pool, "script", dict(fate)))
+
+    @rule(index=st.integers(0, 4))
+    def node_breaks(self, index: int) -> None:
+        self._step("a node breaks")
+        self.others(lambda pool: strike(self.world, pool, index))
+
+    @rule()
+    def image_moves(self) -> None:
+        self._step("the image moves")
+        move_image(self.world)
+
+    @rule(seconds=st.integers(1, 300))
+    def somebody_adds_a_task(self, seconds: int) -> None:
+        self._step("somebody adds a task")
+        work = self.world.jobs["job-render"]
+        tasks.add_task(self.world, work, f"more-{len(work.tasks)}", {"commandLine": f"sleep {seconds}"})
+        tasks.schedule_everywhere(self.world, work)
+
+    @rule()
+    def somebody_notes_something(self) -> None:
+        self._step("somebody notes something")
+        entry = {"name": "owner", "value": "us"}
+        self.others(lambda pool: pools.patch(self.world, pool, {"metadata": [entry, *others_of(pool)]}))
+
+    @precondition(lambda self: self.pool is not None)
+    @rule(seconds=st.sampled_from((1.0, 10.0)))
+    def somebody_deletes_the_pool_and_creates_it_again(self, seconds: float) -> None:
+        self._step("somebody deletes the pool")
+        self.others(lambda pool: pools.delete(self.world, pool))
+        self.clock.spend(seconds)
+        self.up()
+        self.clock.spend(MINUTE)
+        if self.pool is None:
+            self._create()
+
+    def _create(self) -> None:
+        fresh = World(VirtualClock(self.world.now, speed=0))
+        load(fresh, {**self.seed(), "jobs": []})
+        pool = fresh.pools["render"]
+        pool.etag = f"{pool.etag}{self.world.now:X}"
+        self.world.pools["render"] = pool
+        upgrades.go_on(self.world, pool)
+        self.size, self.is_muddled = 2, False
+
+    @rule(
+        at=st.integers(1, 60),
+        act=st.sampled_from(("resize", "remove", "delete", "break", "task", "note")),
+        count=st.integers(0, 4),
+    )
+    def up_while_somebody_acts(self, at: int, act: str, count: int) -> None:
+        self._step("up while somebody acts")
+
+        def on(pool: Pool) -> None:
+            if act == "resize":
+                self._resized(pool, count)
+            elif act == "remove":
+                self._removed(pool, count)
+            elif act == "delete":
+                pools.delete(self.world, pool)
+            elif act == "break":
+                strike(self.world, pool, count)
+            elif act == "note":
+                pools.patch(self.world, pool, {"metadata": [{"name": "owner", "value": "us"}, *others_of(pool)]})
+
+        self.up(cut=(at, lambda: self.others(on)))
+
+    # --- the end ---
+
+    def mend(self) -> None:
+        """What the errors of a renewal ask people to do, and what people do anyway."""
+        self.policy = ImagePolicy("surge", self.policy.surge)
+        self.drain = HOUR
+        self.world.unknowns.reset()
+        move_image(self.world)
+        if self.pool is None:
+            self._create()
+        pool = self.pool
+        assert pool is not None
+        pool.script = None
+        settle_nodes(pool)
+        upgrades.go_on(self.world, pool)
+        self.clock.spend(HOUR)
+        self.account.catch_up()
+        if self.is_muddled:
+            pools.patch(self.world, pool, {"metadata": [each for each in others_of(pool) if each["name"] != MARK]})
+            self.is_muddled = False
+            self.size = pool.target_dedicated
+        if pool.resize_errors and mark_of(pool) is not None:
+            self.up(4 * HOUR)
+        if not self.size or (pool.resize_errors and mark_of(pool) is None):
+            self.size = max(self.size, 1)
+            resizes.resize(self.world, pool, (self.size, 0), None, "requeue")
+
+    def teardown(self) -> None:
+        super().teardown()
+        pool = self.pool
+        assert pool is not None
+        assert mark_of(pool) is None, "a note is left"
+        assert len(pool.nodes) == self.size, f"{len(pool.nodes)} nodes, people want {self.size}"
+
+
+def version_of(node: Mapping[str, Any]) -> str:
+    """The image version that a node shows."""
+    return str(node["virtualMachineInfo"]["imageReference"]["exactVersion"])
+
+
+def others_of(pool: Pool) -> list[dict[str, str]]:
+    """The metadata of a pool without what people note here."""
+    return [each for each in pool.props.get("metadata", []) if each["name"] != "owner"]
+
+
+def mark_of(pool: Pool) -> str | None:
+    """The note of an unfinished renewal."""
+    return next((each["value"] for each in pool.props.get("metadata", []) if each["name"] == MARK), None)
+
+
+def move_image(world: World) -> None:
+    """A newer version is offered from now on."""
+    versions = [*MOVED["versions"], {"version": ABOVE, "since": iso(world.now)}]
+    world.images = [{**WINDOWS, "versions": versions}]
+
+
+def strike(world: World, pool: Pool, index: int) -> None:
+    """A node is of no use any more."""
+    there = [node for node in pool.nodes.values() if node.state != "leavingpool"]
+    if index < len(there) and pool.state != "deleting":
+        nodes.tasks.evict(world, there[index], terminate=False)
+        nodes.move(world, pool, there[index], "unusable")
+        upgrades.go_on(world, pool)
+
+
+def test_whatever_befalls_a_vm_pool() -> None:
+    run(VmMachine, examples=35, least=500)

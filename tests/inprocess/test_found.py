@@ -9,37 +9,14 @@ import json
 
 import pytest
 
-from batch_os_provider.decide_image import ImagePolicy
 from batch_os_provider.errors import BatchOsError, ConflictError, TransientError
-from batch_os_provider.renewal import ImageGoal, ImageRenewal
-from batch_os_provider.report import Reporter
 from batch_os_provider.simulator.images import newest
 from tests.inprocess.machine import RENDER
 from tests.inprocess.test_bad_answers import CALLS, Answers, client
 from tests.inprocess.test_bad_requests import Caller
 from tests.support.inprocess import Account
-from tests.support.simulator import MOVED, TARGET, paas_pool, vm_pool
+from tests.support.simulator import paas_pool
 from tests.unit.doubles import VirtualWaiter
-from tests.unit.stage import Listener
-
-STALE = {"match": {"operation": "Pool_Get", "nth": 1}, "effect": {"kind": "stale", "changes": 1}}
-
-
-def test_a_look_older_than_its_own_note_is_not_taken_for_somebody_elses_work() -> None:
-    """It refused with "its note in the metadata is gone", and left the note behind."""
-    waiter = VirtualWaiter()
-    account = Account(waiter, {"pools": [vm_pool()], "images": [MOVED]})
-
-    def hook(moment: str, method: str, _path: str) -> None:
-        if (moment, method) == ("after", "PATCH") and not account.faults.rules:
-            account.faults.add(STALE)
-
-    account.hook = hook
-    goal = ImageGoal(RENDER, (20348, 2461, 240510), ImagePolicy("surge", 1), drain_timeout=600.0, timeout=3600.0)
-    ended = ImageRenewal(goal, account.client(), waiter, Reporter(Listener()), lambda: 0.5).run()
-    assert account.faults.rules[0].fired == 1
-    assert {node.version_text for node in ended.pool.nodes} == {TARGET}
-    assert ended.pool.pool.mark is None
 
 
 def test_a_conflict_on_a_read_says_what_to_do_next() -> None:

@@ -38,6 +38,7 @@ from typing import Literal
 
 from batch_os_provider.decide import Done, Refuse, Wait
 from batch_os_provider.pool import AllocationState, Kind, PoolState
+from batch_os_provider.report import counted
 from batch_os_provider.vm import Mark, Version, VmNode, VmPool, VmSeen
 
 __all__ = [
@@ -204,7 +205,11 @@ def _resizing(seen: VmSeen, history: ImageHistory) -> str:
     leaving = [node for node in seen.dedicated if node.node_id in history.asked]
     if leaving:
         tasks = sum(node.running_tasks for node in leaving)
-        return f"{len(leaving)} old nodes finish {tasks} tasks, then leave"
+        one = len(leaving) == 1
+        does = "finishes" if one else "finish"
+        return (
+            f"{counted(len(leaving), 'old node')} {does} {counted(tasks, 'task')}, then {'leaves' if one else 'leave'}"
+        )
     return f"a resize is under way ({seen.pool.base.allocation_text})"
 
 
@@ -334,9 +339,11 @@ def _add(behind: tuple[VmNode, ...], history: ImageHistory, mark: Mark) -> Image
 
 def _stayed(history: ImageHistory) -> Refuse:
     names = sorted(history.stayed)
+    whose = "its" if len(names) == 1 else "their"
     named = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")  # noqa: PLR2004 - a few names
     return Refuse(
-        f"{len(names)} old nodes did not finish their tasks within drain_timeout: {named}; no task was stopped",
+        f"{counted(len(names), 'old node')} did not finish {whose} tasks within drain_timeout: {named}; "
+        "no task was stopped",
         "Run `pulumi up` again when their tasks are done, or declare a longer drain_timeout",
     )
 

@@ -282,7 +282,8 @@ class ImageRenewal(Rollout[VmSeen]):
         text = f"{len(seen.behind(self._goal.target))} of {count} nodes are behind"
         if noted is not None:
             text += f"; the renewal began at {noted.size} nodes"
-            text += f", {count - noted.size} are extra now" if count > noted.size else ""
+            extra = count - noted.size
+            text += f", {extra} {'is' if extra == 1 else 'are'} extra now" if extra > 0 else ""
             text += f", {self._ordered - count} more are ordered" if self._ordered > max(count, noted.size) else ""
             text += "; no task was stopped"
         elif not self._written:

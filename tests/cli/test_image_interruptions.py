@@ -103,13 +103,13 @@ def test_ctrl_c_while_nodes_drain(sim: Simulator, stack: Stack) -> None:
     running = stack.start_up()
     wait_until(lambda: sim.seen("render", "Pool_RemoveNodes", 202), "a node drains")
     sim.speed(0)
-    wait_until(lambda: "1 old nodes finish 1 tasks, then leave" in running.text, "it says so")
+    wait_until(lambda: "1 old node finishes 1 task, then leaves" in running.text, "it says so")
     running.interrupt()
     # 3 s are ours and the CLI may take five more; nothing else would end it, so a slow machine may have time.
     wait_until(lambda: "interrupted by ^C" in running.text, "the wait ends", seconds=20)
     ended = running.wait().failed()
     assert "interrupted by ^C" in ended.flat
-    assert "2 of 3 nodes are behind; the renewal began at 2 nodes, 1 are extra now; no task was stopped" in ended.flat
+    assert "2 of 3 nodes are behind; the renewal began at 2 nodes, 1 is extra now; no task was stopped" in ended.flat
     assert "Run `pulumi up` again: it goes on from what it finds, or undoes it" in ended.flat
     sim.speed(300)
     stack.up().ok()

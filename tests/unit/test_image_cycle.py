@@ -197,7 +197,7 @@ def test_a_drain_that_runs_out_goes_on_with_others_then_is_undone_and_names_the_
     state = pool_of(4, busy={1: math.inf})
     played = play_image(state, VmScript(target_restored=restored), surge=surge)
     assert type(played.error) is RefusedError
-    assert "1 old nodes did not finish their tasks within drain_timeout: old-01; no task was stopped" in played.text
+    assert "1 old node did not finish its tasks within drain_timeout: old-01; no task was stopped" in played.text
     assert is_as_before(played.service, 4)
     assert versions(played.service.state) == [OLD, TARGET, TARGET, TARGET]
     assert played.voice.lines("warn") == ["not drained within drain_timeout: old-01; no task was stopped"]
@@ -236,7 +236,7 @@ def test_a_later_run_finishes_what_a_drain_has_left() -> None:
 def test_a_canary_that_never_gets_ready_ends_at_the_deadline_with_the_truth(fate: str) -> None:
     played = play_image(pool_of(3), VmScript(fates={0: fate}), timeout=1800.0)
     assert type(played.error) is DeadlineError
-    assert "3 of 4 nodes are behind; the renewal began at 3 nodes, 1 are extra now; no task was stopped" in played.text
+    assert "3 of 4 nodes are behind; the renewal began at 3 nodes, 1 is extra now; no task was stopped" in played.text
     assert [node.name for node in played.service.state.nodes if not node.ours] == ["old-00", "old-01", "old-02"]
 
 

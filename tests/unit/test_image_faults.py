@@ -275,7 +275,7 @@ def test_a_deadline_with_defer_succeeds_and_warns_how_far_it_is() -> None:
     (warning,) = played.voice.lines("warn")
     assert warning == (
         f"renewal to {TARGET} was deferred: 3 of 4 nodes are behind; the renewal began at 3 nodes, "
-        "1 are extra now; no task was stopped"
+        "1 is extra now; no task was stopped"
     )
 
 

@@ -16,8 +16,8 @@ from pulumi import dynamic
 
 from batch_os_provider import engine, inputs
 from batch_os_provider.client import shared_client
-from batch_os_provider.decide_image import dotted
 from batch_os_provider.errors import BatchOsError
+from batch_os_provider.image_steps import dotted
 from batch_os_provider.inputs import DeclaredImage
 from batch_os_provider.lookout import NotLookedAt
 from batch_os_provider.preview import Known, Refused, newest_image, preview_image

@@ -23,8 +23,8 @@ from batch_os_provider.amounts import (
     suggest_share,
 )
 from batch_os_provider.decide import Policy
-from batch_os_provider.decide_image import ImagePolicy
 from batch_os_provider.health import Gate
+from batch_os_provider.image_steps import ImagePolicy
 from batch_os_provider.pool import POOL_ID, PoolRef, parse_endpoint, parse_pool_url
 from batch_os_provider.vm import Version, parse_image_version
 

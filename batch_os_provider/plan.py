@@ -11,9 +11,10 @@ from datetime import datetime
 from math import ceil
 
 from batch_os_provider import decide as os_table
-from batch_os_provider import decide_image as image_table
+from batch_os_provider import image_steps as steps
 from batch_os_provider import version
 from batch_os_provider.decide import Done, Refuse, Wait
+from batch_os_provider.decide_image import decide_image
 from batch_os_provider.health import NO_GATE, Failed, Gate, Passed, age_of, judge
 from batch_os_provider.pool import Node, Pool
 from batch_os_provider.report import Nodes, counted, duration, name_nodes
@@ -144,7 +145,7 @@ def _cost(nodes: tuple[Node, ...] | None, count: int) -> tuple[str, int | None]:
 
 
 def plan_image(  # noqa: PLR0911 - a table
-    seen: VmSeen, target: Version, policy: image_table.ImagePolicy, timeout: float
+    seen: VmSeen, target: Version, policy: steps.ImagePolicy, timeout: float
 ) -> Plan | Refuse:
     """The plan for a VM pool, or the refusal that `up` would end in.
 
@@ -154,18 +155,18 @@ def plan_image(  # noqa: PLR0911 - a table
         policy: strategy and surge, as declared.
         timeout: seconds that an `up` waits at most.
     """
-    history = image_table.ImageHistory(found=frozenset(node.node_id for node in seen.nodes))
-    action = image_table.decide_image(seen, target, policy, history)
+    history = steps.ImageHistory(found=frozenset(node.node_id for node in seen.nodes))
+    action = decide_image(seen, target, policy, history)
     if isinstance(action, Refuse):
         return action
     nodes, mark, behind = len(seen.dedicated), seen.pool.mark, seen.behind(target)
     oldest = seen.oldest()
-    came_from, wanted = oldest.version_text if oldest else "", image_table.dotted(target)
+    came_from, wanted = oldest.version_text if oldest else "", steps.dotted(target)
     told = Plan("adopt", "", came_from, wanted, nodes=nodes, behind=len(behind))
     if isinstance(action, Done):
         what = f"all {nodes} nodes are at {wanted} or above" if nodes else "it has no nodes"
         return replace(told, detail=f"adopts without a write: {what}")
-    if isinstance(action, image_table.Repin):
+    if isinstance(action, steps.Repin):
         change = f"{seen.pool.pin_text} -> {action.version}"
         return replace(
             told,
@@ -182,7 +183,7 @@ def plan_image(  # noqa: PLR0911 - a table
         return replace(told, detail=f"{text}; waits, at most {duration(timeout)}, and writes nothing")
     if isinstance(action, Wait) and action.phase not in ("proving", "allocating"):
         return replace(told, detail=f"{text}; {action.why}; waits, at most {duration(timeout)}")
-    if isinstance(action, image_table.Undone):
+    if isinstance(action, steps.Undone):
         return replace(told, what="undo", detail=f"{text}; an earlier rollout is undone, because {action.failure.seen}")
     if not behind:
         return replace(told, what="renew", detail=f"{text}; what an earlier rollout has left is put in order")

@@ -24,8 +24,8 @@ from batch_os_provider import catalogue, engine
 from batch_os_provider.catalogue import Verdict
 from batch_os_provider.client import shared_client
 from batch_os_provider.decide import Refuse, same_version
-from batch_os_provider.decide_image import dotted
 from batch_os_provider.errors import BatchOsError, InputError, PoolGoneError, RefusedError
+from batch_os_provider.image_steps import dotted
 from batch_os_provider.inputs import Declared, DeclaredImage
 from batch_os_provider.lookout import Lookout, NotLookedAt
 from batch_os_provider.plan import Plan, is_rollback, plan_image, plan_os

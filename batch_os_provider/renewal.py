@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from batch_os_provider import decide_image as table
+from batch_os_provider import image_steps as steps
 from batch_os_provider.decide import GRACE, Done, Refuse, Wait
+from batch_os_provider.decide_image import decide_image
 from batch_os_provider.errors import ConflictError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.pace import MAX_FAILURES
 from batch_os_provider.pool import PoolRef, PoolState
@@ -56,7 +57,7 @@ class ImageGoal:
 
     ref: PoolRef
     target: Version
-    policy: table.ImagePolicy
+    policy: steps.ImagePolicy
     drain_timeout: float
     timeout: float
     defer: bool = False
@@ -89,10 +90,10 @@ class ImageRenewal(Rollout[VmSeen]):
         reporter: Reporter,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        super().__init__(goal.ref, table.dotted(goal.target), goal.timeout, waiter, reporter, chance)
+        super().__init__(goal.ref, steps.dotted(goal.target), goal.timeout, waiter, reporter, chance)
         self._goal = goal
         self._service = service
-        self._history = table.ImageHistory()
+        self._history = steps.ImageHistory()
         self._seen: VmSeen | None = None
         self._ordered = 0
         self._came_from = ""
@@ -108,18 +109,18 @@ class ImageRenewal(Rollout[VmSeen]):
 
     def follow(self, seen: VmSeen) -> Outcome[VmSeen] | float:
         """Decide and act."""
-        action: table.ImageAction = Wait("lagging", "Batch does not show the last change yet")
+        action: steps.ImageAction = Wait("lagging", "Batch does not show the last change yet")
         if not self._lags(seen):
             self._note(seen)
-            action = table.decide_image(seen, self._goal.target, self._goal.policy, self._history)
+            action = decide_image(seen, self._goal.target, self._goal.policy, self._history)
         if isinstance(action, Done):
             return self._done(seen)
         if isinstance(action, Refuse):
             return self._refuse(action, seen)
         if isinstance(action, Wait):
             return self._wait(action)
-        if isinstance(action, table.Undone):
-            self._history = table.with_failure(self._history, action.failure, may_defer=action.may_defer)
+        if isinstance(action, steps.Undone):
+            self._history = steps.with_failure(self._history, action.failure, may_defer=action.may_defer)
             return 0.0
         # A step that undoes may still be taken at the deadline; one that begins something may not.
         if self.remaining() <= 0 and self._history.failure is None and self._begins(action):
@@ -140,9 +141,9 @@ class ImageRenewal(Rollout[VmSeen]):
         return self._lagging_since is not None and now - self._lagging_since < GRACE
 
     @staticmethod
-    def _begins(action: table.ImageAction) -> bool:
-        undoes = isinstance(action, table.PutMark) and action.mark is None
-        return not undoes and not (isinstance(action, table.RemoveNodes) and action.ours)
+    def _begins(action: steps.ImageAction) -> bool:
+        undoes = isinstance(action, steps.PutMark) and action.mark is None
+        return not undoes and not (isinstance(action, steps.RemoveNodes) and action.ours)
 
     def _note(self, seen: VmSeen) -> None:
         if self._seen is None:
@@ -165,11 +166,11 @@ class ImageRenewal(Rollout[VmSeen]):
             history = self._history
             self._history = replace(history, asked=frozenset(), stayed=history.stayed | stayed)
 
-    def _write(self, action: table.ImageAction, seen: VmSeen) -> float:
+    def _write(self, action: steps.ImageAction, seen: VmSeen) -> float:
         """Send one write. Whatever comes back, the next thing is a look."""
         pool = seen.pool
         self.say(*self._words(action, seen))
-        if isinstance(action, table.PutMark) and action.mark is None:
+        if isinstance(action, steps.PutMark) and action.mark is None:
             # Also where the answer is lost: a look that still shows the note brings it back.
             self._history = replace(self._history, noted=None)
         try:
@@ -184,27 +185,27 @@ class ImageRenewal(Rollout[VmSeen]):
         self._lost_writes = 0
         if pool.base.etag:
             self._spent.add(pool.base.etag)
-        if isinstance(action, table.PutMark):
+        if isinstance(action, steps.PutMark):
             self._history = replace(self._history, noted=action.mark)
-        if isinstance(action, table.Resize):
+        if isinstance(action, steps.Resize):
             self._ordered = action.size
-        if isinstance(action, table.RemoveNodes) and not action.ours:
+        if isinstance(action, steps.RemoveNodes) and not action.ours:
             self._history = replace(self._history, asked=frozenset(action.nodes))
         self.pace.quicken()
         return 0.0
 
-    def _send(self, action: table.ImageAction, pool: VmPool) -> None:
+    def _send(self, action: steps.ImageAction, pool: VmPool) -> None:
         service = self._service
-        if isinstance(action, table.PutMark):
+        if isinstance(action, steps.PutMark):
             service.put_mark(pool, action.mark)
-        elif isinstance(action, table.Resize):
+        elif isinstance(action, steps.Resize):
             service.resize(pool, action.size)
-        elif isinstance(action, table.RemoveNodes):
+        elif isinstance(action, steps.RemoveNodes):
             service.remove_nodes(pool, action.nodes, self._goal.drain_timeout)
-        elif isinstance(action, table.Repin):
+        elif isinstance(action, steps.Repin):
             service.repin(pool, action.version)
 
-    def _refused_write(self, error: ConflictError, seen: VmSeen, action: table.ImageAction) -> float:
+    def _refused_write(self, error: ConflictError, seen: VmSeen, action: steps.ImageAction) -> float:
         """Look again; the same refusal twice of an unchanged pool ends the cycle, which is undone first."""
         view = (seen.pool.base.fingerprint, type(action))
         times = self._refused[2] + 1 if self._refused[:2] == (view, error.code) else 1
@@ -214,17 +215,17 @@ class ImageRenewal(Rollout[VmSeen]):
                 raise error
             why = f"Batch refused to go on twice while nothing changed: {error.reply}"
             failure = Refuse(why, "See the service's text, then run `pulumi up` again", error.reply)
-            self._history = table.with_failure(self._history, failure)
+            self._history = steps.with_failure(self._history, failure)
         return self.retrying(error, self.pace.after_failed_write(times, error))
 
-    def _words(self, action: table.ImageAction, seen: VmSeen) -> tuple[str, str]:
+    def _words(self, action: steps.ImageAction, seen: VmSeen) -> tuple[str, str]:
         left = f"{len(seen.behind(self._goal.target))} of {len(seen.dedicated)} nodes behind"
-        if isinstance(action, table.Resize):
+        if isinstance(action, steps.Resize):
             return "resize", f"{left}; {action.why}"
-        if isinstance(action, table.RemoveNodes):
+        if isinstance(action, steps.RemoveNodes):
             what = "removing what was added" if action.ours else f"{len(action.nodes)} finish their tasks and go"
             return "remove", f"{left}; {what}"
-        if isinstance(action, table.Repin):
+        if isinstance(action, steps.Repin):
             return "repin", f"the pool is empty; pinning its image to {action.version}"
         return "note", left
 

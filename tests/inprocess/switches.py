@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batch_os_provider.decide import Policy
-from batch_os_provider.decide_image import ImagePolicy
 from batch_os_provider.errors import BatchOsError
+from batch_os_provider.image_steps import ImagePolicy
 from batch_os_provider.pool import PoolRef
 from batch_os_provider.renewal import ImageGoal, ImageRenewal
 from batch_os_provider.report import Reporter

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from batch_os_provider.decide import Policy
-from batch_os_provider.decide_image import ImagePolicy
 from batch_os_provider.errors import TransientError
+from batch_os_provider.image_steps import ImagePolicy
 from batch_os_provider.pool import PoolRef
 from batch_os_provider.renewal import ImageGoal, ImageRenewal
 from batch_os_provider.report import Reporter

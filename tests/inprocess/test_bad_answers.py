@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from batch_os_provider.client import BatchClient
 from batch_os_provider.connection import CONNECT_TIMEOUT, READ_TIMEOUT
 from batch_os_provider.decide import Policy
-from batch_os_provider.decide_image import ImagePolicy
 from batch_os_provider.errors import BatchOsError, PermanentError, TransientError
+from batch_os_provider.image_steps import ImagePolicy
 from batch_os_provider.pool import PoolRef
 from batch_os_provider.renewal import ImageGoal, ImageRenewal, look_at
 from batch_os_provider.report import Reporter

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider.decide_image import ImagePolicy
 from batch_os_provider.errors import BatchOsError, DeadlineError, PoolGoneError, RefusedError
+from batch_os_provider.image_steps import ImagePolicy
 from batch_os_provider.simulator import nodes, resizes
 from batch_os_provider.simulator.unknowns import BY_NAME, VM_TABLE
 from batch_os_provider.simulator.world import World

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.decide import Policy
-from batch_os_provider.decide_image import ImagePolicy
 from batch_os_provider.errors import BatchOsError
+from batch_os_provider.image_steps import ImagePolicy
 from batch_os_provider.plan import Plan, plan_image, plan_os
 from batch_os_provider.pool import PoolRef
 from batch_os_provider.renewal import ImageGoal, ImageRenewal, look_at

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from batch_os_provider.decide_image import ImagePolicy
 from batch_os_provider.errors import BatchOsError, ConflictError, ServiceAnswer
+from batch_os_provider.image_steps import ImagePolicy
 from batch_os_provider.pool import PoolRef
 from batch_os_provider.renewal import ImageGoal, ImageRenewal
 from batch_os_provider.report import Reporter

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from batch_os_provider.decide import Done, Refuse, Wait
-from batch_os_provider.decide_image import (
+from batch_os_provider.decide_image import decide_image
+from batch_os_provider.image_steps import (
     ImageAction,
     ImageHistory,
     ImagePolicy,
@@ -23,7 +24,6 @@ from batch_os_provider.decide_image import (
     Repin,
     Resize,
     Undone,
-    decide_image,
     with_failure,
 )
 from batch_os_provider.pool import AllocationState, Kind, PoolState

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from batch_os_provider.decide import Refuse
-from batch_os_provider.decide_image import ImagePolicy
+from batch_os_provider.image_steps import ImagePolicy
 from batch_os_provider.plan import Plan, plan_image
 from batch_os_provider.vm import MARK, Mark
 from tests.unit.image_doubles import OLD, TARGET, WANTED, Machine, VmState, look, play_image, pool_of

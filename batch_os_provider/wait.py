@@ -13,6 +13,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from batch_os_provider.errors import ServiceAnswer, TransientError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -22,6 +24,9 @@ T = TypeVar("T")
 
 WRITE_GRACE = 2.0
 """Seconds that a write under way may still take after a stop, so that the error can tell what became of it."""
+LONGEST_CALL = 300.0
+"""Seconds after which a call is given up. Each silence in it is bounded already; what trickles in without end is not.
+A list of many pages is one call, so this is generous."""
 
 
 class Stop(enum.Enum):
@@ -93,14 +98,23 @@ class Waiter(Protocol):
         """Sleep. Raises ``Stopped``."""
 
     def call(self, function: Callable[[], T], *, write: bool = False) -> T:
-        """Call Batch. Raises ``Stopped`` before the call, or during it (a write gets a short grace first)."""
+        """Call Batch. Raises ``Stopped`` before the call, or during it (a write gets a short grace first).
+
+        A call that takes too long raises ``TransientError``.
+        """
 
 
 class RealWaiter:
-    """Monotonic time and the process's stop token."""
+    """Monotonic time and the process's stop token.
 
-    def __init__(self, token: StopToken) -> None:
+    Args:
+        token: ends every wait.
+        longest: seconds that a call may take.
+    """
+
+    def __init__(self, token: StopToken, longest: float = LONGEST_CALL) -> None:
         self._token = token
+        self._longest = longest
 
     def now(self) -> float:
         """Seconds of the monotonic clock."""
@@ -114,8 +128,12 @@ class RealWaiter:
     def call(self, function: Callable[[], T], *, write: bool = False) -> T:
         """Run ``function`` in a thread of its own, so that a silent server cannot hold up ^C.
 
-        A read that is overtaken by a stop is abandoned: its thread ends by itself at the
-        client's read time-out, and nobody uses its result.
+        A read that is overtaken by a stop, or that takes longer than a call may, is abandoned: its thread
+        ends by itself, and nobody uses its result.
+
+        Raises:
+            Stopped: by the token.
+            TransientError: it took too long; a write may have happened.
         """
         self._raise_if_stopped()
         finished, wake = threading.Event(), threading.Event()
@@ -133,11 +151,16 @@ class RealWaiter:
 
         with self._token.also_setting(wake):
             threading.Thread(target=run, daemon=True, name="batch-os-call").start()
-            wake.wait()
+            wake.wait(self._longest)
         if write:
             finished.wait(WRITE_GRACE)
         if not finished.is_set():
             self._raise_if_stopped(in_call=True)
+            raise TransientError(
+                ServiceAnswer(message=f"no end of the answer within {self._longest:g} s"),
+                doing="calling Batch",
+                next_step="Check what stands between here and Batch (a proxy?), then run the command again",
+            )
         if failures:
             raise failures[0]
         return results[0]

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from batch_os_provider import wait
+from batch_os_provider.errors import TransientError
 from batch_os_provider.wait import RealWaiter, Stop, Stopped, StopToken
 
 HANG = 30.0
@@ -96,6 +97,17 @@ def test_a_write_that_outlasts_its_grace_is_abandoned_and_said_to_have_begun(mon
         error = future.result(HANG)
         blocked.release.set()
     assert (error.reason, error.in_call) == (Stop.ENGINE_GONE, True)
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_a_call_without_end_is_given_up_and_may_have_happened(monkeypatch: pytest.MonkeyPatch, write: bool) -> None:
+    monkeypatch.setattr(wait, "WRITE_GRACE", 0.01)
+    ended = threading.Event()
+    with pytest.raises(TransientError, match="calling Batch failed: no end of the answer within") as caught:
+        RealWaiter(StopToken(), longest=0.01).call(lambda: ended.wait(HANG), write=write)
+    assert caught.value.reply.status == 0, "nobody knows what became of it"
+    assert "run the command again" in caught.value.next_step
+    ended.set()
 
 
 def test_the_grace_of_a_write_fits_into_the_three_seconds_of_an_interrupt() -> None:

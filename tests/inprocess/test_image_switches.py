@@ -188,7 +188,7 @@ def failed_and_undone(place: Place, ending: Ending, *words: str, nodes: int = 4)
 
 def one_stayed(place: Place, ending: Ending) -> None:
     """The busy node was left with its task; the others are new, and the size is what it was."""
-    ending.failed(RefusedError, "did not finish their tasks within drain_timeout: tvm-001; no task was stopped")
+    ending.failed(RefusedError, "did not finish its tasks within drain_timeout: tvm-001; no task was stopped")
     assert sorted(node.image["exactVersion"] for node in place.pool().nodes.values() if node.image) == [
         BEHIND,
         TARGET,

@@ -55,7 +55,7 @@ def test_a_cycle_ends_whole_however_batch_behaves(sim: Simulator, stack: Stack, 
         pinned={},
     )
     failed = stack.up().failed()
-    assert "did not finish their tasks within drain_timeout: tvm-001; no task was stopped" in failed.flat
+    assert "did not finish its tasks within drain_timeout: tvm-001; no task was stopped" in failed.flat
     assert "did not finish their tasks within drain_timeout: tvm-001, tvm-002; no task was stopped" in failed.flat
     assert "Batch could not allocate 2 more nodes (AllocationFailed: " in failed.flat
     assert failed.text.count("**creating failed**") == 3

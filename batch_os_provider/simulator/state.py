@@ -375,7 +375,8 @@ def _load_task(world: World, job: Job, row: object) -> None:
     try:
         schemas.check(task.props.get("dependsOn", {}), schemas.DEPENDS_ON, NEWEST, "dependsOn.")
     except BatchError as error:
-        raise StateError(f"{reader.where}: {', '.join(value for _, value in error.values)}.") from None
+        said = (value for key, value in error.values if key != "PropertyValue")
+        raise StateError(f"{reader.where}: {': '.join(said)}.") from None
     job.tasks[task.key] = task
     if task.state == "running":
         task.started = world.now if task.started is None else task.started

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 
+from batch_os_provider.simulator.state import StateError, load
 from tests.simulator.places import NEW, job, paas, vm, windows
 from tests.simulator.raw import FULL_TYPE, LAST, NEWEST, Answer, Client
 
@@ -214,3 +215,9 @@ def test_words_come_in_any_case(client: Client, word: str) -> None:
     assert client("POST", "/pools/p/removenodes", body).status == 202
     client.advance(60)
     assert client("GET", "/jobs/j/tasks/t1").json["state"] == "running"
+
+
+def test_a_seed_with_impossible_dependencies_is_refused_with_a_sentence(client: Client) -> None:
+    wrong = {**job("x"), "tasks": [{"id": "t", "dependsOn": {"taskIds": [1]}}]}
+    with pytest.raises(StateError, match=r"task j/t: dependsOn.taskIds: The value must be a list of ids"):
+        load(client.simulator.world, {"pools": [paas()], "jobs": [wrong]})

@@ -74,6 +74,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "JobExists": (409, "The specified job already exists."),
     "JobBeingDeleted": (409, "The specified job has been marked for deletion and is being garbage collected."),
     "TaskNotFound": (404, "The specified task does not exist."),
+    "TaskDependenciesNotSpecifiedOnJob": (409, "The specified task has dependencies, but its job does not use them."),
     "TaskExists": (409, "The specified task already exists."),
 }
 """code -> (status, message)."""

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from . import images, pools, resizes, schemas, tasks, upgrades
 from .clock import http_date
 from .errors import BatchError
+from .filters import parse_filter
 from .hiding import hide
-from .odata import MAX_RESULTS, link, page, parse_filter, parse_select, select
+from .odata import MAX_RESULTS, link, page, parse_select, select
 from .shapes import counts_json, job_json, node_json, pool_json, task_json, visible, wire_names
 from .wire import Answer
 
@@ -30,13 +31,14 @@ MAX_COLLECTION: Final = 100
 NODE_COUNTS_PAGE: Final = 10
 """Pools in one page of node counts."""
 
+_COMMON_FILTERS: Final = frozenset({"id", "state", "creationTime", "lastModified", "stateTransitionTime"})
 _FILTERS: Final = {
-    "pools": frozenset({"id", "state", "allocationState"}),
-    "nodes": frozenset({"id", "state"}),
+    "pools": _COMMON_FILTERS | {"allocationState", "allocationStateTransitionTime"},
+    "nodes": frozenset({"id", "state", "stateTransitionTime", "lastBootTime", "allocationTime"}),
     "poolnodecounts": frozenset({"poolId"}),
     "supportedimages": frozenset({"osType", "verificationType", "nodeAgentSKUId"}),
-    "jobs": frozenset({"id", "state"}),
-    "tasks": frozenset({"id", "state"}),
+    "jobs": _COMMON_FILTERS,
+    "tasks": _COMMON_FILTERS,
 }
 
 
@@ -65,10 +67,10 @@ def _one(request: Request, kind: str, item: dict[str, Any], resource: Pool | Job
 
 def _many(request: Request, kind: str, rows: Rows, limit: int = MAX_RESULTS) -> Answer:
     query = request.query
-    clauses = parse_filter(query["$filter"], _FILTERS[kind]) if query.get("$filter") else ()
+    passes = parse_filter(query["$filter"], _FILTERS[kind]) if query.get("$filter") else None
     wanted = query.get("$select")
     names = parse_select(wanted, wire_names(kind)) if wanted and kind != "poolnodecounts" else None
-    body = page(rows, query, limit, clauses, partial(link, request.url, query))
+    body = page(rows, query, limit, passes, partial(link, request.url, query))
     body["value"] = [select(item, names) for item in body["value"]]
     return Answer(200, {"odata.metadata": f"{request.base}/$metadata#{kind}", **body})
 

@@ -1,7 +1,6 @@
-"""``$filter``, ``$select`` and paging, as far as lists here have them.
+"""``$select`` and paging, as far as lists here have them (``$filter`` is :mod:`.filters`).
 
-Why it exists: clients page and filter without being asked to (some always send maxresults=1000), and a filter
-that is ignored is worse than one that is refused. Understood: ``name eq 'value'``, ``ne``, joined by ``and``.
+Why it exists: clients page without being asked to (some always send maxresults=1000).
 
 A skip token is the id after which the next page begins, in base64url: it survives clients that decode a query
 twice, and a list that changes between two pages (no node is shown twice, none that stays is missed).
@@ -10,9 +9,7 @@ twice, and a list that changes between two pages (no node is shown twice, none t
 from __future__ import annotations
 
 import binascii
-import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -22,26 +19,9 @@ from .errors import BatchError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from .filters import Predicate
+
 MAX_RESULTS: Final = 1000
-_CLAUSE = re.compile(r"\(*\s*(\w+)\s+(eq|ne)\s+'((?:[^']|'')*)'\s*\)*")
-_AND = re.compile(r"\s+and\s+", re.IGNORECASE)
-_QUOTED = re.compile(r"'(?:[^']|'')*'")
-_CASELESS: Final = frozenset({"id", "poolId"})
-
-
-@dataclass(frozen=True)
-class Clause:
-    """``name eq value`` or its opposite."""
-
-    name: str
-    equal: bool
-    value: str
-
-    def holds(self, item: Mapping[str, Any]) -> bool:
-        """Whether an item, as shown, passes."""
-        seen = str(item.get(self.name, ""))
-        same = seen.lower() == self.value.lower() if self.name in _CASELESS else seen == self.value
-        return same is self.equal
 
 
 def _bad(name: str, value: str, reason: str) -> BatchError:
@@ -51,33 +31,6 @@ def _bad(name: str, value: str, reason: str) -> BatchError:
         ("QueryParameterValue", value),
         ("Reason", reason),
     )
-
-
-@lru_cache(maxsize=256)
-def parse_filter(text: str, allowed: frozenset[str]) -> tuple[Clause, ...]:
-    """Read a filter over the properties in ``allowed``.
-
-    Raises:
-        BatchError: InvalidQueryParameterValue, naming what is not understood.
-    """
-    held: list[str] = []
-
-    def hold(match: re.Match[str]) -> str:
-        held.append(match.group())
-        return f"'{len(held) - 1}'"
-
-    clauses = []
-    for part in _AND.split(_QUOTED.sub(hold, text.strip())):
-        match = _CLAUSE.fullmatch(part.strip())
-        if match is None or part.count("(") != part.count(")") or not match.group(3).isdigit():
-            raise _bad("$filter", text, "Only clauses of the form name eq 'value', joined by and, are supported")
-        name, operator, place = match.groups()
-        if name not in allowed:
-            raise _bad(
-                "$filter", text, f"Filtering on {name} is not supported; supported: {', '.join(sorted(allowed))}"
-            )
-        clauses.append(Clause(name, operator == "eq", held[int(place)][1:-1].replace("''", "'")))
-    return tuple(clauses)
 
 
 @lru_cache(maxsize=256)
@@ -137,7 +90,7 @@ def page(
     rows: Iterable[tuple[str, Callable[[], dict[str, Any]]]],
     query: Mapping[str, str],
     limit: int,
-    clauses: tuple[Clause, ...],
+    passes: Predicate | None,
     next_url: Callable[[str], str],
 ) -> dict[str, Any]:
     """One page of ``(key, make)`` rows: sorted by key, filtered, and with a link to the rest if there is one."""
@@ -150,7 +103,7 @@ def page(
         if key <= start:
             continue
         item = make()
-        if not all(clause.holds(item) for clause in clauses):
+        if passes is not None and not passes(item):
             continue
         if len(items) == size:
             return {"value": items, "odata.nextLink": next_url(_token(last))}

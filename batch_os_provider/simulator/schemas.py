@@ -25,7 +25,10 @@ MAX_NODE_LIST: Final = 100
 
 @dataclass(frozen=True)
 class Prop:
-    """One property: its kind, where it is kept (``inner``), and the versions that have it."""
+    """One property: its kind, where it is kept (``inner``), and the versions that have it.
+
+    ``allowed`` words are in lower case here and in any case on the wire.
+    """
 
     name: str
     kind: str
@@ -40,6 +43,8 @@ class Prop:
 _OLD = "2017-01-01.4.0"
 _LOW_PRIORITY = "2017-05-01.5.0"
 _LAST_CLOUD_SERVICES = "2024-02-01.19.0"
+_LAST_CERTIFICATES = "2024-07-01.20.0"
+_CONTAINERS = "2017-09-01.6.0"
 _SLOTS = "2020-09-01.12.0"
 _EMPTY_POOL_PATCH = "2024-07-01.20.0"
 
@@ -48,7 +53,7 @@ _START_TASK: Final = Prop(
     "object",
     parts=(
         Prop("commandLine", "string", required=True),
-        Prop("containerSettings", "object", since="2017-09-01.6.0"),
+        Prop("containerSettings", "object", since=_CONTAINERS),
         Prop("resourceFiles", "array"),
         Prop("environmentSettings", "array"),
         Prop("runElevated", "bool", until="2016-07-01.3.1"),
@@ -97,9 +102,16 @@ _VIRTUAL_MACHINE: Final = Prop(
         Prop("extensions", "array"),
     ),
 )
-_CERTIFICATES: Final = Prop("certificateReferences", "array", until=_LAST_CLOUD_SERVICES)
+_CERTIFICATES: Final = Prop("certificateReferences", "array", until=_LAST_CERTIFICATES)
 _PACKAGES: Final = Prop("applicationPackageReferences", "array")
 _METADATA: Final = Prop("metadata", "array")
+_COMMUNICATION_MODE: Final = Prop(
+    "targetNodeCommunicationMode",
+    "string",
+    since="2022-10-01.16.0",
+    until="2024-07-01.20.0",
+    allowed=("default", "classic", "simplified"),
+)
 _TARGETS: Final = (
     Prop("targetDedicated", "count", until=_OLD, inner="targetDedicatedNodes"),
     Prop("targetDedicatedNodes", "count", since=_LOW_PRIORITY),
@@ -144,6 +156,8 @@ POOL_ADD: Final = (
     _METADATA,
     Prop("mountConfiguration", "array", since="2019-08-01.10.0"),
     Prop("upgradePolicy", "object", since="2024-02-01.19.0"),
+    Prop("resourceTags", "object", since="2023-11-01.18.0", until="2024-07-01.20.0"),
+    _COMMUNICATION_MODE,
 )
 POOL_PATCH: Final = (
     _START_TASK,
@@ -152,13 +166,16 @@ POOL_PATCH: Final = (
     _METADATA,
     Prop("virtualMachineConfiguration", "object", since=_EMPTY_POOL_PATCH, parts=_VIRTUAL_MACHINE.parts),
     *_LATER_PATCH,
+    Prop("resourceTags", "object", since=_EMPTY_POOL_PATCH, until=_EMPTY_POOL_PATCH),
+    _COMMUNICATION_MODE,
 )
 POOL_UPDATE: Final = (
     _START_TASK,
     Prop("certificateReferences", "array", required=True, until="2023-11-01.18.0"),
-    Prop("certificateReferences", "array", since="2024-02-01.19.0", until=_LAST_CLOUD_SERVICES),
+    Prop("certificateReferences", "array", since="2024-02-01.19.0", until=_LAST_CERTIFICATES),
     Prop("applicationPackageReferences", "array", required=True),
     Prop("metadata", "array", required=True),
+    _COMMUNICATION_MODE,
 )
 POOL_RESIZE: Final = (
     *_TARGETS,
@@ -182,10 +199,17 @@ JOB_ADD: Final = (
     Prop("poolInfo", "object", required=True, parts=(Prop("poolId", "string", required=True),)),
     Prop("commonEnvironmentSettings", "array"),
     Prop("onAllTasksComplete", "string", allowed=("noaction", "terminatejob")),
-    Prop("onTaskFailure", "string", allowed=("noaction",)),
+    Prop("onTaskFailure", "string", allowed=("noaction", "performexitoptionsjobaction")),
     _METADATA,
     Prop("usesTaskDependencies", "bool"),
+    Prop("jobManagerTask", "object"),
+    Prop("jobPreparationTask", "object"),
+    Prop("jobReleaseTask", "object"),
+    Prop("networkConfiguration", "object", since="2018-08-01.7.0"),
+    Prop("maxParallelTasks", "int", since="2022-01-01.15.0"),
+    Prop("allowTaskPreemption", "bool", since="2022-01-01.15.0"),
 )
+DEPENDS_ON: Final = (Prop("taskIds", "names"), Prop("taskIdRanges", "spans"))
 TASK_ADD: Final = (
     Prop("id", "id", required=True),
     Prop("displayName", "string"),
@@ -204,8 +228,14 @@ TASK_ADD: Final = (
         ),
     ),
     Prop("requiredSlots", "int", since=_SLOTS),
+    Prop("runElevated", "bool", until="2016-07-01.3.1"),
     Prop("userIdentity", "object", since="2017-01-01.4.0"),
     _PACKAGES,
+    Prop("containerSettings", "object", since=_CONTAINERS),
+    Prop("exitConditions", "object"),
+    Prop("multiInstanceSettings", "object"),
+    Prop("authenticationTokenSettings", "object", until="2024-07-01.20.0"),
+    Prop("dependsOn", "object", parts=DEPENDS_ON),
 )
 TASK_COLLECTION: Final = (Prop("value", "array", required=True),)
 
@@ -249,6 +279,8 @@ _TYPES: Final[dict[str, tuple[type, str]]] = {
     "duration": (str, "an ISO 8601 duration"),
     "resizeTimeout": (str, "an ISO 8601 duration of at least 5 minutes"),
     "nodeList": (list, f"1 to {MAX_NODE_LIST} node ids"),
+    "names": (list, "a list of ids"),
+    "spans": (list, "a list of objects with an integer start and end"),
     "object": (dict, "an object"),
     "array": (list, "an array"),
 }
@@ -267,6 +299,8 @@ def _value(prop: Prop, value: Any, version: str, path: str) -> Any:
             ("PropertyValue", str(shown)),
             ("Reason", f"The value must be {wanted}"),
         )
+    if prop.allowed:
+        return value.lower()  # some clients send taskCompletion, most taskcompletion
     return check(value, prop.parts, version, path + ".") if prop.parts else value
 
 
@@ -278,11 +312,23 @@ def _in_range(prop: Prop, value: Any) -> bool:
             length = -1
         return length >= (0 if prop.kind == "duration" else seconds(RESIZE_TIMEOUT_MINIMUM))
     if prop.kind == "string":
-        return bool(value) and (not prop.allowed or value in prop.allowed)
+        return bool(value) and (not prop.allowed or value.lower() in prop.allowed)
     if prop.kind == "id":
         return _ID.fullmatch(value) is not None
     if prop.kind in ("int", "count"):
         return bool((0 if prop.kind == "count" else -_INT32) <= value < _INT32)
-    if prop.kind == "nodeList":
-        return 1 <= len(value) <= MAX_NODE_LIST and all(isinstance(name, str) and name for name in value)
-    return True
+    if prop.kind == "nodeList" and not 1 <= len(value) <= MAX_NODE_LIST:
+        return False
+    each = _ELEMENTS.get(prop.kind)
+    return each is None or all(each(element) for element in value)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_span(value: object) -> bool:
+    return isinstance(value, dict) and all(type(value.get(name)) is int for name in ("start", "end"))
+
+
+_ELEMENTS: Final = {"nodeList": _is_name, "names": _is_name, "spans": _is_span}

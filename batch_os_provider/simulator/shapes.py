@@ -68,7 +68,7 @@ POOL: Final = (
     Rule("enableInterNodeCommunication", "enableInterNodeCommunication"),
     Rule("networkConfiguration", "networkConfiguration"),
     Rule("startTask", "startTask"),
-    Rule("certificateReferences", "certificateReferences", until=_BEFORE_NO_CLOUD_SERVICES),
+    Rule("certificateReferences", "certificateReferences", until="2024-07-01.20.0"),
     Rule("applicationPackageReferences", "applicationPackageReferences"),
     Rule("applicationLicenses", "applicationLicenses", since=_LOW_PRIORITY, until=_BEFORE_NO_CLOUD_SERVICES),
     Rule("taskSlotsPerNode", "maxTasksPerNode", until=_BEFORE_SLOTS),
@@ -78,6 +78,10 @@ POOL: Final = (
     Rule("metadata", "metadata"),
     Rule("mountConfiguration", "mountConfiguration", since="2019-08-01.10.0"),
     Rule("upgradePolicy", "upgradePolicy", since="2024-02-01.19.0"),
+    Rule("resourceTags", "resourceTags", since="2023-11-01.18.0", until="2024-07-01.20.0"),
+    Rule(
+        "targetNodeCommunicationMode", "targetNodeCommunicationMode", since="2022-10-01.16.0", until="2024-07-01.20.0"
+    ),
 )
 
 NODE: Final = (
@@ -168,11 +172,12 @@ _COMMON: Final = frozenset(
 _JOB_NAMES: Final = _COMMON | {
     *("priority", "poolInfo", "metadata", "usesTaskDependencies", "onAllTasksComplete", "onTaskFailure"),
     *("commonEnvironmentSettings", "jobManagerTask", "jobPreparationTask", "jobReleaseTask"),
+    *("networkConfiguration", "maxParallelTasks", "allowTaskPreemption"),
 }
 _TASK_NAMES: Final = _COMMON | {
     *("commandLine", "nodeInfo", "environmentSettings", "resourceFiles", "outputFiles", "affinityInfo"),
     *("userIdentity", "dependsOn", "exitConditions", "requiredSlots", "applicationPackageReferences"),
-    *("containerSettings", "multiInstanceSettings", "authenticationTokenSettings"),
+    *("containerSettings", "multiInstanceSettings", "authenticationTokenSettings", "runElevated"),
 }
 
 

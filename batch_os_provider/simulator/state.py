@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from . import checker, images, principals, shapes, tasks
+from . import checker, images, principals, schemas, shapes, tasks
 from .auth import usable_key
 from .clock import VirtualClock, etag, seconds
 from .dumping import VERSION
+from .errors import BatchError
 from .model import FATES, LOST, Job, Node, Pool, Resize, Task, Upgrade
 from .nodes import create
 from .reading import Reader, StateError, fill
@@ -371,6 +372,11 @@ def _load_task(world: World, job: Job, row: object) -> None:
     for key in _DERIVED_WORK:
         reader.drop(key)
     task.props = fill(reader.rest(_PROPS["tasks"]), commandLine="cmd /c rem")
+    try:
+        schemas.check(task.props.get("dependsOn", {}), schemas.DEPENDS_ON, NEWEST, "dependsOn.")
+    except BatchError as error:
+        said = (value for key, value in error.values if key != "PropertyValue")
+        raise StateError(f"{reader.where}: {': '.join(said)}.") from None
     job.tasks[task.key] = task
     if task.state == "running":
         task.started = world.now if task.started is None else task.started

@@ -8,6 +8,7 @@ it names (``exit 1``), and starts from the beginning when its node is taken away
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from .clock import etag, seconds
@@ -81,6 +82,8 @@ def add_task(world: World, job: Job, name: str, props: dict[str, Any]) -> Task:
         raise BatchError("JobBeingDeleted" if job.state == "deleting" else "OperationInvalidForCurrentState")
     if name.lower() in job.tasks:
         raise BatchError("TaskExists")
+    if "dependsOn" in props and not job.props.get("usesTaskDependencies"):
+        raise BatchError("TaskDependenciesNotSpecifiedOnJob")
     task = Task(name, props, world.now, world.now, etag(world.now), "active", world.now)
     job.tasks[task.key] = task
     world.changed("task", f"{job.id}/{name}", None, "active", pool=job.pool_id)
@@ -121,7 +124,7 @@ def schedule(world: World, pool: Pool) -> None:
         for job in world.jobs.values()
         if job.pool_id.lower() == pool.key and job.state == "active"
         for task in job.tasks.values()
-        if task.state == "active"
+        if task.state == "active" and _may_run(job, task)
     ]
     waiting.sort(key=lambda row: row[:2])
     for _, _, job, task in waiting:
@@ -130,6 +133,17 @@ def schedule(world: World, pool: Pool) -> None:
         if name is not None:
             free[name] -= needed
             _run(world, pool, pool.nodes[name.lower()], job, task)
+
+
+def _may_run(job: Job, task: Task) -> bool:
+    """Whether all that a task depends on has ended well; what failed, or is not there, blocks it as in Batch."""
+    wanted = task.props.get("dependsOn", {})
+    spans = [range(span["start"], span["end"] + 1) for span in wanted.get("taskIdRanges", ())]
+    if any(len(span) > len(job.tasks) for span in spans):
+        return False  # some of it is not there; a span may be far too long to walk
+    names = chain(wanted.get("taskIds", ()), *spans)
+    before = (job.tasks.get(str(name).lower()) for name in names)
+    return all(other is not None and other.state == "completed" and other.exit_code == 0 for other in before)
 
 
 def _slots_in_use(world: World, node: Node) -> int:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_os_provider.simulator.errors import BatchError
-from batch_os_provider.simulator.odata import page, parse_filter
+from batch_os_provider.simulator.filters import parse_filter
+from batch_os_provider.simulator.odata import page
 from tests.simulator.places import NEW, job, paas
 from tests.simulator.raw import LAST
 
@@ -26,16 +27,37 @@ NAMES = frozenset({"id", "state"})
         ("state eq 'active' AND id eq 'b'", ["b"]),
         ("id eq 'it''s and eq'", []),
         ("state eq 'Active'", []),
+        ("state eq 'deleting' or id eq 'a'", ["a", "c"]),
+        ("id eq 'c' or id eq 'a' and state eq 'deleting'", ["c"]),
+        ("(id eq 'c' or id eq 'a') and state eq 'active'", ["a"]),
+        ("not (state eq 'active')", ["c"]),
+        ("startswith(id,'A')", ["a"]),
+        ("startswith(state, 'd') or id ge 'c'", ["c"]),
+        ("id gt 'a' and id le 'b'", ["b"]),
     ],
 )
 def test_filters(text, passes):
     items = [{"id": "a", "state": "active"}, {"id": "b", "state": "active"}, {"id": "c", "state": "deleting"}]
-    clauses = parse_filter(text, NAMES)
-    assert [item["id"] for item in items if all(clause.holds(item) for clause in clauses)] == passes
+    assert [item["id"] for item in items if parse_filter(text, NAMES)(item)] == passes
 
 
 @pytest.mark.parametrize(
-    "text", ["", "state", "state eq active", "state gt 'a'", "state eq 'a' or id eq 'b'", "((id eq 'a')", "size eq '1'"]
+    "text",
+    [
+        *(
+            "",
+            "state",
+            "state eq",
+            "state eq active",
+            "state gt 'a'",
+            "((id eq 'a')",
+            "id eq 'a')",
+            "size eq '1'",
+            "id eq '",
+        ),
+        *("state eq 'a' or", "or state eq 'a'", "startswith(state)", "startswith(size,'a')", "endswith(id,'a')", "not"),
+        *("id eq DateTime'2018-01-01T00:00:00Z'", "state eq 'a' id eq 'b'", "(" * 5000, "not " * 5000 + "id eq 'a'"),
+    ],
 )
 def test_filters_that_are_refused(text):
     with pytest.raises(BatchError, match="InvalidQueryParameterValue"):
@@ -45,8 +67,7 @@ def test_filters_that_are_refused(text):
 @given(st.text(st.characters(blacklist_categories=["Cs"])))
 def test_any_value_can_be_filtered_for(value):
     quoted = value.replace("'", "''")
-    (clause,) = parse_filter(f"state eq '{quoted}'", NAMES)
-    assert clause.holds({"state": value})
+    assert parse_filter(f"state eq '{quoted}'", NAMES)({"state": value})
 
 
 @given(st.sets(st.text("abc-_0", min_size=1), max_size=12), st.integers(1, 5))
@@ -55,7 +76,7 @@ def test_pages_hold_everything_once(names, size):
     query = {"maxresults": str(size)}
     while True:
         rows = [(name, lambda name=name: {"id": name}) for name in names]
-        shown = page(rows, query, 1000, (), lambda token: token)
+        shown = page(rows, query, 1000, None, lambda token: token)
         assert len(shown["value"]) <= size
         seen += [item["id"] for item in shown["value"]]
         if "odata.nextLink" not in shown:

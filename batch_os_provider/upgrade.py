@@ -153,7 +153,6 @@ class OsUpgrade(Rollout[Pool]):
     def _note(self, seen: Pool) -> None:
         """Keep what later looks are compared with."""
         now = self.waiter.now()
-        self._failed_reads = 0
         self._truth.saw(seen, now)
         self._history = self._history.observed(seen, self.target, now)
         if seen.allocation in (AllocationState.RESIZING, AllocationState.STOPPING):

@@ -20,8 +20,9 @@ from urllib.parse import quote, urlencode
 
 import isodate
 
-from batch_os_provider.connection import Connection, header, http_date, json_object
+from batch_os_provider.connection import Connection, json_object
 from batch_os_provider.errors import ApiRetiredError, PermanentError, PoolGoneError, ServiceAnswer, ServiceError
+from batch_os_provider.headers import header, http_date
 from batch_os_provider.pool import Kind, Node, Pool, PoolRef
 from batch_os_provider.vm import MARK, Mark, VmNode, VmPool
 

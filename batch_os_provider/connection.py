@@ -16,8 +16,6 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -35,20 +33,20 @@ from batch_os_provider.errors import (
     TokenError,
     TransientError,
 )
+from batch_os_provider.headers import header, retry_after
 from batch_os_provider.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, UNTRUSTED, NoTokenError, Told
 
 if TYPE_CHECKING:
     from azure.batch import BatchClient as AzureBatchClient
     from azure.core.pipeline.transport import HttpTransport
 
-__all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "Connection", "header", "http_date", "json_object"]
+__all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "Connection", "json_object"]
 
 _MAX_PAGES = 1000
 
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 # Bytes that are no text, text that is no JSON, lengths that are no numbers; a charset nobody knows; endless brackets.
 _UNREADABLE = (ValueError, LookupError, RecursionError)
-_SECONDS = re.compile(r"[0-9]{1,9}")
 _CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
 _TRUST = (
     "Where a proxy or a simulator signs with an authority of its own, "
@@ -267,7 +265,7 @@ def _answer(error: Exception) -> ServiceAnswer:
         code=str(getattr(model, "code", None) or ""),
         message=f"{first.rstrip('.')} ({', '.join(details)})" if details else first,
         request_id=header(response, "request-id"),
-        retry_after=_retry_after(response),
+        retry_after=retry_after(response),
     )
 
 
@@ -291,33 +289,6 @@ def json_object(response: Any, about: str, doing: str) -> Mapping[str, Any]:
     return body
 
 
-def header(response: Any, name: str) -> str:
-    """A header of an answer, without the quotes that an ETag may have; empty where it is missing."""
-    return str(response.headers.get(name) or "").strip('"')
-
-
 def _first_line(error: Exception) -> str:
     """The client's own words, without the connection object that they begin with."""
     return _CONNECTION.sub("", str(error).strip().partition("\n")[0].strip())
-
-
-def http_date(text: str | None) -> datetime | None:
-    """A time as HTTP headers spell it; None where there is none."""
-    if not text:
-        return None
-    try:
-        parsed = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
-
-
-def _retry_after(response: Any) -> float | None:
-    """Retry-After in seconds, from its number or its date (measured by the service's own Date)."""
-    text = str(response.headers.get("Retry-After") or "").strip()
-    if not text:
-        return None
-    if _SECONDS.fullmatch(text):
-        return float(text)
-    until, now = http_date(text), http_date(response.headers.get("Date")) or datetime.now(timezone.utc)
-    return max(0.0, (until - now).total_seconds()) if until is not None else None

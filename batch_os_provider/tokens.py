@@ -14,6 +14,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
+from batch_os_provider.headers import retry_after
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -152,13 +154,12 @@ def _told(error: Exception) -> NoTokenError:
     answered = next((r for each in _below(error) if (r := getattr(each, "response", None)) is not None), None)
     status = getattr(answered, "status_code", None)
     lost = any(isinstance(each, ServiceRequestError | ServiceResponseError) for each in _below(error))
-    after = str(answered.headers.get("Retry-After") or "") if answered is not None else ""
     trace = _TRACE.search(text)
     return NoTokenError(
         _one_line(text) or type(error).__name__,
         passing=UNTRUSTED not in text and (status in _PASSING or (status is None and lost)),
         trace=trace[1] if trace else "",
-        retry_after=float(after) if after.isdigit() else None,
+        retry_after=retry_after(answered) if answered is not None else None,
     )
 
 

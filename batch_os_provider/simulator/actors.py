@@ -10,14 +10,13 @@ Scripts are no part of the account. A new state leaves them in force, and those 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from . import deeds
 from .clock import iso, seconds
 from .effects import is_number
 from .errors import BatchError
-from .operations import OPERATIONS
+from .operations import check_id
 from .reading import RefusedError
 from .world import event
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from .world import World
 
 MOMENTS: Final = ("before", "after")
-_OPERATIONS: Final = tuple(operation.id for operation in OPERATIONS)
 _LONGEST: Final = 1_000_000_000
 _MOST_NODES: Final = 10_000
 _NODES: Final = frozenset({"count", "ids"})
@@ -139,10 +137,7 @@ def _when(when: object) -> dict[str, Any]:
         return when
     if not set(when) <= {"operation", "pool", "nth", "moment"}:
         raise RefusedError("when knows of a request only: operation, pool, nth, moment")
-    if when["operation"] not in _OPERATIONS:
-        near = get_close_matches(str(when["operation"]), _OPERATIONS, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise RefusedError(f"there is no operation {when['operation']!r}{hint}")
+    check_id(when["operation"])
     if when.get("pool") is not None and not isinstance(when["pool"], str):
         raise RefusedError("when.pool is a text: the pool of the request")
     nth = when.get("nth")

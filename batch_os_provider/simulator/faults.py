@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from . import effects
 from .clock import http_date, seconds
-from .operations import OPERATIONS
+from .operations import OPERATIONS, check_id
 from .reading import RefusedError
 
 if TYPE_CHECKING:
@@ -139,10 +138,8 @@ def _match(match: object) -> dict[str, Any]:
     for name in ("operation", "pool"):
         if match.get(name) is not None and not isinstance(match[name], str):
             raise RefusedError(f"match.{name} is a text")
-    if match.get("operation") not in (None, *_WRITES):
-        near = get_close_matches(match["operation"], _WRITES, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise RefusedError(f"there is no operation {match['operation']!r}{hint}")
+    if match.get("operation") is not None:
+        check_id(match["operation"])
     nth = match.get("nth")
     if nth is not None and not (isinstance(nth, int) and not isinstance(nth, bool) and nth >= 1):
         raise RefusedError("match.nth is a whole number from 1: the nth matching request since the fault was given")

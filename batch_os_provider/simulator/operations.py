@@ -8,9 +8,11 @@ names are the operation ids of the swagger files; faults and the audit use them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
+from .reading import RefusedError
 from .versions import FIRST, LAST_WITH_UPGRADE, NEWEST
 
 if TYPE_CHECKING:
@@ -164,6 +166,19 @@ def _table() -> dict[tuple[str, ...], dict[str, Operation]]:
 
 
 _TABLE: Final = _table()
+
+
+def check_id(given: object) -> None:
+    """Refuse what is no operation's id, with the nearest one that is.
+
+    Raises:
+        RefusedError: there is no such operation.
+    """
+    ids = [operation.id for operation in OPERATIONS]
+    if given not in ids:
+        near = get_close_matches(str(given), ids, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise RefusedError(f"there is no operation {given!r}{hint}")
 
 
 def resolve(path: str) -> tuple[dict[str, Operation], list[str]]:

@@ -126,6 +126,11 @@ def test_retry_after_is_kept() -> None:
     assert failure(answered(429, **{"Retry-After": "soon"})).retry_after is None
 
 
+@pytest.mark.parametrize("odd", ["\u00b2", "9" * 400])
+def test_a_retry_after_that_is_no_number_of_seconds_is_none(odd: str) -> None:
+    assert failure(answered(429, **{"Retry-After": odd})).retry_after is None
+
+
 def test_nothing_of_the_credential_is_in_its_repr() -> None:
     assert repr(Told(Failing(ValueError(JWT)))) == "Told(Failing)"  # type: ignore[arg-type]
 

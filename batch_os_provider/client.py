@@ -46,7 +46,9 @@ _POOL_FIELDS = (
 )
 # The newest version has no such property: whether it takes its name is not known.
 _OLD_POOL_FIELDS = f"{_POOL_FIELDS},cloudServiceConfiguration"
+_VM_POOL_FIELDS = f"{_POOL_FIELDS},targetDedicatedNodes,targetLowPriorityNodes,resizeErrors,metadata,upgradePolicy"
 _VM_NODE_FIELDS = "id,state,isDedicated,allocationTime,virtualMachineInfo,runningTasksCount,errors,startTaskInfo"
+_NOT_STEADY = "allocationState ne 'steady'"
 _WRITE = "Microsoft.Batch/batchAccounts/pools/write"
 _UPGRADE = "Microsoft.Batch/batchAccounts/pools/upgradeOs/action"
 # Azure's list of actions names it no more, and refuses a custom role that does; the built-in role has pools/*.
@@ -105,6 +107,31 @@ class BatchClient:
                 raise
             return tuple(self._pools(NEWEST, _POOL_FIELDS))
 
+    def list_upgrading(self) -> tuple[Pool, ...]:
+        """The pools that are upgrading, as the last API version with upgradeos shows them, every page.
+
+        Raises:
+            CredentialError, TransientError, PermanentError: see there.
+        """
+        return tuple(self._pools(LAST_WITH_UPGRADE_OS, _OLD_POOL_FIELDS, "state eq 'upgrading'"))
+
+    def list_resizing(self) -> tuple[Pool, ...]:
+        """The pools that are not steady, as the last API version with upgradeos shows them, every page.
+
+        Raises:
+            CredentialError, TransientError, PermanentError: see there.
+        """
+        return tuple(self._pools(LAST_WITH_UPGRADE_OS, _OLD_POOL_FIELDS, _NOT_STEADY))
+
+    def list_resizing_vms(self) -> tuple[VmPool, ...]:
+        """The pools that are not steady, as the newest API version shows them, every page.
+
+        Raises:
+            CredentialError, TransientError, PermanentError: see there.
+        """
+        path = _list_path(NEWEST, _VM_POOL_FIELDS, _NOT_STEADY)
+        return tuple(VmPool.from_json(self._ref(body), body) for body in self._connection.account_pages(path))
+
     def list_vm_pools(self) -> tuple[VmPool, ...]:
         """All pools of the account as the newest API version shows them, every page.
 
@@ -114,9 +141,8 @@ class BatchClient:
         path = f"/pools?{urlencode({'api-version': NEWEST})}"
         return tuple(VmPool.from_json(self._ref(body), body) for body in self._connection.account_pages(path))
 
-    def _pools(self, api_version: str, fields: str) -> Iterator[Pool]:
-        query = urlencode({"api-version": api_version, "$select": fields}, safe="$,")
-        for body in self._connection.account_pages(f"/pools?{query}"):
+    def _pools(self, api_version: str, fields: str, condition: str = "") -> Iterator[Pool]:
+        for body in self._connection.account_pages(_list_path(api_version, fields, condition)):
             yield Pool.from_json(self._ref(body), body)
 
     def _ref(self, body: Mapping[str, Any]) -> PoolRef:
@@ -288,6 +314,11 @@ class BatchClient:
         response = self._connection.send("GET", f"{_path(ref)}?api-version={api_version}", ref.url)
         headers = {name: header(response, name) for name in ("ETag", "Date")}
         return json_object(response, ref.url, "reading the pool"), headers
+
+
+def _list_path(api_version: str, fields: str, condition: str) -> str:
+    query = {"api-version": api_version, **({"$filter": condition} if condition else {}), "$select": fields}
+    return f"/pools?{urlencode(query, safe='$,', quote_via=quote)}"
 
 
 def _path(ref: PoolRef) -> str:

@@ -21,7 +21,7 @@ from batch_os_provider.image_steps import dotted
 from batch_os_provider.inputs import DeclaredImage
 from batch_os_provider.lookout import NotLookedAt
 from batch_os_provider.preview import Known, Refused, newest_image, preview_image
-from batch_os_provider.provider import PoolProvider, known, program, ref_of
+from batch_os_provider.provider import PoolProvider, known, observer, program, ref_of
 from batch_os_provider.renewal import ImageGoal, ImageRenewal, look_at
 from batch_os_provider.report import Reporter
 from batch_os_provider.rollout import read
@@ -102,7 +102,8 @@ def _roll(bag: Mapping[str, Any]) -> dict[str, Any]:
     goal = ImageGoal(
         declared.ref, declared.target, declared.policy, declared.drain_timeout, declared.timeout, declared.defer
     )
-    rollout = ImageRenewal(goal, shared_client(declared.ref.endpoint), RealWaiter(engine.stop), Reporter(row))
+    account = observer(declared.ref.endpoint)
+    rollout = ImageRenewal(goal, account, RealWaiter(engine.stop), Reporter(row), company=account)
     seen = rollout.run().pool
     return {**known(inputs.IMAGE.names, bag), **_observed(seen, bag[inputs.IMAGE_TARGET])}
 

@@ -9,11 +9,13 @@ repeated after a growing pause, never sooner than Retry-After.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from batch_os_provider.decide import Phase
 from batch_os_provider.errors import ServiceError
+from batch_os_provider.pool import PoolRef
 
-__all__ = ["FIRST_CONTACT_FAILURES", "MAX_FAILURES", "Pace", "back_off"]
+__all__ = ["ALONE", "BACKOFF_FIRST", "FIRST_CONTACT_FAILURES", "MAX_FAILURES", "Company", "Pace", "back_off"]
 
 POLL_FIRST, POLL_GROWTH, POLL_CAP = 0.5, 1.5, 10.0
 """Seconds between reads: quick when a phase begins, then growing to the cap."""
@@ -23,6 +25,36 @@ MAX_FAILURES = 10
 """Failures in a row (reads), or in all (writes without an answer), after which a rollout gives up."""
 FIRST_CONTACT_FAILURES = 4
 """The same while Batch has not answered once: then the endpoint is more likely wrong than busy."""
+
+
+class Company(Protocol):
+    """What a rollout has to know of others that wait in the same account; ``observer.Observer`` is the real one."""
+
+    def pause(self, ref: PoolRef) -> float | None:
+        """Seconds until the next look that serves all of them; None where this pool is looked at by itself."""
+
+    def may_count(self, ref: PoolRef, every: float) -> bool:
+        """Whether this pool's nodes may be read now, only to say how far they are.
+
+        Args:
+            ref: the pool.
+            every: seconds between two such reads of its nodes, which the caller keeps.
+        """
+
+
+class _Alone:
+    """A rollout that knows of no other."""
+
+    def pause(self, _ref: PoolRef) -> float | None:
+        """There is no look but its own."""
+        return None
+
+    def may_count(self, _ref: PoolRef, _every: float) -> bool:
+        """Nobody else does."""
+        return True
+
+
+ALONE: Company = _Alone()
 
 
 class Pace:

@@ -28,6 +28,7 @@ from batch_os_provider.decide import same_version
 from batch_os_provider.errors import ApiRetiredError, InputError
 from batch_os_provider.health import Failed, Passed, age_of, judge, unhealthy
 from batch_os_provider.inputs import Declared
+from batch_os_provider.observer import Observer
 from batch_os_provider.pool import Kind, Node, Pool, PoolRef, PoolState, parse_pool_url
 from batch_os_provider.preview import CONFIG, Known, Program, Refused, is_on, preview_os
 from batch_os_provider.report import NODE_INTERVAL, NODE_INTERVAL_TERMINAL, Reporter
@@ -38,7 +39,7 @@ from batch_os_provider.wait import RealWaiter
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["OUTPUTS", "PoolOsVersionProvider", "PoolProvider", "is_unknown", "known", "program", "ref_of"]
+__all__ = ["OUTPUTS", "PoolOsVersionProvider", "PoolProvider", "is_unknown", "known", "observer", "program", "ref_of"]
 
 CURRENT, FAMILY, STATE, UNHEALTHY = "current_os_version", "os_family", "pool_state", "unhealthy_nodes"
 OUTPUTS = (CURRENT, FAMILY, STATE, UNHEALTHY)
@@ -64,8 +65,18 @@ class _Register:
 
 
 _register = _Register()
+_observers: dict[str, Observer] = {}
+_observers_lock = threading.Lock()
 program = Program()
 """The program whose resources this process serves."""
+
+
+def observer(endpoint: str) -> Observer:
+    """The one observer of an account in this process. Raises CredentialError: no credential fits the endpoint."""
+    with _observers_lock:
+        if endpoint not in _observers:
+            _observers[endpoint] = Observer(shared_client(endpoint))
+        return _observers[endpoint]
 
 
 class PoolProvider(dynamic.ResourceProvider):
@@ -214,7 +225,8 @@ def _roll(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> dict[str, Any]:
         declared.stall_after,
         report=olds.get(UNHEALTHY) is None or not same_version(olds.get(CURRENT), declared.target),
     )
-    rollout = OsUpgrade(goal, shared_client(declared.ref.endpoint), RealWaiter(engine.stop), Reporter(row, interval))
+    account = observer(declared.ref.endpoint)
+    rollout = OsUpgrade(goal, account, RealWaiter(engine.stop), Reporter(row, interval), company=account)
     pool = rollout.run().pool
     count = _last_count(pool, olds) if rollout.unhealthy is None else rollout.unhealthy
     return {**known(inputs.INPUTS, bag), **_observed(pool, count, proven=rollout.is_proven)}

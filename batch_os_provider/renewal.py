@@ -16,9 +16,9 @@ from batch_os_provider import image_steps as steps
 from batch_os_provider.decide import GRACE, Done, Refuse, Wait
 from batch_os_provider.decide_image import decide_image
 from batch_os_provider.errors import ConflictError, PoolGoneError, RefusedError, TransientError
-from batch_os_provider.pace import MAX_FAILURES
+from batch_os_provider.pace import ALONE, MAX_FAILURES, Company
 from batch_os_provider.pool import PoolRef, PoolState
-from batch_os_provider.report import Progress, Reporter
+from batch_os_provider.report import NODE_INTERVAL, Progress, Reporter
 from batch_os_provider.rollout import Outcome, Rollout
 from batch_os_provider.vm import Mark, Version, VmNode, VmPool, VmSeen, parse_image_version
 from batch_os_provider.wait import Waiter
@@ -78,19 +78,21 @@ class ImageRenewal(Rollout[VmSeen]):
         waiter: clock, sleep and caller; ends everything on ^C.
         reporter: says what is seen.
         chance: a number from 0 to 1, for jitter.
+        company: others that wait in the same account.
     """
 
     resumes = "Run `pulumi up` again: it goes on from what it finds, or undoes it"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a rollout needs from outside
         self,
         goal: ImageGoal,
         service: VmService,
         waiter: Waiter,
         reporter: Reporter,
         chance: Callable[[], float] = random.random,
+        company: Company = ALONE,
     ) -> None:
-        super().__init__(goal.ref, steps.dotted(goal.target), goal.timeout, waiter, reporter, chance)
+        super().__init__(goal.ref, steps.dotted(goal.target), goal.timeout, waiter, reporter, chance, company)
         self._goal = goal
         self._service = service
         self._history = steps.ImageHistory()
@@ -102,10 +104,22 @@ class ImageRenewal(Rollout[VmSeen]):
         self._refused: tuple[object, str, int] = (None, "", 0)
         self._spent: set[str] = set()
         self._lagging_since: float | None = None
+        self._counted_at = float("-inf")
 
     def look(self) -> VmSeen:
-        """Read pool and nodes."""
-        return look_at(self._service, self.ref)
+        """Read pool and nodes. While a resize goes on the nodes decide nothing, and are read for the line only."""
+        pool, seen = self._service.get_vm_pool(self.ref), self._seen
+        if not pool.is_vm:
+            return VmSeen(pool, ())
+        goes_on = seen is not None and seen.pool.is_being_resized and pool.is_being_resized
+        if seen is not None and goes_on and self.remaining() > 0 and not self._may_count():
+            return VmSeen(pool, seen.nodes)
+        self._counted_at = self.waiter.now()
+        return VmSeen(pool, self._service.list_vm_nodes(self.ref))
+
+    def _may_count(self) -> bool:
+        due = self.waiter.now() - self._counted_at >= NODE_INTERVAL
+        return due and self.company.may_count(self.ref, NODE_INTERVAL)
 
     def follow(self, seen: VmSeen) -> Outcome[VmSeen] | float:
         """Decide and act."""
@@ -234,7 +248,7 @@ class ImageRenewal(Rollout[VmSeen]):
             self.reporter.warn_once(action.warning, action.warning)
         self.pace.enter(action.phase)
         self.say(action.phase, action.why)
-        return self.pace.next_poll()
+        return self.next_look()
 
     def say(self, phase: str, why: str, detail: str = "") -> None:
         """Say a line."""

@@ -30,7 +30,7 @@ from batch_os_provider.errors import (
     TransientError,
     UnhealthyError,
 )
-from batch_os_provider.pace import FIRST_CONTACT_FAILURES, MAX_FAILURES, Pace, back_off
+from batch_os_provider.pace import ALONE, FIRST_CONTACT_FAILURES, MAX_FAILURES, Company, Pace, back_off
 from batch_os_provider.pool import PoolRef
 from batch_os_provider.report import RETRYING, Reporter, duration
 from batch_os_provider.wait import Stop, Stopped, Waiter
@@ -60,6 +60,7 @@ class Rollout(ABC, Generic[Seen]):
         waiter: clock, sleep and caller; ends everything on ^C.
         reporter: says what is seen.
         chance: a number from 0 to 1, for jitter.
+        company: others that wait in the same account.
     """
 
     resumes: ClassVar[str]
@@ -72,12 +73,14 @@ class Rollout(ABC, Generic[Seen]):
         waiter: Waiter,
         reporter: Reporter,
         chance: Callable[[], float] = random.random,
+        company: Company = ALONE,
     ) -> None:
         self.ref = ref
         self.target = target
         self.waiter = waiter
         self.reporter = reporter
         self.pace = Pace(chance)
+        self.company = company
         self.started = waiter.now()
         self._timeout = timeout
         self._looked = False
@@ -162,6 +165,11 @@ class Rollout(ABC, Generic[Seen]):
             return self.retrying(error, self.pace.after_failed_read(self._failed_looks, error))
         self._looked, self._failed_looks = True, 0
         return self.follow(seen)
+
+    def next_look(self) -> float:
+        """Seconds until the next look: the one that serves all who wait, or one of its own."""
+        shared = self.company.pause(self.ref)
+        return self.pace.next_poll() if shared is None else shared
 
     def remaining(self) -> float:
         """Seconds until the deadline."""

@@ -28,7 +28,7 @@ from batch_os_provider.errors import (
     UnhealthyError,
 )
 from batch_os_provider.health import NO_GATE, Failed, Gate, Passed, Settling, Soaking, judge, unhealthy
-from batch_os_provider.pace import MAX_FAILURES
+from batch_os_provider.pace import ALONE, MAX_FAILURES, Company
 from batch_os_provider.pool import AllocationState, Kind, Node, Pool, PoolRef, PoolState
 from batch_os_provider.report import NODE_INTERVAL, Nodes, Progress, Reporter, counted, duration, name_nodes
 from batch_os_provider.rollout import Outcome, Rollout
@@ -96,19 +96,21 @@ class OsUpgrade(Rollout[Pool]):
         waiter: clock, sleep and caller; ends everything on ^C.
         reporter: says what is seen.
         chance: a number from 0 to 1, for jitter.
+        company: others that wait in the same account.
     """
 
     resumes = "Run `pulumi up` again: it goes on from what it finds and starts no second upgrade"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a rollout needs from outside
         self,
         goal: Goal,
         service: Service,
         waiter: Waiter,
         reporter: Reporter,
         chance: Callable[[], float] = random.random,
+        company: Company = ALONE,
     ) -> None:
-        super().__init__(goal.ref, goal.target, goal.timeout, waiter, reporter, chance)
+        super().__init__(goal.ref, goal.target, goal.timeout, waiter, reporter, chance, company)
         self._goal = goal
         self._service = service
         self._truth = Truth(goal.target)
@@ -188,7 +190,7 @@ class OsUpgrade(Rollout[Pool]):
         self._truth.taken()
         self._history = self._history.accepted(now)
         self.pace.quicken()
-        return 0.0
+        return self.company.pause(self.ref) or 0.0
 
     def _refused_write(self, error: ConflictError, seen: Pool) -> float:
         """Note a 409, a 412 or "already there", and whether it can still turn into another answer."""
@@ -212,20 +214,26 @@ class OsUpgrade(Rollout[Pool]):
         if action.phase == "resizing" and len(self._resizes) > 1:
             why += f", number {len(self._resizes)} since this began"
         if action.phase in ("upgrading", "joined"):
-            self._look_at_nodes(force=self.pace.is_new(action.phase))
+            self._count_nodes(force=self.pace.is_new(action.phase))
             self._give_up_on_a_stall()
         self.pace.enter(action.phase)
         self._phase = action.phase
         self.say(action.phase, why)
-        return self.pace.next_poll()
+        return self.next_look()
 
-    def _look_at_nodes(self, *, force: bool) -> None:
-        """Read the nodes when a line with counts is due. Counts are comfort: a failure costs a warning only."""
-        now, watch = self.waiter.now(), self._watch
+    def _count_nodes(self, *, force: bool) -> None:
+        """Read the nodes when a line with counts is due."""
         stall_after = self._goal.stall_after
         interval = min(self.reporter.node_interval, NODE_INTERVAL if stall_after is None else stall_after)
-        if not force and now - watch.tried_at < interval:
+        if not force and self.waiter.now() - self._watch.tried_at < interval:
             return
+        # Where a stall is to be seen the nodes are more than a line, and no other pool may hold them up.
+        if stall_after is not None or self.company.may_count(self.ref, interval):
+            self._look_at_nodes()
+
+    def _look_at_nodes(self) -> None:
+        """Read the nodes. Counts are comfort: a failure costs a warning only."""
+        now, watch = self.waiter.now(), self._watch
         watch.tried_at = now
         try:
             watch.take(self.waiter.call(lambda: self._service.list_nodes(self.ref)), now)
@@ -298,7 +306,7 @@ class OsUpgrade(Rollout[Pool]):
         if not proof and (self._goal.report or not found):
             # The pool is at its target: not even ^C takes that back, it only costs the count.
             with contextlib.suppress(Stopped):
-                self._look_at_nodes(force=True)
+                self._look_at_nodes()
         if found:
             self.reporter.summary(f"already runs {target}, nothing was written{proof}")
         else:

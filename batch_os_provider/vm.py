@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from batch_os_provider.pool import AllocationState, Kind, Pool, PoolRef, parse_time
+from batch_os_provider.pool import AllocationState, Kind, Pool, PoolRef, PoolState, parse_time
 
 __all__ = ["MARK", "Mark", "Version", "VmNode", "VmPool", "VmSeen", "parse_image_version"]
 
@@ -180,6 +180,12 @@ class VmPool:
     def is_steady(self) -> bool:
         """Whether no resize is under way."""
         return self.base.allocation is AllocationState.STEADY
+
+    @property
+    def is_being_resized(self) -> bool:
+        """Whether it is an active VM pool, and a resize is known to be under way."""
+        known = self.base.allocation in (AllocationState.RESIZING, AllocationState.STOPPING)
+        return known and self.is_vm and self.base.state is PoolState.ACTIVE
 
     @property
     def is_vm(self) -> bool:

@@ -44,6 +44,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
     """Begin a new plugin process that serves one resource, which its program has declared."""
     monkeypatch.setattr(engine, "current_urn", lambda: URN)
     monkeypatch.setattr(preview, "_lookouts", {})
+    monkeypatch.setattr(provider, "_observers", {})
     fresh = Program()
     fresh.checked(URN)
     for module in (provider, image_provider):

@@ -44,6 +44,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
     """Begin a new plugin process that serves one resource, which nobody has asked about yet."""
     monkeypatch.setattr(engine, "current_urn", lambda: URN)
     monkeypatch.setattr(preview, "_lookouts", {})
+    monkeypatch.setattr(provider, "_observers", {})
     fresh = Program()
     monkeypatch.setattr(provider, "program", fresh)
     monkeypatch.setattr(provider, "_register", provider._Register())
@@ -57,6 +58,7 @@ def batch(monkeypatch: pytest.MonkeyPatch) -> Any:
     def stand_in(state: State = AT_TARGET, script: Script | None = None) -> FakeService:
         service = FakeService(VirtualWaiter(), state, script or Script())
         monkeypatch.setitem(client._clients, ENDPOINT, service)
+        provider._observers.clear()
         return service
 
     return stand_in

@@ -22,7 +22,7 @@ from batch_os_provider.waves import Member, Wave, WavesError, arrange, find, mem
 __all__ = ["PoolFleet"]
 
 _NEXT = "Correct the program and run `pulumi preview`."
-_PLAIN = ("pools", "canary", "waves", "aliases")
+_ALIASES_FORM = "a pool of the fleet, and the name of a resource without a parent, a URN, or a pulumi.Alias"
 
 
 class PoolFleet(pulumi.ComponentResource):
@@ -118,9 +118,7 @@ class PoolFleet(pulumi.ComponentResource):
             own = _own(account_endpoint)
             fleet = members(pools, own)
             arranged = arrange(fleet, canary, waves, own)
-            former = {
-                find(f"aliases[{pool!r}]", pool, fleet, own): _alias(old) for pool, old in (aliases or {}).items()
-            }
+            former = _former(aliases, fleet, own)
             kind = _kind(bag)
             declared = _checked(kind, bag, fleet, waits=len(arranged) > 1)
         except WavesError as error:
@@ -164,7 +162,7 @@ def _check_plain(name: str, value: object) -> None:
             "values, such as those of pulumi.Config, since they decide which resources there are"
         )
     if isinstance(value, Mapping):
-        _check_plain(name, [*value])
+        _check_plain(name, [*value, *value.values()])
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for each in value:
             _check_plain(name, each)
@@ -182,10 +180,21 @@ def _where(member: Member) -> dict[str, str]:
     return {"account_endpoint": member.endpoint} if member.endpoint else {}
 
 
-def _alias(old: str | pulumi.Alias) -> pulumi.Alias | str:
-    if isinstance(old, str) and not old.startswith("urn:"):
-        return pulumi.Alias(name=old, parent=pulumi.ROOT_STACK_RESOURCE)
-    return old
+def _former(aliases: object, fleet: Sequence[Member], own: str) -> dict[Member, pulumi.Alias | str]:
+    """What each pool was before it came into the fleet."""
+    if aliases is None:
+        return {}
+    if not isinstance(aliases, Mapping):
+        raise WavesError(f"aliases: {aliases!r} is not a mapping; allowed: {_ALIASES_FORM}")
+    former: dict[Member, pulumi.Alias | str] = {}
+    for pool, old in aliases.items():
+        where = f"aliases[{pool!r}]"
+        member = find(where, pool, fleet, own)
+        if not isinstance(old, str | pulumi.Alias):
+            raise WavesError(f"{where}: {old!r} is no former resource; allowed: {_ALIASES_FORM}")
+        is_name = isinstance(old, str) and not old.startswith("urn:")
+        former[member] = pulumi.Alias(name=str(old), parent=pulumi.ROOT_STACK_RESOURCE) if is_name else old
+    return former
 
 
 def _kind(bag: Mapping[str, Any]) -> type[PoolOsVersion | PoolImageVersion]:

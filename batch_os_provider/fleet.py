@@ -122,7 +122,9 @@ class PoolFleet(pulumi.ComponentResource):
             kind = _kind(bag)
             declared = _checked(kind, bag, fleet, waits=len(arranged) > 1)
         except WavesError as error:
-            raise pulumi.RunError(f"PoolFleet {resource_name}: {error}. {_NEXT}") from None
+            said = str(error)
+            end = "" if said.endswith("?") else "."
+            raise pulumi.RunError(f"PoolFleet {resource_name}: {said}{end} {_NEXT}") from None
 
         super().__init__("batch:index:PoolFleet", resource_name, None, opts)
         self.waves = [[member.spelled for member in wave] for wave in arranged]

@@ -226,6 +226,7 @@ IMAGES = {**FAIR, "target_os_version": None, "target_image_version": "1.2.3", "s
             "on_timeout: 'defer' is not for a fleet of several waves: a pool that is put off counts",
         ),
         ({**IMAGES, "on_timeout": "defer"}, "on_timeout: 'defer' is not for a fleet of several waves"),
+        ({"waves": [0.25]}, 'did you mean "25%"? Correct the program'),
         ({"aliases": {"z": "old"}}, "aliases['z']: 'z' is not in pools"),
         ({"aliases": {"a": 3}}, "aliases['a']: 3 is no former resource; allowed: a pool of the fleet, and the name"),
         ({"aliases": ["a"]}, "aliases: ['a'] is not a mapping; allowed: "),

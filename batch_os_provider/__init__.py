@@ -1,7 +1,7 @@
 """Declare the OS version of Azure Batch pools in Pulumi programs.
 
 ``PoolOsVersion`` is for pools of the Cloud Services kind, ``PoolImageVersion`` for pools of virtual
-machines. The README shows them in a program, ARCHITECTURE.md shows how
+machines, ``PoolFleet`` for many of either, in waves. The README shows them in a program, ARCHITECTURE.md shows how
 one `pulumi up` flows through the rooms of this package.
 """
 
@@ -10,15 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from batch_os_provider.fleet import PoolFleet
     from batch_os_provider.resource import PoolImageVersion, PoolOsVersion
 
-__all__ = ["PoolImageVersion", "PoolOsVersion"]
+__all__ = ["PoolFleet", "PoolImageVersion", "PoolOsVersion"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the resources when they are asked for: the simulator lives here too and needs no Pulumi."""
+    if name == "PoolFleet":
+        from batch_os_provider.fleet import PoolFleet  # noqa: PLC0415 - that is the point
+
+        return PoolFleet
     if name in __all__:
-        from batch_os_provider import resource  # noqa: PLC0415 - that is the point
+        from batch_os_provider import resource  # noqa: PLC0415 - as above
 
         return getattr(resource, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

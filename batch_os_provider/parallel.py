@@ -4,12 +4,19 @@ Why it exists: the engine runs ``--parallel`` steps at a time, four for each pro
 takes an hour. Sixty pools then take eight hours instead of one, and nothing says why. Only the program knows both
 numbers: how many of its pools have no known outputs in a preview, which is how Pulumi shows a planned change, and
 how many steps the engine runs. It says so at its end, when both are final.
+
+The waves of a fleet come one after the other: of each fleet its widest one counts.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import grpc
@@ -18,43 +25,75 @@ from pulumi.runtime import settings
 
 from batch_os_provider import requestlog
 
-__all__ = ["count", "hint"]
+__all__ = ["count", "hint", "together", "wave"]
+
+Lane = tuple[object, int] | None
+"""What is registered one after the other: a fleet and the number of its wave; None for what stands by itself."""
 
 _lock = threading.Lock()
-_declared = 0
-_unchanged = 0
+_lane: ContextVar[Lane] = ContextVar("lane", default=None)
+_declared: Counter[Lane] = Counter()
+_unchanged: Counter[Lane] = Counter()
+
+
+@contextlib.contextmanager
+def wave(fleet: object, number: int) -> Iterator[None]:
+    """What is counted within belongs to this wave of a fleet."""
+    before = _lane.set((fleet, number))
+    try:
+        yield
+    finally:
+        _lane.reset(before)
 
 
 def count(output: pulumi.Output[Any]) -> None:
     """Count a resource of this program; ``output`` is known in a preview only where nothing changes."""
-    global _declared  # noqa: PLW0603 - one program is one process
     if not pulumi.runtime.is_dry_run():
         return
+    lane = _lane.get()
     with _lock:
-        _declared += 1
-        first = _declared == 1
+        first = not _declared
+        _declared[lane] += 1
     if first:
         atexit.register(_tell)
-    output.apply(_is_known)
+    output.apply(partial(_is_known, lane))
 
 
-def _is_known(_value: object) -> None:
-    global _unchanged  # noqa: PLW0603 - as above
+def _is_known(lane: Lane, _value: object) -> None:
     with _lock:
-        _unchanged += 1
+        _unchanged[lane] += 1
 
 
-def hint(changes: int, at_once: int | None) -> str:
-    """The hint; empty where none is needed, or where the engine has no limit."""
-    if not at_once or at_once < 1 or changes <= at_once:
+def together(changes: Mapping[Lane, int]) -> int:
+    """How many of these changes the engine could run at once: all by themselves, and the widest wave of each fleet."""
+    widest: dict[object, int] = {}
+    for lane, number in changes.items():
+        if lane is not None:
+            widest[lane[0]] = max(number, widest.get(lane[0], 0))
+    return changes.get(None, 0) + sum(widest.values())
+
+
+def hint(changes: int, at_once: int | None, wanted: int | None = None) -> str:
+    """The hint; empty where none is needed, or where the engine has no limit.
+
+    Args:
+        changes: how many pools change.
+        at_once: how many steps the engine runs at once; None or less than 1 is no limit.
+        wanted: how many of the changes could run at once; None where all could.
+
+    """
+    needed = changes if wanted is None else wanted
+    if not at_once or at_once < 1 or needed <= at_once:
         return ""
-    return f"{changes} to change, engine runs {at_once}: pass --parallel {changes}"
+    waves = "" if needed == changes else f", up to {needed} at once"
+    return f"{changes} to change{waves}, engine runs {at_once}: pass --parallel {needed}"
 
 
 def _tell() -> None:
     from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - in the SDK, but not in its public face
 
-    text = hint(_declared - _unchanged, settings.SETTINGS.parallel)
+    changes = _declared - _unchanged
+    text = hint(changes.total(), settings.SETTINGS.parallel, together(changes))
     engine = settings.get_engine()
     if not text or engine is None:
         return

@@ -30,6 +30,8 @@ __all__ = ["Message", "Row", "Stack", "digest"]
 _TYPES = {"batch:PoolOsVersion": "os", "batch:PoolImageVersion": "image"}
 _DYNAMIC = "pulumi-python:dynamic/"
 _STACK = "pulumi:pulumi:Stack"
+_FRAMES = ("", _STACK, "batch:index:PoolFleet")
+"""What stands around pools and is nothing by itself: no change of it counts, and what it says is said of the stack."""
 _TARGETS = {"os": "target_os_version", "image": "target_image_version"}
 _SEEN = {"os": ("current_os_version",), "image": ("oldest_node_version", "pool_image_version")}
 _CHANGES = ("create", "update", "replace", "create-replacement", "import", "import-replacement")
@@ -124,12 +126,12 @@ def digest(name: str, document: Document) -> Stack:
     others = Counter(
         str(step.get("op"))
         for step in steps
-        if not _kind(step["urn"]) and _type(step["urn"]) != _STACK and step.get("op") not in _QUIET
+        if not _kind(step["urn"]) and _type(step["urn"]) not in _FRAMES and step.get("op") not in _QUIET
     )
     said = [
         Message("warning", _text(each)[0])
         for each in messages
-        if each.get("severity") == "warning" and _type(each.get("urn")) in ("", _STACK)
+        if each.get("severity") == "warning" and _type(each.get("urn")) in _FRAMES
     ]
     return Stack(
         name,

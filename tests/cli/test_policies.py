@@ -77,7 +77,7 @@ def pulumi(stack: Stack, command: list[str]) -> Result:
 
 def violations(result: Result) -> set[tuple[str, str, str]]:
     """Level, policy and resource of each violation."""
-    return set(re.findall(r"- \[(\w+)\] +([\w-]+) +\(pulumi-python:dynamic/batch:\w+: (\w+)\)", result.text))
+    return set(re.findall(r"- \[(\w+)\] +([\w-]+) +\(pulumi-python:dynamic/batch:\w+: ([\w-]+)\)", result.text))
 
 
 def declare(stack: Stack, sim: Simulator, os_target: str, image_target: str, **inputs: Any) -> None:
@@ -135,6 +135,17 @@ def test_without_config_a_disabled_target_and_no_timeout_are_warnings(sim: Simul
         ("advisory", "timeout-set", "render"),
         ("advisory", "timeout-set", "vm"),
         ("advisory", "target-supported", "render"),
+    }
+
+
+def test_the_pools_of_a_fleet_are_judged_like_any_other(sim: Simulator, stack: Stack):
+    stack.program(
+        f"PoolFleet('farm', pools=['render', 'old'], account_endpoint={sim.endpoint!r}, target_os_version={DISABLED!r})"
+    )
+    assert violations(preview(stack).ok()) == {
+        ("advisory", policy, f"farm-{pool}")
+        for policy in ("timeout-set", "target-supported")
+        for pool in ("render", "old")
     }
 
 

@@ -105,6 +105,11 @@ def test_vm_pools_tables_have_every_input_with_its_default_and_every_output():
         assert f", `{default}` |" in rows[name][1], name
 
 
+def test_the_fleets_page_shows_the_example():
+    example = read(ROOT / "examples" / "fleet" / "__main__.py")
+    assert example.partition('"""\n\n')[2] == fenced(ROOT / "docs" / "fleets.md", "python")[0]
+
+
 def test_the_probe_page_has_every_question():
     page = read(ROOT / "docs" / "probe.md")
     asked = re.findall(r"\(\s*\(((?:\s*\"\w+\",?)+)\s*\),", read(ROOT / "scripts" / "probe"), re.MULTILINE)

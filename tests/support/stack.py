@@ -100,7 +100,7 @@ class Stack:
         """Write the program; pulumi and both resources are imported for it."""
         head = (
             "import pulumi\nfrom pulumi import ResourceOptions\n"
-            "from batch_os_provider import PoolImageVersion, PoolOsVersion\n"
+            "from batch_os_provider import PoolFleet, PoolImageVersion, PoolOsVersion\n"
         )
         (self.program_folder / "__main__.py").write_text(head + dedent(text), encoding="utf-8")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pulumi
 
-from batch_os_provider import PoolOsVersion
+from batch_os_provider import PoolFleet, PoolImageVersion, PoolOsVersion
 
 endpoint: pulumi.Output[str] = pulumi.Output.from_input("https://acct.westeurope.batch.azure.com")
 
@@ -41,3 +41,19 @@ family: pulumi.Output[str | None] = full.os_family
 unhealthy: pulumi.Output[int | None] = full.unhealthy_nodes
 target: pulumi.Output[str] = full.target_os_version
 other: PoolOsVersion = PoolOsVersion.get("e", "https://x/pools/render")
+
+# A fleet: what decides its shape is plain, everything else may be an output.
+fleet = PoolFleet(
+    "g",
+    pools=["render", "https://x/pools/encode"],
+    account_endpoint=endpoint,
+    target_os_version=endpoint.apply(lambda text: text),
+    canary=["render"],
+    waves=["25%", 10, ["encode"]],
+    max_unhealthy=0,
+    aliases={"render": "old", "https://x/pools/encode": pulumi.Alias(name="b")},
+    opts=pulumi.ResourceOptions(protect=True),
+)
+images = PoolFleet("h", pools=["p"], account_endpoint="https://x", target_image_version="1.2.3", strategy="surge")
+child: PoolOsVersion | PoolImageVersion = fleet.pools["render"]
+PoolFleet("i", pools=endpoint, account_endpoint="https://x", target_os_version="*")  # type: ignore[arg-type]

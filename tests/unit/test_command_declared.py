@@ -25,7 +25,7 @@ TYPE = "pulumi-python:dynamic/batch:PoolOsVersion"
 
 def project(folder: Path, program: str, **files: str) -> Path:
     """A Pulumi project; files are named without `.yaml`."""
-    head = "import pulumi\nfrom batch_os_provider import PoolImageVersion, PoolOsVersion\n"
+    head = "import pulumi\nfrom batch_os_provider import PoolFleet, PoolImageVersion, PoolOsVersion\n"
     (folder / "__main__.py").write_text(head + dedent(program), encoding="utf-8")
     for name, text in {"Pulumi": "name: farm\nruntime: python\n", **files}.items():
         (folder / f"{name}.yaml").write_text(dedent(text), encoding="utf-8")
@@ -54,6 +54,7 @@ def test_loops_components_and_what_only_a_deployment_knows(tmp_path: Path) -> No
                     target_image_version="1.2.3", strategy="surge", opts=pulumi.ResourceOptions(parent=self))
 
         Farm("farm")
+        PoolFleet("fleet", pools=["f1", "f2"], account_endpoint=AT, target_os_version="{OLD}")
         PoolOsVersion.get("other", id=AT + "/pools/kept-elsewhere")
         where = pulumi.StackReference("me/account/dev").get_output("endpoint")
         open_one = PoolOsVersion("open", account_endpoint=where, pool_id="open", target_os_version="{OLD}")
@@ -61,7 +62,10 @@ def test_loops_components_and_what_only_a_deployment_knows(tmp_path: Path) -> No
         """,
     )
     declared = read(tmp_path, (), {})
-    assert pools(declared) == {*(f"{ENDPOINT}/pools/{each}" for each in ("p0", "p1", "p2", "inner")), "? open"}
+    assert pools(declared) == {
+        *(f"{ENDPOINT}/pools/{each}" for each in ("p0", "p1", "p2", "inner", "f1", "f2")),
+        "? open",
+    }
 
 
 CONFIGURED = f"""

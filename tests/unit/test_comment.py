@@ -212,6 +212,22 @@ def test_a_warning_about_an_unchanged_pool_is_shown():
     assert "warning only" in comment([stack])
 
 
+def test_a_fleets_pools_are_pools_and_the_fleet_itself_is_no_change_and_may_warn():
+    fleet = "batch:index:PoolFleet"
+    child = f"{fleet}${OS_TYPE}"
+    stack = read(
+        step("create", "fleet", new={}, kind=fleet),
+        step("create", "fleet-render", new=state("render", V58), kind=child),
+        said=[
+            told("fleet", "fleet fleet: no max_unhealthy", severity="warning", kind=fleet),
+            told("fleet-render", "up", Tail(f"{FARM}/pools/render", "os", "upgrade", V57, V58), kind=child),
+        ],
+    )
+    assert [(row.resource, row.name, row.what) for row in stack.rows] == [("fleet-render", "render", "upgrade")]
+    assert stack.others == {}
+    assert stack.said == (Message("warning", "fleet fleet: no max_unhealthy"),)
+
+
 def test_what_is_not_ours_is_counted_and_so_is_what_stays():
     others = [step(op, f"{op}{n}", kind="aws:s3/bucket:Bucket") for n in range(2) for op in ("create", "delete")]
     stack = read(

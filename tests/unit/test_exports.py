@@ -63,4 +63,7 @@ def test_every_room_says_why_it_exists(name: str) -> None:
 
 def test_the_package_exports_its_resources() -> None:
     assert batch_os_provider.__all__ == sorted(batch_os_provider.__all__)
-    assert "PoolOsVersion" in batch_os_provider.__all__
+    assert batch_os_provider.__all__ == ["PoolFleet", "PoolImageVersion", "PoolOsVersion"]
+    assert [
+        getattr(batch_os_provider, name).__name__ for name in batch_os_provider.__all__
+    ] == batch_os_provider.__all__

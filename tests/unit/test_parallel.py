@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -52,10 +54,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Engine]:
     """Run a program of so many pools to its end."""
     at_end: list[Callable[[], None]] = []
     monkeypatch.setattr(parallel, "atexit", SimpleNamespace(register=at_end.append))
-    monkeypatch.setattr(parallel, "_declared", 0)
-    monkeypatch.setattr(parallel, "_unchanged", 0)
+    monkeypatch.setattr(parallel, "_declared", Counter())
+    monkeypatch.setattr(parallel, "_unchanged", Counter())
 
-    def run(*, changed: int, unchanged: int = 0, preview: bool = True, gone: bool = False) -> Engine:
+    def run(*, changed: int, unchanged: int = 0, preview: bool = True, gone: bool = False, waves: int = 1) -> Engine:
         engine = Engine(gone=gone)
         known = SimpleNamespace(SETTINGS=SimpleNamespace(parallel=4), get_engine=lambda: engine)
         monkeypatch.setattr(parallel, "settings", known)
@@ -63,8 +65,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Engine]:
 
         async def program() -> None:
             outputs = [output(is_known=number >= changed) for number in range(changed + unchanged)]
-            for each in outputs:
-                parallel.count(each)
+            for number, each in enumerate(outputs):
+                with parallel.wave("farm", number % waves) if waves > 1 else nullcontext():
+                    parallel.count(each)
             while len(asyncio.all_tasks()) > 1:
                 await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
@@ -95,10 +98,20 @@ def test_a_program_counts_what_changes_and_not_what_it_declares(told: Callable[.
     assert told(changed=5, unchanged=20).said == [hint(5, 4)]
 
 
+def test_of_a_fleet_only_the_widest_wave_wants_room(told: Callable[..., Engine]) -> None:
+    assert told(changed=15, unchanged=20, waves=2).said == [hint(15, 4, 8)]
+    assert hint(15, 4, 8) == "15 to change, up to 8 at once, engine runs 4: pass --parallel 8"
+
+
 @pytest.mark.parametrize(
     "program",
-    [{"changed": 4, "unchanged": 20}, {"changed": 0}, {"changed": 9, "preview": False}],
-    ids=["all fit", "no pools", "an up"],
+    [
+        {"changed": 4, "unchanged": 20},
+        {"changed": 8, "waves": 2},
+        {"changed": 0},
+        {"changed": 9, "preview": False},
+    ],
+    ids=["all fit", "each wave fits", "no pools", "an up"],
 )
 def test_a_program_says_nothing_where_there_is_nothing_to_say(
     told: Callable[..., Engine], program: dict[str, Any]

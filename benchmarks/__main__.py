@@ -195,6 +195,8 @@ def main() -> int:
     if "page" in words:
         return write(results.load(), check=given.check)
     signal.signal(signal.SIGTERM, _terminated)
+    # A shell starts what runs in its background deaf to ^C, and the CLI and its plugins would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return measure(sorted(words - {"quick"}) or MEASURES, quick="quick" in words)
 
 

@@ -79,7 +79,8 @@ def draw(plot: Plot) -> None:
     axes.set_xlabel("pools")
     axes.set_ylabel(plot.label)
     axes.grid(visible=True, which="major", alpha=0.3)
-    axes.legend()
+    if plot.lines:
+        axes.legend()
     image.savefig(plot.path, metadata={"Date": None, "Creator": None, "Description": plot.digest})
     plt.close(image)
 

@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -26,13 +25,12 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 from tests.support.simulator import NEW
 
 from .evidence import DYNAMIC
+from .imports import extra, import_times
 from .names import NO_OP, OURS
 from .runs import Ground, RunError, ground
 
 LONGEST = 30.0
 """Seconds after which a plugin is given up."""
-SHOWN = 8
-"""Packages of an import profile."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +67,8 @@ class Subject:
         try:
             return self._checked(plugin) - began, _ended(plugin)
         finally:
-            # The launcher is a shell; what it started is in its group.
             if plugin.poll() is None:
-                os.killpg(plugin.pid, signal.SIGKILL)
-            plugin.communicate()
+                _ended(plugin)
 
     def _checked(self, plugin: subprocess.Popen[str]) -> float:
         if plugin.stdout is None:
@@ -97,8 +93,8 @@ def _plain(value: Any) -> Any:
 
 
 def _ended(plugin: subprocess.Popen[str]) -> str:
-    """End a plugin as the engine does, and return what it said on stderr."""
-    os.killpg(plugin.pid, signal.SIGINT)
+    """End a plugin, and return what it said on stderr. The launcher is a shell; what it started is in its group."""
+    os.killpg(plugin.pid, signal.SIGKILL)
     return plugin.communicate(timeout=LONGEST)[1]
 
 
@@ -136,24 +132,3 @@ def starts(template: Path, repeats: int) -> tuple[dict[str, list[float]], dict[s
             for name, subject in subjects.items()
         }
     return taken, {OURS: extra(profiles[OURS], profiles[NO_OP]), NO_OP: extra(profiles[NO_OP], profiles[OURS])}
-
-
-def import_times(stderr: str) -> dict[str, float]:
-    """Module -> milliseconds that it took itself, from what ``-X importtime`` wrote."""
-    taken = {}
-    for line in stderr.splitlines():
-        head, _, rest = line.partition("import time:")
-        own, *_, module = (part.strip() for part in rest.split("|")) if rest else ("", "")
-        if not head and own.isdigit():
-            taken[module] = int(own) / 1000
-    return taken
-
-
-def extra(one: Mapping[str, float], other: Mapping[str, float]) -> list[list[Any]]:
-    """The packages of the modules that only one of two starts imports, with their milliseconds, the slowest first."""
-    packages: dict[str, float] = defaultdict(float)
-    for module, milliseconds in one.items():
-        if module not in other:
-            packages[module.partition(".")[0]] += milliseconds
-    slowest = sorted(packages.items(), key=lambda item: -item[1])
-    return [[package, round(milliseconds, 1)] for package, milliseconds in slowest[:SHOWN]]

@@ -2,7 +2,7 @@
 # Variables: PYTHON=python3.12 (which Python to build environments with), ARGS="-k drift" (for pytest).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vm test soak setup lint format lock clean pulumi actionlint
+.PHONY: help demo demo-vm test soak bench setup lint format lock clean pulumi actionlint
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -24,6 +24,9 @@ test: setup ## Every check there is: lint, types, contracts, packages, tests.
 soak: .venv/installed ## Look for sequences that break a promise, new ones each time (ARGS=30: for so many minutes).
 	@scripts/soak $(ARGS)
 
+bench: .venv-bench/installed pulumi ## Measure many pools and write docs/performance.md (40 minutes; ARGS="P2 P3": these only; ARGS=quick: a try).
+	@.venv-bench/bin/python -m benchmarks $(ARGS)
+
 setup: .venv/installed .venv-runtime/locked .venv-azure-batch-5/locked pulumi actionlint ## Environments and tools.
 
 lint: .venv/installed ## Only the checks that need no run: format, lint, types, import contracts.
@@ -36,8 +39,8 @@ lock: .venv/installed ## Write requirements/*.txt anew (ARGS=--upgrade takes the
 	@scripts/lock $(ARGS)
 
 clean: ## Remove environments, builds and tool caches (the Pulumi CLI in the user cache stays).
-	rm -rf .venv .venv-runtime .venv-azure-batch-5 dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	find batch_os_provider tests examples scripts -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .venv .venv-runtime .venv-azure-batch-5 .venv-bench dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find batch_os_provider benchmarks tests examples scripts -name __pycache__ -prune -exec rm -rf {} +
 
 # Environments are file targets: a changed lock rebuilds them, anything else costs nothing.
 .venv/locked: requirements/dev.txt
@@ -49,9 +52,12 @@ clean: ## Remove environments, builds and tool caches (the Pulumi CLI in the use
 .venv-azure-batch-5/locked: requirements/azure-batch-5.txt
 	@scripts/venv .venv-azure-batch-5 requirements/azure-batch-5.txt
 
+.venv-bench/locked: requirements/bench.txt
+	@scripts/venv .venv-bench requirements/bench.txt
+
 # pip refuses an editable install among hashes, so the package comes after its locked requirements.
-.venv/installed: .venv/locked pyproject.toml
-	@.venv/bin/python -m pip --disable-pip-version-check install --quiet --no-user --no-deps --no-build-isolation --editable .
+.venv/installed .venv-bench/installed: %/installed: %/locked pyproject.toml
+	@$*/bin/python -m pip --disable-pip-version-check install --quiet --no-user --no-deps --no-build-isolation --editable .
 	@touch $@
 
 pulumi:

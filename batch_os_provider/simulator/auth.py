@@ -128,14 +128,12 @@ def _strings_to_sign(incoming: Incoming, account: str) -> Iterator[str]:
     head = "\n".join((incoming.method, *(headers.get(name, "") for name in _SIGNED)))
     ocp = "".join(f"\n{name}:{headers[name]}" for name in sorted(headers) if name.startswith("ocp-"))
     pairs = [pair.partition("=")[::2] for pair in incoming.query.split("&") if pair]
-    lines = dict.fromkeys(
-        "".join(_query_lines(pairs, lower=lower, twice=twice, blanks=blanks))
-        for lower, twice, blanks in product((True, False), (False, True), (False, True))
-    )
     paths = dict.fromkeys((incoming.path, unquote(incoming.path)))
     names = dict.fromkeys((account.lower(), account))
-    for name, shown, line in product(names, paths, lines):
-        yield f"{head}{ocp}\n/{name}{shown}{line}"
+    for lower, twice, blanks in product((True, False), (False, True), (False, True)):
+        lines = "".join(_query_lines(pairs, lower=lower, twice=twice, blanks=blanks))
+        for name, shown in product(names, paths):
+            yield f"{head}{ocp}\n/{name}{shown}{lines}"
 
 
 def _query_lines(pairs: list[tuple[str, str]], *, lower: bool, twice: bool, blanks: bool) -> list[str]:

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from .world import World
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rule:
-    """The inner property ``name`` is on the wire as ``wire`` from ``since`` to ``until``."""
+    """The inner property ``name`` is on the wire as ``wire`` from ``since`` to ``until``.
+
+    Each is only itself: a whole table is the key of a cache that is asked for every row, and must be cheap to hash.
+    """
 
     name: str
     wire: str

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from email.utils import formatdate, parsedate_to_datetime
 
 import pytest
 
+from batch_os_provider.simulator.server import bind
 from tests.simulator.places import NEW, OLD, job, paas, vm
 from tests.simulator.raw import LAST, NEWEST
 
@@ -440,3 +442,29 @@ def test_vm_pools(client):
     assert node["virtualMachineInfo"]["imageReference"]["exactVersion"] == "22.04.10"
     assert (client.upgrade(NEW, "v").status, client.upgrade(NEW, "v").code) == (409, "OperationNotValidOnPool")
     assert client.upgrade(OLD, "v", query={"api-version": NEWEST}).code == "InvalidUri"
+
+
+def test_the_account_url_is_not_the_clients_to_change(client):
+    """No proxy stands before the simulator: what looks like one's header changes no link."""
+    client.put(paas())
+    plain = client("GET", "/pools/p").json["url"]
+    told = client("GET", "/pools/p", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"})
+    assert told.json["url"] == plain
+
+
+def test_an_answer_in_parts_waits_for_no_acknowledgement():
+    """An answer of the control endpoints is two writes, and asyncio looks at the socket's protocol before it acts."""
+    taken: list[int] = []
+
+    async def serve() -> None:
+        async def look(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            taken.append(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(look, sock=bind("127.0.0.1", 0)) as server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            await reader.read()
+            writer.close()
+
+    asyncio.run(serve())
+    assert taken == [1]

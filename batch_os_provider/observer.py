@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from batch_os_provider.pool import AllocationState, Kind, Node, Pool, PoolRef, PoolState
+from batch_os_provider.pool import Kind, Node, Pool, PoolRef, PoolState
 from batch_os_provider.shared_list import SharedList, Start, in_a_thread
 from batch_os_provider.vm import Mark, VmNode, VmPool
 
@@ -25,7 +25,6 @@ COUNT_EVERY = 5.0
 than every 30 s."""
 _TURN_LOST = 15.0
 """Seconds after which a pool that does not ask any more loses its place."""
-_NOT_STEADY = frozenset({AllocationState.RESIZING, AllocationState.STOPPING})
 
 
 class Account(Protocol):
@@ -229,4 +228,4 @@ def _upgrades_as(one: Pool, other: Pool) -> bool:
 
 def _is_resizing(pool: Pool) -> bool:
     at_rest = pool.kind is Kind.CLOUD_SERVICES and pool.state is PoolState.ACTIVE
-    return at_rest and pool.current_os_version is not None and pool.allocation in _NOT_STEADY
+    return at_rest and pool.current_os_version is not None and pool.is_being_resized

@@ -148,6 +148,11 @@ class Pool:
         )
 
     @property
+    def is_being_resized(self) -> bool:
+        """Whether a resize is known to be under way, or to be stopping."""
+        return self.allocation in (AllocationState.RESIZING, AllocationState.STOPPING)
+
+    @property
     def fingerprint(self) -> tuple[str, ...]:
         """What a decision depends on; two looks with equal fingerprints decide alike."""
         return (

@@ -254,7 +254,7 @@ class SharedList(Generic[P]):
                 del self._ended[key]
             elif reading.begun - ended_at > _LAG:
                 self._distrust_now(now, f"it still shows {key}, which had ended {_LAG:g} s before")
-        for key in [key for key, each in self._waiting.items() if now - each.asked_at > max(_FORGET, 3 * TICK)]:
+        for key in [key for key, each in self._waiting.items() if now - each.asked_at > _FORGET]:
             del self._waiting[key]
 
     def _failed(self, failure: BaseException) -> None:

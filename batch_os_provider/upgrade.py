@@ -29,7 +29,7 @@ from batch_os_provider.errors import (
 )
 from batch_os_provider.health import NO_GATE, Failed, Gate, Passed, Settling, Soaking, judge, unhealthy
 from batch_os_provider.pace import ALONE, MAX_FAILURES, Company
-from batch_os_provider.pool import AllocationState, Kind, Node, Pool, PoolRef, PoolState
+from batch_os_provider.pool import Kind, Node, Pool, PoolRef, PoolState
 from batch_os_provider.report import NODE_INTERVAL, Nodes, Progress, Reporter, counted, duration, name_nodes
 from batch_os_provider.rollout import Outcome, Rollout
 from batch_os_provider.truth import Truth
@@ -157,7 +157,7 @@ class OsUpgrade(Rollout[Pool]):
         now = self.waiter.now()
         self._truth.saw(seen, now)
         self._history = self._history.observed(seen, self.target, now)
-        if seen.allocation in (AllocationState.RESIZING, AllocationState.STOPPING):
+        if seen.is_being_resized:
             self._resizes.add(seen.allocation_changed_at)
         if self._watch.since is None and self._truth.is_ours(seen):
             # While a pool is upgrading this is the time of its POST (recordings); afterwards it is not.

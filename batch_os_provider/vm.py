@@ -184,8 +184,7 @@ class VmPool:
     @property
     def is_being_resized(self) -> bool:
         """Whether it is an active VM pool, and a resize is known to be under way."""
-        known = self.base.allocation in (AllocationState.RESIZING, AllocationState.STOPPING)
-        return known and self.is_vm and self.base.state is PoolState.ACTIVE
+        return self.base.is_being_resized and self.is_vm and self.base.state is PoolState.ACTIVE
 
     @property
     def is_vm(self) -> bool:

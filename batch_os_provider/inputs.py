@@ -8,7 +8,6 @@ inputs: what the state and policy packs see is what the program said.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -299,6 +298,8 @@ def _choice(name: str) -> Callable[[object], str]:
     def check_choice(value: object) -> str:
         if value in allowed:
             return ""
+        import difflib  # noqa: PLC0415 - who makes no mistake needs no help
+
         near = difflib.get_close_matches(str(value).strip().lower(), allowed, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"is not allowed; allowed: {' or '.join(allowed)}{hint}"

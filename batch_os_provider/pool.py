@@ -19,8 +19,6 @@ from datetime import datetime, timezone
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
-import isodate
-
 E = TypeVar("E", bound=enum.Enum)
 
 __all__ = [
@@ -288,6 +286,8 @@ def parse_time(value: object) -> datetime | None:
     """Read a Batch time (ISO with up to seven decimals and Z); None for anything that is not one."""
     if not isinstance(value, str):
         return None
+    import isodate  # noqa: PLC0415 - what asks Batch nothing reads no time
+
     try:
         parsed: datetime = isodate.parse_datetime(value)
     except (ValueError, isodate.ISO8601Error):

@@ -4,12 +4,6 @@ Why it exists: a reviewer sees from and to in the inputs, and nothing of what it
 So a resource that is new, or that ``diff`` calls changed, is looked at: the plan goes on its row, what `up`
 would refuse is refused here, and the Guest OS catalogue adds what it knows of the target. Each message ends
 in a ``tail`` for programs. Nothing is said of what does not change, and it costs no call.
-
-A refresh asks ``diff`` as well, to show drift. It must not fail for what an `up` would refuse, and it has just
-read the pool: there nothing is looked at. The engine does not say which of the two it is; but only a program's
-resource is checked first, so ``Program`` remembers what was checked and not read since.
-
-Stack config ``batch:previewLook`` (``true`` or ``false``, default ``true``) turns the looks off.
 """
 
 from __future__ import annotations
@@ -24,22 +18,21 @@ from batch_os_provider import catalogue, engine
 from batch_os_provider.catalogue import Verdict
 from batch_os_provider.client import shared_client
 from batch_os_provider.decide import Refuse, same_version
-from batch_os_provider.errors import BatchOsError, InputError, PoolGoneError, RefusedError
+from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError
 from batch_os_provider.image_steps import dotted
 from batch_os_provider.inputs import Declared, DeclaredImage
 from batch_os_provider.lookout import Lookout, NotLookedAt
 from batch_os_provider.plan import Plan, is_rollback, plan_image, plan_os
 from batch_os_provider.pool import Kind as PoolKind
 from batch_os_provider.pool import Node, Pool, PoolRef
+from batch_os_provider.program import Known
 from batch_os_provider.tail import Kind, Tail, What
 from batch_os_provider.wait import RealWaiter, Stopped
 
-__all__ = ["CONFIG", "Known", "Program", "Refused", "is_on", "lookout", "newest_image", "preview_image", "preview_os"]
+__all__ = ["Refused", "lookout", "newest_image", "preview_image", "preview_os"]
 
 T = TypeVar("T")
 
-CONFIG = "batch:previewLook"
-_WORDS = {"true": True, "false": False}
 # Plans that a reviewer should stop at; the others' notes are news.
 _GRAVE = frozenset({"rollback", "conflict", "unknown state", "unhealthy"})
 
@@ -48,60 +41,12 @@ _lookouts: dict[str, Lookout] = {}
 _lookouts_lock = threading.Lock()
 
 
-def is_on(configured: str | None) -> bool:
-    """Read the stack config. Raises InputError where it is neither true nor false."""
-    if configured is None:
-        return True
-    if configured.strip().lower() not in _WORDS:
-        raise InputError(
-            f"stack config {CONFIG} is {configured!r}; allowed: true or false",
-            next_step=f"Run `pulumi config set {CONFIG} true`, or false for previews that ask Batch nothing",
-        )
-    return _WORDS[configured.strip().lower()]
-
-
 def lookout(endpoint: str) -> Lookout:
     """The one lookout for an account in this process."""
     with _lookouts_lock:
         if endpoint not in _lookouts:
             _lookouts[endpoint] = Lookout(lambda: shared_client(endpoint), RealWaiter(engine.stop))
         return _lookouts[endpoint]
-
-
-class Program:
-    """Which resources the program of this process has declared, and which are only being refreshed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._checked: set[str] = set()
-        self.looks = True
-
-    def checked(self, urn: str) -> None:
-        """``check`` was asked about this resource."""
-        with self._lock:
-            self._checked.add(urn)
-
-    def read(self, urn: str) -> None:
-        """``read`` was asked about it; a ``diff`` that comes next belongs to a refresh."""
-        with self._lock:
-            self._checked.discard(urn)
-
-    def declares(self, urn: str) -> bool:
-        """Whether a ``diff`` of this resource is about what a program declares."""
-        with self._lock:
-            return bool(urn) and urn in self._checked
-
-
-@dataclass(frozen=True)
-class Known:
-    """What Pulumi's state says of a resource that exists: the version last seen, and why a change is planned.
-
-    ``why`` is empty where a property changed, which is reason enough; ``code`` is the same for programs.
-    """
-
-    version: str
-    why: str = ""
-    code: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,29 +23,19 @@ from pulumi import dynamic
 from pulumi.output import Unknown
 
 from batch_os_provider import engine, inputs
-from batch_os_provider.client import shared_client
 from batch_os_provider.decide import same_version
-from batch_os_provider.errors import ApiRetiredError, InputError
-from batch_os_provider.health import Failed, Passed, age_of, judge, unhealthy
+from batch_os_provider.errors import InputError
 from batch_os_provider.inputs import Declared
-from batch_os_provider.observer import Observer
-from batch_os_provider.pool import Kind, Node, Pool, PoolRef, PoolState, parse_pool_url
-from batch_os_provider.preview import CONFIG, Known, Program, Refused, is_on, preview_os
-from batch_os_provider.report import NODE_INTERVAL, NODE_INTERVAL_TERMINAL, Reporter
-from batch_os_provider.rollout import read
-from batch_os_provider.upgrade import Goal, OsUpgrade
-from batch_os_provider.wait import RealWaiter
+from batch_os_provider.outputs import CURRENT, STATE, UNPROVEN
+from batch_os_provider.pool import PoolRef, PoolState, parse_pool_url
+from batch_os_provider.program import CONFIG, Known, Program, is_on
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-__all__ = ["OUTPUTS", "PoolOsVersionProvider", "PoolProvider", "is_unknown", "known", "observer", "program", "ref_of"]
+    from batch_os_provider.preview import Refused
 
-CURRENT, FAMILY, STATE, UNHEALTHY = "current_os_version", "os_family", "pool_state", "unhealthy_nodes"
-OUTPUTS = (CURRENT, FAMILY, STATE, UNHEALTHY)
-"""What the provider adds to the inputs."""
-UNPROVEN = "unproven"
-"""The ``pool_state`` of a pool that is active, and whose nodes were not seen to be as the program asks."""
+__all__ = ["PoolOsVersionProvider", "PoolProvider", "is_unknown", "program", "ref_of"]
 
 _REPLACING = (inputs.ACCOUNT_ENDPOINT, inputs.POOL_ID_NAME)
 
@@ -65,18 +55,8 @@ class _Register:
 
 
 _register = _Register()
-_observers: dict[str, Observer] = {}
-_observers_lock = threading.Lock()
 program = Program()
 """The program whose resources this process serves."""
-
-
-def observer(endpoint: str) -> Observer:
-    """The one observer of an account in this process. Raises CredentialError: no credential fits the endpoint."""
-    with _observers_lock:
-        if endpoint not in _observers:
-            _observers[endpoint] = Observer(shared_client(endpoint))
-        return _observers[endpoint]
 
 
 class PoolProvider(dynamic.ResourceProvider):
@@ -157,15 +137,21 @@ class PoolOsVersionProvider(PoolProvider):
 
     def preview(self, bag: Mapping[str, Any], known: Known | None) -> Refused | None:
         """Tell what an upgrade would take."""
+        from batch_os_provider.preview import preview_os  # noqa: PLC0415 - what has not changed needs none of it
+
         return preview_os(Declared.of(bag), known, look=program.looks)
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Adopt the pool: upgrade it if it does not run the target, else write nothing."""
-        return dynamic.CreateResult(Declared.of(props).ref.url, _roll(props, {}))
+        from batch_os_provider import calls  # noqa: PLC0415 - as above
+
+        return dynamic.CreateResult(Declared.of(props).ref.url, calls.upgrade_os(props, {}))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> dynamic.UpdateResult:
         """The same rollout as create."""
-        return dynamic.UpdateResult(_roll(_news, _olds))
+        from batch_os_provider import calls  # noqa: PLC0415 - as above
+
+        return dynamic.UpdateResult(calls.upgrade_os(_news, _olds))
 
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
         """What the pool shows now.
@@ -175,66 +161,12 @@ class PoolOsVersionProvider(PoolProvider):
         failed update keeps the old state, and a refresh that looked at the version alone would then make
         it look fine, with whoever depends on it.
         """
+        from batch_os_provider import calls  # noqa: PLC0415 - as above
+
         ref = ref_of(id_)
         program.read(engine.current_urn())
-        bag = {inputs.ACCOUNT_ENDPOINT: ref.endpoint, inputs.POOL_ID_NAME: ref.pool_id, **known(inputs.INPUTS, props)}
-        row = engine.Row(engine.current_urn(), ref.pool_id)
-        try:
-            client = shared_client(ref.endpoint)
-            gate = inputs.gate_of(bag)
-
-            def look() -> tuple[Pool, tuple[Node, ...] | None]:
-                pool = client.get_pool(ref)
-                at_rest = pool.kind is Kind.CLOUD_SERVICES and pool.state is PoolState.ACTIVE
-                return pool, client.list_nodes(ref) if gate.is_declared and at_rest else None
-
-            seen = read(ref, look, RealWaiter(engine.stop))
-        except ApiRetiredError as error:
-            # Not gone, and nothing is known that contradicts the state: no reason to block every refresh of the stack.
-            row.warn(str(error))
-            return dynamic.ReadResult(id_, {**bag, **known(OUTPUTS, props)}, dict(bag))
-        if seen is None:
-            return dynamic.ReadResult(None, {})
-        pool, nodes = seen
-        if pool.kind is not Kind.CLOUD_SERVICES:
-            row.warn(f"pool {ref.url} is a {pool.kind.value} pool; upgradeos works on Cloud Services pools only")
-        if pool.current_os_version is not None:
-            bag[inputs.TARGET] = pool.current_os_version
-        if nodes is None:
-            return dynamic.ReadResult(id_, {**bag, **_observed(pool, _last_count(pool, props))}, dict(bag))
-        verdict = judge(nodes, gate, age_of(nodes, pool.seen_at))
-        # What only waits has been waited for, where the state says that this version has passed.
-        passed = props.get(STATE) == PoolState.ACTIVE.value and props.get(CURRENT) == pool.current_os_version
-        proven = isinstance(verdict, Passed) or (passed and not isinstance(verdict, Failed))
-        outputs = _observed(pool, len(unhealthy(nodes)), proven=proven)
-        return dynamic.ReadResult(id_, {**bag, **outputs}, dict(bag))
-
-
-def _roll(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring one pool to its target and return the outputs; ``olds`` are what they were, if they were any."""
-    declared = Declared.of(bag)
-    row = engine.Row(engine.current_urn(), declared.ref.pool_id)
-    interval = NODE_INTERVAL_TERMINAL if engine.is_terminal() else NODE_INTERVAL
-    goal = Goal(
-        declared.ref,
-        declared.target,
-        declared.policy,
-        declared.timeout,
-        declared.defer,
-        declared.gate,
-        declared.stall_after,
-        report=olds.get(UNHEALTHY) is None or not same_version(olds.get(CURRENT), declared.target),
-    )
-    account = observer(declared.ref.endpoint)
-    rollout = OsUpgrade(goal, account, RealWaiter(engine.stop), Reporter(row, interval), company=account)
-    pool = rollout.run().pool
-    count = _last_count(pool, olds) if rollout.unhealthy is None else rollout.unhealthy
-    return {**known(inputs.INPUTS, bag), **_observed(pool, count, proven=rollout.is_proven)}
-
-
-def known(names: Iterable[str], bag: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a bag that has these names and is not None."""
-    return {name: bag[name] for name in names if bag.get(name) is not None}
+        seen = calls.read_os(ref, props)
+        return dynamic.ReadResult(None, {}) if seen is None else dynamic.ReadResult(id_, *seen)
 
 
 def ref_of(id_: str) -> PoolRef:
@@ -247,20 +179,6 @@ def ref_of(id_: str) -> PoolRef:
             next_step="Give {account_endpoint}/pools/{pool_id}, such as "
             "https://myaccount.westeurope.batch.azure.com/pools/render",
         ) from error
-
-
-def _observed(pool: Pool, unhealthy_nodes: int | None, *, proven: bool = True) -> dict[str, Any]:
-    state = pool.state_text if proven or pool.state is not PoolState.ACTIVE else UNPROVEN
-    outputs = {CURRENT: pool.current_os_version, FAMILY: pool.os_family, STATE: state}
-    # None is no output to Pulumi, and would be one that goes.
-    return outputs if unhealthy_nodes is None else {**outputs, UNHEALTHY: unhealthy_nodes}
-
-
-def _last_count(pool: Pool, olds: Mapping[str, Any]) -> int | None:
-    """The unhealthy nodes as last counted at this version, where nobody has looked since."""
-    count = olds.get(UNHEALTHY)
-    same = pool.current_os_version is not None and olds.get(CURRENT) == pool.current_os_version
-    return int(count) if count is not None and same else None
 
 
 def is_unknown(value: object) -> bool:

@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pulumi import Input, Output, ResourceOptions, dynamic
 
 from batch_os_provider import parallel
-from batch_os_provider.image_provider import IMAGE_OUTPUTS, PoolImageVersionProvider
-from batch_os_provider.provider import OUTPUTS, PoolOsVersionProvider, PoolProvider
+from batch_os_provider.image_provider import PoolImageVersionProvider
+from batch_os_provider.outputs import IMAGE_OUTPUTS, OUTPUTS
+from batch_os_provider.provider import PoolOsVersionProvider, PoolProvider
 
 __all__ = ["PoolImageVersion", "PoolOsVersion", "PoolResource"]
 

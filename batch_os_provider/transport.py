@@ -18,12 +18,15 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ProtocolError
 from urllib3.util.retry import Retry
 
-__all__ = ["ANSWER_SECONDS", "MAX_ANSWER", "BoundedAdapter", "bounded"]
+__all__ = ["ANSWER_SECONDS", "KEPT_CONNECTIONS", "MAX_ANSWER", "BoundedAdapter", "bounded"]
 
 MAX_ANSWER = 32 * 1024 * 1024
 """Bytes of an answer, unpacked. A page of 1,000 nodes with everything that a node can tell is a few MB."""
 ANSWER_SECONDS = 60.0
 """Seconds from the head of an answer to its end."""
+KEPT_CONNECTIONS = 128
+"""Connections to an account that are kept alive for the next call. A call beyond them makes its own and closes it; none
+ever waits for that of another, which may hang."""
 
 
 class BoundedAdapter(HTTPAdapter):
@@ -35,7 +38,9 @@ class BoundedAdapter(HTTPAdapter):
 
     def __init__(self, seconds: float = ANSWER_SECONDS) -> None:
         # As the official client has it: urllib3 tries nothing again, and tells the failure itself.
-        super().__init__(max_retries=Retry(total=False, redirect=False, raise_on_status=False))
+        super().__init__(
+            max_retries=Retry(total=False, redirect=False, raise_on_status=False), pool_maxsize=KEPT_CONNECTIONS
+        )
         self._seconds = seconds
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from batch_os_provider import inputs
-from batch_os_provider.image_provider import IMAGE_OUTPUTS
-from batch_os_provider.provider import OUTPUTS
+from batch_os_provider.outputs import IMAGE_OUTPUTS, OUTPUTS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from batch_os_provider.errors import RefusedError
-from batch_os_provider.image_provider import PoolImageVersionProvider, _observed
+from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.image_steps import ImagePolicy
+from batch_os_provider.outputs import of_vm_pool
 from batch_os_provider.plan import plan_image
 from batch_os_provider.renewal import ImageGoal, ImageRenewal, look_at
 from batch_os_provider.report import Reporter
@@ -92,7 +93,7 @@ class VmMachine(PoolMachine):
 
     def is_empty_diff(self, seen: VmSeen) -> bool:
         declared = {"account_endpoint": ENDPOINT, "pool_id": "render", "target_image_version": self.target}
-        known = {**declared, **_observed(seen, self.target)}
+        known = {**declared, **of_vm_pool(seen, self.target)}
         return not PoolImageVersionProvider().diff("", known, declared).changes
 
     def judge_success(self, up: Up) -> None:

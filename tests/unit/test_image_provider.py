@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from pulumi.output import UNKNOWN
 
-from batch_os_provider import client, engine, image_provider, preview, provider
+from batch_os_provider import calls, client, engine, image_provider, preview, provider
 from batch_os_provider.errors import BatchOsError, CredentialError, RefusedError
-from batch_os_provider.image_provider import IMAGE_OUTPUTS, PoolImageVersionProvider
-from batch_os_provider.preview import Program
+from batch_os_provider.image_provider import PoolImageVersionProvider
+from batch_os_provider.outputs import IMAGE_OUTPUTS
+from batch_os_provider.program import Program
 from batch_os_provider.tail import split
 from tests.unit.doubles import REF, gone
 from tests.unit.image_doubles import NEWER, OLD, TARGET, FakeVmService, VmScript, VmState, pool_of
@@ -44,7 +45,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
     """Begin a new plugin process that serves one resource, which its program has declared."""
     monkeypatch.setattr(engine, "current_urn", lambda: URN)
     monkeypatch.setattr(preview, "_lookouts", {})
-    monkeypatch.setattr(provider, "_observers", {})
+    monkeypatch.setattr(calls, "_observers", {})
     fresh = Program()
     fresh.checked(URN)
     for module in (provider, image_provider):

@@ -14,7 +14,7 @@ import pytest
 from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.output import UNKNOWN, Unknown
 
-from batch_os_provider import client, engine, preview, provider
+from batch_os_provider import calls, client, engine, preview, provider
 from batch_os_provider.errors import (
     ApiRetiredError,
     BatchOsError,
@@ -23,8 +23,9 @@ from batch_os_provider.errors import (
     RefusedError,
     UnhealthyError,
 )
-from batch_os_provider.preview import Program
-from batch_os_provider.provider import OUTPUTS, PoolOsVersionProvider
+from batch_os_provider.outputs import OUTPUTS
+from batch_os_provider.program import Program, is_on
+from batch_os_provider.provider import PoolOsVersionProvider
 from batch_os_provider.tail import split
 from tests.unit.doubles import REF, V24, V25, V26, FakeService, Script, State, VirtualWaiter
 
@@ -44,7 +45,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
     """Begin a new plugin process that serves one resource, which nobody has asked about yet."""
     monkeypatch.setattr(engine, "current_urn", lambda: URN)
     monkeypatch.setattr(preview, "_lookouts", {})
-    monkeypatch.setattr(provider, "_observers", {})
+    monkeypatch.setattr(calls, "_observers", {})
     fresh = Program()
     monkeypatch.setattr(provider, "program", fresh)
     monkeypatch.setattr(provider, "_register", provider._Register())
@@ -58,7 +59,7 @@ def batch(monkeypatch: pytest.MonkeyPatch) -> Any:
     def stand_in(state: State = AT_TARGET, script: Script | None = None) -> FakeService:
         service = FakeService(VirtualWaiter(), state, script or Script())
         monkeypatch.setitem(client._clients, ENDPOINT, service)
-        provider._observers.clear()
+        calls._observers.clear()
         return service
 
     return stand_in
@@ -210,11 +211,11 @@ def test_looking_can_be_turned_off_and_the_state_still_tells_a_rollback(
 
 @pytest.mark.parametrize("told", ["yes", "1", ""])
 def test_the_stack_config_for_looks_is_true_or_false(told: str) -> None:
-    assert preview.is_on(None)
-    assert preview.is_on("True")
-    assert not preview.is_on("false")
+    assert is_on(None)
+    assert is_on("True")
+    assert not is_on("false")
     with pytest.raises(InputError, match=f"batch:previewLook is {told!r}; allowed: true or false"):
-        preview.is_on(told)
+        is_on(told)
 
 
 def test_a_look_that_fails_is_told_once_and_the_plan_stands(batch: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -466,7 +467,7 @@ def timely(batch: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def stand_in(state: State) -> None:
         waiter = batch(state)._waiter
-        monkeypatch.setattr(provider, "RealWaiter", lambda _stop: waiter)
+        monkeypatch.setattr(calls, "RealWaiter", lambda _stop: waiter)
 
     return stand_in
 
@@ -505,6 +506,7 @@ def test_a_changed_gate_is_a_change(change: dict[str, Any]) -> None:
     assert diff(PROVEN, {**GATED, **change}) == (True, [])
 
 
+HEAVY = ("azure", "click", "isodate", "msal", "requests", "rich", "urllib3")
 CHEAP = f"""
 import sys
 import batch_os_provider
@@ -512,7 +514,7 @@ from batch_os_provider.provider import PoolOsVersionProvider
 provider, inputs, outs = PoolOsVersionProvider(), {INPUTS!r}, {OUTS!r}
 assert not provider.check(inputs, inputs).failures
 assert provider.diff("id", outs, inputs).changes is False
-loaded = sorted(name for name in sys.modules if name.partition(".")[0] in ("azure", "msal", "requests"))
+loaded = sorted(name for name in sys.modules if name.partition(".")[0] in {HEAVY!r})
 assert not loaded, loaded
 """
 

@@ -1,9 +1,12 @@
-"""Many pools in one `up`: they wait side by side."""
+"""Many pools in one `up`: they wait side by side, and ask hardly more than one of them would."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from batch_os_provider.observer import COUNT_EVERY
+from batch_os_provider.shared_list import TICK_FIRST
+from benchmarks.evidence import Evidence
 from tests.support.simulator import NEW, Simulator, paas_pool
 
 if TYPE_CHECKING:
@@ -28,3 +31,13 @@ def test_twenty_pools_wait_side_by_side(sim: Simulator, stack: Stack) -> None:
     assert len(ended) == POOLS
     assert posts[-1]["seq"] < min(entry["seq"] for entry in ended), "all were upgrading at once"
     assert {resource["outputs"]["current_os_version"] for resource in stack.resources()} == {NEW}
+    window = Evidence.of(sim.get("audit")["entries"]).waiting()
+    assert window is not None
+    assert window.all_wait
+    reads = dict(window.reads)
+    # Bounds that the length of the wait alone decides: of 20 pools or of one.
+    assert 1 < reads.pop("Pool_List") <= 1 + window.seconds / TICK_FIRST
+    assert reads.pop("ComputeNode_List", 0) <= 1 + window.seconds / COUNT_EVERY
+    assert reads.pop("Pool_Get", 0) <= 1, "none but the one that is read by itself once a minute"
+    assert reads == {}
+    assert window.count < POOLS

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as Late  # a class of its own before Python 3.11
 from typing import Generic, Protocol, TypeVar
 
 from batch_os_provider.decide import same_version
@@ -19,7 +21,7 @@ from batch_os_provider.pace import back_off
 from batch_os_provider.pool import Kind, Node, Pool, PoolRef
 from batch_os_provider.report import duration
 from batch_os_provider.vm import VmNode, VmPool, VmSeen
-from batch_os_provider.wait import Waiter
+from batch_os_provider.wait import Waiter, beside
 
 __all__ = ["BUDGET", "FRESH_FOR", "Account", "Lookout", "NotLookedAt"]
 
@@ -68,46 +70,20 @@ class NotLookedAt(Exception):  # noqa: N818 - an answer between rooms that never
         super().__init__(why)
 
 
-class _Task(Generic[T]):
-    """A call in a thread of its own; the thread does not hold up the end of the process."""
-
-    def __init__(self, function: Callable[[], T], gate: threading.Semaphore) -> None:
-        self._function = function
-        self._gate = gate
-        self._done = threading.Event()
-        self._results: list[T] = []
-        self._failures: list[BaseException] = []
-        threading.Thread(target=self._run, daemon=True, name="batch-os-look").start()
-
-    def _run(self) -> None:
-        try:
-            with self._gate:
-                self._results.append(self._function())
-        except BaseException as error:  # noqa: BLE001 - handed to whoever asks for the result
-            self._failures.append(error)
-        finally:
-            self._done.set()
-
-    def result(self, seconds: float) -> T:
-        """The result. Raises TimeoutError when it is not there in time, and whatever the call raised."""
-        if not self._done.wait(max(0.0, seconds)):
-            raise TimeoutError
-        if self._failures:
-            raise self._failures[0]
-        return self._results[0]
-
-
 class _Album(Generic[P, N]):
     """The pools of an account at one moment, and the nodes that were asked for since."""
 
     def __init__(self, taken_at: float, pools: Mapping[str, P]) -> None:
         self.taken_at = taken_at
         self.pools = pools
-        self._nodes: dict[str, _Task[tuple[N, ...]]] = {}
+        self._nodes: dict[str, Future[tuple[N, ...]]] = {}
 
     def nodes(
-        self, ref: PoolRef, read: Callable[[PoolRef], _Task[tuple[N, ...]]], likely: Callable[[], Iterable[PoolRef]]
-    ) -> _Task[tuple[N, ...]]:
+        self,
+        ref: PoolRef,
+        read: Callable[[PoolRef], Future[tuple[N, ...]]],
+        likely: Callable[[], Iterable[PoolRef]],
+    ) -> Future[tuple[N, ...]]:
         """The nodes of a pool; from the second pool on, those of every pool that is likely to be asked about."""
         if ref.key not in self._nodes:
             wanted = [ref] if not self._nodes else [ref, *likely()]
@@ -175,7 +151,7 @@ class Lookout:
                 return self._wait(
                     album.nodes(ref, lambda each: self._task(lambda: self._connect().list_nodes(each)), likely)
                 )
-            except (BatchOsError, TimeoutError):
+            except (BatchOsError, Late):
                 return None
 
     def vm(self, ref: PoolRef) -> VmSeen:
@@ -188,7 +164,7 @@ class Lookout:
         def likely() -> Iterable[PoolRef]:
             return [pool.base.ref for pool in album.pools.values() if pool.is_vm and pool.base.node_count]
 
-        def read(each: PoolRef) -> _Task[tuple[VmNode, ...]]:
+        def read(each: PoolRef) -> Future[tuple[VmNode, ...]]:
             return self._task(lambda: self._connect().list_vm_nodes(each))
 
         with self._lock:
@@ -233,7 +209,7 @@ class Lookout:
     def _is_old(self, taken_at: float) -> bool:
         return self._waiter.now() - taken_at > FRESH_FOR
 
-    def _required(self, start: Callable[[], _Task[T]], tries: int = 1) -> T:
+    def _required(self, start: Callable[[], Future[T]], tries: int = 1) -> T:
         """The result of a call that a look cannot do without; once it has failed there are no more looks."""
         failures = 0
         while True:
@@ -248,24 +224,29 @@ class Lookout:
                     raise self._remember(str(error)) from error
                 self._left -= pause
                 self._waiter.sleep(pause)
-            except TimeoutError:
+            except Late:
                 text = f"Batch did not answer within the {duration(self._budget)} that looks at an account may take"
                 raise self._remember(text) from None
 
-    def _wait(self, task: _Task[T]) -> T:
+    def _wait(self, task: Future[T]) -> T:
         """The result, on the account's time."""
         began = self._waiter.now()
         try:
-            return self._waiter.call(lambda: task.result(self._left))
+            return self._waiter.call(lambda: task.result(max(0.0, self._left)))
         finally:
             self._left = max(0.0, self._left - (self._waiter.now() - began))
 
-    def _task(self, function: Callable[[], T]) -> _Task[T]:
+    def _task(self, function: Callable[[], T]) -> Future[T]:
         if self._failure:
             raise NotLookedAt(self._failure, told=True)
         if self._left <= 0.0:
-            raise TimeoutError  # nobody would wait for it
-        return _Task(function, self._gate)
+            raise Late  # nobody would wait for it
+
+        def run() -> T:
+            with self._gate:
+                return function()
+
+        return beside(run, "batch-os-look")
 
     def _remember(self, why: str) -> NotLookedAt:
         self._failure = why

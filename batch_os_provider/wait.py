@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import threading
 import time
+from concurrent import futures
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -18,7 +19,7 @@ from batch_os_provider.errors import ServiceAnswer, TransientError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["RealWaiter", "Stop", "StopToken", "Stopped", "Waiter"]
+__all__ = ["RealWaiter", "Stop", "StopToken", "Stopped", "Waiter", "beside"]
 
 T = TypeVar("T")
 
@@ -88,6 +89,20 @@ class StopToken:
         return self._event.wait(seconds)
 
 
+def beside(function: Callable[[], T], name: str) -> futures.Future[T]:
+    """Run a function beside the caller, in a thread of this name that does not hold up the end of the process."""
+    future: futures.Future[T] = futures.Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:  # noqa: BLE001 - handed to whoever asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True, name=name).start()
+    return future
+
+
 class Waiter(Protocol):
     """The clock, sleep and caller that a rollout is given."""
 
@@ -136,34 +151,21 @@ class RealWaiter:
             TransientError: it took too long; a write may have happened.
         """
         self._raise_if_stopped()
-        finished, wake = threading.Event(), threading.Event()
-        results: list[T] = []
-        failures: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                results.append(function())
-            except BaseException as error:  # noqa: BLE001 - handed to the waiting thread, which raises it
-                failures.append(error)
-            finally:
-                finished.set()
-                wake.set()
-
+        wake = threading.Event()
         with self._token.also_setting(wake):
-            threading.Thread(target=run, daemon=True, name="batch-os-call").start()
+            call = beside(function, "batch-os-call")
+            call.add_done_callback(lambda _: wake.set())
             wake.wait(self._longest)
         if write:
-            finished.wait(WRITE_GRACE)
-        if not finished.is_set():
+            futures.wait([call], WRITE_GRACE)
+        if not call.done():
             self._raise_if_stopped(in_call=True)
             raise TransientError(
                 ServiceAnswer(message=f"no end of the answer within {self._longest:g} s"),
                 doing="calling Batch",
                 next_step="Check what stands between here and Batch (a proxy?), then run the command again",
             )
-        if failures:
-            raise failures[0]
-        return results[0]
+        return call.result()
 
     def _raise_if_stopped(self, *, in_call: bool = False) -> None:
         if self._token.reason is not None:

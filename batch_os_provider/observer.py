@@ -12,13 +12,16 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from batch_os_provider.errors import PoolGoneError
 from batch_os_provider.pool import Kind, Node, Pool, PoolRef, PoolState
 from batch_os_provider.shared_list import SharedList, Start, in_a_thread
 from batch_os_provider.vm import Mark, VmNode, VmPool
 
 __all__ = ["COUNT_EVERY", "Account", "Observer"]
+
+P = TypeVar("P")
 
 COUNT_EVERY = 5.0
 """Seconds between two reads of nodes for progress in one account: with more than six pools each has its turn less often
@@ -127,10 +130,7 @@ class Observer:
             shown = shared.look(ref.key)
             if shown is not None:
                 return shown
-        begun = self._clock()
-        pool = self._account.get_pool(ref)
-        for shared in (self._upgrading, self._resizing):
-            shared.take(ref.key, pool, begun)
+        pool = self._read_alone(ref, self._account.get_pool, self._upgrading, self._resizing)
         with self._lock:
             self._read[ref.key] = pool
         return pool
@@ -160,10 +160,7 @@ class Observer:
         shown = self._vms.look(ref.key)
         if shown is not None:
             return shown
-        begun = self._clock()
-        pool = self._account.get_vm_pool(ref)
-        self._vms.take(ref.key, pool, begun)
-        return pool
+        return self._read_alone(ref, self._account.get_vm_pool, self._vms)
 
     def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
         """As ``BatchClient``."""
@@ -208,6 +205,19 @@ class Observer:
             del self._turns[ref.key]
             self._counted_at = now
             return True
+
+    def _read_alone(self, ref: PoolRef, read: Callable[[PoolRef], P], *lists: SharedList[P]) -> P:
+        """Read a pool by itself, and let the lists know; also that it is gone."""
+        begun = self._clock()
+        try:
+            pool = read(ref)
+        except PoolGoneError:
+            for shared in lists:
+                shared.take(ref.key, None, begun)
+            raise
+        for shared in lists:
+            shared.take(ref.key, pool, begun)
+        return pool
 
     def _leave(self, ref: PoolRef) -> None:
         for shared in (self._upgrading, self._resizing):

@@ -120,6 +120,7 @@ class SharedList(Generic[P]):
         self._interval = TICK_FIRST
         self._quickened_at = float("-inf")
         self._due = float("-inf")
+        self._not_before = float("-inf")
         self._audited_at = clock()
         self._failures = 0
         self._off_until = float("-inf")
@@ -143,7 +144,7 @@ class SharedList(Generic[P]):
                 return None
             mine.told = reading
         if not reading.wait(PATIENCE):
-            self._distrust(f"no answer within {PATIENCE:g} s")
+            self._give_up(reading)
             return None
         if reading.failure is not None:
             self._failed(reading.failure)
@@ -184,8 +185,11 @@ class SharedList(Generic[P]):
             now = self._clock()
             if key not in self._waiting or self._is_off(now):
                 return None
-            under_way = self._latest is not None and not self._latest.is_done
-            return max(TICK_FIRST if under_way else 0.0, self._due - now)
+            soonest = 0.0
+            if self._latest is not None and not self._latest.is_done:
+                # The longer it takes the less often those are read themselves whom it cannot tell.
+                soonest = max(TICK_FIRST, now - self._latest.begun)
+            return max(soonest, self._due - now)
 
     def _is_off(self, now: float) -> bool:
         """Whether everybody reads for himself: one pool alone is better off with its own read."""
@@ -214,12 +218,15 @@ class SharedList(Generic[P]):
         return reading
 
     def _quicken(self, now: float) -> None:
-        """A pool has joined: look soon, but pools that join one after the other do not make a list each."""
+        """A pool has joined: look soon, but pools that join one after the other do not make a list each.
+
+        Nor do they make one that comes too soon for the service.
+        """
         if now - self._quickened_at < TICK:
             return
         self._quickened_at = now
         self._interval = TICK_FIRST
-        self._due = min(self._due, now + TICK_FIRST)
+        self._due = max(self._not_before, min(self._due, now + TICK_FIRST))
 
     def _run(self, reading: _Reading[P]) -> None:
         """Read the list."""
@@ -229,7 +236,8 @@ class SharedList(Generic[P]):
             reading.failure = error
         with self._lock:
             reading.is_done = True
-            self._judge(reading, self._clock())
+            if self._latest is reading:
+                self._judge(reading, self._clock())
 
     def _judge(self, reading: _Reading[P], now: float) -> None:
         """Decide what comes after this list, and whether there are to be more."""
@@ -239,13 +247,14 @@ class SharedList(Generic[P]):
             if self._failures > 1:
                 self._distrust_now(now, f"it failed twice in a row: {failure.reply}")
             # Not later than those come back who are told of the failure.
-            self._due = now + max(0.8 * BACKOFF_FIRST, failure.reply.retry_after or 0.0)
+            self._due = self._not_before = now + max(0.8 * BACKOFF_FIRST, failure.reply.retry_after or 0.0)
             return
         if failure is not None:
             self._distrust_now(now, str(failure))
             return
         self._failures = 0
-        self._due = max(self._due, reading.begun + (now - reading.begun) / _DUTY)
+        self._not_before = reading.begun + (now - reading.begun) / _DUTY
+        self._due = max(self._due, self._not_before)
         for key, (ended_at, seen) in list(self._ended.items()):
             if reading.begun < ended_at:
                 continue
@@ -278,13 +287,19 @@ class SharedList(Generic[P]):
             mine.seen, mine.since, mine.missed_at = shown, reading.begun, None
             return shown
 
-    def _distrust(self, why: str) -> None:
+    def _give_up(self, reading: _Reading[P]) -> None:
+        """Wait for this list no longer. Its end, if there is one, decides nothing."""
         with self._lock:
-            self._distrust_now(self._clock(), why)
+            if self._latest is reading:
+                self._latest = None
+            self._distrust_now(self._clock(), f"no answer within {PATIENCE:g} s")
 
     def _distrust_now(self, now: float, why: str) -> None:
         if now >= self._off_until:
             requestlog.note(f"no list of pools that are {self._name} for {DISTRUST:g} s, each is read by itself: {why}")
         self._off_until = now + DISTRUST
         self._failures = 0
+        # Held against lists once, and not again while there are none.
         self._ended.clear()
+        for each in self._waiting.values():
+            each.missed_at = None

@@ -15,12 +15,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent import futures
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from batch_os_provider import requestlog
 from batch_os_provider.errors import BatchOsError, TransientError
 from batch_os_provider.pace import BACKOFF_FIRST
+from batch_os_provider.wait import beside
 
 __all__ = ["AUDIT_EVERY", "DISTRUST", "PATIENCE", "TICK", "TICK_FIRST", "SharedList", "Start", "in_a_thread"]
 
@@ -47,16 +49,8 @@ _LAG = 10.0
 
 def in_a_thread(function: Callable[[], None]) -> Callable[[float], bool]:
     """Run a function beside the caller; its thread does not hold up the end of the process."""
-    ended = threading.Event()
-
-    def run() -> None:
-        try:
-            function()
-        finally:
-            ended.set()
-
-    threading.Thread(target=run, daemon=True, name="batch-os-list").start()
-    return ended.wait
+    future = beside(function, "batch-os-list")
+    return lambda seconds: not futures.wait([future], seconds).not_done
 
 
 @dataclass

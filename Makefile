@@ -24,7 +24,7 @@ test: setup ## Every check there is: lint, types, contracts, packages, tests.
 soak: .venv/installed ## Look for sequences that break a promise, new ones each time (ARGS=30: for so many minutes).
 	@scripts/soak $(ARGS)
 
-bench: .venv-bench/installed pulumi ## Measure many pools and write docs/performance.md (40 minutes; ARGS="P2 P3": these only; ARGS=quick: a try).
+bench: .venv-bench/installed pulumi ## Measure many pools and write docs/performance.md (45 minutes; ARGS="P2 P3": these only; ARGS=quick: a try).
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
 setup: .venv/installed .venv-runtime/locked .venv-azure-batch-5/locked pulumi actionlint ## Environments and tools.

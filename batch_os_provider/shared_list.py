@@ -31,7 +31,7 @@ P = TypeVar("P")
 Start = Callable[[Callable[[], None]], Callable[[float], bool]]
 """Begins to run a function, and gives what waits for its end: for so many seconds, and whether it came."""
 
-TICK_FIRST, TICK = 0.5, 4.0
+TICK_FIRST, TICK = 0.5, 3.0
 """Seconds from one list to the next: quick when a pool has joined, then doubled up to the second number."""
 AUDIT_EVERY = 60.0
 """Seconds after which the pool that was longest not read by itself is, whatever the list says."""

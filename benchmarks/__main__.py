@@ -1,6 +1,6 @@
 """Measure, and write docs/performance.md.
 
-    make bench                        all measures (40 minutes; leave the machine alone)
+    make bench                        all measures (45 minutes; leave the machine alone)
     make bench ARGS="P2 P3"           these only; the rest of the page keeps its results
     make bench ARGS=quick             everything at small size, to try the harness; shown, never kept
     make bench ARGS=page              write the page and its plots from results.json, without a run

@@ -28,10 +28,12 @@ class Sizes:
     """Of the preview (P4) and the memory (P5)."""
     upgrade: float = 60.0
     """Seconds that the service takes for a pool, in the first repeat."""
-    shift: float = 5 / 3
+    shift: float = 1.0
     """Seconds more in each further repeat. The peer looks every 5 s, and 60 is a multiple of that: without this it
     would look at the same point of its interval in every run, and its lag would be luck."""
     repeats: int = 3
+    pairs: int = 5
+    """Repeats of what is compared for calls and lag (P2, P3): one for each second of the peer's interval."""
     growth: int = 2
     """Repeats of what only the growth (P8) needs."""
     previews: int = 7
@@ -48,7 +50,7 @@ class Sizes:
 
 FULL = Sizes()
 QUICK = Sizes(
-    1, 2, 4, 6, 8, 5, upgrade=6.0, shift=1.0, repeats=2, growth=1, previews=2, memory=1, starts=3, rates=1, requests=500
+    1, 2, 4, 6, 8, 5, upgrade=6.0, repeats=2, pairs=2, growth=1, previews=2, memory=1, starts=3, rates=1, requests=500
 )
 
 
@@ -79,7 +81,7 @@ def repeats(measures: Collection[str], sizes: Sizes) -> dict[tuple[str, int], in
         want(sizes.repeats, sizes.many, OURS, PEER, NO_OP)
         want(1, sizes.many, AS_IS)
     if {"P2", "P3"} & set(measures):
-        want(sizes.repeats, sizes.many, OURS, PEER)
+        want(sizes.pairs, sizes.many, OURS, PEER)
     return wanted
 
 

@@ -129,16 +129,16 @@ def test_repeats_are_interleaved_and_the_largest_stack_comes_last():
     assert names.AS_IS not in {run.program for run in runs}
     assert [run.pools for run in runs[-2:]] == [1024, 1024]
     ours = [run.upgrade for run in runs if (run.program, run.pools) == (names.OURS, 64)]
-    assert ours == pytest.approx([60, 60 + 5 / 3, 60 + 10 / 3])
+    assert ours == [60, 61, 62, 63, 64]
     first = [(run.pools, run.program) for run in runs[:3]]
     assert first == [(1, names.NO_OP), (1, names.OURS), (1, names.PEER)]
     # Most of a run is its upgrade. What else is run takes some ten minutes, and there are 45.
     waits = sum(run.upgrade for run in runs if run.program != names.NO_OP)
-    assert waits < 30 * 60
+    assert waits < 35 * 60
 
 
 def test_a_measure_alone_runs_what_it_needs():
-    assert plan.repeats(["P3"], plan.FULL) == {(names.OURS, 64): 3, (names.PEER, 64): 3}
+    assert plan.repeats(["P3"], plan.FULL) == {(names.OURS, 64): 5, (names.PEER, 64): 5}
     assert plan.repeats(["P4", "P7"], plan.FULL) == {}
 
 

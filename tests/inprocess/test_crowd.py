@@ -290,7 +290,7 @@ def test_vm_cycles_share_their_waits() -> None:
     reads = [len([e for e in each.requests() if e.method == "GET"]) for each in (crowd, lonely)]
     gets = [len(each.requests("Pool_Get")) for each in (crowd, lonely)]
     assert gets[0] < 2 * gets[1], "six pools are read hardly more often than one"
-    assert reads[0] < 4 * reads[1]
+    assert reads[0] < 5 * reads[1], "and for all else a list every 3 s, where one pool alone is read every 10 s"
     assert max(m.ended_at for m in crowd.members) <= lonely.members[0].ended_at + 12 * TICK
 
 

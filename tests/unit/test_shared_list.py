@@ -98,8 +98,8 @@ def test_the_interval_doubles_up_to_the_tick() -> None:
     for _ in range(6):
         room.told("a", "b")
         room.wait()
-    assert [later - first for first, later in itertools.pairwise(room.lists)] == [0.5, 1, 2, 4, 4]
-    assert (TICK_FIRST, TICK) == (0.5, 4.0)
+    assert [later - first for first, later in itertools.pairwise(room.lists)] == [0.5, 1, 2, 3, 3]
+    assert (TICK_FIRST, TICK) == (0.5, 3.0)
 
 
 def test_the_interval_is_short_again_when_a_pool_joins() -> None:

@@ -41,7 +41,7 @@ PROGRAMS: Mapping[str, Sequence[str]] = {
     OURS: ("programs/ours.py",),
     PEER: ("peer/widened.py", "peer/wide.py", "peer/naive.py"),
     AS_IS: ("peer/as_is.py", "peer/naive.py"),
-    NO_OP: ("programs/no_op.py",),
+    NO_OP: ("programs/no_op.py", "programs/nothing.py"),
 }
 """The program and the modules beside it."""
 

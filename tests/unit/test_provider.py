@@ -519,6 +519,22 @@ assert not loaded, loaded
 """
 
 
+MANY = """
+import sys
+from pulumi.dynamic.dynamic import serialize_provider
+from batch_os_provider.image_provider import PoolImageVersionProvider
+from batch_os_provider.provider import PoolOsVersionProvider
+for kind in (PoolOsVersionProvider, PoolImageVersionProvider):
+    assert len({serialize_provider(kind()) for _ in range(sys.getrecursionlimit() + 500)}) == 1
+"""
+
+
+def test_a_program_may_declare_more_pools_than_the_pickler_of_the_sdk_stands() -> None:
+    # It wraps itself once more for each resource, for good, and fails at some 310 whose pickle has dictionaries in it.
+    done = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - ours
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_importing_checking_and_comparing_load_no_azure_module() -> None:
     done = subprocess.run([sys.executable, "-c", CHEAP], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
     assert (done.returncode, done.stderr) == (0, "")

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_os_provider.decide import Policy
@@ -14,9 +14,9 @@ from batch_os_provider.errors import DeadlineError, PoolGoneError, TransientErro
 from batch_os_provider.observer import COUNT_EVERY
 from batch_os_provider.shared_list import AUDIT_EVERY, DISTRUST, PATIENCE, TICK
 from batch_os_provider.simulator.clock import TICKS
+from tests.inprocess.machine import BRIEF, chosen
 from tests.support.crowd import Crowd, Member
 from tests.support.simulator import MOVED, NEW, OLD, job, paas_pool, vm_pool
-from tests.unit.stage import quick
 
 ONE_BY_ONE = 0.05
 """Seconds between the beginnings of two rollouts."""
@@ -318,13 +318,13 @@ FAULTS = st.lists(
                 ]
             ),
         }
-    ),
+    ).filter(lambda fault: fault["match"]["operation"] != "Pool_UpgradeOS" or fault["effect"]["kind"] != "stale"),
     min_size=1,
     max_size=4,
 )
 
 
-@quick
+@chosen(settings(BRIEF, max_examples=60))
 @given(faults=FAULTS, shape=st.lists(st.integers(0, 5), min_size=2, max_size=6))
 def test_whatever_fails_each_pool_is_upgraded_once_or_says_why_not(
     faults: list[dict[str, Any]], shape: list[int]

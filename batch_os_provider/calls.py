@@ -28,7 +28,7 @@ from batch_os_provider.wait import RealWaiter
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["observer", "read_image", "read_os", "renew_image", "upgrade_os"]
+__all__ = ["read_image", "read_os", "renew_image", "upgrade_os"]
 
 Bag = dict[str, Any]
 
@@ -36,7 +36,7 @@ _observers: dict[str, Observer] = {}
 _observers_lock = threading.Lock()
 
 
-def observer(endpoint: str) -> Observer:
+def _observer(endpoint: str) -> Observer:
     """The one observer of an account in this process. Raises CredentialError: no credential fits the endpoint."""
     with _observers_lock:
         if endpoint not in _observers:
@@ -63,7 +63,7 @@ def upgrade_os(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> Bag:
         declared.stall_after,
         report=olds.get(out.UNHEALTHY) is None or not same_version(olds.get(out.CURRENT), declared.target),
     )
-    account = observer(declared.ref.endpoint)
+    account = _observer(declared.ref.endpoint)
     rollout = OsUpgrade(goal, account, RealWaiter(engine.stop), Reporter(row, interval), company=account)
     pool = rollout.run().pool
     count = out.last_count(pool, olds) if rollout.unhealthy is None else rollout.unhealthy
@@ -71,7 +71,7 @@ def upgrade_os(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> Bag:
 
 
 def read_os(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
-    """What a Cloud Services pool shows now, as ``PoolOsVersionProvider.read`` has it.
+    """What a Cloud Services pool shows now, as ``PoolOsVersionProvider.look`` has it.
 
     Returns:
         The outputs with the inputs, and the inputs; None where the pool is gone.
@@ -115,14 +115,14 @@ def renew_image(bag: Mapping[str, Any]) -> Bag:
     goal = ImageGoal(
         declared.ref, declared.target, declared.policy, declared.drain_timeout, declared.timeout, declared.defer
     )
-    account = observer(declared.ref.endpoint)
+    account = _observer(declared.ref.endpoint)
     rollout = ImageRenewal(goal, account, RealWaiter(engine.stop), Reporter(row), company=account)
     seen: VmSeen = rollout.run().pool
     return {**out.known(inputs.IMAGE.names, bag), **out.of_vm_pool(seen, bag[inputs.IMAGE_TARGET])}
 
 
 def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
-    """What a VM pool and its nodes show now, as ``PoolImageVersionProvider.read`` has it; returns as ``read_os``."""
+    """What a VM pool and its nodes show now, as ``PoolImageVersionProvider.look`` has it; returns as ``read_os``."""
     bag = _addressed(ref, inputs.IMAGE.names, props)
     client = shared_client(ref.endpoint)
     seen = read(ref, lambda: look_at(client, ref), RealWaiter(engine.stop))

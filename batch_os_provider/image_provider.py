@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from pulumi import dynamic
 
 from batch_os_provider import inputs
-from batch_os_provider.engine import current_urn
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.inputs import DeclaredImage
 from batch_os_provider.outputs import OLDEST, PIN, RENEWING, STATE, is_behind
@@ -25,6 +24,7 @@ from batch_os_provider.vm import parse_image_version
 from batch_os_provider.wait import Stopped
 
 if TYPE_CHECKING:
+    from batch_os_provider.pool import PoolRef
     from batch_os_provider.preview import Refused
 
 __all__ = ["PoolImageVersionProvider"]
@@ -71,18 +71,15 @@ class PoolImageVersionProvider(PoolProvider):
 
         return dynamic.UpdateResult(calls.renew_image(_news))
 
-    def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
-        """What the pool shows now.
+    def look(self, ref: PoolRef, props: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Look at the pool and its nodes.
 
         While nodes or the pin are behind, ``target_image_version`` becomes the oldest version seen, in
         inputs and outputs, so that drift is a property change in the next preview.
         """
         from batch_os_provider import calls  # noqa: PLC0415 - as above
 
-        ref = ref_of(id_)
-        program.read(current_urn())
-        seen = calls.read_image(ref, props)
-        return dynamic.ReadResult(None, {}) if seen is None else dynamic.ReadResult(id_, *seen)
+        return calls.read_image(ref, props)
 
 
 def _newest(bag: Mapping[str, Any]) -> str:

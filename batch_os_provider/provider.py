@@ -110,6 +110,17 @@ class PoolProvider(dynamic.ResourceProvider):
         names = [n for n in self.spec.names if is_unknown(news.get(n)) or not inputs.same(n, olds.get(n), news.get(n))]
         return names, [n for n in names if n in _REPLACING and not is_unknown(news[n]) and olds.get(n)]
 
+    def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
+        """What the pool shows now: ``look``."""
+        ref = ref_of(id_)
+        program.read(engine.current_urn())
+        seen = self.look(ref, props)
+        return dynamic.ReadResult(None, {}) if seen is None else dynamic.ReadResult(id_, *seen)
+
+    @abstractmethod
+    def look(self, ref: PoolRef, props: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Look for a refresh: the outputs with the inputs, and the inputs; None where the pool is gone."""
+
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Forget the pool; nothing is touched, and no call is made."""
 
@@ -153,8 +164,8 @@ class PoolOsVersionProvider(PoolProvider):
 
         return dynamic.UpdateResult(calls.upgrade_os(_news, _olds))
 
-    def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
-        """What the pool shows now.
+    def look(self, ref: PoolRef, props: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Look at the pool.
 
         ``target_os_version`` becomes the observed version, in inputs and outputs, so that drift is
         a property change in the next preview. Where the state declares a gate the nodes are judged too: a
@@ -163,10 +174,7 @@ class PoolOsVersionProvider(PoolProvider):
         """
         from batch_os_provider import calls  # noqa: PLC0415 - as above
 
-        ref = ref_of(id_)
-        program.read(engine.current_urn())
-        seen = calls.read_os(ref, props)
-        return dynamic.ReadResult(None, {}) if seen is None else dynamic.ReadResult(id_, *seen)
+        return calls.read_os(ref, props)
 
 
 def ref_of(id_: str) -> PoolRef:

@@ -248,7 +248,11 @@ def _response(request: requests.PreparedRequest, wire: _Wire) -> requests.Respon
     try:
         read.begin()
     except (http_client.HTTPException, ValueError) as error:
+        read.close()
         raise requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection broken", error)) from error
+    except OSError:
+        read.close()
+        raise
     body = urllib3.HTTPResponse(
         body=read,
         headers=urllib3.HTTPHeaderDict(read.getheaders()),

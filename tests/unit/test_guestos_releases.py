@@ -243,7 +243,10 @@ DAMAGE = {
     "too soon": (lambda page: page.replace("June 27, 2024", "June 27, 2023"), "is disabled before it is released"),
     "one number": (lambda page: page.replace("7.58_202511-01", "7.59_202511-01"), "have one number"),
     "no date": (lambda page: page.replace("October 7, 2019", "soon"), "'soon' is not a date"),
-    "no day": (lambda page: page.replace("June 27, 2024", "June 31, 2024"), "line .*day is out of range"),
+    "no day": (
+        lambda page: page.replace("June 27, 2024", "June 31, 2024"),
+        "line .*day (is out of range|31 must be in range)",
+    ),
     "no month": (lambda page: page.replace("June 27, 2024", "Joon 27, 2024"), "'Joon 27, 2024' is not a date"),
     "no text": (lambda page: page.encode("utf-16"), "not text in UTF-8"),
 }

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from tests.pipelines.servers import TOKEN
-from tests.support.stack import Result, base_environment
+from tests.support.stack import LAUNCHERS, Result, base_environment, remember_packages
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINES = ROOT / "examples" / "pipelines"
@@ -254,6 +254,7 @@ class Machine:
         shutil.copytree(PROJECT, self.repository)
         (self.repository / "pipelines").mkdir()
         shutil.copy(PIPELINES / "pull_request_comment.py", self.repository / "pipelines")
+        remember_packages(folder / LAUNCHERS)
         self.base = base_environment(folder)
         # The pipelines set these themselves.
         for name in ("PULUMI_STACK", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE"):

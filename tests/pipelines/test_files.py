@@ -118,6 +118,17 @@ def test_all_that_no_test_runs_is_known() -> None:
     assert services == set(STAND_INS)
 
 
+def test_every_page_names_the_versions_that_the_files_use() -> None:
+    """A page with an older version would show what GitHub no longer runs."""
+    used = {name for name in STAND_INS if "@" in name}
+    shown = set()
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        shown |= {(page.name, name) for name in re.findall(r"\b\w[\w-]*(?:/[\w-]+)?@v?\d+\b", page.read_text())}
+    shown = {each for each in shown if each[1].partition("@")[0] in {name.partition("@")[0] for name in used}}
+    assert {name for _, name in shown} >= {"actions/checkout@v6", "pulumi/actions@v7"}
+    assert [each for each in sorted(shown) if each[1] not in used] == []
+
+
 def test_up_ends_before_its_job_is_killed() -> None:
     ups = [(job, step) for job in JOBS for step in job.steps if "pulumi up" in step.script]
     assert len(ups) == 2 * len(STACKS)

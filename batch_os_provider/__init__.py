@@ -1,7 +1,7 @@
 """Declare the OS version of Azure Batch pools in Pulumi programs.
 
 ``PoolOsVersion`` is for pools of the Cloud Services kind, ``PoolImageVersion`` for pools of virtual
-machines, ``PoolFleet`` for many of either, in waves. The README shows the first two in a program, ARCHITECTURE.md shows how
+machines, ``PoolFleet`` for many of either, in waves. The README shows them in a program, ARCHITECTURE.md shows how
 one `pulumi up` flows through the rooms of this package.
 """
 

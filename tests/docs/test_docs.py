@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -12,6 +13,9 @@ import pytest
 
 from batch_os_provider import inputs
 from batch_os_provider.outputs import IMAGE_OUTPUTS, OUTPUTS
+from batch_os_provider.simulator.clock import VirtualClock
+from batch_os_provider.simulator.state import load
+from batch_os_provider.simulator.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -133,6 +137,17 @@ def test_vm_pools_tables_have_every_input_with_its_default_and_every_output():
 def test_the_fleets_page_shows_the_example():
     example = read(ROOT / "examples" / "fleet" / "__main__.py")
     assert example.partition('"""\n\n')[2] == fenced(ROOT / "docs" / "fleets.md", "python")[0]
+
+
+def test_the_pinned_pools_example_declares_its_account_and_has_no_windows_2022():
+    folder = ROOT / "examples" / "pinned_pools"
+    text = read(folder / "account.json")
+    account = json.loads(text)
+    load(World(VirtualClock(0, speed=0)), account)  # an impossible seed is refused
+    pins = {each["id"]: each["virtualMachineConfiguration"]["imageReference"]["version"] for each in account["pools"]}
+    declared = re.findall(r'^    "(\w+)": "([\d.]+)",', read(folder / "__main__.py"), re.MULTILINE)
+    assert dict(declared) == pins
+    assert "20348." not in text, "the other examples have that image"
 
 
 def test_the_probe_page_has_every_question():

@@ -160,8 +160,8 @@ def _told(error: Exception) -> NoTokenError:
     lost = any(isinstance(each, ServiceRequestError | ServiceResponseError) for each in _below(error))
     trace = _TRACE.search(text)
     why = _one_line(text) or type(error).__name__
-    if isinstance(error, ClientAuthenticationError) and status is not None and not _ENTRA.search(text):
-        # Not Entra, but Azure Pipelines before it: its text alone does not say that it is a refusal.
+    if isinstance(error, ClientAuthenticationError) and error.response is not None and not _ENTRA.search(text):
+        # Not Entra and not a chain, but Azure Pipelines: its text alone does not say that it is a refusal.
         why = f"HTTP {status}: {why.removeprefix('(None) ')}"
     return NoTokenError(
         why,

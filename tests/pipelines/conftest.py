@@ -14,7 +14,7 @@ from tests.support import simulator as simulators
 from tests.support.simulator import Simulator
 
 READER = "batch-os-reader"
-"""The connection of pull requests."""
+"""Who pull requests sign in as: a client on GitHub, a connection on Azure DevOps."""
 
 
 @pytest.fixture
@@ -27,9 +27,12 @@ def sim() -> Iterator[Simulator]:
 
 @pytest.fixture
 def identities(sim: Simulator) -> dict[str, dict[str, str]]:
-    """Who the workflows of GitHub name: the reader may not write."""
-    names = ("batch-os-reader", "batch-os-writer")
-    return {name: sim.signed_in_as(name, read_only=name == "batch-os-reader") for name in names}
+    """What GitHub gives a job whose workflow names this client, by client: the reader may not write."""
+    found = {}
+    for name in (READER, "batch-os-writer"):
+        given = sim.by_oidc(name, "ACTIONS_ID_TOKEN_REQUEST", readOnly=name == READER)
+        found[name] = {key: value for key, value in given.items() if not key.startswith("ARM_")}
+    return found
 
 
 @pytest.fixture
@@ -37,7 +40,8 @@ def connections(sim: Simulator) -> dict[str, dict[str, str]]:
     """Azure DevOps' service connections, as the task AzureCLI announces each: the reader may not write."""
     found = {}
     for name in (READER, *(f"batch-os-{stack}" for stack in STACKS)):
-        given = sim.by_pipelines(name, secret=TOKEN, readOnly=name == READER)
+        # All connections of a job are asked for with the same bearer, which its client has to itself.
+        given = sim.by_pipelines(f"client-of-{name}", secret=TOKEN, readOnly=name == READER)
         found[name] = {
             "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID": given["AZURESUBSCRIPTION_SERVICE_CONNECTION_ID"],
             "AZURESUBSCRIPTION_CLIENT_ID": given["ARM_CLIENT_ID"],

@@ -239,8 +239,7 @@ class Machine:
 
     Args:
         folder: where all of it lives.
-        identities: what signs in on GitHub, by client id: each is the managed identity of the machine while its step
-            runs.
+        identities: what signs in on GitHub, by client id: where a job asks for assertions and tokens.
         connections: what signs in on Azure DevOps, by service connection: where the step asks for assertions and
             tokens. The task AzureCLI says so, and the variables that a step sets are its own affair.
 
@@ -303,11 +302,10 @@ class Machine:
         script.write_text(step.script, encoding="utf-8")
         summary = {"GITHUB_STEP_SUMMARY": str(workspace.with_suffix(".summary"))}
         env = {**self.environment, **summary, **step.env, **changed}
-        client = env.pop("ARM_CLIENT_ID", "")
         if step.connection:
             env |= self._connections[step.connection]
-        if client:
-            env |= self._identities[client]
+        if "ARM_CLIENT_ID" in env:
+            env |= self._identities[env["ARM_CLIENT_ID"]]
         return self._start((*step.shell, str(script)), workspace, env, script.with_suffix(".log"))
 
     def run(self, job: Job, meanwhile: Mapping[str, Callable[[Running], None]] | None = None, **changed: str) -> Ended:

@@ -100,7 +100,7 @@ def test_a_pull_request_an_upgrade_that_takes_too_long_and_drift(
     assert sim.pool("dev")["cloudServiceConfiguration"]["currentOSVersion"] == NEW
     assert [each["status"] for each in sim.seen("dev", "Pool_UpgradeOS")] == [202], "one POST, and one only"
     signed_in = {entry["principal"] for entry in sim.tokens("clientAssertion", None)}
-    assert signed_in == {"batch-os-reader", "batch-os-dev"}
+    assert signed_in == {"client-of-batch-os-reader", "client-of-batch-os-dev"}
 
     # At night all is as declared, until somebody changes a pool.
     (drift,) = azure_jobs("drift.yml", AZURE_CONTEXT)

@@ -208,7 +208,8 @@ def test_the_page_shows_the_lines_of_the_promotion_example() -> None:
 def test_the_pages_commands_do_what_it_says(machine: Machine, identities: dict[str, dict[str, str]]) -> None:
     shutil.rmtree(machine.repository / "pipelines")
     setting = {"BATCH_OS": str(ROOT), "PULUMI_BACKEND_URL": machine.backend, "PULUMI_CONFIG_PASSPHRASE": "test"}
-    env = {**machine.environment, **setting, **identities["batch-os-reader"]}
+    reader = {"ARM_USE_OIDC": "true", "ARM_TENANT_ID": "tenant", "ARM_CLIENT_ID": "batch-os-reader"}
+    env = {**machine.environment, **setting, **reader, **identities["batch-os-reader"]}
     for block in blocks("sh"):
         command = ["bash", "-euo", "pipefail", "-c", block]
         done = subprocess.run(command, cwd=machine.repository, env=env, capture_output=True, text=True, check=False)  # noqa: S603

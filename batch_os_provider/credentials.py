@@ -37,6 +37,12 @@ AUTHORITY = "AZURE_AUTHORITY_HOST"
 _TRUE = frozenset({"true", "1", "yes"})
 _TENANT = re.compile(r"[A-Za-z0-9.-]+")
 _FILE = "ARM_OIDC_TOKEN_FILE_PATH"
+_CONNECTIONS = (
+    "ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID",
+    "ARM_OIDC_AZURE_SERVICE_CONNECTION_ID",
+    "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
+)
+"""The id of an Azure DevOps service connection. Source: the azurerm and azapi providers; AzureCLI@2 sets the last."""
 
 
 @dataclass(frozen=True)
@@ -165,14 +171,16 @@ def _identity(endpoint: str, environ: Mapping[str, str], passed_over: str) -> Fo
     check = "Check ARM_TENANT_ID, ARM_CLIENT_ID and "
     credential: Any
     if tenant and client and environ.get("ARM_USE_OIDC", "").lower() in _TRUE:
-        assertion = _assertion(environ)
-        credential = identity.ClientAssertionCredential(_checked(tenant), client, assertion, **ours)
+        credential = _federated(environ, _checked(tenant), client, ours)
         name = f"OIDC as client {client} (ARM_USE_OIDC)"
         check += "that the client has a federated credential for this job's subject"
+        if isinstance(credential, identity.AzurePipelinesCredential):
+            check += ", and that this job may use the service connection"
         if environ.get("ARM_OIDC_TOKEN"):
             check += (
                 ". ARM_OIDC_TOKEN is one assertion and ends within minutes: for longer runs set ARM_OIDC_REQUEST_URL "
-                "and ARM_OIDC_REQUEST_TOKEN instead, or ARM_OIDC_TOKEN_FILE_PATH where somebody keeps that file fresh"
+                "and ARM_OIDC_REQUEST_TOKEN instead, or ARM_OIDC_TOKEN_FILE_PATH where somebody keeps that file fresh; "
+                "in Azure Pipelines unset it and set SYSTEM_ACCESSTOKEN"
             )
     elif tenant and client and secret:
         credential = identity.ClientSecretCredential(_checked(tenant), client, secret, **ours, **discovery)
@@ -219,6 +227,25 @@ def _host_of(authority: str) -> str:
     return (urlsplit(authority if "://" in authority else f"https://{authority}").hostname or "").lower()
 
 
+def _federated(environ: Mapping[str, str], tenant: str, client: str, settings: Mapping[str, Any]) -> SupportsTokenInfo:
+    """A credential that asks for a fresh OIDC assertion for every token, from the CI system or from a variable."""
+    from azure import identity  # noqa: PLC0415 - see the module docstring
+
+    if not environ.get("ARM_OIDC_TOKEN") and not environ.get(_FILE):
+        connection = next((environ[name] for name in _CONNECTIONS if environ.get(name)), "")
+        token = environ.get("SYSTEM_ACCESSTOKEN", "")
+        # Azure Pipelines has a protocol of its own. This class reads the URL itself, from the process environment.
+        if connection and token and environ.get("SYSTEM_OIDCREQUESTURI", "").startswith("https://"):
+            return identity.AzurePipelinesCredential(
+                tenant_id=tenant,
+                client_id=client,
+                service_connection_id=connection,
+                system_access_token=token,
+                **settings,
+            )
+    return identity.ClientAssertionCredential(tenant, client, _assertion(environ), **settings)
+
+
 def _assertion(environ: Mapping[str, str]) -> Callable[[], str]:
     """Where the OIDC assertion comes from. It is fetched for every token: CI assertions live for minutes only."""
     if environ.get("ARM_OIDC_TOKEN"):
@@ -233,5 +260,6 @@ def _assertion(environ: Mapping[str, str]) -> Callable[[], str]:
     raise CredentialError(
         "ARM_USE_OIDC is set, but no assertion can be had",
         next_step="Set ARM_OIDC_TOKEN, or ARM_OIDC_TOKEN_FILE_PATH, or ARM_OIDC_REQUEST_URL (https) with "
-        "ARM_OIDC_REQUEST_TOKEN; in GitHub Actions give the job `permissions: id-token: write`",
+        "ARM_OIDC_REQUEST_TOKEN; in GitHub Actions give the job `permissions: id-token: write`; in Azure Pipelines "
+        "set SYSTEM_ACCESSTOKEN: $(System.AccessToken) on a step of the task AzureCLI",
     )

@@ -12,9 +12,9 @@ deleting                                         Refuse
 Cloud Services pool                              Refuse; print the ``PoolOsVersion`` to use
 a state nobody has heard of                      Wait, with a warning
 a resize under way                               Wait
-a version that cannot be read, a gallery image   Refuse
 nothing behind, pin fine                         Done (after the mark is cleared)
 automatic OS upgrade on                          Wait and report; never write
+a version that cannot be read, a gallery image   Refuse
 pinned below target, empty                       Repin, or Refuse where a part could be lost
 pinned below target, nodes present               ``when_empty`` waits, ``surge`` refuses
 some behind, ``when_empty``                      Wait: scale-in and growth renew the pool

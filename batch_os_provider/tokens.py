@@ -148,15 +148,23 @@ _OK = 200
 
 def _told(error: Exception) -> NoTokenError:
     """What became of asking, by the answer where there was one, else by the failures below the error."""
-    from azure.core.exceptions import ServiceRequestError, ServiceResponseError  # noqa: PLC0415 - as above
+    from azure.core.exceptions import (  # noqa: PLC0415 - as above
+        ClientAuthenticationError,
+        ServiceRequestError,
+        ServiceResponseError,
+    )
 
     text = str(error)
     answered = next((r for each in _below(error) if (r := getattr(each, "response", None)) is not None), None)
     status = getattr(answered, "status_code", None)
     lost = any(isinstance(each, ServiceRequestError | ServiceResponseError) for each in _below(error))
     trace = _TRACE.search(text)
+    why = _one_line(text) or type(error).__name__
+    if isinstance(error, ClientAuthenticationError) and error.response is not None and not _ENTRA.search(text):
+        # Not Entra and not a chain, but Azure Pipelines: its text alone does not say that it is a refusal.
+        why = f"HTTP {status}: {why.removeprefix('(None) ')}"
     return NoTokenError(
-        _one_line(text) or type(error).__name__,
+        why,
         passing=UNTRUSTED not in text and (status in _PASSING or (status is None and lost)),
         trace=trace[1] if trace else "",
         retry_after=retry_after(answered) if answered is not None else None,

@@ -118,12 +118,12 @@ def version_floor(resource: Resource, config: Mapping[str, Any]) -> str:
     if version is None:  # `*`: the newest is below no floor
         return ""
     floor = floors.get(_line(version))
-    if floor is None or _key(version) >= _key(floor):
+    if floor is None or _key(version) >= _key(_parsed(floor)):
         return ""
     return resource.says(
         resource.target_name,
         target,
-        f"which is below the floor of {_line(version)}. Allowed: {_text(floor)} or later. "
+        f"which is below the floor of {_line(version)}. Allowed: {floor} or later. "
         "Declare such a version, or have the floor changed in the policy pack's config.",
     )
 
@@ -226,27 +226,28 @@ def _line(version: _Version) -> str:
     return f"OS family {version.family}" if isinstance(version, GuestOsVersion) else f"images {version[0]}.*"
 
 
-def _text(version: _Version) -> str:
-    return str(version) if isinstance(version, GuestOsVersion) else ".".join(map(str, version))
-
-
 def _key(version: _Version) -> tuple[int, ...]:
     """What orders the versions of one line."""
     return (version.minor, version.release) if isinstance(version, GuestOsVersion) else version
 
 
-def _floors(texts: Sequence[str]) -> dict[str, _Version]:
-    """The floors by what they are valid for."""
-    floors: dict[str, _Version] = {}
+def _floors(texts: Sequence[str]) -> dict[str, str]:
+    """The floors as they are written, by what they are valid for."""
+    floors: dict[str, str] = {}
     for text in texts:
-        version = _parse(text)
-        if version is None:
-            raise ConfigError(f"version-floor: floors has {text!r}; allowed: {_FLOOR}")
-        if floors.setdefault(_line(version), version) != version:
-            raise ConfigError(
-                f"version-floor: two floors for {_line(version)}, {_text(floors[_line(version)])} and {text}"
-            )
+        version = _parsed(text)
+        first = floors.setdefault(_line(version), text)
+        if _parsed(first) != version:
+            raise ConfigError(f"version-floor: two floors for {_line(version)}, {first} and {text}")
     return floors
+
+
+def _parsed(text: str) -> _Version:
+    """A floor's version."""
+    version = _parse(text)
+    if version is None:
+        raise ConfigError(f"version-floor: floors has {text!r}; allowed: {_FLOOR}")
+    return version
 
 
 def _date(text: str) -> date | None:

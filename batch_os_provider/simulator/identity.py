@@ -11,7 +11,7 @@ Each way to sign in is one route: it reads its own protocol, finds the principal
   first: ``AZURE_AUTHORITY_HOST`` is the URL of this place. Codes and first sentences of refusals are Entra's own
   (Microsoft's list of AADSTS codes), as far as they are known;
 - the endpoint at which a CI system hands out assertions, as GitHub's ``ACTIONS_ID_TOKEN_REQUEST_URL``: the bearer is
-  the secret of the principal whose ``assertions`` it makes.
+  the secret of the principal whose ``assertions`` it makes. Azure Pipelines has another form of it, ``oidctoken``.
 
 ``record`` shows who asked for what, without any secret.
 """
@@ -90,6 +90,7 @@ class Identity:
         return [
             Route("/token", self.managed_identity, methods=["GET"]),
             Route("/assertion", self.assertion, methods=["GET"]),
+            Route("/oidctoken", self.pipelines_assertion, methods=["POST"]),
             Route("/record", self.record, methods=["GET"]),
             Route("/{tenant}/v2.0/.well-known/openid-configuration", self.discovery, methods=["GET"]),
             Route("/{tenant}/oauth2/v2.0/token", self.token, methods=["POST"]),
@@ -124,24 +125,45 @@ class Identity:
         )
 
     async def assertion(self, request: Request) -> JSONResponse:
-        """A CI system's endpoint: a new assertion each time, for whom the bearer is."""
+        """A CI system's endpoint, as GitHub's: a new assertion each time, for whom the bearer is."""
+        text = self._assertion(request, request.query_params.get("audience", ""))
+        if text is None:
+            return JSONResponse({"message": "The bearer is of no job that may ask for an assertion."}, 401)
+        return JSONResponse({"value": text})
+
+    async def pipelines_assertion(self, request: Request) -> JSONResponse:
+        """The same as Azure Pipelines has it (``SYSTEM_OIDCREQUESTURI``): the service connection is the principal.
+
+        Source: azure-identity's ``AzurePipelinesCredential``, which is the only client known to us.
+        """
+        asked = request.query_params
+        if not asked.get("api-version"):
+            return JSONResponse({"message": "No api-version was supplied for the POST request."}, 400)
+        text = self._assertion(request, _EXCHANGE, asked.get("serviceConnectionId", ""))
+        if text is None:
+            return JSONResponse({"message": "The job may not use this service connection."}, 401)
+        return JSONResponse({"oidcToken": text})
+
+    def _assertion(self, request: Request, audience: str, name: str | None = None) -> str | None:
+        """A new assertion for the bearer's principal (of this name, where one is asked for); None without one."""
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-        audience = request.query_params.get("audience", "")
         with self._world.lock:
             known = (
                 each
                 for each in self._world.principals
-                if "assertions" in each and principals.same(each.get("secret", each["token"]), bearer.encode("latin-1"))
+                if "assertions" in each
+                and name in (None, each["name"])
+                and principals.same(each.get("secret", each["token"]), bearer.encode("latin-1"))
             )
             principal = next(known, None) if scheme.lower() == "bearer" else None
             if principal is None:
                 self._note("assertion", None, 401)
-                return JSONResponse({"message": "The bearer is of no job that may ask for an assertion."}, 401)
+                return None
             wall = wall_now()
             end = wall + principal["assertions"]["lifetime"] * TICKS
             text = self._world.issued.assertion(principal["name"], end, audience)
             self._note("assertion", principal, 200, assertion=self._world.issued.assertions[text].number)
-        return JSONResponse({"value": text})
+        return text
 
     async def discovery(self, request: Request) -> JSONResponse:
         """Where a tenant's endpoints are."""

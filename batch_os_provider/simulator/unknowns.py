@@ -128,8 +128,8 @@ TABLE: Final = (
         "retiredApiVersions",
         "none",
         ("none", "before-2025-06-01"),
-        "Microsoft has announced that every version before 2025-06-01 is being retired, without a date; with "
-        "before-2025-06-01 they are answered like an unknown version.",
+        "Microsoft announced on 2026-05-15 that every version before 2025-06-01 will be retired, without a date (its "
+        "page promises a year's notice); with before-2025-06-01 they are answered like an unknown version.",
     ),
     Unknown(
         "upgradeosGoneCode",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -12,6 +13,9 @@ import pytest
 
 from batch_os_provider import inputs
 from batch_os_provider.outputs import IMAGE_OUTPUTS, OUTPUTS
+from batch_os_provider.simulator.clock import VirtualClock
+from batch_os_provider.simulator.state import load
+from batch_os_provider.simulator.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -65,15 +69,25 @@ def test_readme_has_one_program_and_a_scenario_runs_it():
     marked = re.findall(r"<!-- program -->\n```python\n(.*?)^```$", read(README), re.DOTALL | re.MULTILINE)
     assert marked == fenced(README, "python")
     assert len(marked) == 1
+    for resource in ("PoolImageVersion(", "PoolOsVersion("):
+        assert resource in marked[0], "both kinds side by side"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_readme_begins_with_what_people_have():
+    text = read(README)
+    places = [
+        text.index(each) for each in ("batch-os status", "batch-os adopt", "pulumi up` writes nothing", "## Two kinds")
+    ]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_blocks_compile(page: Path):
     for number, text in enumerate(fenced(page, "python")):
         compile(text, f"{page.name} block {number}", "exec")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_relative_links_lead_somewhere(page: Path):
     for link in LINK.findall(prose(page)):
         if re.match(r"\w+:", link):
@@ -85,8 +99,24 @@ def test_relative_links_lead_somewhere(page: Path):
             assert anchor in anchors(target), f"{page.name}: {link}"
 
 
-def test_readme_tables_have_every_input_with_its_default_and_every_output():
-    rows = {row[0]: row for row in re.findall(r"^\| `(\w+)` \| (.*)$", read(README), re.MULTILINE)}
+def test_the_index_has_every_page_once_and_says_what_it_tells():
+    index = ROOT / "docs" / "README.md"
+    before, *groups = re.split(r"^## (.+)$", read(index), flags=re.MULTILINE)
+    assert groups[::2] == ["Start", "Resources", "Pipelines", "Operate"]
+    rows = [
+        row for group in groups[1::2] for row in re.findall(r"^\| \[[^\]]+\]\((\S+)\) \| (.+) \|$", group, re.MULTILINE)
+    ]
+    assert sorted(page for page, _ in rows) == sorted(page.name for page in ROOT.glob("docs/*.md") if page != index)
+    assert all(LINK.search(text) is None for _, text in rows), "one page a line"
+    order = LINK.findall(before)
+    assert order[0] == "../README.md"
+    assert set(order[1:]) <= {page for page, _ in rows}
+    assert "docs/README.md" in LINK.findall(read(README))
+
+
+def test_the_cloud_services_tables_have_every_input_with_its_default_and_every_output():
+    page = read(ROOT / "docs" / "cloud-services.md")
+    rows = {row[0]: row for row in re.findall(r"^\| `(\w+)` \| (.*)$", page, re.MULTILINE)}
     assert set(rows) == {*inputs.INPUTS, *OUTPUTS}
     for name in inputs.OS.required:
         assert "required" in rows[name][1]
@@ -107,6 +137,17 @@ def test_vm_pools_tables_have_every_input_with_its_default_and_every_output():
 def test_the_fleets_page_shows_the_example():
     example = read(ROOT / "examples" / "fleet" / "__main__.py")
     assert example.partition('"""\n\n')[2] == fenced(ROOT / "docs" / "fleets.md", "python")[0]
+
+
+def test_the_pinned_pools_example_declares_its_account_and_has_no_windows_2022():
+    folder = ROOT / "examples" / "pinned_pools"
+    text = read(folder / "account.json")
+    account = json.loads(text)
+    load(World(VirtualClock(0, speed=0)), account)  # an impossible seed is refused
+    pins = {each["id"]: each["virtualMachineConfiguration"]["imageReference"]["version"] for each in account["pools"]}
+    declared = re.findall(r'^    "(\w+)": "([\d.]+)",', read(folder / "__main__.py"), re.MULTILINE)
+    assert dict(declared) == pins
+    assert "20348." not in text, "the other examples have that image"
 
 
 def test_the_probe_page_has_every_question():

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.pipelines.machine import STACKS, Machine
+from tests.pipelines.servers import TOKEN
 from tests.support import simulator as simulators
 from tests.support.simulator import Simulator
+
+READER = "batch-os-reader"
+"""Who pull requests sign in as: a client on GitHub, a connection on Azure DevOps."""
 
 
 @pytest.fixture
@@ -23,16 +27,40 @@ def sim() -> Iterator[Simulator]:
 
 @pytest.fixture
 def identities(sim: Simulator) -> dict[str, dict[str, str]]:
-    """Who the pipelines name: the reader may not write."""
-    names = ("batch-os-reader", "batch-os-writer", *(f"batch-os-{stack}" for stack in STACKS))
-    return {name: sim.signed_in_as(name, read_only=name == "batch-os-reader") for name in names}
+    """What GitHub gives a job whose workflow names this client, by client: the reader may not write."""
+    found = {}
+    for name in (READER, "batch-os-writer"):
+        given = sim.by_oidc(name, "ACTIONS_ID_TOKEN_REQUEST", readOnly=name == READER)
+        found[name] = {key: value for key, value in given.items() if not key.startswith("ARM_")}
+    return found
 
 
 @pytest.fixture
-def machine(tmp_path: Path, sim: Simulator, identities: dict[str, dict[str, str]]) -> Iterator[Machine]:
+def connections(sim: Simulator) -> dict[str, dict[str, str]]:
+    """Azure DevOps' service connections, as the task AzureCLI announces each: the reader may not write."""
+    found = {}
+    for name in (READER, *(f"batch-os-{stack}" for stack in STACKS)):
+        # All connections of a job are asked for with the same bearer, which its client has to itself.
+        given = sim.by_pipelines(f"client-of-{name}", secret=TOKEN, readOnly=name == READER)
+        found[name] = {
+            "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID": given["AZURESUBSCRIPTION_SERVICE_CONNECTION_ID"],
+            "AZURESUBSCRIPTION_CLIENT_ID": given["ARM_CLIENT_ID"],
+            "AZURESUBSCRIPTION_TENANT_ID": given["ARM_TENANT_ID"],
+            **{key: given[key] for key in ("AZURE_AUTHORITY_HOST", "REQUESTS_CA_BUNDLE", "SYSTEM_OIDCREQUESTURI")},
+        }
+    return found
+
+
+@pytest.fixture
+def machine(
+    tmp_path: Path,
+    sim: Simulator,
+    identities: dict[str, dict[str, str]],
+    connections: dict[str, dict[str, str]],
+) -> Iterator[Machine]:
     """A build machine whose repository is the promotion example, its three stacks made and never deployed."""
     assert "BATCH_OS_TEST_PULUMI" in os.environ, "the Pulumi CLI is needed; run the tests with `make test`"
-    made = Machine(tmp_path / "machine", identities)
+    made = Machine(tmp_path / "machine", identities, connections)
     try:
         for stack in STACKS:
             made.pulumi("stack", "init", stack).ok()

@@ -32,12 +32,12 @@ PROJECT = ROOT / "examples" / "promotion"
 STEP_TIMEOUT = 240
 
 STAND_INS = {
-    "actions/checkout@v4": "a copy of the repository",
-    "actions/setup-python@v5": "the Python that runs the tests",
-    "pulumi/actions@v6": "the Pulumi CLI that runs the tests",
+    "actions/checkout@v6": "a copy of the repository",
+    "actions/setup-python@v6": "the Python that runs the tests",
+    "pulumi/actions@v7": "the Pulumi CLI that runs the tests",
     "checkout: self": "a copy of the repository",
     "UsePythonVersion@0": "the Python that runs the tests",
-    "AzureCLI@2": "its script, with what addSpnToEnvironment sets; who is signed in is decided by its connection",
+    "AzureCLI@2": "its script, with the variables that it sets for its service connection",
 }
 """What a service does itself, and what does it here."""
 
@@ -158,7 +158,6 @@ def _azure_step(step: Mapping[str, Any], variables: Mapping[str, str], context: 
     env = {key: _MACRO.sub(lambda match: context[match[1]], value) for key, value in step.get("env", {}).items()}
     service = step.get("task", "")
     if service:
-        assert inputs["addSpnToEnvironment"] == "true", step["displayName"]
         assert (inputs["scriptType"], inputs["scriptLocation"]) == ("bash", "inlineScript"), step["displayName"]
     return Step(
         step["displayName"],
@@ -240,15 +239,22 @@ class Machine:
 
     Args:
         folder: where all of it lives.
-        identities: what signs in, by client id (GitHub) or service connection (Azure DevOps). Entra is not here to
-            exchange tokens, so each is the managed identity of the machine while its step runs.
+        identities: what signs in on GitHub, by client id: where a job asks for assertions and tokens.
+        connections: what signs in on Azure DevOps, by service connection: where the step asks for assertions and
+            tokens. The task AzureCLI says so, and the variables that a step sets are its own affair.
 
     """
 
-    def __init__(self, folder: Path, identities: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        identities: Mapping[str, Mapping[str, str]],
+        connections: Mapping[str, Mapping[str, str]],
+    ) -> None:
         self.folder = folder
         self.repository = folder / "repository"
         self._identities = identities
+        self._connections = connections
         for name in ("home", "state"):
             (folder / name).mkdir(parents=True)
         shutil.copytree(PROJECT, self.repository)
@@ -297,11 +303,10 @@ class Machine:
         script.write_text(step.script, encoding="utf-8")
         summary = {"GITHUB_STEP_SUMMARY": str(workspace.with_suffix(".summary"))}
         env = {**self.environment, **summary, **step.env, **changed}
-        client = step.connection or env.pop("ARM_CLIENT_ID", "")
         if step.connection:
-            env |= {"servicePrincipalId": "", "tenantId": "tenant", "idToken": "token"}
-        if client:
-            env |= self._identities[client]
+            env |= self._connections[step.connection]
+        if "ARM_CLIENT_ID" in env:
+            env |= self._identities[env["ARM_CLIENT_ID"]]
         return self._start((*step.shell, str(script)), workspace, env, script.with_suffix(".log"))
 
     def run(self, job: Job, meanwhile: Mapping[str, Callable[[Running], None]] | None = None, **changed: str) -> Ended:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from azure.identity import AzurePipelinesCredential
 
-from batch_os_provider.credentials import find
+from batch_os_provider.credentials import Identity, find
 from tests.pipelines import servers
 from tests.pipelines.machine import ACCOUNT, AZURE_CONTEXT, MARK, STACKS, Machine, Step, azure_jobs
 from tests.pipelines.servers import Service
@@ -98,6 +99,8 @@ def test_a_pull_request_an_upgrade_that_takes_too_long_and_drift(
     assert joined.ok, joined.text
     assert sim.pool("dev")["cloudServiceConfiguration"]["currentOSVersion"] == NEW
     assert [each["status"] for each in sim.seen("dev", "Pool_UpgradeOS")] == [202], "one POST, and one only"
+    signed_in = {entry["principal"] for entry in sim.tokens("clientAssertion", None)}
+    assert signed_in == {"client-of-batch-os-reader", "client-of-batch-os-dev"}
 
     # At night all is as declared, until somebody changes a pool.
     (drift,) = azure_jobs("drift.yml", AZURE_CONTEXT)
@@ -110,7 +113,7 @@ def test_a_pull_request_an_upgrade_that_takes_too_long_and_drift(
 
 
 def test_an_installer_that_cannot_be_fetched_fails_its_step(tmp_path: Path) -> None:
-    machine = Machine(tmp_path / "machine", {})
+    machine = Machine(tmp_path / "machine", {}, {"batch-os-reader": {}})
     preview = azure_jobs("pull-request.yml", AZURE_CONTEXT)[0]
     ended = machine.run(preview, PULUMI_INSTALLER="file:///nowhere")
     assert ended.results["Install the Pulumi CLI"].code == 37, "curl's, for a file that is not there"
@@ -125,14 +128,25 @@ def test_each_job_signs_in_as_who_it_shall_be(tmp_path: Path) -> None:
     (tools / "pulumi").write_text(f"#!/bin/sh\nenv >{tmp_path}/seen\n", encoding="utf-8")
     (tools / "pulumi").chmod(0o755)
     names = ("batch-os-reader", *(f"batch-os-{stack}" for stack in STACKS))
-    given = {name: {"servicePrincipalId": name, "tenantId": "tenant", "idToken": "token"} for name in names}
-    machine = Machine(tmp_path / "machine", given)
+    given = {
+        name: {
+            "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID": f"id of {name}",
+            "AZURESUBSCRIPTION_CLIENT_ID": name,
+            "AZURESUBSCRIPTION_TENANT_ID": "tenant",
+            "SYSTEM_OIDCREQUESTURI": "https://vstoken.example/oidctoken",
+        }
+        for name in names
+    }
+    machine = Machine(tmp_path / "machine", {}, given)
     machine.environment["PATH"] = f"{tools}{os.pathsep}{machine.environment['PATH']}"
 
     def signed_in(step: Step) -> str:
         assert machine.start(step, machine.check_out("job")).wait().code == 0
         seen = dict(line.partition("=")[::2] for line in (tmp_path / "seen").read_text().splitlines())
-        return find(ACCOUNT, seen).name
+        found = find(ACCOUNT, seen)
+        assert isinstance(found.credential, Identity)
+        assert isinstance(found.credential.credential, AzurePipelinesCredential), "it renews for any length"
+        return found.name
 
     found = {}
     for pipeline in ("pull-request.yml", "deploy.yml", "drift.yml"):

@@ -118,6 +118,17 @@ def test_all_that_no_test_runs_is_known() -> None:
     assert services == set(STAND_INS)
 
 
+def test_every_page_names_the_versions_that_the_files_use() -> None:
+    """A page with an older version would show what GitHub no longer runs."""
+    used = {name for name in STAND_INS if "@" in name}
+    shown = set()
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        shown |= {(page.name, name) for name in re.findall(r"\b\w[\w-]*(?:/[\w-]+)?@v?\d+\b", page.read_text())}
+    shown = {each for each in shown if each[1].partition("@")[0] in {name.partition("@")[0] for name in used}}
+    assert {name for _, name in shown} >= {"actions/checkout@v6", "pulumi/actions@v7"}
+    assert [each for each in sorted(shown) if each[1] not in used] == []
+
+
 def test_up_ends_before_its_job_is_killed() -> None:
     ups = [(job, step) for job in JOBS for step in job.steps if "pulumi up" in step.script]
     assert len(ups) == 2 * len(STACKS)
@@ -197,7 +208,8 @@ def test_the_page_shows_the_lines_of_the_promotion_example() -> None:
 def test_the_pages_commands_do_what_it_says(machine: Machine, identities: dict[str, dict[str, str]]) -> None:
     shutil.rmtree(machine.repository / "pipelines")
     setting = {"BATCH_OS": str(ROOT), "PULUMI_BACKEND_URL": machine.backend, "PULUMI_CONFIG_PASSPHRASE": "test"}
-    env = {**machine.environment, **setting, **identities["batch-os-reader"]}
+    reader = {"ARM_USE_OIDC": "true", "ARM_TENANT_ID": "tenant", "ARM_CLIENT_ID": "batch-os-reader"}
+    env = {**machine.environment, **setting, **reader, **identities["batch-os-reader"]}
     for block in blocks("sh"):
         command = ["bash", "-euo", "pipefail", "-c", block]
         done = subprocess.run(command, cwd=machine.repository, env=env, capture_output=True, text=True, check=False)  # noqa: S603

@@ -108,6 +108,8 @@ def test_a_pull_request_is_shown_and_after_the_merge_an_upgrade_that_takes_too_l
     assert joined.ok, joined.text
     assert sim.pool("dev")["cloudServiceConfiguration"]["currentOSVersion"] == NEW
     assert [each["status"] for each in sim.upgrades()] == [202], "one POST, and one only"
+    signed_in = {(each["principal"], each["status"]) for each in sim.tokens("clientAssertion", None)}
+    assert signed_in == {("batch-os-reader", 200), ("batch-os-writer", 200)}, "each assertion was a new one"
 
 
 def test_a_version_is_promoted_to_production_and_drift_is_found(

@@ -151,6 +151,24 @@ def test_a_pool_that_was_left_tells_what_its_new_nodes_get(account, rule):
     assert_clean(account)
 
 
+def test_nodes_that_name_only_latest_leave_the_question_open(account):
+    left = findings(probe(account, "--yes", "--leave"))["leftPool"]["value"]
+    (node,) = account.pool(left)["nodes"]
+    reference = {**node["virtualMachineInfo"]["imageReference"], "exactVersion": "latest"}
+    account.change_node(node["id"], left, virtualMachineInfo={"imageReference": reference})
+    done = probe(account, "--yes", "--return-to", left)
+    assert "nodes of this account name 'latest' and no version" in findings(done)["latestOfNewNodes"]["not answered"]
+    assert_clean(account)
+
+
+def test_a_pool_is_not_left_where_its_node_names_no_version(account):
+    account.fault("ComputeNode_List", {"kind": "missingFields", "names": ["virtualMachineInfo"]})
+    found = findings(probe(account, "--yes", "--leave"))
+    assert "leftPool" not in found
+    assert "no version" in found["latestOfNewNodes"]["not answered"]
+    assert_clean(account)
+
+
 def test_too_early_a_return_says_so_and_keeps_nothing(account):
     left = findings(probe(account, "--yes", "--leave"))["leftPool"]["value"]
     done = probe(account, "--yes", "--return-to", left)

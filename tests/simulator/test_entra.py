@@ -122,6 +122,37 @@ def test_an_assertion_is_fetched_for_every_token_and_never_used_twice(secure):
     assert {entry["status"] for entry in secure.tokens(status=None)} == {200}
 
 
+def pipelines(secure, monkeypatch, **fields):
+    """The environment of a step of Azure Pipelines; azure-identity reads the URL from the process itself."""
+    environ = secure.by_pipelines("connection", **fields)
+    monkeypatch.setenv("SYSTEM_OIDCREQUESTURI", environ["SYSTEM_OIDCREQUESTURI"])
+    return environ
+
+
+def test_in_azure_pipelines_an_assertion_is_fetched_for_every_token(secure, monkeypatch):
+    environ = pipelines(secure, monkeypatch, lifetime=1)
+    client, ref = BatchClient(secure.endpoint, environ), PoolRef(secure.endpoint, "render")
+    simulators.repeat_until(lambda: client.get_pool(ref), lambda: len(secure.tokens("clientAssertion")) >= 3)
+    used = [entry["assertion"] for entry in secure.tokens("clientAssertion", None)]
+    assert used == [entry["assertion"] for entry in secure.tokens("assertion")][: len(used)]
+    assert len(set(used)) == len(used)
+    assert {(entry["principal"], entry["status"]) for entry in secure.tokens(status=None)} == {("connection", 200)}
+
+
+def test_azure_pipelines_that_refuses_or_is_not_there_is_named_and_its_token_is_not_shown(secure, monkeypatch):
+    environ = pipelines(secure, monkeypatch)
+    for change in ({"SYSTEM_ACCESSTOKEN": "wrong"}, {"AZURESUBSCRIPTION_SERVICE_CONNECTION_ID": "of another job"}):
+        text = refused(secure, {**environ, **change})
+        assert "(ARM_USE_OIDC): HTTP 401: The job may not use this service connection. Check ARM_TENANT_ID" in text
+        assert "that this job may use the service connection" in text
+        assert environ["SYSTEM_ACCESSTOKEN"] not in text
+    monkeypatch.setenv("SYSTEM_OIDCREQUESTURI", "https://127.0.0.1:9/oidctoken")
+    text = refused(secure, environ, TokenError)
+    assert "127.0.0.1:9: " in text
+    assert environ["SYSTEM_ACCESSTOKEN"] not in text
+    assert not secure.requests()
+
+
 def test_an_assertion_that_is_used_again_is_seen(secure):
     """The proof above is one: the simulator does refuse what it would have to."""
     job = secure.by_oidc("job")

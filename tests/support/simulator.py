@@ -176,6 +176,18 @@ class Simulator:
             f"{prefix}_TOKEN": secret,
         }
 
+    def by_pipelines(self, name: str, **fields: Any) -> dict[str, str]:
+        """Make a principal of an Azure DevOps service connection: what a step of the task AzureCLI has then."""
+        secret = secrets.token_urlsafe(32)
+        self.principal(name, **{"secret": secret, "assertions": {"once": True}, **fields})
+        return {
+            **self.entra(name),
+            "ARM_USE_OIDC": "true",
+            "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID": name,
+            "SYSTEM_OIDCREQUESTURI": f"{self.control}/identity/oidctoken",
+            "SYSTEM_ACCESSTOKEN": secret,
+        }
+
     def tokens(self, way: str = "", status: int | None = 200) -> list[dict[str, Any]]:
         """The requests for tokens and assertions so far that came this way and were answered so; "" and None: all."""
         return [

@@ -153,6 +153,42 @@ def test_a_request_url_is_taken_from_either_pair_of_variables() -> None:
         assert isinstance(entra(find(PUBLIC, environ)).credential, identity.ClientAssertionCredential)
 
 
+PIPELINES = {
+    "SYSTEM_OIDCREQUESTURI": "https://vstoken.example/oidctoken",
+    "SYSTEM_ACCESSTOKEN": "bearer-value",
+    "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID": "connection",
+}
+
+
+@pytest.mark.parametrize("name", credentials._CONNECTIONS)
+def test_in_azure_pipelines_azures_own_credential_is_used(name: str) -> None:
+    environ = {key: value for key, value in PIPELINES.items() if key.startswith("SYSTEM")} | {name: "connection"}
+    # What azurerm wants to have set beside them is another system's protocol.
+    both = {"ARM_OIDC_REQUEST_URL": "https://vstoken.example/oidctoken", "ARM_OIDC_REQUEST_TOKEN": "bearer-value"}
+    found = find(PUBLIC, {**OIDC, **environ, **both})
+    assert isinstance(entra(found).credential, identity.AzurePipelinesCredential)
+    assert found.name == "OIDC as client c-1 (ARM_USE_OIDC)"
+    assert "bearer-value" not in f"{found!r}{found.credential!r}{found.check}"
+
+
+@pytest.mark.parametrize("explicit", ["ARM_OIDC_TOKEN", "ARM_OIDC_TOKEN_FILE_PATH"])
+def test_an_assertion_that_is_named_wins_over_azure_pipelines(explicit: str) -> None:
+    found = find(PUBLIC, {**OIDC, **PIPELINES, explicit: "/a/file"})
+    assert isinstance(entra(found).credential, identity.ClientAssertionCredential)
+
+
+@pytest.mark.parametrize("missing", PIPELINES)
+def test_azure_pipelines_without_one_of_its_variables_says_what_to_set(missing: str) -> None:
+    left = {key: value for key, value in PIPELINES.items() if key != missing}
+    with pytest.raises(CredentialError, match=r"SYSTEM_ACCESSTOKEN: \$\(System.AccessToken\)"):
+        find(PUBLIC, {**OIDC, **left})
+
+
+def test_the_token_of_azure_pipelines_goes_only_over_https() -> None:
+    with pytest.raises(CredentialError, match="no assertion can be had"):
+        find(PUBLIC, {**OIDC, **PIPELINES, "SYSTEM_OIDCREQUESTURI": "http://vstoken.example/oidctoken"})
+
+
 @pytest.mark.parametrize(
     "half",
     [

@@ -119,6 +119,9 @@ def test_a_tag_without_name_or_pattern_is_a_config_error_in_every_stack(tag: str
         (os_pool("WA-GUEST-OS-7.10_202203-01"), "WA-GUEST-OS-7.10_202203-02", "OS family 7"),
         (vm_pool("20348.2402.240402"), "20348.2461.240510", "images 20348.*"),
         (vm_pool("20348.999.1"), "20348.1000.1", "images 20348.*"),
+        # What is shown is what the config says: a leading zero is not lost.
+        (vm_pool("24.04.202405100"), "24.04.202609040", "images 24.*"),
+        (vm_pool("17763.3124.211112"), "17763.3124.0211130", "images 17763.*"),
     ],
 )
 def test_a_target_below_its_floor_is_refused(resource: Resource, floor: str, line: str):

@@ -66,15 +66,19 @@ def shown(*things: object) -> str:
     return "\n".join(texts)
 
 
-def test_no_client_and_no_error_shows_a_secret() -> None:
+def test_no_client_and_no_error_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     key, secret, bearer = base64.b64encode(secrets.token_bytes(64)).decode(), "s" + secrets.token_hex(16), "b3arer"
     app = {"ARM_TENANT_ID": "t", "ARM_CLIENT_ID": "c", "AZURE_AUTHORITY_HOST": "https://127.0.0.1:9/entra"}
     oidc = {"ARM_USE_OIDC": "true", "ARM_OIDC_REQUEST_URL": "https://127.0.0.1:9/ask", "ARM_OIDC_REQUEST_TOKEN": bearer}
+    pipelines = {"ARM_USE_OIDC": "true", "SYSTEM_ACCESSTOKEN": bearer, "ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID": "id"}
+    pipelines["SYSTEM_OIDCREQUESTURI"] = "https://127.0.0.1:9/oidctoken"
+    monkeypatch.setenv("SYSTEM_OIDCREQUESTURI", pipelines["SYSTEM_OIDCREQUESTURI"])
     https = "https://127.0.0.1:9"
     for endpoint, environ in (
         (https, {"AZURE_BATCH_ACCOUNT": "acct", "AZURE_BATCH_ACCESS_KEY": key}),
         (https, {**app, "ARM_CLIENT_SECRET": secret}),
         (https, {**app, **oidc}),
+        (https, {**app, **pipelines}),
     ):
         client = BatchClient(endpoint, environ)
         with pytest.raises(BatchOsError) as caught:

@@ -99,6 +99,13 @@ def wrapped(error: Exception) -> Exception:
     return outer
 
 
+def test_a_refusal_of_azure_pipelines_has_its_status_and_a_chain_has_none() -> None:
+    assert failure(answered(401, "(None) The job may not use it.")).why == "HTTP 401: The job may not use it"
+    outer = ClientAuthenticationError(CHAIN)
+    outer.__cause__ = answered(400)
+    assert failure(outer).why.startswith("tried ")
+
+
 @pytest.mark.parametrize(
     ("error", "passing"),
     [

@@ -1,0 +1,77 @@
+"""The table of docs/vm-pools.md has the rows in the order in which the code decides.
+
+Each pool below fits its own row and as many later rows as can be true of one pool, so that an exchanged order shows.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from batch_os_provider.decide import Done, Refuse, Wait
+from batch_os_provider.decide_image import decide_image
+from batch_os_provider.image_steps import ImageHistory, ImagePolicy, PutMark, Repin
+from batch_os_provider.pool import AllocationState, Kind, PoolState
+from batch_os_provider.vm import VmSeen
+from tests.unit.image_doubles import OLD, TARGET, WANTED, VmState, look, pool_of
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "vm-pools.md"
+GUARDED = {"extensions": [{"name": "x"}]}
+
+ALL = pool_of(2, version=OLD, automatic=True, autoscale=True, configuration=GUARDED)
+LATEST = pool_of(2, autoscale=True)
+EMPTY = pool_of(0, version=OLD, autoscale=True)
+
+CASES: list[tuple[str, VmState, dict[str, object], str, type, str]] = [
+    ("it is deleted", ALL, {"state": PoolState.DELETING, "kind": Kind.CLOUD_SERVICES}, "surge", Refuse, "deleted"),
+    (
+        "a Cloud Services pool",
+        ALL,
+        {"kind": Kind.CLOUD_SERVICES, "allocation": AllocationState.UNKNOWN},
+        "surge",
+        Refuse,
+        "not a VM pool",
+    ),
+    ("a state that this release does not know", ALL, {"allocation": AllocationState.UNKNOWN}, "surge", Wait, "unknown"),
+    ("a resize is under way", ALL, {"allocation": AllocationState.RESIZING}, "surge", Wait, "resizing"),
+    ("no node behind", pool_of(2, at=TARGET, automatic=True, autoscale=True), {}, "when_empty", Done, ""),
+    ("automatic OS upgrade is on", ALL, {"gallery": True}, "surge", Wait, "automatic"),
+    ("a gallery image", replace(ALL, automatic=False), {"gallery": True}, "surge", Refuse, "gallery"),
+    ("with protected extension settings", replace(EMPTY, configuration=GUARDED), {}, "surge", Refuse, "extensions"),
+    ("a pin below the target, no nodes", EMPTY, {}, "when_empty", Repin, ""),
+    ("a pin below the target, nodes there", replace(ALL, automatic=False), {}, "when_empty", Wait, "until empty"),
+    ("`latest`, nodes behind, `when_empty`", LATEST, {}, "when_empty", Wait, "until renewed"),
+    ("`latest`, nodes behind, `surge`, autoscale on", LATEST, {}, "surge", Refuse, "scales itself"),
+    ("`latest`, nodes behind, `surge`, fixed size", replace(LATEST, autoscale=False), {}, "surge", PutMark, ""),
+]
+
+
+def rows() -> list[str]:
+    table = PAGE.read_text(encoding="utf-8").partition("| Seen (first match) | Then |")[2].partition("\n\n")[0]
+    return re.findall(r"^\| (?!-)(.+?) \| ", table, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("row", "state", "more", "strategy", "kind", "word"), CASES, ids=[case[0] for case in CASES])
+def test_the_code_decides_by_the_row(
+    row: str, state: VmState, more: dict[str, object], strategy: str, kind: type, word: str
+) -> None:
+    seen = look(state)
+    base = {name: value for name, value in more.items() if name != "gallery"}
+    pool = replace(seen.pool, base=replace(seen.pool.base, **base), gallery="gallery" in more)  # type: ignore[arg-type]
+    policy = ImagePolicy(strategy)  # type: ignore[arg-type]
+    action = decide_image(VmSeen(pool, seen.nodes), WANTED, policy, ImageHistory())
+    assert isinstance(action, kind), f"{row}: {action}"
+    assert word in str(action), f"{row}: {action}"
+
+
+def test_the_page_has_the_rows_in_this_order() -> None:
+    shown = rows()
+    places = [
+        [shown.index(name)] if name in shown else [index for index, text in enumerate(shown) if name in text]
+        for name, *_ in CASES
+    ]
+    assert all(len(found) == 1 for found in places), "each row is there once"
+    assert places == sorted(places)

@@ -23,7 +23,7 @@ from batch_os_provider.errors import InputError
 __all__ = ["Comparison", "command", "compare"]
 
 
-@click.command("adopt", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("adopt", short_help="Write a Pulumi program for the pools of accounts.")
 @click.argument("endpoints", metavar="ENDPOINT...", nargs=-1, required=True, callback=endpoints_of)
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the program here, not to stdout."

@@ -24,7 +24,7 @@ __all__ = ["command", "json_document"]
 _NAME = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
 
 
-@click.command("comment")
+@click.command("comment", short_help="Write one Markdown comment about previews.")
 @click.argument("previews", nargs=-1, required=True, metavar="STACK=FILE...")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the comment there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the digest as JSON, and no comment without --output.")

@@ -18,7 +18,7 @@ from batch_os_provider.command.together import side_by_side
 __all__ = ["as_json", "command", "lines"]
 
 
-@click.command("doctor", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("doctor", short_help="Check this machine, and accounts.")
 @click.argument("endpoints", metavar="[ENDPOINT]...", nargs=-1, callback=endpoints_of)
 @click.option("--json", "wants_json", is_flag=True, help="Print one JSON document; its shape is in docs/command.md.")
 def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT001 - click passes flags so

@@ -14,6 +14,7 @@ import pytest
 
 from batch_os_provider import catalogue
 from batch_os_provider.catalogue import Family
+from batch_os_provider.command.releases import MISPRINTS, URL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +137,7 @@ def day(value: date) -> str:
 
 def whole_page() -> str:
     """The page that our table was made from, all of it, with every misprint."""
-    printed = {(version, right): wrong for (version, wrong), right in SCRIPT["MISPRINTS"].items()}
+    printed = {(version, right): wrong for (version, wrong), right in MISPRINTS.items()}
     lines = []
     for number, family in sorted(GUEST_OS.families.items(), reverse=True):
         lines += [f"## Family {number} releases", f"**{family.windows_server}**", "", HEAD.rstrip("\n")]
@@ -154,7 +155,7 @@ def test_the_whole_page_teaches_nothing_that_the_table_does_not_have(data: Path,
     assert refresh(data, whole_page(), "--check") == 0
     out = capsys.readouterr().out
     assert out.endswith("nothing new: 447 releases until 2026-01-14\n")
-    assert out.count("misprint: ") == 4 == len(SCRIPT["MISPRINTS"])
+    assert out.count("misprint: ") == 4 == len(MISPRINTS)
 
 
 def test_from_the_whole_page_the_script_writes_our_table_byte_for_byte(data: Path):
@@ -188,6 +189,11 @@ def test_what_is_new_on_the_page_is_written_and_said_and_nothing_is_lost(data: P
 
     assert refresh(data, PAGE) == 0
     assert capsys.readouterr().out.endswith("nothing new: 448 releases until 2026-02-12\n")
+
+
+def test_a_page_that_powershell_saved_is_read(data: Path):
+    assert refresh(data, PAGE.encode("utf-16"), "--check") == 1
+    assert refresh(data, PAGE.encode("utf-8-sig"), "--check") == 1
 
 
 def test_check_tells_what_is_new_and_writes_nothing(data: Path, capsys: Any):
@@ -245,7 +251,7 @@ DAMAGE = {
     "no date": (lambda page: page.replace("October 7, 2019", "soon"), "'soon' is not a date"),
     "no day": (lambda page: page.replace("June 27, 2024", "June 31, 2024"), "line .*day is out of range"),
     "no month": (lambda page: page.replace("June 27, 2024", "Joon 27, 2024"), "'Joon 27, 2024' is not a date"),
-    "no text": (lambda page: page.encode("utf-16"), "not text in UTF-8"),
+    "no text": (lambda page: page.encode() + b"\xe9\xff", "not text in UTF-8 or UTF-16"),
 }
 
 
@@ -322,14 +328,14 @@ def test_the_commands_of_the_page_run(site: str, data: Path, capsys: Any, monkey
 
 def test_a_page_that_moved_and_a_network_that_is_not_there_are_said(site: str, data: Path, capsys: Any):
     assert run(data, "--url", f"{site}/moved.md") == 2
-    assert "/moved.md: HTTP 404 Not Found; the page may have moved (--url)" in capsys.readouterr().err
+    assert "/moved.md: HTTP 404 Not Found; the page may have moved" in capsys.readouterr().err
     assert run(data, "--url", "http://127.0.0.1:1/page.md") == 2
-    assert "refused; save the page by other means, and read it with --from" in capsys.readouterr().err
+    assert "refused; save the page by other means, and name the file" in capsys.readouterr().err
     assert tables(data) == tables(PACKAGE)
 
 
 def test_the_page_comes_from_microsoft_over_https(capsys: Any):
-    assert SCRIPT["URL"].startswith("https://raw.githubusercontent.com/MicrosoftDocs/")
+    assert URL.startswith("https://raw.githubusercontent.com/MicrosoftDocs/")
     with pytest.raises(SystemExit) as ended:
         SCRIPT["main"](["--url", "http://example.com/page.md"])
     assert ended.value.code == 2

@@ -6,6 +6,7 @@ stay outside unseen.
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option, by name
 
 
 def _write(endpoints: tuple[str, ...], output: Path | None, *, force: bool) -> None:
-    if output is not None and output.exists() and not force:
+    if output is not None and os.path.lexists(output) and not force:
         fail(f"{output} is there already; --force overwrites it")
     accounts = survey(endpoints)
     if _tell_troubles(accounts):
@@ -78,7 +79,7 @@ def _write(endpoints: tuple[str, ...], output: Path | None, *, force: bool) -> N
     proposals = {account.endpoint: [propose(pool) for pool in account.pools] for account in accounts}
     text = program(proposals)
     if output is None:
-        click.echo(text, nl=False)
+        click.echo(text.encode(), nl=False)  # Python reads a program as UTF-8, whatever the code page is
     else:
         try:
             with output.open("w" if force else "x", encoding="utf-8") as file:

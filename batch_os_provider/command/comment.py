@@ -54,7 +54,7 @@ def command(
         try:
             output.write_bytes(text.encode())
         except OSError as error:
-            raise click.ClickException(f"the comment cannot be written: {error}") from error
+            raise click.ClickException(f"the comment cannot be written: {output}: {error.strerror}") from error
     # Bytes, because a redirected Windows console would take a code page that lacks our arrows.
     if as_json:
         click.echo(json.dumps(json_document(stacks, stopped), indent=2).encode())
@@ -124,6 +124,6 @@ def _read(name: str, path: Path) -> document.Document:
     try:
         return document.read(path.read_bytes())
     except OSError as error:
-        raise click.ClickException(f"the preview of stack {name} cannot be read: {error}") from error
+        raise click.ClickException(f"the preview of stack {name} cannot be read: {path}: {error.strerror}") from error
     except document.NotAPreviewError as error:
         raise click.ClickException(f"{path}, given for stack {name}, is {error}") from error

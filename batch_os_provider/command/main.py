@@ -6,6 +6,7 @@ a command early (^C, a reader of its output that has left, a full disk) ends it 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,10 @@ __all__ = ["CLOSED_PIPE", "INTERRUPTED", "main"]
 COMMANDS = ("status", "adopt", "comment", "catalogue", "doctor")
 FAILED, INTERRUPTED, CLOSED_PIPE = 1, 130, 141
 """Exit codes: the output cannot be written; ^C; the reader of the output has left. A shell uses the last two so."""
+
+_CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)
+_OF_OUTPUT = frozenset({errno.ENOSPC, errno.EIO, errno.EFBIG, *_CLOSED})
+"""How a write of output fails. Windows says EINVAL of a closed pipe."""
 
 
 @contextmanager
@@ -37,24 +42,24 @@ def _ending() -> Iterator[None]:
         _say("interrupted by ^C; nothing was written to Batch")
         raise click.exceptions.Exit(INTERRUPTED) from None
     except OSError as error:
-        # Subcommands explain the errors of files that they are given. What is left is the output itself.
-        if not _give_up_output():
+        # Subcommands explain the errors of files, which have a name. What is left is the output itself.
+        _give_up_output()
+        if error.filename is not None or error.errno not in _OF_OUTPUT:
             raise
-        if isinstance(error, BrokenPipeError):
+        if error.errno in _CLOSED:
             raise click.exceptions.Exit(CLOSED_PIPE) from None
         _say(f"error: the output cannot be written: {error.strerror}")
         raise click.exceptions.Exit(FAILED) from None
 
 
-def _give_up_output() -> bool:
-    """Send to nowhere what is still in the buffers, or the interpreter fails at it again; False if all is well."""
-    broken = [stream for stream in (sys.stdout, sys.stderr) if stream is not None and _is_broken(stream)]
-    for stream in broken:
-        with suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
-    return bool(broken)
+def _give_up_output() -> None:
+    """Send to nowhere what is still in the buffers, or the interpreter fails at it again."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and _is_broken(stream):
+            with suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
 
 
 def _is_broken(stream: TextIO) -> bool:
@@ -77,7 +82,7 @@ class _Group(click.Group):
         """Run the command line; click itself prints what is wrong with it."""
         try:
             return super().main(*args, **kwargs)
-        except BrokenPipeError:
+        except BrokenPipeError:  # of stderr
             _give_up_output()
             sys.exit(CLOSED_PIPE)
 

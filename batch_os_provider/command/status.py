@@ -42,7 +42,8 @@ def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT0
         render(accounts)
     unread = [account for account in accounts if account.troubles]
     if unread:
-        click.echo(f"{len(unread)} of {len(accounts)} accounts could not be read, or not wholly", err=True)
+        count = "1 account" if len(accounts) == 1 else f"{len(accounts)} accounts"
+        click.echo(f"{len(unread)} of {count} could not be read, or not wholly", err=True)
         sys.exit(UNREADABLE)
 
 

@@ -105,7 +105,7 @@ def _text_of(source: Path) -> str:
         raise InputError(str(error)) from error
 
 
-def _planned(source: Path, document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _planned(source: Path, document: Mapping[str, Any]) -> list[dict[str, Any]]:
     steps = _bags(document["steps"])
     unchanged = sum(step.get("op") == "same" for step in steps)
     summary = document.get("changeSummary")

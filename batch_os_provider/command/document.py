@@ -39,8 +39,8 @@ def read(raw: bytes) -> Document:
     """
     try:
         text = decoded(raw, "it").strip()
-    except NotTextError as error:
-        raise NotAPreviewError("no text in UTF-8 or UTF-16") from error
+    except NotTextError as not_text:
+        raise NotAPreviewError("no text in UTF-8 or UTF-16") from not_text
     if not text:
         return Document(error="it wrote nothing: it was killed, or it failed before it began; see the log of the job")
     if text.startswith('{"sequence":'):

@@ -74,7 +74,7 @@ def main() -> None:
     try:
         asyncio.run(run())
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the program does is said, and not as a traceback
-        answer = {"failed": _sentence(error), "where": _where(error, Path(request["folder"]))}
+        answer: dict[str, Any] = {"failed": _sentence(error), "where": _where(error, Path(request["folder"]))}
     else:
         answer = {"declared": register.declared}
     Path(request["answer"]).write_text(json.dumps(answer), encoding="utf-8")

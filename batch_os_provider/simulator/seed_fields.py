@@ -37,7 +37,7 @@ FIELDS: Final[tuple[tuple[str, str, str], ...]] = (
     ),
     ("pool", "virtualMachineConfiguration", "of a VM pool: `imageReference`, `nodeAgentSKUId` and more"),
     ("pool", "state", "`active` (default), `upgrading`, `deleting`"),
-    ("pool", "allocationState", "`steady` (default), `resizing`, `stopping`"),
+    ("pool", "allocationState", "`steady` (default), `resizing`, `stopping`; since `allocationStateTransitionTime`"),
     ("pool", "targetDedicatedNodes", "and `targetLowPriorityNodes`; default as many as `nodes` lists"),
     ("pool", "currentDedicatedNodes", "and `currentLowPriorityNodes`; has to agree with `nodes` if both are there"),
     ("pool", "resizeErrors", "errors of the last resize"),

@@ -171,7 +171,8 @@ def _read(known: Catalogue, source: str) -> tuple[Catalogue, list[str]]:
             raise CatalogueError(f"{source} is not a Guest OS catalogue: {error}") from error
         if newer.covers_until < known.covers_until:
             raise CatalogueError(
-                f"{source} is older: its newest release is of {newer.covers_until}, and one of {known.covers_until} is known"
+                f"{source} is older: its newest release is of {newer.covers_until}, and one of {known.covers_until} is "
+                "known"
             )
         return known.updated_by(newer), []
     try:

@@ -130,7 +130,7 @@ def catalogue(used: Current, today: date) -> Check:
     """The Guest OS catalogue that counts: a broken file fails, an old catalogue is a warning."""
     until, unused = f"releases until {used.catalogue.covers_until}", used.unused
     where = {"package": "of this package", "user": used.file, "variable": f"{used.file} ({catalogue_file.VARIABLE})"}
-    seen, name = f"{until}, {where[used.source]}", "Guest OS catalogue"
+    seen, name = f"{until}, {where[used.source]}", "catalogue"
     if unused is not None and unused.broken:
         fix = (
             f"Write the file again with `batch-os catalogue --update --output {shlex.quote(unused.file)}`, or remove it"

@@ -17,6 +17,7 @@ import click
 from batch_os_provider.command.asking import NO, UNREADABLE, endpoints_of, fail, print_json
 from batch_os_provider.command.declared import Declared, read
 from batch_os_provider.command.fit import Declaration, fit, propose
+from batch_os_provider.command.layout import columns, wrapped
 from batch_os_provider.command.survey import Account, PoolSeen, survey
 from batch_os_provider.command.written import program
 from batch_os_provider.errors import InputError
@@ -151,8 +152,9 @@ def _check(
     if wants_json:
         print_json(_as_json(found, accounts))
     else:
+        width = columns()
         for line in _lines(found):
-            click.echo(line)
+            click.echo("\n".join(wrapped(line, width, indent="    ")) if width else line)
     if unread:
         sys.exit(UNREADABLE)
     if found.undeclared:

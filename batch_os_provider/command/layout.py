@@ -6,6 +6,7 @@ be read nor copied. A table is shown where it fits with every word whole; else e
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Block", "show", "wrapped"]
+__all__ = ["Block", "columns", "show", "wrapped"]
+
+_LEAST = 20  # columns: a terminal that says it has fewer, or none, is not believed
 
 _ENDLESS = 10_000  # columns: the least width of a table is measured where nothing has to be folded
 
@@ -69,8 +72,18 @@ def _field(name: str, value: str, width: int) -> list[str]:
     return lines + [piece for line in more for piece in wrapped(f"    {line}", width, indent="    ")]
 
 
+def columns() -> int | None:
+    """The width of the terminal that standard output is; None for a file or pipe, where lines stay whole."""
+    return Console().width if sys.stdout is not None and sys.stdout.isatty() else None
+
+
 def wrapped(line: str, width: int, *, indent: str = "") -> list[str]:
     """A line as several of at most ``width``; a word that is longer stands alone, whole."""
     return textwrap.wrap(
-        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+        line,
+        max(width, _LEAST),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
     ) or [""]

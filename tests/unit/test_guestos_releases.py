@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
 from batch_os_provider import catalogue
 from batch_os_provider.catalogue import Family
+from batch_os_provider.catalogue_file import read_file
+from batch_os_provider.command.main import main
 from batch_os_provider.command.releases import MISPRINTS, URL
 
 if TYPE_CHECKING:
@@ -317,13 +320,24 @@ def test_the_commands_of_the_page_run(site: str, data: Path, capsys: Any, monkey
     Path("page.md").write_text(PAGE, encoding="utf-8")
     text = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    ended = []
+    ended, installed = [], []
     for command in "".join(blocks).splitlines():
-        interpreter, script, *options = command.split()
-        assert (interpreter, script) == (".venv/bin/python", "scripts/guestos-releases")
-        ended.append(run(data, *options, *([] if "--from" in options else ["--url", f"{site}/page.md"])))
+        program, *options = command.split()
+        if program == "batch-os":
+            # Without a source it would ask GitHub; the page of this test is put in its place.
+            where = [f"{site}/page.md"] if "--update" in options and "page.md" not in options else []
+            at = options.index("--update") + 1 if where else 0
+            done = CliRunner().invoke(main, [*options[:at], *where, *options[at:]], env={"HOME": str(data.parent)})
+            installed.append(done.exit_code)
+        elif program != "git":
+            assert (program, options[0]) == (".venv/bin/python", "scripts/guestos-releases")
+            more = [] if "--from" in options else ["--url", f"{site}/page.md"]
+            ended.append(run(data, *options[1:], *more))
     assert ended == [1, 0, 0]
     assert capsys.readouterr().out.endswith("nothing new: 448 releases until 2026-02-12\n")
+    assert installed == [0, 0, 0, 0]
+    written = [Path("guestos-catalogue.json"), *data.parent.glob(".local/share/batch-os/guestos-catalogue.json")]
+    assert [read_file(file).covers_until for file in written] == [date(2026, 2, 12)] * 2
 
 
 def test_a_page_that_moved_and_a_network_that_is_not_there_are_said(site: str, data: Path, capsys: Any):

@@ -89,7 +89,8 @@ def _write(endpoints: tuple[str, ...], output: Path | None, *, force: bool) -> N
             fail(f"{output} cannot be written: {error.strerror}")
     every = [each for pools in proposals.values() for each in pools]
     declared = sum(isinstance(each, Declaration) for each in every)
-    click.echo(f"{declared} of {len(every)} pools declared; what is left out is named in comments", err=True)
+    pools = "1 pool" if len(every) == 1 else f"{len(every)} pools"
+    click.echo(f"{declared} of {pools} declared; what is left out is named in comments", err=True)
 
 
 def _tell_troubles(accounts: list[Account]) -> bool:
@@ -153,7 +154,7 @@ def _check(
         print_json(_as_json(found, accounts))
     else:
         width = columns()
-        for line in _lines(found):
+        for line in _lines(found, " that could be read" if unread else ""):
             click.echo("\n".join(wrapped(line, width, indent="    ")) if width else line)
     if unread:
         sys.exit(UNREADABLE)
@@ -161,7 +162,7 @@ def _check(
         sys.exit(NO)
 
 
-def _lines(found: Comparison) -> list[str]:
+def _lines(found: Comparison, which: str) -> list[str]:
     lines = [f"{seen.pool.ref.url} is declared by nobody; {fit(seen).resource} fits it" for seen in found.undeclared]
     lines += [f"note: {seen.pool.ref.url} cannot be declared: {fit(seen).why}" for seen in found.unfit]
     lines += [
@@ -173,8 +174,12 @@ def _lines(found: Comparison) -> list[str]:
         which = f"pool {each.pool_id}" if each.pool_id else "a pool"
         lines.append(f"note: {each.program} declares {which} ({each.name}) in a place that only a deployment knows")
     if found.undeclared:
-        return [*lines, f"declared by nobody: {len(found.undeclared)} of {found.pools} pools"]
-    return [*lines, f"declared by nobody: none of {found.pools} pools"]
+        return [*lines, f"declared by nobody: {len(found.undeclared)} of {_pools(found)}{which}"]
+    return [*lines, f"declared by nobody: none of {_pools(found)}{which}"]
+
+
+def _pools(found: Comparison) -> str:
+    return "1 pool" if found.pools == 1 else f"{found.pools} pools"
 
 
 def _as_json(found: Comparison, accounts: list[Account]) -> dict[str, Any]:

@@ -132,9 +132,8 @@ def catalogue(used: Current, today: date) -> Check:
     where = {"package": "of this package", "user": used.file, "variable": f"{used.file} ({catalogue_file.VARIABLE})"}
     seen, name = f"{until}, {where[used.source]}", "catalogue"
     if unused is not None and unused.broken:
-        fix = (
-            f"Write the file again with `batch-os catalogue --update --output {shlex.quote(unused.file)}`, or remove it"
-        )
+        file = shlex.quote(unused.file)
+        fix = f"Remove the file; `batch-os catalogue --update --output {file}` writes a new one"
         return Check("machine", name, "fail", used.trouble, fix)
     if unused is not None:
         seen += f"; {unused.why}"

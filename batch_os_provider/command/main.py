@@ -117,8 +117,7 @@ class _Group(click.Group):
 def main() -> None:
     """See, adopt and review the pools that Pulumi programs keep.
 
-    \b
-    Exit codes: 0 done, 1 an error of this machine or of the input, 2 an account could not be read
-    or the command was called in a wrong way, 3 the answer is "no" (a gate of --fail-on, a pool that
-    nobody declares, a check of doctor that failed), 130 ^C, 141 the reader of the output has left.
-    """  # noqa: D301 - \b is click's own mark
+    Exit codes: 0 done, 1 an error of this machine or of the input, 2 an account could not be read or the command was
+    called in a wrong way, 3 the answer is "no" (a gate of --fail-on, a pool that nobody declares, a check of doctor
+    that failed), 130 ^C, 141 the reader of the output has left.
+    """

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from datetime import date
+from http.client import HTTPException
 
 from batch_os_provider.catalogue import Catalogue, Family, Release, contradictions
 from batch_os_provider.command.textfile import NotTextError, decoded
@@ -84,8 +85,8 @@ def fetch(url: str) -> str:
     except urllib.error.HTTPError as error:
         with error:
             raise PageError(f"{url}: HTTP {error.code} {error.reason}; the page may have moved") from error
-    except OSError as error:
-        why = getattr(error, "reason", error)
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: a URL that is none
+        why = getattr(error, "reason", None) or error
         raise PageError(f"{url}: {why}; save the page by other means, and name the file") from error
 
 

@@ -192,6 +192,8 @@ def _greet(host: str, line: Mapping[str, str]) -> None:
     names = {"account": "AZURE_BATCH_ACCOUNT", "key": "AZURE_BATCH_ACCESS_KEY", "endpoint": "ENDPOINT"}
     names["ca"] = "REQUESTS_CA_BUNDLE"
     variables = {name: line[key] for key, name in names.items() if key in line}
+    for every, loopback in (("//0.0.0.0:", "//127.0.0.1:"), ("//[::]:", "//[::1]:")):  # no client can be sent to these
+        variables["ENDPOINT"] = variables["ENDPOINT"].replace(every, loopback)
     _say("\n".join(["To use it, paste this into another terminal:", *exports(variables, sys.platform), ""]))
 
 

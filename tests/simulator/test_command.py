@@ -283,7 +283,9 @@ def test_a_start_that_fails_is_a_sentence(arguments, said):
 def test_another_host_is_warned_of():
     with started("--host", "0.0.0.0", "--speed", "0") as (process, line):  # noqa: S104 - the point of the test
         assert line["endpoint"].startswith("http://0.0.0.0:")
-        assert "WARNING: listening on 0.0.0.0" in ended(process)[2]
+        said = ended(process)[2]
+        assert "WARNING: listening on 0.0.0.0" in said
+        assert f"export ENDPOINT={line['endpoint'].replace('0.0.0.0', '127.0.0.1')}\n" in said  # noqa: S104 - as above
 
 
 def test_without_the_extra(monkeypatch, capsys):

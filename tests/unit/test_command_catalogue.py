@@ -189,6 +189,9 @@ def test_a_user_without_a_home_and_a_place_that_cannot_be_written(run: Callable[
 def site() -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if self.path == "/nonsense":
+                self.wfile.write(b"HELLO\r\n\r\n")
+                return
             self.send_response(200 if self.path == "/page.md" else 404)
             self.end_headers()
             self.wfile.write(PAGE.encode() if self.path == "/page.md" else b"")
@@ -210,6 +213,9 @@ def test_a_page_is_fetched_over_https_only(run: Callable[..., Result], site: str
         ("http://example.com/page.md", "does not begin with https://"),
         ("ftp://example.com/page.md", "does not begin with https://"),
         ("http://127.0.0.1:1/page.md", "save the page by other means, and name the file"),
+        ("https://[half", "save the page by other means, and name the file"),
+        (f"{site}/no answer", "save the page by other means, and name the file"),
+        (f"{site}/nonsense", "save the page by other means, and name the file"),
     ):
         done = run("--update", source, no_proxy="127.0.0.1")
         assert done.exit_code == 1
@@ -232,4 +238,4 @@ def test_doctor_says_how_old_the_catalogue_is(home: dict[str, str], tmp_path: Pa
     file.write_text("{", encoding="utf-8")
     check = checks.catalogue(find({VARIABLE: str(file)}), last)
     assert check.status == "fail"
-    assert f"--output {file}`, or remove it" in check.fix
+    assert check.fix == f"Remove the file; `batch-os catalogue --update --output {file}` writes a new one"

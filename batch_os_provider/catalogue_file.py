@@ -93,7 +93,12 @@ def _find(named: str, user: str) -> Current:
             "it is older and is not used"
         )
         return Current(own, "package", unused=Unused(file, why, broken=False))
-    return Current(own.updated_by(found), source, file)
+    merged = own.updated_by(found)
+    wrong = next(contradictions(merged.releases), None)
+    if wrong is not None:
+        why = f"{file} contradicts the catalogue of the installed package: {wrong[1]}"
+        return Current(own, "package", unused=Unused(file, f"{VARIABLE}: {why}" if named else why, broken=True))
+    return Current(merged, source, file)
 
 
 def user_file(environ: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path | None:

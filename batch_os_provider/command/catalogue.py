@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from batch_os_provider import catalogue_file
-from batch_os_provider.catalogue import Catalogue, CatalogueError, Family, month_text
+from batch_os_provider.catalogue import Catalogue, CatalogueError, Family, contradictions, month_text
 from batch_os_provider.catalogue_file import VARIABLE, Current
 from batch_os_provider.command.asking import fail, print_json
 from batch_os_provider.command.layout import Block, show
@@ -151,17 +151,23 @@ def _update(found: Current, source: str, output: Path | None) -> None:
         merged, notes = _read(known, source)
     except (CatalogueError, PageError, NotTextError) as error:
         fail(f"{error}. Nothing was written")
-    for line in [*notes, *differences(found.catalogue, merged)]:
+    news = differences(known, merged)
+    for line in [*notes, *news]:
         click.echo(line, err=True)
     try:
         write_whole(path, catalogue_file.as_text(merged))
     except OSError as error:
         fail(f"{path} cannot be written: {error.strerror}")
-    click.echo(f"{path}: {len(merged.releases)} releases until {merged.covers_until}", err=True)
+    nothing = "" if news else "nothing new, "
+    click.echo(f"{path}: {nothing}{len(merged.releases)} releases until {merged.covers_until}", err=True)
 
 
 def _read(known: Catalogue, source: str) -> tuple[Catalogue, list[str]]:
-    """What is known, with what a source says; and what to say about the source itself."""
+    """What is known, with what a source says; and what to say about the source itself.
+
+    Raises:
+        CatalogueError, PageError, NotTextError: the source cannot be taken over; the text names it.
+    """
     is_url = "://" in source
     text = fetch(source) if is_url else read_text(Path(source))
     if text.lstrip().startswith("{"):
@@ -174,10 +180,15 @@ def _read(known: Catalogue, source: str) -> tuple[Catalogue, list[str]]:
                 f"{source} is older: its newest release is of {newer.covers_until}, and one of {known.covers_until} is "
                 "known"
             )
-        return known.updated_by(newer), []
-    try:
-        page = parse(text)
-        merged, _ = merge(known, page)
-    except PageError as error:
-        raise PageError(f"{source}: {error}") from error
-    return merged, [f"misprint: {each}" for each in page.misprints]
+        merged, notes = known.updated_by(newer), []
+    else:
+        try:
+            page = parse(text)
+            merged, _ = merge(known, page)
+        except PageError as error:
+            raise PageError(f"{source}: {error}") from error
+        notes = [f"misprint: {each}" for each in page.misprints]
+    wrong = next(contradictions(merged.releases), None)
+    if wrong is not None:
+        raise CatalogueError(f"{source} contradicts what is known: {wrong[1]}")
+    return merged, notes

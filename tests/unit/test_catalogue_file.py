@@ -175,6 +175,18 @@ def test_a_broken_file_is_refused_with_a_sentence_and_never_takes_effect(home: d
         assert "\n" not in found.trouble
 
 
+def test_a_file_that_contradicts_the_packages_catalogue_never_takes_effect(tmp_path: Path) -> None:
+    """Each is fine by itself; together one number stands for two months."""
+    other_month = release("WA-GUEST-OS-7.58_202512-01", date(2026, 1, 20))
+    file = written(tmp_path / "file.json", Catalogue((other_month,), (OWN.families[7],)))
+    found = find({VARIABLE: file})
+    assert found.catalogue == OWN
+    assert found.trouble == (
+        f"{VARIABLE}: {file} contradicts the catalogue of the installed package: WA-GUEST-OS-7.58_202512-01 and "
+        "WA-GUEST-OS-7.58_202511-01 have one number; the catalogue of the installed package is used instead"
+    )
+
+
 def test_a_file_that_is_not_there_or_a_folder_is_refused_with_a_sentence(tmp_path: Path) -> None:
     missing = find({VARIABLE: str(tmp_path / "none.json")})
     assert missing.trouble.startswith(

@@ -98,7 +98,7 @@ def test_a_saved_page_becomes_the_users_catalogue(run: Callable[..., Result], ho
     assert "Guest OS catalogue of the user: 448 releases until 2026-02-12" in shown
     assert str(users) in shown
     again = run("--update", "page.md")
-    assert again.stderr.splitlines()[-1] == f"{users}: 448 releases until 2026-02-12"
+    assert again.stderr.splitlines()[-1] == f"{users}: nothing new, 448 releases until 2026-02-12"
     assert "+ " not in again.stderr, "nothing is new"
     assert [each.name for each in Path(str(users)).parent.iterdir()] == ["guestos-catalogue.json"]
 
@@ -143,6 +143,7 @@ REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
         "is older: its newest release is of 2025-07-30, and one of 2026-",
     ),
     "a broken catalogue": (lambda: as_text(OWN)[:-9], "is not a Guest OS catalogue: it is not JSON"),
+    "a contradiction": (lambda: PAGE.replace("7.58_202511-01", "7.58_202512-01"), "contradicts what is known: "),
     "not text": (lambda: b"\xe9\xff\x81", "is not text in UTF-8 or UTF-16"),
 }
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from batch_os_provider.fleet import PoolFleet
     from batch_os_provider.resource import PoolImageVersion, PoolOsVersion
 
-__all__ = ["PoolFleet", "PoolImageVersion", "PoolOsVersion"]
+__all__ = ["PoolFleet", "PoolImageVersion", "PoolOsVersion", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,6 +23,10 @@ def __getattr__(name: str) -> Any:
         from batch_os_provider.fleet import PoolFleet  # noqa: PLC0415 - that is the point
 
         return PoolFleet
+    if name == "__version__":
+        from importlib import metadata  # noqa: PLC0415 - as above: most processes never ask
+
+        return metadata.version("batch-os-provider")
     if name in __all__:
         from batch_os_provider import resource  # noqa: PLC0415 - as above
 

@@ -2,8 +2,8 @@
 
 Why it exists: whether a target is wise is not in the pool. A version can be old, withdrawn or of a dead family, and
 Batch has taken such versions with 202 (recordings a, e, f), so only Microsoft's own table tells the reviewer of a
-change. The table is package data, because a preview must not depend on a web page; ``scripts/guestos-releases``
-refreshes it. No clock here: the same day gives the same verdicts for ever.
+change. The table is package data, because a preview must not depend on a web page; a newer one may stand in a file
+(``catalogue_file``). No clock here: the same catalogue and day give the same verdicts.
 
 Facts, as published:
 
@@ -26,11 +26,12 @@ from __future__ import annotations
 import csv
 import io
 from calendar import month_name, monthrange
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal, TypeVar
 
@@ -45,7 +46,9 @@ __all__ = [
     "Family",
     "Release",
     "Verdict",
+    "contradictions",
     "load",
+    "month_text",
     "read",
 ]
 
@@ -150,9 +153,27 @@ class Catalogue:
         if as_of - self.covers_until <= LIFESPAN:
             return None
         return (
-            f"the Guest OS catalogue ends with the releases of {self.covers_until}: what was released or disabled "
-            "later is not known to it; a newer batch_os_provider, or its scripts/guestos-releases, brings it up to date"
+            f"the Guest OS catalogue ends with the releases of {self.covers_until}; it does not know what was released "
+            "or disabled later. `batch-os catalogue --update` or a newer batch-os-provider brings it up to date"
         )
+
+    def updated_by(self, other: Catalogue) -> Catalogue:
+        """All that both know. Where both have a release or a family, ``other`` counts; it takes back no date."""
+        families = dict(self.families)
+        for number, family in other.families.items():
+            old = families.get(number, family)
+            families[number] = replace(
+                family, announced=family.announced or old.announced, end_of_life=family.end_of_life or old.end_of_life
+            )
+        releases = {release.text: release for release in self.releases}
+        for release in other.releases:
+            old_release = releases.get(release.text, release)
+            releases[release.text] = replace(release, disabled=release.disabled or old_release.disabled)
+        # A family has one name, also in what only the older catalogue lists of it.
+        named = (
+            replace(each, windows_server=families[each.version.family].windows_server) for each in releases.values()
+        )
+        return Catalogue(tuple(named), tuple(families.values()))
 
     def judge(self, text: str, as_of: date, family: str | None = None) -> tuple[Verdict, ...]:
         """What is to be said of a target on a day, the worst first; empty if nothing is.
@@ -261,12 +282,29 @@ class Catalogue:
         return next(same_number, None) or next(same_month, None)
 
 
+def contradictions(releases: Iterable[Release]) -> Iterator[tuple[Release, str]]:
+    """Releases that cannot be right, each with the reason: most likely a misprint in what they were read from."""
+    ordered = sorted(releases, key=lambda release: release.version)
+    for release in ordered:
+        if release.disabled is not None and release.disabled < release.released:
+            yield release, f"{release.text} is disabled before it is released"
+    for one, later in pairwise(ordered):
+        if one.version.family != later.version.family:
+            continue
+        if one.version.minor == later.version.minor:
+            yield later, f"{later.text} and {one.text} have one number"
+        elif (later.version.month, later.version.release) <= (one.version.month, one.version.release):
+            yield later, f"{later.text} has a later number than {one.text}, and neither a later month nor a rerelease"
+        elif later.released < one.released:
+            yield later, f"{later.text} is released before {one.text}"
+
+
 def _expired(version: GuestOsVersion, family: Family, as_of: date) -> Verdict | None:
     if family.end_of_life is None or not family.has_ended(as_of):
         return None
     return Verdict(
         "expired",
-        f"{version} expired with its family in {_when(family.end_of_life)}: Microsoft may stop nodes that run it, "
+        f"{version} expired with its family in {month_text(family.end_of_life)}: Microsoft may stop nodes that run it, "
         "delete them or upgrade them by force",
     )
 
@@ -275,16 +313,16 @@ def _retired(family: Family, as_of: date) -> Verdict | None:
     if family.end_of_life is not None and family.has_ended(as_of):
         return Verdict(
             "retired",
-            f"{family} is retired: its end of life was in {_when(family.end_of_life)}, and it gets no more security "
-            "fixes; no version of it can be right, the work has to move to another pool",
+            f"{family} is retired: its end of life was in {month_text(family.end_of_life)}, and it gets no more "
+            "security fixes; no version of it can be right, the work has to move to another pool",
         )
     if family.announced is None or as_of <= family.announced:
         return None
-    end = "" if family.end_of_life is None else f", its end of life is in {_when(family.end_of_life)}"
+    end = "" if family.end_of_life is None else f", its end of life is in {month_text(family.end_of_life)}"
     return Verdict(
         "retired",
-        f"{family} is being retired: Microsoft announced it in {_when(family.announced)}{end}; plan to move the work "
-        "to another pool",
+        f"{family} is being retired: Microsoft announced it in {month_text(family.announced)}{end}; plan to move the "
+        "work to another pool",
     )
 
 
@@ -292,7 +330,7 @@ def _newer(text: str) -> Verdict:
     return Verdict("newer", text, is_warning=False)
 
 
-def _when(day: date) -> str:
+def month_text(day: date) -> str:
     """A day of a family, to the month: more is not always published."""
     return f"{month_name[day.month]} {day.year}"
 
@@ -316,7 +354,7 @@ def read(releases: str, families: str) -> Catalogue:
 
 @cache
 def load() -> Catalogue:
-    """The catalogue that came with this package."""
+    """The catalogue that came with this package; ``catalogue_file.current`` gives the one that counts."""
     package = resources.files("batch_os_provider")
     releases, families = (package.joinpath(name).read_text(encoding="utf-8") for name in (RELEASES_FILE, FAMILIES_FILE))
     return read(releases, families)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
 from typing import TypeVar
 
-from batch_os_provider import catalogue, engine
+from batch_os_provider import catalogue_file, engine
 from batch_os_provider.catalogue import Verdict
 from batch_os_provider.client import shared_client
 from batch_os_provider.decide import Refuse, same_version
@@ -101,13 +101,26 @@ def preview_os(declared: Declared, known: Known | None, *, look: bool, today: da
 
 
 def _judged(target: str, family: str | None, today: date) -> tuple[Verdict, ...]:
-    """What the catalogue warns of, or that it is older than the target; once, that it is old altogether."""
-    known = catalogue.load()
-    outdated = known.outdated(today)
-    if outdated and outdated not in _said:
-        _said.add(outdated)
-        engine.Row("", "catalogue").info(outdated)
-    return tuple(each for each in known.judge(target, today, family) if each.is_warning or each.code == "newer")
+    """What the catalogue warns of, or that it is older than the target.
+
+    That the catalogue is old is said only where it cannot speak of a target for that reason, once for all pools; and
+    that a file of the user cannot be read, since what it holds is missing from every verdict.
+    """
+    used = catalogue_file.current()
+    verdicts = used.catalogue.judge(target, today, family)
+    if used.trouble:
+        _say_once(used.trouble, warn=True)
+    if any(each.code == "newer" for each in verdicts) and (outdated := used.catalogue.outdated(today)):
+        _say_once(outdated)
+    return tuple(each for each in verdicts if each.is_warning or each.code == "newer")
+
+
+def _say_once(text: str, *, warn: bool = False) -> None:
+    """A line about the catalogue on the stack's row, once in this process."""
+    if text not in _said:
+        _said.add(text)
+        row = engine.Row("", "catalogue")
+        (row.warn if warn else row.info)(text)
 
 
 def preview_image(declared: DeclaredImage, known: Known | None, *, look: bool) -> Refused | None:

@@ -22,15 +22,17 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
-from batch_os_provider import catalogue
+from batch_os_provider import catalogue_file
 
 Rule = Callable[[rules.Resource, Mapping[str, Any]], str]
 STRINGS = {"type": "array", "items": {"type": "string"}}
 
 
 def target_supported(resource: rules.Resource, config: Mapping[str, Any]) -> str:
-    """The rule, with the catalogue of the installed package and today's date."""
-    return rules.target_supported(resource, config, catalogue.load(), datetime.now(timezone.utc).date())
+    """The rule, with the catalogue that counts on this machine (docs/catalogue.md) and today's date."""
+    return rules.target_supported(
+        resource, config, catalogue_file.current().catalogue, datetime.now(timezone.utc).date()
+    )
 
 
 def policy(name: str, description: str, level: EnforcementLevel, rule: Rule) -> ResourceValidationPolicy:

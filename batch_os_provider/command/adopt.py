@@ -6,6 +6,7 @@ stay outside unseen.
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import click
 from batch_os_provider.command.asking import NO, UNREADABLE, endpoints_of, fail, print_json
 from batch_os_provider.command.declared import Declared, read
 from batch_os_provider.command.fit import Declaration, fit, propose
+from batch_os_provider.command.layout import columns, wrapped
 from batch_os_provider.command.survey import Account, PoolSeen, survey
 from batch_os_provider.command.written import program
 from batch_os_provider.errors import InputError
@@ -23,7 +25,7 @@ from batch_os_provider.errors import InputError
 __all__ = ["Comparison", "command", "compare"]
 
 
-@click.command("adopt", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("adopt", short_help="Write a Pulumi program for the pools of accounts.")
 @click.argument("endpoints", metavar="ENDPOINT...", nargs=-1, required=True, callback=endpoints_of)
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the program here, not to stdout."
@@ -68,7 +70,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option, by name
 
 
 def _write(endpoints: tuple[str, ...], output: Path | None, *, force: bool) -> None:
-    if output is not None and output.exists() and not force:
+    if output is not None and os.path.lexists(output) and not force:
         fail(f"{output} is there already; --force overwrites it")
     accounts = survey(endpoints)
     if _tell_troubles(accounts):
@@ -78,7 +80,7 @@ def _write(endpoints: tuple[str, ...], output: Path | None, *, force: bool) -> N
     proposals = {account.endpoint: [propose(pool) for pool in account.pools] for account in accounts}
     text = program(proposals)
     if output is None:
-        click.echo(text, nl=False)
+        click.echo(text.encode(), nl=False)  # Python reads a program as UTF-8, whatever the code page is
     else:
         try:
             with output.open("w" if force else "x", encoding="utf-8") as file:
@@ -87,7 +89,8 @@ def _write(endpoints: tuple[str, ...], output: Path | None, *, force: bool) -> N
             fail(f"{output} cannot be written: {error.strerror}")
     every = [each for pools in proposals.values() for each in pools]
     declared = sum(isinstance(each, Declaration) for each in every)
-    click.echo(f"{declared} of {len(every)} pools declared; what is left out is named in comments", err=True)
+    pools = "1 pool" if len(every) == 1 else f"{len(every)} pools"
+    click.echo(f"{declared} of {pools} declared; what is left out is named in comments", err=True)
 
 
 def _tell_troubles(accounts: list[Account]) -> bool:
@@ -150,15 +153,16 @@ def _check(
     if wants_json:
         print_json(_as_json(found, accounts))
     else:
-        for line in _lines(found):
-            click.echo(line)
+        width = columns()
+        for line in _lines(found, " that could be read" if unread else ""):
+            click.echo("\n".join(wrapped(line, width, indent="    ")) if width else line)
     if unread:
         sys.exit(UNREADABLE)
     if found.undeclared:
         sys.exit(NO)
 
 
-def _lines(found: Comparison) -> list[str]:
+def _lines(found: Comparison, which: str) -> list[str]:
     lines = [f"{seen.pool.ref.url} is declared by nobody; {fit(seen).resource} fits it" for seen in found.undeclared]
     lines += [f"note: {seen.pool.ref.url} cannot be declared: {fit(seen).why}" for seen in found.unfit]
     lines += [
@@ -170,8 +174,12 @@ def _lines(found: Comparison) -> list[str]:
         which = f"pool {each.pool_id}" if each.pool_id else "a pool"
         lines.append(f"note: {each.program} declares {which} ({each.name}) in a place that only a deployment knows")
     if found.undeclared:
-        return [*lines, f"declared by nobody: {len(found.undeclared)} of {found.pools} pools"]
-    return [*lines, f"declared by nobody: none of {found.pools} pools"]
+        return [*lines, f"declared by nobody: {len(found.undeclared)} of {_pools(found)}{which}"]
+    return [*lines, f"declared by nobody: none of {_pools(found)}{which}"]
+
+
+def _pools(found: Comparison) -> str:
+    return "1 pool" if found.pools == 1 else f"{found.pools} pools"
 
 
 def _as_json(found: Comparison, accounts: list[Account]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The checks of `batch-os doctor` that concern this machine: versions, the seams to Pulumi, the debug log.
+"""The checks of `batch-os doctor` that concern this machine: versions, seams, the debug log, the catalogue.
 
 Why it exists: what a pipeline's machine lacks shows late and in odd words elsewhere. Each check is a line that says
 what was found and what to do about it.
@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from batch_os_provider import catalogue_file
+from batch_os_provider.catalogue_file import Current
 from batch_os_provider.command.plugin import PluginError, missing_seams
 from batch_os_provider.requestlog import VARIABLE
 
-__all__ = ["Check", "Status", "judge_version", "machine"]
+__all__ = ["Check", "Status", "catalogue", "judge_version", "machine"]
 
 Status = Literal["ok", "warn", "fail", "skip"]
 
@@ -64,6 +68,7 @@ def machine(environ: Mapping[str, str] = os.environ) -> list[Check]:
         _installed("azure-batch", "azure-batch", *AZURE_BATCH),
         *_seams(missing_seams),
         _log(environ.get(VARIABLE, "")),
+        catalogue(catalogue_file.find(environ), datetime.now(timezone.utc).date()),
     ]
 
 
@@ -119,6 +124,23 @@ def _seams(probe: Callable[[], Mapping[str, str]]) -> list[Check]:
         Check("machine", name, "warn", f"{seam!r} is missing ({why}): {LOST.get(seam, 'less comfort')}", fix)
         for seam, why in missing.items()
     ]
+
+
+def catalogue(used: Current, today: date) -> Check:
+    """The Guest OS catalogue that counts: a broken file fails, an old catalogue is a warning."""
+    until, unused = f"releases until {used.catalogue.covers_until}", used.unused
+    where = {"package": "of this package", "user": used.file, "variable": f"{used.file} ({catalogue_file.VARIABLE})"}
+    seen, name = f"{until}, {where[used.source]}", "catalogue"
+    if unused is not None and unused.broken:
+        file = shlex.quote(unused.file)
+        fix = f"Remove the file; `batch-os catalogue --update --output {file}` writes a new one"
+        return Check("machine", name, "fail", used.trouble, fix)
+    if unused is not None:
+        seen += f"; {unused.why}"
+    if used.catalogue.outdated(today):
+        fix = "Bring it up to date with `batch-os catalogue --update`, or with a newer batch-os-provider"
+        return Check("machine", name, "warn", f"{seen}; newer versions are not known", fix)
+    return Check("machine", name, "ok", seen)
 
 
 def _log(path: str) -> Check:

@@ -24,7 +24,7 @@ __all__ = ["command", "json_document"]
 _NAME = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
 
 
-@click.command("comment")
+@click.command("comment", short_help="Write one Markdown comment about previews.")
 @click.argument("previews", nargs=-1, required=True, metavar="STACK=FILE...")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the comment there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the digest as JSON, and no comment without --output.")
@@ -54,7 +54,7 @@ def command(
         try:
             output.write_bytes(text.encode())
         except OSError as error:
-            raise click.ClickException(f"the comment cannot be written: {error}") from error
+            raise click.ClickException(f"the comment cannot be written: {output}: {error.strerror}") from error
     # Bytes, because a redirected Windows console would take a code page that lacks our arrows.
     if as_json:
         click.echo(json.dumps(json_document(stacks, stopped), indent=2).encode())
@@ -124,6 +124,6 @@ def _read(name: str, path: Path) -> document.Document:
     try:
         return document.read(path.read_bytes())
     except OSError as error:
-        raise click.ClickException(f"the preview of stack {name} cannot be read: {error}") from error
+        raise click.ClickException(f"the preview of stack {name} cannot be read: {path}: {error.strerror}") from error
     except document.NotAPreviewError as error:
         raise click.ClickException(f"{path}, given for stack {name}, is {error}") from error

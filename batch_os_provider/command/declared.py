@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
+from batch_os_provider.command.textfile import NotTextError, read_text
 from batch_os_provider.errors import InputError
 from batch_os_provider.pool import POOL_ID, PoolRef, parse_endpoint
 
@@ -30,6 +31,7 @@ _TYPES = ("pulumi-python:dynamic/batch:PoolOsVersion", "pulumi-python:dynamic/ba
 _FORGOTTEN = frozenset({"delete", "delete-replaced", "discard", "discard-replaced", "read", "read-replacement"})
 _SECRET = "[secret]"  # noqa: S105 - what stands for one
 _LAST_LINES = 15
+_WRITE_IT = "Write it with `pulumi preview --json --show-sames`, or with `pulumi stack export`"
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,21 @@ def read(source: Path, stacks: tuple[str, ...], config: Mapping[str, str]) -> li
     Raises:
         InputError: it cannot be read, or not run.
     """
-    if not source.exists():
+    if not os.path.exists(source):  # noqa: PTH110 - Path.exists raises for what it may not look at
         raise InputError(f"{source} does not exist", next_step="Name a program, its folder, or a JSON file of Pulumi's")
     if source.suffix == ".json":
         return _from_json(source)
+    if source.is_file() and source.suffix != ".py":
+        raise InputError(
+            f"{source} is neither a Python program (.py) nor a JSON file of Pulumi's (.json)", next_step=_WRITE_IT
+        )
     project = _Project.of(source)
+    if not (project.main / "__main__.py").is_file() and not project.main.is_file():
+        raise InputError(
+            f"{project.main} has no Python program: there is no __main__.py",
+            next_step="Name the folder of a Python program. For a program in another language, name a file that "
+            "`pulumi preview --json --show-sames` wrote",
+        )
     return [each for stack in stacks or project.only_stack() for each in _run(project, source, stack, config)]
 
 
@@ -65,38 +77,59 @@ def read(source: Path, stacks: tuple[str, ...], config: Mapping[str, str]) -> li
 
 
 def _from_json(source: Path) -> list[Declared]:
+    text = _text_of(source)
     try:
-        document = json.loads(source.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{source} is not JSON: {error}") from error
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{source} is not JSON: {error}" if text.strip() else f"{source} is empty", next_step=_WRITE_IT
+        ) from error
     if isinstance(document, dict) and isinstance(document.get("steps"), list):
         return _of_resources(str(source), _planned(source, document))
     deployment = document.get("deployment") if isinstance(document, dict) else None
     if isinstance(deployment, dict):
-        resources = deployment.get("resources") or []
+        resources = _bags(deployment.get("resources"))
         return _of_resources(
             str(source), (each for each in resources if not (each.get("external") or each.get("delete")))
         )
     raise InputError(
         f"{source} is neither a preview nor an export of a stack",
-        next_step="Write it with `pulumi preview --json --show-sames`, or with `pulumi stack export`",
+        next_step=_WRITE_IT,
     )
 
 
-def _planned(source: Path, document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    steps = [step for step in document["steps"] if isinstance(step, dict)]
+def _text_of(source: Path) -> str:
+    try:
+        return read_text(source)
+    except NotTextError as error:
+        raise InputError(str(error)) from error
+
+
+def _planned(source: Path, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    steps = _bags(document["steps"])
     unchanged = sum(step.get("op") == "same" for step in steps)
-    if unchanged < (document.get("changeSummary") or {}).get("same", 0):
+    summary = document.get("changeSummary")
+    same = summary.get("same") if isinstance(summary, dict) else None
+    if isinstance(same, int) and unchanged < same:
         raise InputError(
             f"{source} does not name the resources that stay as they are",
             next_step="Write it with `pulumi preview --json --show-sames`",
         )
-    return [step.get("newState") or {} for step in steps if step.get("op") not in _FORGOTTEN]
+    return _bags([step.get("newState") for step in steps if step.get("op") not in _FORGOTTEN])
+
+
+def _bags(value: object) -> list[dict[str, Any]]:
+    """The objects in what should be a list of objects."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _of_resources(program: str, resources: Iterable[Mapping[str, Any]]) -> list[Declared]:
     ours = (each for each in resources if each.get("type") in _TYPES)
-    return [_declared(program, str(each.get("urn", "")).rpartition("::")[2], each.get("inputs") or {}) for each in ours]
+    return [_declared(program, str(each.get("urn", "")).rpartition("::")[2], _bag(each.get("inputs"))) for each in ours]
+
+
+def _bag(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _declared(program: str, name: str, bag: Mapping[str, Any]) -> Declared:
@@ -132,18 +165,28 @@ class _Project:
 
     def only_stack(self) -> tuple[str]:
         """The one stack that has a config file. Raises InputError where there are several."""
-        files = sorted(self.folder.glob("Pulumi.*.yaml"))
-        if len(files) > 1:
-            names = ", ".join(file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files)
+        stacks = self._stacks()
+        if len(stacks) > 1:
             raise InputError(
-                f"{self.folder} has config for several stacks: {names}",
+                f"{self.folder} has config for several stacks: {', '.join(stacks)}",
                 next_step="Name those that count with --stack, which can be given more than once",
             )
-        return (files[0].name.removeprefix("Pulumi.").removesuffix(".yaml") if files else "dev",)
+        return (stacks[0] if stacks else "dev",)
+
+    def _stacks(self) -> list[str]:
+        """The stacks that have a config file."""
+        files = sorted(self.folder.glob("Pulumi.*.yaml"))
+        return [file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files]
 
     def config(self, stack: str, given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         """The config of a stack as Pulumi hands it to a program, and the keys that are secret."""
         file = self.folder / f"Pulumi.{stack}.yaml"
+        others = self._stacks()
+        if others and stack not in others:
+            raise InputError(
+                f"there is no stack {stack} in {self.folder}: it has no {file.name}",
+                next_step=f"Name one of {', '.join(others)}, or write that file, which may be empty",
+            )
         said = (_yaml(file) if file.is_file() else {}).get("config") or {}
         values: dict[str, str] = {}
         secrets: list[str] = []
@@ -167,9 +210,9 @@ def _text(value: object) -> str:
 
 def _yaml(file: Path) -> dict[str, Any]:
     try:
-        said = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"{file} cannot be read: {error}") from error
+        said = yaml.safe_load(_text_of(file))
+    except yaml.YAMLError as error:
+        raise InputError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     return said if isinstance(said, dict) else {}
 
 
@@ -192,7 +235,8 @@ def _run(project: _Project, source: Path, stack: str, given: Mapping[str, str]) 
                 input=json.dumps(request),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 timeout=RUN_SECONDS,
                 env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
                 check=False,
@@ -203,7 +247,10 @@ def _run(project: _Project, source: Path, stack: str, given: Mapping[str, str]) 
             last = "\n".join(done.stdout.strip().splitlines()[-_LAST_LINES:])
             raise _not_run(source, stack, f"it ended with exit code {done.returncode}:\n{last}\n")
         found = json.loads(answer.read_text(encoding="utf-8"))
-    return [_declared(f"{source} ({stack})", each["name"], each) for each in found]
+    if "failed" in found:
+        where = f" ({found['where']})" if found["where"] else ""
+        raise _not_run(source, stack, f"{found['failed']}{where}")
+    return [_declared(f"{source} ({stack})", each["name"], each) for each in found["declared"]]
 
 
 def _not_run(source: Path, stack: str, why: str) -> InputError:

@@ -12,13 +12,15 @@ import click
 
 from batch_os_provider.command.asking import NO, endpoints_of, print_json
 from batch_os_provider.command.checks import Check, machine
+from batch_os_provider.command.layout import columns as terminal_columns
+from batch_os_provider.command.layout import wrapped
 from batch_os_provider.command.reach import account
 from batch_os_provider.command.together import side_by_side
 
 __all__ = ["as_json", "command", "lines"]
 
 
-@click.command("doctor", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("doctor", short_help="Check this machine, and accounts.")
 @click.argument("endpoints", metavar="[ENDPOINT]...", nargs=-1, callback=endpoints_of)
 @click.option("--json", "wants_json", is_flag=True, help="Print one JSON document; its shape is in docs/command.md.")
 def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT001 - click passes flags so
@@ -30,7 +32,7 @@ def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT0
     if wants_json:
         print_json(as_json(checks))
     else:
-        click.echo("\n".join(lines(checks)))
+        click.echo("\n".join(lines(checks, terminal_columns())))
     if any(each.status == "fail" for each in checks):
         sys.exit(NO)
 
@@ -57,14 +59,19 @@ def as_json(checks: list[Check]) -> dict[str, Any]:
     }
 
 
-def lines(checks: list[Check]) -> list[str]:
-    """A line for each check, under what it is about; the fix stands below."""
+def lines(checks: list[Check], columns: int | None = None) -> list[str]:
+    """A line for each check, under what it is about; the fix stands below. Folded at ``columns``, if given."""
     width = max((len(each.name) for each in checks), default=0)
+    margin = " " * (10 + width)
+    if columns is not None and columns < 2 * len(margin):
+        width, margin = 0, " " * 8  # too narrow for a column of names
     said: list[str] = []
     about = ""
     for each in checks:
         said += [each.about] if each.about != about else []
         about = each.about
         said.append(f"  {each.status:4}  {each.name:{width}}  {each.seen}")
-        said += [f"  {'':4}  {'':{width}}  -> {each.fix}"] if each.fix else []
-    return said
+        said += [f"{margin}-> {each.fix}"] if each.fix else []
+    if columns is None:
+        return said
+    return [piece for line in said for piece in wrapped(line, columns, indent="" if line[0] != " " else margin)]

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from dataclasses import dataclass, field
 from typing import Any
+
+from batch_os_provider.command.textfile import NotTextError, decoded
 
 __all__ = ["Document", "NotAPreviewError", "read"]
 
 _KEYS = frozenset({"changeSummary", "diagnostics", "duration", "steps"})
-_ENCODINGS = {BOM_UTF8: "utf-8-sig", BOM_UTF16_LE: "utf-16", BOM_UTF16_BE: "utf-16"}
 
 
 class NotAPreviewError(ValueError):
@@ -37,7 +37,10 @@ def read(raw: bytes) -> Document:
     Raises:
         NotAPreviewError: it is no text, or JSON of something else.
     """
-    text = _decoded(raw).strip()
+    try:
+        text = decoded(raw, "it").strip()
+    except NotTextError as not_text:
+        raise NotAPreviewError("no text in UTF-8 or UTF-16") from not_text
     if not text:
         return Document(error="it wrote nothing: it was killed, or it failed before it began; see the log of the job")
     if text.startswith('{"sequence":'):
@@ -59,15 +62,6 @@ def read(raw: bytes) -> Document:
             text=text[: starts[0]].strip(), error=error or "what it wrote ends in the middle: it was cut off"
         )
     return Document(text=text, error=error or text.splitlines()[-1].strip())
-
-
-def _decoded(raw: bytes) -> str:
-    """The text; PowerShell 5 redirects as UTF-16."""
-    encoding = next((name for bom, name in _ENCODINGS.items() if raw.startswith(bom)), "utf-8")
-    try:
-        return raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise NotAPreviewError("no text in UTF-8 or UTF-16") from error
 
 
 def _refuse_other_json(text: str) -> None:

@@ -6,7 +6,7 @@ read, and what only a deployment knows stays unknown. It is a process of its own
 a program may change folders, print, or end the interpreter.
 
 Started as ``python -m batch_os_provider.command.mocked``, with the request as JSON on standard input. The answer goes
-to the file that the request names, since standard output belongs to the program.
+to the file that the request names, since standard output belongs to the program: ``declared``, or ``failed`` and where.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import os
 import re
 import runpy
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,28 @@ def main() -> None:
         settings.set_root_resource(None)  # type: ignore[arg-type]  # as the SDK's own tests reset it
         await pulumi.runtime.run_in_stack(declare)
 
-    asyncio.run(run())
-    Path(request["answer"]).write_text(json.dumps(register.declared), encoding="utf-8")
+    try:
+        asyncio.run(run())
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the program does is said, and not as a traceback
+        answer: dict[str, Any] = {"failed": _sentence(error), "where": _where(error, Path(request["folder"]))}
+    else:
+        answer = {"declared": register.declared}
+    Path(request["answer"]).write_text(json.dumps(answer), encoding="utf-8")
+
+
+def _sentence(error: BaseException) -> str:
+    """What an error says, on one line, after its class."""
+    if isinstance(error, SystemExit):
+        return f"it ended itself with sys.exit({error.code!r})"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+
+
+def _where(error: BaseException, folder: Path) -> str:
+    """The last line of the program's own that led to it; empty where there is none."""
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if Path(each.filename).is_relative_to(folder)]
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
 
 
 if __name__ == "__main__":

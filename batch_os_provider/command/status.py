@@ -7,24 +7,27 @@ both kinds of pools, with what their nodes really run.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from batch_os_provider.command.asking import UNREADABLE, endpoints_of, print_json
 from batch_os_provider.command.fit import fit
+from batch_os_provider.command.layout import Block, show
 from batch_os_provider.command.survey import Account, PoolSeen, survey
 from batch_os_provider.decide import same_version
 from batch_os_provider.pool import Kind
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 __all__ = ["as_json", "command", "render"]
 
 
-@click.command("status", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("status", short_help="Show every pool, and the resource that fits it.")
 @click.argument("endpoints", metavar="ENDPOINT...", nargs=-1, required=True, callback=endpoints_of)
 @click.option("--json", "wants_json", is_flag=True, help="Print one JSON document; its shape is in docs/command.md.")
 def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT001 - click passes flags so
@@ -36,10 +39,11 @@ def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT0
     if wants_json:
         print_json(as_json(accounts))
     else:
-        render(accounts, Console(highlight=False))
+        render(accounts)
     unread = [account for account in accounts if account.troubles]
     if unread:
-        click.echo(f"{len(unread)} of {len(accounts)} accounts could not be read, or not wholly", err=True)
+        count = "1 account" if len(accounts) == 1 else f"{len(accounts)} accounts"
+        click.echo(f"{len(unread)} of {count} could not be read, or not wholly", err=True)
         sys.exit(UNREADABLE)
 
 
@@ -90,33 +94,39 @@ def _versions(seen: PoolSeen) -> tuple[str | None, str | None]:
     return oldest.version_text if oldest else None, None if seen.vm.pool.gallery else seen.vm.pool.pin_text
 
 
-def render(accounts: list[Account], console: Console) -> None:
-    """One table for each account; cells wrap, and no version is cut."""
+def render(accounts: list[Account], console: Console | None = None) -> None:
+    """One table for each account, or a block for each pool where the terminal is too narrow for a table."""
+    parts: list[Text | Block] = []
     for account in accounts:
-        console.print(Text(account.endpoint, style="bold", overflow="fold"))
+        parts.append(Text(account.endpoint, style="bold"))
         if account.error:
             tried = f", tried {account.signed_in_as}" if account.signed_in_as else ""
-            console.print(Text(f"could not be read{tried}: {account.error}\n", style="red", overflow="fold"))
+            parts.append(Text(f"could not be read{tried}: {account.error}\n", style="red"))
             continue
         count = "1 pool" if len(account.pools) == 1 else f"{len(account.pools)} pools"
-        console.print(Text(f"{count}; signed in as {account.signed_in_as}", overflow="fold"))
+        parts.append(Text(f"{count}; signed in as {account.signed_in_as}"))
         if account.pools:
-            console.print(_table(account.pools))
-        for trouble in account.troubles:
-            console.print(Text(f"could not be read: {trouble}\n", style="red", overflow="fold"))
+            parts.append(_block(account.pools))
+        parts += [Text(f"could not be read: {trouble}\n", style="red") for trouble in account.troubles]
+    show(*parts, console=console)
 
 
-def _table(pools: tuple[PoolSeen, ...]) -> Table:
+def _block(pools: tuple[PoolSeen, ...]) -> Block:
     table = Table(box=SIMPLE_HEAD, show_lines=True)
     table.add_column("Pool", overflow="fold")
     # Never wrapped: a version that is cut in two can neither be read nor copied.
     table.add_column("Runs", no_wrap=True, overflow="ignore")
     table.add_column("Resource", overflow="fold", min_width=len("PoolImageVersion"))
+    rows = []
     for seen in pools:
         fitting = fit(seen)
-        texts = ("\n".join(_what(seen)), "\n".join(_runs(seen)), fitting.resource or f"none: {fitting.why}")
+        (pool_id, *what), runs, resource = _what(seen), _runs(seen), fitting.resource or f"none: {fitting.why}"
+        texts = ("\n".join([pool_id, *what]), "\n".join(runs), resource)
         table.add_row(*(Text(each) for each in texts))
-    return table
+        # Each fact on a line of its own: a version and a count that run together are hard to read.
+        fields = [("kind", what[0]), ("state", what[1]), ("runs", "\n".join(runs)), ("resource", resource)]
+        rows.append((pool_id, fields))
+    return Block(table, rows)
 
 
 def _what(seen: PoolSeen) -> list[str]:

@@ -10,16 +10,23 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import json
+import os
+import shlex
 import signal
+import socket
 import sys
 import tempfile
+from contextlib import suppress
+from importlib import metadata, resources
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from importlib.resources.abc import Traversable
 
+    from .server import Saver, Server
     from .world import World
 
 BANNER = """\
@@ -29,6 +36,9 @@ Its default account key is published in its source code and protects nothing.
 """
 CANNOT_START = 2
 FASTEST = 1_000_000
+HIGHEST_PORT = 65_535
+EXAMPLES = ("cloud-services", "vm", "mixed")
+"""Files of the folder ``examples``."""
 EXTRA = ("starlette", "uvicorn", "httptools", "trustme")
 
 
@@ -37,24 +47,46 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback only)")
     parser.add_argument("--port", type=int, default=0, help="port (default 0: a free one)")
     parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds in a real second; 0 freezes time")
-    parser.add_argument("--seed", type=Path, help="JSON state to start from, and to return to on reset")
-    parser.add_argument("--state", type=Path, help="JSON state to go on from if it is there, kept up to date")
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument("--seed", type=Path, metavar="FILE", help="JSON state to start from, and to return to on reset")
+    seeds.add_argument("--example", choices=EXAMPLES, help="start from this example of an account, and return to it")
+    parser.add_argument(
+        "--state", type=Path, metavar="FILE", help="JSON state to go on from if it is there, kept up to date"
+    )
     parser.add_argument("--tls", action="store_true", help="HTTPS with a fresh certificate authority")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {metadata.version('batch-os-provider')}")
     return parser
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path | Traversable) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SystemExit(_fail(f"cannot read {path}: {error.strerror}")) from None
-    except ValueError as error:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise SystemExit(_fail(f"cannot read {path}: {getattr(error, 'strerror', error)}")) from None
+    if not data.strip():
+        raise SystemExit(_fail(f"{path} is empty; a state is a JSON object, {{}} at least"))
+    try:
+        return json.loads(data)  # UTF-8, or UTF-16 as PowerShell 5 writes it
+    except (ValueError, RecursionError) as error:
         raise SystemExit(_fail(f"{path} is not JSON: {error}")) from None
 
 
+def _seed(options: argparse.Namespace) -> Any:
+    """The state to start from, and to return to."""
+    if options.example:
+        return _read(resources.files("batch_os_provider.simulator").joinpath("examples", f"{options.example}.json"))
+    return _read(options.seed) if options.seed else {}
+
+
 def _fail(message: str) -> int:
-    print(f"batch-simulator: {message}", file=sys.stderr)
+    _say(f"batch-simulator: {message}")
     return CANNOT_START
+
+
+def _say(text: str) -> None:
+    """Say something to people. A stderr that is closed must not end a simulator that is asked by programs."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _is_loopback(host: str) -> bool:
@@ -68,7 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = _parser().parse_args(arguments)
     if not 0 <= options.speed <= FASTEST:
-        return _fail(f"--speed is a number from 0 to {FASTEST}")
+        return _fail(f"--speed is a number from 0 to {FASTEST}, not {options.speed:g}")
+    if not 0 <= options.port <= HIGHEST_PORT:
+        return _fail(f"--port is a number from 0 to {HIGHEST_PORT}, not {options.port}; 0 takes a free one")
+    if options.state and not options.state.resolve().parent.is_dir():
+        return _fail(f"cannot write {options.state}: there is no folder {options.state.resolve().parent}")
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
         return _fail(f"{', '.join(missing)} missing; install the extra: pip install 'batch-os-provider[simulator]'")
@@ -84,49 +120,89 @@ def _serve(options: argparse.Namespace, folder: Path) -> int:
     from .world import World  # noqa: PLC0415 - as above
 
     world = World(VirtualClock(speed=options.speed))
-    try:
-        bound = server.bind(options.host, options.port)
-    except OSError as error:
-        return _fail(f"cannot listen on {options.host} port {options.port}: {error.strerror}")
+    bound = _listening(server.bind, options.host, options.port)
     endpoint = server.url_of(bound, tls=options.tls)
     saver = server.Saver(world, options.state, endpoint) if options.state else None
     try:
-        app = build(world, _read(options.seed) if options.seed else {}, saver or (lambda: None))
+        app = build(world, _seed(options), saver or (lambda: None))
         if options.state and options.state.exists():
             load(world, _read(options.state))
     except StateError as error:
         bound.close()
         return _fail(f"the state is refused: {error}")
     certificates = server.make_certificates(folder, options.host) if options.tls else None
+    line = {"endpoint": endpoint, "account": world.account, "key": world.key, "control": endpoint + "/_simulator"}
+    if certificates is not None:
+        line["ca"] = str(certificates.authority)
+    troubles: list[str] = []
 
     def announce() -> None:
-        line = {"endpoint": endpoint, "account": world.account, "key": world.key, "control": endpoint + "/_simulator"}
-        if certificates is not None:
-            line["ca"] = str(certificates.authority)
-        print(json.dumps(line), flush=True)
+        try:
+            print(json.dumps(line), flush=True)
+        except OSError as error:
+            # Whoever started it cannot learn where it is, and would never end it.
+            troubles.append(f"the first line cannot be written to stdout: {error.strerror}")
+            running.should_exit = True
 
-    _greet(world, options.host, endpoint)
+    _greet(options.host, line)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn stops at the signal and raises it again at the end; by then it has done its work.
         signal.signal(number, lambda *_: None)
+    running = server.make_server(app, announce, certificates)
+    try:
+        _run_to_the_end(running, bound, world, saver)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        troubles.append(f"cannot write {options.state}: {error.strerror}")
+    if not troubles:
+        return 0
+    with suppress(OSError):  # or the interpreter tries again to send off the line, and fails
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _fail(troubles[0])
+
+
+def _run_to_the_end(running: Server, bound: socket.socket, world: World, saver: Saver | None) -> None:
+    """Serve until a signal, with the state file written before and after. Raises OSError where it cannot be."""
     if saver is not None:
         saver()
-    server.make_server(app, announce, certificates).run(sockets=[bound])
+    running.run(sockets=[bound])
     if saver is not None:
         world.advance()
         saver.write()
-    return 0
 
 
-def _greet(world: World, host: str, endpoint: str) -> None:
-    print(BANNER, file=sys.stderr)
+def _listening(bind: Callable[[str, int], socket.socket], host: str, port: int) -> socket.socket:
+    try:
+        return bind(host, port)
+    except OSError as error:
+        raise SystemExit(_fail(f"cannot listen on {host} port {port}: {error.strerror}")) from None
+    except UnicodeError:
+        raise SystemExit(_fail(f"cannot listen on {host!r}: it is not a host name")) from None
+
+
+def _greet(host: str, line: Mapping[str, str]) -> None:
+    _say(BANNER)
     if not _is_loopback(host):
-        print(
+        _say(
             f"WARNING: listening on {host}, which other machines can reach. The key is public and the control "
-            "endpoints ask for none: anybody who can connect can read and change everything here.\n",
-            file=sys.stderr,
+            "endpoints ask for none: anybody who can connect can read and change everything here.\n"
         )
-    print(f"account {world.account} at {endpoint}; control at {endpoint}/_simulator", file=sys.stderr, flush=True)
+    _say(f"account {line['account']} at {line['endpoint']}; control at {line['control']}")
+    names = {"account": "AZURE_BATCH_ACCOUNT", "key": "AZURE_BATCH_ACCESS_KEY", "endpoint": "ENDPOINT"}
+    names["ca"] = "REQUESTS_CA_BUNDLE"
+    variables = {name: line[key] for key, name in names.items() if key in line}
+    for every, loopback in (("//0.0.0.0:", "//127.0.0.1:"), ("//[::]:", "//[::1]:")):  # no client can be sent to these
+        variables["ENDPOINT"] = variables["ENDPOINT"].replace(every, loopback)
+    _say("\n".join(["To use it, paste this into another terminal:", *exports(variables, sys.platform), ""]))
+
+
+def exports(variables: Mapping[str, str], platform: str) -> list[str]:
+    """Lines that set variables of the environment in a shell of a platform; on Windows, PowerShell's."""
+    if platform == "win32":
+        quoted = {name: value.replace("'", "''") for name, value in variables.items()}
+        return [f"$env:{name} = '{value}'" for name, value in quoted.items()]
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
 
 
 if __name__ == "__main__":

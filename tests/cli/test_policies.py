@@ -149,6 +149,21 @@ def test_the_pools_of_a_fleet_are_judged_like_any_other(sim: Simulator, stack: S
     }
 
 
+def test_a_newer_catalogue_in_a_file_is_used(sim: Simulator, stack: Stack, tmp_path: Path):
+    """The package's own does not know that the version was disabled in February 2026."""
+    row = {"version": OLDER, "released": "2025-11-06", "disabled": "2026-02-12"}
+    latest = {"version": "WA-GUEST-OS-7.59_202601-01", "released": "2026-02-12", "disabled": None}
+    family = {"family": 7, "windows_server": "Windows Server 2022", "announced": None, "end_of_life": None}
+    file = tmp_path / "catalogue.json"
+    document = {"format": "batch-os guest os catalogue", "version": 1, "families": [family], "releases": [row, latest]}
+    file.write_text(json.dumps(document), encoding="utf-8")
+    stack.environment["BATCH_OS_CATALOGUE"] = str(file)
+    declare(stack, sim, OLDER, BEHIND, timeout="3h")
+    done = preview(stack, {"all": "advisory", "target-supported": {"as_of": "2026-02-28"}}).ok()
+    assert violations(done) == {("advisory", "target-supported", "render")}
+    assert f"{OLDER} is disabled since 2026-02-12" in done.flat
+
+
 def test_a_disabled_policy_says_nothing(sim: Simulator, stack: Stack):
     declare(stack, sim, DISABLED, BEHIND)
     assert violations(preview(stack, {"all": "disabled"}).ok()) == set()

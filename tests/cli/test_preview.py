@@ -221,3 +221,34 @@ def test_a_view_that_has_aged_is_looked_at_anew_within_an_up(sim: Simulator, sta
     sim.speed(60)
     running.wait().ok()
     assert len(sim.upgrades()) == 2
+
+
+def test_that_the_catalogue_is_old_is_said_once_and_only_where_a_verdict_needs_it(
+    sim: Simulator, stack: Stack, tmp_path: Path
+) -> None:
+    known, newer = "WA-GUEST-OS-7.58_202511-01", "WA-GUEST-OS-7.59_202601-01"
+    configuration = {"osFamily": "7", "targetOSVersion": known, "currentOSVersion": known}
+    pools = [paas_pool(name, cloudServiceConfiguration=configuration) for name in ("render", "encode", "preview-4")]
+    sim.seed(*pools)
+    old = "the Guest OS catalogue ends with the releases of 2026-01-14; it does not know what was released or disabled"
+    declare(stack, sim, "render", "encode", target=known)
+    assert "catalogue" not in stack.preview().ok().flat, "nothing depends on it"
+
+    declare(stack, sim, "render", "encode", "preview-4", target=newer)
+    said = stack.preview().ok().flat
+    assert said.count(old) == 1, "once for three pools"
+    assert "`batch-os catalogue --update`" in said
+    assert said.count(f"{newer} is newer than the Guest OS catalogue") == 3
+
+    file = tmp_path / "catalogue.json"
+    row = {"version": newer, "released": "2026-02-12", "disabled": None}
+    family = {"family": 7, "windows_server": "Windows Server 2022", "announced": None, "end_of_life": None}
+    document = {"format": "batch-os guest os catalogue", "version": 1, "families": [family], "releases": [row]}
+    file.write_text(json.dumps(document), encoding="utf-16")
+    stack.environment["BATCH_OS_CATALOGUE"] = str(file)
+    assert "catalogue" not in stack.preview().ok().flat, "the file knows it"
+
+    file.write_text("{}", encoding="utf-8")
+    said = stack.preview().ok().flat
+    assert said.count(f"BATCH_OS_CATALOGUE: {file} is not a Guest OS catalogue: it has no format") == 1
+    assert said.count(old) == 1, "the package's own counts again"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import signal
 import socket
 import ssl
@@ -10,12 +12,14 @@ import subprocess
 import sys
 import urllib.request
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from batch_os_provider.simulator import cli
+from batch_os_provider.simulator.seed_fields import FIELDS
 from batch_os_provider.simulator.world import DEFAULT_ACCOUNT, DEFAULT_KEY
 from tests.simulator.places import NEW, job, paas
 from tests.simulator.raw import Client
@@ -154,6 +158,94 @@ def test_a_bad_file(tmp_path, name, option):
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_seed_that_powershell_wrote(tmp_path, encoding):
+    seed = tmp_path / "seed.json"
+    seed.write_text(json.dumps({"pools": [paas()]}), encoding=encoding)
+    with started("--seed", str(seed), "--speed", "0") as (_, line):
+        assert len(client_of(line)("GET", "/pools").json["value"]) == 1
+
+
+IMAGES = {
+    "cloud-services": {"5", "6", "7"},
+    "vm": {"2022-datacenter-core", "2019-datacenter-smalldisk", "22_04-lts", "2204", "8_10-hpc-gen2", "8-lvm-gen2"},
+    "mixed": {
+        *("6", "7", "2022-datacenter-core", "2019-datacenter-smalldisk"),
+        *("22_04-lts", "2204", "8_10-hpc-gen2", "8-lvm-gen2"),
+    },
+}
+
+
+@pytest.mark.parametrize("name", cli.EXAMPLES)
+def test_an_example(name):
+    with started("--example", name, "--speed", "0") as (process, line):
+        client = client_of(line)
+        state = client.control("GET", "state")
+        kinds = set()
+        for pool in state["pools"]:
+            cloud, machine = pool.get("cloudServiceConfiguration"), pool.get("virtualMachineConfiguration")
+            kinds.add(cloud["osFamily"] if cloud else machine["imageReference"]["sku"])
+        assert kinds == IMAGES[name]
+        assert len({len(pool["nodes"]) for pool in state["pools"]}) >= 4, "node counts vary"
+        client.control("POST", "clock", {"advance": 5})
+        tasks = [task for one in client.control("GET", "state")["jobs"] for task in one["tasks"]]
+        assert sum(task["state"] == "running" for task in tasks) >= 2
+        client.control("POST", "reset")
+        assert [pool["id"] for pool in client.control("GET", "state")["pools"]] == [
+            pool["id"] for pool in state["pools"]
+        ]
+        code, out, err = ended(process)
+    assert (code, out) == (0, "")
+    assert f"export AZURE_BATCH_ACCOUNT={line['account']}\n" in err
+    assert f"export AZURE_BATCH_ACCESS_KEY={line['key']}\n" in err
+    assert f"export ENDPOINT={line['endpoint']}\n" in err
+
+
+def test_exports_can_be_pasted(tmp_path):
+    values = {"A": 'it\'s $5 "x" `y` \\', "B": "http://127.0.0.1:1"}
+    lines = cli.exports(values, "linux")
+    shell = ["sh", "-c", "\n".join([*lines, 'printf \'%s\\n\' "$A" "$B"'])]
+    done = subprocess.run(shell, capture_output=True, text=True, check=True)  # noqa: S603 - our own lines
+    assert done.stdout.splitlines() == list(values.values())
+    assert cli.exports(values, "win32") == [
+        "$env:A = 'it''s $5 \"x\" `y` \\'",
+        "$env:B = 'http://127.0.0.1:1'",
+    ]
+
+
+def test_the_version():
+    done = subprocess.run([COMMAND, "--version"], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    assert done.stdout == f"batch-simulator {metadata.version('batch-os-provider')}\n"
+
+
+def test_a_reader_that_left_before_the_first_line_ends_it():
+    with subprocess.Popen([COMMAND], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+        process.stdout.close()
+        err = process.stderr.read()
+    assert process.returncode == 2
+    assert err.endswith("batch-simulator: the first line cannot be written to stdout: Broken pipe\n")
+    assert "Traceback" not in err
+
+
+def test_the_table_of_seed_fields_has_what_the_reader_reads():
+    """In both directions: a field that is read is in the table, and a field of the table is read."""
+    taken, words = set(), set()
+    for name in ("state", "images", "version_catalogue", "scripts"):
+        for node in ast.walk(ast.parse((Path(cli.__file__).parent / f"{name}.py").read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                words.add(node.value)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+                first = node.args[0]
+                if node.func.attr in {"take", "time_of"} and isinstance(first, ast.Constant):
+                    taken.add(first.value)
+    table = "\n".join(f"{name} {means}" for _, name, means in FIELDS)
+    everywhere = {"creationTime", "lastModified", "eTag", "stateTransitionTime", "simulator", "osVersion"}
+    assert {name for name in taken - everywhere if not re.search(rf"\b{name}\b", table)} == set()
+    # These are put together from two words, or belong to one of Batch's own objects.
+    composed = {f"{one}{kind}Nodes" for one in ("target", "current") for kind in ("Dedicated", "LowPriority")}
+    assert {name.split(".")[-1] for _, name, _ in FIELDS} - words - composed == set()
+
+
 def test_a_port_in_use():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -163,15 +255,37 @@ def test_a_port_in_use():
     assert "cannot listen on 127.0.0.1" in err
 
 
-@pytest.mark.parametrize("arguments", [("--speed", "-1"), ("--speed", "fast"), ("--port", "x"), ("--nothing",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [("--speed", "-1"), ("--speed", "fast"), ("--port", "x"), ("--port", "65536"), ("--speed", "nan"), ("--nothing",)],
+)
 def test_wrong_arguments(arguments):
     assert failing(*arguments)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--seed", "a.json", "--example", "vm"), "not allowed with"),
+        (("--example", "farm"), "choose from"),
+        (("--state", "no/such/folder.json"), "cannot write no/such/folder.json: there is no folder "),
+        (("--host", "no.such.host.invalid"), "cannot listen on no.such.host.invalid port 0: "),
+        (("--seed", "/dev/null"), "/dev/null is empty; a state is a JSON object"),
+    ],
+)
+def test_a_start_that_fails_is_a_sentence(arguments, said):
+    code, err = failing(*arguments)
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
 
 
 def test_another_host_is_warned_of():
     with started("--host", "0.0.0.0", "--speed", "0") as (process, line):  # noqa: S104 - the point of the test
         assert line["endpoint"].startswith("http://0.0.0.0:")
-        assert "WARNING: listening on 0.0.0.0" in ended(process)[2]
+        said = ended(process)[2]
+        assert "WARNING: listening on 0.0.0.0" in said
+        assert f"export ENDPOINT={line['endpoint'].replace('0.0.0.0', '127.0.0.1')}\n" in said  # noqa: S104 - as above
 
 
 def test_without_the_extra(monkeypatch, capsys):

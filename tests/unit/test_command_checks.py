@@ -102,3 +102,20 @@ def test_the_document() -> None:
         "fix": "check the spelling",
     }
     assert as_json([CHECKS[0]])["ok"] is True
+
+
+def test_doctors_lines_are_whole_in_a_log_and_folded_between_words_on_a_terminal() -> None:
+    found = [
+        Check("machine", "Pulumi CLI", "fail", "there is no `pulumi` on PATH", "Install the Pulumi CLI 3.216 or newer"),
+        Check("https://farm.westeurope.batch.azure.com", "address", "ok", "fine"),
+    ]
+    assert lines(found) == [
+        "machine",
+        "  fail  Pulumi CLI  there is no `pulumi` on PATH",
+        "                    -> Install the Pulumi CLI 3.216 or newer",
+        "https://farm.westeurope.batch.azure.com",
+        "  ok    address     fine",
+    ]
+    narrow = lines(found, 30)
+    assert [line for line in narrow if len(line) > 30] == ["https://farm.westeurope.batch.azure.com"]
+    assert " ".join(" ".join(narrow).split()) == " ".join(" ".join(lines(found)).split())

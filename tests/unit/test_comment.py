@@ -735,9 +735,12 @@ def test_wrong_usage_exits_with_2(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["dev=missing.json"], "the preview of stack dev cannot be read: [Errno 2]"),
+        (["dev=missing.json"], "the preview of stack dev cannot be read: missing.json: No such file"),
         (["dev=other.json"], "other.json, given for stack dev, is JSON, but not what `pulumi preview --json` writes"),
-        (["dev=good.json", "--output", "no/such/folder.md"], "the comment cannot be written: [Errno 2]"),
+        (
+            ["dev=good.json", "--output", "no/such/folder.md"],
+            "the comment cannot be written: no/such/folder.md: No such file",
+        ),
     ],
 )
 def test_what_cannot_be_read_or_written_exits_with_1(

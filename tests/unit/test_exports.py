@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import subprocess
+import sys
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
@@ -63,7 +66,14 @@ def test_every_room_says_why_it_exists(name: str) -> None:
 
 def test_the_package_exports_its_resources() -> None:
     assert batch_os_provider.__all__ == sorted(batch_os_provider.__all__)
-    assert batch_os_provider.__all__ == ["PoolFleet", "PoolImageVersion", "PoolOsVersion"]
-    assert [
-        getattr(batch_os_provider, name).__name__ for name in batch_os_provider.__all__
-    ] == batch_os_provider.__all__
+    assert batch_os_provider.__all__ == ["PoolFleet", "PoolImageVersion", "PoolOsVersion", "__version__"]
+    resources = batch_os_provider.__all__[:-1]
+    assert [getattr(batch_os_provider, name).__name__ for name in resources] == resources
+
+
+def test_the_version_is_that_of_the_installed_package_and_costs_no_import_of_pulumi() -> None:
+    program = (
+        "import sys, batch_os_provider as b; print(b.__version__, 'pulumi' in sys.modules, 'click' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    assert done.stdout == f"{metadata.version('batch-os-provider')} False False\n"

@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
 from batch_os_provider import catalogue
 from batch_os_provider.catalogue import Family
+from batch_os_provider.catalogue_file import read_file
+from batch_os_provider.command.main import main
+from batch_os_provider.command.releases import MISPRINTS, URL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +140,7 @@ def day(value: date) -> str:
 
 def whole_page() -> str:
     """The page that our table was made from, all of it, with every misprint."""
-    printed = {(version, right): wrong for (version, wrong), right in SCRIPT["MISPRINTS"].items()}
+    printed = {(version, right): wrong for (version, wrong), right in MISPRINTS.items()}
     lines = []
     for number, family in sorted(GUEST_OS.families.items(), reverse=True):
         lines += [f"## Family {number} releases", f"**{family.windows_server}**", "", HEAD.rstrip("\n")]
@@ -154,7 +158,7 @@ def test_the_whole_page_teaches_nothing_that_the_table_does_not_have(data: Path,
     assert refresh(data, whole_page(), "--check") == 0
     out = capsys.readouterr().out
     assert out.endswith("nothing new: 447 releases until 2026-01-14\n")
-    assert out.count("misprint: ") == 4 == len(SCRIPT["MISPRINTS"])
+    assert out.count("misprint: ") == 4 == len(MISPRINTS)
 
 
 def test_from_the_whole_page_the_script_writes_our_table_byte_for_byte(data: Path):
@@ -188,6 +192,11 @@ def test_what_is_new_on_the_page_is_written_and_said_and_nothing_is_lost(data: P
 
     assert refresh(data, PAGE) == 0
     assert capsys.readouterr().out.endswith("nothing new: 448 releases until 2026-02-12\n")
+
+
+def test_a_page_that_powershell_saved_is_read(data: Path):
+    assert refresh(data, PAGE.encode("utf-16"), "--check") == 1
+    assert refresh(data, PAGE.encode("utf-8-sig"), "--check") == 1
 
 
 def test_check_tells_what_is_new_and_writes_nothing(data: Path, capsys: Any):
@@ -248,7 +257,7 @@ DAMAGE = {
         "line .*day (is out of range|31 must be in range)",
     ),
     "no month": (lambda page: page.replace("June 27, 2024", "Joon 27, 2024"), "'Joon 27, 2024' is not a date"),
-    "no text": (lambda page: page.encode("utf-16"), "not text in UTF-8"),
+    "no text": (lambda page: page.encode() + b"\xe9\xff", "not text in UTF-8 or UTF-16"),
 }
 
 
@@ -314,25 +323,36 @@ def test_the_commands_of_the_page_run(site: str, data: Path, capsys: Any, monkey
     Path("page.md").write_text(PAGE, encoding="utf-8")
     text = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    ended = []
+    ended, installed = [], []
     for command in "".join(blocks).splitlines():
-        interpreter, script, *options = command.split()
-        assert (interpreter, script) == (".venv/bin/python", "scripts/guestos-releases")
-        ended.append(run(data, *options, *([] if "--from" in options else ["--url", f"{site}/page.md"])))
+        program, *options = command.split()
+        if program == "batch-os":
+            # Without a source it would ask GitHub; the page of this test is put in its place.
+            where = [f"{site}/page.md"] if "--update" in options and "page.md" not in options else []
+            at = options.index("--update") + 1 if where else 0
+            done = CliRunner().invoke(main, [*options[:at], *where, *options[at:]], env={"HOME": str(data.parent)})
+            installed.append(done.exit_code)
+        elif program != "git":
+            assert (program, options[0]) == (".venv/bin/python", "scripts/guestos-releases")
+            more = [] if "--from" in options else ["--url", f"{site}/page.md"]
+            ended.append(run(data, *options[1:], *more))
     assert ended == [1, 0, 0]
     assert capsys.readouterr().out.endswith("nothing new: 448 releases until 2026-02-12\n")
+    assert installed == [0, 0, 0, 0]
+    written = [Path("guestos-catalogue.json"), *data.parent.glob(".local/share/batch-os/guestos-catalogue.json")]
+    assert [read_file(file).covers_until for file in written] == [date(2026, 2, 12)] * 2
 
 
 def test_a_page_that_moved_and_a_network_that_is_not_there_are_said(site: str, data: Path, capsys: Any):
     assert run(data, "--url", f"{site}/moved.md") == 2
-    assert "/moved.md: HTTP 404 Not Found; the page may have moved (--url)" in capsys.readouterr().err
+    assert "/moved.md: HTTP 404 Not Found; the page may have moved" in capsys.readouterr().err
     assert run(data, "--url", "http://127.0.0.1:1/page.md") == 2
-    assert "refused; save the page by other means, and read it with --from" in capsys.readouterr().err
+    assert "refused; save the page by other means, and name the file" in capsys.readouterr().err
     assert tables(data) == tables(PACKAGE)
 
 
 def test_the_page_comes_from_microsoft_over_https(capsys: Any):
-    assert SCRIPT["URL"].startswith("https://raw.githubusercontent.com/MicrosoftDocs/")
+    assert URL.startswith("https://raw.githubusercontent.com/MicrosoftDocs/")
     with pytest.raises(SystemExit) as ended:
         SCRIPT["main"](["--url", "http://example.com/page.md"])
     assert ended.value.code == 2

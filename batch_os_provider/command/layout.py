@@ -1,0 +1,89 @@
+"""How a subcommand shows tables and sentences on any terminal: no word is cut, however narrow it is.
+
+Why it exists: in 40 columns a table prints a letter a line, and a version or an address that is cut in two can neither
+be read nor copied. A table is shown where it fits with every word whole; else each row is a block of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.measure import Measurement
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Block", "columns", "show", "wrapped"]
+
+_LEAST = 20  # columns: a terminal that says it has fewer, or none, is not believed
+
+_ENDLESS = 10_000  # columns: the least width of a table is measured where nothing has to be folded
+
+
+@dataclass(frozen=True)
+class Block:
+    """A table, and the same rows as blocks: the head of each, then names and values; an empty value is left out."""
+
+    table: Table
+    rows: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+
+
+def show(*parts: Text | Block | str, console: Console | None = None) -> None:
+    """Print texts and tables on standard output, in the width and with the colours of the terminal."""
+    console = console or Console(highlight=False)
+    with console.capture() as captured:
+        for part in parts:
+            _put(part, console)
+    text = "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    # Through click: where the reader of a pipe has left, rich ends the process by itself, with 1. Whether there are
+    # colours is decided already; an old Windows console shows their codes.
+    click.echo(text, file=console.file, nl=False, color=not console.legacy_windows)
+
+
+def _put(part: Text | Block | str, console: Console) -> None:
+    if not isinstance(part, Block):
+        text = part if isinstance(part, Text) else Text(part)
+        lines = [piece for line in text.plain.split("\n") for piece in wrapped(line, console.width)]
+        console.print(Text("\n".join(lines), style=text.style), overflow="ignore", crop=False)
+        return
+    if Measurement.get(console, console.options.update(max_width=_ENDLESS), part.table).minimum <= console.width:
+        console.print(part.table)
+        return
+    for head, fields in part.rows:
+        console.print(Text(head, style="bold"), overflow="ignore", crop=False)
+        for line in [line for name, value in fields for line in _field(name, value, console.width)]:
+            console.print(Text(line), overflow="ignore", crop=False)
+        console.print()
+
+
+def _field(name: str, value: str, width: int) -> list[str]:
+    """``  name: value``, what follows indented below."""
+    if not value:
+        return []
+    first, *more = value.splitlines()
+    lines = wrapped(f"  {name}: {first}", width, indent="    ")
+    return lines + [piece for line in more for piece in wrapped(f"    {line}", width, indent="    ")]
+
+
+def columns() -> int | None:
+    """The width of the terminal that standard output is; None for a file or pipe, where lines stay whole."""
+    return Console().width if sys.stdout is not None and sys.stdout.isatty() else None
+
+
+def wrapped(line: str, width: int, *, indent: str = "") -> list[str]:
+    """A line as several of at most ``width``; a word that is longer stands alone, whole."""
+    return textwrap.wrap(
+        line,
+        max(width, _LEAST),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    ) or [""]

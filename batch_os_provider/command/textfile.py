@@ -1,0 +1,60 @@
+"""Text files of users, in any encoding that their tools write.
+
+Why it exists: PowerShell 5 redirects as UTF-16 with a byte order mark, some editors put one before UTF-8, and a path
+that a user names may be a folder, or not there. Each is handled once, here, and ends in a sentence.
+"""
+
+from __future__ import annotations
+
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from pathlib import Path
+
+__all__ = ["NotTextError", "decoded", "read_text", "write_whole"]
+
+_ENCODINGS = {BOM_UTF8: "utf-8-sig", BOM_UTF16_LE: "utf-16", BOM_UTF16_BE: "utf-16"}
+
+
+class NotTextError(ValueError):
+    """A file holds something that is not text, or cannot be read; the text is a sentence that names the file."""
+
+
+def decoded(raw: bytes, name: str) -> str:
+    """The text of these bytes: UTF-8, or UTF-16 with a byte order mark.
+
+    Raises:
+        NotTextError: they are neither; ``name`` says of what.
+    """
+    encoding = next((encoding for mark, encoding in _ENCODINGS.items() if raw.startswith(mark)), "utf-8")
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise NotTextError(f"{name} is not text in UTF-8 or UTF-16") from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        NotTextError: it is not there, a folder, not to be read, or not text.
+    """
+    try:
+        raw = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        why = error.strerror if isinstance(error, OSError) else error
+        raise NotTextError(f"{path} cannot be read: {why}") from error
+    return decoded(raw, str(path))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file in one step, so that there is never half of it; folders above it are made. Raises OSError."""
+    path = path.resolve()  # a link stays one
+    if path.exists() and not path.is_file():
+        path.write_bytes(text.encode())  # a device or a pipe; a folder is an OSError
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        beside.write_bytes(text.encode())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

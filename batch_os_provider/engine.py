@@ -12,7 +12,7 @@ less comfort, and the debug log says which seam is missing. Proven on Pulumi CLI
 SDK 3.272.0. What is lost without each seam:
 
 =============  ===================================================================================
-other width    dynamic resources of other packages run more than four at once, as many as ``--parallel`` allows
+other width    dynamic resources of other packages run more than four at once
 widen          more than four pools at once: the fifth waits for a free worker
 cancel         ^C is heard only when the running rollouts end by themselves
 clean errors   errors of ours are preceded by a traceback

@@ -1,8 +1,8 @@
 """Calls of other packages' dynamic providers, which run in the same plugin process as ours.
 
-Why it exists: all Python dynamic resources that name no provider of their own share one process, and the server in it
-is patched for our rollouts. Other packages must find it as it was: their calls are not cut off, and do not run more at a
-time than the SDK lets them. Nothing public of the SDK tells whose call a thread serves; its frames do.
+All Python dynamic resources that name no provider of their own share one process, and the server in it is patched for
+our rollouts. Other packages must find it as it was: their calls are not cut off, and no more of them run at a time than
+the SDK allows. Nothing public of the SDK tells whose call a thread serves; its frames do.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Programs given as a function to the Automation API: many run in one process, and none of them has an end of its own."""
+"""Programs given to the Automation API as functions: many run in one process, which outlives them."""
 
 from __future__ import annotations
 

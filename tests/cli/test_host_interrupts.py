@@ -44,7 +44,7 @@ def test_no_traceback_follows_where_a_pool_was_declared(
     assert "KeyboardInterrupt" not in ended.text
 
     # The same without us is what a user reads elsewhere, and what the tests overlook.
-    stack.program("pulumi.export('x', pulumi.Output.from_input(1))\nimport asyncio\npulumi.run(lambda: asyncio.sleep(20))\n")
+    stack.program("import asyncio\npulumi.run(lambda: asyncio.sleep(20))\n")
     running = stack.start_up()
     wait_until(lambda: "Stack" in running.text, "the program runs")
     (stack.program_folder / "interrupt-the-program").touch()

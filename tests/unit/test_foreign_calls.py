@@ -74,7 +74,7 @@ class Ours(Other, PoolOsVersionProvider):  # type: ignore[misc]  # the methods a
         (foreign_calls._Limited(PoolOsVersionProvider(), threading.BoundedSemaphore(4)), False),
     ],
 )
-def test_what_is_ours(provider: object, ours: bool) -> None:  # noqa: FBT001 - a row of the table
+def test_what_is_ours(provider: object, ours: bool) -> None:
     assert foreign_calls.is_ours(provider) is ours
 
 

@@ -93,7 +93,10 @@ def test_an_interrupt_past_the_end_of_the_program_prints_nothing(tmp_path: Path)
         ("soon()\ntime.sleep(20)", "KeyboardInterrupt"),
         ("soon()\ndef work():\n    time.sleep(20)\nwork()", "KeyboardInterrupt"),
         ("raise ValueError('a bug')", "ValueError: a bug"),
-        ("soon()\ntry:\n    time.sleep(20)\nexcept KeyboardInterrupt:\n    raise ValueError('left')", "ValueError: left"),
+        (
+            "soon()\ntry:\n    time.sleep(20)\nexcept KeyboardInterrupt:\n    raise ValueError('left')",
+            "ValueError: left",
+        ),
     ],
     ids=["the program's own code", "a function of it", "another error", "an error of its clean-up"],
 )

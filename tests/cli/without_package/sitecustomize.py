@@ -1,4 +1,4 @@
-"""An environment from which batch_os_provider was uninstalled. Python imports this at its start when it is on PYTHONPATH."""
+"""An environment from which batch_os_provider was uninstalled; Python imports this at its start, by PYTHONPATH."""
 
 import sys
 from importlib.machinery import ModuleSpec

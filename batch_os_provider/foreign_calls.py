@@ -66,6 +66,8 @@ def keep_width(server: ModuleType, width: int) -> None:
     Checks and diffs are not limited: the engine sends them one after the other, and ours wait behind them.
     """
     find: Callable[..., object] = server.get_provider
+    if not callable(find):
+        raise TypeError("get_provider of the dynamic server is not a function")
     slots = threading.BoundedSemaphore(width)
 
     @functools.wraps(find)

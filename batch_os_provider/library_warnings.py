@@ -1,6 +1,6 @@
 """Warnings that azure and urllib3 log while they work for this package are left out; those of others stay as they are.
 
-Why it exists: where a process configures no logging, Python prints a library's warnings on stderr, and Pulumi shows
+Where a process configures no logging, Python prints a library's warnings on stderr, and Pulumi shows
 them as the stack's own lines. Ours say less than our errors do. Other packages in the same process use the same
 libraries, and their users may need the warnings.
 """
@@ -44,8 +44,8 @@ def _works_for_us() -> bool:
     """Whether this package is among the callers of this thread."""
     frame = sys._getframe()  # noqa: SLF001 - logging itself finds callers so
     while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name.startswith(_PACKAGE) and name != __name__:
+        name = frame.f_globals.get("__name__")  # code that was made at run time may have none
+        if isinstance(name, str) and name.startswith(_PACKAGE) and name != __name__:
             return True
         frame = frame.f_back  # type: ignore[assignment]  # None ends the loop
     return False

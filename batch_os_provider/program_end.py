@@ -1,10 +1,10 @@
 """The end of a user's Pulumi program: a moment to speak, and an interrupt that prints no traceback.
 
-Why it exists: this package is a guest in the program's process and must not change how the program runs. Two things
-still happen at its end. What only the whole program tells (the ``--parallel`` hint) has to be said then. And language
-hosts since Pulumi CLI 3.229 send SIGINT to a program after a failed or canceled update. Python then prints some 25
-lines of KeyboardInterrupt after the error that matters. The signal, the exception and the exit code stay as they are;
-only that print is left out.
+This package is a guest in the program's process and must not change how the program runs. Two things happen at its end
+nevertheless. What only the whole program tells (the ``--parallel`` hint) is said then. And language hosts since Pulumi
+CLI 3.229 send SIGINT to a program after a failed or canceled update; Python then prints some 25 lines of
+KeyboardInterrupt after the error that matters. The signal, the exception and the exit code stay as they are; only that
+print is left out.
 """
 
 from __future__ import annotations
@@ -75,8 +75,9 @@ def be_quiet() -> None:
             before(kind, error, trace)
 
     def unraisable(what: Any) -> None:
-        # Past its end, where only threads are awaited and exit handlers run, the launcher's frame is gone.
-        if what.exc_type is not KeyboardInterrupt or _is_launched(sys._getframe()):  # noqa: SLF001 - as above
+        # Past the program's end, where only threads are awaited and exit handlers run, the launcher's frame is gone.
+        is_over = _is_main() and not _is_launched(sys._getframe())  # noqa: SLF001 - as above
+        if what.exc_type is not KeyboardInterrupt or not is_over:
             unraisable_before(what)
 
     sys.excepthook, sys.unraisablehook = hook, unraisable
@@ -93,8 +94,12 @@ def is_hosts_interrupt(error: BaseException, trace: TracebackType | None) -> boo
     )
 
 
+def _is_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 def _is_launched(frame: FrameType | None) -> bool:
-    return threading.current_thread() is threading.main_thread() and any(map(_is_launcher, _frames(frame)))
+    return _is_main() and any(map(_is_launcher, _frames(frame)))
 
 
 def _is_launcher(frame: FrameType) -> bool:

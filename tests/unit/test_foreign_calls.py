@@ -164,5 +164,9 @@ def test_a_failing_call_gives_its_slot_back_and_a_provider_is_otherwise_as_it_is
 
 
 def test_a_server_without_the_private_part_is_an_error_for_the_guard() -> None:
+    bare: Any = ModuleType("bare")
     with pytest.raises(AttributeError):
-        foreign_calls.keep_width(ModuleType("bare"), 4)
+        foreign_calls.keep_width(bare, 4)
+    bare.get_provider = None
+    with pytest.raises(TypeError):
+        foreign_calls.keep_width(bare, 4)

@@ -63,7 +63,7 @@ def warn(words):
 
 library_warnings.hear()
 library_warnings.hear()
-warn("theirs")
+exec("warn('theirs')", {"warn": warn, "__name__": None})  # as code that was unpickled may be
 wait.beside(lambda: warn("ours"), "batch-os-call").result()
 if "configured" in sys.argv:
     logging.basicConfig(stream=sys.stdout)

@@ -12,14 +12,13 @@ thread that keeps polling after ^C and takes failures for success (azure-batch 1
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from batch_os_provider import credentials, requestlog
+from batch_os_provider import credentials, library_warnings, requestlog
 from batch_os_provider.errors import (
     ALREADY_THERE,
     NODE_GONE,
@@ -83,9 +82,7 @@ class Connection:
 
         from batch_os_provider.transport import bounded  # noqa: PLC0415 - as above
 
-        # urllib3 and azure warn on stderr by default, which Pulumi shows as the stack's own lines.
-        for name in ("azure", "urllib3"):
-            logging.getLogger(name).addHandler(logging.NullHandler())
+        library_warnings.hear()
         settings: dict[str, Any] = {
             "transport": transport or bounded(CONNECT_TIMEOUT, READ_TIMEOUT),
             "retry_policy": RetryPolicy.no_retries(),

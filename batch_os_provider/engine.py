@@ -4,11 +4,15 @@ Why it exists: the SDK's dynamic server answers ``Cancel`` with nothing, runs fo
 time, turns every error into a traceback, passes no URN to the provider, and lives on when the
 engine has died. Each of these is opened here, by hand, on private parts of the SDK.
 
+Other packages' dynamic resources are served by the same process. What is opened is for our own
+calls: theirs run as many at a time as before, keep their tracebacks, and are not cut off.
+
 Every seam is guarded: where a private part is missing or has changed, the provider works with
 less comfort, and the debug log says which seam is missing. Proven on Pulumi CLI 3.259.0 with
 SDK 3.272.0. What is lost without each seam:
 
 =============  ===================================================================================
+other width    dynamic resources of other packages run more than four at once
 widen          more than four pools at once: the fifth waits for a free worker
 cancel         ^C is heard only when the running rollouts end by themselves
 clean errors   errors of ours are preceded by a traceback
@@ -16,6 +20,7 @@ urn            lines stand on the stack's row instead of the resource's; one poo
                is not noticed
 row status     lines go to stderr, which Pulumi shows under Diagnostics
 watch          after a kill -9 of the CLI the plugin waits to the end of its rollouts
+other calls    after a kill -9 of the CLI our rollouts stop, but the plugin's process stays
 terminal       node counts come every 30 s, also on a terminal
 =============  ===================================================================================
 """
@@ -23,6 +28,7 @@ terminal       node counts come every 30 s, also on a terminal
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -34,12 +40,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf import empty_pb2
 
-from batch_os_provider import requestlog
+from batch_os_provider import foreign_calls, requestlog
 from batch_os_provider.errors import BatchOsError
+from batch_os_provider.foreign_calls import up
 from batch_os_provider.wait import Stop, StopToken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 __all__ = ["Row", "attach", "current_urn", "is_terminal", "stop"]
 
@@ -49,6 +56,9 @@ WATCH_EVERY = 1.5
 """Seconds between two looks at the engine's address."""
 _MISSES = 2
 _EXIT_AFTER = 2.0
+"""Seconds that our rollouts have to end, and then again the process."""
+_LOOK_EVERY = 0.25
+"""Seconds between two looks at the calls of other packages, once the engine is gone."""
 _CANCEL = "/pulumirpc.ResourceProvider/Cancel"
 _CALLS = frozenset({"Check", "Diff", "Create", "Update", "Delete", "Read"})
 # What private parts raise when they are not what they were.
@@ -59,6 +69,7 @@ stop = StopToken()
 
 _attached = threading.Lock()
 _is_attached = False
+_can_tell_calls = False
 _stub_lock = threading.Lock()
 _stub: Any = None
 
@@ -74,9 +85,11 @@ def attach() -> None:
             return
         _is_attached = True
     for name, seam in (
+        ("other width", _keep_other_width),
         ("widen", _widen),
         ("cancel", _hear_cancel),
         ("clean errors", _clean_errors),
+        ("other calls", _tell_calls_apart),
         ("watch", _watch),
     ):
         _open(name, seam)
@@ -89,57 +102,84 @@ def _open(name: str, seam: Callable[[], None]) -> None:
         requestlog.note(f"seam {name!r} is missing: {type(error).__name__}: {error}")
 
 
-def _widen() -> None:
-    """Let the dynamic server run as many calls as the engine sends (the SDK hard-codes four)."""
+def _executor() -> ThreadPoolExecutor:
+    """The executor that this thread works for."""
     # A worker thread of an executor is started with a weak reference to it as its first argument.
     executor = threading.current_thread()._args[0]()  # type: ignore[attr-defined]  # noqa: SLF001 - the seam itself
     if not isinstance(executor, ThreadPoolExecutor):
         raise TypeError("the current thread is not a worker of an executor")
+    return executor
+
+
+def _keep_other_width() -> None:
+    """Let other packages' calls run as many at a time as before. Comes before the server is widened."""
+    foreign_calls.keep_width(sys.modules["__main__"], _executor()._max_workers)  # noqa: SLF001 - the seam itself
+
+
+def _widen() -> None:
+    """Let the dynamic server run as many calls as the engine sends (the SDK hard-codes four)."""
+    executor = _executor()
     executor._max_workers = max(WORKERS, executor._max_workers)  # noqa: SLF001 - the seam itself
 
 
 def _hear_cancel() -> None:
-    """Answer ``Cancel`` ourselves: the SDK's own answer does nothing."""
-
-    def cancel(_request: object, _context: object) -> empty_pb2.Empty:
-        stop.set(Stop.CANCELED)
-        return empty_pb2.Empty()
-
-    handler = grpc.unary_unary_rpc_method_handler(
-        cancel,
-        request_deserializer=empty_pb2.Empty.FromString,
-        response_serializer=empty_pb2.Empty.SerializeToString,
-    )
-
-    class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
-        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-            return handler if details.method == _CANCEL else None
-
+    """Hear ``Cancel``, which the SDK ignores, and let the SDK answer it as before."""
     frame: FrameType | None = sys._current_frames()[threading.main_thread().ident or 0]  # noqa: SLF001 - the seam itself
-    for candidate in _up(frame):
+    for candidate in up(frame):
         server = candidate.f_locals.get("server")
         if isinstance(server, grpc.Server):
+            handlers = server._state.generic_handlers  # noqa: SLF001 - the seam itself
             # First of all handlers; registering one after the start is refused by the public call.
-            server._state.generic_handlers.insert(0, Handler())  # noqa: SLF001 - the seam itself
+            handlers.insert(0, _CancelHandler(list(handlers)))
             return
     raise LookupError("no grpc server in the main thread")
 
 
+class _CancelHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """Sets the stop token on ``Cancel``, then answers as the handlers that were there."""
+
+    def __init__(self, before: list[grpc.GenericRpcHandler]) -> None:
+        self._before = before
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        if details.method != _CANCEL:
+            return None
+        answers = (handler.service(details) for handler in self._before)
+        answer = next((each for each in answers if each is not None), None)
+
+        def cancel(request: object, context: object) -> object:
+            stop.set(Stop.CANCELED)
+            return empty_pb2.Empty() if answer is None else answer.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            cancel,
+            request_deserializer=empty_pb2.Empty.FromString,
+            response_serializer=empty_pb2.Empty.SerializeToString,
+        )
+
+
 def _clean_errors() -> None:
-    """Print our own errors as their text; a bug keeps its traceback."""
+    """Print our own errors as their text; a bug, and every error of another package, keeps its traceback."""
     main = sys.modules["__main__"]
     if main.traceback is not traceback:
         raise AttributeError("the dynamic server does not format errors with traceback")
-    main.traceback = SimpleNamespace(format_exc=_format_exc)  # type: ignore[attr-defined]
+    main.traceback = SimpleNamespace(**{**vars(traceback), "format_exc": _format_exc})  # type: ignore[attr-defined]
 
 
-def _format_exc() -> str:
+def _format_exc(*args: Any, **kwargs: Any) -> str:
     error = sys.exc_info()[1]
-    return str(error) if isinstance(error, BatchOsError) else traceback.format_exc()
+    return str(error) if isinstance(error, BatchOsError) else traceback.format_exc(*args, **kwargs)
+
+
+def _tell_calls_apart() -> None:
+    """Make sure that other packages' calls are known by their frames; this thread serves a call of ours."""
+    global _can_tell_calls  # noqa: PLW0603 - a fact of the process
+    foreign_calls.verify(sys.modules["__main__"])
+    _can_tell_calls = True
 
 
 def _watch() -> None:
-    """End this process when the engine has: an orphan would upgrade pools that nobody saves."""
+    """End our rollouts when the engine has gone: an orphan would upgrade pools that nobody saves."""
     if _engine_address() is None:
         raise LookupError("no engine address in the arguments")
     engine = _engine()
@@ -162,15 +202,32 @@ def _watch_engine(engine: Any) -> None:
         else:
             misses = 0
     stop.set(Stop.ENGINE_GONE)
-    requestlog.note("the engine is gone; this process ends")
+    requestlog.note("the engine is gone; our rollouts end")
     pause.wait(_EXIT_AFTER)
+    try:
+        if not _can_tell_calls:
+            raise LookupError("calls of other packages cannot be told apart")
+        while foreign_calls.are_running(sys.modules["__main__"]):
+            pause.wait(_LOOK_EVERY)
+    except _GUARDED as error:
+        requestlog.note(f"this process stays: {type(error).__name__}: {error}")
+        return
+    requestlog.note("the engine is gone and no call of another package runs; this process ends")
+    _end(pause)
+
+
+def _end(pause: threading.Event) -> None:
+    """End this process as the engine ends a plugin: an interrupt, so that exit handlers run, then a kill."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        pause.wait(_EXIT_AFTER)
     os._exit(1)
 
 
 def current_urn() -> str:
     """The URN of the resource whose call this thread serves; ``""`` where it cannot be found."""
     try:
-        for frame in _up(sys._getframe()):  # noqa: SLF001 - the seam itself
+        for frame in up(sys._getframe()):  # noqa: SLF001 - the seam itself
             if frame.f_code.co_name in _CALLS:
                 urn = getattr(frame.f_locals.get("request"), "urn", "")
                 if isinstance(urn, str) and urn:
@@ -178,12 +235,6 @@ def current_urn() -> str:
     except _GUARDED as error:
         requestlog.note(f"seam 'urn' is missing: {type(error).__name__}: {error}")
     return ""
-
-
-def _up(frame: FrameType | None) -> Iterator[FrameType]:
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
 
 
 class Row:

@@ -3,27 +3,27 @@
 Why it exists: the engine runs ``--parallel`` steps at a time, four for each processor by default, and an upgrade
 takes an hour. Sixty pools then take eight hours instead of one, and nothing says why. Only the program knows both
 numbers: how many of its pools have no known outputs in a preview, which is how Pulumi shows a planned change, and
-how many steps the engine runs. It says so at its end, when both are final.
+how many steps the engine runs. It says so at its end, when both are final. One process may run many programs, one
+after the other or side by side (Automation API): each has a tally of its own.
 
 The waves of a fleet come one after the other: of each fleet its widest one counts.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import grpc
 import pulumi
 from pulumi.runtime import settings
 
-from batch_os_provider import requestlog
+from batch_os_provider import program_end, requestlog
 
 __all__ = ["count", "hint", "together", "wave"]
 
@@ -32,8 +32,45 @@ Lane = tuple[object, int] | None
 
 _lock = threading.Lock()
 _lane: ContextVar[Lane] = ContextVar("lane", default=None)
-_declared: Counter[Lane] = Counter()
-_unchanged: Counter[Lane] = Counter()
+
+
+class _Tally:
+    """The pools of one program."""
+
+    def __init__(self) -> None:
+        self._declared: Counter[Lane] = Counter()
+        self._unchanged: Counter[Lane] = Counter()
+        # Kept from now: at the end of the process another context may be the current one.
+        self._engine = settings.get_engine()
+        self._at_once: int | None = settings.SETTINGS.parallel
+
+    def count(self, output: pulumi.Output[Any]) -> None:
+        lane = _lane.get()
+        with _lock:
+            self._declared[lane] += 1
+
+        def is_known(_value: object) -> None:
+            with _lock:
+                self._unchanged[lane] += 1
+
+        output.apply(is_known)
+
+    def tell(self) -> None:
+        from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - in the SDK, but not in its public face
+
+        changes = self._declared - self._unchanged
+        text = hint(changes.total(), self._at_once, together(changes))
+        if not text or self._engine is None:
+            return
+        severity = engine_pb2.LogSeverity.Value("WARNING")
+        try:
+            self._engine.Log(engine_pb2.LogRequest(severity=severity, message=text), timeout=5)
+        except grpc.RpcError as error:
+            requestlog.note(f"the engine is gone, unsaid: {text}: {error}")
+
+
+_tallies: WeakKeyDictionary[object, _Tally] = WeakKeyDictionary()
+"""By the object that the SDK makes for each program that it runs."""
 
 
 @contextlib.contextmanager
@@ -50,18 +87,15 @@ def count(output: pulumi.Output[Any]) -> None:
     """Count a resource of this program; ``output`` is known in a preview only where nothing changes."""
     if not pulumi.runtime.is_dry_run():
         return
-    lane = _lane.get()
+    run = settings.SETTINGS.rpc_manager
     with _lock:
-        first = not _declared
-        _declared[lane] += 1
-    if first:
-        atexit.register(_tell)
-    output.apply(partial(_is_known, lane))
-
-
-def _is_known(lane: Lane, _value: object) -> None:
-    with _lock:
-        _unchanged[lane] += 1
+        tally = _tallies.get(run)
+        is_first = tally is None
+        if tally is None:
+            tally = _tallies[run] = _Tally()
+    if is_first:
+        program_end.at_end(tally.tell)
+    tally.count(output)
 
 
 def together(changes: Mapping[Lane, int]) -> int:
@@ -87,17 +121,3 @@ def hint(changes: int, at_once: int | None, wanted: int | None = None) -> str:
         return ""
     waves = "" if needed == changes else f", up to {needed} at once"
     return f"{changes} to change{waves}, engine runs {at_once}: pass --parallel {needed}"
-
-
-def _tell() -> None:
-    from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - in the SDK, but not in its public face
-
-    changes = _declared - _unchanged
-    text = hint(changes.total(), settings.SETTINGS.parallel, together(changes))
-    engine = settings.get_engine()
-    if not text or engine is None:
-        return
-    try:
-        engine.Log(engine_pb2.LogRequest(severity=engine_pb2.LogSeverity.Value("WARNING"), message=text), timeout=5)
-    except grpc.RpcError as error:
-        requestlog.note(f"the engine is gone, unsaid: {text}: {error}")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from pulumi import Input, Output, ResourceOptions, dynamic
 
-from batch_os_provider import parallel
+from batch_os_provider import parallel, program_end
 from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.outputs import IMAGE_OUTPUTS, OUTPUTS
 from batch_os_provider.provider import PoolOsVersionProvider, PoolProvider
@@ -30,6 +30,7 @@ class PoolResource(dynamic.Resource):
     pool_state: Output[str | None]
 
     def __init__(self, resource_name: str, declared: Mapping[str, Any], opts: ResourceOptions | None) -> None:
+        program_end.be_quiet()
         # A removal then reads `delete[retain]` in the preview, which is the truth: the pool stays.
         options = ResourceOptions.merge(ResourceOptions(retain_on_delete=True), opts)
         # Pulumi makes an attribute of every key, so the outputs are seeded with None.
@@ -54,6 +55,7 @@ class PoolResource(dynamic.Resource):
         Raises:
             An error at preview when there is no such pool, or when it cannot be read.
         """
+        program_end.be_quiet()
         resource = cls.__new__(cls)
         options = ResourceOptions.merge(opts, ResourceOptions(id=id))
         empty: dict[str, Any] = dict.fromkeys((*cls._kept_by.spec.names, *cls._shown))

@@ -23,7 +23,10 @@ def without(new_stack: Callable[..., Stack], seam: str) -> Stack:
     return new_stack(PYTHONPATH=str(FOLDER), BATCH_OS_TEST_WITHOUT=seam, BATCH_OS_LOG="batch-os.log")
 
 
-@pytest.mark.parametrize("seam", ["widen", "cancel", "clean errors", "urn", "row status", "watch", "terminal"])
+SEAMS = ("widen", "cancel", "clean errors", "urn", "row status", "watch", "terminal", "other width", "other calls")
+
+
+@pytest.mark.parametrize("seam", SEAMS)
 def test_up_works_without(sim: Simulator, new_stack: Callable[..., Stack], seam: str) -> None:
     stack = without(new_stack, seam)
     stack.declare(sim, NEW)

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,12 +20,15 @@ from batch_os_provider import engine, requestlog
 from batch_os_provider.engine import Row
 from batch_os_provider.errors import RefusedError
 from batch_os_provider.wait import Stop, StopToken
+from tests.support.stack import wait_until
 
 URN = "urn:pulumi:dev::demo::pulumi-python:dynamic/batch:PoolOsVersion::pool"
 SEAMS = {
+    "other width": engine._keep_other_width,
     "widen": engine._widen,
     "cancel": engine._hear_cancel,
     "clean errors": engine._clean_errors,
+    "other calls": engine._tell_calls_apart,
     "watch": engine._watch,
 }
 
@@ -55,7 +59,7 @@ def test_outside_a_plugin_process_nothing_is_attached(log: Path) -> None:
 
 @pytest.mark.parametrize("name", SEAMS)
 def test_a_missing_private_part_is_noted_and_nothing_else(name: str, log: Path) -> None:
-    """A test process is no plugin: no worker thread, no gRPC server, no engine's address."""
+    """A test process is no plugin: no worker thread, no gRPC server, no call, no engine's address."""
     engine._open(name, SEAMS[name])
     assert len(notes(log)) == 1
     assert f"seam '{name}' is missing" in notes(log)[0]
@@ -75,8 +79,20 @@ def test_the_executor_of_the_worker_is_widened() -> None:
         assert executor._max_workers == engine.WORKERS
 
 
-def test_cancel_is_answered_by_us_and_every_other_call_as_before() -> None:
+class Answers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """The SDK's own handlers."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def service(self, details: Any) -> Any:
+        return grpc.unary_unary_rpc_method_handler(lambda _request, _context: self.asked.append(details.method))
+
+
+def test_cancel_is_heard_and_answered_by_the_sdk_and_every_other_call_as_before() -> None:
     server = grpc.server(ThreadPoolExecutor(1))
+    sdk = Answers()
+    server.add_generic_rpc_handlers([sdk])
     thread = ThreadPoolExecutor(1)
     try:
         # The seam looks for a local called `server` in the main thread's frames: this one.
@@ -88,6 +104,7 @@ def test_cancel_is_answered_by_us_and_every_other_call_as_before() -> None:
         for _ in range(2):
             method.unary_unary(None, None)
         assert engine.stop.reason is Stop.CANCELED
+        assert sdk.asked == ["/pulumirpc.ResourceProvider/Cancel"] * 2
     finally:
         thread.shutdown()
         server.stop(None)
@@ -102,6 +119,17 @@ def test_our_errors_are_their_text_and_a_bug_keeps_its_traceback() -> None:
         raise KeyError("bug")  # noqa: TRY301
     except KeyError:
         assert "Traceback" in engine._format_exc()
+        assert "Traceback" not in engine._format_exc(limit=0), "what the caller asks for is passed on"
+
+
+def test_only_the_formatting_of_errors_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK, or code of another package in its main module, may use the rest of `traceback`."""
+    main = SimpleNamespace(traceback=traceback)
+    monkeypatch.setitem(sys.modules, "__main__", main)  # type: ignore[arg-type]  # what the seam uses of it
+    engine._clean_errors()
+    assert main.traceback is not traceback
+    changed = {name for name, value in vars(traceback).items() if getattr(main.traceback, name) is not value}
+    assert changed == {"format_exc"}
 
 
 def test_the_urn_is_the_request_of_the_call_that_this_thread_serves() -> None:
@@ -226,22 +254,64 @@ def test_a_plugin_whose_sdk_has_none_of_the_private_parts_still_works(log: Path)
     done = subprocess.run([sys.executable, "-c", BARE_PLUGIN], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
     assert (done.returncode, done.stderr.splitlines()[-1:]) == (0, ["render-a: done"])
     missing = [note.split("'")[1] for note in notes(log)]
-    assert missing[:4] == ["widen", "cancel", "clean errors", "watch"], "each is tried once, in one process"
+    tried = ["other width", "widen", "cancel", "clean errors", "other calls", "watch"]
+    assert missing[:6] == tried, "each is tried once, in one process"
     assert "urn" in missing
     assert missing[-1] == "row status"
 
 
 ORPHAN = """
 import sys, threading
-from batch_os_provider import engine
-engine.WATCH_EVERY = engine._EXIT_AFTER = 0.05
+from pathlib import Path
+from batch_os_provider import engine, foreign_calls
+engine.WATCH_EVERY = engine._EXIT_AFTER = engine._LOOK_EVERY = 0.05
+said = Path(sys.argv[1])
+
+class Other:
+    def create(self):
+        (said / "began").touch()
+        began.set()
+        while not (said / "may-end").exists():
+            threading.Event().wait(0.02)
+        (said / "ended").touch()
+
+def serve(provider):  # a function of the main module, as the SDK's are
+    provider.create()
+
+began = threading.Event()
+if "call" in sys.argv:
+    threading.Thread(target=serve, args=(Other(),), daemon=True).start()
+    began.wait()
+engine._can_tell_calls = "blind" not in sys.argv
 engine._watch()
-threading.Event().wait(60)
+try:
+    threading.Event().wait(60 if engine._can_tell_calls else 2)
+except KeyboardInterrupt:  # as the SDK's server has it
+    sys.exit(7)
+sys.exit(8)
 """
 
 
-def test_a_plugin_whose_engine_is_gone_ends(log: Path) -> None:
-    command = [sys.executable, "-c", ORPHAN, "127.0.0.1:1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)  # noqa: S603 - ours
-    assert done.returncode == 1
-    assert "the engine is gone" in notes(log)[-1]
+def orphan(tmp_path: Path, *words: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", ORPHAN, str(tmp_path), *words, "127.0.0.1:1"])  # noqa: S603 - ours
+
+
+def test_a_plugin_whose_engine_is_gone_ends_by_an_interrupt(log: Path, tmp_path: Path) -> None:
+    assert orphan(tmp_path).wait(50) == 7
+    assert "no call of another package runs" in notes(log)[-1]
+
+
+def test_a_plugin_that_serves_another_package_ends_after_its_call(log: Path, tmp_path: Path) -> None:
+    process = orphan(tmp_path, "call")
+    wait_until(lambda: log.exists() and "our rollouts end" in log.read_text(encoding="utf-8"), "the engine is missed")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    assert not (tmp_path / "ended").exists()
+    (tmp_path / "may-end").touch()
+    assert process.wait(50) == 7
+    assert (tmp_path / "ended").exists()
+
+
+def test_a_plugin_that_cannot_tell_calls_apart_stays(log: Path, tmp_path: Path) -> None:
+    assert orphan(tmp_path, "blind").wait(50) == 8, "it ended by itself"
+    assert "this process stays" in notes(log)[-1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -53,13 +52,13 @@ class Engine:
 def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Engine]:
     """Run a program of so many pools to its end."""
     at_end: list[Callable[[], None]] = []
-    monkeypatch.setattr(parallel, "atexit", SimpleNamespace(register=at_end.append))
-    monkeypatch.setattr(parallel, "_declared", Counter())
-    monkeypatch.setattr(parallel, "_unchanged", Counter())
+    monkeypatch.setattr(parallel, "program_end", SimpleNamespace(at_end=at_end.append))
 
     def run(*, changed: int, unchanged: int = 0, preview: bool = True, gone: bool = False, waves: int = 1) -> Engine:
         engine = Engine(gone=gone)
-        known = SimpleNamespace(SETTINGS=SimpleNamespace(parallel=4), get_engine=lambda: engine)
+        at_end.clear()
+        this_program = SimpleNamespace(parallel=4, rpc_manager=type("RPCManager", (), {})())
+        known = SimpleNamespace(SETTINGS=this_program, get_engine=lambda: engine)
         monkeypatch.setattr(parallel, "settings", known)
         monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: preview)
 
@@ -96,6 +95,13 @@ def output(*, is_known: bool) -> pulumi.Output[str]:
 
 def test_a_program_counts_what_changes_and_not_what_it_declares(told: Callable[..., Engine]) -> None:
     assert told(changed=5, unchanged=20).said == [hint(5, 4)]
+
+
+def test_each_program_of_a_process_has_its_own_count(told: Callable[..., Engine]) -> None:
+    """The Automation API runs many in one process."""
+    assert told(changed=5, unchanged=20).said == [hint(5, 4)]
+    assert told(changed=4).said == []
+    assert told(changed=6).said == [hint(6, 4)]
 
 
 def test_of_a_fleet_only_the_widest_wave_wants_room(told: Callable[..., Engine]) -> None:

@@ -29,9 +29,11 @@ class Without:
 
 def take_away(seam: str) -> None:
     """Make one seam impossible."""
-    from batch_os_provider import engine  # noqa: PLC0415 - only in the processes of one test
+    from batch_os_provider import engine, foreign_calls  # noqa: PLC0415 - only in the processes of one test
 
     changes: dict[str, dict[str, object]] = {
+        "other width": {"foreign_calls": SimpleNamespace(keep_width=None, verify=foreign_calls.verify)},
+        "other calls": {"foreign_calls": SimpleNamespace(keep_width=foreign_calls.keep_width, verify=None)},
         "widen": {"threading": Without(threading, current_thread=SimpleNamespace)},
         "cancel": {"sys": Without(sys, _current_frames=None)},
         "clean errors": {"traceback": Without(traceback)},

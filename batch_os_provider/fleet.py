@@ -15,6 +15,7 @@ import pulumi
 from pulumi import Input, ResourceOptions
 
 from batch_os_provider import inputs, parallel
+from batch_os_provider.amounts import shown
 from batch_os_provider.pool import parse_endpoint
 from batch_os_provider.resource import PoolImageVersion, PoolOsVersion
 from batch_os_provider.waves import Member, Wave, WavesError, arrange, find, members
@@ -187,13 +188,13 @@ def _former(aliases: object, fleet: Sequence[Member], own: str) -> dict[Member, 
     if aliases is None:
         return {}
     if not isinstance(aliases, Mapping):
-        raise WavesError(f"aliases: {aliases!r} is not a mapping; allowed: {_ALIASES_FORM}")
+        raise WavesError(f"aliases: {shown(aliases)} is not a mapping; allowed: {_ALIASES_FORM}")
     former: dict[Member, pulumi.Alias | str] = {}
     for pool, old in aliases.items():
-        where = f"aliases[{pool!r}]"
+        where = f"aliases[{shown(pool)}]"
         member = find(where, pool, fleet, own)
         if not isinstance(old, str | pulumi.Alias):
-            raise WavesError(f"{where}: {old!r} is no former resource; allowed: {_ALIASES_FORM}")
+            raise WavesError(f"{where}: {shown(old)} is no former resource; allowed: {_ALIASES_FORM}")
         is_name = isinstance(old, str) and not old.startswith("urn:")
         former[member] = pulumi.Alias(name=str(old), parent=pulumi.ROOT_STACK_RESOURCE) if is_name else old
     return former
@@ -219,7 +220,7 @@ def _checked(
     if stranger is not None:
         allowed = ", ".join(name for name in spec.names if name in bag)
         raise WavesError(
-            f"{stranger}: {given[stranger]!r} is not for a fleet with {spec.target}; allowed with it: {allowed}"
+            f"{stranger}: {shown(given[stranger])} is not for a fleet with {spec.target}; allowed with it: {allowed}"
         )
     by_id = next((member for member in fleet if not member.endpoint), None)
     if by_id is not None and inputs.ACCOUNT_ENDPOINT not in given:
@@ -229,7 +230,7 @@ def _checked(
         )
     # Every pool has been read, so that any of them stands for all.
     _, failures = inputs.check({**given, **_where(fleet[0]), "pool_id": fleet[0].pool_id}, _is_promised, spec)
-    _, wrong = inputs.check({"account_endpoint": given.get(inputs.ACCOUNT_ENDPOINT, "https://x")}, _is_promised, spec)
+    _, wrong = inputs.check({"account_endpoint": given.get(inputs.ACCOUNT_ENDPOINT, "https://a.b")}, _is_promised, spec)
     failures += [each for each in wrong if each.property == inputs.ACCOUNT_ENDPOINT and each not in failures]
     if failures:
         raise WavesError("; ".join(f"{failure.property}: {failure.reason}" for failure in failures))

@@ -18,6 +18,7 @@ from batch_os_provider.amounts import (
     SHARE_FORM,
     parse_duration,
     parse_share,
+    shown,
     suggest_duration,
     suggest_share,
 )
@@ -101,6 +102,8 @@ IMAGE = Spec(
 )
 INPUTS = OS.names
 
+# "Name must be between 3 and 24 characters in length and use only numbers and lower-case letters" (ARM, Batch accounts).
+_ACCOUNT_NAME = re.compile(r"(?!localhost$)[a-z0-9]{3,24}")
 _ENDPOINT_FORM = "https://<account>.<region>.batch.azure.com, as `az batch account show` prints in accountEndpoint"
 
 
@@ -206,17 +209,10 @@ def check(
             continue
         reason = _CHECKS[name](value)
         if reason:
-            failures.append(Failure(name, f"{_shown(value)} {reason}"))
+            failures.append(Failure(name, f"{shown(value)} {reason}"))
         elif name == ACCOUNT_ENDPOINT:
             kept[name] = parse_endpoint(value)
     return kept, failures
-
-
-def _shown(value: object) -> str:
-    """The value as it was written, without what may be a password in front of a host."""
-    if isinstance(value, str) and "@" in value:
-        return repr("...@" + value.rpartition("@")[2])
-    return repr(value)
 
 
 def same(name: str, old: object, new: object) -> bool:
@@ -224,7 +220,10 @@ def same(name: str, old: object, new: object) -> bool:
     if old is None or new is None:
         return old is new
     meaning = _MEANINGS.get(name)
-    return old == new if meaning is None else meaning(old) == meaning(new)
+    try:
+        return old == new if meaning is None else meaning(old) == meaning(new)
+    except ValueError:  # a state of an earlier version may hold what is not allowed any more
+        return False
 
 
 def _check_endpoint(value: object) -> str:
@@ -238,7 +237,9 @@ def _check_endpoint(value: object) -> str:
 
 
 def _endpoint_hint(value: str) -> str:
-    """The endpoint in a pool's URL, or the one without what was added to it."""
+    """The endpoint in a pool's URL, the one without what was added to it, or that of an account's name."""
+    if _ACCOUNT_NAME.fullmatch(value.strip().lower()):
+        return f"; did you mean https://{value.strip().lower()}.<region>.batch.azure.com?"
     candidates: list[Callable[[], str]] = [
         lambda: parse_pool_url(value).endpoint,
         lambda: parse_endpoint("https://" + value.strip().partition("://")[2].partition("/")[0]),
@@ -300,7 +301,9 @@ def _choice(name: str) -> Callable[[object], str]:
             return ""
         import difflib  # noqa: PLC0415 - who makes no mistake needs no help
 
-        near = difflib.get_close_matches(str(value).strip().lower(), allowed, n=1, cutoff=0.5)
+        only = value[0] if isinstance(value, list) and len(value) == 1 else value
+        text = only.strip().lower() if isinstance(only, str) else ""
+        near = difflib.get_close_matches(text, allowed, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"is not allowed; allowed: {' or '.join(allowed)}{hint}"
 

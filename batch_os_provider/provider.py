@@ -23,6 +23,7 @@ from pulumi import dynamic
 from pulumi.output import Unknown
 
 from batch_os_provider import engine, inputs
+from batch_os_provider.amounts import shown
 from batch_os_provider.decide import same_version
 from batch_os_provider.errors import InputError
 from batch_os_provider.inputs import Declared
@@ -183,7 +184,7 @@ def ref_of(id_: str) -> PoolRef:
         return parse_pool_url(id_)
     except ValueError as error:
         raise InputError(
-            f"the id {id_!r} is not the URL of a pool: {error}",
+            f"the id {shown(id_)} is not the URL of a pool: {error}",
             next_step="Give {account_endpoint}/pools/{pool_id}, such as "
             "https://myaccount.westeurope.batch.azure.com/pools/render",
         ) from error

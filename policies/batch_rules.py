@@ -13,6 +13,7 @@ from datetime import date
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from batch_os_provider.amounts import shown
 from batch_os_provider.inputs import IMAGE, IMAGE_TARGET, OS, TARGET
 from batch_os_provider.version import ALLOWED, LATEST, GuestOsVersion, VersionSyntaxError
 from batch_os_provider.vm import parse_image_version
@@ -88,7 +89,7 @@ class Resource:
 
     def says(self, name: str, value: object, trouble: str) -> str:
         """A message that begins with resource, property and value."""
-        return f"{self.name}: {name} is {value!r}, {trouble}"
+        return f"{self.name}: {name} is {shown(value)}, {trouble}"
 
 
 def production_pinned(resource: Resource, config: Mapping[str, Any]) -> str:

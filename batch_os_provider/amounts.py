@@ -161,15 +161,14 @@ def _repr(value: object) -> str:
 
 def _seconds_of(value: object) -> float | None:
     """Seconds, unbounded; None where it is no duration at all."""
-    if isinstance(value, bool):
-        return None
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _bounded(value) if isinstance(value, int) else value
-    if not isinstance(value, str):
-        return None
-    text = value.strip()
+    return _seconds_of_text(value.strip()) if isinstance(value, str) else None
+
+
+def _seconds_of_text(text: str) -> float | None:
     if _NUMBER.fullmatch(text):
         return _bounded(float(text))
     for form, units in ((_DURATION, _UNITS), (_ISO_DURATION, _ISO_UNITS)):

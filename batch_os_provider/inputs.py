@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACCOUNT_ENDPOINT",
+    "DURATIONS",
     "IMAGE",
     "IMAGE_TARGET",
     "INPUTS",
@@ -43,15 +44,19 @@ __all__ = [
     "DeclaredImage",
     "Failure",
     "Spec",
+    "allowed",
     "check",
     "gate_of",
     "same",
+    "wrong",
 ]
 
 ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET = "account_endpoint", "pool_id", "target_os_version"
 TIMEOUT, ON_TIMEOUT, IF_RESIZING, ON_CONFLICT = "timeout", "on_timeout", "if_resizing", "on_conflict"
 STALL_AFTER, MAX_UNHEALTHY, SOAK = "stall_after", "max_unhealthy", "soak"
 IMAGE_TARGET, STRATEGY, SURGE, DRAIN_TIMEOUT = "target_image_version", "strategy", "surge", "drain_timeout"
+DURATIONS = (TIMEOUT, DRAIN_TIMEOUT, STALL_AFTER, SOAK)
+"""The inputs that take a duration."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     ON_TIMEOUT: ("fail", "defer"),
@@ -102,7 +107,7 @@ IMAGE = Spec(
 )
 INPUTS = OS.names
 
-# "Name must be between 3 and 24 characters in length and use only numbers and lower-case letters" (ARM, Batch accounts).
+# Resource Manager, batchAccounts: 3 to 24 lower-case letters and digits.
 _ACCOUNT_NAME = re.compile(r"(?!localhost$)[a-z0-9]{3,24}")
 _ENDPOINT_FORM = "https://<account>.<region>.batch.azure.com, as `az batch account show` prints in accountEndpoint"
 
@@ -207,12 +212,23 @@ def check(
             if name in spec.required:
                 failures.append(Failure(name, f"it is missing; required: {_FORMS[name]}"))
             continue
-        reason = _CHECKS[name](value)
+        reason = wrong(name, value)
         if reason:
-            failures.append(Failure(name, f"{shown(value)} {reason}"))
+            failures.append(Failure(name, reason))
         elif name == ACCOUNT_ENDPOINT:
             kept[name] = parse_endpoint(value)
     return kept, failures
+
+
+def wrong(name: str, value: object) -> str:
+    """Why a value is not allowed for an input: it begins with the value; empty where it is allowed."""
+    reason = _CHECKS[name](value)
+    return f"{shown(value)} {reason}" if reason else ""
+
+
+def allowed(name: str) -> str:
+    """What an input may be, in words."""
+    return _FORMS.get(name) or " or ".join(CHOICES[name])
 
 
 def same(name: str, old: object, new: object) -> bool:
@@ -331,7 +347,7 @@ def _check_drain(value: object) -> str:
 def _check_surge(value: object) -> str:
     number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
     whole = 1 <= number <= _MOST_SURGE and float(number).is_integer()
-    return "" if whole else f"is not a number of nodes; allowed: a whole number from 1 to {_MOST_SURGE}"
+    return "" if whole else f"is not a number of nodes; allowed: {_FORMS[SURGE]}"
 
 
 _MEANINGS: Mapping[str, Callable[[Any], object]] = {
@@ -340,7 +356,7 @@ _MEANINGS: Mapping[str, Callable[[Any], object]] = {
     TARGET: lambda value: str(value).casefold(),
     IMAGE_TARGET: parse_image_version,
     MAX_UNHEALTHY: parse_share,
-    **dict.fromkeys((TIMEOUT, DRAIN_TIMEOUT, STALL_AFTER, SOAK), parse_duration),
+    **dict.fromkeys(DURATIONS, parse_duration),
 }
 """What two spellings of one value have in common; of other inputs there is one spelling."""
 _SHORTEST_RESIZE = 300
@@ -363,5 +379,8 @@ _FORMS: Mapping[str, str] = {
     POOL_ID_NAME: "1-64 of letters, digits, hyphen and underscore",
     TARGET: version.ALLOWED,
     IMAGE_TARGET: "exact digits with dots, such as 20348.2461.240510",
+    SURGE: f"a whole number from 1 to {_MOST_SURGE}",
+    MAX_UNHEALTHY: SHARE_FORM,
+    **dict.fromkeys(DURATIONS, DURATION_FORM),
     STRATEGY: "surge (adds new nodes, then lets old ones finish and go) or when_empty (never touches a node)",
 }

@@ -194,7 +194,7 @@ def _share(where: str, value: object, last: Share) -> Share:
         raise WavesError(f"{where}: {shown(value)} is not a wave; allowed: {_WAVE_FORM}{hint}")
     if share.percent and share.number <= last.number:
         raise WavesError(
-            f"{where}: {shown(value)} is not more than {str(last)!r} before it; allowed: percentages that grow, since each "
-            "says how much of the fleet is done by then"
+            f"{where}: {shown(value)} is not more than {str(last)!r} before it; allowed: percentages that grow, since "
+            "each says how much of the fleet is done by then"
         )
     return share

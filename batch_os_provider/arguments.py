@@ -124,18 +124,18 @@ def carried(who: str, declared: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         pulumi.RunError: a value that Pulumi cannot send, and that is not allowed either.
     """
-    kept: dict[str, Any] = {}
-    wrong = []
-    for name, value in declared.items():
-        if is_promised(value):
-            kept[name] = _when_known(who, name, value)
-            continue
-        kept[name] = _plain(name, value)
-        if not _can_be_sent(kept[name]):
-            wrong.append(f"{name}: {inputs.wrong(name, value) or f'{shown(value)} is not a plain value'}")
-    if wrong:
-        refuse(who, wrong)
-    return kept
+    plain = {name: _plain(name, value) for name, value in declared.items() if not is_promised(value)}
+    if not all(map(_can_be_sent, plain.values())):
+        # What else is wrong is said as well: the check that would tell it is not reached.
+        told = {name: _why_not(name, declared[name]) for name, value in plain.items() if value is not None}
+        refuse(who, [f"{name}: {why}" for name, why in told.items() if why])
+    return {name: plain[name] if name in plain else _when_known(who, name, value) for name, value in declared.items()}
+
+
+def _why_not(name: str, value: object) -> str:
+    """Why a value is not allowed, or cannot be sent; empty where neither is so."""
+    plain = _plain(name, value)
+    return inputs.wrong(name, plain) or ("" if _can_be_sent(plain) else f"{shown(value)} is not a plain value")
 
 
 def _when_known(who: str, name: str, value: Input[Any]) -> Output[Any]:
@@ -147,7 +147,7 @@ def _when_known(who: str, name: str, value: Input[Any]) -> Output[Any]:
         if secret and known is not None and inputs.wrong(name, plain):
             refuse(who, [f"{name}: {_SECRET} is not allowed; allowed: {inputs.allowed(name)}"])
         if not _can_be_sent(plain):
-            refuse(who, [f"{name}: {inputs.wrong(name, known) or f'{shown(known)} is not a plain value'}"])
+            refuse(who, [f"{name}: {_why_not(name, known)}"])
         return plain
 
     return Output.all(output, output.is_secret()).apply(judge)

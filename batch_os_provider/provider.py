@@ -79,7 +79,7 @@ class PoolProvider(dynamic.ResourceProvider):
         """Validate and normalise the inputs."""
         program.checked(engine.current_urn())
         kept, failures = inputs.check(news, is_unknown, self.spec)
-        failures = failures or _declared_twice(kept)
+        failures = failures or _of_another(_olds) or _declared_twice(kept)
         # A resource that exists is compared by diff, which knows whether there is anything to look at.
         if not failures and not _olds and not self.is_open(kept):
             refused = self.preview(kept, None)
@@ -193,6 +193,17 @@ def ref_of(id_: str) -> PoolRef:
 def is_unknown(value: object) -> bool:
     """Whether a value is the engine's stand-in for one that is not known yet."""
     return isinstance(value, Unknown)
+
+
+def _of_another(olds: Mapping[str, Any]) -> list[inputs.Failure]:
+    """Refuse a state that is not a pool's: an alias leads to one, such as that of a subclass to its former type."""
+    if not olds or any(olds.get(name) is not None for name in _REPLACING):
+        return []
+    reason = (
+        "in the state, another dynamic resource has the name and the type that this resource, or an alias of it, had; "
+        "give this resource another name"
+    )
+    return [inputs.Failure(inputs.POOL_ID_NAME, reason)]
 
 
 def _declared_twice(kept: Mapping[str, Any]) -> list[inputs.Failure]:

@@ -11,8 +11,9 @@ is rather too small. A number counts the pools of its wave. A list names them, a
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from batch_os_provider.amounts import Share, parse_share, shown, suggest_share
 from batch_os_provider.pool import POOL_ID, PoolRef, parse_pool_url
@@ -66,7 +67,7 @@ def members(pools: object, own: str = "") -> tuple[Member, ...]:
         WavesError: no list, no pool, one that is none, or one twice.
 
     """
-    if isinstance(pools, str) or not isinstance(pools, Sequence):
+    if not _is_list(pools):
         raise WavesError(f"pools: {shown(pools)} is not a list; allowed: a list of {_POOLS_FORM}")
     if not pools:
         raise WavesError(f"pools: it is empty; allowed: a list of {_POOLS_FORM}")
@@ -102,12 +103,12 @@ def arrange(
         [fleet[0]] if canary is None else _named("canary", [canary] if isinstance(canary, str) else canary, fleet, own)
     )
     given = [] if waves is None else waves
-    if isinstance(given, str) or not isinstance(given, Sequence):
+    if not _is_list(given):
         raise WavesError(f"waves: {shown(given)} is not a list; allowed: a list, each wave {_WAVE_FORM}")
     taken = dict.fromkeys(first, "canary")
     lists: dict[int, list[Member]] = {}
     for index, wave in enumerate(given):
-        if isinstance(wave, Sequence) and not isinstance(wave, str):
+        if _is_list(wave):
             where = f"waves[{index}]"
             lists[index] = _named(where, wave, fleet, own)
             if not lists[index]:
@@ -158,6 +159,10 @@ def find(where: str, spelled: object, fleet: Sequence[Member], own: str = "") ->
     raise WavesError(f"{where}: {shown(spelled)} is not in pools; allowed: what pools has{hint}")
 
 
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
+
+
 def _member(where: str, spelled: object, own: str) -> Member:
     if not isinstance(spelled, str):
         raise WavesError(f"{where}: {shown(spelled)} is not a string; allowed: {_POOLS_FORM}")
@@ -173,7 +178,7 @@ def _member(where: str, spelled: object, own: str) -> Member:
 
 
 def _named(where: str, pools: object, fleet: Sequence[Member], own: str) -> list[Member]:
-    if not isinstance(pools, Iterable) or isinstance(pools, str):
+    if not _is_list(pools):
         raise WavesError(f"{where}: {shown(pools)} is not a list; allowed: a pool of the fleet, or a list of them")
     found = [find(where, spelled, fleet, own) for spelled in pools]
     twice = next((member for index, member in enumerate(found) if member in found[:index]), None)

@@ -167,7 +167,7 @@ def pool_url(who: str, id_: object) -> Input[str]:
         known, secret = found
         if secret:
             why = f"id: {_SECRET} is not allowed, since Pulumi keeps ids as plain text; allowed: {_URL_FORM}"
-            refuse(who, [f"{why}; it holds no secret, so pass pulumi.Output.unsecret(...) of it"])
+            refuse(who, [f"{why}; the URL holds no secret, so pass pulumi.Output.unsecret(...) of it"])
         return _url(who, known)
 
     return Output.all(output, output.is_secret()).apply(judge)

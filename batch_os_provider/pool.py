@@ -230,7 +230,7 @@ def parse_endpoint(text: str) -> str:
     if ("[" in parts.netloc) != bracketed or not (address or _HOST.fullmatch(host)):
         raise ValueError(f"{host!r} is not a host name")
     if address is None and "." not in host and not is_loopback(host):
-        raise ValueError(f"{host!r} has no dot, so it is not the host of an account")
+        raise ValueError("it has no dot, so it is not the host of an account")
     if scheme == "http" and not is_loopback(host):
         raise ValueError("http is for loopback only, the account's key or token would cross the network in the clear")
     if parts.netloc.endswith(":"):

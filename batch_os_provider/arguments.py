@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 
 import pulumi
 from pulumi import Input, Output, ResourceOptions
+from pulumi.output import Unknown
 
 from batch_os_provider import inputs
 from batch_os_provider.amounts import plain_duration, shown
@@ -37,8 +38,11 @@ _URL_FORM = (
 _USELESS: Mapping[str, str] = {
     "import_": "there is nothing to import: declaring the resource adopts the pool without a write; remove import_",
     "custom_timeouts": "Pulumi does not pass it to a dynamic resource; declare the input timeout instead, such as "
-    "timeout='4h'",
-    "id": "it reads a resource, and the inputs would have no effect; use {who}.get, which takes the pool's URL",
+    "timeout='4h', which bounds one `up`",
+    "replace_on_changes": "Pulumi does not learn which property of a dynamic resource changed; a change of "
+    "account_endpoint or pool_id replaces the resource without it; remove replace_on_changes",
+    "id": "it reads a pool, and the inputs would have no effect; remove it, and read the pool with `get`, whose "
+    "argument id is the pool's URL",
     "urn": "it reads a resource from the state, and the inputs would have no effect; remove urn",
     "version": "it names the version of a plugin, and this resource has none; pin the package batch-os-provider "
     "instead",
@@ -47,7 +51,7 @@ _USELESS: Mapping[str, str] = {
     "env_var_mappings": "it is for explicit providers; credentials come from the environment of the process",
 }
 """Resource options that cannot have an effect here, and what to do instead."""
-_OF_NAMES = ("ignore_changes", "replace_on_changes", "additional_secret_outputs", "hide_diffs")
+_OF_NAMES = ("ignore_changes", "additional_secret_outputs", "hide_diffs")
 """Resource options that name properties; the engine passes over a name that no property has."""
 
 
@@ -79,11 +83,7 @@ def check_options(who: str, opts: object) -> None:
     if not isinstance(opts, ResourceOptions):
         refuse(who, [f"opts: {shown(opts)} is not allowed; allowed: pulumi.ResourceOptions(...)"])
     # An option may be missing in an older SDK.
-    wrong = [
-        f"opts.{name}: {why.format(who=who.partition(' ')[0])}"
-        for name, why in _USELESS.items()
-        if getattr(opts, name, None) is not None
-    ]
+    wrong = [f"opts.{name}: {why}" for name, why in _USELESS.items() if getattr(opts, name, None) is not None]
     providers = opts.providers.values() if isinstance(opts.providers, Mapping) else opts.providers or ()
     for provider in (*((opts.provider,) if opts.provider is not None else ()), *providers):
         package = getattr(provider, "package", None)
@@ -200,4 +200,5 @@ def _can_be_sent(value: object) -> bool:
         return True
     if isinstance(value, int):
         return abs(value) <= sys.float_info.max
-    return value is None or (isinstance(value, float) and math.isfinite(value))
+    # The SDK has a stand-in of its own for what is not known yet.
+    return value is None or isinstance(value, Unknown) or (isinstance(value, float) and math.isfinite(value))

@@ -5,6 +5,8 @@ Each line here is a promise to people whose editors and checkers read our annota
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pulumi
 
 from batch_os_provider import PoolFleet, PoolImageVersion, PoolOsVersion
@@ -28,6 +30,10 @@ full = PoolOsVersion(
     opts=pulumi.ResourceOptions(protect=True),
 )
 seconds = PoolOsVersion("c", account_endpoint="https://x.y", pool_id="p", target_os_version="*", timeout=7200)
+late: pulumi.Output[timedelta] = pulumi.Output.from_input(timedelta(hours=2))
+spans = PoolOsVersion(
+    "j", account_endpoint="https://x.y", pool_id="p", target_os_version="*", timeout=late, soak="PT1H"
+)
 counted = PoolOsVersion(
     "f", account_endpoint="https://x.y", pool_id="p", target_os_version="*", max_unhealthy=0, soak="1h"
 )
@@ -51,9 +57,17 @@ fleet = PoolFleet(
     canary=["render"],
     waves=["25%", 10, ["encode"]],
     max_unhealthy=0,
+    soak=timedelta(minutes=10),
     aliases={"render": "old", "https://x.y/pools/encode": pulumi.Alias(name="b")},
     opts=pulumi.ResourceOptions(protect=True),
 )
 images = PoolFleet("h", pools=["p"], account_endpoint="https://x.y", target_image_version="1.2.3", strategy="surge")
 child: PoolOsVersion | PoolImageVersion = fleet.pools["render"]
 PoolFleet("i", pools=endpoint, account_endpoint="https://x.y", target_os_version="*")  # type: ignore[arg-type]
+
+
+class OurPool(PoolOsVersion):
+    """A subclass that presets arguments is what `get` gives, too."""
+
+
+ours: OurPool = OurPool.get("k", "https://x.y/pools/render")

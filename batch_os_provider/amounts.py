@@ -47,6 +47,7 @@ _LOOSE_SHARE = re.compile(r"([0-9]{1,3})\s*(?:%|percent|per cent|pct)", re.IGNOR
 _ALL = 100
 _MOST_NODES = 10**9
 _LONGEST_SHOWN = 200
+_DEEPEST = 3
 _EXACT = 2**53
 """Beyond it a float has lost digits, and its whole number would show ones that were never written."""
 
@@ -138,15 +139,23 @@ def shown(value: object) -> str:
     Pulumi makes a float of every number, so a whole float is shown as the integer that the program has. What stands
     before an ``@`` may be a password in front of a host.
     """
+    return _shown(value, _DEEPEST)
+
+
+def _shown(value: object, depth: int) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         return str(int(value))
     if isinstance(value, str) and "@" in value:
         value = "...@" + value.rpartition("@")[2]
-    if isinstance(value, (list, tuple)) and type(value) in {list, tuple}:
-        start, end = "[]" if isinstance(value, list) else "()"
-        text = f"{start}{', '.join(map(shown, value[:_LONGEST_SHOWN]))}{end}"
-    elif type(value) is dict:
-        text = "{" + ", ".join(f"{key!r}: {shown(each)}" for key, each in value.items()) + "}"
+    if type(value) in {list, tuple, dict} and not depth:
+        return "..."
+    if isinstance(value, list) and type(value) is list:
+        text = f"[{', '.join(_shown(each, depth - 1) for each in value[:_LONGEST_SHOWN])}]"
+    elif isinstance(value, tuple) and type(value) is tuple:
+        text = f"({', '.join(_shown(each, depth - 1) for each in value[:_LONGEST_SHOWN])})"
+    elif isinstance(value, dict) and type(value) is dict:
+        some = list(value.items())[:_LONGEST_SHOWN]
+        text = "{" + ", ".join(f"{_repr(key)}: {_shown(each, depth - 1)}" for key, each in some) + "}"
     else:
         text = _repr(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text)} characters)"

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import pulumi
 from pulumi import Input, Output, ResourceOptions
@@ -25,8 +25,6 @@ from batch_os_provider.amounts import plain_duration, shown
 from batch_os_provider.pool import parse_pool_url
 
 __all__ = ["carried", "check_name", "check_options", "is_promised", "pool_url", "refuse", "strange_names"]
-
-T = TypeVar("T")
 
 _NEXT = "Correct the program and run `pulumi preview`."
 _PACKAGE = "pulumi-python"
@@ -157,7 +155,7 @@ def pool_url(who: str, id_: object) -> Input[str]:
     """The id of a pool to read, in normal form.
 
     Raises:
-        pulumi.RunError: it is not the URL of a pool, or it is secret, which Pulumi cannot keep an id.
+        pulumi.RunError: it is not the URL of a pool, or it is secret: Pulumi keeps ids as plain text.
     """
     if not is_promised(id_):
         return _url(who, id_)

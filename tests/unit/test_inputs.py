@@ -303,6 +303,8 @@ class Sulks:
 
 
 def test_a_value_is_shown_as_it_was_written() -> None:
+    endless: list[object] = []
+    endless.append(endless)
     for value, text in [
         (-1.0, "-1"),
         (-0.0, "0"),
@@ -317,6 +319,8 @@ def test_a_value_is_shown_as_it_was_written() -> None:
         (["me:hunter2@host"], "['...@host']"),
         (Sulks(), "a value of type Sulks"),
         (10**5000, "a value of type int"),
+        ({10**5000: 1.0}, "{a value of type int: 1}"),
+        (endless, "[[[...]]]"),
         ("a" * 1000, "'" + "a" * 199 + "... (1002 characters)"),
     ]:
         assert shown(value) == text

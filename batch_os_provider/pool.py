@@ -211,7 +211,8 @@ def parse_endpoint(text: str) -> str:
     """Normalise an account endpoint: ``scheme://host[:port]``, lower case, no trailing slash.
 
     No scheme means https; http is for loopback only (a key would cross the network in the
-    clear otherwise). Raises ValueError with what is wrong with it.
+    clear otherwise). A host has a dot (``account.region.batch.azure.com``), or is an address or ``localhost``.
+    Raises ValueError with what is wrong with it.
     """
     stripped = text.strip()
     if _CONTROL.search(stripped):
@@ -228,6 +229,8 @@ def parse_endpoint(text: str) -> str:
     bracketed = isinstance(address, ipaddress.IPv6Address)
     if ("[" in parts.netloc) != bracketed or not (address or _HOST.fullmatch(host)):
         raise ValueError(f"{host!r} is not a host name")
+    if address is None and "." not in host and not is_loopback(host):
+        raise ValueError("it has no dot, so it is not the host of an account")
     if scheme == "http" and not is_loopback(host):
         raise ValueError("http is for loopback only, the account's key or token would cross the network in the clear")
     if parts.netloc.endswith(":"):

@@ -23,6 +23,7 @@ from pulumi import dynamic
 from pulumi.output import Unknown
 
 from batch_os_provider import engine, inputs
+from batch_os_provider.amounts import shown
 from batch_os_provider.decide import same_version
 from batch_os_provider.errors import InputError
 from batch_os_provider.inputs import Declared
@@ -78,7 +79,7 @@ class PoolProvider(dynamic.ResourceProvider):
         """Validate and normalise the inputs."""
         program.checked(engine.current_urn())
         kept, failures = inputs.check(news, is_unknown, self.spec)
-        failures = failures or _declared_twice(kept)
+        failures = failures or _of_another(_olds) or _declared_twice(kept)
         # A resource that exists is compared by diff, which knows whether there is anything to look at.
         if not failures and not _olds and not self.is_open(kept):
             refused = self.preview(kept, None)
@@ -183,7 +184,7 @@ def ref_of(id_: str) -> PoolRef:
         return parse_pool_url(id_)
     except ValueError as error:
         raise InputError(
-            f"the id {id_!r} is not the URL of a pool: {error}",
+            f"the id {shown(id_)} is not the URL of a pool: {error}",
             next_step="Give {account_endpoint}/pools/{pool_id}, such as "
             "https://myaccount.westeurope.batch.azure.com/pools/render",
         ) from error
@@ -192,6 +193,17 @@ def ref_of(id_: str) -> PoolRef:
 def is_unknown(value: object) -> bool:
     """Whether a value is the engine's stand-in for one that is not known yet."""
     return isinstance(value, Unknown)
+
+
+def _of_another(olds: Mapping[str, Any]) -> list[inputs.Failure]:
+    """Refuse a state that is not a pool's: an alias leads to one, such as that of a subclass to its former type."""
+    if not olds or any(olds.get(name) is not None for name in _REPLACING):
+        return []
+    reason = (
+        "in the state, another dynamic resource has the name and the type that this resource, or an alias of it, had; "
+        "give this resource another name"
+    )
+    return [inputs.Failure(inputs.POOL_ID_NAME, reason)]
 
 
 def _declared_twice(kept: Mapping[str, Any]) -> list[inputs.Failure]:

@@ -22,13 +22,12 @@ from typing import Any
 from batch_os_provider.command.document import Document
 from batch_os_provider.plan import is_rollback
 from batch_os_provider.pool import parse_pool_url
+from batch_os_provider.resource_types import kind_of
 from batch_os_provider.tail import Tail, split
 from batch_os_provider.vm import parse_image_version
 
 __all__ = ["Message", "Row", "Stack", "digest"]
 
-_TYPES = {"batch:PoolOsVersion": "os", "batch:PoolImageVersion": "image"}
-_DYNAMIC = "pulumi-python:dynamic/"
 _STACK = "pulumi:pulumi:Stack"
 _FRAMES = ("", _STACK, "batch:index:PoolFleet")
 """What stands around pools and is nothing by itself: no change of it counts, and what it says is said of the stack."""
@@ -116,22 +115,30 @@ def digest(name: str, document: Document) -> Stack:
         return Stack(name, error=document.error, full_error=document.text)
     steps = [step for step in _dicts(document.body.get("steps")) if isinstance(step.get("urn"), str)]
     messages = [each for each in _dicts(document.body.get("diagnostics")) if isinstance(each.get("message"), str)]
-    ours: dict[str, list[dict[str, Any]]] = {each["urn"]: [] for each in steps if _kind(each["urn"])}
-    ours |= {each["urn"]: [] for each in messages if _kind(each.get("urn"))}
+    kinds = _kinds(steps, messages)
+    ours: dict[str, list[dict[str, Any]]] = {urn: [] for urn in kinds}
+    by_pool = {_pool(_bag(step, "newState")).lower(): step["urn"] for step in steps if step["urn"] in ours}
     for each in messages:
-        if each.get("urn") in ours:
-            ours[each["urn"]].append(each)
-    rows = [row for urn, said in ours.items() for row in _rows(urn, [s for s in steps if s["urn"] == urn], said)]
-    error, full_error = _first_error(messages, document.text)
+        urn, (_, tail) = each.get("urn"), _text(each)
+        if urn not in ours and tail is not None:
+            # Where the provider does not know its URN, it speaks on the stack's row.
+            urn = by_pool.get(tail.pool.lower(), f"::::::{_pool_id(tail.pool)}")
+            kinds.setdefault(urn, tail.kind)
+        if urn in kinds:
+            ours.setdefault(urn, []).append(each)
+    rows = [
+        row for urn, said in ours.items() for row in _rows(urn, kinds[urn], [s for s in steps if s["urn"] == urn], said)
+    ]
+    error, full_error = _first_error(messages, document.text, kinds)
     others = Counter(
         str(step.get("op"))
         for step in steps
-        if not _kind(step["urn"]) and _type(step["urn"]) not in _FRAMES and step.get("op") not in _QUIET
+        if step["urn"] not in kinds and _type(step["urn"]) not in _FRAMES and step.get("op") not in _QUIET
     )
     said = [
         Message("warning", _text(each)[0])
         for each in messages
-        if each.get("severity") == "warning" and _type(each.get("urn")) in _FRAMES
+        if each.get("severity") == "warning" and _type(each.get("urn")) in _FRAMES and _text(each)[1] is None
     ]
     return Stack(
         name,
@@ -154,10 +161,17 @@ def _type(urn: object) -> str:
     return parts[2].rpartition("$")[2] if len(parts) > 3 else ""  # noqa: PLR2004 - urn:pulumi:STACK::PROJECT::TYPE::NAME
 
 
-def _kind(urn: object) -> str:
-    """``os`` or ``image``; empty for a resource that is none of ours."""
-    found = _type(urn)
-    return _TYPES.get(found.removeprefix(_DYNAMIC), "") if found.startswith(_DYNAMIC) else ""
+def _kinds(steps: list[dict[str, Any]], messages: list[dict[str, Any]]) -> dict[str, str]:
+    """The pools by URN, ``os`` or ``image``: by type, by the inputs of a step, or by a tail in a message."""
+    kinds: dict[str, str] = {}
+    for step in steps:
+        names = [*_bag(_bag(step, "oldState"), "inputs"), *_bag(_bag(step, "newState"), "inputs")]
+        kinds[step["urn"]] = kinds.get(step["urn"]) or kind_of(_type(step["urn"]), names)
+    for each in messages:
+        urn, (_, tail) = each.get("urn"), _text(each)
+        if isinstance(urn, str) and _type(urn) not in _FRAMES:
+            kinds[urn] = kinds.get(urn) or kind_of(_type(urn)) or (tail.kind if tail is not None else "")
+    return {urn: kind for urn, kind in kinds.items() if kind}
 
 
 def _text(message: Mapping[str, Any]) -> tuple[str, Tail | None]:
@@ -166,9 +180,9 @@ def _text(message: Mapping[str, Any]) -> tuple[str, Tail | None]:
     return text.removeprefix(f"{message.get('severity')}: ").strip(), tail
 
 
-def _rows(urn: str, steps: list[dict[str, Any]], messages: list[dict[str, Any]]) -> Iterator[Row]:
+def _rows(urn: str, kind: str, steps: list[dict[str, Any]], messages: list[dict[str, Any]]) -> Iterator[Row]:
     """The rows of one resource: none where nothing changes, two where it leaves one pool for another."""
-    kind, name = _kind(urn), urn.split("::", 3)[3]
+    name = urn.split("::", 3)[3]
     step = next((each for each in steps if each.get("op") in (*_CHANGES, *_DELETES)), {})
     op = str(step.get("op", ""))
     old, new = _bag(step, "oldState"), _bag(step, "newState")
@@ -314,7 +328,7 @@ def _unchanged(body: Mapping[str, Any], steps: list[dict[str, Any]]) -> int | No
     return max(0, same - root)
 
 
-def _first_error(messages: list[dict[str, Any]], around: str) -> tuple[str, str]:
+def _first_error(messages: list[dict[str, Any]], around: str, pools: Mapping[str, str]) -> tuple[str, str]:
     """The first error in a sentence, and in full; both empty where there is none."""
     errors = [(each, *_text(each)) for each in messages if each.get("severity") == "error"]
     telling = [each for each in errors if each[1] != _SAYS_NOTHING] or errors
@@ -329,4 +343,4 @@ def _first_error(messages: list[dict[str, Any]], around: str) -> tuple[str, str]
     if "Traceback (most recent call last)" in text:
         return next(line for line in reversed(text.splitlines()) if line.strip()).strip(), text
     # What a pool's own message says in full stands with the pool.
-    return text, "" if _kind(found.get("urn")) else text
+    return text, "" if found.get("urn") in pools else text

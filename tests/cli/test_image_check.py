@@ -106,4 +106,4 @@ def test_get_reads_a_pool_that_is_not_managed(sim: Simulator, stack: Stack) -> N
     assert 'state : "active"' in said.flat
     assert not sim.writes()
     stack.program('PoolImageVersion.get("seen", "nonsense")\n')
-    assert "the id 'nonsense' is not the URL of a pool" in stack.run("preview").failed().flat
+    assert "id: 'nonsense' is not the URL of a pool" in stack.run("preview").failed().flat

@@ -248,6 +248,36 @@ def test_a_new_stack_counts_itself_among_nothing():
     assert (stack.unchanged, dict(stack.others), stack.rows) == (0, {}, ())
 
 
+FORMER = "pulumi-python:dynamic:Resource"
+
+
+def test_a_pool_of_another_type_is_a_pool_by_its_tail_or_by_its_inputs():
+    tail = Tail(f"{FARM}/pools/render", "os", "rollback", V58, V57, nodes=1)
+    by_tail = read(step("update", "r", kind=FORMER), said=[told("r", "58 -> 57", tail, kind=FORMER)])
+    assert only(by_tail).what == "rollback"
+    by_inputs = read(step("update", "r", old=state("render", V58, V58), new=state("render", V57), kind=FORMER))
+    assert (only(by_inputs).what, only(by_inputs).name) == ("rollback", "render")
+    assert list(map(str, gate.tripped(["rollback"], [by_tail, by_inputs]))) == ["rollback: dev, render"] * 2
+    gone = read(step("delete", "r", old=state("render", V58), kind=FORMER))
+    assert (only(gone).what, gone.others) == ("delete", {})
+
+
+@pytest.mark.parametrize("where", [{}, {"urn": ""}, {"urn": "urn:pulumi:dev::farm::pulumi:pulumi:Stack::farm-dev"}])
+def test_a_tail_without_a_resource_goes_to_the_row_of_its_pool_or_has_a_row_of_its_own(where: dict[str, str]):
+    tail = Tail(f"{FARM}/pools/Render", "os", "rollback", V58, V57, nodes=1, warnings=("behind",))
+    said = told("r", "render: 58 -> 57", tail, "warning")
+    del said["urn"]
+    alone = read(said=[said | where])
+    assert (only(alone).what, only(alone).name, alone.said) == ("rollback", "Render", ())
+    joined = read(step("update", "r", old=state("render", V58), new=state("render", V57)), said=[said | where])
+    assert (only(joined).resource, only(joined).what, only(joined).warnings) == ("r", "rollback", ("behind",))
+
+
+def test_another_dynamic_resource_is_no_pool():
+    stack = read(step("update", "x", old={"inputs": {"size": 1}}, new={"inputs": {"size": 2}}, kind=FORMER))
+    assert (stack.rows, stack.others) == ((), {"update": 1})
+
+
 def test_a_pool_in_a_component_is_found():
     stack = read(step("create", "r", new=state("render", V58), kind=f"pkg:x:Farm${OS_TYPE}"))
     assert only(stack).kind == "os"

@@ -10,7 +10,7 @@ import pytest
 from pulumi.output import UNKNOWN
 
 from batch_os_provider import calls, client, engine, image_provider, preview, provider
-from batch_os_provider.errors import BatchOsError, CredentialError, RefusedError
+from batch_os_provider.errors import BatchOsError, CredentialError, PoolGoneError, RefusedError
 from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.outputs import IMAGE_OUTPUTS
 from batch_os_provider.program import Program
@@ -192,6 +192,12 @@ def test_an_empty_pool_read_by_its_url_alone_does_not_suggest_latest_which_check
 def test_a_pool_that_is_not_there_is_gone(batch: Batch) -> None:
     batch(pool_of(2), VmScript(reads={1: gone()}))
     assert PROVIDER.read(REF.url, OUTS).id is None
+
+
+def test_a_get_of_a_pool_that_is_not_there_is_an_error(batch: Batch) -> None:
+    batch(pool_of(2), VmScript(reads={1: gone()}))
+    with pytest.raises(PoolGoneError, match="so it cannot be read"):
+        PROVIDER.read(REF.url, {"__provider": "pickle"})
 
 
 @pytest.mark.parametrize("verb", ["create", "update"])

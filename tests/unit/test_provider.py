@@ -20,6 +20,7 @@ from batch_os_provider.errors import (
     BatchOsError,
     CredentialError,
     InputError,
+    PoolGoneError,
     RefusedError,
     UnhealthyError,
 )
@@ -340,6 +341,51 @@ def test_a_retired_api_neither_loses_the_resource_nor_changes_it(batch: Any) -> 
     result = PROVIDER.read(REF.url, OUTS)
     assert result.id == REF.url
     assert result.outs == OUTS, "what was last observed stays"
+
+
+GET = {"__provider": "pickle"}
+"""What the engine passes for a `get`: no inputs, and None is not sent."""
+
+
+@pytest.mark.parametrize(
+    ("state", "script", "error", "words"),
+    [
+        (AT_TARGET, Script(gone_at=0.0), PoolGoneError, "it does not exist (404 PoolNotFound), so it cannot be read"),
+        (State(current=None, family=None, vm_image={"sku": "8-gen2"}), Script(), InputError, "PoolImageVersion.get"),
+        (replace(AT_TARGET, current=None), Script(), InputError, "does not show its OS version (currentOSVersion)"),
+        (AT_TARGET, Script(reads=lambda _: ApiRetiredError("no longer", pool=REF.url)), ApiRetiredError, "no longer"),
+    ],
+    ids=["gone", "vm", "no version", "retired"],
+)
+def test_a_get_that_would_have_no_version_is_an_error(
+    state: State, script: Script, error: type[BatchOsError], words: str, batch: Any
+) -> None:
+    batch(state, script)
+    with pytest.raises(error) as caught:
+        PROVIDER.read(REF.url, dict(GET))
+    assert words in str(caught.value)
+    assert REF.url in str(caught.value)
+    # A refresh of the same pool goes on.
+    assert PROVIDER.read(REF.url, {**OUTS, **GET}).outs is not None
+
+
+def test_a_get_of_a_pool_that_is_being_deleted_reads_it_and_warns(batch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(engine.Row, "warn", lambda _, text: warned.append(text))
+    batch(replace(AT_TARGET, state="deleting"))
+    assert (PROVIDER.read(REF.url, dict(GET)).outs or {})["current_os_version"] == V25
+    assert warned == [f"pool {REF.url} is being deleted; what was read of it is soon gone"]
+    PROVIDER.read(REF.url, dict(OUTS))
+    assert len(warned) == 1, "a refresh shows pool_state"
+
+
+def test_the_state_of_another_resource_is_not_taken_for_a_pools(batch: Any) -> None:
+    batch()
+    (failure,) = PROVIDER.check({"__provider": "x", "size": 1.0}, dict(INPUTS)).failures
+    assert failure.property == "pool_id"
+    assert "another dynamic resource" in failure.reason
+    assert not PROVIDER.check(dict(INPUTS), dict(INPUTS)).failures
+    assert not PROVIDER.check({}, dict(INPUTS)).failures
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ _USELESS: Mapping[str, str] = {
 }
 """Resource options that cannot have an effect here, and what to do instead."""
 _OF_NAMES = ("ignore_changes", "additional_secret_outputs", "hide_diffs")
-"""Resource options that name properties; the engine passes over a name that no property has."""
+"""Resource options that name properties; the engine ignores a name that no property has."""
 
 
 def refuse(who: str, wrong: Sequence[str]) -> NoReturn:

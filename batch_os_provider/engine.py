@@ -174,7 +174,7 @@ def _format_exc(*args: Any, **kwargs: Any) -> str:
 def _tell_calls_apart() -> None:
     """Make sure that other packages' calls are known by their frames; this thread serves a call of ours."""
     global _can_tell_calls  # noqa: PLW0603 - a fact of the process
-    foreign_calls.verify(sys.modules["__main__"])
+    foreign_calls.confirm_ours(sys.modules["__main__"])
     _can_tell_calls = True
 
 

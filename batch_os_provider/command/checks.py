@@ -35,12 +35,14 @@ PYTHON = ((3, 10), (3, 14))
 TESTED = {"Pulumi CLI": "3.259.0", "Pulumi SDK": "3.272.0", "azure-batch": "15.1.0", "Python": "3.11"}
 
 LOST = {
+    "other width": "dynamic resources of other packages run more than four at once",
     "widen": "more than four pools at once wait for a free worker",
     "cancel": "^C is heard only when the running rollouts end by themselves",
     "clean errors": "errors are preceded by a traceback",
     "urn": "lines stand on the stack's row, and one pool declared twice is not noticed",
     "row status": "lines go to stderr instead of the resource's row",
     "watch": "after a kill -9 of the CLI the plugin waits to the end of its rollouts",
+    "other calls": "after a kill -9 of the CLI our rollouts stop, but the plugin's process stays",
     "terminal": "node counts come every 30 s, also on a terminal",
 }
 """What is lost without each seam of ``engine``."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType, ModuleType
 
-__all__ = ["are_running", "is_ours", "keep_width", "up", "confirm_ours"]
+__all__ = ["are_running", "confirm_ours", "is_ours", "keep_width", "up"]
 
 _PACKAGE = "batch_os_provider."
 _LIMITED = frozenset({"create", "update", "delete", "read"})

@@ -27,6 +27,7 @@ from batch_os_provider.pool import Kind as PoolKind
 from batch_os_provider.pool import Node, Pool, PoolRef
 from batch_os_provider.program import Known
 from batch_os_provider.tail import Kind, Tail, What
+from batch_os_provider.version import change, short
 from batch_os_provider.wait import RealWaiter, Stopped
 
 __all__ = ["Refused", "lookout", "newest_image", "preview_image", "preview_os"]
@@ -91,7 +92,7 @@ def preview_os(declared: Declared, known: Known | None, *, look: bool, today: da
     if told is None and known is not None and known.version:
         told = _plan_by_state(known.version, target)
     elif told is not None and known is not None and known.version and not same_version(known.version, came_from):
-        told = told.noting("stale", f"the state is older, it says {known.version}")
+        told = told.noting("stale", f"the state is older, it says {short(known.version)}")
     if told is not None:
         speaker.tell(told, known, verdicts)
     elif verdicts:
@@ -154,8 +155,7 @@ class _Speaker:
     def tell(self, told: Plan, known: Known | None, verdicts: tuple[Verdict, ...] = ()) -> None:
         """Say the plan, with why it is planned and the heaviest of what the catalogue has to say of the target."""
         if known is not None and known.why:
-            change = f"{known.why}, a ROLLBACK" if "rollback" in told.warnings else known.why
-            told = replace(told, change=change, warnings=(*told.warnings, known.code))
+            told = replace(told, change=known.why, warnings=(*told.warnings, known.code))
         if verdicts:
             codes = tuple(each.code for each in verdicts)
             told = replace(told, detail=f"{told.detail}; {verdicts[0].text}", warnings=(*told.warnings, *codes))
@@ -217,7 +217,6 @@ def _plan_image(declared: DeclaredImage) -> Plan | Refuse:
 def _plan_by_state(at: str, target: str) -> Plan:
     """The plan as far as the state tells, where nobody has looked."""
     back = is_rollback(at, target)
-    change = f"{'ROLLBACK ' if back else ''}{at} -> {target}"
     warnings = ("rollback",) if back else ()
     return Plan(
         "rollback" if back else "upgrade",
@@ -225,5 +224,5 @@ def _plan_by_state(at: str, target: str) -> Plan:
         at,
         target,
         warnings=warnings,
-        change=change,
+        change=change(at, target),
     )

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_os_provider.tail import Tail, split
-from tests.support.simulator import NEW, OLD, OTHER, TARGET, Simulator, job, paas_pool, vm_pool
+from tests.support.simulator import (
+    NEW,
+    OLD,
+    OTHER,
+    SHORT_NEW,
+    SHORT_OLD,
+    SHORT_OTHER,
+    TARGET,
+    Simulator,
+    job,
+    paas_pool,
+    vm_pool,
+)
 from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
@@ -66,22 +78,26 @@ def test_each_row_says_what_the_up_will_do(sim: Simulator, stack: Stack) -> None
     sim.change("resizing", allocationState="resizing")
     declare(stack, sim, "busy", "joined", "same", "newer", "resizing", "none", "missing")
     said = told(stack)
-    change = f"{OLD} -> {NEW}"
+    change = f"{SHORT_OLD} -> {SHORT_NEW}"
     expected = {
-        "busy": ("upgrade", f"{change}: 3 nodes, 2 running tasks go back to the queue"),
-        "joined": ("join", f"{change}: 2 of 3 nodes back, this up joins the upgrade in flight"),
-        "same": ("adopt", f"adopts without a write: it runs {NEW}"),
-        "newer": ("rollback", f"ROLLBACK {OTHER} -> {NEW}: 3 nodes, no task runs"),
+        "busy": ("upgrade", "3 nodes, 2 running tasks go back to the queue; ", change),
+        "joined": ("join", "2 of 3 nodes back, this up joins the upgrade in flight; ", change),
+        "same": ("adopt", "adopts without a write; ", f"it runs {SHORT_NEW}"),
+        "newer": ("rollback", "ROLLBACK: 3 nodes, no task runs; ", f"{SHORT_OTHER} -> {SHORT_NEW}"),
         "resizing": (
             "wait",
-            f"{change}: 3 nodes, no task runs; a resize is under way (resizing); this up waits for it",
+            "3 nodes, no task runs; a resize is under way (resizing); this up waits for it",
+            change,
         ),
-        "none": ("upgrade", f"{change}: no nodes"),
-        "missing": ("not looked at", "not looked at: there is no such pool in the account"),
+        "none": ("upgrade", "no nodes; ", change),
+        "missing": ("not looked at", "not looked at: there is no such pool in the account", "makes the pool first"),
     }
-    assert {pool: tail.what for pool, (_, tail) in said.items()} == {pool: what for pool, (what, _) in expected.items()}
-    for pool, (_, text) in expected.items():
-        assert said[pool][0].removeprefix("warning: ").startswith(text), said[pool][0]
+    assert {pool: tail.what for pool, (_, tail) in said.items()} == {
+        pool: what for pool, (what, *_) in expected.items()
+    }
+    for pool, (_, first, last) in expected.items():
+        assert said[pool][0].removeprefix("warning: ").startswith(first), said[pool][0]
+        assert said[pool][0].endswith(last), said[pool][0]
         assert "expired" in said[pool][1].warnings or pool == "missing"
     assert said["busy"][1].tasks == 2
     assert said["joined"][1].back == 2
@@ -144,7 +160,10 @@ def test_looks_can_be_turned_off_for_a_stack(sim: Simulator, stack: Stack) -> No
     stack.run(*command.split()).ok()
     declare(stack, sim, "a", target=OLD)
     before = len(sim.requests())
-    assert f"ROLLBACK {OTHER} -> {OLD}: as the state has it, not looked at" in stack.run("preview").ok().flat
+    assert re.search(
+        rf"ROLLBACK: as the state has it, not looked at; .*; {SHORT_OTHER} -> {SHORT_OLD}",
+        stack.run("preview").ok().flat,
+    )
     assert len(sim.requests()) == before
     stack.run("config", "set", "batch:previewLook", "off").ok()
     failed = stack.run("preview").failed()

@@ -3,7 +3,7 @@
 Why it exists: a reviewer sees from and to in the inputs, and nothing of what it costs or whether it can work.
 So a resource that is new, or that ``diff`` calls changed, is looked at: the plan goes on its row, what `up`
 would refuse is refused here, and the Guest OS catalogue adds what it knows of the target. Each message ends
-in a ``tail`` for programs. Nothing is said of what does not change, and it costs no call.
+in a ``tail`` where a program reads. Nothing is said of what does not change, and it costs no call.
 """
 
 from __future__ import annotations
@@ -60,15 +60,21 @@ class Refused:
     @property
     def reason(self) -> str:
         """For a check failure."""
-        return f"{self.tail.target!r} cannot be reached: {self.refuse.seen}. {self.refuse.next_step}. {self.tail}"
+        text = f"{self.tail.target!r} cannot be reached: {self.refuse.seen}. {self.refuse.next_step}."
+        return _ended(text, self.tail)
 
     @property
     def error(self) -> RefusedError:
         """For ``diff``."""
         seen, next_step = f"an up would be refused: {self.refuse.seen}", self.refuse.next_step
         error = RefusedError(seen, pool=self.tail.pool, next_step=next_step, answer=self.refuse.answer)
-        error.tail = str(self.tail)
+        error.tail = _ended(str(error), self.tail)[len(str(error)) :].strip()
         return error
+
+
+def _ended(sentence: str, tail: Tail) -> str:
+    """A sentence, with its tail where a program reads."""
+    return tail.after(sentence) if engine.is_read_by_a_program() else sentence
 
 
 def preview_os(declared: Declared, known: Known | None, *, look: bool, today: date | None = None) -> Refused | None:
@@ -150,7 +156,7 @@ class _Speaker:
 
     def say(self, text: str, tail: Tail, *, warn: bool) -> None:
         """One message."""
-        (self._row.warn if warn else self._row.info)(f"{text} {tail}")
+        (self._row.warn if warn else self._row.info)(_ended(text, tail))
 
     def tell(self, told: Plan, known: Known | None, verdicts: tuple[Verdict, ...] = ()) -> None:
         """Say the plan, with why it is planned and the heaviest of what the catalogue has to say of the target."""

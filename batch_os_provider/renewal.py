@@ -244,7 +244,8 @@ class ImageRenewal(Rollout[VmSeen]):
             return f"remove at {left}", "removing what was added" if action.ours else goes
         if isinstance(action, steps.Repin):
             return "repin", "the pool is empty; pinning its image"
-        return "note", "noting the renewal in the pool" if action.mark is not None else "clearing its note"
+        clears = isinstance(action, steps.PutMark) and action.mark is None
+        return "note", "clearing the marker" if clears else "writing the marker"
 
     def _wait(self, action: Wait) -> float:
         if action.warning:

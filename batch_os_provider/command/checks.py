@@ -19,6 +19,7 @@ from typing import Literal
 
 from batch_os_provider.command.plugin import PluginError, missing_seams
 from batch_os_provider.requestlog import VARIABLE
+from batch_os_provider.tail import VARIABLE as TAIL
 
 __all__ = ["Check", "Status", "judge_version", "machine"]
 
@@ -38,6 +39,7 @@ LOST = {
     "row status": "lines go to stderr instead of the resource's row",
     "watch": "after a kill -9 of the CLI the plugin waits to the end of its rollouts",
     "terminal": "node counts come every 30 s, also on a terminal",
+    "tail": "the tail for programs ends each message of a preview, also where a person reads it",
 }
 """What is lost without each seam of ``engine``."""
 _PULUMI_SECONDS = 30.0
@@ -64,6 +66,7 @@ def machine(environ: Mapping[str, str] = os.environ) -> list[Check]:
         _installed("azure-batch", "azure-batch", *AZURE_BATCH),
         *_seams(missing_seams),
         _log(environ.get(VARIABLE, "")),
+        *_tail(environ.get(TAIL, "")),
     ]
 
 
@@ -119,6 +122,13 @@ def _seams(probe: Callable[[], Mapping[str, str]]) -> list[Check]:
         Check("machine", name, "warn", f"{seam!r} is missing ({why}): {LOST.get(seam, 'less comfort')}", fix)
         for seam, why in missing.items()
     ]
+
+
+def _tail(asked: str) -> list[Check]:
+    """Whether the variable that asks for tails can be read; nothing is said where it is not set."""
+    if asked.strip().lower() in ("", "always", "never"):
+        return [Check("machine", TAIL, "ok", asked)] if asked else []
+    return [Check("machine", TAIL, "warn", f"{asked!r} is ignored", "Set it to always or never, or unset it")]
 
 
 def _log(path: str) -> Check:

@@ -11,7 +11,7 @@ import click
 
 __all__ = ["main"]
 
-COMMANDS = ("status", "adopt", "comment", "doctor")
+COMMANDS = ("status", "watch", "adopt", "comment", "doctor")
 
 
 class _Lazy(click.Group):

@@ -24,7 +24,7 @@ def without(new_stack: Callable[..., Stack], seam: str) -> Stack:
     return new_stack(PYTHONPATH=str(FOLDER), BATCH_OS_TEST_WITHOUT=seam, BATCH_OS_LOG="batch-os.log")
 
 
-@pytest.mark.parametrize("seam", ["widen", "cancel", "clean errors", "urn", "row status", "watch", "terminal"])
+@pytest.mark.parametrize("seam", ["widen", "cancel", "clean errors", "urn", "row status", "watch", "terminal", "tail"])
 def test_up_works_without(sim: Simulator, new_stack: Callable[..., Stack], seam: str) -> None:
     stack = without(new_stack, seam)
     stack.declare(sim, NEW)
@@ -35,6 +35,7 @@ def test_up_works_without(sim: Simulator, new_stack: Callable[..., Stack], seam:
     )
     assert stack.outputs()["current_os_version"] == NEW
     assert len(sim.upgrades()) == 1
+    assert ("[batch-os v1 " in done.text) is (seam in {"terminal", "tail"}), "both are told by our ancestors in /proc"
     assert f"seam '{seam}' is missing" in (stack.program_folder / "batch-os.log").read_text(encoding="utf-8")
 
 

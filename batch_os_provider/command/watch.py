@@ -37,20 +37,20 @@ LOOK_EVERY = 5.0
 """Seconds between two looks."""
 LONGEST_PAUSE = 30.0
 """Seconds before another look after an error that does not pass by itself, such as a right that was taken away."""
-_NARROW = 60
+_NARROW = 80
 """Columns below which a table has no room, and each pool gets lines of its own."""
 _NOTHING = "no pool is being upgraded, renewed or resized"
 
 
 @dataclass(frozen=True)
 class Watched:
-    """What is known after a look: the pools, and for how many seconds each is being changed.
+    """What is known after a look: the pools, and for how many seconds each is being changed (None: not known).
 
     ``ended`` are the changes that were over since the look before, ``trouble`` says why a look failed; the pools
     are then those of the last good one.
     """
 
-    pools: tuple[tuple[Moving, float], ...] = ()
+    pools: tuple[tuple[Moving, float | None], ...] = ()
     ended: tuple[Moving, ...] = ()
     trouble: str = ""
 
@@ -80,7 +80,9 @@ def command(endpoints: tuple[str, ...], once: bool) -> None:  # noqa: FBT001 - c
         client = shared_client(endpoints[0])
         with Live(console=console, auto_refresh=False) if is_live else nullcontext() as live:
             screen: Screen = (
-                Picture(console, endpoints[0], live) if is_live or once else Lines(endpoints[0], click.echo)
+                Picture(console, endpoints[0], live)
+                if is_live or once
+                else Lines(endpoints[0], click.echo, time.monotonic)
             )
             follow(client, screen, pause=time.sleep, clock=time.monotonic, once=once)
     except KeyboardInterrupt:
@@ -152,13 +154,13 @@ def _pause_after(error: BatchOsError, failures: int, chance: float) -> float:
 
 def _timed(
     pools: tuple[Moving, ...], begun: dict[tuple[str, str], float], at: float, now: datetime
-) -> tuple[tuple[Moving, float], ...]:
+) -> tuple[tuple[Moving, float | None], ...]:
     """Each pool with the seconds since its change began: by the service's time, else since we have seen it."""
-    timed = []
+    timed: list[tuple[Moving, float | None]] = []
     for each in pools:
         watched = at - begun.get((each.pool_id, each.what), at)
         told = (now - each.since).total_seconds() if each.since is not None else 0.0
-        timed.append((each, max(told, watched)))
+        timed.append((each, max(told, watched) if max(told, watched) > 0 or each.since is not None else None))
     return tuple(timed)
 
 
@@ -168,11 +170,13 @@ class Lines:
     Args:
         endpoint: the account.
         say: prints a line, at once.
+        clock: seconds.
     """
 
-    def __init__(self, endpoint: str, say: Callable[[str], object]) -> None:
+    def __init__(self, endpoint: str, say: Callable[[str], object], clock: Callable[[], float]) -> None:
         self._endpoint = endpoint
         self._say = say
+        self._clock = clock
         self._said: dict[tuple[str, str], tuple[str, float]] = {}
         self._last = ""
 
@@ -185,8 +189,8 @@ class Lines:
         for each, seconds in watched.pools:
             key, news = (each.pool_id, each.what), f"{each.news} {each.more}"
             before, at = self._said.get(key, ("", float("-inf")))
-            if before == "" or (news != before and seconds - at >= NODE_INTERVAL):
-                self._said[key] = (news, seconds)
+            if before == "" or (news != before and self._clock() - at >= NODE_INTERVAL):
+                self._said[key] = (news, self._clock())
                 self._say(f"{each.pool_id}: {_line(each, seconds)}")
         state = watched.trouble or ("" if watched.pools else f"{self._endpoint}: {_NOTHING}")
         # The pause that an error names differs each time; the same error is said once.
@@ -228,15 +232,20 @@ class Picture:
             self._live.update(drawn, refresh=True)
 
 
-def _line(moving: Moving, seconds: float) -> str:
+def _line(moving: Moving, seconds: float | None) -> str:
     """One pool in the form of every line of progress: the news first, the versions last."""
-    return "; ".join(filter(None, (f"{moving.what}, {moving.news}, {duration(seconds)}", moving.more, moving.versions)))
+    news = ", ".join(filter(None, (moving.what, moving.news, _for(seconds))))
+    return "; ".join(filter(None, (news, moving.more, moving.versions)))
+
+
+def _for(seconds: float | None) -> str:
+    return "" if seconds is None else duration(seconds)
 
 
 def _narrow(watched: Watched) -> Text:
     blocks = []
     for each, seconds in watched.pools:
-        lines = [each.pool_id, f"  {each.what}, {duration(seconds)}", f"  {each.news}"]
+        lines = [each.pool_id, "  " + ", ".join(filter(None, (each.what, _for(seconds)))), f"  {each.news}"]
         lines += [f"  {each.more}"] * bool(each.more)
         lines += [f"  {part}" for part in each.versions.split(" ", 1) if part]
         blocks.append("\n".join(lines))
@@ -249,7 +258,7 @@ def _table(watched: Watched) -> Table:
         table.add_column(name, overflow="fold", no_wrap=name == "For")
     for each, seconds in watched.pools:
         news = f"{each.news}\n{each.more}" if each.more else each.news
-        table.add_row(*(Text(cell) for cell in (each.pool_id, each.what, news, duration(seconds), each.versions)))
+        table.add_row(*(Text(cell) for cell in (each.pool_id, each.what, news, _for(seconds), each.versions)))
     return table
 
 

@@ -66,8 +66,7 @@ def decide_image(seen: VmSeen, target: Version, policy: ImagePolicy, history: Im
     if not behind and not pinned_below and not unreadable:
         return _finished(seen, history)
     if pool.automatic:
-        why = f"{len(behind)} nodes behind; automatic OS upgrade is on and renews them, nothing is written"
-        return Wait("automatic", why)
+        return Wait("automatic", "automatic OS upgrade is on and renews them, nothing is written")
     if unreadable:
         return unreadable
     if pool.mark is not None and (pinned_below or policy.strategy == "when_empty" or base.autoscale):
@@ -75,8 +74,7 @@ def decide_image(seen: VmSeen, target: Version, policy: ImagePolicy, history: Im
     if pinned_below:
         return _pinned(seen, target, policy)
     if policy.strategy == "when_empty":
-        left = f"{len(behind)} of {len(seen.dedicated)} nodes behind"
-        return Wait("until renewed", f"{left}; scale-in and growth renew them")
+        return Wait("until renewed", "scale-in and growth renew them")
     if base.autoscale:
         return Refuse(
             f"{len(behind)} nodes are behind, and the pool scales itself: Batch refuses a resize there (409)",

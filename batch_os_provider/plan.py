@@ -23,12 +23,15 @@ from batch_os_provider.vm import Version, VmSeen
 
 __all__ = ["Plan", "is_rollback", "plan_image", "plan_os"]
 
+ADOPTS = "adopts without a write"
+
 
 @dataclass(frozen=True)
 class Plan:
     """One line for people, and the same for programs: the other fields are those of ``tail.Tail``.
 
-    ``change`` says from what to what, ``detail`` what that takes.
+    ``detail`` is what an `up` takes, ``change`` from what to what: the news first and the short versions last, as in
+    every line of a rollout (``report``).
     """
 
     what: What
@@ -45,10 +48,11 @@ class Plan:
     @property
     def text(self) -> str:
         """The line."""
-        return f"{self.change}: {self.detail}" if self.change else self.detail
+        head = "ROLLBACK: " if "rollback" in self.warnings else ""
+        return head + "; ".join(filter(None, (self.detail, self.change)))
 
     def noting(self, code: str, text: str) -> Plan:
-        """The same plan with a warning at its end."""
+        """The same plan with a warning after what it takes."""
         return replace(self, detail=f"{self.detail}; {text}", warnings=(*self.warnings, code))
 
     def tail(self, pool: str, kind: Kind) -> Tail:
@@ -92,7 +96,7 @@ def plan_os(  # noqa: PLR0913 - a look at a pool, what is declared, and when
         return action
     runs = pool.current_os_version or ""
     count = len(nodes) if nodes is not None else pool.node_count
-    told = Plan("adopt", f"adopts without a write: it runs {target}", runs, target, nodes=count)
+    told = Plan("adopt", ADOPTS, runs, target, nodes=count, change=f"it runs {version.short(target)}")
     if isinstance(action, Done):
         return _judged(told, nodes, gate, timeout, at) if gate.is_declared and count else told
     # What comes after an upgrade to another version starts from that one.
@@ -101,8 +105,7 @@ def plan_os(  # noqa: PLR0913 - a look at a pool, what is declared, and when
     back = is_rollback(came_from, target)
     told = replace(told, warnings=("rollback",) if back else ())
     # An unknown state may show the target.
-    change = target if os_table.same_version(came_from, target) else f"{came_from or 'an unknown version'} -> {target}"
-    told = replace(told, change=f"ROLLBACK {change}" if back else change)
+    told = replace(told, change=version.change(came_from or "an unknown version", target))
     if isinstance(action, Wait) and action.phase == "joined":
         seen = Nodes(nodes, pool.changed_at) if nodes is not None else None
         return replace(
@@ -127,10 +130,10 @@ def _judged(told: Plan, nodes: tuple[Node, ...] | None, gate: Gate, timeout: flo
     if isinstance(verdict, Passed):
         return replace(told, detail=f"{told.detail}; {verdict.why}")
     if isinstance(verdict, Failed):
-        runs = f"it runs {told.target}, but {verdict.why}: {name_nodes(verdict.nodes)}"
-        return replace(told, detail=f"{runs}; this up fails while that is so", warnings=("unhealthy",))
+        fails = f"{verdict.why}: {name_nodes(verdict.nodes)}; this up fails while that is so"
+        return replace(told, detail=fails, warnings=("unhealthy",))
     waits = f"this up waits for it, at most {duration(timeout)}, and writes nothing"
-    return replace(told, what="wait", detail=f"it runs {told.target}; {verdict.why}; {waits}")
+    return replace(told, what="wait", detail=f"{verdict.why}; {waits}")
 
 
 def _cost(nodes: tuple[Node, ...] | None, count: int) -> tuple[str, int | None]:
@@ -164,21 +167,22 @@ def plan_image(  # noqa: PLR0911 - a table
     came_from, wanted = oldest.version_text if oldest else "", steps.dotted(target)
     told = Plan("adopt", "", came_from, wanted, nodes=nodes, behind=len(behind))
     if isinstance(action, Done):
-        what = f"all {nodes} nodes are at {wanted} or above" if nodes else "it has no nodes"
-        return replace(told, detail=f"adopts without a write: {what}")
+        what = f"{'its 1 node is' if nodes == 1 else f'all {nodes} nodes are'} at {wanted} or above"
+        return replace(told, detail=ADOPTS, change=what if nodes else "it has no nodes")
     if isinstance(action, steps.Repin):
-        change = f"{seen.pool.pin_text} -> {action.version}"
         return replace(
             told,
             what="repin",
-            detail=f"pinned pool is empty: this up re-pins it, {change}",
+            detail="pinned pool is empty: this up re-pins it",
             came_from=seen.pool.pin_text,
+            change=version.change(seen.pool.pin_text, action.version),
         )
-    told = replace(told, what="wait")
+    told = replace(told, what="wait", change=version.change(came_from, wanted))
     if isinstance(action, Wait) and action.phase == "until empty":
         waits = f"waits until it is empty, at most {duration(timeout)}"
-        return replace(told, detail=f"pinned pool holds {counted(len(seen.nodes), 'node')}: {waits}")
-    text = f"{came_from or '?'} -> {wanted}: {len(behind)} of {nodes} nodes behind"
+        change = version.change(seen.pool.pin_text, wanted)
+        return replace(told, detail=f"pinned pool holds {counted(len(seen.nodes), 'node')}: {waits}", change=change)
+    text = f"{len(behind)} of {nodes} nodes behind"
     if isinstance(action, Wait) and action.phase in ("automatic", "until renewed"):
         return replace(told, detail=f"{text}; waits, at most {duration(timeout)}, and writes nothing")
     if isinstance(action, Wait) and action.phase not in ("proving", "allocating"):

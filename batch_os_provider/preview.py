@@ -3,7 +3,7 @@
 Why it exists: a reviewer sees from and to in the inputs, and nothing of what it costs or whether it can work.
 So a resource that is new, or that ``diff`` calls changed, is looked at: the plan goes on its row, what `up`
 would refuse is refused here, and the Guest OS catalogue adds what it knows of the target. Each message ends
-in a ``tail`` for programs. Nothing is said of what does not change, and it costs no call.
+in a ``tail`` where a program reads. Nothing is said of what does not change, and it costs no call.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from batch_os_provider.pool import Kind as PoolKind
 from batch_os_provider.pool import Node, Pool, PoolRef
 from batch_os_provider.program import Known
 from batch_os_provider.tail import Kind, Tail, What
+from batch_os_provider.version import change, short
 from batch_os_provider.wait import RealWaiter, Stopped
 
 __all__ = ["Refused", "lookout", "newest_image", "preview_image", "preview_os"]
@@ -59,15 +60,21 @@ class Refused:
     @property
     def reason(self) -> str:
         """For a check failure."""
-        return f"{self.tail.target!r} cannot be reached: {self.refuse.seen}. {self.refuse.next_step}. {self.tail}"
+        text = f"{self.tail.target!r} cannot be reached: {self.refuse.seen}. {self.refuse.next_step}."
+        return _ended(text, self.tail)
 
     @property
     def error(self) -> RefusedError:
         """For ``diff``."""
         seen, next_step = f"an up would be refused: {self.refuse.seen}", self.refuse.next_step
         error = RefusedError(seen, pool=self.tail.pool, next_step=next_step, answer=self.refuse.answer)
-        error.tail = str(self.tail)
+        error.tail = _ended(str(error), self.tail)[len(str(error)) :].strip()
         return error
+
+
+def _ended(sentence: str, tail: Tail) -> str:
+    """A sentence, with its tail where a program reads."""
+    return tail.after(sentence) if engine.is_read_by_a_program() else sentence
 
 
 def preview_os(declared: Declared, known: Known | None, *, look: bool, today: date | None = None) -> Refused | None:
@@ -91,7 +98,7 @@ def preview_os(declared: Declared, known: Known | None, *, look: bool, today: da
     if told is None and known is not None and known.version:
         told = _plan_by_state(known.version, target)
     elif told is not None and known is not None and known.version and not same_version(known.version, came_from):
-        told = told.noting("stale", f"the state is older, it says {known.version}")
+        told = told.noting("stale", f"the state is older, it says {short(known.version)}")
     if told is not None:
         speaker.tell(told, known, verdicts)
     elif verdicts:
@@ -162,13 +169,12 @@ class _Speaker:
 
     def say(self, text: str, tail: Tail, *, warn: bool) -> None:
         """One message."""
-        (self._row.warn if warn else self._row.info)(f"{text} {tail}")
+        (self._row.warn if warn else self._row.info)(_ended(text, tail))
 
     def tell(self, told: Plan, known: Known | None, verdicts: tuple[Verdict, ...] = ()) -> None:
         """Say the plan, with why it is planned and the heaviest of what the catalogue has to say of the target."""
         if known is not None and known.why:
-            change = f"{known.why}, a ROLLBACK" if "rollback" in told.warnings else known.why
-            told = replace(told, change=change, warnings=(*told.warnings, known.code))
+            told = replace(told, change=known.why, warnings=(*told.warnings, known.code))
         if verdicts:
             codes = tuple(each.code for each in verdicts)
             told = replace(told, detail=f"{told.detail}; {verdicts[0].text}", warnings=(*told.warnings, *codes))
@@ -230,7 +236,6 @@ def _plan_image(declared: DeclaredImage) -> Plan | Refuse:
 def _plan_by_state(at: str, target: str) -> Plan:
     """The plan as far as the state tells, where nobody has looked."""
     back = is_rollback(at, target)
-    change = f"{'ROLLBACK ' if back else ''}{at} -> {target}"
     warnings = ("rollback",) if back else ()
     return Plan(
         "rollback" if back else "upgrade",
@@ -238,5 +243,5 @@ def _plan_by_state(at: str, target: str) -> Plan:
         at,
         target,
         warnings=warnings,
-        change=change,
+        change=change(at, target),
     )

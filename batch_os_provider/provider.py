@@ -30,6 +30,7 @@ from batch_os_provider.inputs import Declared
 from batch_os_provider.outputs import CURRENT, STATE, UNPROVEN
 from batch_os_provider.pool import PoolRef, PoolState, parse_pool_url
 from batch_os_provider.program import CONFIG, Known, Program, is_on
+from batch_os_provider.version import short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -228,6 +229,6 @@ def _known(olds: Mapping[str, Any], news: Mapping[str, Any], *, changed: bool) -
         return Known(at or "")
     if same_version(at, str(target)):
         if olds.get(STATE) == UNPROVEN:
-            return Known(at, f"at {at}, but its nodes were not seen to be as declared", UNPROVEN)
-        return Known(at, f"still at {at}, but it was upgrading when last looked at", "moving")
-    return Known(at, f"still at {at}; upgrade to {target} was deferred", "deferred")
+            return Known(at, f"at {short(at)}, but its nodes were not seen to be as declared", UNPROVEN)
+        return Known(at, f"still at {short(at)}, but it was upgrading when last looked at", "moving")
+    return Known(at, f"still at {short(at)}; upgrade to {short(str(target))} was deferred", "deferred")

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from batch_os_provider import image_steps as steps
+from batch_os_provider import version
 from batch_os_provider.decide import GRACE, Done, Refuse, Wait
 from batch_os_provider.decide_image import decide_image
 from batch_os_provider.errors import ConflictError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.pace import ALONE, MAX_FAILURES, Company
 from batch_os_provider.pool import PoolRef, PoolState
-from batch_os_provider.report import NODE_INTERVAL, Progress, Reporter
+from batch_os_provider.report import NODE_INTERVAL, RETRYING, Progress, Reporter, counted
 from batch_os_provider.rollout import Outcome, Rollout
 from batch_os_provider.vm import Mark, Version, VmNode, VmPool, VmSeen, parse_image_version
 from batch_os_provider.wait import Waiter
@@ -233,15 +234,18 @@ class ImageRenewal(Rollout[VmSeen]):
         return self.retrying(error, self.pace.after_failed_write(times, error))
 
     def _words(self, action: steps.ImageAction, seen: VmSeen) -> tuple[str, str]:
-        left = f"{len(seen.behind(self._goal.target))} of {len(seen.dedicated)} nodes behind"
+        """Phase and reason of a step, for its line. How many nodes are behind makes it a phase of its own."""
+        left = len(seen.behind(self._goal.target))
         if isinstance(action, steps.Resize):
-            return "resize", f"{left}; {action.why}"
+            return f"resize at {left}", action.why
         if isinstance(action, steps.RemoveNodes):
-            what = "removing what was added" if action.ours else f"{len(action.nodes)} finish their tasks and go"
-            return "remove", f"{left}; {what}"
+            count = len(action.nodes)
+            goes = "1 node finishes its tasks and goes" if count == 1 else f"{count} nodes finish their tasks and go"
+            return f"remove at {left}", "removing what was added" if action.ours else goes
         if isinstance(action, steps.Repin):
-            return "repin", f"the pool is empty; pinning its image to {action.version}"
-        return "note", left
+            return "repin", "the pool is empty; pinning its image"
+        clears = isinstance(action, steps.PutMark) and action.mark is None
+        return "note", "clearing the marker" if clears else "writing the marker"
 
     def _wait(self, action: Wait) -> float:
         if action.warning:
@@ -253,19 +257,27 @@ class ImageRenewal(Rollout[VmSeen]):
     def say(self, phase: str, why: str, detail: str = "") -> None:
         """Say a line."""
         now = self.waiter.now()
-        self.reporter.progress(
-            Progress(self._came_from, self.target, phase, why, now - self.started, detail=detail), now
-        )
+        elapsed, counts = now - self.started, self._counts() if phase != RETRYING else ""
+        said = Progress(self._came_from, self.target, phase, why, elapsed, detail=detail, counts=counts)
+        self.reporter.progress(said, now)
+
+    def _counts(self) -> str:
+        """How many nodes are behind, of all; empty before the first look and where there are none."""
+        seen = self._seen
+        if seen is None or not seen.dedicated:
+            return ""
+        return f"{len(seen.behind(self._goal.target))} of {len(seen.dedicated)} nodes behind"
 
     def _done(self, seen: VmSeen) -> Outcome[VmSeen]:
         count, spot = len(seen.dedicated), len(seen.nodes) - len(seen.dedicated)
-        what = f"{count} nodes at it or above" if count else "no nodes; new ones get the newest version there is"
-        if not count and not seen.pool.is_latest:
-            what = f"no nodes; pinned to {seen.pool.pin_text}"
-        text = f"{self.target}: {what}" + (f", {spot} spot nodes not looked after" if spot else "")
-        change = f"{self._came_from} -> " if self._written and self._came_from else ""
-        ending = f", {self.elapsed()}" if self._written else ", nothing was written"
-        self.reporter.summary(f"{change}{text}{ending}")
+        what = f"{counted(count, 'node')} at the target or above"
+        if not count:
+            gets = "new ones get the newest version" if seen.pool.is_latest else f"pinned to {seen.pool.pin_text}"
+            what = f"no nodes, {gets}"
+        what += f", {counted(spot, 'spot node')} not looked after" if spot else ""
+        news = f"done, {what}, {self.elapsed()}" if self._written else f"nothing was written, {what}"
+        came_from = self._came_from if self._written else ""
+        self.reporter.summary(f"{news}; {version.change(came_from, self.target)}")
         if seen.pool.resize_errors:
             self.reporter.warn_once("resize errors", f"the pool's last resize failed: {seen.pool.resize_errors[0]}")
         return Outcome(seen)

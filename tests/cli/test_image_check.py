@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tests.support.simulator import ABOVE, BEHIND, OLD, TARGET, Simulator, vm_pool
@@ -76,8 +77,8 @@ def test_an_older_node_is_drift_and_a_newer_one_is_not(sim: Simulator, stack: St
     assert shown.text.count("target_image_version") == 1, "the newer pool has no diff"
     assert f'~ target_image_version: "{BEHIND}" => "{TARGET}"' in shown.text
     assert (
-        f"{BEHIND} -> {TARGET}: 1 of 2 nodes behind, 0 tasks running, none will be stopped; "
-        "surge 1: 1 round, +1 node meanwhile"
+        "1 of 2 nodes behind, 0 tasks running, none will be stopped; surge 1: 1 round, +1 node meanwhile; "
+        f"{BEHIND} -> {TARGET}"
     ) in shown.flat
     sim.speed(100)
     stack.up().ok()
@@ -86,8 +87,8 @@ def test_an_older_node_is_drift_and_a_newer_one_is_not(sim: Simulator, stack: St
     # A program that asks for more than there is: told in the plan of the change.
     stack.declare_images(sim, ABOVE, drifts={}, newer={"surge": 2})
     shown = stack.preview().ok()
-    assert f"{TARGET} -> {ABOVE}: 2 of 2 nodes behind" in shown.flat
-    assert f"{TARGET} -> {ABOVE}: 1 of 2 nodes behind" in shown.flat
+    for count in (1, 2):
+        assert re.search(rf"{count} of 2 nodes behind, [^>]*; {TARGET} -> {ABOVE}", shown.flat), shown.flat
 
 
 def test_get_reads_a_pool_that_is_not_managed(sim: Simulator, stack: Stack) -> None:

@@ -29,6 +29,8 @@ OTHER = "WA-GUEST-OS-4.60_201811-01"
 READY = ("idle", "running")
 CREATED = "2018-11-01T00:00:00Z"
 LEGACY = "2018-08-01.7.0"
+SHORT_OLD, SHORT_NEW, SHORT_OTHER = (each.removeprefix("WA-GUEST-OS-") for each in (OLD, NEW, OTHER))
+"""The same versions as a row shows them."""
 NEWEST = "2025-06-01"
 BEHIND = "20348.2402.240402"
 TARGET = "20348.2461.240510"

@@ -86,7 +86,7 @@ def test_the_target_is_a_floor(oldest: str | None) -> None:
 def test_a_lower_target_is_a_change_that_writes_nothing(batch: Batch, capsys: pytest.CaptureFixture[str]) -> None:
     batch(pool_of(2, at=TARGET))
     assert diff(OUTS, {**INPUTS, "target_image_version": OLD}) == (True, [])
-    assert "adopts without a write: all 2 nodes are at" in capsys.readouterr().err
+    assert "adopts without a write; all 2 nodes are at" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,8 @@ def test_what_was_deferred_is_planned_again_with_the_line(
 ) -> None:
     batch(pool_of(3))
     assert diff({**OUTS, **change}, INPUTS) == (True, [])
-    assert f"{OLD} -> {TARGET}: 3 of 3 nodes behind, 0 tasks running" in capsys.readouterr().err
+    said = "3 of 3 nodes behind, 0 tasks running, none will be stopped; surge 1: 3 rounds, +1 node meanwhile; "
+    assert f"{said}{OLD} -> {TARGET}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def take_away(seam: str) -> None:
         "row status": {"sys": Without(sys, argv=["plugin"])},
         "watch": {"sys": Without(sys, argv=["plugin"])},
         "terminal": {"os": Without(os, getpid=None)},
+        "tail": {"os": Without(os, getpid=None)},
     }
     vars(engine).update(changes[seam])
 

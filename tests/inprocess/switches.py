@@ -137,7 +137,7 @@ class Place:
 
     def renew(self, policy: ImagePolicy | None = None, **goal: Any) -> Ending:
         """One ``up`` of a PoolImageVersion."""
-        target = ImageVersion.parse(TARGET)
+        target = ImageVersion.parse(goal.pop("target", TARGET))
         ref, chosen = PoolRef(ENDPOINT, "render"), policy or ImagePolicy("surge", 2)
         wanted = ImageGoal(ref, target, chosen, **{"drain_timeout": 3600.0, "timeout": 36_000.0, **goal})
         return self._run(

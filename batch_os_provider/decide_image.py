@@ -116,7 +116,7 @@ def incomparable(seen: VmSeen) -> Refuse | None:
     shown = " and ".join(map(repr, sorted({node.version_text for node in strange})[:3]))
     return Refuse(
         f"its nodes do not show a version number (Batch shows {shown} for {len(strange)} of "
-        f"{counted(len(seen.judged), 'node')}), so the version of a node cannot be compared",
+        f"{len(seen.judged)} nodes), so the version of a node cannot be compared",
         "Take this resource out of the program: the pool stays as it is. To get the newest image, resize the pool "
         "to 0 nodes and back; to keep a version, create the pool with an exact image version in place of 'latest'",
     )
@@ -172,7 +172,7 @@ def _finished(seen: VmSeen, history: ImageHistory) -> ImageAction:
         return history.failure
     if seen.is_short and pool.resize_errors:
         missing = pool.size - len(seen.dedicated)
-        lacks = f"{missing} of {counted(pool.size, 'node')} {'is' if missing == 1 else 'are'} missing"
+        lacks = f"{missing} of {pool.size} nodes {'is' if missing == 1 else 'are'} missing"
         return Refuse(
             f"no node is behind, but {lacks} since its last resize failed ({pool.resize_errors[0]})",
             "Resize the pool to what it can have, then run `pulumi up` again",

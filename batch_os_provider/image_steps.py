@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from batch_os_provider.decide import Done, Refuse, Wait
-from batch_os_provider.report import counted
 from batch_os_provider.vm import ImageVersion, Mark, VmSeen
 
 __all__ = [
@@ -97,7 +96,7 @@ ImageAction = Done | Wait | Refuse | PutMark | Resize | RemoveNodes | Repin | Un
 def tally(seen: VmSeen, target: ImageVersion) -> str:
     """How many nodes are behind, in words; deallocated nodes are counted apart."""
     behind, judged, stopped = len(seen.behind(target.numbers)), len(seen.judged), len(seen.deallocated)
-    text = f"{behind} of {counted(judged, 'node')} behind"
+    text = f"{behind} of {judged} nodes behind"
     return f"{text}, {stopped} deallocated" if stopped else text
 
 

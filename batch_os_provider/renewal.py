@@ -304,13 +304,14 @@ class ImageRenewal(Rollout[VmSeen]):
             return "nothing was changed"
         count = len(seen.dedicated)
         behind, judged = len(seen.behind(self._goal.target.numbers)), len(seen.judged)
-        text = f"{behind} of {counted(judged, 'node')} {'is' if behind == 1 else 'are'} behind"
+        text = f"{behind} of {judged} nodes {'is' if behind == 1 else 'are'} behind"
         text += f", {len(seen.deallocated)} deallocated" if seen.deallocated else ""
         if noted is not None:
             text += f"; the renewal began at {noted.size} nodes"
             extra = count - noted.size
             text += f", {extra} {'is' if extra == 1 else 'are'} extra now" if extra > 0 else ""
-            text += f", {self._ordered - count} more are ordered" if self._ordered > max(count, noted.size) else ""
+            more = self._ordered - count if self._ordered > max(count, noted.size) else 0
+            text += f", {more} more {'is' if more == 1 else 'are'} ordered" if more else ""
             text += "; no task was stopped"
         elif not self._written:
             text += "; nothing is under way"

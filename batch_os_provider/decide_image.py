@@ -43,7 +43,8 @@ from batch_os_provider.vm import ImageVersion, VmNode, VmPool, VmSeen
 
 __all__ = ["another_product", "deallocated", "decide_image", "incomparable", "resize_errors"]
 
-_COMING = ("creating", "starting")
+_COMING = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"})
+"""States of a node that is not up: what it does not show yet it may show later."""
 
 
 def decide_image(seen: VmSeen, target: ImageVersion, policy: ImagePolicy, history: ImageHistory) -> ImageAction:  # noqa: C901, PLR0911, PLR0912 - a table
@@ -145,7 +146,7 @@ def _unreadable(seen: VmSeen) -> Refuse | Wait | None:
             else "Run `pulumi up` again when Batch shows virtualMachineInfo of every node",
         )
     coming = [node for node in unread if node.state in _COMING]
-    return Wait("allocating", f"{counted(len(coming), 'node')} being created") if coming else None
+    return Wait("allocating", f"{counted(len(coming), 'node')} coming up") if coming else None
 
 
 def _ours(seen: VmSeen) -> tuple[VmNode, ...]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from batch_os_provider import decide as os_table
-from batch_os_provider.decide import Refuse
+from batch_os_provider.decide import Refuse, Wait
 from batch_os_provider.decide_image import decide_image
 from batch_os_provider.errors import RefusedError
 from batch_os_provider.image_steps import ImageHistory, ImagePolicy
@@ -158,6 +158,16 @@ def test_the_cause_is_still_said_where_somebody_resized_while_it_was_undone() ->
     text = renew(FakeVmService(seen)).text
     assert "somebody else resized it" in text
     assert "the new node x shows 'latest'" in text
+
+
+@pytest.mark.parametrize(
+    "state", ["creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"]
+)
+def test_a_node_that_is_not_up_is_waited_for(state: str) -> None:
+    """What it does not show yet it may show later; that is no reason to undo, nor to refuse."""
+    nodes = (*pool_of(2, at=TARGET).nodes, Machine("new-00", "", 10.0, fate=state))
+    action = decide_image(look(replace(pool_of(0), nodes=nodes, size=3)), WANTED, ImagePolicy("surge"), ImageHistory())
+    assert isinstance(action, Wait)
 
 
 # --- errors of the past ---

@@ -209,6 +209,11 @@ def _refuse_kind(seen: Pool) -> Refuse:
             "Look at the pool in the portal; only Cloud Services pools can be upgraded with upgradeos",
         )
     image = f" (image {seen.image})" if seen.image else ""
+    if seen.gallery:
+        return Refuse(
+            f"it is a VM pool{image}, and upgradeos works on Cloud Services pools only",
+            "Keep the version of a gallery image where the pool is declared; remove this resource",
+        )
     return Refuse(
         f"it is a VM pool{image}, and upgradeos works on Cloud Services pools only",
         "Declare it as a VM pool instead: "

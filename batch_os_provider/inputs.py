@@ -26,7 +26,7 @@ from batch_os_provider.decide import Policy
 from batch_os_provider.health import Gate
 from batch_os_provider.image_steps import ImagePolicy
 from batch_os_provider.pool import POOL_ID, PoolRef, parse_endpoint, parse_pool_url
-from batch_os_provider.vm import Version, parse_image_version
+from batch_os_provider.vm import LARGEST_PART, ImageVersion, parse_image_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -155,7 +155,7 @@ class DeclaredImage:
     """The inputs of a PoolImageVersion as typed values, defaults applied."""
 
     ref: PoolRef
-    target: Version
+    target: ImageVersion
     policy: ImagePolicy
     drain_timeout: float
     timeout: float
@@ -165,11 +165,9 @@ class DeclaredImage:
     def of(cls, bag: Mapping[str, Any]) -> DeclaredImage:
         """Read a bag that ``check`` has passed."""
         full = IMAGE.full(bag)
-        target = parse_image_version(full[IMAGE_TARGET])
-        assert target is not None, "check has passed it"  # noqa: S101 - for the type checker
         return cls(
             ref=PoolRef(parse_endpoint(full[ACCOUNT_ENDPOINT]), full[POOL_ID_NAME]),
-            target=target,
+            target=ImageVersion.parse(full[IMAGE_TARGET]),
             policy=ImagePolicy(cast('Literal["surge", "when_empty"]', full[STRATEGY]), int(full[SURGE])),
             drain_timeout=parse_duration(full[DRAIN_TIMEOUT]),
             timeout=parse_duration(full[TIMEOUT]),
@@ -378,7 +376,7 @@ _FORMS: Mapping[str, str] = {
     ACCOUNT_ENDPOINT: _ENDPOINT_FORM,
     POOL_ID_NAME: "1-64 of letters, digits, hyphen and underscore",
     TARGET: version.ALLOWED,
-    IMAGE_TARGET: "exact digits with dots, such as 20348.2461.240510",
+    IMAGE_TARGET: f"exact numbers with dots, each at most {LARGEST_PART}, such as 22.04.202405140 or 20348.2461.240510",
     SURGE: f"a whole number from 1 to {_MOST_SURGE}",
     MAX_UNHEALTHY: SHARE_FORM,
     **dict.fromkeys(DURATIONS, DURATION_FORM),

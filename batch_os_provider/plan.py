@@ -14,12 +14,12 @@ from batch_os_provider import decide as os_table
 from batch_os_provider import image_steps as steps
 from batch_os_provider import version
 from batch_os_provider.decide import Done, Refuse, Wait
-from batch_os_provider.decide_image import decide_image
+from batch_os_provider.decide_image import another_product, deallocated, decide_image, resize_errors
 from batch_os_provider.health import NO_GATE, Failed, Gate, Passed, age_of, judge
 from batch_os_provider.pool import Node, Pool
 from batch_os_provider.report import Nodes, counted, duration, name_nodes
 from batch_os_provider.tail import Kind, Tail, What
-from batch_os_provider.vm import Version, VmSeen
+from batch_os_provider.vm import ImageVersion, VmSeen
 
 __all__ = ["Plan", "is_rollback", "plan_image", "plan_os"]
 
@@ -147,9 +147,7 @@ def _cost(nodes: tuple[Node, ...] | None, count: int) -> tuple[str, int | None]:
     return f"{counted(count, 'node')}, {goes if tasks else 'no task runs'}", tasks
 
 
-def plan_image(  # noqa: PLR0911 - a table
-    seen: VmSeen, target: Version, policy: steps.ImagePolicy, timeout: float
-) -> Plan | Refuse:
+def plan_image(seen: VmSeen, target: ImageVersion, policy: steps.ImagePolicy, timeout: float) -> Plan | Refuse:
     """The plan for a VM pool, or the refusal that `up` would end in.
 
     Args:
@@ -162,13 +160,30 @@ def plan_image(  # noqa: PLR0911 - a table
     action = decide_image(seen, target, policy, history)
     if isinstance(action, Refuse):
         return action
-    nodes, mark, behind = len(seen.dedicated), seen.pool.mark, seen.behind(target)
+    told = _plan_image(seen, target, policy, timeout, action)
+    product = another_product(seen, target)
+    notes = (
+        ("another product", product),
+        ("resize errors", resize_errors(seen) if seen.past_errors else ""),
+        ("deallocated", deallocated(seen, target) if seen.deallocated else ""),
+    )
+    for code, text in notes:
+        told = told.noting(code, text) if text else told
+    return told
+
+
+def _plan_image(  # noqa: PLR0911 - a table
+    seen: VmSeen, target: ImageVersion, policy: steps.ImagePolicy, timeout: float, action: steps.ImageAction
+) -> Plan:
+    """The plan for what the table says, without what is to be noted of the pool besides."""
+    nodes, mark, behind = len(seen.judged), seen.pool.mark, seen.behind(target.numbers)
     oldest = seen.oldest()
-    came_from, wanted = oldest.version_text if oldest else "", steps.dotted(target)
-    told = Plan("adopt", "", came_from, wanted, nodes=nodes, behind=len(behind))
+    came_from, wanted = oldest.version_text if oldest else "", target.text
+    told = Plan("adopt", "", came_from, wanted, nodes=len(seen.dedicated), behind=len(behind))
     if isinstance(action, Done):
         what = f"{'its 1 node is' if nodes == 1 else f'all {nodes} nodes are'} at {wanted} or above"
-        return replace(told, detail=ADOPTS, change=what if nodes else "it has no nodes")
+        what = what if nodes else "all its nodes are deallocated" if seen.deallocated else "it has no nodes"
+        return replace(told, detail=ADOPTS, change=what)
     if isinstance(action, steps.Repin):
         return replace(
             told,
@@ -182,7 +197,7 @@ def plan_image(  # noqa: PLR0911 - a table
         waits = f"waits until it is empty, at most {duration(timeout)}"
         change = version.change(seen.pool.pin_text, wanted)
         return replace(told, detail=f"pinned pool holds {counted(len(seen.nodes), 'node')}: {waits}", change=change)
-    text = f"{len(behind)} of {nodes} nodes behind"
+    text = steps.tally(seen, target)
     if isinstance(action, Wait) and action.phase in ("automatic", "until renewed"):
         return replace(told, detail=f"{text}; waits, at most {duration(timeout)}, and writes nothing")
     if isinstance(action, Wait) and action.phase not in ("proving", "allocating"):

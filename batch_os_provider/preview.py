@@ -19,7 +19,6 @@ from batch_os_provider.catalogue import Verdict
 from batch_os_provider.client import shared_client
 from batch_os_provider.decide import Refuse, same_version
 from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError
-from batch_os_provider.image_steps import dotted
 from batch_os_provider.inputs import Declared, DeclaredImage
 from batch_os_provider.lookout import Lookout, NotLookedAt
 from batch_os_provider.plan import Plan, is_rollback, plan_image, plan_os
@@ -35,7 +34,7 @@ __all__ = ["Refused", "lookout", "newest_image", "preview_image", "preview_os"]
 T = TypeVar("T")
 
 # Plans that a reviewer should stop at; the others' notes are news.
-_GRAVE = frozenset({"rollback", "conflict", "unknown state", "unhealthy"})
+_GRAVE = frozenset({"rollback", "conflict", "unknown state", "unhealthy", "another product"})
 
 _said: set[str] = set()
 _lookouts: dict[str, Lookout] = {}
@@ -138,7 +137,7 @@ def preview_image(declared: DeclaredImage, known: Known | None, *, look: bool) -
         known: what the state says; None where the resource is new.
         look: whether Batch may be asked.
     """
-    ref, target = declared.ref, dotted(declared.target)
+    ref, target = declared.ref, declared.target.text
     speaker = _Speaker(ref, "image", target)
     told = speaker.look(lambda: _plan_image(declared)) if look else None
     if isinstance(told, Refuse):

@@ -31,6 +31,7 @@ __all__ = [
     "counted",
     "duration",
     "name_nodes",
+    "name_some",
 ]
 
 NODE_INTERVAL = 30.0
@@ -162,6 +163,12 @@ def name_nodes(nodes: Sequence[Node]) -> str:
 def counted(number: int, thing: str) -> str:
     """``1 node``, ``2 nodes``."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def name_some(names: Sequence[str], most: int = 5) -> str:
+    """Names in a row; beyond ``most`` only how many more there are."""
+    named = ", ".join(names[:most])
+    return f"{named} and {len(names) - most} more" if len(names) > most else named
 
 
 class Reporter:

@@ -239,8 +239,9 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
         account_endpoint: the Batch account's URL, as for ``PoolOsVersion``. A change replaces the
             resource; the old pool is left alone.
         pool_id: the pool. A change replaces the resource; the old pool is left alone.
-        target_image_version: exact digits such as ``20348.2461.240510``, compared part by part as
-            numbers. ``latest`` is refused: nobody can review a moving target.
+        target_image_version: exact numbers such as ``22.04.202405140`` or ``20348.2461.240510``, each at
+            most 4294967295, compared part by part; written and shown as declared. ``latest`` is refused:
+            it is a moving target that cannot be reviewed.
         strategy: ``surge`` adds nodes and lets old ones go; ``when_empty`` never touches a node and waits
             until scale-in and growth have renewed the pool, or, for a pool that is pinned to an older
             version, until it is empty and its image can be changed.

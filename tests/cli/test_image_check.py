@@ -24,7 +24,7 @@ def test_latest_is_refused_and_tells_the_newest_version_on_the_nodes(sim: Simula
 
 def test_bad_inputs_are_check_failures(sim: Simulator, stack: Stack) -> None:
     bad = {
-        "target_image_version": ("20348.2461.x", "is not an exact image version; allowed: exact digits with dots"),
+        "target_image_version": ("20348.2461.x", "is not an exact image version; allowed: exact numbers with dots"),
         "strategy": ("Surge", "did you mean surge?"),
         "surge": (2.5, "is not a number of nodes; allowed: a whole number from 1 to 100"),
         "drain_timeout": ("4m", "is shorter than 5m, the shortest resizeTimeout that Batch takes"),

@@ -98,9 +98,9 @@ def test_what_fails_is_undone_before_it_is_told(sim: Simulator, stack: Stack) ->
         f"pools/version: Batch still allocates {BEHIND} (node tvm-",
         "is starttaskfailed: The task exited with an exit code representing a failure; no old node was touched",
         "is unusable: The compute node could not be set up.; no old node was touched",
-        "pools/allocation: Batch could not allocate 1 more nodes (AllocationFailed: ",
-        "pools/never: Batch could not allocate 1 more nodes (AllocationTimedout: ",
-        "pools/quota: Batch could not allocate 1 more nodes (AccountCoreQuotaReached: ",
+        "pools/allocation: Batch could not allocate 1 more node (AllocationFailed: ",
+        "pools/never: Batch could not allocate 1 more node (AllocationTimedout: ",
+        "pools/quota: Batch could not allocate 1 more node (AccountCoreQuotaReached: ",
     ):
         assert expected in failed.flat, failed.text
     assert failed.text.count("Ask for more core quota, or declare a smaller surge") >= 3
@@ -199,7 +199,7 @@ def test_a_failure_in_a_later_round_does_not_claim_that_no_old_node_was_touched(
     stack.declare_images(sim, TARGET, render={})
     sim.speed(120)
     failed = stack.up().failed()
-    assert "Batch could not allocate 1 more nodes (AllocationFailed: " in failed.flat
+    assert "Batch could not allocate 1 more node (AllocationFailed: " in failed.flat
     assert sorted(sim.versions()) == [BEHIND, TARGET]
     assert not sim.pool().get("metadata")
     assert sim.capacity(2)[0] == 2

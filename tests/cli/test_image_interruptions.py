@@ -143,7 +143,7 @@ def test_deferred_and_failing_deadlines_are_truthful(sim: Simulator, stack: Stac
     deferred = stack.up().ok()
     assert f"renewal to {TARGET} was deferred: 2 of 2 nodes are behind; nothing is under way" in deferred.flat
     assert (
-        f"renewal to {TARGET} was deferred: 2 of 2 nodes are behind; the renewal began at 2 nodes, 1 more are ordered; "
+        f"renewal to {TARGET} was deferred: 2 of 2 nodes are behind; the renewal began at 2 nodes, 1 more is ordered; "
         "no task was stopped"
     ) in deferred.flat
     outputs = stack.all_outputs()

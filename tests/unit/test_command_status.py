@@ -74,7 +74,8 @@ def test_an_account_that_could_not_be_read_does_not_hide_the_others() -> None:
 def test_a_pool_that_no_resource_fits_says_why() -> None:
     body = image(vm_pool(), virtualMachineImageId="/subscriptions/s/galleries/g/images/i")
     text = " ".join(shown(account(body), width=200).split())
-    assert "none: a gallery" in text
+    assert "none: it uses a" in text
+    assert "nodes show no image version that can be compared" in text
 
 
 def test_the_document() -> None:
@@ -97,6 +98,7 @@ def test_the_document() -> None:
                         "target": "latest",
                         "nodes": 2,
                         "node_versions": {BEHIND: 2},
+                        "deallocated": 0,
                         "state": "active",
                         "allocation": "steady",
                         "autoscale": True,

@@ -56,7 +56,7 @@ def test_any_pool_ends_done_with_its_size_and_as_many_writes_as_rounds(
     assert not played.end.deferred
     service = played.service
     assert is_as_before(service, count + fine)
-    assert all((parse_image_version(text) or ()) >= WANTED for text in versions(service.state))
+    assert all((parse_image_version(text) or ()) >= WANTED.numbers for text in versions(service.state))
     rounds = math.ceil(count / surge)
     assert played.writes == ["mark", *["resize", "remove"] * rounds, "unmark"]
     assert min(service.capacity) >= count + fine
@@ -140,7 +140,7 @@ def test_a_canary_that_does_not_come_up_is_removed_by_name_and_told(fate: str, s
     assert type(played.error) is RefusedError
     why = ": The task exited with 1" if fate == "starttaskfailed" else ""
     assert f"the new node new-{surge - 1:02d} is {fate}{why}; no old node was touched; this came" in played.text
-    assert ". Mend the start task or the image, then run `pulumi up` again." in played.text
+    assert ". Fix the start task or the image, then run `pulumi up` again." in played.text
     assert is_as_before(played.service, 3)
     assert versions(played.service.state) == [OLD] * 3
 
@@ -150,8 +150,8 @@ def test_quota_that_lacks_is_undone_and_told_with_what_is_missing(quota: int, su
     played = play_image(pool_of(3), VmScript(quota=quota), surge=surge)
     assert type(played.error) is RefusedError
     assert (
-        f"Batch could not allocate {missing} more nodes (AccountCoreQuotaReached: The account has reached its core "
-        "quota); no old node was touched; this came after "
+        f"Batch could not allocate {missing} more node{'s' * (missing > 1)} (AccountCoreQuotaReached: The account has "
+        "reached its core quota); no old node was touched; this came after "
     ) in played.text
     assert "nodes are behind. Ask for more core quota, or declare a smaller surge, then run `pulumi up`" in played.text
     assert is_as_before(played.service, 3)

@@ -9,13 +9,13 @@ import pytest
 from batch_os_provider.decide import Refuse
 from batch_os_provider.image_steps import ImagePolicy
 from batch_os_provider.plan import Plan, plan_image
-from batch_os_provider.vm import MARK, Mark
+from batch_os_provider.vm import MARK, ImageVersion, Mark
 from tests.unit.image_doubles import OLD, TARGET, WANTED, Machine, VmState, look, play_image, pool_of
 
 NOTE = ((MARK, str(Mark(2, 1, "2018-11-30T12:00:01.000000Z"))),)
 
 
-def told(state: VmState, strategy: str = "surge", surge: int = 1, target: tuple[int, ...] = WANTED) -> str:
+def told(state: VmState, strategy: str = "surge", surge: int = 1, target: ImageVersion = WANTED) -> str:
     """The line."""
     told = plan_image(look(state), target, ImagePolicy(strategy, surge), 7200.0)  # type: ignore[arg-type]
     assert isinstance(told, Plan), told
@@ -26,7 +26,9 @@ def test_the_line_of_the_design_word_for_word() -> None:
     state = pool_of(17, busy=dict.fromkeys(range(17), 900.0), at="20348.2402")
     fine = tuple(Machine(f"fine-{index}", "20348.2461", -9.0) for index in range(3))
     # 17 of the nodes that are behind run a task each; the design's example has 31.
-    assert told(replace(state, nodes=state.nodes + fine, size=20), surge=2, target=(20348, 2461)) == (
+    assert told(
+        replace(state, nodes=state.nodes + fine, size=20), surge=2, target=ImageVersion.parse("20348.2461")
+    ) == (
         "17 of 20 nodes behind, 17 tasks running, none will be stopped; "
         "surge 2: 9 rounds, +2 nodes meanwhile; 20348.2402 -> 20348.2461"
     )

@@ -242,7 +242,7 @@ def test_latest_is_refused_with_the_newest_version_seen(batch: Batch) -> None:
 def test_latest_on_an_empty_pool_or_one_that_cannot_be_seen_says_so(batch: Batch) -> None:
     bag = {**INPUTS, "target_image_version": "latest"}
     batch(pool_of(0))
-    assert "the pool has no nodes to tell one" in PROVIDER.check({}, bag).failures[0].reason
+    assert "no node of this pool shows a version number" in PROVIDER.check({}, bag).failures[0].reason
     preview._lookouts.clear()
     batch(pool_of(1), VmScript(reads={1: CredentialError("Batch refused it", pool=REF.endpoint)}))
     assert "its nodes were not looked at: " in PROVIDER.check({}, bag).failures[0].reason

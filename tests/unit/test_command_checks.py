@@ -102,3 +102,16 @@ def test_the_document() -> None:
         "fix": "check the spelling",
     }
     assert as_json([CHECKS[0]])["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("", []),
+        ("always", [("ok", "always")]),
+        (" Never", [("ok", " Never")]),
+        ("yes", [("warn", "'yes' is ignored")]),
+    ],
+)
+def test_a_value_that_asks_for_no_tail_is_told(asked: str, expected: list[tuple[str, str]]) -> None:
+    assert [(each.status, each.seen) for each in checks._tail(asked)] == expected

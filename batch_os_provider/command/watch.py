@@ -59,7 +59,7 @@ class Screen(Protocol):
     """Where it is shown."""
 
     def show(self, watched: Watched) -> None:
-        """Show it; raises BrokenPipeError where nobody reads any more."""
+        """Show it; raises BrokenPipeError where standard output has no reader any more."""
 
 
 @click.command("watch", context_settings={"help_option_names": ["-h", "--help"]})
@@ -118,7 +118,7 @@ def follow(  # noqa: PLR0913 - a clock, a sleep, a day and dice are given
 
     Raises:
         BatchOsError: the first look failed, and would fail again; with ``once`` whatever it failed of.
-        BrokenPipeError: nobody reads what is shown.
+        BrokenPipeError: standard output has no reader any more.
     """
     begun: dict[tuple[str, str], float] = {}
     known: tuple[Moving, ...] | None = None

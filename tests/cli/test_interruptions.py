@@ -61,7 +61,7 @@ def test_ctrl_c_before_the_post_tells_that_nothing_was_started(sim: Simulator, s
     stack.declare(sim, NEW)
     running = stack.start_up()
     # The preview's line tells of the resize too; the one of the wait tells how long it has taken.
-    wait_until(lambda: re.search(r"a resize is under way.*, \d+s$", running.text, re.MULTILINE), "the wait begins")
+    wait_until(lambda: re.search(r"a resize is under way.*, \d+s; ", running.text), "the wait begins")
     running.interrupt()
     ended = running.wait().failed()
     assert "no upgrade was started: a resize is under way" in ended.flat

@@ -62,7 +62,7 @@ class Terminal:
         self._reader.start()
 
     def _read(self) -> None:
-        # The read fails once nobody has the other end open any more.
+        # The read fails once the other end is closed.
         with contextlib.suppress(OSError):
             while some := os.read(self._master, 65536):
                 with self._lock:

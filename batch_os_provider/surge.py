@@ -187,7 +187,7 @@ def _prove(  # noqa: PLR0911 - a table
     starting = [node for node in ours if not node.is_ready and not node.is_deallocated]
     if starting:
         ready = "is not ready" if len(starting) == 1 else "are not ready"
-        return Wait("proving", f"{len(starting)} of {counted(len(ours), 'new node')} {ready} yet")
+        return Wait("proving", f"{len(starting)} of {len(ours)} new nodes {ready} yet")
     leaving = [node for node in behind if node.node_id not in history.stayed]
     if not leaving:
         return Undone(_stayed(history), may_defer=True)

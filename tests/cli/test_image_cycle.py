@@ -161,7 +161,7 @@ def test_what_others_do_meanwhile(sim: Simulator, stack: Stack) -> None:
     pools = ("resized", "broken", "moving", "preempted")
     wait_until(lambda: all(sim.seen(pool, "Pool_Resize", 202) for pool in pools), "nodes are asked for")
     sim.advance(45)
-    wait_until(lambda: running.text.count("1 of 1 new nodes are not ready yet") >= 4, "the new nodes start")
+    wait_until(lambda: running.text.count("1 of 1 new nodes is not ready yet") >= 4, "the new nodes start")
     assert sim.outside("POST", "/pools/resized/resize", {"targetDedicatedNodes": 7}, NEWEST) == 202
     sim.change_node("tvm-003", "broken", state="unusable")
     sim.change_node("spot", "preempted", state="preempted")

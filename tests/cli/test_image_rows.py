@@ -52,7 +52,10 @@ REFUSED = {
         ),
     ),
     "gallery": (gallery(), "it uses a gallery image (/subscriptions/s/galleries/g/images/i/versions/1.0.0)"),
-    "unreadable": (unreadable(), "the image version of node tvm-002 cannot be read (Batch tells 'nightly')"),
+    "unreadable": (
+        unreadable(),
+        "its nodes do not show a version number (Batch shows 'nightly' for 1 of 2 nodes)",
+    ),
     "guarded": (
         configured(vm_pool(nodes=0, version=BEHIND), extensions=EXTENSIONS, containerConfiguration=REGISTRIES),
         (

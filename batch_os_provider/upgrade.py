@@ -252,8 +252,7 @@ class OsUpgrade(Rollout[Pool]):
             f"no node moved for {idle}, stall_after is {duration(stall_after)}"
             f"{f': {named}' if named else ''}; this came after {self.elapsed()}; {self.tell()}",
             pool=self.ref.url,
-            next_step="See what holds up the nodes; reboot or reimage those that are stuck. "
-            f"{self._next_step()}",
+            next_step=f"See what holds up the nodes; reboot or reimage those that are stuck. {self._next_step()}",
         )
 
     def _prove(self, seen: Pool) -> Outcome[Pool] | float:

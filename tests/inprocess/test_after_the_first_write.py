@@ -216,4 +216,6 @@ def test_every_image_is_renewed_with_its_version_spelled_as_declared(image: Imag
     ending: Ending = place.renew(ImagePolicy("surge", 2), target=image.target)
     ending.done()
     whole(place, image.target)
-    assert ending.voice.lines("info")[0].startswith(f"{image.behind} -> {image.target}: 4 nodes at it or above, ")
+    said = ending.voice.lines("info")[0]
+    assert said.startswith("done, 4 nodes at the target or above, ")
+    assert said.endswith(f"; {image.behind} -> {image.target}")

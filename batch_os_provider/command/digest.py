@@ -62,7 +62,8 @@ class Row:
 
     ``what`` is that of the tail, or one of these where no tail says it: ``update`` (other settings), ``delete`` (Pulumi
     stops managing the pool), ``failed`` (an error without a tail). ``looked`` tells whether the preview has asked
-    Batch about the pool. ``warnings`` are the codes of all tails, the other fields as in ``tail.Tail``.
+    Batch about the pool, ``unseen`` why it could not (empty where no message says it). ``warnings`` are the codes of
+    all tails, the other fields as in ``tail.Tail``.
     """
 
     resource: str
@@ -79,6 +80,7 @@ class Row:
     back: int | None = None
     warnings: tuple[str, ...] = ()
     looked: bool = False
+    unseen: str = ""
     said: tuple[Message, ...] = ()
 
     @property
@@ -135,7 +137,12 @@ def digest(name: str, document: Document) -> Stack:
     ]
     return Stack(
         name,
-        tuple(sorted(_without_renames(rows), key=lambda row: (row.name.lower(), row.pool, row.resource, row.what))),
+        tuple(
+            sorted(
+                _with_reasons(_without_renames(rows)),
+                key=lambda row: (row.name.lower(), row.pool, row.resource, row.what),
+            )
+        ),
         error,
         full_error,
         dict(sorted(others.items())),
@@ -213,6 +220,7 @@ class _Told:
                 pool_id=_pool_id(tail.pool) or row.pool_id,
                 target=tail.target or row.target,
                 warnings=warnings,
+                unseen=tail.why if tail.what == "not looked at" else row.unseen,
             )
         if self.failed and (plan is None or plan.what != "refused"):
             return replace(row, what="failed", came_from="", target="")
@@ -278,6 +286,15 @@ def _without_renames(rows: Iterable[Row]) -> Iterator[Row]:
             yield replace(row, said=(*row.said, note))
         elif row.what != "delete" or not key or key not in taken:
             yield row
+
+
+def _with_reasons(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows; a preview says once why nothing of an account can be seen, and it holds for its other pools."""
+    rows = list(rows)
+    reasons = {row.account: row.unseen for row in reversed(rows) if row.unseen.startswith("account ")}
+    for row in rows:
+        silent = row.op in _CHANGES and not row.looked and not row.unseen
+        yield replace(row, unseen=reasons.get(row.account, "")) if silent and row.account else row
 
 
 def _bag(holder: Mapping[str, Any], name: str) -> dict[str, Any]:

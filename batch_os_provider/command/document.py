@@ -35,7 +35,7 @@ def read(raw: bytes) -> Document:
     """Read a file that `pulumi preview --json` wrote, its stderr in it or not.
 
     Raises:
-        NotAPreviewError: it is no text, or JSON of something else.
+        NotAPreviewError: it is no text, text without JSON and without an error, or JSON of something else.
     """
     text = _decoded(raw).strip()
     if not text:
@@ -58,7 +58,10 @@ def read(raw: bytes) -> Document:
         return Document(
             text=text[: starts[0]].strip(), error=error or "what it wrote ends in the middle: it was cut off"
         )
-    return Document(text=text, error=error or text.splitlines()[-1].strip())
+    if error:
+        return Document(text=text, error=error)
+    # What `pulumi preview` prints without --json also exits with 0: shown as a failed stack, no gate would stop it.
+    raise NotAPreviewError(f"not JSON; was --json given? Its last line is {text.splitlines()[-1].strip()[:80]!r}")
 
 
 def _decoded(raw: bytes) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from batch_os_provider.command.digest import Message, Row, Stack
-from batch_os_provider.command.gate import Tripped
+from batch_os_provider.command.gate import Tripped, not_seen
 
 __all__ = ["LIMIT", "comment", "marker", "plain", "prose"]
 
@@ -205,11 +205,10 @@ def _table(stacks: Iterable[Stack]) -> Iterable[tuple[Row, str]]:
 
 
 def _line(stack: str, pool: str, row: Row) -> str:
-    codes = [each for each in row.warnings if each != row.what]
-    if not row.looked and row.what in ("upgrade", "rollback", "renew", "update"):
-        codes.append("not looked at")
+    codes = prose(", ".join(each for each in row.warnings if each != row.what), 2 * _CELL)
+    unseen = f"**not looked at{f': {prose(row.unseen, 2 * _CELL)}' if row.unseen else ''}**" if not_seen(row) else ""
     cells = (prose(stack, _CELL), pool, _label(row), _versions(row), _nodes(row), _tasks(row))
-    return f"| {' | '.join((*cells, prose(', '.join(codes), 2 * _CELL)))} |\n"
+    return f"| {' | '.join((*cells, ', '.join(filter(None, (codes, unseen)))))} |\n"
 
 
 def _versions(row: Row) -> str:

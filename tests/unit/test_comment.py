@@ -160,8 +160,18 @@ def test_without_a_tail_an_update_of_a_vm_pool_is_judged_by_the_state(old: Any, 
 def test_a_new_pool_without_a_plan_was_not_looked_at():
     failed = Tail(f"{FARM}/pools/render", "os", "not looked at", target=V58, why="403")
     row = only(read(step("create", "r", new=state("render", V58)), said=[told("r", "403", failed, "warning")]))
-    assert (row.what, row.looked, row.target) == ("not looked at", False, V58)
+    assert (row.what, row.looked, row.target, row.unseen) == ("not looked at", False, V58, "403")
+    assert Page(comment([Stack("dev", (row,))])).rows[1][-1] == "not looked at: 403"
+    assert "| **not looked at: 403** |" in comment([Stack("dev", (row,))])
     assert only(read(step("create", "r", new=state("render", V58)))).what == "not looked at"
+
+
+def test_why_an_account_was_not_looked_at_stands_with_all_its_pools():
+    why = f"account {FARM}: listing pools failed: HTTP 403"
+    failed = Tail(f"{FARM}/pools/render", "os", "not looked at", target=V58, why=why)
+    steps = [step("create", "r", new=state("render", V58)), step("create", "s", new=state("second", V58))]
+    rows = read(*steps, said=[told("r", why, failed, "warning")]).rows
+    assert [(row.name, row.unseen) for row in rows] == [("render", why), ("second", why)]
 
 
 def test_a_deleted_pool_is_left_as_it_is():
@@ -314,11 +324,9 @@ def test_strange_documents_are_read_as_far_as_they_go(body: Any):
         (b" \n", "it wrote nothing"),
         (b"error: incorrect passphrase\n", "incorrect passphrase"),
         (b"warning: a\nerror: b\nerror: c\n", "b"),
-        (b"Killed\n", "Killed"),
         (b'{\n    "steps": [\n        {\n', "cut off"),
         (b'{\n    "steps": [\nerror: broken pipe\n', "broken pipe"),
         (b'warning: a\n{\n    "steps": [', "cut off"),
-        (b"[" * 100_000, "[[["),
     ],
 )
 def test_a_preview_that_died_is_a_failed_stack(raw: bytes, error: str):
@@ -354,6 +362,10 @@ def test_files_of_powershell_are_read():
         (b"5", "not what"),
         (b'{"sequence":0,"timestamp":1}\n{"sequence":1}\n', "PULUMI_ENABLE_STREAMING_JSON_PREVIEW"),
         (b"\x89PNG\r\n\x1a\n\xff", "no text"),
+        (b"Previewing update (dev):\n    Type  Name  Plan\n\nResources:\n    1 unchanged\n", "was --json given"),
+        ("Previewing update (dev):\r\n".encode("utf-16"), "was --json given"),
+        (b"Killed\n", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
     ],
 )
 def test_a_file_of_something_else_is_refused(raw: bytes, why: str):
@@ -687,6 +699,7 @@ def test_json_is_one_document_with_stable_keys(previews: dict[str, Path], tmp_pa
                         "back": None,
                         "warnings": ["rollback"],
                         "looked": True,
+                        "unseen": "",
                         "said": [{"severity": "warning", "text": "ROLLBACK"}],
                     }
                 ],

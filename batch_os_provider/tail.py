@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-__all__ = ["KINDS", "WHATS", "Kind", "Tail", "What", "split"]
+__all__ = ["KINDS", "NO_SUCH_POOL", "WHATS", "Kind", "Tail", "What", "split"]
 
 Kind = Literal["os", "image"]
 """Which resource speaks: ``PoolOsVersion`` or ``PoolImageVersion``."""
@@ -32,6 +32,8 @@ What = Literal[
 """What an `up` would do, or why nothing of that is said."""
 KINDS: tuple[str, ...] = get_args(Kind)
 WHATS: tuple[str, ...] = get_args(What)
+NO_SUCH_POOL = "there is no such pool in the account; this up fails unless it makes the pool first"
+"""``why`` of a pool that is not there. Every other reason not to look holds for the whole account."""
 
 _START = re.compile(r"\[batch-os v1 (?=\{)")
 _NAMES = {"came_from": "from", "target": "to"}

@@ -14,6 +14,7 @@ shows. Only what was seen on the real CLI (3.259) is relied on:
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from typing import Any
 from batch_os_provider.command.document import Document
 from batch_os_provider.plan import is_rollback
 from batch_os_provider.pool import parse_pool_url
-from batch_os_provider.tail import Tail, split
+from batch_os_provider.tail import NO_SUCH_POOL, Tail, split
 from batch_os_provider.vm import parse_image_version
 
 __all__ = ["Message", "Row", "Stack", "digest"]
@@ -41,6 +42,10 @@ _UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _HIDDEN = "[secret]"
 _NOT_PLANS = ("warning", "not looked at")
 _SAYS_NOTHING = "preview failed"
+_LOOK = "batch:previewLook"
+_OPEN = "not known before `up`"
+_FOREIGN = "its message is of another version of batch_os_provider, which this command cannot read"
+_ANY_TAIL = re.compile(r"\[batch-os v\d+ \{")
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,8 @@ class Row:
 
     ``what`` is that of the tail, or one of these where no tail says it: ``update`` (other settings), ``delete`` (Pulumi
     stops managing the pool), ``failed`` (an error without a tail). ``looked`` tells whether the preview has asked
-    Batch about the pool, ``unseen`` why it could not (empty where no message says it). ``warnings`` are the codes of
-    all tails, the other fields as in ``tail.Tail``.
+    Batch about the pool, ``unseen`` why it has not (empty where the document does not show it). ``warnings`` are the
+    codes of all tails, the other fields as in ``tail.Tail``.
     """
 
     resource: str
@@ -139,7 +144,7 @@ def digest(name: str, document: Document) -> Stack:
         name,
         tuple(
             sorted(
-                _with_reasons(_without_renames(rows)),
+                _with_reasons(_without_renames(rows), _bag(document.body, "config")),
                 key=lambda row: (row.name.lower(), row.pool, row.resource, row.what),
             )
         ),
@@ -241,11 +246,18 @@ class _Told:
 def _by_step(row: Row, old: Mapping[str, Any], new: Mapping[str, Any]) -> Row:
     """What a step shows by itself: the versions, and where it exists already what an `up` would do by the state."""
     target = _value(_bag(new, "inputs"), _TARGETS[row.kind])
-    row = replace(row, what="not looked at", pool=_pool(new), pool_id=_pool_id(_pool(new)), target=target)
+    pool = _pool(new)
+    row = replace(row, what="not looked at", pool=pool, pool_id=_pool_id(pool), target=target, unseen=_open(new))
     if row.op != "update":
         return row
     came_from = _came_from(row.kind, old)
     return replace(row, came_from=came_from, what=_by_state(row.kind, came_from, target))
+
+
+def _open(new: Mapping[str, Any]) -> str:
+    """Why a preview does not look at a pool of which inputs are not known yet; empty where all are known."""
+    names = [name for name, value in _bag(new, "inputs").items() if value == _UNKNOWN]
+    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} {_OPEN}" if names else ""
 
 
 def _by_state(kind: str, came_from: str, target: str) -> str:
@@ -288,13 +300,28 @@ def _without_renames(rows: Iterable[Row]) -> Iterator[Row]:
             yield row
 
 
-def _with_reasons(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows; a preview says once why nothing of an account can be seen, and it holds for its other pools."""
+def _with_reasons(rows: Iterable[Row], config: Mapping[str, Any]) -> Iterator[Row]:
+    """The rows, each with the reason why the preview did not look at it, as far as the document shows one.
+
+    A preview gives a reason that holds for a whole account once; the other pools of the account have no message.
+    """
     rows = list(rows)
-    reasons = {row.account: row.unseen for row in reversed(rows) if row.unseen.startswith("account ")}
+    off = f"stack config {_LOOK} is false" if _value(config, _LOOK).strip().lower() == "false" else ""
+    own = ("", NO_SUCH_POOL)
+    shared = {_endpoint(row): row.unseen for row in rows if row.unseen not in own and not row.unseen.endswith(_OPEN)}
     for row in rows:
-        silent = row.op in _CHANGES and not row.looked and not row.unseen
-        yield replace(row, unseen=reasons.get(row.account, "")) if silent and row.account else row
+        if row.looked:
+            yield replace(row, unseen="")
+        elif row.op not in _CHANGES:
+            yield row
+        elif any(_ANY_TAIL.search(message.text) for message in row.said):
+            yield replace(row, unseen=_FOREIGN)
+        else:
+            yield replace(row, unseen=row.unseen or off or shared.get(_endpoint(row), ""))
+
+
+def _endpoint(row: Row) -> str:
+    return row.pool.rpartition("/pools/")[0].lower()
 
 
 def _bag(holder: Mapping[str, Any], name: str) -> dict[str, Any]:

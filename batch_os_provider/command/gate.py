@@ -43,8 +43,13 @@ def _warning(row: Row) -> bool:
 
 
 def not_seen(row: Row) -> bool:
-    """Whether the pool changes, and the preview could not see it. Others change nothing, or failed anyway."""
-    return not row.looked and row.what not in ("delete", "failed", "warning")
+    """Whether the pool changes, and the preview did not look at it.
+
+    A pool that Pulumi forgets needs no look, and one that failed stops the preview itself.
+    """
+    if row.what == "warning":
+        return bool(row.unseen)  # a message that belongs to no step, or a warning about a pool that does not change
+    return not row.looked and row.what not in ("delete", "failed")
 
 
 _Rule = tuple[Callable[[Row], bool], str]

@@ -102,6 +102,26 @@ def test_new_pools_of_both_kinds(sim: Simulator, stack: Stack) -> None:
     assert (seen["failed"], seen["unchanged"], seen["otherChanges"]) == (False, 0, {"create": 1})
 
 
+def test_pools_that_nobody_looked_at_stop_the_gate_and_say_why(sim: Simulator, stack: Stack) -> None:
+    sim.seed(paas_pool(), vm_pool("encode"))
+    elsewhere = "https://farm.westeurope.batch.azure.com"  # refused before any call: no identity is in the environment
+    program = declared(sim, render=NEW, rendre=NEW) + "".join(
+        declared(sim, **{name: NEW}).replace(sim.endpoint, elsewhere) for name in ("cut", "mix")
+    )
+    stack.program(program)
+    file = preview(stack, ARM_USE_CLI="false")
+    rows = {row["poolId"]: row for row in read(file)["pools"]}
+    assert rows["render"]["looked"]
+    assert {name for name, row in rows.items() if not row["looked"]} == {"rendre", "cut", "mix"}
+    assert rows["rendre"]["unseen"].startswith("there is no such pool in the account")
+    assert rows["cut"]["unseen"] == rows["mix"]["unseen"]
+    print(rows["cut"]["unseen"])
+    shown = batch_os(f"dev={file}", "--fail-on", gates("github/pull-request.yml"))
+    assert shown.code == 3
+    print(shown.stdout, shown.stderr)
+    assert 0
+
+
 def test_a_refresh_shows_drift_and_who_is_left(sim: Simulator, stack: Stack) -> None:
     sim.pools(paas_pool(), paas_pool("same"), paas_pool("left"), paas_pool("renamed"), paas_pool("moved"))
     stack.program(declared(sim, render=OLD, same=OLD, left=OLD, renamed=OLD, moved=OLD))

@@ -27,6 +27,7 @@ IMAGE_1, IMAGE_2 = "20348.2402.240402", "20348.2461.240510"
 OS_TYPE = "pulumi-python:dynamic/batch:PoolOsVersion"
 IMAGE_TYPE = "pulumi-python:dynamic/batch:PoolImageVersion"
 STACK_TYPE = "pulumi:pulumi:Stack"
+SILENT = "the preview does not say why"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 
@@ -194,7 +195,7 @@ def test_why_an_account_was_not_looked_at_stands_with_its_other_pools_too(why: s
     }
     cells = {cells[1]: cells[-1].replace("\u200b", "") for cells in Page(comment([stack])).rows[1:]}
     assert cells == {
-        "away": "the preview does not say why",
+        "away": SILENT,
         "first": why,
         "gone": NO_SUCH_POOL,
         "old": f"not looked at: {why}",
@@ -626,7 +627,7 @@ def test_every_what_has_a_word_and_columns_say_what_the_tail_says():
         ["dev", "a", "join an upgrade", "7.57_202510-01 →7.58_202511-01", "3 of 8 back", "", ""],
         ["dev", "b", "renew nodes", f"{IMAGE_1} →{IMAGE_2}", "2 of 4 behind", "5 (not stopped)", ""],
         ["dev", "c", "upgrade", "7.57_202510-01 →7.58_202511-01", "4", "5 (requeued)", ""],
-        ["dev", "d", "upgrade", "7.57_202510-01 →7.58_202511-01", "", "", "not looked at: the preview does not say why"],
+        ["dev", "d", "upgrade", "7.57_202510-01 →7.58_202511-01", "", "", f"not looked at: {SILENT}"],
         ["dev", "e", "nothing to write", "7.58_202511-01", "0", "none", ""],
         ["dev", "f", "ROLLBACK", "→ 7.57_202510-01", "", "", "disabled"],
     ]
@@ -642,7 +643,9 @@ def test_stacks_stay_in_the_order_given_and_pools_are_sorted():
         digest(
             name,
             document.read(
-                json.dumps({"steps": [step("create", each, new=state(each, V58)) for each in "bAc"], "changeSummary": {}}).encode()
+                json.dumps(
+                    {"changeSummary": {}, "steps": [step("create", each, new=state(each, V58)) for each in "bAc"]}
+                ).encode()
             ),
         )
         for name in ("z", "a")
@@ -703,6 +706,20 @@ def test_each_word_stops_at_its_pool_and_at_no_other(word: str):
         rows = [Row("loud", "os", "create", word, looked=True)]
     stopped = list(gate.tripped([word], [Stack("dev", (quiet, *rows)), Stack("prod", error="boom")]))
     assert stopped == [gate.Tripped(word, "dev", "loud")]
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "pipelines"
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.rglob("*.yml")), ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_shipped_gates_are_words_and_stop_where_nothing_was_looked_at(file: Path):
+    text = file.read_text(encoding="utf-8")
+    shipped = re.findall(r"FAIL_ON(?::|\n +value:) *(\S+)", text)
+    assert len(shipped) == (file.name == "pull-request.yml")
+    assert bool(shipped) == ("--fail-on" in text)
+    for words in shipped:
+        assert set(words.split(",")) <= set(gate.MEANINGS)
+        assert "not-looked-at" in words.split(",")
 
 
 def test_failed_stops_at_the_stack():

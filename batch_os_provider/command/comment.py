@@ -48,7 +48,7 @@ def command(
         raise click.BadParameter("letters and digits, and . _ - between them", param_hint="--marker")
     wanted = _words(words)
     if words and not wanted:
-        # As of a variable that is misspelt or not set: the gates would be gone, and the pipeline green.
+        # A variable of the pipeline that is misspelt or not set. The pipeline would be green without any gate.
         raise click.BadParameter("it names no word; leave the option out for no gates", param_hint="--fail-on")
     stacks = [digest(name, _read(name, path)) for name, path in _named(previews).items()]
     stopped = list(gate.tripped(wanted, stacks))

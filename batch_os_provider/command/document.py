@@ -54,6 +54,8 @@ def read(raw: bytes) -> Document:
         return Document(
             text=text[: found[0][0]].strip(), error=error or "what it wrote ends in the middle: it was cut off"
         )
+    if not error and text.startswith("warning:"):
+        error = "it wrote nothing but warnings: it was killed, or it failed before it began; see the log of the job"
     if error:
         return Document(text=text, error=error)
     raise _not_json(text)

@@ -25,7 +25,7 @@ from batch_os_provider.plan import Plan, is_rollback, plan_image, plan_os
 from batch_os_provider.pool import Kind as PoolKind
 from batch_os_provider.pool import Node, Pool, PoolRef
 from batch_os_provider.program import Known
-from batch_os_provider.tail import Kind, Tail, What
+from batch_os_provider.tail import NO_SUCH_POOL, Kind, Tail, What
 from batch_os_provider.version import change, short
 from batch_os_provider.wait import RealWaiter, Stopped
 
@@ -185,7 +185,7 @@ class _Speaker:
         try:
             return look()
         except PoolGoneError:
-            why = "there is no such pool in the account; this up fails unless it makes the pool first"
+            why = NO_SUCH_POOL
         except RefusedError as error:
             return Refuse(error.seen, error.next_step, error.answer)
         except NotLookedAt as error:

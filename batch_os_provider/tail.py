@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
-__all__ = ["KINDS", "LEADS", "VARIABLE", "WHATS", "Kind", "Tail", "What", "split"]
+__all__ = ["KINDS", "LEADS", "NO_SUCH_POOL", "VARIABLE", "WHATS", "Kind", "Tail", "What", "split"]
 
 VARIABLE = "BATCH_OS_TAIL"
 """Environment variable: ``always`` or ``never`` decides on tails; anything else leaves it to ``engine``."""
@@ -38,6 +38,8 @@ What = Literal[
 """What an `up` would do, or why nothing of that is said."""
 KINDS: tuple[str, ...] = get_args(Kind)
 WHATS: tuple[str, ...] = get_args(What)
+NO_SUCH_POOL = "there is no such pool in the account; this up fails unless it makes the pool first"
+"""``why`` of a pool that is not there. Every other reason not to look holds for the whole account."""
 
 LEADS: dict[str, tuple[str, ...]] = {
     "not looked at": ("not looked at: ",),

@@ -14,6 +14,7 @@ shows. Only what was seen on the real CLI (3.259) is relied on:
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,7 @@ from batch_os_provider.command.document import Document
 from batch_os_provider.plan import is_rollback
 from batch_os_provider.pool import parse_pool_url
 from batch_os_provider.resource_types import kind_of
-from batch_os_provider.tail import Tail, split
+from batch_os_provider.tail import NO_SUCH_POOL, Tail, split
 from batch_os_provider.vm import parse_image_version
 
 __all__ = ["Message", "Row", "Stack", "digest"]
@@ -40,6 +41,10 @@ _UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _HIDDEN = "[secret]"
 _NOT_PLANS = ("warning", "not looked at")
 _SAYS_NOTHING = "preview failed"
+_LOOK = "batch:previewLook"
+_OPEN = "not known before `up`"
+_FOREIGN = "its message is of another version of batch_os_provider, which this command cannot read"
+_ANY_TAIL = re.compile(r"\[batch-os v\d+ \{")
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,8 @@ class Row:
 
     ``what`` is that of the tail, or one of these where no tail says it: ``update`` (other settings), ``delete`` (Pulumi
     stops managing the pool), ``failed`` (an error without a tail). ``looked`` tells whether the preview has asked
-    Batch about the pool. ``warnings`` are the codes of all tails, the other fields as in ``tail.Tail``.
+    Batch about the pool, ``unseen`` why it has not (empty where the document does not show it). ``warnings`` are the
+    codes of all tails, the other fields as in ``tail.Tail``.
     """
 
     resource: str
@@ -78,6 +84,7 @@ class Row:
     back: int | None = None
     warnings: tuple[str, ...] = ()
     looked: bool = False
+    unseen: str = ""
     said: tuple[Message, ...] = ()
 
     @property
@@ -142,7 +149,12 @@ def digest(name: str, document: Document) -> Stack:
     ]
     return Stack(
         name,
-        tuple(sorted(_without_renames(rows), key=lambda row: (row.name.lower(), row.pool, row.resource, row.what))),
+        tuple(
+            sorted(
+                _with_reasons(_without_renames(rows), _bag(document.body, "config")),
+                key=lambda row: (row.name.lower(), row.pool, row.resource, row.what),
+            )
+        ),
         error,
         full_error,
         dict(sorted(others.items())),
@@ -227,6 +239,7 @@ class _Told:
                 pool_id=_pool_id(tail.pool) or row.pool_id,
                 target=tail.target or row.target,
                 warnings=warnings,
+                unseen=tail.why if tail.what == "not looked at" else row.unseen,
             )
         if self.failed and (plan is None or plan.what != "refused"):
             return replace(row, what="failed", came_from="", target="")
@@ -247,11 +260,18 @@ class _Told:
 def _by_step(row: Row, old: Mapping[str, Any], new: Mapping[str, Any]) -> Row:
     """What a step shows by itself: the versions, and where it exists already what an `up` would do by the state."""
     target = _value(_bag(new, "inputs"), _TARGETS[row.kind])
-    row = replace(row, what="not looked at", pool=_pool(new), pool_id=_pool_id(_pool(new)), target=target)
+    pool = _pool(new)
+    row = replace(row, what="not looked at", pool=pool, pool_id=_pool_id(pool), target=target, unseen=_open(new))
     if row.op != "update":
         return row
     came_from = _came_from(row.kind, old)
     return replace(row, came_from=came_from, what=_by_state(row.kind, came_from, target))
+
+
+def _open(new: Mapping[str, Any]) -> str:
+    """Why a preview does not look at a pool of which inputs are not known yet; empty where all are known."""
+    names = [name for name, value in _bag(new, "inputs").items() if value == _UNKNOWN]
+    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} {_OPEN}" if names else ""
 
 
 def _by_state(kind: str, came_from: str, target: str) -> str:
@@ -292,6 +312,30 @@ def _without_renames(rows: Iterable[Row]) -> Iterator[Row]:
             yield replace(row, said=(*row.said, note))
         elif row.what != "delete" or not key or key not in taken:
             yield row
+
+
+def _with_reasons(rows: Iterable[Row], config: Mapping[str, Any]) -> Iterator[Row]:
+    """The rows, each with the reason why the preview did not look at it, as far as the document shows one.
+
+    A preview gives a reason that holds for a whole account once; the other pools of the account have no message.
+    """
+    rows = list(rows)
+    off = f"stack config {_LOOK} is false" if _value(config, _LOOK).strip().lower() == "false" else ""
+    own = ("", NO_SUCH_POOL)
+    shared = {_endpoint(row): row.unseen for row in rows if row.unseen not in own and not row.unseen.endswith(_OPEN)}
+    for row in rows:
+        if row.looked:
+            yield replace(row, unseen="")
+        elif row.op not in _CHANGES:
+            yield row
+        elif any(_ANY_TAIL.search(message.text) for message in row.said):
+            yield replace(row, unseen=_FOREIGN)
+        else:
+            yield replace(row, unseen=row.unseen or off or shared.get(_endpoint(row), ""))
+
+
+def _endpoint(row: Row) -> str:
+    return row.pool.rpartition("/pools/")[0].lower()
 
 
 def _bag(holder: Mapping[str, Any], name: str) -> dict[str, Any]:

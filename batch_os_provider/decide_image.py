@@ -49,7 +49,9 @@ def decide_image(seen: VmSeen, target: Version, policy: ImagePolicy, history: Im
     pool = seen.pool
     base = pool.base
     if base.state is PoolState.DELETING:
-        return Refuse("it is being deleted", "Remove the resource from the program, or create the pool again")
+        return Refuse(
+            "it is being deleted", "Remove the resource from the program, or create the pool again", property="pool_id"
+        )
     if base.kind is not Kind.VM:
         return _refuse_kind(pool)
     if base.state is not PoolState.ACTIVE or base.allocation is AllocationState.UNKNOWN:
@@ -81,6 +83,7 @@ def decide_image(seen: VmSeen, target: Version, policy: ImagePolicy, history: Im
         return Refuse(
             f"{len(behind)} nodes are behind, and the pool scales itself: Batch refuses a resize there (409)",
             'Declare strategy="when_empty": nodes are renewed as the pool scales in and out',
+            property="strategy",
         )
     return cycle(seen, behind, policy, history)
 
@@ -91,6 +94,7 @@ def _refuse_kind(pool: VmPool) -> Refuse:
         "it is not a VM pool, so its nodes have no image version",
         f'Use PoolOsVersion("{ref.pool_id}", account_endpoint="{ref.endpoint}", pool_id="{ref.pool_id}", '
         f'target_os_version="{pool.base.current_os_version or "<version>"}") for a Cloud Services pool',
+        property="pool_id",
     )
 
 
@@ -100,6 +104,7 @@ def _unreadable(seen: VmSeen) -> ImageAction | None:
         return Refuse(
             f"it uses a gallery image ({seen.pool.image}), whose nodes tell no image version that can be compared",
             "Keep the version of a gallery image where the pool is declared; remove this resource",
+            property="pool_id",
         )
     ours = added_since(seen, seen.pool.mark) if seen.pool.mark is not None else ()
     unread = [node for node in seen.dedicated if node.version is None and not (node in ours and node.has_failed)]
@@ -109,6 +114,7 @@ def _unreadable(seen: VmSeen) -> ImageAction | None:
         return Refuse(
             f"the image version of node {strange.node_id} cannot be read (Batch tells {told})",
             "Look at the node's virtualMachineInfo.imageReference.exactVersion; remove the node if it is broken",
+            property="pool_id",
         )
     return Wait("allocating", f"{len(unread)} nodes are being created") if unread else None
 
@@ -124,6 +130,7 @@ def _finished(seen: VmSeen, history: ImageHistory) -> ImageAction:
         return Refuse(
             f"no node is behind, but its last resize failed ({pool.resize_errors[0]}), so it is not as it was declared",
             "Resize the pool to what it can have, then run `pulumi up` again",
+            property="pool_id",
         )
     return Done()
 
@@ -145,4 +152,5 @@ def _pinned(seen: VmSeen, target: Version, policy: ImagePolicy) -> ImageAction:
         f"the pool is pinned to {pool.pin_text}, so new nodes would get that version too, and its image cannot be "
         f"changed while it has nodes ({len(seen.nodes)})",
         'Declare strategy="when_empty" and let the pool go empty, or move the work to a second pool on the new version',
+        property="strategy",
     )

@@ -9,10 +9,10 @@ in a ``tail`` for programs. Nothing is said of what does not change, and it cost
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from batch_os_provider import catalogue_file, engine
 from batch_os_provider.catalogue import Verdict
@@ -56,10 +56,17 @@ class Refused:
     refuse: Refuse
     tail: Tail
 
-    @property
-    def reason(self) -> str:
-        """For a check failure."""
-        return f"{self.tail.target!r} cannot be reached: {self.refuse.seen}. {self.refuse.next_step}. {self.tail}"
+    def wrong(self, bag: Mapping[str, Any], target: str) -> str:
+        """The input that is wrong: one that is declared, since the engine shows its value."""
+        wrong = self.refuse.property or target
+        return wrong if bag.get(wrong) is not None else "pool_id"
+
+    def reason(self, name: str, value: object) -> str:
+        """For a check failure of this input: the engine writes its name and value before it."""
+        seen = self.refuse.seen
+        named = f"{name} {value} "
+        seen = f"it {seen.removeprefix(named)}" if seen.startswith(named) else seen
+        return f"an up would be refused: {seen}. {self.refuse.next_step}. {self.tail}"
 
     @property
     def error(self) -> RefusedError:

@@ -14,6 +14,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
+from batch_os_provider import requestlog
+from batch_os_provider.advice import UNTRUSTED
 from batch_os_provider.headers import retry_after
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CONNECT_TIMEOUT",
     "READ_TIMEOUT",
-    "UNTRUSTED",
     "NoTokenError",
     "Told",
     "assertion_of_file",
@@ -43,9 +44,9 @@ _TRACE = re.compile(r"Trace ID: ([0-9A-Fa-f-]{36})")
 _ATTEMPT = re.compile(r"^\t(\w+): (.*)$", re.MULTILINE)
 # How urllib3 begins; which host it was about is kept, since it is not the account's.
 _CONNECTION = re.compile(r"HTTPS?Connection(?:Pool)?\(host='([^']*)', port=(\d+)\): ")
+# With these DefaultAzureCredential has asked every source, and none has an identity.
+_LAST_OF_CHAIN = frozenset({"AzureDeveloperCliCredential", "BrokerCredential"})
 _JWT = re.compile(r"eyJ[\w-]+(?:\.[\w-]*)*")
-UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
-"""What Python's ssl says of a certificate that nobody vouches for."""
 
 
 class NoTokenError(Exception):
@@ -183,12 +184,26 @@ def _named(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Entra's own sentence; of a chain who was tried and what the last one said; else the first line."""
+    """Entra's own sentence; of a chain its cause, while the debug log gets every source; else the first line."""
     entra = _ENTRA.search(text)
     attempts = _ATTEMPT.findall(text)
     line = entra[0] if entra else _named(text.strip().partition("\n")[0])
     if attempts:
-        tried = ", ".join(name for name, _ in attempts)
-        name, said = attempts[-1]
-        line = f"tried {tried}; {name} said: {entra[0] if entra else _named(said)}"
+        for name, said in attempts:
+            requestlog.note(_clean(f"{name} gave no token: {_named(said)}"))
+        line = _cause(attempts, entra[0] if entra else "")
+    return _clean(line)
+
+
+def _cause(attempts: list[tuple[str, str]], entra: str) -> str:
+    """Why a chain gave no token: a source that has an identity ends it, so only the last one can be to blame."""
+    name, said = attempts[-1]
+    if entra:
+        return f"{name}: {entra}"
+    if name in _LAST_OF_CHAIN:
+        return "this machine has no identity: no AZURE_* variables, no managed identity, no login"
+    return f"{name}: {_named(said)}"
+
+
+def _clean(line: str) -> str:
     return _JWT.sub("***", line).strip().rstrip(".")

@@ -75,11 +75,46 @@ def test_entra_s_ids_are_cut_off_however_they_are_separated(separator: str) -> N
     assert failure(ClientAuthenticationError(text)).why == "AADSTS7000215: Invalid client secret provided"
 
 
-def test_a_chain_says_who_was_tried_and_what_the_last_one_said() -> None:
-    seen = failure(ClientAuthenticationError(CHAIN))
-    assert seen.why == (
-        "tried EnvironmentCredential, ManagedIdentityCredential; ManagedIdentityCredential said: "
-        "169.254.169.254:443: Read timed out"
+NINE = [
+    "Environment",
+    "WorkloadIdentity",
+    "ManagedIdentity",
+    "SharedTokenCache",
+    "VisualStudioCode",
+    "AzureCli",
+    "AzurePowerShell",
+    "AzureDeveloperCli",
+    "Broker",
+]
+"""The sources of DefaultAzureCredential, in their order."""
+
+
+def test_a_chain_that_one_source_ends_says_what_that_one_said() -> None:
+    assert failure(ClientAuthenticationError(CHAIN)).why == (
+        "ManagedIdentityCredential: 169.254.169.254:443: Read timed out"
+    )
+
+
+def test_a_chain_without_an_identity_names_the_cause_and_its_sources_only_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "debug.log"
+    monkeypatch.setenv("BATCH_OS_LOG", str(log))
+    tried = "".join(f"\t{name}Credential: {name} is not there, {JWT}.\n" for name in NINE)
+    seen = failure(
+        ClientAuthenticationError(f"DefaultAzureCredential failed.\nAttempted credentials:\n{tried}Mitigate.")
+    )
+    assert seen.why == "this machine has no identity: no AZURE_* variables, no managed identity, no login"
+    notes = [json.loads(line)["note"] for line in log.read_text(encoding="utf-8").splitlines()]
+    assert notes == [f"{name}Credential gave no token: {name} is not there, ***" for name in NINE]
+
+
+def test_entra_s_word_in_a_chain_is_the_cause() -> None:
+    text = (
+        f"{CHAIN.partition('To mitigate')[0]}\tAzureCliCredential: ERROR: AADSTS700082: The refresh token has expired."
+    )
+    assert failure(ClientAuthenticationError(text)).why == (
+        "AzureCliCredential: AADSTS700082: The refresh token has expired"
     )
 
 
@@ -103,7 +138,7 @@ def test_a_refusal_of_azure_pipelines_has_its_status_and_a_chain_has_none() -> N
     assert failure(answered(401, "(None) The job may not use it.")).why == "HTTP 401: The job may not use it"
     outer = ClientAuthenticationError(CHAIN)
     outer.__cause__ = answered(400)
-    assert failure(outer).why.startswith("tried ")
+    assert failure(outer).why.startswith("ManagedIdentityCredential: 169")
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,11 @@ from __future__ import annotations
 
 from batch_os_provider.decide import Done, Refuse, Wait
 from batch_os_provider.image_steps import ImageAction, ImageHistory, ImagePolicy, Repin, dotted
-from batch_os_provider.pool import AllocationState, Kind, PoolState
+from batch_os_provider.pool import AllocationState, Kind, Pool, PoolState
 from batch_os_provider.surge import added_since, cycle, drains, foreign, is_left_in_order, tidy
-from batch_os_provider.vm import Version, VmPool, VmSeen
+from batch_os_provider.vm import Version, VmSeen
 
-__all__ = ["decide_image"]
+__all__ = ["decide_image", "refuse_kind"]
 
 _COMING = ("creating", "starting")
 
@@ -53,7 +53,7 @@ def decide_image(seen: VmSeen, target: Version, policy: ImagePolicy, history: Im
             "it is being deleted", "Remove the resource from the program, or create the pool again", property="pool_id"
         )
     if base.kind is not Kind.VM:
-        return _refuse_kind(pool)
+        return refuse_kind(base)
     if base.state is not PoolState.ACTIVE or base.allocation is AllocationState.UNKNOWN:
         odd = f"state {base.state_text!r} with allocation state {base.allocation_text!r}"
         return Wait(
@@ -88,12 +88,13 @@ def decide_image(seen: VmSeen, target: Version, policy: ImagePolicy, history: Im
     return cycle(seen, behind, policy, history)
 
 
-def _refuse_kind(pool: VmPool) -> Refuse:
-    ref = pool.base.ref
+def refuse_kind(pool: Pool) -> Refuse:
+    """The refusal of a pool that is no VM pool."""
+    ref = pool.ref
     return Refuse(
         "it is not a VM pool, so its nodes have no image version",
         f'Use PoolOsVersion("{ref.pool_id}", account_endpoint="{ref.endpoint}", pool_id="{ref.pool_id}", '
-        f'target_os_version="{pool.base.current_os_version or "<version>"}") for a Cloud Services pool',
+        f'target_os_version="{pool.current_os_version or "<version>"}") for a Cloud Services pool',
         property="pool_id",
     )
 

@@ -66,12 +66,19 @@ class Refused:
         seen = self.refuse.seen
         named = f"{name} {value} "
         seen = f"it {seen.removeprefix(named)}" if seen.startswith(named) else seen
-        return f"an up would be refused: {seen}. {self.refuse.next_step}. {self.tail}"
+        return f"an up would be refused: {seen}. {self.refuse.next_step}. {self._others}. {self.tail}"
+
+    @property
+    def _others(self) -> str:
+        """Where to see the other refusals: the engine ends a preview at the first one."""
+        endpoint = self.tail.pool.partition("/pools/")[0]
+        return f"The preview ends here; `batch-os adopt {endpoint} --check .` shows every pool that is refused"
 
     @property
     def error(self) -> RefusedError:
         """For ``diff``."""
         seen, next_step = f"an up would be refused: {self.refuse.seen}", self.refuse.next_step
+        next_step = f"{next_step}. {self._others}"
         error = RefusedError(seen, pool=self.tail.pool, next_step=next_step, answer=self.refuse.answer)
         error.tail = str(self.tail)
         return error

@@ -44,8 +44,13 @@ _TRACE = re.compile(r"Trace ID: ([0-9A-Fa-f-]{36})")
 _ATTEMPT = re.compile(r"^\t(\w+): (.*)$", re.MULTILINE)
 # How urllib3 begins; which host it was about is kept, since it is not the account's.
 _CONNECTION = re.compile(r"HTTPS?Connection(?:Pool)?\(host='([^']*)', port=(\d+)\): ")
-# With these DefaultAzureCredential has asked every source, and none has an identity.
-_LAST_OF_CHAIN = frozenset({"AzureDeveloperCliCredential", "BrokerCredential"})
+# How a source of DefaultAzureCredential says that it has no identity, and how one that is assigned wrongly does.
+_EMPTY = re.compile(
+    r"unavailable|not found on path|not installed|could not be found|requires the '.*' package|"
+    r"az login|azd auth login|Connect-AzAccount",
+    re.IGNORECASE,
+)
+_NOT_ASSIGNED = re.compile(r"identity has not been assigned", re.IGNORECASE)
 _JWT = re.compile(r"eyJ[\w-]+(?:\.[\w-]*)*")
 
 
@@ -196,13 +201,13 @@ def _one_line(text: str) -> str:
 
 
 def _cause(attempts: list[tuple[str, str]], entra: str) -> str:
-    """Why a chain gave no token: a source that has an identity ends it, so only the last one can be to blame."""
-    name, said = attempts[-1]
-    if entra:
-        return f"{name}: {entra}"
-    if name in _LAST_OF_CHAIN:
+    """Why a chain gave no token: what the first source said that has an identity, if one has."""
+    telling = [(name, said) for name, said in attempts if _ENTRA.search(said)]
+    telling += [(name, said) for name, said in attempts if not _EMPTY.search(said) or _NOT_ASSIGNED.search(said)]
+    if not telling and not entra:
         return "this machine has no identity: no AZURE_* variables, no managed identity, no login"
-    return f"{name}: {_named(said)}"
+    name, said = telling[0] if telling else attempts[-1]
+    return f"{name}: {entra or _named(said)}"
 
 
 def _clean(line: str) -> str:

@@ -41,7 +41,7 @@ class Register(Mocks):
         if _OURS.fullmatch(args.typ) and args.custom:
             told = {name: args.inputs.get(name) for name in ("account_endpoint", "pool_id")}
             known = {name: value for name, value in told.items() if isinstance(value, str)}
-            simple = {name: value for name, value in args.inputs.items() if isinstance(value, (str, int, float))}
+            simple = {k: v for k, v in args.inputs.items() if k[:2] != "__" and isinstance(v, (str, int, float))}
             self.declared.append({"name": args.name, "type": args.typ, **known, "inputs": simple})
         return args.resource_id or "", args.inputs
 

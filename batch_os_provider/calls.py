@@ -13,7 +13,7 @@ from batch_os_provider import engine, inputs
 from batch_os_provider import outputs as out
 from batch_os_provider.client import shared_client
 from batch_os_provider.decide import same_version
-from batch_os_provider.errors import ApiRetiredError
+from batch_os_provider.errors import ApiRetiredError, InputError, PoolGoneError, ServiceAnswer
 from batch_os_provider.health import Failed, Passed, age_of, judge, unhealthy
 from batch_os_provider.inputs import Declared, DeclaredImage
 from batch_os_provider.observer import Observer
@@ -75,6 +75,9 @@ def read_os(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
 
     Returns:
         The outputs with the inputs, and the inputs; None where the pool is gone.
+
+    Raises:
+        PoolGoneError, InputError, ApiRetiredError: a `get` of a pool that is not there, or has no OS version.
     """
     bag = _addressed(ref, inputs.INPUTS, props)
     row = engine.Row(engine.current_urn(), ref.pool_id)
@@ -89,9 +92,13 @@ def read_os(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
 
         seen = read(ref, look, RealWaiter(engine.stop))
     except ApiRetiredError as error:
+        if _is_get(props):
+            raise
         # Not gone, and nothing is known that contradicts the state: no reason to block every refresh of the stack.
         row.warn(str(error))
         return {**bag, **out.known(out.OUTPUTS, props)}, dict(bag)
+    if _is_get(props):
+        _check_get(ref, row, seen[0] if seen else None, Kind.CLOUD_SERVICES)
     if seen is None:
         return None
     pool, nodes = seen
@@ -126,16 +133,57 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
     bag = _addressed(ref, inputs.IMAGE.names, props)
     client = shared_client(ref.endpoint)
     seen = read(ref, lambda: look_at(client, ref), RealWaiter(engine.stop))
+    row = engine.Row(engine.current_urn(), ref.pool_id)
+    if _is_get(props):
+        _check_get(ref, row, seen.pool.base if seen else None, Kind.VM)
     if seen is None:
         return None
     if not seen.pool.is_vm:
-        engine.Row(engine.current_urn(), ref.pool_id).warn(f"pool {ref.url} is not a VM pool; nothing is compared")
+        row.warn(f"pool {ref.url} is not a VM pool; nothing is compared")
     observed = out.of_vm_pool(seen, bag.get(inputs.IMAGE_TARGET))
     target = parse_image_version(bag.get(inputs.IMAGE_TARGET))
     if target is None or out.is_behind(observed, target):
         lowest = out.lowest(observed[out.OLDEST], observed[out.PIN])
         bag |= {inputs.IMAGE_TARGET: lowest} if lowest else {}
     return {**bag, **observed}, dict(bag)
+
+
+def _is_get(props: Mapping[str, Any]) -> bool:
+    """Whether a program only reads the pool: a refresh has what an earlier call returned, and that has a pool id."""
+    return props.get(inputs.POOL_ID_NAME) is None
+
+
+def _check_get(ref: PoolRef, row: engine.Row, pool: Pool | None, kind: Kind) -> None:
+    """Refuse a `get` whose outputs would be missing; warn of one that soon has none.
+
+    Raises:
+        PoolGoneError, InputError: there is no such pool, it is of the other kind, or it shows no version.
+    """
+    if pool is None:
+        raise PoolGoneError(
+            "Batch says that it does not exist (404 PoolNotFound), so it cannot be read",
+            pool=ref.url,
+            next_step="Check the id that the program gives to `get`; create the pool first, or remove the `get`",
+            answer=ServiceAnswer(404, "PoolNotFound"),
+        )
+    if kind is Kind.VM and pool.kind is not Kind.VM:
+        raise InputError(
+            "it is not a VM pool, so its nodes have no image version",
+            pool=ref.url,
+            next_step="Read it with PoolOsVersion.get",
+        )
+    if kind is Kind.CLOUD_SERVICES and pool.kind is Kind.VM:
+        raise InputError(
+            "it is a VM pool, so it has no OS version", pool=ref.url, next_step="Read it with PoolImageVersion.get"
+        )
+    if kind is Kind.CLOUD_SERVICES and pool.current_os_version is None:
+        raise InputError(
+            "Batch does not show its OS version (currentOSVersion)",
+            pool=ref.url,
+            next_step="Look at the pool with `az batch pool show`; run the command again once it shows a version",
+        )
+    if pool.state is PoolState.DELETING:
+        row.warn(f"pool {ref.url} is being deleted; what was read of it is soon gone")
 
 
 def _addressed(ref: PoolRef, names: tuple[str, ...], props: Mapping[str, Any]) -> Bag:

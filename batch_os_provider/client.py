@@ -46,6 +46,7 @@ _POOL_FIELDS = (
 )
 # The newest version has no such property: whether it takes its name is not known.
 _OLD_POOL_FIELDS = f"{_POOL_FIELDS},cloudServiceConfiguration"
+_IMAGE_FLAGS = (("-p", "publisher"), ("-f", "offer"), ("-s", "sku"))
 _VM_POOL_FIELDS = f"{_POOL_FIELDS},targetDedicatedNodes,targetLowPriorityNodes,resizeErrors,metadata,upgradePolicy"
 _VM_NODE_FIELDS = "id,state,isDedicated,allocationTime,virtualMachineInfo,runningTasksCount,errors,startTaskInfo"
 _NOT_STEADY = "allocationState ne 'steady'"
@@ -292,13 +293,25 @@ class BatchClient:
     def repin(self, pool: VmPool, version: str) -> None:
         """PATCH the configuration of an empty pool as it was read, with only the image version changed.
 
+        ``version`` is the text as it was declared: Azure knows `22.04.202405140` and no `22.4.202405140`.
+
         Raises:
-            ConflictError: the pool is not empty any more, or has changed. Else as ``get_vm_pool``.
+            ConflictError: the pool is not empty any more, or has changed. Else as ``get_vm_pool``; PermanentError
+                also where the image has no such version.
         """
         reference = {**pool.configuration["imageReference"], "version": version}
         reference.pop("exactVersion", None)  # read-only
         body = {"virtualMachineConfiguration": {**pool.configuration, "imageReference": reference}}
-        self._write("PATCH", "", pool, f"pinning its image to {version}", body)
+        try:
+            self._write("PATCH", "", pool, f"pinning its image to {version}", body)
+        except PermanentError as error:
+            if error.code == "InvalidPropertyValue":
+                names = " ".join(f"{flag} {reference.get(name, '?')}" for flag, name in _IMAGE_FLAGS)
+                error.next_step = (
+                    f"See which versions there are with `az vm image list --all {names}`, and declare one as it is "
+                    "spelled there"
+                )
+            raise
 
     def _write(self, method: str, action: str, pool: VmPool, doing: str, body: Mapping[str, Any]) -> None:
         ref = pool.base.ref

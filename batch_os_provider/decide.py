@@ -216,6 +216,11 @@ def _refuse_kind(seen: Pool) -> Refuse:
             property="pool_id",
         )
     image = f" (image {seen.image})" if seen.image else ""
+    if seen.gallery:
+        return Refuse(
+            f"it is a VM pool{image}, and upgradeos works on Cloud Services pools only",
+            "Keep the version of a gallery image where the pool is declared; remove this resource",
+        )
     return Refuse(
         f"it is a VM pool{image}, and upgradeos works on Cloud Services pools only",
         "Declare it as a VM pool instead: "
@@ -230,9 +235,11 @@ def _upgrading(seen: Pool, target: str, policy: Policy, history: History) -> Act
     if same_version(seen.target_os_version, target):
         ours = history.accepted_at is not None
         return Wait("upgrading", "upgrading") if ours else Wait("joined", "joined an upgrade that was under way")
-    other = f"{seen.current_os_version or 'an unknown version'} -> {seen.target_os_version or 'an unknown version'}"
+    names = seen.current_os_version or "an unknown version", seen.target_os_version or "an unknown version"
+    other = " -> ".join(names)
     if policy.on_conflict == "wait":
-        return Wait("conflict", f"an upgrade {other} is in flight, {target} comes after it")
+        shown = " -> ".join(map(version.short, names))
+        return Wait("conflict", f"another upgrade is in flight ({shown}), {version.short(target)} comes after it")
     return Refuse(
         f"an upgrade {other} is in flight, and {target} is declared; Batch cannot cancel or reverse a running upgrade",
         'Run `pulumi up` again when it has ended, or declare on_conflict="wait" to wait for it and upgrade then',

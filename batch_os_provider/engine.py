@@ -22,12 +22,14 @@ row status     lines go to stderr, which Pulumi shows under Diagnostics
 watch          after a kill -9 of the CLI the plugin waits to the end of its rollouts
 other calls    after a kill -9 of the CLI our rollouts stop, but the plugin's process stays
 terminal       node counts come every 30 s, also on a terminal
+tail           the tail for programs ends each message of a preview, also where a person reads it
 =============  ===================================================================================
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -40,7 +42,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf import empty_pb2
 
-from batch_os_provider import foreign_calls, requestlog
+from batch_os_provider import foreign_calls, requestlog, tail
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.foreign_calls import up
 from batch_os_provider.wait import Stop, StopToken
@@ -48,12 +50,16 @@ from batch_os_provider.wait import Stop, StopToken
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Row", "attach", "current_urn", "is_terminal", "stop"]
+__all__ = ["Row", "attach", "current_urn", "is_read_by_a_program", "is_terminal", "stop"]
 
 WORKERS = 1024
 """Threads of the dynamic server; they are made as calls come, so an unused one costs nothing."""
 WATCH_EVERY = 1.5
 """Seconds between two looks at the engine's address."""
+_PREVIEWS = frozenset({b"preview", b"pre", b"plan"})
+# pflag spells a true boolean in these ways, and takes short flags together: -rj. A short flag that takes a value
+# ends such a group.
+_JSON = re.compile(rb"--json(=(1|t|T|true|TRUE|True))?|-[^-scmptxvC]*j.*")
 _MISSES = 2
 _EXIT_AFTER = 2.0
 """Seconds that our rollouts have to end, and then again the process."""
@@ -174,7 +180,7 @@ def _format_exc(*args: Any, **kwargs: Any) -> str:
 def _tell_calls_apart() -> None:
     """Make sure that other packages' calls are known by their frames; this thread serves a call of ours."""
     global _can_tell_calls  # noqa: PLW0603 - a fact of the process
-    foreign_calls.verify(sys.modules["__main__"])
+    foreign_calls.confirm_ours(sys.modules["__main__"])
     _can_tell_calls = True
 
 
@@ -303,22 +309,57 @@ def _engine() -> Any:
 
 
 def is_terminal() -> bool:
-    """Whether the engine's stdout is known to be a terminal that redraws rows; False where nobody can tell.
+    """Whether the engine's stdout is known to be a terminal that redraws rows; False where that cannot be known.
 
     Linux tells by /proc: the plugin's ancestor named ``pulumi`` has its stdout there.
     """
     if os.environ.get("CI"):  # Pulumi then prints a log, whatever stdout is
         return False
     try:
-        pid = os.getpid()
-        while pid > 1:
-            process = Path("/proc") / str(pid)
-            if (process / "comm").read_text(encoding="utf-8").strip() == "pulumi":
-                arguments = (process / "cmdline").read_bytes().split(b"\0")
-                stdout = str((process / "fd" / "1").readlink())
-                return stdout.startswith(("/dev/pts/", "/dev/tty")) and b"--non-interactive" not in arguments
-            stat = (process / "stat").read_text(encoding="utf-8")
-            pid = int(stat.rpartition(")")[2].split()[1])
+        process = _pulumi()
+        if process is not None:
+            stdout = str((process / "fd" / "1").readlink())
+            return stdout.startswith(("/dev/pts/", "/dev/tty")) and b"--non-interactive" not in _arguments(process)
     except _GUARDED as error:
         requestlog.note(f"seam 'terminal' is missing: {type(error).__name__}: {error}")
     return False
+
+
+def is_read_by_a_program() -> bool:
+    """Whether messages end in a tail for programs: in `pulumi preview --json`, and where ``tail.VARIABLE`` asks for it.
+
+    The command line is that of the plugin's ancestor named ``pulumi``. Where there is none, or no /proc, it is not
+    known who reads, and the answer is True: a person can skip a tail, and a program cannot do without.
+    """
+    asked = os.environ.get(tail.VARIABLE, "").strip().lower()
+    if asked in ("always", "never"):
+        return asked == "always"
+    try:
+        process = _pulumi()
+        return process is None or _is_json_preview(_arguments(process))
+    except _GUARDED as error:
+        requestlog.note(f"seam 'tail' is missing: {type(error).__name__}: {error}")
+    return True
+
+
+def _is_json_preview(arguments: list[bytes]) -> bool:
+    """Whether a command line of the CLI is that of a preview which writes JSON."""
+    options = arguments[: arguments.index(b"--")] if b"--" in arguments else arguments
+    return not _PREVIEWS.isdisjoint(options) and any(_JSON.fullmatch(each) for each in options)
+
+
+def _arguments(process: Path) -> list[bytes]:
+    """The command line of a process, without the program's own name."""
+    return (process / "cmdline").read_bytes().split(b"\0")[1:]
+
+
+def _pulumi() -> Path | None:
+    """The folder in /proc of our nearest ancestor named ``pulumi``; None where there is none."""
+    pid = os.getpid()
+    while pid > 1:
+        process = Path("/proc") / str(pid)
+        if (process / "comm").read_text(encoding="utf-8").strip() == "pulumi":
+            return process
+        stat = (process / "stat").read_text(encoding="utf-8")
+        pid = int(stat.rpartition(")")[2].split()[1])
+    return None

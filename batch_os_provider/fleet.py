@@ -7,21 +7,22 @@ succeeded. A fleet writes these dependencies, and nothing more: each pool keeps 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Literal
 
 import pulumi
 from pulumi import Input, ResourceOptions
 
 from batch_os_provider import inputs, parallel
+from batch_os_provider.amounts import shown
+from batch_os_provider.arguments import check_name, check_options, is_promised, refuse, strange_names
 from batch_os_provider.pool import parse_endpoint
 from batch_os_provider.resource import PoolImageVersion, PoolOsVersion
 from batch_os_provider.waves import Member, Wave, WavesError, arrange, find, members
 
 __all__ = ["PoolFleet"]
 
-_NEXT = "Correct the program and run `pulumi preview`."
 _ALIASES_FORM = "a pool of the fleet, and the name of a resource without a parent, a URN, or a pulumi.Alias"
 
 
@@ -83,19 +84,21 @@ class PoolFleet(pulumi.ComponentResource):
         target_image_version: Input[str] | None = None,
         canary: str | Sequence[str] | None = None,
         waves: Sequence[Wave] | None = None,
-        timeout: Input[str | int | float] | None = None,
+        timeout: Input[str | int | float | timedelta] | None = None,
         on_timeout: Input[Literal["fail", "defer"]] | None = None,
         if_resizing: Input[Literal["wait", "fail"]] | None = None,
         on_conflict: Input[Literal["fail", "wait"]] | None = None,
-        stall_after: Input[str | int | float] | None = None,
+        stall_after: Input[str | int | float | timedelta] | None = None,
         max_unhealthy: Input[str | int] | None = None,
-        soak: Input[str | int | float] | None = None,
+        soak: Input[str | int | float | timedelta] | None = None,
         strategy: Input[Literal["surge", "when_empty"]] | None = None,
         surge: Input[int] | None = None,
-        drain_timeout: Input[str | int | float] | None = None,
+        drain_timeout: Input[str | int | float | timedelta] | None = None,
         aliases: Mapping[str, str | pulumi.Alias] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
+        who = check_name(type(self).__name__, resource_name)
+        check_options(who, opts)
         plain = {"pools": pools, "canary": canary, "waves": waves, "aliases": aliases}
         bag = {
             "account_endpoint": account_endpoint,
@@ -122,11 +125,11 @@ class PoolFleet(pulumi.ComponentResource):
             kind = _kind(bag)
             declared = _checked(kind, bag, fleet, waits=len(arranged) > 1)
         except WavesError as error:
-            said = str(error)
-            end = "" if said.endswith("?") else "."
-            raise pulumi.RunError(f"PoolFleet {resource_name}: {said}{end} {_NEXT}") from None
+            refuse(who, [str(error)])
 
         super().__init__("batch:index:PoolFleet", resource_name, None, opts)
+        for warning in strange_names(opts, ("waves",)):
+            pulumi.log.warn(warning, resource=self)
         self.waves = [[member.spelled for member in wave] for wave in arranged]
         if len(arranged) > 1 and kind is PoolOsVersion and max_unhealthy is None and pulumi.runtime.is_dry_run():
             pulumi.log.warn(
@@ -151,14 +154,9 @@ class PoolFleet(pulumi.ComponentResource):
         self.register_outputs({"waves": self.waves})
 
 
-def _is_promised(value: object) -> bool:
-    """Whether it is an input whose value only the engine will know."""
-    return isinstance(value, pulumi.Output) or inspect.isawaitable(value)
-
-
 def _check_plain(name: str, value: object) -> None:
     """Refuse what is not known while the program runs, wherever it stands."""
-    if _is_promised(value):
+    if is_promised(value):
         raise WavesError(
             f"{name}: it is, or holds, an output, whose value is not known while the program runs; allowed: plain "
             "values, such as those of pulumi.Config, since they decide which resources there are"
@@ -187,13 +185,13 @@ def _former(aliases: object, fleet: Sequence[Member], own: str) -> dict[Member, 
     if aliases is None:
         return {}
     if not isinstance(aliases, Mapping):
-        raise WavesError(f"aliases: {aliases!r} is not a mapping; allowed: {_ALIASES_FORM}")
+        raise WavesError(f"aliases: {shown(aliases)} is not a mapping; allowed: {_ALIASES_FORM}")
     former: dict[Member, pulumi.Alias | str] = {}
     for pool, old in aliases.items():
-        where = f"aliases[{pool!r}]"
+        where = f"aliases[{shown(pool)}]"
         member = find(where, pool, fleet, own)
         if not isinstance(old, str | pulumi.Alias):
-            raise WavesError(f"{where}: {old!r} is no former resource; allowed: {_ALIASES_FORM}")
+            raise WavesError(f"{where}: {shown(old)} is no former resource; allowed: {_ALIASES_FORM}")
         is_name = isinstance(old, str) and not old.startswith("urn:")
         former[member] = pulumi.Alias(name=str(old), parent=pulumi.ROOT_STACK_RESOURCE) if is_name else old
     return former
@@ -219,7 +217,7 @@ def _checked(
     if stranger is not None:
         allowed = ", ".join(name for name in spec.names if name in bag)
         raise WavesError(
-            f"{stranger}: {given[stranger]!r} is not for a fleet with {spec.target}; allowed with it: {allowed}"
+            f"{stranger}: {shown(given[stranger])} is not for a fleet with {spec.target}; allowed with it: {allowed}"
         )
     by_id = next((member for member in fleet if not member.endpoint), None)
     if by_id is not None and inputs.ACCOUNT_ENDPOINT not in given:
@@ -228,12 +226,12 @@ def _checked(
             "as `az batch account show` prints in accountEndpoint, or pool URLs {account_endpoint}/pools/{pool_id}"
         )
     # Every pool has been read, so that any of them stands for all.
-    _, failures = inputs.check({**given, **_where(fleet[0]), "pool_id": fleet[0].pool_id}, _is_promised, spec)
-    _, wrong = inputs.check({"account_endpoint": given.get(inputs.ACCOUNT_ENDPOINT, "https://x")}, _is_promised, spec)
+    _, failures = inputs.check({**given, **_where(fleet[0]), "pool_id": fleet[0].pool_id}, is_promised, spec)
+    _, wrong = inputs.check({"account_endpoint": given.get(inputs.ACCOUNT_ENDPOINT, "https://a.b")}, is_promised, spec)
     failures += [each for each in wrong if each.property == inputs.ACCOUNT_ENDPOINT and each not in failures]
     if failures:
         raise WavesError("; ".join(f"{failure.property}: {failure.reason}" for failure in failures))
-    if waits and _is_promised(given.get("on_timeout")):
+    if waits and is_promised(given.get("on_timeout")):
         raise WavesError("on_timeout: it is an output; allowed where a wave waits for another: fail, as a plain value")
     if waits and given.get("on_timeout") == "defer":
         raise WavesError(

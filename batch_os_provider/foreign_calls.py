@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType, ModuleType
 
-__all__ = ["are_running", "is_ours", "keep_width", "up", "verify"]
+__all__ = ["are_running", "confirm_ours", "is_ours", "keep_width", "up"]
 
 _PACKAGE = "batch_os_provider."
 _LIMITED = frozenset({"create", "update", "delete", "read"})
@@ -47,7 +47,7 @@ def are_running(server: ModuleType) -> bool:
     return any(_is_foreign(frame, server) for ident, frame in frames if ident != main)
 
 
-def verify(server: ModuleType) -> None:
+def confirm_ours(server: ModuleType) -> None:
     """Check that a call of ours, which this thread serves, is known as ours. Raises LookupError where it is not."""
     frames = [frame for frame in up(sys._getframe()) if frame.f_globals is vars(server)]  # noqa: SLF001 - the seam itself
     if not any(is_ours(frame.f_locals.get("provider")) for frame in frames):

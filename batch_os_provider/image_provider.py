@@ -94,4 +94,6 @@ def _newest(bag: Mapping[str, Any]) -> str:
         newest = newest_image(ref_of(f"{named[0]}/pools/{named[1]}"))
     except (BatchOsError, NotLookedAt, Stopped) as error:
         return f"; its nodes were not looked at: {error}"
-    return f"; the newest on this pool's nodes is {newest}" if newest else "; the pool has no nodes to tell one"
+    return (
+        f"; the newest on this pool's nodes is {newest}" if newest else "; no node of this pool shows a version number"
+    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from batch_os_provider.decide import Done, Refuse, Wait
-from batch_os_provider.vm import Mark, Version
+from batch_os_provider.vm import ImageVersion, Mark, VmSeen
 
 __all__ = [
     "ImageAction",
@@ -21,7 +21,7 @@ __all__ = [
     "Repin",
     "Resize",
     "Undone",
-    "dotted",
+    "tally",
     "with_failure",
 ]
 
@@ -77,7 +77,7 @@ class RemoveNodes:
 
 @dataclass(frozen=True)
 class Repin:
-    """PATCH virtualMachineConfiguration as read, with only the image version changed."""
+    """PATCH virtualMachineConfiguration as read, with only the image version changed: to the text as declared."""
 
     version: str
 
@@ -93,9 +93,11 @@ class Undone:
 ImageAction = Done | Wait | Refuse | PutMark | Resize | RemoveNodes | Repin | Undone
 
 
-def dotted(version: Version) -> str:
-    """A version as Azure spells it."""
-    return ".".join(map(str, version))
+def tally(seen: VmSeen, target: ImageVersion) -> str:
+    """How many nodes are behind, in words; deallocated nodes are counted apart."""
+    behind, judged, stopped = len(seen.behind(target.numbers)), len(seen.judged), len(seen.deallocated)
+    text = f"{behind} of {judged} nodes behind"
+    return f"{text}, {stopped} deallocated" if stopped else text
 
 
 def with_failure(history: ImageHistory, failure: Refuse, *, may_defer: bool = False) -> ImageHistory:

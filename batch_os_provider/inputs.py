@@ -18,6 +18,7 @@ from batch_os_provider.amounts import (
     SHARE_FORM,
     parse_duration,
     parse_share,
+    shown,
     suggest_duration,
     suggest_share,
 )
@@ -25,13 +26,14 @@ from batch_os_provider.decide import Policy
 from batch_os_provider.health import Gate
 from batch_os_provider.image_steps import ImagePolicy
 from batch_os_provider.pool import POOL_ID, PoolRef, parse_endpoint, parse_pool_url
-from batch_os_provider.vm import Version, parse_image_version
+from batch_os_provider.vm import LARGEST_PART, ImageVersion, parse_image_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 __all__ = [
     "ACCOUNT_ENDPOINT",
+    "DURATIONS",
     "IMAGE",
     "IMAGE_TARGET",
     "INPUTS",
@@ -42,15 +44,19 @@ __all__ = [
     "DeclaredImage",
     "Failure",
     "Spec",
+    "allowed",
     "check",
     "gate_of",
     "same",
+    "wrong",
 ]
 
 ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET = "account_endpoint", "pool_id", "target_os_version"
 TIMEOUT, ON_TIMEOUT, IF_RESIZING, ON_CONFLICT = "timeout", "on_timeout", "if_resizing", "on_conflict"
 STALL_AFTER, MAX_UNHEALTHY, SOAK = "stall_after", "max_unhealthy", "soak"
 IMAGE_TARGET, STRATEGY, SURGE, DRAIN_TIMEOUT = "target_image_version", "strategy", "surge", "drain_timeout"
+DURATIONS = (TIMEOUT, DRAIN_TIMEOUT, STALL_AFTER, SOAK)
+"""The inputs that take a duration."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     ON_TIMEOUT: ("fail", "defer"),
@@ -101,6 +107,8 @@ IMAGE = Spec(
 )
 INPUTS = OS.names
 
+# Resource Manager, batchAccounts: 3 to 24 lower-case letters and digits.
+_ACCOUNT_NAME = re.compile(r"(?!localhost$)[a-z0-9]{3,24}")
 _ENDPOINT_FORM = "https://<account>.<region>.batch.azure.com, as `az batch account show` prints in accountEndpoint"
 
 
@@ -147,7 +155,7 @@ class DeclaredImage:
     """The inputs of a PoolImageVersion as typed values, defaults applied."""
 
     ref: PoolRef
-    target: Version
+    target: ImageVersion
     policy: ImagePolicy
     drain_timeout: float
     timeout: float
@@ -157,11 +165,9 @@ class DeclaredImage:
     def of(cls, bag: Mapping[str, Any]) -> DeclaredImage:
         """Read a bag that ``check`` has passed."""
         full = IMAGE.full(bag)
-        target = parse_image_version(full[IMAGE_TARGET])
-        assert target is not None, "check has passed it"  # noqa: S101 - for the type checker
         return cls(
             ref=PoolRef(parse_endpoint(full[ACCOUNT_ENDPOINT]), full[POOL_ID_NAME]),
-            target=target,
+            target=ImageVersion.parse(full[IMAGE_TARGET]),
             policy=ImagePolicy(cast('Literal["surge", "when_empty"]', full[STRATEGY]), int(full[SURGE])),
             drain_timeout=parse_duration(full[DRAIN_TIMEOUT]),
             timeout=parse_duration(full[TIMEOUT]),
@@ -204,19 +210,23 @@ def check(
             if name in spec.required:
                 failures.append(Failure(name, f"it is missing; required: {_FORMS[name]}"))
             continue
-        reason = _CHECKS[name](value)
+        reason = wrong(name, value)
         if reason:
-            failures.append(Failure(name, f"{_shown(value)} {reason}"))
+            failures.append(Failure(name, reason))
         elif name == ACCOUNT_ENDPOINT:
             kept[name] = parse_endpoint(value)
     return kept, failures
 
 
-def _shown(value: object) -> str:
-    """The value as it was written, without what may be a password in front of a host."""
-    if isinstance(value, str) and "@" in value:
-        return repr("...@" + value.rpartition("@")[2])
-    return repr(value)
+def wrong(name: str, value: object) -> str:
+    """Why a value is not allowed for an input: it begins with the value; empty where it is allowed."""
+    reason = _CHECKS[name](value)
+    return f"{shown(value)} {reason}" if reason else ""
+
+
+def allowed(name: str) -> str:
+    """What an input may be, in words."""
+    return _FORMS.get(name) or " or ".join(CHOICES[name])
 
 
 def same(name: str, old: object, new: object) -> bool:
@@ -224,7 +234,10 @@ def same(name: str, old: object, new: object) -> bool:
     if old is None or new is None:
         return old is new
     meaning = _MEANINGS.get(name)
-    return old == new if meaning is None else meaning(old) == meaning(new)
+    try:
+        return old == new if meaning is None else meaning(old) == meaning(new)
+    except ValueError:  # a state of an earlier version may hold what is not allowed any more
+        return False
 
 
 def _check_endpoint(value: object) -> str:
@@ -238,7 +251,9 @@ def _check_endpoint(value: object) -> str:
 
 
 def _endpoint_hint(value: str) -> str:
-    """The endpoint in a pool's URL, or the one without what was added to it."""
+    """The endpoint in a pool's URL, the one without what was added to it, or that of an account's name."""
+    if _ACCOUNT_NAME.fullmatch(value.strip().lower()):
+        return f"; did you mean https://{value.strip().lower()}.<region>.batch.azure.com?"
     candidates: list[Callable[[], str]] = [
         lambda: parse_pool_url(value).endpoint,
         lambda: parse_endpoint("https://" + value.strip().partition("://")[2].partition("/")[0]),
@@ -300,7 +315,9 @@ def _choice(name: str) -> Callable[[object], str]:
             return ""
         import difflib  # noqa: PLC0415 - who makes no mistake needs no help
 
-        near = difflib.get_close_matches(str(value).strip().lower(), allowed, n=1, cutoff=0.5)
+        only = value[0] if isinstance(value, list) and len(value) == 1 else value
+        text = only.strip().lower() if isinstance(only, str) else ""
+        near = difflib.get_close_matches(text, allowed, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"is not allowed; allowed: {' or '.join(allowed)}{hint}"
 
@@ -328,7 +345,7 @@ def _check_drain(value: object) -> str:
 def _check_surge(value: object) -> str:
     number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
     whole = 1 <= number <= _MOST_SURGE and float(number).is_integer()
-    return "" if whole else f"is not a number of nodes; allowed: a whole number from 1 to {_MOST_SURGE}"
+    return "" if whole else f"is not a number of nodes; allowed: {_FORMS[SURGE]}"
 
 
 _MEANINGS: Mapping[str, Callable[[Any], object]] = {
@@ -337,7 +354,7 @@ _MEANINGS: Mapping[str, Callable[[Any], object]] = {
     TARGET: lambda value: str(value).casefold(),
     IMAGE_TARGET: parse_image_version,
     MAX_UNHEALTHY: parse_share,
-    **dict.fromkeys((TIMEOUT, DRAIN_TIMEOUT, STALL_AFTER, SOAK), parse_duration),
+    **dict.fromkeys(DURATIONS, parse_duration),
 }
 """What two spellings of one value have in common; of other inputs there is one spelling."""
 _SHORTEST_RESIZE = 300
@@ -359,6 +376,9 @@ _FORMS: Mapping[str, str] = {
     ACCOUNT_ENDPOINT: _ENDPOINT_FORM,
     POOL_ID_NAME: "1-64 of letters, digits, hyphen and underscore",
     TARGET: version.ALLOWED,
-    IMAGE_TARGET: "exact digits with dots, such as 20348.2461.240510",
+    IMAGE_TARGET: f"exact numbers with dots, each at most {LARGEST_PART}, such as 22.04.202405140 or 20348.2461.240510",
+    SURGE: f"a whole number from 1 to {_MOST_SURGE}",
+    MAX_UNHEALTHY: SHARE_FORM,
+    **dict.fromkeys(DURATIONS, DURATION_FORM),
     STRATEGY: "surge (adds new nodes, then lets old ones finish and go) or when_empty (never touches a node)",
 }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from batch_os_provider.image_steps import dotted
 from batch_os_provider.pool import Pool, PoolState
 from batch_os_provider.vm import parse_image_version
 
@@ -92,6 +91,6 @@ def is_behind(outputs: Mapping[str, Any], target: tuple[int, ...] | None) -> boo
 
 
 def lowest(one: str | None, other: str | None) -> str | None:
-    """The older of two versions; ``latest`` is none, and None where there is none at all."""
-    versions = [version for version in map(parse_image_version, (one, other)) if version is not None]
-    return dotted(min(versions)) if versions else None
+    """The older of two versions, as it was seen; ``latest`` is none, and None where there is none at all."""
+    texts = [text for text in (one, other) if text is not None and parse_image_version(text) is not None]
+    return min(texts, key=lambda text: parse_image_version(text) or ()) if texts else None

@@ -25,6 +25,8 @@ MAX_FAILURES = 10
 """Failures in a row (reads), or in all (writes without an answer), after which a rollout gives up."""
 FIRST_CONTACT_FAILURES = 4
 """The same while Batch has not answered once: then the endpoint is more likely wrong than busy."""
+_MOST_DOUBLINGS = 16
+"""More than it takes to come from ``BACKOFF_FIRST`` to ``BACKOFF_CAP``."""
 
 
 class Company(Protocol):
@@ -100,5 +102,7 @@ class Pace:
 
 def back_off(failures: int, error: ServiceError, chance: float) -> float:
     """Seconds to wait after the n-th failure in a row: doubled each time, never sooner than Retry-After."""
-    pause = min(BACKOFF_CAP, BACKOFF_FIRST * 2.0 ** (failures - 1)) * (0.8 + 0.4 * chance)
+    # A refusal may come for hours, until the deadline: no power that is too large for a float.
+    doublings = min(failures - 1, _MOST_DOUBLINGS)
+    pause = min(BACKOFF_CAP, BACKOFF_FIRST * 2.0**doublings) * (0.8 + 0.4 * chance)
     return max(pause, error.reply.retry_after or 0.0)

@@ -14,21 +14,24 @@ from batch_os_provider import decide as os_table
 from batch_os_provider import image_steps as steps
 from batch_os_provider import version
 from batch_os_provider.decide import Done, Refuse, Wait
-from batch_os_provider.decide_image import decide_image
+from batch_os_provider.decide_image import another_product, deallocated, decide_image, resize_errors
 from batch_os_provider.health import NO_GATE, Failed, Gate, Passed, age_of, judge
 from batch_os_provider.pool import Node, Pool
 from batch_os_provider.report import Nodes, counted, duration, name_nodes
 from batch_os_provider.tail import Kind, Tail, What
-from batch_os_provider.vm import Version, VmSeen
+from batch_os_provider.vm import ImageVersion, VmSeen
 
 __all__ = ["Plan", "is_rollback", "plan_image", "plan_os"]
+
+ADOPTS = "adopts without a write"
 
 
 @dataclass(frozen=True)
 class Plan:
     """One line for people, and the same for programs: the other fields are those of ``tail.Tail``.
 
-    ``change`` says from what to what, ``detail`` what that takes.
+    ``detail`` is what an `up` takes, ``change`` from what to what: the news first and the short versions last, as in
+    every line of a rollout (``report``).
     """
 
     what: What
@@ -45,10 +48,11 @@ class Plan:
     @property
     def text(self) -> str:
         """The line."""
-        return f"{self.change}: {self.detail}" if self.change else self.detail
+        head = "ROLLBACK: " if "rollback" in self.warnings else ""
+        return head + "; ".join(filter(None, (self.detail, self.change)))
 
     def noting(self, code: str, text: str) -> Plan:
-        """The same plan with a warning at its end."""
+        """The same plan with a warning after what it takes."""
         return replace(self, detail=f"{self.detail}; {text}", warnings=(*self.warnings, code))
 
     def tail(self, pool: str, kind: Kind) -> Tail:
@@ -92,7 +96,7 @@ def plan_os(  # noqa: PLR0913 - a look at a pool, what is declared, and when
         return action
     runs = pool.current_os_version or ""
     count = len(nodes) if nodes is not None else pool.node_count
-    told = Plan("adopt", f"adopts without a write: it runs {target}", runs, target, nodes=count)
+    told = Plan("adopt", ADOPTS, runs, target, nodes=count, change=f"it runs {version.short(target)}")
     if isinstance(action, Done):
         return _judged(told, nodes, gate, timeout, at) if gate.is_declared and count else told
     # What comes after an upgrade to another version starts from that one.
@@ -101,8 +105,7 @@ def plan_os(  # noqa: PLR0913 - a look at a pool, what is declared, and when
     back = is_rollback(came_from, target)
     told = replace(told, warnings=("rollback",) if back else ())
     # An unknown state may show the target.
-    change = target if os_table.same_version(came_from, target) else f"{came_from or 'an unknown version'} -> {target}"
-    told = replace(told, change=f"ROLLBACK {change}" if back else change)
+    told = replace(told, change=version.change(came_from or "an unknown version", target))
     if isinstance(action, Wait) and action.phase == "joined":
         seen = Nodes(nodes, pool.changed_at) if nodes is not None else None
         return replace(
@@ -127,10 +130,10 @@ def _judged(told: Plan, nodes: tuple[Node, ...] | None, gate: Gate, timeout: flo
     if isinstance(verdict, Passed):
         return replace(told, detail=f"{told.detail}; {verdict.why}")
     if isinstance(verdict, Failed):
-        runs = f"it runs {told.target}, but {verdict.why}: {name_nodes(verdict.nodes)}"
-        return replace(told, detail=f"{runs}; this up fails while that is so", warnings=("unhealthy",))
+        fails = f"{verdict.why}: {name_nodes(verdict.nodes)}; this up fails while that is so"
+        return replace(told, detail=fails, warnings=("unhealthy",))
     waits = f"this up waits for it, at most {duration(timeout)}, and writes nothing"
-    return replace(told, what="wait", detail=f"it runs {told.target}; {verdict.why}; {waits}")
+    return replace(told, what="wait", detail=f"{verdict.why}; {waits}")
 
 
 def _cost(nodes: tuple[Node, ...] | None, count: int) -> tuple[str, int | None]:
@@ -144,9 +147,7 @@ def _cost(nodes: tuple[Node, ...] | None, count: int) -> tuple[str, int | None]:
     return f"{counted(count, 'node')}, {goes if tasks else 'no task runs'}", tasks
 
 
-def plan_image(  # noqa: PLR0911 - a table
-    seen: VmSeen, target: Version, policy: steps.ImagePolicy, timeout: float
-) -> Plan | Refuse:
+def plan_image(seen: VmSeen, target: ImageVersion, policy: steps.ImagePolicy, timeout: float) -> Plan | Refuse:
     """The plan for a VM pool, or the refusal that `up` would end in.
 
     Args:
@@ -159,26 +160,44 @@ def plan_image(  # noqa: PLR0911 - a table
     action = decide_image(seen, target, policy, history)
     if isinstance(action, Refuse):
         return action
-    nodes, mark, behind = len(seen.dedicated), seen.pool.mark, seen.behind(target)
+    told = _plan_image(seen, target, policy, timeout, action)
+    product = another_product(seen, target)
+    notes = (
+        ("another product", product),
+        ("resize errors", resize_errors(seen) if seen.past_errors else ""),
+        ("deallocated", deallocated(seen, target) if seen.deallocated else ""),
+    )
+    for code, text in notes:
+        told = told.noting(code, text) if text else told
+    return told
+
+
+def _plan_image(  # noqa: PLR0911 - a table
+    seen: VmSeen, target: ImageVersion, policy: steps.ImagePolicy, timeout: float, action: steps.ImageAction
+) -> Plan:
+    """The plan for what the table says, without what is to be noted of the pool besides."""
+    nodes, mark, behind = len(seen.judged), seen.pool.mark, seen.behind(target.numbers)
     oldest = seen.oldest()
-    came_from, wanted = oldest.version_text if oldest else "", steps.dotted(target)
-    told = Plan("adopt", "", came_from, wanted, nodes=nodes, behind=len(behind))
+    came_from, wanted = oldest.version_text if oldest else "", target.text
+    told = Plan("adopt", "", came_from, wanted, nodes=len(seen.dedicated), behind=len(behind))
     if isinstance(action, Done):
-        what = f"all {nodes} nodes are at {wanted} or above" if nodes else "it has no nodes"
-        return replace(told, detail=f"adopts without a write: {what}")
+        what = f"{'its 1 node is' if nodes == 1 else f'all {nodes} nodes are'} at {wanted} or above"
+        what = what if nodes else "all its nodes are deallocated" if seen.deallocated else "it has no nodes"
+        return replace(told, detail=ADOPTS, change=what)
     if isinstance(action, steps.Repin):
-        change = f"{seen.pool.pin_text} -> {action.version}"
         return replace(
             told,
             what="repin",
-            detail=f"pinned pool is empty: this up re-pins it, {change}",
+            detail="pinned pool is empty: this up re-pins it",
             came_from=seen.pool.pin_text,
+            change=version.change(seen.pool.pin_text, action.version),
         )
-    told = replace(told, what="wait")
+    told = replace(told, what="wait", change=version.change(came_from, wanted))
     if isinstance(action, Wait) and action.phase == "until empty":
         waits = f"waits until it is empty, at most {duration(timeout)}"
-        return replace(told, detail=f"pinned pool holds {counted(len(seen.nodes), 'node')}: {waits}")
-    text = f"{came_from or '?'} -> {wanted}: {len(behind)} of {nodes} nodes behind"
+        change = version.change(seen.pool.pin_text, wanted)
+        return replace(told, detail=f"pinned pool holds {counted(len(seen.nodes), 'node')}: {waits}", change=change)
+    text = steps.tally(seen, target)
     if isinstance(action, Wait) and action.phase in ("automatic", "until renewed"):
         return replace(told, detail=f"{text}; waits, at most {duration(timeout)}, and writes nothing")
     if isinstance(action, Wait) and action.phase not in ("proving", "allocating"):

@@ -22,6 +22,7 @@ from urllib.parse import quote, unquote, urlsplit
 E = TypeVar("E", bound=enum.Enum)
 
 __all__ = [
+    "GALLERIES",
     "POOL_ID",
     "AllocationState",
     "Kind",
@@ -37,6 +38,9 @@ __all__ = [
 
 POOL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Swagger: 1-64 of letters, digits, hyphen, underscore; case-preserving, case-insensitive."""
+
+GALLERIES = ("virtualMachineImageId", "sharedGalleryImageId", "communityGalleryImageId")
+"""The properties of an imageReference that name an image of a gallery: private, shared, community."""
 
 # The standard library drops these from a URL in silence.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -114,6 +118,7 @@ class Pool:
     changed_at: datetime | None = None
     autoscale: bool = False
     image: str = ""
+    gallery: bool = False
     image_version: str = ""
     node_count: int = 0
     seen_at: datetime | None = None
@@ -126,6 +131,7 @@ class Pool:
         cloud, machine = _mapping(body, "cloudServiceConfiguration"), _mapping(body, "virtualMachineConfiguration")
         kind = Kind.CLOUD_SERVICES if cloud is not None else Kind.VM if machine is not None else Kind.UNKNOWN
         cloud, machine = cloud or {}, machine or {}
+        reference = _mapping(machine, "imageReference") or {}
         return cls(
             ref=ref,
             kind=kind,
@@ -140,7 +146,8 @@ class Pool:
             target_os_version=_text(cloud, "targetOSVersion"),
             changed_at=parse_time(body.get("stateTransitionTime")),
             autoscale=body.get("enableAutoScale") is True,
-            image=_image(_mapping(machine, "imageReference") or {}),
+            image=_image(reference),
+            gallery=any(_text(reference, key) for key in GALLERIES),
             node_count=(_count(body, "currentDedicatedNodes") or 0) + (_count(body, "currentLowPriorityNodes") or 0),
             seen_at=seen_at,
         )
@@ -192,6 +199,7 @@ class Node:
             running_tasks=_count(body, "runningTasksCount") or 0,
             # While it is tried again the failure of the last try stays.
             start_task_failed=start_task.get("state") != "running"
+            and start_task.get("result") != "success"
             and (start_task.get("result") == "failure" or bool(start_task.get("failureInfo"))),
         )
 
@@ -211,7 +219,8 @@ def parse_endpoint(text: str) -> str:
     """Normalise an account endpoint: ``scheme://host[:port]``, lower case, no trailing slash.
 
     No scheme means https; http is for loopback only (a key would cross the network in the
-    clear otherwise). Raises ValueError with what is wrong with it.
+    clear otherwise). A host has a dot (``account.region.batch.azure.com``), or is an address or ``localhost``.
+    Raises ValueError with what is wrong with it.
     """
     stripped = text.strip()
     if _CONTROL.search(stripped):
@@ -228,6 +237,8 @@ def parse_endpoint(text: str) -> str:
     bracketed = isinstance(address, ipaddress.IPv6Address)
     if ("[" in parts.netloc) != bracketed or not (address or _HOST.fullmatch(host)):
         raise ValueError(f"{host!r} is not a host name")
+    if address is None and "." not in host and not is_loopback(host):
+        raise ValueError("it has no dot, so it is not the host of an account")
     if scheme == "http" and not is_loopback(host):
         raise ValueError("http is for loopback only, the account's key or token would cross the network in the clear")
     if parts.netloc.endswith(":"):
@@ -307,8 +318,8 @@ def _first_line(value: object) -> str:
 
 
 def _image(reference: Mapping[str, Any]) -> str:
-    """An image reference in words, for messages about VM pools."""
-    gallery = _text(reference, "virtualMachineImageId")
+    """An image reference in words, for messages about VM pools: the id of a gallery image, or its parts."""
+    gallery = next((text for key in GALLERIES if (text := _text(reference, key))), None)
     if gallery:
         return gallery
     return " ".join(str(reference[key]) for key in ("publisher", "offer", "sku", "version") if reference.get(key))

@@ -3,7 +3,7 @@
 Why it exists: a reviewer sees from and to in the inputs, and nothing of what it costs or whether it can work.
 So a resource that is new, or that ``diff`` calls changed, is looked at: the plan goes on its row, what `up`
 would refuse is refused here, and the Guest OS catalogue adds what it knows of the target. Each message ends
-in a ``tail`` for programs. Nothing is said of what does not change, and it costs no call.
+in a ``tail`` where a program reads. Nothing is said of what does not change, and it costs no call.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from batch_os_provider.catalogue import Verdict
 from batch_os_provider.client import shared_client
 from batch_os_provider.decide import Refuse, same_version
 from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError
-from batch_os_provider.image_steps import dotted
 from batch_os_provider.inputs import Declared, DeclaredImage
 from batch_os_provider.lookout import Lookout, NotLookedAt
 from batch_os_provider.plan import Plan, is_rollback, plan_image, plan_os
 from batch_os_provider.pool import Kind as PoolKind
 from batch_os_provider.pool import Node, Pool, PoolRef
 from batch_os_provider.program import Known
-from batch_os_provider.tail import Kind, Tail, What
+from batch_os_provider.tail import NO_SUCH_POOL, Kind, Tail, What
+from batch_os_provider.version import change, short
 from batch_os_provider.wait import RealWaiter, Stopped
 
 __all__ = ["Refused", "lookout", "newest_image", "preview_image", "preview_os"]
@@ -34,7 +34,7 @@ __all__ = ["Refused", "lookout", "newest_image", "preview_image", "preview_os"]
 T = TypeVar("T")
 
 # Plans that a reviewer should stop at; the others' notes are news.
-_GRAVE = frozenset({"rollback", "conflict", "unknown state", "unhealthy"})
+_GRAVE = frozenset({"rollback", "conflict", "unknown state", "unhealthy", "another product"})
 
 _said: set[str] = set()
 _lookouts: dict[str, Lookout] = {}
@@ -66,7 +66,8 @@ class Refused:
         seen = self.refuse.seen
         named = f"{name} {value} "
         seen = f"it {seen.removeprefix(named)}" if seen.startswith(named) else seen
-        return f"an up would be refused: {seen}. {self.refuse.next_step}. {self._others}. {self.tail}"
+        text = f"an up would be refused: {seen}. {self.refuse.next_step}. {self._others}."
+        return _ended(text, self.tail)
 
     @property
     def _others(self) -> str:
@@ -80,8 +81,13 @@ class Refused:
         seen, next_step = f"an up would be refused: {self.refuse.seen}", self.refuse.next_step
         next_step = f"{next_step}. {self._others}"
         error = RefusedError(seen, pool=self.tail.pool, next_step=next_step, answer=self.refuse.answer)
-        error.tail = str(self.tail)
+        error.tail = _ended(str(error), self.tail)[len(str(error)) :].strip()
         return error
+
+
+def _ended(sentence: str, tail: Tail) -> str:
+    """A sentence, with its tail where a program reads."""
+    return tail.after(sentence) if engine.is_read_by_a_program() else sentence
 
 
 def preview_os(declared: Declared, known: Known | None, *, look: bool, today: date | None = None) -> Refused | None:
@@ -105,7 +111,7 @@ def preview_os(declared: Declared, known: Known | None, *, look: bool, today: da
     if told is None and known is not None and known.version:
         told = _plan_by_state(known.version, target)
     elif told is not None and known is not None and known.version and not same_version(known.version, came_from):
-        told = told.noting("stale", f"the state is older, it says {known.version}")
+        told = told.noting("stale", f"the state is older, it says {short(known.version)}")
     if told is not None:
         speaker.tell(told, known, verdicts)
     elif verdicts:
@@ -145,7 +151,7 @@ def preview_image(declared: DeclaredImage, known: Known | None, *, look: bool) -
         known: what the state says; None where the resource is new.
         look: whether Batch may be asked.
     """
-    ref, target = declared.ref, dotted(declared.target)
+    ref, target = declared.ref, declared.target.text
     speaker = _Speaker(ref, "image", target)
     told = speaker.look(lambda: _plan_image(declared)) if look else None
     if isinstance(told, Refuse):
@@ -176,13 +182,12 @@ class _Speaker:
 
     def say(self, text: str, tail: Tail, *, warn: bool) -> None:
         """One message."""
-        (self._row.warn if warn else self._row.info)(f"{text} {tail}")
+        (self._row.warn if warn else self._row.info)(_ended(text, tail))
 
     def tell(self, told: Plan, known: Known | None, verdicts: tuple[Verdict, ...] = ()) -> None:
         """Say the plan, with why it is planned and the heaviest of what the catalogue has to say of the target."""
         if known is not None and known.why:
-            change = f"{known.why}, a ROLLBACK" if "rollback" in told.warnings else known.why
-            told = replace(told, change=change, warnings=(*told.warnings, known.code))
+            told = replace(told, change=known.why, warnings=(*told.warnings, known.code))
         if verdicts:
             codes = tuple(each.code for each in verdicts)
             told = replace(told, detail=f"{told.detail}; {verdicts[0].text}", warnings=(*told.warnings, *codes))
@@ -194,7 +199,7 @@ class _Speaker:
         try:
             return look()
         except PoolGoneError:
-            why = "there is no such pool in the account; this up fails unless it makes the pool first"
+            why = NO_SUCH_POOL
         except RefusedError as error:
             return Refuse(error.seen, error.next_step, error.answer)
         except NotLookedAt as error:
@@ -244,7 +249,6 @@ def _plan_image(declared: DeclaredImage) -> Plan | Refuse:
 def _plan_by_state(at: str, target: str) -> Plan:
     """The plan as far as the state tells, where nobody has looked."""
     back = is_rollback(at, target)
-    change = f"{'ROLLBACK ' if back else ''}{at} -> {target}"
     warnings = ("rollback",) if back else ()
     return Plan(
         "rollback" if back else "upgrade",
@@ -252,5 +256,5 @@ def _plan_by_state(at: str, target: str) -> Plan:
         at,
         target,
         warnings=warnings,
-        change=change,
+        change=change(at, target),
     )

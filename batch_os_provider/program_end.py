@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-__all__ = ["at_end", "be_quiet"]
+__all__ = ["at_end", "be_quiet", "is_hosts_interrupt"]
 
 LAUNCHER = "pulumi-language-python-exec"
 """The script by which Pulumi's language host runs a program; its frames are below all others."""

@@ -23,12 +23,14 @@ from pulumi import dynamic
 from pulumi.output import Unknown
 
 from batch_os_provider import engine, inputs
+from batch_os_provider.amounts import shown
 from batch_os_provider.decide import same_version
 from batch_os_provider.errors import InputError
 from batch_os_provider.inputs import Declared
 from batch_os_provider.outputs import CURRENT, STATE, UNPROVEN
 from batch_os_provider.pool import PoolRef, PoolState, parse_pool_url
 from batch_os_provider.program import CONFIG, Known, Program, is_on
+from batch_os_provider.version import short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +80,7 @@ class PoolProvider(dynamic.ResourceProvider):
         """Validate and normalise the inputs."""
         program.checked(engine.current_urn())
         kept, failures = inputs.check(news, is_unknown, self.spec)
-        failures = failures or _declared_twice(kept)
+        failures = failures or _of_another(_olds) or _declared_twice(kept)
         # A resource that exists is compared by diff, which knows whether there is anything to look at.
         if not failures and not _olds and not self.is_open(kept):
             refused = self.preview(kept, None)
@@ -185,7 +187,7 @@ def ref_of(id_: str) -> PoolRef:
         return parse_pool_url(id_)
     except ValueError as error:
         raise InputError(
-            f"the id {id_!r} is not the URL of a pool: {error}",
+            f"the id {shown(id_)} is not the URL of a pool: {error}",
             next_step="Give {account_endpoint}/pools/{pool_id}, such as "
             "https://myaccount.westeurope.batch.azure.com/pools/render",
         ) from error
@@ -194,6 +196,17 @@ def ref_of(id_: str) -> PoolRef:
 def is_unknown(value: object) -> bool:
     """Whether a value is the engine's stand-in for one that is not known yet."""
     return isinstance(value, Unknown)
+
+
+def _of_another(olds: Mapping[str, Any]) -> list[inputs.Failure]:
+    """Refuse a state that is not a pool's: an alias leads to one, such as that of a subclass to its former type."""
+    if not olds or any(olds.get(name) is not None for name in _REPLACING):
+        return []
+    reason = (
+        "in the state, another dynamic resource has the name and the type that this resource, or an alias of it, had; "
+        "give this resource another name"
+    )
+    return [inputs.Failure(inputs.POOL_ID_NAME, reason)]
 
 
 def _declared_twice(kept: Mapping[str, Any]) -> list[inputs.Failure]:
@@ -218,6 +231,6 @@ def _known(olds: Mapping[str, Any], news: Mapping[str, Any], *, changed: bool) -
         return Known(at or "")
     if same_version(at, str(target)):
         if olds.get(STATE) == UNPROVEN:
-            return Known(at, f"at {at}, but its nodes were not seen to be as declared", UNPROVEN)
-        return Known(at, f"still at {at}, but it was upgrading when last looked at", "moving")
-    return Known(at, f"still at {at}; upgrade to {target} was deferred", "deferred")
+            return Known(at, f"at {short(at)}, but its nodes were not seen to be as declared", UNPROVEN)
+        return Known(at, f"still at {short(at)}, but it was upgrading when last looked at", "moving")
+    return Known(at, f"still at {short(at)}; upgrade to {short(str(target))} was deferred", "deferred")

@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from batch_os_provider import image_steps as steps
+from batch_os_provider import version
 from batch_os_provider.decide import GRACE, Done, Refuse, Wait
-from batch_os_provider.decide_image import decide_image
+from batch_os_provider.decide_image import deallocated, decide_image, resize_errors
 from batch_os_provider.errors import ConflictError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.pace import ALONE, MAX_FAILURES, Company
 from batch_os_provider.pool import PoolRef, PoolState
-from batch_os_provider.report import NODE_INTERVAL, Progress, Reporter
+from batch_os_provider.report import NODE_INTERVAL, RETRYING, Progress, Reporter, counted
 from batch_os_provider.rollout import Outcome, Rollout
-from batch_os_provider.vm import Mark, Version, VmNode, VmPool, VmSeen, parse_image_version
+from batch_os_provider.vm import ImageVersion, Mark, VmNode, VmPool, VmSeen, parse_image_version
 from batch_os_provider.wait import Waiter
 
 __all__ = ["ImageGoal", "ImageRenewal", "VmService", "look_at"]
@@ -56,7 +57,7 @@ class ImageGoal:
     """What one renewal is to reach. ``drain_timeout`` and ``timeout`` are in seconds."""
 
     ref: PoolRef
-    target: Version
+    target: ImageVersion
     policy: steps.ImagePolicy
     drain_timeout: float
     timeout: float
@@ -92,7 +93,7 @@ class ImageRenewal(Rollout[VmSeen]):
         chance: Callable[[], float] = random.random,
         company: Company = ALONE,
     ) -> None:
-        super().__init__(goal.ref, steps.dotted(goal.target), goal.timeout, waiter, reporter, chance, company)
+        super().__init__(goal.ref, goal.target.text, goal.timeout, waiter, reporter, chance, company)
         self._goal = goal
         self._service = service
         self._history = steps.ImageHistory()
@@ -168,7 +169,7 @@ class ImageRenewal(Rollout[VmSeen]):
         oldest = seen.oldest()
         if not self._came_from:
             shown = oldest.version_text if oldest is not None else seen.pool.pin_text
-            self._came_from = shown if parse_image_version(shown) != self._goal.target else ""
+            self._came_from = shown if parse_image_version(shown) != self._goal.target.numbers else ""
         if seen.pool.is_steady and self._history.asked:
             there = {node.node_id for node in seen.nodes}
             stayed = self._history.asked & there
@@ -233,15 +234,18 @@ class ImageRenewal(Rollout[VmSeen]):
         return self.retrying(error, self.pace.after_failed_write(times, error))
 
     def _words(self, action: steps.ImageAction, seen: VmSeen) -> tuple[str, str]:
-        left = f"{len(seen.behind(self._goal.target))} of {len(seen.dedicated)} nodes behind"
+        """Phase and reason of a step, for its line. How many nodes are behind makes it a phase of its own."""
+        left = len(seen.behind(self._goal.target.numbers))
         if isinstance(action, steps.Resize):
-            return "resize", f"{left}; {action.why}"
+            return f"resize at {left}", action.why
         if isinstance(action, steps.RemoveNodes):
-            what = "removing what was added" if action.ours else f"{len(action.nodes)} finish their tasks and go"
-            return "remove", f"{left}; {what}"
+            count = len(action.nodes)
+            goes = "1 node finishes its tasks and goes" if count == 1 else f"{count} nodes finish their tasks and go"
+            return f"remove at {left}", "removing what was added" if action.ours else goes
         if isinstance(action, steps.Repin):
-            return "repin", f"the pool is empty; pinning its image to {action.version}"
-        return "note", left
+            return "repin", "the pool is empty; pinning its image"
+        clears = isinstance(action, steps.PutMark) and action.mark is None
+        return "note", "clearing the marker" if clears else "writing the marker"
 
     def _wait(self, action: Wait) -> float:
         if action.warning:
@@ -253,21 +257,32 @@ class ImageRenewal(Rollout[VmSeen]):
     def say(self, phase: str, why: str, detail: str = "") -> None:
         """Say a line."""
         now = self.waiter.now()
-        self.reporter.progress(
-            Progress(self._came_from, self.target, phase, why, now - self.started, detail=detail), now
-        )
+        elapsed, counts = now - self.started, self._counts() if phase != RETRYING else ""
+        said = Progress(self._came_from, self.target, phase, why, elapsed, detail=detail, counts=counts)
+        self.reporter.progress(said, now)
+
+    def _counts(self) -> str:
+        """How many nodes are behind, of all; empty before the first look and where there are none."""
+        seen = self._seen
+        if seen is None or not seen.dedicated:
+            return ""
+        return steps.tally(seen, self._goal.target)
 
     def _done(self, seen: VmSeen) -> Outcome[VmSeen]:
-        count, spot = len(seen.dedicated), len(seen.nodes) - len(seen.dedicated)
-        what = f"{count} nodes at it or above" if count else "no nodes; new ones get the newest version there is"
-        if not count and not seen.pool.is_latest:
-            what = f"no nodes; pinned to {seen.pool.pin_text}"
-        text = f"{self.target}: {what}" + (f", {spot} spot nodes not looked after" if spot else "")
-        change = f"{self._came_from} -> " if self._written and self._came_from else ""
-        ending = f", {self.elapsed()}" if self._written else ", nothing was written"
-        self.reporter.summary(f"{change}{text}{ending}")
-        if seen.pool.resize_errors:
-            self.reporter.warn_once("resize errors", f"the pool's last resize failed: {seen.pool.resize_errors[0]}")
+        count, stopped, spot = len(seen.judged), len(seen.deallocated), len(seen.nodes) - len(seen.dedicated)
+        what = f"{counted(count, 'node')} at the target or above"
+        if not count and not stopped:
+            gets = "new ones get the newest version" if seen.pool.is_latest else f"pinned to {seen.pool.pin_text}"
+            what = f"no nodes, {gets}"
+        what += f", {stopped} deallocated" if stopped else ""
+        what += f", {counted(spot, 'spot node')} not looked after" if spot else ""
+        news = f"done, {what}, {self.elapsed()}" if self._written else f"nothing was written, {what}"
+        came_from = self._came_from if self._written else ""
+        self.reporter.summary(f"{news}; {version.change(came_from, self.target)}")
+        if seen.past_errors:
+            self.reporter.warn_once("resize errors", resize_errors(seen))
+        if stopped:
+            self.reporter.warn_once("deallocated", deallocated(seen, self._goal.target))
         return Outcome(seen)
 
     def _refuse(self, action: Refuse, seen: VmSeen) -> Outcome[VmSeen]:
@@ -275,8 +290,9 @@ class ImageRenewal(Rollout[VmSeen]):
         if self._goal.defer and self._history.may_defer:
             self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {action.seen}")
             return Outcome(seen, deferred=True)
-        # Told now, and undone: what is added to an error that ends a rollout need not tell it again.
-        self._history = replace(self._history, failure=None)
+        if action == self._history.failure:
+            # Told now, and undone: what is added to an error that ends a rollout need not tell it again.
+            self._history = replace(self._history, failure=None)
         kind = PoolGoneError if seen.pool.base.state is PoolState.DELETING else RefusedError
         raise kind(action.seen, pool=self.ref.url, next_step=action.next_step, answer=action.answer)
 
@@ -294,12 +310,15 @@ class ImageRenewal(Rollout[VmSeen]):
         if seen is None:
             return "nothing was changed"
         count = len(seen.dedicated)
-        text = f"{len(seen.behind(self._goal.target))} of {count} nodes are behind"
+        behind, judged = len(seen.behind(self._goal.target.numbers)), len(seen.judged)
+        text = f"{behind} of {judged} nodes {'is' if behind == 1 else 'are'} behind"
+        text += f", {len(seen.deallocated)} deallocated" if seen.deallocated else ""
         if noted is not None:
             text += f"; the renewal began at {noted.size} nodes"
             extra = count - noted.size
             text += f", {extra} {'is' if extra == 1 else 'are'} extra now" if extra > 0 else ""
-            text += f", {self._ordered - count} more are ordered" if self._ordered > max(count, noted.size) else ""
+            more = self._ordered - count if self._ordered > max(count, noted.size) else 0
+            text += f", {more} more {'is' if more == 1 else 'are'} ordered" if more else ""
             text += "; no task was stopped"
         elif not self._written:
             text += "; nothing is under way"

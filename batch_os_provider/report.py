@@ -1,15 +1,18 @@
 """What is said while waiting: frozen progress in, one line of text out.
 
 Why it exists: a rollout may take an hour, and the reader is either a person at a terminal or
-a CI log that keeps every line. Each line therefore stands alone (from, to, nodes back,
-elapsed), and how often lines come is decided here, in one place: phase changes at once, node
-counts at most every 30 s (2 s at a terminal). Where the lines go is the ``Voice``'s business.
+a CI log that keeps every line. A terminal cuts the end of a row, so each line has the news first and the
+short versions last; and it stands alone. How often lines come is decided here, in one place: phase
+changes at once, node counts at most every 30 s (2 s at a terminal). Where the lines go is the ``Voice``'s business.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from batch_os_provider import version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +31,7 @@ __all__ = [
     "counted",
     "duration",
     "name_nodes",
+    "name_some",
 ]
 
 NODE_INTERVAL = 30.0
@@ -36,10 +40,11 @@ NODE_INTERVAL_TERMINAL = 2.0
 """The same where the engine's stdout is known to be a terminal, which replaces the line in place."""
 IDLE_AFTER = 15 * 60.0
 """Seconds without any node moving after which the line says so, and the nodes are named once."""
+_HOUR = 3600.0
 RETRYING = "trying again"
 """The phase of a line about a failed call; the first line after it is said at once."""
 _WITH_REASON = frozenset({"joined", "proving"})
-"""Phases whose lines give the reason and the nodes."""
+"""Phases whose lines give the nodes and the reason."""
 _NAMED = 5
 """How many nodes one warning names."""
 
@@ -76,7 +81,13 @@ class Nodes:
     def __str__(self) -> str:
         if not self.nodes:
             return "no nodes"
-        return f"{self.back} of {len(self.nodes)} nodes back" if self.since else f"{len(self.nodes)} nodes"
+        return f"{self.back} of {len(self.nodes)} nodes back" if self.since else counted(len(self.nodes), "node")
+
+    def states(self) -> str:
+        """How many of the nodes that are not back are in which state, the most first; empty where all are up."""
+        count = Counter(node.state for node in self.nodes if not node.is_up)
+        ordered = sorted(count.items(), key=lambda each: (-each[1], each[0]))
+        return ", ".join(f"{number} {state}" for state, number in ordered)
 
     def laggards(self) -> Sequence[Node]:
         """The nodes that are not back, those with an error first; without a start to count from, those not up."""
@@ -97,7 +108,10 @@ class Progress:
     """Everything one line needs: one frozen object per event.
 
     ``came_from`` is empty while nothing was seen yet. ``phase`` and ``why`` are what makes two
-    lines different; ``detail`` follows ``why`` and does not.
+    lines different; ``detail`` follows ``why`` and does not. ``counts`` is the news where ``nodes``
+    has none, such as ``2 of 4 nodes behind``.
+
+    The text has one form: ``news, elapsed; what is known besides; versions``. docs/preview.md lists it.
     """
 
     came_from: str
@@ -108,18 +122,21 @@ class Progress:
     nodes: Nodes | None = None
     idle_for: float = 0.0
     detail: str = ""
+    counts: str = ""
 
     def __str__(self) -> str:
-        middle = self.why if self.nodes is None else str(self.nodes)
-        if self.nodes is not None and self.phase in _WITH_REASON:
-            middle = f"{self.why}, {middle}"
-        # Before anything was seen, and while an upgrade away from the target runs, there is no "from".
-        known = self.came_from not in ("", self.target)
-        change = f"{self.came_from} -> {self.target}" if known else self.target
-        text = f"{change}: {middle}, {duration(self.elapsed)}{self.detail}"
+        counts = self.counts if self.nodes is None else str(self.nodes)
+        parts = [f"{counts or self.why}, {duration(self.elapsed)}"]
         if self.idle_for >= IDLE_AFTER:
-            text += f", no node moved for {duration(self.idle_for)}"
-        return text
+            parts.append(f"no node moved for {_minutes(self.idle_for)}")
+        if counts and self.why and (self.nodes is None or self.phase in _WITH_REASON):
+            parts.append(self.why)
+        if self.detail:
+            parts.append(self.detail)
+        if self.nodes is not None and self.nodes.states():
+            parts.append(self.nodes.states())
+        # Before anything was seen, and while an upgrade away from the target runs, there is no "from".
+        return "; ".join([*parts, version.change(self.came_from, self.target)])
 
 
 def duration(seconds: float) -> str:
@@ -132,6 +149,11 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
 
 
+def _minutes(seconds: float) -> str:
+    """A duration without seconds: ``34m``, ``1h05m``."""
+    return duration(seconds) if seconds >= _HOUR else f"{int(seconds // 60)}m"
+
+
 def name_nodes(nodes: Sequence[Node]) -> str:
     """Name the first few nodes with state and first error, and count the rest."""
     named = ", ".join(f"{n.node_id} is {n.state}" + (f" ({n.error})" if n.error else "") for n in nodes[:_NAMED])
@@ -141,6 +163,12 @@ def name_nodes(nodes: Sequence[Node]) -> str:
 def counted(number: int, thing: str) -> str:
     """``1 node``, ``2 nodes``."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def name_some(names: Sequence[str], most: int = 5) -> str:
+    """Names in a row; beyond ``most`` only how many more there are."""
+    named = ", ".join(names[:most])
+    return f"{named} and {len(names) - most} more" if len(names) > most else named
 
 
 class Reporter:

@@ -6,12 +6,15 @@ program no more than Pulumi itself: nothing of azure is imported while a program
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, ClassVar, Literal, TypeVar
 
+import pulumi
 from pulumi import Input, Output, ResourceOptions, dynamic
 
-from batch_os_provider import parallel, program_end
+from batch_os_provider import arguments, parallel, program_end
 from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.outputs import IMAGE_OUTPUTS, OUTPUTS
 from batch_os_provider.provider import PoolOsVersionProvider, PoolProvider
@@ -23,20 +26,52 @@ R = TypeVar("R", bound="PoolResource")
 
 
 class PoolResource(dynamic.Resource):
-    """What both resources share: how they are made, and how a pool is read without managing it."""
+    """What both resources share: how they are made, and how a pool is read without managing it.
+
+    A subclass that presets arguments is the same resource: it keeps the type token, and takes over a state in which it
+    has the token that Pulumi's SDK gives a subclass.
+    """
 
     _kept_by: ClassVar[type[PoolProvider]]
     _shown: ClassVar[tuple[str, ...]]
+    _token: ClassVar[str] = ""
+    _former_types: ClassVar[tuple[str, ...]] = ()
     pool_state: Output[str | None]
+
+    def __init_subclass__(cls, module: str = "", name: str = "Resource", **kwargs: Any) -> None:
+        super().__init_subclass__(module=module, name=name, **kwargs)
+        given, token = cls._resource_type_name, cls._token
+        if token:
+            bases = [type_ for base in cls.__mro__[1:] for type_ in vars(base).get("_former_types", ())]
+            cls._former_types = (*([f"pulumi-python:{given}"] if given != token else []), *bases)
+            cls._resource_type_name = token
+        elif module:
+            cls._token = given
 
     def __init__(self, resource_name: str, declared: Mapping[str, Any], opts: ResourceOptions | None) -> None:
         program_end.be_quiet()
+        who = arguments.check_name(type(self).__name__, resource_name)
+        arguments.check_options(who, opts)
         # A removal then reads `delete[retain]` in the preview, which is the truth: the pool stays.
-        options = ResourceOptions.merge(ResourceOptions(retain_on_delete=True), opts)
+        own = ResourceOptions(retain_on_delete=True, aliases=self._former(opts))
         # Pulumi makes an attribute of every key, so the outputs are seeded with None.
-        seeded: dict[str, Any] = {**dict.fromkeys(self._shown), **declared}
-        super().__init__(self._kept_by(), resource_name, seeded, options)
+        seeded: dict[str, Any] = {**dict.fromkeys(self._shown), **arguments.carried(who, declared)}
+        super().__init__(self._kept_by(), resource_name, seeded, ResourceOptions.merge(own, opts))
+        for warning in arguments.strange_names(opts, (*self._kept_by.spec.names, *self._shown)):
+            pulumi.log.warn(warning, resource=self)
         parallel.count(self.pool_state)
+
+    def _former(self, opts: ResourceOptions | None) -> Sequence[pulumi.Alias]:
+        """What the resource may be in the state: this name, or a former one, with a former type of its class."""
+        given = [alias for alias in (opts and opts.aliases) or () if isinstance(alias, pulumi.Alias)]
+        # The SDK puts an ellipsis where no type is given.
+        alike = [pulumi.Alias(), *(alias for alias in given if not isinstance(alias.type_, str))]
+        former = []
+        for type_ in dict.fromkeys(self._former_types):
+            for alias in map(copy.copy, alike):
+                alias.type_ = type_
+                former.append(alias)
+        return former
 
     @classmethod
     def get(  # noqa: PYI019 - Self is not in Python 3.10, and one word is no reason for a dependency
@@ -49,15 +84,18 @@ class PoolResource(dynamic.Resource):
 
         Args:
             resource_name: the resource's name in the program.
-            id: the pool's URL, which is also the id of the resource.
+            id: the pool's URL, which is also the id of the resource. Not secret: Pulumi keeps ids as plain text.
             opts: Pulumi's resource options.
 
         Raises:
-            An error at preview when there is no such pool, or when it cannot be read.
+            pulumi.RunError: an argument is not allowed.
+            An error at preview and at `up`: there is no such pool, it is of the other kind, or it cannot be read.
         """
         program_end.be_quiet()
+        who = arguments.check_name(f"{cls.__name__}.get", resource_name)
+        arguments.check_options(who, opts)
         resource = cls.__new__(cls)
-        options = ResourceOptions.merge(opts, ResourceOptions(id=id))
+        options = ResourceOptions.merge(opts, ResourceOptions(id=arguments.pool_url(who, id)))
         empty: dict[str, Any] = dict.fromkeys((*cls._kept_by.spec.names, *cls._shown))
         dynamic.Resource.__init__(resource, cls._kept_by(), resource_name, empty, options)
         return resource
@@ -89,7 +127,7 @@ class PoolOsVersion(PoolResource, module="batch", name="PoolOsVersion"):
         target_os_version: ``WA-GUEST-OS-<family>.<minor>_<YYYYMM>-<NN>`` of the pool's own family,
             or ``*`` for the latest of the family. An older version than the present one is allowed.
         timeout: how long one `up` waits for this pool, from the moment its work starts: ``90s``,
-            ``1h30m``, or seconds; more than 0, at most 720h. Default ``2h``.
+            ``1h30m``, ``PT2H``, seconds, or a ``timedelta``; more than 0, at most 720h. Default ``2h``.
         on_timeout: at the deadline: ``fail`` ends with an error that says the upgrade goes on (the
             default); ``defer`` succeeds, reports the version that runs, and plans the rest again in
             the next preview.
@@ -111,6 +149,9 @@ class PoolOsVersion(PoolResource, module="batch", name="PoolOsVersion"):
 
     Errors come at `pulumi preview` for what can be judged from the program alone, and at
     `pulumi up` for what Batch says; each names the pool, what was seen and the next command.
+
+    Raises:
+        pulumi.RunError: a value that Pulumi cannot send, or a resource option that could have no effect.
 
     """
 
@@ -156,13 +197,13 @@ class PoolOsVersion(PoolResource, module="batch", name="PoolOsVersion"):
         account_endpoint: Input[str],
         pool_id: Input[str],
         target_os_version: Input[str],
-        timeout: Input[str | int | float] | None = None,
+        timeout: Input[str | int | float | timedelta] | None = None,
         on_timeout: Input[Literal["fail", "defer"]] | None = None,
         if_resizing: Input[Literal["wait", "fail"]] | None = None,
         on_conflict: Input[Literal["fail", "wait"]] | None = None,
-        stall_after: Input[str | int | float] | None = None,
+        stall_after: Input[str | int | float | timedelta] | None = None,
         max_unhealthy: Input[str | int] | None = None,
-        soak: Input[str | int | float] | None = None,
+        soak: Input[str | int | float | timedelta] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         declared = {
@@ -198,8 +239,9 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
         account_endpoint: the Batch account's URL, as for ``PoolOsVersion``. A change replaces the
             resource; the old pool is left alone.
         pool_id: the pool. A change replaces the resource; the old pool is left alone.
-        target_image_version: exact digits such as ``20348.2461.240510``, compared part by part as
-            numbers. ``latest`` is refused: nobody can review a moving target.
+        target_image_version: exact numbers such as ``22.04.202405140`` or ``20348.2461.240510``, each at
+            most 4294967295, compared part by part; written and shown as declared. ``latest`` is refused:
+            it is a moving target that cannot be reviewed.
         strategy: ``surge`` adds nodes and lets old ones go; ``when_empty`` never touches a node and waits
             until scale-in and growth have renewed the pool, or, for a pool that is pinned to an older
             version, until it is empty and its image can be changed.
@@ -213,6 +255,9 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
 
     Errors come at `pulumi preview` for what can be judged from the program or seen in the pool, and at
     `pulumi up` for what Batch says; each names the pool, what was seen and the next command.
+
+    Raises:
+        pulumi.RunError: as for ``PoolOsVersion``.
     """
 
     _kept_by = PoolImageVersionProvider
@@ -254,8 +299,8 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
         target_image_version: Input[str],
         strategy: Input[Literal["surge", "when_empty"]],
         surge: Input[int] | None = None,
-        drain_timeout: Input[str | int | float] | None = None,
-        timeout: Input[str | int | float] | None = None,
+        drain_timeout: Input[str | int | float | timedelta] | None = None,
+        timeout: Input[str | int | float | timedelta] | None = None,
         on_timeout: Input[Literal["fail", "defer"]] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:

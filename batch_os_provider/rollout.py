@@ -120,7 +120,7 @@ class Rollout(ABC, Generic[Seen]):
 
     @abstractmethod
     def say(self, phase: str, why: str, detail: str = "") -> None:
-        """Say a line of progress."""
+        """Say a line of progress: ``why``, then ``detail``, which makes no new line by itself."""
 
     def run(self) -> Outcome[Seen]:
         """Reach the target.
@@ -181,7 +181,7 @@ class Rollout(ABC, Generic[Seen]):
 
     def retrying(self, error: ServiceError, pause: float) -> float:
         """Say that a call failed and when the next one comes."""
-        self.say(RETRYING, str(error.reply).rstrip("."), f"; trying again in {duration(pause)}")
+        self.say(RETRYING, str(error.reply).rstrip("."), f"trying again in {duration(pause)}")
         return pause
 
     def give_up_after(self, failures: int, limit: int, error: TransientError) -> None:

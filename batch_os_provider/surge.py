@@ -17,20 +17,21 @@ from batch_os_provider.image_steps import (
     Resize,
     Undone,
 )
-from batch_os_provider.report import counted
-from batch_os_provider.vm import Mark, VmNode, VmSeen
+from batch_os_provider.report import counted, name_some
+from batch_os_provider.vm import ImageVersion, Mark, VmNode, VmSeen
 
-__all__ = ["added_since", "cycle", "drains", "foreign", "is_left_in_order", "tidy"]
+__all__ = ["added_since", "cycle", "drains", "foreign", "is_left_in_order", "not_comparable", "tidy"]
 
 MAX_REMOVED = 100
 """Nodes that one removenodes call may name (swagger)."""
 
 
 def cycle(  # noqa: PLR0911 - a table
-    seen: VmSeen, behind: tuple[VmNode, ...], policy: ImagePolicy, history: ImageHistory
+    seen: VmSeen, target: ImageVersion, policy: ImagePolicy, history: ImageHistory
 ) -> ImageAction:
     """One step of surge: what to do is read from the note and the size, wherever an earlier run has left it."""
     pool, mark, count = seen.pool, seen.pool.mark, len(seen.dedicated)
+    behind = seen.behind(target.numbers)
     if pool.mark_text is not None and mark is None:
         return Refuse(
             f"the pool's metadata entry batch-os holds {pool.mark_text!r}, which is no note of this provider",
@@ -50,8 +51,6 @@ def cycle(  # noqa: PLR0911 - a table
         return PutMark(Mark(pool.size, policy.surge, newest))
     if not _is_in_bounds(seen, mark):
         return foreign(seen, mark)
-    if history.failure is not None:
-        return tidy(seen, mark)
     if count > pool.size:
         # Nodes stayed that were asked to leave, and the size went down without them.
         return Resize(count, "nodes stayed that were asked to leave")
@@ -59,7 +58,7 @@ def cycle(  # noqa: PLR0911 - a table
         return _add(behind, history, mark)
     if count < pool.size:
         return _allocation(seen, mark)
-    return _prove(seen, behind, mark, history)
+    return _prove(seen, target, mark, history)
 
 
 def drains(seen: VmSeen, history: ImageHistory) -> str:
@@ -135,9 +134,8 @@ def _add(behind: tuple[VmNode, ...], history: ImageHistory, mark: Mark) -> Image
 def _stayed(history: ImageHistory) -> Refuse:
     names = sorted(history.stayed)
     whose = "its" if len(names) == 1 else "their"
-    named = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")  # noqa: PLR2004 - a few names
     return Refuse(
-        f"{counted(len(names), 'old node')} did not finish {whose} tasks within drain_timeout: {named}; "
+        f"{counted(len(names), 'old node')} did not finish {whose} tasks within drain_timeout: {name_some(names)}; "
         "no task was stopped",
         "Run `pulumi up` again when their tasks are done, or declare a longer drain_timeout",
         property="drain_timeout",
@@ -152,7 +150,7 @@ def _allocation(seen: VmSeen, mark: Mark) -> ImageAction:
     missing = pool.size - len(seen.dedicated)
     return Undone(
         Refuse(
-            f"Batch could not allocate {missing} more nodes ({'; '.join(pool.resize_errors)}); "
+            f"Batch could not allocate {counted(missing, 'more node')} ({'; '.join(pool.resize_errors)}); "
             f"{_untouched(seen, mark, pool.size - mark.size - missing)}",
             "Ask for more core quota, or declare a smaller surge, then run `pulumi up` again",
             property="surge",
@@ -161,13 +159,14 @@ def _allocation(seen: VmSeen, mark: Mark) -> ImageAction:
 
 
 def _prove(  # noqa: PLR0911 - a table
-    seen: VmSeen, behind: tuple[VmNode, ...], mark: Mark, history: ImageHistory
+    seen: VmSeen, target: ImageVersion, mark: Mark, history: ImageHistory
 ) -> ImageAction:
     """The nodes that came last are the canary: healthy, and new enough, or no old node is touched."""
     surplus = seen.pool.size - mark.size
     ours = sorted(added_since(seen, mark), key=lambda node: (node.allocated, node.node_id))
     if len(ours) < surplus:
         return foreign(seen, mark, "the nodes that were added cannot be told from the others")
+    behind = seen.behind(target.numbers)
     canary, old = ours[-surplus:], frozenset(node.node_id for node in behind)
     untouched = _untouched(seen, mark, surplus)
     wrong = next((node for node in canary if node.node_id in old), None)
@@ -178,21 +177,22 @@ def _prove(  # noqa: PLR0911 - a table
         return Undone(
             Refuse(
                 f"Batch still allocates {wrong.version_text} (node {wrong.node_id}); {untouched}",
-                "Wait until the image version is offered in this region, or declare an older target_image_version",
+                _older(wrong, target),
             )
         )
-    broken = next((node for node in ours if node.has_failed), None)
+    broken = next((node for node in ours if node.has_failed or (node.is_deallocated and node in canary)), None)
     if broken is not None:
         why = f": {broken.error}" if broken.error else ""
         return Undone(
             Refuse(
                 f"the new node {broken.node_id} is {broken.state}{why}; {untouched}",
-                "Mend the start task or the image, then run `pulumi up` again",
+                "Fix the start task or the image, then run `pulumi up` again",
             )
         )
-    starting = [node for node in ours if not node.is_ready]
+    starting = [node for node in ours if not node.is_ready and not node.is_deallocated]
     if starting:
-        return Wait("proving", f"{len(starting)} of {len(ours)} new nodes are not ready yet")
+        ready = "is not ready" if len(starting) == 1 else "are not ready"
+        return Wait("proving", f"{len(starting)} of {len(ours)} new nodes {ready} yet")
     leaving = [node for node in behind if node.node_id not in history.stayed]
     if not leaving:
         return Undone(_stayed(history), may_defer=True)
@@ -200,10 +200,33 @@ def _prove(  # noqa: PLR0911 - a table
     return RemoveNodes(tuple(node.node_id for node in chosen[:MAX_REMOVED]))
 
 
+def _older(node: VmNode, target: ImageVersion) -> str:
+    """What to do where Batch allocates an older version than the target."""
+    if node.version is not None and target.is_of_another_product(node.version):
+        first = node.version[0]
+        return (
+            f"Declare a target_image_version of the pool's own image ({first}.*), or move the work to a pool that is "
+            f"made of the image with {target}"
+        )
+    return "Wait until the image version is offered in this region, or declare an older target_image_version"
+
+
+def not_comparable(seen: VmSeen, mark: Mark, node: VmNode, next_step: str) -> Refuse:
+    """The refusal to go on with a new node whose version cannot be compared: a canary that has failed."""
+    shows = f"{node.version_text!r} in place of a version number" if node.version_text else "no version number"
+    untouched = _untouched(seen, mark, max(seen.pool.size - mark.size, 0))
+    return Refuse(
+        f"the new node {node.node_id} shows {shows}, so it cannot be compared; {untouched}",
+        next_step,
+    )
+
+
 def _untouched(seen: VmSeen, mark: Mark, surplus: int) -> str:
     """What can be said of the old nodes: the ones of ours beyond the surplus have taken somebody's place."""
     renewed = len(added_since(seen, mark)) - surplus
-    return f"{renewed} nodes are renewed, no other was touched" if renewed > 0 else "no old node was touched"
+    if renewed <= 0:
+        return "no old node was touched"
+    return f"{counted(renewed, 'node')} {'is' if renewed == 1 else 'are'} renewed, no other was touched"
 
 
 def added_since(seen: VmSeen, mark: Mark) -> tuple[VmNode, ...]:

@@ -3,16 +3,22 @@
 Why it exists: a preview speaks in sentences, and `pulumi preview --json` carries them as they are. Whoever
 builds a table, a gate or a bot on them must not have to parse English. The form is stable: within ``v1`` keys
 are only ever added, and a reader passes over what it does not know. docs/preview.md lists the keys.
+
+A reason that the sentence says already is not said again: ``Tail.after`` leaves ``why`` out where ``split`` finds
+it in the sentence, so a reader of this module has it in any case.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
-__all__ = ["KINDS", "WHATS", "Kind", "Tail", "What", "split"]
+__all__ = ["KINDS", "LEADS", "NO_SUCH_POOL", "VARIABLE", "WHATS", "Kind", "Tail", "What", "split"]
+
+VARIABLE = "BATCH_OS_TAIL"
+"""Environment variable: ``always`` or ``never`` decides on tails; anything else leaves it to ``engine``."""
 
 Kind = Literal["os", "image"]
 """Which resource speaks: ``PoolOsVersion`` or ``PoolImageVersion``."""
@@ -32,6 +38,14 @@ What = Literal[
 """What an `up` would do, or why nothing of that is said."""
 KINDS: tuple[str, ...] = get_args(Kind)
 WHATS: tuple[str, ...] = get_args(What)
+NO_SUCH_POOL = "there is no such pool in the account; this up fails unless it makes the pool first"
+"""``why`` of a pool that is not there. Every other reason not to look holds for the whole account."""
+
+LEADS: dict[str, tuple[str, ...]] = {
+    "not looked at": ("not looked at: ",),
+    "refused": ("an up would be refused: ",),
+}
+"""The words after which a sentence gives the reason, for each ``what`` that has one."""
 
 _START = re.compile(r"\[batch-os v1 (?=\{)")
 _NAMES = {"came_from": "from", "target": "to"}
@@ -60,6 +74,11 @@ class Tail:
     def __str__(self) -> str:
         told = {_NAMES.get(name, name): value for name, value in vars(self).items() if value not in (None, "", ())}
         return f"[batch-os v1 {json.dumps(told, separators=(',', ':'))}]"
+
+    def after(self, sentence: str) -> str:
+        """The sentence with this tail at its end; the reason stands in one of them only."""
+        tail = replace(self, why="") if self.why and _reason(sentence, self.what) == self.why else self
+        return f"{sentence} {tail}"
 
     @classmethod
     def of(cls, body: Any) -> Tail | None:
@@ -94,8 +113,18 @@ def split(message: str) -> tuple[str, Tail | None]:
         except (ValueError, RecursionError):
             continue
         if tail is not None:
-            return text[: found.start()].strip(), tail
+            sentence = text[: found.start()].strip()
+            return sentence, tail if tail.why else replace(tail, why=_reason(sentence, tail.what))
     return text, None
+
+
+def _reason(sentence: str, what: str) -> str:
+    """The reason that a sentence gives; empty where it gives none. Of a refusal it is the first sentence."""
+    for lead in LEADS.get(what, ()):
+        _, found, reason = sentence.rpartition(lead)
+        if found:
+            return reason.partition(". ")[0] if what == "refused" else reason
+    return ""
 
 
 def _text(body: dict[str, Any], name: str) -> str:

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Protocol
 
 from batch_os_provider import decide as table
+from batch_os_provider import version
 from batch_os_provider.errors import (
     ALREADY_THERE,
     BatchOsError,
@@ -251,8 +252,7 @@ class OsUpgrade(Rollout[Pool]):
             f"no node moved for {idle}, stall_after is {duration(stall_after)}"
             f"{f': {named}' if named else ''}; this came after {self.elapsed()}; {self.tell()}",
             pool=self.ref.url,
-            next_step="See what holds up the nodes; reboot, reimage or remove those that are stuck. "
-            f"{self._next_step()}",
+            next_step=f"See what holds up the nodes; reboot or reimage those that are stuck. {self._next_step()}",
         )
 
     def _prove(self, seen: Pool) -> Outcome[Pool] | float:
@@ -276,9 +276,9 @@ class OsUpgrade(Rollout[Pool]):
             return self._done(seen, f"; {verdict.why}")
         self._judged = verdict
         if isinstance(verdict, Soaking):
-            self.say("soaking", "soaking", f"; {verdict.why}")
+            self.say("soaking", "soaking", verdict.why)
             return min(NODE_INTERVAL, max(_SHORTEST_SOAK, verdict.left))
-        self.say("proving", "the pool runs it", f"; {verdict.why}")
+        self.say("proving", "the pool runs it", verdict.why)
         self._give_up_on_a_stall()
         return NODE_INTERVAL
 
@@ -308,10 +308,11 @@ class OsUpgrade(Rollout[Pool]):
             with contextlib.suppress(Stopped):
                 self._look_at_nodes()
         if found:
-            self.reporter.summary(f"already runs {target}, nothing was written{proof}")
+            self.reporter.summary(f"nothing was written{proof}; it already runs {version.short(target)}")
         else:
             back = f"{watch.nodes}, " if watch.nodes is not None and watch.since is not None else ""
-            self.reporter.summary(f"{self._truth.came_from} -> {target}: done, {back}{self.elapsed()}{proof}")
+            change = version.change(self._truth.came_from, target)
+            self.reporter.summary(f"done, {back}{self.elapsed()}{proof}; {change}")
         if watch.nodes is not None:
             self._report(watch.nodes)
         return Outcome(seen)

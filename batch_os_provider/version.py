@@ -20,13 +20,24 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-__all__ = ["ALLOWED", "LATEST", "GuestOsVersion", "VersionSyntaxError", "family_of", "nearest"]
+__all__ = [
+    "ALLOWED",
+    "LATEST",
+    "GuestOsVersion",
+    "VersionSyntaxError",
+    "change",
+    "family_of",
+    "nearest",
+    "short",
+]
 
 LATEST = "*"
 """The target that means "the latest of the pool's family"."""
 
 ALLOWED = "WA-GUEST-OS-<family>.<minor>_<YYYYMM>-<NN>, e.g. WA-GUEST-OS-5.25_201811-01, or *"
 """The allowed form, in the words that every message uses."""
+
+_PREFIX = "WA-GUEST-OS-"
 
 _STRICT = re.compile(r"WA-GUEST-OS-([1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,4})_([0-9]{4})(0[1-9]|1[0-2])-([0-9]{2})")
 # What people type: other case, no prefix, `_` and `.` and blanks in other places, one-digit release.
@@ -85,6 +96,20 @@ def family_of(text: str) -> str | None:
 
     """
     return None if text == LATEST else str(GuestOsVersion.parse(text).family)
+
+
+def short(text: str) -> str:
+    """A version as a row shows it, without ``WA-GUEST-OS-``; image versions and ``*`` stay as they are.
+
+    A row is cut at its end, and the prefix is the part that never changes.
+    """
+    return text[len(_PREFIX) :] if text.upper().startswith(_PREFIX) else text
+
+
+def change(came_from: str, target: str) -> str:
+    """From and to as a row shows them; the target alone where there is no other version to come from."""
+    same = came_from.casefold() == target.casefold()
+    return f"{short(came_from)} -> {short(target)}" if came_from and not same else short(target)
 
 
 def nearest(text: str) -> str | None:

@@ -16,16 +16,29 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from batch_os_provider.pool import AllocationState, Kind, Pool, PoolRef, PoolState, parse_time
+from batch_os_provider.pool import GALLERIES, AllocationState, Kind, Pool, PoolRef, PoolState, parse_time
 
-__all__ = ["MARK", "Mark", "Version", "VmNode", "VmPool", "VmSeen", "parse_image_version"]
+__all__ = [
+    "LARGEST_PART",
+    "MARK",
+    "ImageVersion",
+    "Mark",
+    "Version",
+    "VmNode",
+    "VmPool",
+    "VmSeen",
+    "parse_image_version",
+]
 
 MARK = "batch-os"
 """Name of the pool metadata entry in which a rollout notes the size that it started from."""
 
-_DIGITS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){1,4}")
+_DIGITS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10}){1,4}")
+LARGEST_PART = 2**32 - 1
+"""The largest number that a part of an image version can be: Azure keeps each as an unsigned 32-bit number."""
 _READY = frozenset({"idle", "running"})
 _FAILED = frozenset({"starttaskfailed", "unusable"})
+_DEALLOCATED = frozenset({"deallocated", "deallocating"})
 
 Version = tuple[int, ...]
 
@@ -34,7 +47,35 @@ def parse_image_version(text: object) -> Version | None:
     """An exact image version such as ``20348.2461.240510`` as numbers; None for anything else, ``latest`` included."""
     if not isinstance(text, str) or not _DIGITS.fullmatch(text):
         return None
-    return tuple(int(part) for part in text.split("."))
+    numbers = tuple(int(part) for part in text.split("."))
+    return numbers if max(numbers) <= LARGEST_PART else None
+
+
+@dataclass(frozen=True)
+class ImageVersion:
+    """An exact image version: the text as it was declared, and its numbers.
+
+    ``numbers`` are for comparing only. What is written to Batch or shown is ``text``: `22.04.202405140` and
+    `22.4.202405140` compare equal, and Azure offers only the first.
+    """
+
+    text: str
+    numbers: Version
+
+    @classmethod
+    def parse(cls, text: object) -> ImageVersion:
+        """Read a version. Raises ValueError where it is not an exact one."""
+        numbers = parse_image_version(text)
+        if numbers is None:
+            raise ValueError(f"{text!r} is not an exact image version")
+        return cls(str(text), numbers)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def is_of_another_product(self, version: Version | None) -> bool:
+        """Whether a version is of another product: its first number (the release of the OS) is not the same."""
+        return version is not None and version[0] != self.numbers[0]
 
 
 @dataclass(frozen=True)
@@ -92,7 +133,9 @@ class VmNode:
         start = body.get("startTaskInfo")
         start = start if isinstance(start, Mapping) else {}
         failure = start.get("failureInfo")
-        failed, runs = start.get("result") == "failure" or bool(failure), start.get("state") == "running"
+        # A start task that succeeded in the end may still show the failure of an earlier try.
+        result, runs = start.get("result"), start.get("state") == "running"
+        failed = result == "failure" or (bool(failure) and result != "success")
         errors = body.get("errors")
         first = errors[0] if isinstance(errors, list) and errors else failure
         count = body.get("runningTasksCount")
@@ -117,6 +160,11 @@ class VmNode:
     def has_failed(self) -> bool:
         """Whether it will not take tasks by itself any more."""
         return self.state in _FAILED or self.start_task == "failure"
+
+    @property
+    def is_deallocated(self) -> bool:
+        """Whether its machine is stopped and not billed; it keeps its place in the pool until it is started."""
+        return self.state in _DEALLOCATED
 
 
 @dataclass(frozen=True)
@@ -152,8 +200,8 @@ class VmPool:
         return cls(
             base=base,
             image=base.image,
-            gallery=any(key in reference for key in _GALLERIES),
-            pin_text=str(reference.get("version") or "latest"),
+            gallery=base.gallery,
+            pin_text=_pin_text(reference),
             size=_number(body, "targetDedicatedNodes"),
             target_spot=_number(body, "targetLowPriorityNodes"),
             current=_number(body, "currentDedicatedNodes"),
@@ -215,20 +263,49 @@ class VmSeen:
 
     @property
     def dedicated(self) -> tuple[VmNode, ...]:
-        """The nodes that a rollout is about; spot nodes come and go by themselves."""
+        """The dedicated nodes, deallocated ones included: what the pool's target counts."""
         return tuple(node for node in self.nodes if node.dedicated)
 
+    @property
+    def deallocated(self) -> tuple[VmNode, ...]:
+        """The dedicated nodes whose machines are stopped: a rollout leaves them as they are."""
+        return tuple(node for node in self.dedicated if node.is_deallocated)
+
+    @property
+    def judged(self) -> tuple[VmNode, ...]:
+        """The nodes that a rollout is about: dedicated (spot nodes come and go by themselves) and not deallocated."""
+        return tuple(node for node in self.dedicated if not node.is_deallocated)
+
     def behind(self, target: Version) -> tuple[VmNode, ...]:
-        """The dedicated nodes that are older than the target."""
-        return tuple(node for node in self.dedicated if node.version is not None and node.version < target)
+        """The judged nodes that are older than the target."""
+        return tuple(node for node in self.judged if node.version is not None and node.version < target)
 
     def oldest(self) -> VmNode | None:
-        """The dedicated node with the oldest version."""
-        known = [node for node in self.dedicated if node.version is not None]
+        """The judged node with the oldest version."""
+        known = [node for node in self.judged if node.version is not None]
         return min(known, key=lambda node: (node.version, node.node_id)) if known else None
 
+    @property
+    def past_errors(self) -> tuple[str, ...]:
+        """Errors of the last resize that explain nothing that is missing now.
 
-_GALLERIES = ("virtualMachineImageId", "sharedGalleryImageId", "communityGalleryImageId")
+        Batch keeps ``resizeErrors`` until the next resize, and does not say which kind of nodes they are about. With
+        all dedicated nodes there they are of the past, or of spot nodes.
+        """
+        return () if self.is_short else self.pool.resize_errors
+
+    @property
+    def is_short(self) -> bool:
+        """Whether dedicated nodes are missing."""
+        return len(self.dedicated) < self.pool.size
+
+
+def _pin_text(reference: Mapping[str, Any]) -> str:
+    """What new nodes get, as the reference has it; the id of a gallery image may end in a version."""
+    for name in GALLERIES:
+        if reference.get(name):
+            return str(reference[name]).partition("/versions/")[2] or "latest"
+    return str(reference.get("version") or "latest")
 
 
 def _number(body: Mapping[str, Any], name: str) -> int:

@@ -11,10 +11,11 @@ is rather too small. A number counts the pools of its wave. A list names them, a
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
-from batch_os_provider.amounts import Share, parse_share, suggest_share
+from batch_os_provider.amounts import Share, parse_share, shown, suggest_share
 from batch_os_provider.pool import POOL_ID, PoolRef, parse_pool_url
 
 __all__ = ["Member", "Wave", "WavesError", "arrange", "find", "members"]
@@ -66,8 +67,8 @@ def members(pools: object, own: str = "") -> tuple[Member, ...]:
         WavesError: no list, no pool, one that is none, or one twice.
 
     """
-    if isinstance(pools, str) or not isinstance(pools, Sequence):
-        raise WavesError(f"pools: {pools!r} is not a list; allowed: a list of {_POOLS_FORM}")
+    if not _is_list(pools):
+        raise WavesError(f"pools: {shown(pools)} is not a list; allowed: a list of {_POOLS_FORM}")
     if not pools:
         raise WavesError(f"pools: it is empty; allowed: a list of {_POOLS_FORM}")
     found: dict[tuple[str, str], Member] = {}
@@ -75,7 +76,7 @@ def members(pools: object, own: str = "") -> tuple[Member, ...]:
         member = _member(f"pools[{index}]", spelled, own)
         if member.key in found:
             raise WavesError(
-                f"pools[{index}]: {spelled!r} is there already, as {found[member.key].spelled!r}; "
+                f"pools[{index}]: {shown(spelled)} is there already, as {found[member.key].spelled!r}; "
                 "allowed: each pool once, compared without case"
             )
         found[member.key] = member
@@ -102,12 +103,12 @@ def arrange(
         [fleet[0]] if canary is None else _named("canary", [canary] if isinstance(canary, str) else canary, fleet, own)
     )
     given = [] if waves is None else waves
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise WavesError(f"waves: {given!r} is not a list; allowed: a list, each wave {_WAVE_FORM}")
+    if not _is_list(given):
+        raise WavesError(f"waves: {shown(given)} is not a list; allowed: a list, each wave {_WAVE_FORM}")
     taken = dict.fromkeys(first, "canary")
     lists: dict[int, list[Member]] = {}
     for index, wave in enumerate(given):
-        if isinstance(wave, Sequence) and not isinstance(wave, str):
+        if _is_list(wave):
             where = f"waves[{index}]"
             lists[index] = _named(where, wave, fleet, own)
             if not lists[index]:
@@ -152,31 +153,33 @@ def find(where: str, spelled: object, fleet: Sequence[Member], own: str = "") ->
         return (exact or alike)[0]
     if alike:
         urls = " or ".join(member.spelled for member in alike)
-        raise WavesError(f"{where}: {spelled!r} is a pool of several accounts; write {urls}")
+        raise WavesError(f"{where}: {shown(spelled)} is a pool of several accounts; write {urls}")
     near = difflib.get_close_matches(str(spelled), [member.spelled for member in fleet], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise WavesError(f"{where}: {spelled!r} is not in pools; allowed: what pools has{hint}")
+    raise WavesError(f"{where}: {shown(spelled)} is not in pools; allowed: what pools has{hint}")
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
 
 
 def _member(where: str, spelled: object, own: str) -> Member:
     if not isinstance(spelled, str):
-        raise WavesError(f"{where}: {spelled!r} is not a string; allowed: {_POOLS_FORM}")
+        raise WavesError(f"{where}: {shown(spelled)} is not a string; allowed: {_POOLS_FORM}")
     if POOL_ID.fullmatch(spelled):
         return Member(spelled, spelled)
     if "/" not in spelled:
-        raise WavesError(f"{where}: {spelled!r} is not a pool id; allowed: {_POOLS_FORM}")
+        raise WavesError(f"{where}: {shown(spelled)} is not a pool id; allowed: {_POOLS_FORM}")
     try:
         ref: PoolRef = parse_pool_url(spelled)
     except ValueError as error:
-        # What stands before a host may be a password.
-        shown = "..." + spelled[spelled.rfind("@") :] if "@" in spelled else spelled
-        raise WavesError(f"{where}: {shown!r} is not a pool URL: {error}; allowed: {_POOLS_FORM}") from None
+        raise WavesError(f"{where}: {shown(spelled)} is not a pool URL: {error}; allowed: {_POOLS_FORM}") from None
     return Member(spelled, ref.pool_id, "" if ref.endpoint == own else ref.endpoint)
 
 
 def _named(where: str, pools: object, fleet: Sequence[Member], own: str) -> list[Member]:
-    if not isinstance(pools, Iterable) or isinstance(pools, str):
-        raise WavesError(f"{where}: {pools!r} is not a list; allowed: a pool of the fleet, or a list of them")
+    if not _is_list(pools):
+        raise WavesError(f"{where}: {shown(pools)} is not a list; allowed: a pool of the fleet, or a list of them")
     found = [find(where, spelled, fleet, own) for spelled in pools]
     twice = next((member for index, member in enumerate(found) if member in found[:index]), None)
     if twice is not None:
@@ -193,10 +196,10 @@ def _share(where: str, value: object, last: Share) -> Share:
     if not share.number:
         guess = suggest_share(value)
         hint = f"; did you mean {guess}?" if guess else ""
-        raise WavesError(f"{where}: {value!r} is not a wave; allowed: {_WAVE_FORM}{hint}")
+        raise WavesError(f"{where}: {shown(value)} is not a wave; allowed: {_WAVE_FORM}{hint}")
     if share.percent and share.number <= last.number:
         raise WavesError(
-            f"{where}: {value!r} is not more than {str(last)!r} before it; allowed: percentages that grow, since each "
-            "says how much of the fleet is done by then"
+            f"{where}: {shown(value)} is not more than {str(last)!r} before it; allowed: percentages that grow, since "
+            "each says how much of the fleet is done by then"
         )
     return share

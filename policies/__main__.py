@@ -39,9 +39,9 @@ def policy(name: str, description: str, level: EnforcementLevel, rule: Rule) -> 
     """A policy over both resources."""
 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
-        if args.resource_type not in rules.TYPES:
-            return
         resource = rules.Resource(args.resource_type, args.name, args.urn, args.props, args.stack_tags)
+        if not resource.kind:
+            return
         try:
             message = rule(resource, args.get_config())
         except UnknownValueError as unknown:

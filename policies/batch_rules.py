@@ -13,7 +13,9 @@ from datetime import date
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from batch_os_provider.amounts import shown
 from batch_os_provider.inputs import IMAGE, IMAGE_TARGET, OS, TARGET
+from batch_os_provider.resource_types import kind_of
 from batch_os_provider.version import ALLOWED, LATEST, GuestOsVersion, VersionSyntaxError
 from batch_os_provider.vm import parse_image_version
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CODES",
     "DEFAULTS",
-    "TYPES",
     "ConfigError",
     "Resource",
     "production_pinned",
@@ -34,10 +35,7 @@ __all__ = [
     "version_floor",
 ]
 
-OS_TYPE = "pulumi-python:dynamic/batch:PoolOsVersion"
-IMAGE_TYPE = "pulumi-python:dynamic/batch:PoolImageVersion"
-TYPES: Mapping[str, str] = {OS_TYPE: TARGET, IMAGE_TYPE: IMAGE_TARGET}
-"""Both resources' types, and the property that holds the target of each."""
+_TARGETS: Mapping[str, str] = {"os": TARGET, "image": IMAGE_TARGET}
 
 CODES = ("unknown", "disabled", "expired", "retired", "behind")
 """What the catalogue can say against a version, and ``target-supported`` can be told to refuse."""
@@ -73,14 +71,19 @@ class Resource:
         return self.urn.removeprefix("urn:pulumi:").partition("::")[0]
 
     @property
+    def kind(self) -> str:
+        """``os`` or ``image``; empty for any other resource."""
+        return kind_of(self.type, list(self.properties))
+
+    @property
     def target_name(self) -> str:
         """The property that holds the target."""
-        return TYPES[self.type]
+        return _TARGETS[self.kind]
 
     @property
     def is_declared(self) -> bool:
         """Whether a program declares it; a pool that is only read (``PoolOsVersion.get``) has no target."""
-        return self.type in TYPES and self.has(self.target_name)
+        return bool(self.kind) and self.has(self.target_name)
 
     def has(self, name: str) -> bool:
         """Whether the property was given, known or not."""
@@ -88,13 +91,13 @@ class Resource:
 
     def says(self, name: str, value: object, trouble: str) -> str:
         """A message that begins with resource, property and value."""
-        return f"{self.name}: {name} is {value!r}, {trouble}"
+        return f"{self.name}: {name} is {shown(value)}, {trouble}"
 
 
 def production_pinned(resource: Resource, config: Mapping[str, Any]) -> str:
     """No ``*`` in production: what is behind it moves when nobody looks."""
     options = _options("production-pinned", config)
-    if resource.type != OS_TYPE or not resource.is_declared:
+    if resource.kind != "os" or not resource.is_declared:
         return ""
     why = _production(resource, options["stacks"], options["tags"])
     if not why or resource.properties[resource.target_name] != LATEST:
@@ -133,7 +136,7 @@ def timeout_set(resource: Resource, config: Mapping[str, Any]) -> str:
     _options("timeout-set", config)
     if not resource.is_declared or resource.has("timeout"):  # an unknown value is a value
         return ""
-    default = (OS if resource.type == OS_TYPE else IMAGE).defaults["timeout"]
+    default = (OS if resource.kind == "os" else IMAGE).defaults["timeout"]
     return (
         f"{resource.name}: timeout is not set, so one `pulumi up` waits {default} for this pool, whatever its size. "
         "Allowed: 90s, 45m, 1h30m or seconds, at most 720h. Declare how long an `up` may wait for it."
@@ -148,7 +151,7 @@ def target_supported(resource: Resource, config: Mapping[str, Any], catalogue: C
     if wrong:
         raise ConfigError(f"target-supported: refuse has {wrong[0]!r}; allowed: {', '.join(CODES)}")
     as_of = _date(options["as_of"]) or today
-    if resource.type != OS_TYPE or not resource.is_declared:
+    if resource.kind != "os" or not resource.is_declared:
         return ""
     target = resource.properties[resource.target_name]
     version = _parse(target)

@@ -23,6 +23,7 @@ from batch_os_provider import catalogue_file
 from batch_os_provider.catalogue_file import Current
 from batch_os_provider.command.plugin import PluginError, missing_seams
 from batch_os_provider.requestlog import VARIABLE
+from batch_os_provider.tail import VARIABLE as TAIL
 
 __all__ = ["Check", "Status", "catalogue", "judge_version", "machine"]
 
@@ -35,13 +36,16 @@ PYTHON = ((3, 10), (3, 14))
 TESTED = {"Pulumi CLI": "3.259.0", "Pulumi SDK": "3.272.0", "azure-batch": "15.1.0", "Python": "3.11"}
 
 LOST = {
+    "other width": "dynamic resources of other packages run more than four at once",
     "widen": "more than four pools at once wait for a free worker",
     "cancel": "^C is heard only when the running rollouts end by themselves",
     "clean errors": "errors are preceded by a traceback",
     "urn": "lines stand on the stack's row, and one pool declared twice is not noticed",
     "row status": "lines go to stderr instead of the resource's row",
     "watch": "after a kill -9 of the CLI the plugin waits to the end of its rollouts",
+    "other calls": "after a kill -9 of the CLI our rollouts stop, but the plugin's process stays",
     "terminal": "node counts come every 30 s, also on a terminal",
+    "tail": "the tail for programs ends each message of a preview, also where a person reads it",
 }
 """What is lost without each seam of ``engine``."""
 _PULUMI_SECONDS = 30.0
@@ -68,6 +72,7 @@ def machine(environ: Mapping[str, str] = os.environ) -> list[Check]:
         _installed("azure-batch", "azure-batch", *AZURE_BATCH),
         *_seams(missing_seams),
         _log(environ.get(VARIABLE, "")),
+        *_tail(environ.get(TAIL, "")),
         catalogue(catalogue_file.find(environ), datetime.now(timezone.utc).date()),
     ]
 
@@ -141,6 +146,13 @@ def catalogue(used: Current, today: date) -> Check:
         fix = "Bring it up to date with `batch-os catalogue --update`, or with a newer batch-os-provider"
         return Check("machine", name, "warn", f"{seen}; newer versions are not known", fix)
     return Check("machine", name, "ok", seen)
+
+
+def _tail(asked: str) -> list[Check]:
+    """Whether the variable that asks for tails can be read; nothing is said where it is not set."""
+    if asked.strip().lower() in ("", "always", "never"):
+        return [Check("machine", TAIL, "ok", asked)] if asked else []
+    return [Check("machine", TAIL, "warn", f"{asked!r} is ignored", "Set it to always or never, or unset it")]
 
 
 def _log(path: str) -> Check:

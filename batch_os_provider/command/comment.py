@@ -47,6 +47,9 @@ def command(
     if marker and not re.fullmatch(_NAME, marker):
         raise click.BadParameter("letters and digits, and . _ - between them", param_hint="--marker")
     wanted = _words(words)
+    if words and not wanted:
+        # A variable of the pipeline that is misspelt or not set. The pipeline would be green without any gate.
+        raise click.BadParameter("it names no word; leave the option out for no gates", param_hint="--fail-on")
     stacks = [digest(name, _read(name, path)) for name, path in _named(previews).items()]
     stopped = list(gate.tripped(wanted, stacks))
     text = write(stacks, name=marker, stopped=stopped)

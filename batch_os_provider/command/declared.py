@@ -22,12 +22,12 @@ import yaml  # type: ignore[import-untyped]  # it ships no types
 from batch_os_provider.command.textfile import NotTextError, read_text
 from batch_os_provider.errors import InputError
 from batch_os_provider.pool import POOL_ID, PoolRef, parse_endpoint
+from batch_os_provider.resource_types import kind_of
 
 __all__ = ["Declared", "read"]
 
 RUN_SECONDS = 300.0
 """A program that takes longer is waiting for something that a stand-in cannot give."""
-_TYPES = ("pulumi-python:dynamic/batch:PoolOsVersion", "pulumi-python:dynamic/batch:PoolImageVersion")
 _FORGOTTEN = frozenset({"delete", "delete-replaced", "discard", "discard-replaced", "read", "read-replacement"})
 _SECRET = "[secret]"  # noqa: S105 - what stands for one
 _LAST_LINES = 15
@@ -128,7 +128,7 @@ def _bags(value: object) -> list[dict[str, Any]]:
 
 
 def _of_resources(program: str, resources: Iterable[Mapping[str, Any]]) -> list[Declared]:
-    ours = (each for each in resources if each.get("type") in _TYPES)
+    ours = (each for each in resources if kind_of(str(each.get("type")), _bag(each.get("inputs"))))
     return [_declared(program, str(each.get("urn", "")).rpartition("::")[2], _bag(each.get("inputs"))) for each in ours]
 
 

@@ -14,6 +14,7 @@ shows. Only what was seen on the real CLI (3.259) is relied on:
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,13 +23,12 @@ from typing import Any
 from batch_os_provider.command.document import Document
 from batch_os_provider.plan import is_rollback
 from batch_os_provider.pool import parse_pool_url
-from batch_os_provider.tail import Tail, split
+from batch_os_provider.resource_types import kind_of
+from batch_os_provider.tail import NO_SUCH_POOL, Tail, split
 from batch_os_provider.vm import parse_image_version
 
 __all__ = ["Message", "Row", "Stack", "digest"]
 
-_TYPES = {"batch:PoolOsVersion": "os", "batch:PoolImageVersion": "image"}
-_DYNAMIC = "pulumi-python:dynamic/"
 _STACK = "pulumi:pulumi:Stack"
 _FRAMES = ("", _STACK, "batch:index:PoolFleet")
 """What stands around pools and is nothing by itself: no change of it counts, and what it says is said of the stack."""
@@ -41,6 +41,10 @@ _UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _HIDDEN = "[secret]"
 _NOT_PLANS = ("warning", "not looked at")
 _SAYS_NOTHING = "preview failed"
+_LOOK = "batch:previewLook"
+_OPEN = "not known before `up`"
+_FOREIGN = "its message is of another version of batch_os_provider, which this command cannot read"
+_ANY_TAIL = re.compile(r"\[batch-os v\d+ \{")
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ class Row:
 
     ``what`` is that of the tail, or one of these where no tail says it: ``update`` (other settings), ``delete`` (Pulumi
     stops managing the pool), ``failed`` (an error without a tail). ``looked`` tells whether the preview has asked
-    Batch about the pool. ``warnings`` are the codes of all tails, the other fields as in ``tail.Tail``.
+    Batch about the pool, ``unseen`` why it has not (empty where the document does not show it). ``warnings`` are the
+    codes of all tails, the other fields as in ``tail.Tail``.
     """
 
     resource: str
@@ -79,6 +84,7 @@ class Row:
     back: int | None = None
     warnings: tuple[str, ...] = ()
     looked: bool = False
+    unseen: str = ""
     said: tuple[Message, ...] = ()
 
     @property
@@ -116,26 +122,39 @@ def digest(name: str, document: Document) -> Stack:
         return Stack(name, error=document.error, full_error=document.text)
     steps = [step for step in _dicts(document.body.get("steps")) if isinstance(step.get("urn"), str)]
     messages = [each for each in _dicts(document.body.get("diagnostics")) if isinstance(each.get("message"), str)]
-    ours: dict[str, list[dict[str, Any]]] = {each["urn"]: [] for each in steps if _kind(each["urn"])}
-    ours |= {each["urn"]: [] for each in messages if _kind(each.get("urn"))}
+    kinds = _kinds(steps, messages)
+    ours: dict[str, list[dict[str, Any]]] = {urn: [] for urn in kinds}
+    by_pool = {_pool(_bag(step, "newState")).lower(): step["urn"] for step in steps if step["urn"] in ours}
     for each in messages:
-        if each.get("urn") in ours:
-            ours[each["urn"]].append(each)
-    rows = [row for urn, said in ours.items() for row in _rows(urn, [s for s in steps if s["urn"] == urn], said)]
-    error, full_error = _first_error(messages, document.text)
+        urn, (_, tail) = each.get("urn"), _text(each)
+        if urn not in ours and tail is not None:
+            # Where the provider does not know its URN, it speaks on the stack's row.
+            urn = by_pool.get(tail.pool.lower(), f"::::::{_pool_id(tail.pool)}")
+            kinds.setdefault(urn, tail.kind)
+        if urn in kinds:
+            ours.setdefault(urn, []).append(each)
+    rows = [
+        row for urn, said in ours.items() for row in _rows(urn, kinds[urn], [s for s in steps if s["urn"] == urn], said)
+    ]
+    error, full_error = _first_error(messages, document.text, kinds)
     others = Counter(
         str(step.get("op"))
         for step in steps
-        if not _kind(step["urn"]) and _type(step["urn"]) not in _FRAMES and step.get("op") not in _QUIET
+        if step["urn"] not in kinds and _type(step["urn"]) not in _FRAMES and step.get("op") not in _QUIET
     )
     said = [
         Message("warning", _text(each)[0])
         for each in messages
-        if each.get("severity") == "warning" and _type(each.get("urn")) in _FRAMES
+        if each.get("severity") == "warning" and _type(each.get("urn")) in _FRAMES and _text(each)[1] is None
     ]
     return Stack(
         name,
-        tuple(sorted(_without_renames(rows), key=lambda row: (row.name.lower(), row.pool, row.resource, row.what))),
+        tuple(
+            sorted(
+                _with_reasons(_without_renames(rows), _bag(document.body, "config")),
+                key=lambda row: (row.name.lower(), row.pool, row.resource, row.what),
+            )
+        ),
         error,
         full_error,
         dict(sorted(others.items())),
@@ -154,10 +173,17 @@ def _type(urn: object) -> str:
     return parts[2].rpartition("$")[2] if len(parts) > 3 else ""  # noqa: PLR2004 - urn:pulumi:STACK::PROJECT::TYPE::NAME
 
 
-def _kind(urn: object) -> str:
-    """``os`` or ``image``; empty for a resource that is none of ours."""
-    found = _type(urn)
-    return _TYPES.get(found.removeprefix(_DYNAMIC), "") if found.startswith(_DYNAMIC) else ""
+def _kinds(steps: list[dict[str, Any]], messages: list[dict[str, Any]]) -> dict[str, str]:
+    """The pools by URN, ``os`` or ``image``: by type, by the inputs of a step, or by a tail in a message."""
+    kinds: dict[str, str] = {}
+    for step in steps:
+        names = [*_bag(_bag(step, "oldState"), "inputs"), *_bag(_bag(step, "newState"), "inputs")]
+        kinds[step["urn"]] = kinds.get(step["urn"]) or kind_of(_type(step["urn"]), names)
+    for each in messages:
+        urn, (_, tail) = each.get("urn"), _text(each)
+        if isinstance(urn, str) and _type(urn) not in _FRAMES:
+            kinds[urn] = kinds.get(urn) or kind_of(_type(urn)) or (tail.kind if tail is not None else "")
+    return {urn: kind for urn, kind in kinds.items() if kind}
 
 
 def _text(message: Mapping[str, Any]) -> tuple[str, Tail | None]:
@@ -166,9 +192,9 @@ def _text(message: Mapping[str, Any]) -> tuple[str, Tail | None]:
     return text.removeprefix(f"{message.get('severity')}: ").strip(), tail
 
 
-def _rows(urn: str, steps: list[dict[str, Any]], messages: list[dict[str, Any]]) -> Iterator[Row]:
+def _rows(urn: str, kind: str, steps: list[dict[str, Any]], messages: list[dict[str, Any]]) -> Iterator[Row]:
     """The rows of one resource: none where nothing changes, two where it leaves one pool for another."""
-    kind, name = _kind(urn), urn.split("::", 3)[3]
+    name = urn.split("::", 3)[3]
     step = next((each for each in steps if each.get("op") in (*_CHANGES, *_DELETES)), {})
     op = str(step.get("op", ""))
     old, new = _bag(step, "oldState"), _bag(step, "newState")
@@ -213,6 +239,7 @@ class _Told:
                 pool_id=_pool_id(tail.pool) or row.pool_id,
                 target=tail.target or row.target,
                 warnings=warnings,
+                unseen=tail.why if tail.what == "not looked at" else row.unseen,
             )
         if self.failed and (plan is None or plan.what != "refused"):
             return replace(row, what="failed", came_from="", target="")
@@ -233,11 +260,18 @@ class _Told:
 def _by_step(row: Row, old: Mapping[str, Any], new: Mapping[str, Any]) -> Row:
     """What a step shows by itself: the versions, and where it exists already what an `up` would do by the state."""
     target = _value(_bag(new, "inputs"), _TARGETS[row.kind])
-    row = replace(row, what="not looked at", pool=_pool(new), pool_id=_pool_id(_pool(new)), target=target)
+    pool = _pool(new)
+    row = replace(row, what="not looked at", pool=pool, pool_id=_pool_id(pool), target=target, unseen=_open(new))
     if row.op != "update":
         return row
     came_from = _came_from(row.kind, old)
     return replace(row, came_from=came_from, what=_by_state(row.kind, came_from, target))
+
+
+def _open(new: Mapping[str, Any]) -> str:
+    """Why a preview does not look at a pool of which inputs are not known yet; empty where all are known."""
+    names = [name for name, value in _bag(new, "inputs").items() if value == _UNKNOWN]
+    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} {_OPEN}" if names else ""
 
 
 def _by_state(kind: str, came_from: str, target: str) -> str:
@@ -280,6 +314,30 @@ def _without_renames(rows: Iterable[Row]) -> Iterator[Row]:
             yield row
 
 
+def _with_reasons(rows: Iterable[Row], config: Mapping[str, Any]) -> Iterator[Row]:
+    """The rows, each with the reason why the preview did not look at it, as far as the document shows one.
+
+    A preview gives a reason that holds for a whole account once; the other pools of the account have no message.
+    """
+    rows = list(rows)
+    off = f"stack config {_LOOK} is false" if _value(config, _LOOK).strip().lower() == "false" else ""
+    own = ("", NO_SUCH_POOL)
+    shared = {_endpoint(row): row.unseen for row in rows if row.unseen not in own and not row.unseen.endswith(_OPEN)}
+    for row in rows:
+        if row.looked:
+            yield replace(row, unseen="")
+        elif row.op not in _CHANGES:
+            yield row
+        elif any(_ANY_TAIL.search(message.text) for message in row.said):
+            yield replace(row, unseen=_FOREIGN)
+        else:
+            yield replace(row, unseen=row.unseen or off or shared.get(_endpoint(row), ""))
+
+
+def _endpoint(row: Row) -> str:
+    return row.pool.rpartition("/pools/")[0].lower()
+
+
 def _bag(holder: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = holder.get(name)
     return value if isinstance(value, dict) else {}
@@ -314,7 +372,7 @@ def _unchanged(body: Mapping[str, Any], steps: list[dict[str, Any]]) -> int | No
     return max(0, same - root)
 
 
-def _first_error(messages: list[dict[str, Any]], around: str) -> tuple[str, str]:
+def _first_error(messages: list[dict[str, Any]], around: str, pools: Mapping[str, str]) -> tuple[str, str]:
     """The first error in a sentence, and in full; both empty where there is none."""
     errors = [(each, *_text(each)) for each in messages if each.get("severity") == "error"]
     telling = [each for each in errors if each[1] != _SAYS_NOTHING] or errors
@@ -329,4 +387,4 @@ def _first_error(messages: list[dict[str, Any]], around: str) -> tuple[str, str]
     if "Traceback (most recent call last)" in text:
         return next(line for line in reversed(text.splitlines()) if line.strip()).strip(), text
     # What a pool's own message says in full stands with the pool.
-    return text, "" if _kind(found.get("urn")) else text
+    return text, "" if found.get("urn") in pools else text

@@ -13,6 +13,7 @@ from typing import Literal
 from batch_os_provider import inputs
 from batch_os_provider.command.survey import PoolSeen
 from batch_os_provider.decide import Refuse
+from batch_os_provider.decide_image import incomparable
 from batch_os_provider.inputs import Declared, DeclaredImage, Spec
 from batch_os_provider.plan import Plan, plan_image, plan_os
 from batch_os_provider.pool import Kind, PoolState
@@ -55,9 +56,8 @@ def fit(seen: PoolSeen) -> Fit:
     if seen.pool.kind is Kind.CLOUD_SERVICES:
         return Fit("PoolOsVersion")
     if seen.vm is not None:
-        if seen.vm.pool.gallery:
-            return Fit(None, "a gallery image, whose nodes tell no image version that can be compared")
-        return Fit("PoolImageVersion")
+        never = incomparable(seen.vm)
+        return Fit("PoolImageVersion") if never is None else Fit(None, never.seen)
     if seen.retired:
         return Fit(None, seen.retired)
     return Fit(None, "Batch shows neither a cloudServiceConfiguration nor a virtualMachineConfiguration")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from batch_os_provider.command.digest import Row, Stack
 
-__all__ = ["MEANINGS", "Tripped", "tripped"]
+__all__ = ["MEANINGS", "Tripped", "not_seen", "tripped"]
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,14 @@ def _warning(row: Row) -> bool:
     return any(message.severity == "warning" for message in row.said)
 
 
-def _not_looked_at(row: Row) -> bool:
-    return not row.looked and row.what not in ("delete", "failed", "warning")
+def not_seen(row: Row) -> bool:
+    """Whether the pool changes, and the preview did not look at it.
+
+    A pool that Pulumi forgets needs no look, and one that failed stops the preview itself.
+    """
+    if row.what == "warning":
+        return bool(row.unseen)  # a message that belongs to no step, or a warning about a pool that does not change
+    return not row.looked and row.what not in ("delete", "failed")
 
 
 _Rule = tuple[Callable[[Row], bool], str]
@@ -51,7 +57,7 @@ _RULES: dict[str, _Rule] = {
     "rollback": (_rollback, "a pool goes to an older version, also by joining or waiting"),
     "refused": (_what("refused"), "a pool whose `up` would be refused"),
     "delete": (_what("delete"), "a pool that Pulumi stops managing"),
-    "not-looked-at": (_not_looked_at, "a pool that changes, but was not looked at: its cost is not known"),
+    "not-looked-at": (not_seen, "a pool that changes, but was not looked at: its cost is not known"),
     "warning": (_warning, "a pool of which a message warns, whatever it says"),
     "expired": (_code("expired"), "a target whose family is past its end of life, so that it expired"),
     "retired": (_code("retired"), "a target of a family whose retirement is announced or over"),
@@ -67,6 +73,9 @@ _RULES: dict[str, _Rule] = {
     "unhealthy": (_code("unhealthy"), "a pool that has more unhealthy nodes than the program allows"),
     "unproven": (_code("unproven"), "a pool whose nodes Pulumi has not seen to be as the program asks"),
     "unknown-state": (_code("unknown state"), "a pool in a state that nobody has heard of"),
+    "another-product": (_code("another product"), "a VM pool whose target is of another product than its nodes"),
+    "resize-errors": (_code("resize errors"), "a VM pool that keeps an error of a resize that is over"),
+    "deallocated": (_code("deallocated"), "a VM pool with deallocated nodes, which are left as they are"),
     "upgrade": (_what("upgrade"), "an upgrade"),
     "renew": (_what("renew"), "a VM pool whose nodes are renewed"),
     "repin": (_what("repin"), "an empty VM pool that gets another pin"),

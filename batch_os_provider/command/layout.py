@@ -53,7 +53,7 @@ def _put(part: Text | Block | str, console: Console) -> None:
         lines = [piece for line in text.plain.split("\n") for piece in wrapped(line, console.width)]
         console.print(Text("\n".join(lines), style=text.style), overflow="ignore", crop=False)
         return
-    if Measurement.get(console, console.options.update(max_width=_ENDLESS), part.table).minimum <= console.width:
+    if _fits(part.table, console):
         console.print(part.table)
         return
     for head, fields in part.rows:
@@ -61,6 +61,34 @@ def _put(part: Text | Block | str, console: Console) -> None:
         for line in [line for name, value in fields for line in _field(name, value, console.width)]:
             console.print(Text(line), overflow="ignore", crop=False)
         console.print()
+
+
+def _fits(table: Table, console: Console) -> bool:
+    """Whether a table fits with every word whole; if so, its columns get widths that keep them so.
+
+    Left to itself, rich narrows the widest column first, also below its longest word.
+    """
+    endless = console.options.update(max_width=_ENDLESS)
+    needs = [
+        [Measurement.get(console, endless, cell) for cell in (column.header, *column.cells)] for column in table.columns
+    ]
+    wanted = [max(each.maximum for each in column) for column in needs]
+    widths = [
+        most if column.no_wrap else max(each.minimum for each in cells)
+        for column, cells, most in zip(table.columns, needs, wanted, strict=True)
+    ]
+    for column, width in zip(table.columns, widths, strict=True):
+        column.width = width
+    spare = console.width - Measurement.get(console, endless, table).minimum
+    if spare < 0:
+        return False
+    while spare and widths != wanted:
+        for number, column in enumerate(table.columns):
+            if spare and widths[number] < wanted[number]:
+                widths[number] += 1
+                spare -= 1
+            column.width = widths[number]
+    return True
 
 
 def _field(name: str, value: str, width: int) -> list[str]:

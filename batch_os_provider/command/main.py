@@ -18,7 +18,7 @@ import click
 
 __all__ = ["CLOSED_PIPE", "INTERRUPTED", "main"]
 
-COMMANDS = ("status", "adopt", "comment", "catalogue", "doctor")
+COMMANDS = ("status", "watch", "adopt", "comment", "catalogue", "doctor")
 FAILED, INTERRUPTED, CLOSED_PIPE = 1, 130, 141
 """Exit codes: the output cannot be written; ^C; the reader of the output has left. A shell uses the last two so."""
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from batch_os_provider.command.digest import Message, Row, Stack
-from batch_os_provider.command.gate import Tripped
+from batch_os_provider.command.gate import Tripped, not_seen
 
 __all__ = ["LIMIT", "comment", "marker", "plain", "prose"]
 
@@ -23,6 +23,9 @@ LIMIT = 65_536
 _CELL, _SENTENCE, _SHORT_ERROR = 80, 2_000, 300
 _LINES = 40
 _MOST = 10
+_WHY = 240
+_NOT_LOOKED_AT = "not looked at"
+_NO_REASON = "the preview does not say why"
 _RESERVE = 600
 """Room for the lines that say what was left out, and for the frames of details."""
 _SPECIAL = re.compile(r"[&<|`*\[\]\\~$@#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|(?<=www)\.", re.IGNORECASE)
@@ -154,7 +157,7 @@ def _left_out(pieces: Sequence[_Piece], one: str, many: str) -> str:
 
 
 def _rank(row: Row) -> int:
-    return 2 * list(_LABELS).index(row.what) + (not row.warnings)
+    return 2 * list(_LABELS).index(row.what) + (not row.warnings and not not_seen(row))
 
 
 # ── What is said ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -205,11 +208,17 @@ def _table(stacks: Iterable[Stack]) -> Iterable[tuple[Row, str]]:
 
 
 def _line(stack: str, pool: str, row: Row) -> str:
-    codes = [each for each in row.warnings if each != row.what]
-    if not row.looked and row.what in ("upgrade", "rollback", "renew", "update"):
-        codes.append("not looked at")
+    codes = prose(", ".join(each for each in row.warnings if each != row.what), 2 * _CELL)
     cells = (prose(stack, _CELL), pool, _label(row), _versions(row), _nodes(row), _tasks(row))
-    return f"| {' | '.join((*cells, prose(', '.join(codes), 2 * _CELL)))} |\n"
+    return f"| {' | '.join((*cells, ', '.join(filter(None, (_unseen(row), codes)))))} |\n"
+
+
+def _unseen(row: Row) -> str:
+    """Why a pool that changes was not looked at, in bold: its numbers are missing, and `up` may fail."""
+    if not not_seen(row):
+        return ""
+    why = prose(row.unseen or _NO_REASON, _WHY)
+    return f"**{why if row.what == _NOT_LOOKED_AT else f'{_NOT_LOOKED_AT}: {why}'}**"
 
 
 def _versions(row: Row) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import runpy
 import sys
 import traceback
@@ -24,9 +23,9 @@ from typing import Any
 import pulumi
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, settings
 
-__all__: list[str] = []
+from batch_os_provider.resource_types import kind_of
 
-_OURS = re.compile(r"pulumi-python:dynamic/batch:Pool(Os|Image)Version")
+__all__: list[str] = []
 
 
 class Register(Mocks):
@@ -38,7 +37,7 @@ class Register(Mocks):
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
         """Note a pool. What an input does not say is unknown, as in a preview; so is an id."""
         # Only what is registered is declared: a read (`get`) says nothing of `custom`.
-        if _OURS.fullmatch(args.typ) and args.custom:
+        if kind_of(args.typ, args.inputs) and args.custom:
             told = {name: args.inputs.get(name) for name in ("account_endpoint", "pool_id")}
             known = {name: value for name, value in told.items() if isinstance(value, str)}
             simple = {k: v for k, v in args.inputs.items() if k[:2] != "__" and isinstance(v, (str, int, float))}

@@ -65,7 +65,7 @@ def missing_seams() -> dict[str, str]:
     if rows and "urn" not in missing and _URN not in [row.urn for row in rows]:
         missing["urn"] = "no line came for the resource"
     if not Path("/proc/self/stat").exists():
-        missing["terminal"] = "this system has no /proc"
+        missing |= dict.fromkeys(("terminal", "tail"), "this system has no /proc")
     return missing
 
 

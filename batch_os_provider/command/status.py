@@ -76,6 +76,7 @@ def _pool_json(seen: PoolSeen) -> dict[str, Any]:
         "target": target,
         "nodes": pool.node_count,
         "node_versions": dict(seen.node_versions),
+        "deallocated": len(seen.vm.deallocated) if seen.vm is not None else 0,
         "state": pool.state_text,
         "allocation": pool.allocation_text,
         "autoscale": pool.autoscale,
@@ -151,4 +152,5 @@ def _runs(seen: PoolSeen) -> list[str]:
         lines += [f"-> {target}"] if target and not same_version(current, target) else []
         return [*lines, count]
     lines = [f"{number} x {text}" for text, number in seen.node_versions.items()] or [count]
+    lines += [f"{len(seen.vm.deallocated)} deallocated"] if seen.vm.deallocated else []
     return [*lines, f"new nodes: {target}"] if target else lines

@@ -23,6 +23,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from .clock import parse_iso
+from .errors import BatchError
 from .reading import Reader, StateError
 
 if TYPE_CHECKING:
@@ -114,11 +115,32 @@ def pinned(reference: Mapping[str, Any]) -> str | None:
         if name in reference:
             return str(reference[name]).partition(_IN_ID)[2] or None
     version = str(reference.get("version", "latest"))
-    return None if version == "latest" else version
+    return None if version.lower() == "latest" else version
+
+
+def refuse_unknown_pin(world: World, reference: Mapping[str, Any]) -> None:
+    """Refuse a marketplace image version that no row of ``images`` lists, spelled so, as of now.
+
+    The rule and its code are the switch ``unknownImageVersion``. The state that a seed gives is not asked.
+
+    Raises:
+        BatchError: the version is not one of the image's.
+    """
+    code = world.unknowns["unknownImageVersion"]
+    if code == "accepted" or any(name in reference for name in GALLERY):
+        return
+    version = pinned(reference)
+    known = {
+        known
+        for since, known in _versions([row for row in world.images if _same(row, reference)])
+        if since <= world.now
+    }
+    if version is not None and version not in known:
+        raise BatchError(str(code))
 
 
 def of_new_node(world: World, pool: Pool) -> dict[str, Any]:
-    """The imageReference of a node made now; unknown pins are taken.
+    """The imageReference of a node made now; a pin that only a seed can give is taken.
 
     What a pool on ``latest`` resolves it to is the switch ``latestOfNewNodes``.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from . import nodes, resizes, tasks
+from . import images, nodes, resizes, tasks
 from .clock import etag, seconds
 from .errors import BatchError
 from .model import Pool
@@ -29,6 +29,8 @@ def add(
         raise BatchError("PoolBeingDeleted" if present.state == "deleting" else "PoolExists")
     now = world.now
     cloud, virtual = configuration
+    if virtual is not None:
+        images.refuse_unknown_pin(world, virtual["imageReference"])
     pool = Pool(name, props, now, now, etag(now), "active", now, "steady", now, 0, 0, cloud, virtual)
     world.pools[pool.key] = pool
     world.changed("pool", name, None, "active", pool=name)
@@ -67,6 +69,7 @@ def patch(world: World, pool: Pool, props: dict[str, Any]) -> None:
     if machine is not None and pool.virtual_machine is None:
         raise BatchError("OperationNotValidOnPool")
     if machine is not None:
+        images.refuse_unknown_pin(world, machine["imageReference"])
         pool.virtual_machine, pool.resolved = machine, None  # the next node begins a new deployment
     change(world, pool, props)
 

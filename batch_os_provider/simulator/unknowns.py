@@ -155,6 +155,14 @@ TABLE: Final = (
 
 VM_TABLE: Final = (
     Unknown(
+        "unknownImageVersion",
+        "InvalidPropertyValue",
+        ("InvalidPropertyValue", "accepted"),
+        "a pool created with, or an empty pool set to, an image version that does not exist (no row of images lists "
+        "it, spelled so): no recording; the version names a value of the body, so the 400 for values is the nearest. "
+        "accepted: Batch may take it, and allocate nothing.",
+    ),
+    Unknown(
         "latestOfNewNodes",
         "newest",
         ("newest", "asFirstNode", "asFirstNodeEver"),

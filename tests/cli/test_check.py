@@ -18,6 +18,8 @@ BAD = [
         "pool_id": ("", "allowed: 1-64 of letters, digits, hyphen and underscore"),
         "account_endpoint": ("http://acct.westeurope.batch.azure.com", "http is for loopback only"),
         "timeout": ("2 parsecs", "is not a duration; allowed:"),
+        "max_unhealthy": (-1, "is not a number of nodes; allowed:"),
+        "soak": (7_776_000, "is longer than 720h"),
         "on_timeout": ("Defer", "did you mean defer?"),
     },
     {
@@ -37,10 +39,9 @@ def test_bad_inputs_are_check_failures(sim: Simulator, stack: Stack, bad: dict[s
     stack.program(f"PoolOsVersion('render', {words})\n")
     failed = stack.run("preview").failed()
     for name, (value, expected) in bad.items():
-        # Numbers reach a provider as floats.
-        shown = repr(float(value)) if isinstance(value, int) else repr(value)
         assert f"property {name} value" in failed.flat, failed.text
-        assert f"{shown} " in failed.flat, failed.text
+        # Numbers reach a provider as floats, and are shown as they were written.
+        assert f"has a problem: {value!r} " in failed.flat, failed.text
         assert expected in failed.flat, failed.text
     assert not sim.requests()
 

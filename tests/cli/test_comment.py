@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -100,6 +101,45 @@ def test_new_pools_of_both_kinds(sim: Simulator, stack: Stack) -> None:
     ]
     assert {"expired", "retired", "disabled"} <= set(seen["pools"][3]["warnings"])
     assert (seen["failed"], seen["unchanged"], seen["otherChanges"]) == (False, 0, {"create": 1})
+
+
+def test_pools_that_were_not_looked_at_stop_the_gate_and_say_why(sim: Simulator, stack: Stack) -> None:
+    sim.seed(paas_pool(), vm_pool("encode"))
+    elsewhere = "https://farm.westeurope.batch.azure.com"
+    program = declared(sim, render=NEW, rendre=NEW) + "".join(
+        declared(sim, **{name: NEW}).replace(sim.endpoint, elsewhere) for name in ("cut", "mix")
+    )
+    stack.program(program)
+    file = preview(stack, AZURE_TOKEN_CREDENTIALS="AzureCliCredential")
+    rows = {row["poolId"]: row for row in read(file)["pools"]}
+    assert rows["render"]["looked"]
+    assert {name for name, row in rows.items() if not row["looked"]} == {"rendre", "cut", "mix"}
+    assert rows["rendre"]["unseen"].startswith("there is no such pool in the account")
+    assert rows["cut"]["unseen"] == rows["mix"]["unseen"]
+    assert "Azure CLI not found on path" in rows["cut"]["unseen"]
+    shown = batch_os(f"dev={file}", "--fail-on", "not-looked-at")
+    assert shown.code == 3
+    assert shown.stderr.splitlines() == [f"--fail-on not-looked-at: dev, {name}" for name in ("cut", "mix", "rendre")]
+    cells = {
+        line.split(" | ")[1]: line.split(" | ")[-1] for line in shown.stdout.splitlines() if line.startswith("| dev")
+    }
+    assert cells["<code>rendre</code>"].startswith("**there is no such pool in the account; ")
+    for name in ("cut", "mix"):
+        assert re.match(r"\*\*account https.+Azure CLI not found on path.*\*\*, expired", cells[f"<code>{name}</code>"])
+    assert not cells["<code>render</code>"].startswith("**")
+
+
+def test_a_preview_without_json_is_no_preview_for_the_command(stack: Stack) -> None:
+    stack.program("import pulumi")
+    done = stack.run("preview").ok()
+    file = stack.folder / "preview.txt"
+    file.write_text(done.text, encoding="utf-8")
+    said = batch_os(f"dev={file}")
+    assert (said.code, said.stdout) == (1, "")
+    assert "is not JSON; was --json given?" in said.stderr
+    streamed = batch_os(f"dev={preview(stack, PULUMI_ENABLE_STREAMING_JSON_PREVIEW='true')}")
+    assert (streamed.code, streamed.stdout) == (1, "")
+    assert "unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW" in streamed.stderr
 
 
 def test_a_refresh_shows_drift_and_who_is_left(sim: Simulator, stack: Stack) -> None:

@@ -143,7 +143,7 @@ def test_deferred_and_failing_deadlines_are_truthful(sim: Simulator, stack: Stac
     deferred = stack.up().ok()
     assert f"renewal to {TARGET} was deferred: 2 of 2 nodes are behind; nothing is under way" in deferred.flat
     assert (
-        f"renewal to {TARGET} was deferred: 2 of 2 nodes are behind; the renewal began at 2 nodes, 1 more are ordered; "
+        f"renewal to {TARGET} was deferred: 2 of 2 nodes are behind; the renewal began at 2 nodes, 1 more is ordered; "
         "no task was stopped"
     ) in deferred.flat
     outputs = stack.all_outputs()
@@ -151,10 +151,9 @@ def test_deferred_and_failing_deadlines_are_truthful(sim: Simulator, stack: Stac
         assert (outputs[pool_id]["nodes_behind"], outputs[pool_id]["oldest_node_version"]) == (2, BEHIND)
     planned = stack.preview().ok()
     assert "~ 2 to update" in planned.text
-    assert f"{BEHIND} -> {TARGET}: 2 of 2 nodes behind; waits, at most 3s, and writes nothing" in planned.flat, (
-        planned.text
-    )
-    assert f"{BEHIND} -> {TARGET}: 2 of 2 nodes behind; a resize is under way (resizing)" in planned.flat
+    waits = "2 of 2 nodes behind; waits, at most 3s, and writes nothing"
+    assert f"{waits}; {BEHIND} -> {TARGET}" in planned.flat, planned.text
+    assert "2 of 2 nodes behind; a resize is under way (resizing)" in planned.flat
     stack.declare_images(sim, TARGET, surges={"timeout": "2s"})
     failed = stack.up().failed()
     assert f"{TARGET} was not reached within the timeout of 2s; 2 of 2 nodes are behind; " in failed.flat

@@ -6,7 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from tests.support.simulator import NEW, OLD, Simulator, paas_pool
+from tests.support.simulator import NEW, OLD, SHORT_NEW, SHORT_OLD, Simulator, paas_pool
 from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def test_ctrl_c_before_the_post_tells_that_nothing_was_started(sim: Simulator, s
     stack.declare(sim, NEW)
     running = stack.start_up()
     # The preview's line tells of the resize too; the one of the wait tells how long it has taken.
-    wait_until(lambda: re.search(r"a resize is under way.*, \d+s$", running.text, re.MULTILINE), "the wait begins")
+    wait_until(lambda: re.search(r"a resize is under way.*, \d+s; ", running.text), "the wait begins")
     running.interrupt()
     ended = running.wait().failed()
     assert "no upgrade was started: a resize is under way" in ended.flat
@@ -127,7 +127,8 @@ def test_deferred_deadline_succeeds_truthfully_and_is_planned_again(sim: Simulat
     assert stack.outputs()["current_os_version"] == OLD
     assert stack.outputs()["pool_state"] == "upgrading"
     previewed = stack.preview().ok()
-    assert said in previewed.flat
+    assert "0 of 3 nodes back, this up joins the upgrade in flight; " in previewed.flat
+    assert f"; still at {SHORT_OLD}; upgrade to {SHORT_NEW} was deferred" in previewed.flat
     assert "~ 1 to update" in previewed.text
     sim.speed(60)
     wait_until(lambda: sim.pool()["state"] == "active", "the upgrade ends")

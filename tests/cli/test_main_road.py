@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
-from tests.support.simulator import NEW, OLD, OTHER, Simulator, paas_pool
+from tests.support.simulator import NEW, OLD, OTHER, SHORT_NEW, SHORT_OLD, Simulator, paas_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ def test_up_posts_once_and_returns_only_when_the_service_is_done(sim: Simulator,
     last_read = sim.requests("Pool_Get")[-1]
     (ended,) = sim.transitions("pool", "active")
     assert post["seq"] < ended["seq"] < last_read["seq"], "success was reported before the service was done"
-    assert f"{OLD} -> {NEW}: done, 3 of 3 nodes back" in done.text
+    assert re.search(rf"done, 3 of 3 nodes back, \w+; {SHORT_OLD} -> {SHORT_NEW}", done.text)
     assert stack.outputs() == {
         "account_endpoint": sim.endpoint,
         "pool_id": "render",
@@ -90,7 +91,7 @@ def test_refresh_without_drift_shows_no_change(sim: Simulator, stack: Stack) -> 
 def test_pool_that_already_runs_the_target_is_adopted_without_a_write(sim: Simulator, stack: Stack) -> None:
     stack.declare(sim, OLD)
     adopted = stack.up().ok()
-    assert f"already runs {OLD}, nothing was written" in adopted.text
+    assert f"nothing was written; it already runs {SHORT_OLD}" in adopted.text
     assert not sim.writes()
 
 

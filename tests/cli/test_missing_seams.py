@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.simulator import NEW, OLD, Simulator
+from tests.support.simulator import NEW, SHORT_NEW, SHORT_OLD, Simulator
 from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ def without(new_stack: Callable[..., Stack], seam: str) -> Stack:
     return new_stack(PYTHONPATH=str(FOLDER), BATCH_OS_TEST_WITHOUT=seam, BATCH_OS_LOG="batch-os.log")
 
 
-SEAMS = ("widen", "cancel", "clean errors", "urn", "row status", "watch", "terminal", "other width", "other calls")
+SEAMS = (
+    *("widen", "cancel", "clean errors", "urn", "row status", "watch", "terminal", "tail"),
+    *("other width", "other calls"),
+)
 
 
 @pytest.mark.parametrize("seam", SEAMS)
@@ -32,9 +36,12 @@ def test_up_works_without(sim: Simulator, new_stack: Callable[..., Stack], seam:
     stack.declare(sim, NEW)
     sim.speed(60)
     done = stack.up().ok()
-    assert f"{OLD} -> {NEW}: done, 3 of 3 nodes back" in done.text, "the line is somewhere, if not on the row"
+    assert re.search(rf"done, 3 of 3 nodes back, \w+; {SHORT_OLD} -> {SHORT_NEW}", done.text), (
+        "the line is somewhere, if not on the row"
+    )
     assert stack.outputs()["current_os_version"] == NEW
     assert len(sim.upgrades()) == 1
+    assert ("[batch-os v1 " in done.text) is (seam in {"terminal", "tail"}), "both are told by our ancestors in /proc"
     assert f"seam '{seam}' is missing" in (stack.program_folder / "batch-os.log").read_text(encoding="utf-8")
 
 

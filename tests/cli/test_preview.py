@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_os_provider.tail import Tail, split
-from tests.support.simulator import NEW, OLD, OTHER, TARGET, Simulator, job, paas_pool, vm_pool
+from tests.support.simulator import (
+    NEW,
+    OLD,
+    OTHER,
+    SHORT_NEW,
+    SHORT_OLD,
+    SHORT_OTHER,
+    TARGET,
+    Simulator,
+    job,
+    paas_pool,
+    vm_pool,
+)
 from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
@@ -66,22 +78,26 @@ def test_each_row_says_what_the_up_will_do(sim: Simulator, stack: Stack) -> None
     sim.change("resizing", allocationState="resizing")
     declare(stack, sim, "busy", "joined", "same", "newer", "resizing", "none", "missing")
     said = told(stack)
-    change = f"{OLD} -> {NEW}"
+    change = f"{SHORT_OLD} -> {SHORT_NEW}"
     expected = {
-        "busy": ("upgrade", f"{change}: 3 nodes, 2 running tasks go back to the queue"),
-        "joined": ("join", f"{change}: 2 of 3 nodes back, this up joins the upgrade in flight"),
-        "same": ("adopt", f"adopts without a write: it runs {NEW}"),
-        "newer": ("rollback", f"ROLLBACK {OTHER} -> {NEW}: 3 nodes, no task runs"),
+        "busy": ("upgrade", "3 nodes, 2 running tasks go back to the queue; ", change),
+        "joined": ("join", "2 of 3 nodes back, this up joins the upgrade in flight; ", change),
+        "same": ("adopt", "adopts without a write; ", f"it runs {SHORT_NEW}"),
+        "newer": ("rollback", "ROLLBACK: 3 nodes, no task runs; ", f"{SHORT_OTHER} -> {SHORT_NEW}"),
         "resizing": (
             "wait",
-            f"{change}: 3 nodes, no task runs; a resize is under way (resizing); this up waits for it",
+            "3 nodes, no task runs; a resize is under way (resizing); this up waits for it",
+            change,
         ),
-        "none": ("upgrade", f"{change}: no nodes"),
-        "missing": ("not looked at", "not looked at: there is no such pool in the account"),
+        "none": ("upgrade", "no nodes; ", change),
+        "missing": ("not looked at", "not looked at: there is no such pool in the account", "makes the pool first"),
     }
-    assert {pool: tail.what for pool, (_, tail) in said.items()} == {pool: what for pool, (what, _) in expected.items()}
-    for pool, (_, text) in expected.items():
-        assert said[pool][0].removeprefix("warning: ").startswith(text), said[pool][0]
+    assert {pool: tail.what for pool, (_, tail) in said.items()} == {
+        pool: what for pool, (what, *_) in expected.items()
+    }
+    for pool, (_, first, last) in expected.items():
+        assert said[pool][0].removeprefix("warning: ").startswith(first), said[pool][0]
+        assert said[pool][0].endswith(last), said[pool][0]
         assert "expired" in said[pool][1].warnings or pool == "missing"
     assert said["busy"][1].tasks == 2
     assert said["joined"][1].back == 2
@@ -90,6 +106,24 @@ def test_each_row_says_what_the_up_will_do(sim: Simulator, stack: Stack) -> None
     assert len(asked) == len(set(asked)), "nothing is asked twice"
     assert all(pool not in {"same", "none", "missing"} for _, pool in asked), "no nodes are read in vain"
     assert not sim.writes()
+
+
+def test_the_tail_is_there_only_where_a_program_reads(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
+    sim.seed(paas_pool("plain"))
+    sim.speed(60)
+    stack = new_stack()
+    asks, never = new_stack("asks", BATCH_OS_TAIL="always"), new_stack("never", BATCH_OS_TAIL="never")
+    for each in (stack, asks, never):
+        declare(each, sim, "plain", "missing")
+    for arguments in (("preview",), ("preview", "--diff"), ("up", "--yes", "--continue-on-error")):
+        said = stack.run(*arguments).text
+        assert "no task runs" in said, "the plan itself"
+        assert "batch-os v1" not in said
+    assert set(told(stack, "--refresh")) == {"missing"}, "the other is upgraded"
+    assert told(stack)["missing"][1].why.startswith("there is no such pool in the account")
+    asked = re.findall(r'\[batch-os v1 {"pool":"[^"]+/(\w+)"', asks.run("preview").ok().text)
+    assert set(asked) == {"plain", "missing"}
+    assert "batch-os v1" not in never.run("pre", "-j").ok().text
 
 
 def test_unchanged_resources_cost_no_call_and_say_nothing(sim: Simulator, stack: Stack) -> None:
@@ -144,7 +178,10 @@ def test_looks_can_be_turned_off_for_a_stack(sim: Simulator, stack: Stack) -> No
     stack.run(*command.split()).ok()
     declare(stack, sim, "a", target=OLD)
     before = len(sim.requests())
-    assert f"ROLLBACK {OTHER} -> {OLD}: as the state has it, not looked at" in stack.run("preview").ok().flat
+    assert re.search(
+        rf"ROLLBACK: as the state has it, not looked at; .*; {SHORT_OTHER} -> {SHORT_OLD}",
+        stack.run("preview").ok().flat,
+    )
     assert len(sim.requests()) == before
     stack.run("config", "set", "batch:previewLook", "off").ok()
     failed = stack.run("preview").failed()
@@ -153,12 +190,10 @@ def test_looks_can_be_turned_off_for_a_stack(sim: Simulator, stack: Stack) -> No
 
 
 def refused(result: Result) -> str:
-    """The error of a preview, without its tail."""
+    """The error of a preview; no program reads it, so it has no tail."""
     (line,) = {line.strip() for line in result.failed().text.splitlines() if line.strip().startswith("error: ")}
-    sentence, tail = split(line)
-    assert tail is not None, line
-    assert tail.what == "refused"
-    return sentence
+    assert "batch-os v1" not in line
+    return line
 
 
 REFUSED = {

@@ -22,7 +22,7 @@ from batch_os_provider.simulator.model import Pool
 from batch_os_provider.simulator.unknowns import BY_NAME, ROWS, Unknowns
 from batch_os_provider.simulator.world import World
 from batch_os_provider.upgrade import Goal, OsUpgrade
-from batch_os_provider.vm import parse_image_version
+from batch_os_provider.vm import ImageVersion
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import NEW, TARGET, capacity
 from tests.unit.doubles import VirtualWaiter
@@ -137,8 +137,7 @@ class Place:
 
     def renew(self, policy: ImagePolicy | None = None, **goal: Any) -> Ending:
         """One ``up`` of a PoolImageVersion."""
-        target = parse_image_version(TARGET)
-        assert target is not None
+        target = ImageVersion.parse(goal.pop("target", TARGET))
         ref, chosen = PoolRef(ENDPOINT, "render"), policy or ImagePolicy("surge", 2)
         wanted = ImageGoal(ref, target, chosen, **{"drain_timeout": 3600.0, "timeout": 36_000.0, **goal})
         return self._run(

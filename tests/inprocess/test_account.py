@@ -13,7 +13,7 @@ from batch_os_provider.pool import PoolRef
 from batch_os_provider.renewal import ImageGoal, ImageRenewal
 from batch_os_provider.report import Reporter
 from batch_os_provider.upgrade import Goal, OsUpgrade
-from batch_os_provider.vm import parse_image_version
+from batch_os_provider.vm import ImageVersion
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import MOVED, NEW, OLD, TARGET, job, paas_pool, vm_pool
 from tests.unit.doubles import VirtualWaiter
@@ -43,8 +43,7 @@ def test_an_upgrade_runs_on_virtual_time() -> None:
 def test_a_renewal_runs_on_virtual_time() -> None:
     waiter = VirtualWaiter()
     account = Account(waiter, {"pools": [vm_pool()], "images": [MOVED], "jobs": [job("render", 60, 60)]})
-    wanted = parse_image_version(TARGET)
-    assert wanted is not None
+    wanted = ImageVersion.parse(TARGET)
     goal = ImageGoal(RENDER, wanted, ImagePolicy("surge", 1), drain_timeout=3600.0, timeout=7200.0)
     ImageRenewal(goal, account.client(), waiter, Reporter(Listener(), 30.0), lambda: 0.5).run()
     pool = account.world.pool("render")

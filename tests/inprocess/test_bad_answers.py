@@ -27,7 +27,7 @@ from batch_os_provider.report import Reporter
 from batch_os_provider.simulator.world import DEFAULT_ACCOUNT, DEFAULT_KEY
 from batch_os_provider.transport import MAX_ANSWER, bounded
 from batch_os_provider.upgrade import Goal, OsUpgrade
-from batch_os_provider.vm import Mark, VmPool
+from batch_os_provider.vm import ImageVersion, Mark, VmPool
 from tests.inprocess.machine import BRIEF, RENDER, chosen
 from tests.support.inprocess import ENDPOINT, response_of
 from tests.support.simulator import NEW, OLD, OTHER
@@ -227,7 +227,7 @@ def test_a_rollout_ends_in_its_own_words_whatever_it_is_told(received: list[byte
     reporter = Reporter(voice)
     rollout: Any = OsUpgrade(Goal(RENDER, NEW, Policy(), 300.0), client(service), waiter, reporter, lambda: 0.5)
     if vm_pool:
-        goal = ImageGoal(RENDER, (20348, 2461, 240510), ImagePolicy("surge", 1), 300.0, 300.0)
+        goal = ImageGoal(RENDER, ImageVersion.parse("20348.2461.240510"), ImagePolicy("surge", 1), 300.0, 300.0)
         rollout = ImageRenewal(goal, client(service), waiter, reporter, lambda: 0.5)
     is_told(failure_of(rollout.run))
     assert waiter.now() <= 300.0, "it ends at its deadline"

@@ -15,7 +15,7 @@ from batch_os_provider.renewal import ImageGoal, ImageRenewal
 from batch_os_provider.report import Reporter
 from batch_os_provider.rollout import Rollout
 from batch_os_provider.upgrade import Goal, OsUpgrade
-from batch_os_provider.vm import parse_image_version
+from batch_os_provider.vm import ImageVersion
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import MOVED, NEW, OLD, TARGET, paas_pool, vm_pool
 from tests.unit.doubles import VirtualWaiter
@@ -31,8 +31,7 @@ def upgrade(account: Account, waiter: VirtualWaiter) -> OsUpgrade:
 
 
 def renewal(account: Account, waiter: VirtualWaiter) -> ImageRenewal:
-    wanted = parse_image_version(TARGET)
-    assert wanted is not None
+    wanted = ImageVersion.parse(TARGET)
     goal = ImageGoal(RENDER, wanted, ImagePolicy("surge", 1), drain_timeout=3600.0, timeout=7200.0)
     return ImageRenewal(goal, account.client(), waiter, Reporter(Listener(), 30.0), lambda: 0.5)
 

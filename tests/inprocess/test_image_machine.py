@@ -22,7 +22,7 @@ from batch_os_provider.simulator.clock import VirtualClock, iso, parse_iso
 from batch_os_provider.simulator.model import READY, Pool
 from batch_os_provider.simulator.state import load
 from batch_os_provider.simulator.world import World
-from batch_os_provider.vm import MARK, VmSeen, parse_image_version
+from batch_os_provider.vm import MARK, ImageVersion, VmSeen, parse_image_version
 from tests.inprocess.machine import ENDPOINT, HOUR, MINUTE, RENDER, PoolMachine, Up, run, settle_nodes
 from tests.support.invariants import Kind
 from tests.support.simulator import ABOVE, BEHIND, MOVED, TARGET, WINDOWS, job, vm_pool
@@ -78,18 +78,14 @@ class VmMachine(PoolMachine):
         }
 
     def rollout(self, reporter: Reporter, timeout: float, *, defer: bool) -> ImageRenewal:
-        wanted = parse_image_version(self.target)
-        assert wanted is not None
-        goal = ImageGoal(RENDER, wanted, self.policy, self.drain, timeout, defer)
+        goal = ImageGoal(RENDER, ImageVersion.parse(self.target), self.policy, self.drain, timeout, defer)
         return ImageRenewal(goal, self.client, self.clock, reporter, lambda: 0.5)
 
     def look(self) -> VmSeen:
         return look_at(self.client, RENDER)
 
     def plan(self) -> None:
-        wanted = parse_image_version(self.target)
-        assert wanted is not None
-        plan_image(look_at(self.client, RENDER), wanted, self.policy, HOUR)
+        plan_image(look_at(self.client, RENDER), ImageVersion.parse(self.target), self.policy, HOUR)
 
     def is_empty_diff(self, seen: VmSeen) -> bool:
         declared = {"account_endpoint": ENDPOINT, "pool_id": "render", "target_image_version": self.target}

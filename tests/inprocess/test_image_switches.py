@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider.errors import BatchOsError, DeadlineError, PoolGoneError, RefusedError
+from batch_os_provider.errors import BatchOsError, DeadlineError, PermanentError, PoolGoneError, RefusedError
 from batch_os_provider.image_steps import ImagePolicy
 from batch_os_provider.simulator import nodes, resizes
 from batch_os_provider.simulator.unknowns import BY_NAME, VM_TABLE
 from batch_os_provider.simulator.world import World
 from tests.inprocess.switches import Ending, Otherwise, Place, Scenario, is_met, judge, quietly, settings_of
-from tests.support.simulator import BEHIND, MOVED, TARGET, job, paas_pool, vm_pool
+from tests.support.simulator import BEHIND, MOVED, TARGET, WINDOWS, job, paas_pool, vm_pool
 
 # All switches of VM pools; of the others those that a renewal meets: the versions answered, pools of the other kind.
 SWITCHES = (
@@ -29,6 +29,10 @@ SURGE = ImagePolicy("surge", 2)
 WHEN_EMPTY = ImagePolicy("when_empty")
 WORK = job("render", *[90] * 8)
 LONG = job("render", 20_000, 60, 60)
+UNLISTED = {
+    "imageReference": {**WINDOWS, "offer": "another", "version": BEHIND},
+    "nodeAgentSKUId": "batch.node.windows amd64",
+}
 SHORT = {"simulator": {"allocation": {"fail": "AllocationFailed", "failAfter": 1, "times": 1}}}
 GALLERY = {
     "imageReference": {"virtualMachineImageId": "/subscriptions/s/galleries/g/images/i/versions/1.2.3"},
@@ -218,6 +222,15 @@ def pinned(place: Place, ending: Ending) -> None:
     assert place.writes() == [200]
 
 
+def not_a_version(place: Place, ending: Ending) -> None:
+    """Batch refuses the PATCH, which changed nothing; the error says where to find what can be declared."""
+    ending.failed(PermanentError, "InvalidPropertyValue", f"pinning its image to {TARGET}", "`az vm image list --all")
+    machine = place.pool().virtual_machine
+    assert machine is not None
+    assert machine["imageReference"]["version"] == BEHIND
+    assert place.writes() == [400]
+
+
 def overtaken_before_the_pin(place: Place, ending: Ending) -> None:
     """There is a node now: nothing was pinned, and it says what to do."""
     ending.failed(RefusedError, f"the pool is pinned to {BEHIND}", 'Declare strategy="when_empty"')
@@ -265,6 +278,9 @@ SCENARIOS = {
     "when_empty": Scenario(emptied, waited),
     "when_empty, never empty": Scenario(full, never_renewed),
     "pinned, no nodes": Scenario(partial(renewal, nodes=0, version=BEHIND), pinned),
+    "pinned, no nodes, a version that does not exist": Scenario(
+        partial(renewal, nodes=0, version=BEHIND, virtualMachineConfiguration=UNLISTED), not_a_version
+    ),
     "pinned, surge": Scenario(
         partial(renewal, version=BEHIND), lambda p, e: refused(p, e, f"the pool is pinned to {BEHIND}")
     ),
@@ -302,6 +318,13 @@ SCENARIOS = {
 _RENEWING = frozenset({"surge", *FAULTY, "allocation falls short once", "a node vanishes before its removal"})
 OTHERWISE = (
     Otherwise(
+        "unknownImageVersion",
+        ("accepted",),
+        frozenset({"pinned, no nodes, a version that does not exist"}),
+        pinned,
+        "Batch takes any text, so the pool is pinned as the program asks",
+    ),
+    Otherwise(
         "latestOfNewNodes",
         ("asFirstNode", "asFirstNodeEver"),
         _RENEWING,
@@ -337,6 +360,7 @@ def test_what_may_end_in_another_way_is_a_value_of_a_switch_and_a_scenario() -> 
 
 
 MET = {
+    "unknownImageVersion": "pinned, no nodes, a version that does not exist",
     "latestOfNewNodes": "surge",
     "galleryExactVersion": "gallery image, new nodes",
     "patchNonEmptyCode": "pinned, a node before the PATCH",

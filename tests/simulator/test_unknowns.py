@@ -178,6 +178,30 @@ def patch_refusal(world):
     return None
 
 
+def unknown_pin(world):
+    """Creating with, and setting, a version that is listed; then one that is not, and one that is spelled otherwise."""
+    load(world, {"pools": [windows(nodes=0)], "images": MOVING})
+
+    def code(version, act):
+        reference = {**windows()["virtualMachineConfiguration"]["imageReference"], "version": version}
+        machine = {"imageReference": reference, "nodeAgentSKUId": "x"}
+        try:
+            act(machine)
+        except BatchError as error:
+            return error.code
+        return None
+
+    def create(machine):
+        pools.add(world, f"p{len(world.pools)}", {}, (None, machine), (0, 0))
+
+    def patch(machine):
+        pools.patch(world, world.pool("v"), {"virtualMachineConfiguration": machine})
+
+    assert code(FIRST, create) is code(FIRST, patch) is code("latest", create) is code("Latest", patch) is None
+    other = FIRST.replace(".", ".0", 1)
+    return tuple(code(version, act) for version in ("9.9.9", other, SECOND) for act in (create, patch))
+
+
 def remove(world, *names, **more):
     """The code of the refusal, or the target after a 202."""
     load(world, {"pools": [windows(**more)], "images": MOVING})
@@ -250,6 +274,8 @@ INSIDE = {
     ("upgradeWithFailedNode", "waits"): (failed_node, "upgrading"),
     ("upgradeWithFailedNode", "ends"): (failed_node, "active"),
     ("latestOfNewNodes", "newest"): (new_nodes, (SECOND, SECOND)),
+    ("unknownImageVersion", "InvalidPropertyValue"): (unknown_pin, ("InvalidPropertyValue",) * 6),
+    ("unknownImageVersion", "accepted"): (unknown_pin, (None,) * 6),
     ("latestOfNewNodes", "asFirstNode"): (new_nodes, (FIRST, SECOND)),
     ("latestOfNewNodes", "asFirstNodeEver"): (new_nodes, (FIRST, FIRST)),
     ("galleryExactVersion", "absent"): (gallery, None),

@@ -99,7 +99,7 @@ def machine(version):
 
 
 def test_what_a_patch_may_change_and_when(batch, client):
-    client.put(windows(), images=MOVING)
+    client.put(windows(), images=[*MOVING, {**WINDOWS, "version": "1.2.3"}])
     before = batch.get_pool("v").etag
     patch(batch, before, start_task=models.BatchStartTask(command_line="x"))
     patch(batch, metadata=[models.BatchMetadataItem(name="a", value="b")])

@@ -315,7 +315,8 @@ def test_patch_and_update_properties(client):
 
 def test_a_vm_pool_takes_a_new_image_only_while_it_is_empty(client):
     machine = vm(version="1.2.3")["virtualMachineConfiguration"]
-    client.put(vm("full"), vm("empty", nodes=0))
+    image = {key: machine["imageReference"][key] for key in ("publisher", "offer", "sku", "version")}
+    client.put(vm("full"), vm("empty", nodes=0), images=[image])
     query = {"api-version": NEWEST}
     full = client("PATCH", "/pools/full", {"virtualMachineConfiguration": machine}, query=query)
     empty = client("PATCH", "/pools/empty", {"virtualMachineConfiguration": machine}, query=query)

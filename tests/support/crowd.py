@@ -22,7 +22,7 @@ from batch_os_provider.pool import PoolRef
 from batch_os_provider.renewal import ImageGoal, ImageRenewal
 from batch_os_provider.report import NODE_INTERVAL, Reporter
 from batch_os_provider.upgrade import Goal, OsUpgrade
-from batch_os_provider.vm import parse_image_version
+from batch_os_provider.vm import ImageVersion
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import NEW, TARGET
 from tests.unit.stage import Listener
@@ -181,8 +181,7 @@ class Crowd:
 
     def renew(self, name: str, *, after: float = 0.0, surge: int = 1) -> Member:
         """Let the nodes of a VM pool be renewed."""
-        target = parse_image_version(TARGET)
-        assert target is not None
+        target = ImageVersion.parse(TARGET)
         wanted = ImageGoal(PoolRef(ENDPOINT, name), target, ImagePolicy("surge", surge), 3600.0, 7200.0)
 
         def make(member: Member, waiter: CrowdWaiter) -> Rollout[Any]:

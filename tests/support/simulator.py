@@ -29,6 +29,8 @@ OTHER = "WA-GUEST-OS-4.60_201811-01"
 READY = ("idle", "running")
 CREATED = "2018-11-01T00:00:00Z"
 LEGACY = "2018-08-01.7.0"
+SHORT_OLD, SHORT_NEW, SHORT_OTHER = (each.removeprefix("WA-GUEST-OS-") for each in (OLD, NEW, OTHER))
+"""The same versions as a row shows them."""
 NEWEST = "2025-06-01"
 BEHIND = "20348.2402.240402"
 TARGET = "20348.2461.240510"
@@ -39,6 +41,59 @@ MOVED = {
     "versions": [{"version": BEHIND}, {"version": TARGET, "since": "2024-05-10T00:00:00Z"}],
 }
 """An image whose ``latest`` has moved since the pools' nodes were made."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A marketplace image as teams use it, and two of its versions: what nodes run, and what ``latest`` has become."""
+
+    publisher: str
+    offer: str
+    sku: str
+    agent: str
+    behind: str
+    target: str
+
+    @property
+    def reference(self) -> dict[str, str]:
+        """Its imageReference without a version."""
+        return {"publisher": self.publisher, "offer": self.offer, "sku": self.sku}
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """A row of a seed's ``images``: ``latest`` has moved since the pools' nodes were made."""
+        versions = [{"version": self.behind}, {"version": self.target, "since": "2024-05-10T00:00:00Z"}]
+        return {**self.reference, "versions": versions}
+
+
+WINDOWS_2022 = Image(*WINDOWS.values(), "batch.node.windows amd64", BEHIND, TARGET)
+IMAGES = {
+    "windows-2022": WINDOWS_2022,
+    "windows-2019": Image(
+        "microsoftwindowsserver",
+        "windowsserver",
+        "2019-datacenter-core",
+        "batch.node.windows amd64",
+        "17763.2928.220505",
+        "17763.3124.2111130129",
+    ),
+    "ubuntu": Image(
+        "canonical",
+        "0001-com-ubuntu-server-jammy",
+        "22_04-lts",
+        "batch.node.ubuntu 22.04",
+        "22.04.202404090",
+        "22.04.202405140",
+    ),
+    "ubuntu-hpc": Image(
+        "microsoft-dsvm", "ubuntu-hpc", "2204", "batch.node.ubuntu 22.04", "22.04.2024073001", "22.04.2024102301"
+    ),
+    "almalinux-hpc": Image(
+        "almalinux", "almalinux-hpc", "8_7-hpc-gen2", "batch.node.el 8", "8.7.2023060501", "8.7.2024042601"
+    ),
+    "rhel": Image("redhat", "rhel", "8_1", "batch.node.el 8", "8.1.2020082713", "8.1.2021040910"),
+}
+"""Images whose versions are spelled in all the ways there are: leading zeros, ten digits, two to five digits first."""
 
 
 def paas_pool(pool_id: str = "render", *, nodes: int = 3, current: str = OLD, **changes: Any) -> dict[str, Any]:
@@ -64,24 +119,33 @@ def paas_pool(pool_id: str = "render", *, nodes: int = 3, current: str = OLD, **
 
 
 def vm_pool(
-    pool_id: str = "render", *, nodes: int = 2, version: str = "latest", exact: str = BEHIND, **changes: Any
+    pool_id: str = "render",
+    *,
+    nodes: int = 2,
+    version: str = "latest",
+    exact: str = "",
+    image: Image = WINDOWS_2022,
+    **changes: Any,
 ) -> dict[str, Any]:
-    """A VM pool as a seed holds it: ``version`` is what it is declared with, ``exact`` what its nodes run."""
+    """A VM pool as a seed holds it: ``version`` is what it is declared with, ``exact`` what its nodes run.
+
+    Without ``exact`` they run what the image had before its ``latest`` moved.
+    """
     pool = paas_pool(pool_id, nodes=nodes)
     del pool["cloudServiceConfiguration"]
     pool["virtualMachineConfiguration"] = {
         "imageReference": {
-            **WINDOWS,
+            **image.reference,
             "version": version,
         },
-        "nodeAgentSKUId": "batch.node.windows amd64",
+        "nodeAgentSKUId": image.agent,
     }
     pool["vmSize"] = "standard_d2s_v3"
     for each in pool["nodes"]:
         each["virtualMachineInfo"] = {
             "imageReference": {
                 **pool["virtualMachineConfiguration"]["imageReference"],
-                "exactVersion": exact,
+                "exactVersion": exact or image.behind,
             },
         }
     return {**pool, **changes}

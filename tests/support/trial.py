@@ -19,7 +19,7 @@ from batch_os_provider.pool import PoolRef
 from batch_os_provider.renewal import ImageGoal, ImageRenewal, look_at
 from batch_os_provider.report import NODE_INTERVAL, Reporter
 from batch_os_provider.upgrade import Goal, OsUpgrade
-from batch_os_provider.vm import Version, parse_image_version
+from batch_os_provider.vm import ImageVersion
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.invariants import Evidence, Kind, Run, Sent, Snapshot, snapshot
 from tests.support.simulator import MOVED, NEW, TARGET, job, paas_pool, vm_pool
@@ -188,10 +188,8 @@ class Trial:
         return ImagePolicy(self.shape.strategy, self.shape.surge)
 
     @property
-    def _wanted(self) -> Version:
-        wanted = parse_image_version(self.shape.target)
-        assert wanted is not None
-        return wanted
+    def _wanted(self) -> ImageVersion:
+        return ImageVersion.parse(self.shape.target)
 
     def settle(self, seconds: float = 7200.0) -> None:
         """Let the world go on by itself: tasks end, late requests arrive."""

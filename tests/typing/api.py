@@ -5,6 +5,8 @@ Each line here is a promise to people whose editors and checkers read our annota
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pulumi
 
 from batch_os_provider import PoolFleet, PoolImageVersion, PoolOsVersion
@@ -12,7 +14,7 @@ from batch_os_provider import PoolFleet, PoolImageVersion, PoolOsVersion
 endpoint: pulumi.Output[str] = pulumi.Output.from_input("https://acct.westeurope.batch.azure.com")
 
 # Plain values, outputs, and every input.
-plain = PoolOsVersion("a", account_endpoint="https://x", pool_id="render", target_os_version="*")
+plain = PoolOsVersion("a", account_endpoint="https://x.y", pool_id="render", target_os_version="*")
 full = PoolOsVersion(
     "b",
     account_endpoint=endpoint,
@@ -27,33 +29,45 @@ full = PoolOsVersion(
     soak=3600,
     opts=pulumi.ResourceOptions(protect=True),
 )
-seconds = PoolOsVersion("c", account_endpoint="https://x", pool_id="p", target_os_version="*", timeout=7200)
+seconds = PoolOsVersion("c", account_endpoint="https://x.y", pool_id="p", target_os_version="*", timeout=7200)
+late: pulumi.Output[timedelta] = pulumi.Output.from_input(timedelta(hours=2))
+spans = PoolOsVersion(
+    "j", account_endpoint="https://x.y", pool_id="p", target_os_version="*", timeout=late, soak="PT1H"
+)
 counted = PoolOsVersion(
-    "f", account_endpoint="https://x", pool_id="p", target_os_version="*", max_unhealthy=0, soak="1h"
+    "f", account_endpoint="https://x.y", pool_id="p", target_os_version="*", max_unhealthy=0, soak="1h"
 )
 
 # A value that is not allowed is an error of the checker.
-PoolOsVersion("d", account_endpoint="https://x", pool_id="p", target_os_version="*", on_timeout="give up")  # type: ignore[arg-type]
+PoolOsVersion("d", account_endpoint="https://x.y", pool_id="p", target_os_version="*", on_timeout="give up")  # type: ignore[arg-type]
 
 # Outputs have types, and `get` gives the same resource.
 current: pulumi.Output[str | None] = full.current_os_version
 family: pulumi.Output[str | None] = full.os_family
 unhealthy: pulumi.Output[int | None] = full.unhealthy_nodes
 target: pulumi.Output[str] = full.target_os_version
-other: PoolOsVersion = PoolOsVersion.get("e", "https://x/pools/render")
+other: PoolOsVersion = PoolOsVersion.get("e", "https://x.y/pools/render")
 
 # A fleet: what decides its shape is plain, everything else may be an output.
 fleet = PoolFleet(
     "g",
-    pools=["render", "https://x/pools/encode"],
+    pools=["render", "https://x.y/pools/encode"],
     account_endpoint=endpoint,
     target_os_version=endpoint.apply(lambda text: text),
     canary=["render"],
     waves=["25%", 10, ["encode"]],
     max_unhealthy=0,
-    aliases={"render": "old", "https://x/pools/encode": pulumi.Alias(name="b")},
+    soak=timedelta(minutes=10),
+    aliases={"render": "old", "https://x.y/pools/encode": pulumi.Alias(name="b")},
     opts=pulumi.ResourceOptions(protect=True),
 )
-images = PoolFleet("h", pools=["p"], account_endpoint="https://x", target_image_version="1.2.3", strategy="surge")
+images = PoolFleet("h", pools=["p"], account_endpoint="https://x.y", target_image_version="1.2.3", strategy="surge")
 child: PoolOsVersion | PoolImageVersion = fleet.pools["render"]
-PoolFleet("i", pools=endpoint, account_endpoint="https://x", target_os_version="*")  # type: ignore[arg-type]
+PoolFleet("i", pools=endpoint, account_endpoint="https://x.y", target_os_version="*")  # type: ignore[arg-type]
+
+
+class OurPool(PoolOsVersion):
+    """A subclass that presets arguments is what `get` gives, too."""
+
+
+ours: OurPool = OurPool.get("k", "https://x.y/pools/render")

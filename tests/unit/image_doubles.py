@@ -18,12 +18,12 @@ from batch_os_provider.pool import PoolRef
 from batch_os_provider.renewal import ImageGoal, ImageRenewal
 from batch_os_provider.report import Reporter
 from batch_os_provider.rollout import Outcome
-from batch_os_provider.vm import MARK, Mark, VmNode, VmPool, VmSeen, parse_image_version
+from batch_os_provider.vm import MARK, ImageVersion, Mark, VmNode, VmPool, VmSeen, parse_image_version
 from tests.unit.doubles import EPOCH, REF, Lost, VirtualWaiter, transient
 from tests.unit.stage import Listener
 
 OLD, TARGET, NEWER = "20348.2402.240402", "20348.2461.240510", "20348.2500.240601"
-WANTED = (20348, 2461, 240510)
+WANTED = ImageVersion.parse(TARGET)
 
 
 class ForbiddenError(AssertionError):
@@ -294,12 +294,12 @@ class FakeVmService:
         chosen = [node for node in self.state.nodes if node.name in names]
         self._forbid(any(not node.dedicated for node in chosen), "spot nodes are left alone")
         self._forbid(
-            any(not node.ours and parse_image_version(node.version) >= WANTED for node in chosen),  # type: ignore[operator]
+            any(not node.ours and parse_image_version(node.version) >= WANTED.numbers for node in chosen),  # type: ignore[operator]
             "a node of the pool's own that is not behind is asked to leave",
         )
         if not all(node.ours for node in chosen):
             new = [node for node in self.state.dedicated if node.ours]
-            proven = [n for n in new if n.counts(now) and parse_image_version(n.version) >= WANTED]  # type: ignore[operator]
+            proven = [n for n in new if n.counts(now) and parse_image_version(n.version) >= WANTED.numbers]  # type: ignore[operator]
             self._forbid(len(proven) != len(new) or len(new) < len(chosen), "an old node goes, but nothing is proven")
         left = sum(node.counts(now) for node in self.state.nodes if node.name not in names)
         floor = self._start - self.state.gone

@@ -54,6 +54,16 @@ def test_the_packages_own_is_shown(run: Callable[..., Result]) -> None:
     assert ["4", "2012", "R2", "WA-GUEST-OS-4.139_202502-01", "2025-02-26", "February", "2025"] in lines
 
 
+@pytest.mark.parametrize("width", ["20", "40", "70", "75", "77", "80", "120"])
+def test_no_word_is_cut_in_any_width(run: Callable[..., Result], width: str) -> None:
+    shown = run(COLUMNS=width).stdout
+    for release in (OWN.newest(family) for family in range(2, 8)):
+        assert release is not None
+        assert release.text in shown
+    assert " ".join(shown.split()).count("not published") == 3
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown
+
+
 def test_the_document(run: Callable[..., Result], home: dict[str, str]) -> None:
     document = json.loads(run("--json").stdout)
     assert document.keys() == {

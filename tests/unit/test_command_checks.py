@@ -119,3 +119,16 @@ def test_doctors_lines_are_whole_in_a_log_and_folded_between_words_on_a_terminal
     narrow = lines(found, 30)
     assert [line for line in narrow if len(line) > 30] == ["https://farm.westeurope.batch.azure.com"]
     assert " ".join(" ".join(narrow).split()) == " ".join(" ".join(lines(found)).split())
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("", []),
+        ("always", [("ok", "always")]),
+        (" Never", [("ok", " Never")]),
+        ("yes", [("warn", "'yes' is ignored")]),
+    ],
+)
+def test_a_value_that_asks_for_no_tail_is_told(asked: str, expected: list[tuple[str, str]]) -> None:
+    assert [(each.status, each.seen) for each in checks._tail(asked)] == expected

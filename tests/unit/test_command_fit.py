@@ -121,7 +121,13 @@ def test_an_unfinished_renewal_would_be_a_write() -> None:
 def test_a_node_that_tells_no_version_is_named() -> None:
     body = vm_pool()
     body["nodes"][0]["virtualMachineInfo"] = {}
-    assert "tvm-001 cannot be read" in left(body)
+    assert "1 node shows no image version, so it cannot be compared: tvm-001 (idle)" in left(body)
+
+
+def test_a_pool_whose_nodes_show_the_word_latest_is_left_out_with_the_reason() -> None:
+    body = vm_pool(exact="latest")
+    assert fit(seen(body)).resource is None
+    assert "its nodes do not show a version number (Batch shows 'latest' for 2 of 2 nodes)" in left(body)
 
 
 def test_no_resource_fits_a_gallery_image() -> None:

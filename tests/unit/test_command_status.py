@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from batch_os_provider.command.status import as_json, render
@@ -24,6 +25,7 @@ def shown(*accounts: Account, width: int = 80) -> str:
     return file.getvalue()
 
 
+_WIDE = 1000
 UPGRADING = {"osFamily": "4", "targetOSVersion": NEW, "currentOSVersion": OLD}
 
 
@@ -37,6 +39,24 @@ def test_no_version_is_cut_in_eighty_columns() -> None:
     assert f"new nodes: {BEHIND}" in text
     assert "\N{HORIZONTAL ELLIPSIS}" not in text, "nothing is cut"
     assert text.count("p") >= 64, "a long id is folded"
+
+
+GALLERY = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/farm/providers/images/farm"
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 100, 112, 120, 140, 200, 300])
+def test_no_word_is_cut_in_any_width(width: int) -> None:
+    """Neither where a table just fits, nor where each pool is a block: rich would narrow the widest column first."""
+    hpc = image(vm_pool("cfd-2026"), publisher="microsoft-dsvm", offer="ubuntu-hpc", sku="2204", version="latest")
+    gallery = image(vm_pool("legacy"), virtualMachineImageId=GALLERY)
+    busy = paas_pool("p" * 64, state="upgrading", cloudServiceConfiguration=UPGRADING)
+    whole = shown(account(hpc, gallery, busy, paas_pool("one", nodes=1)), width=_WIDE)
+    text = shown(account(hpc, gallery, busy, paas_pool("one", nodes=1)), width=width)
+    words = set(text.split())
+    marks = {"kind:", "state:", "runs:", "resource:", "Pool", "Runs", "Resource"}
+    assert {word for word in set(whole.split()) - words if "─" not in word} <= marks
+    assert {word for word in words - set(whole.split()) if "─" not in word} <= marks
+    assert not [line for line in text.splitlines() if len(line) > width and len(line.split()) > 2]
 
 
 def test_no_version_is_cut_where_there_is_still_less_room() -> None:
@@ -53,8 +73,9 @@ def test_an_account_that_could_not_be_read_does_not_hide_the_others() -> None:
 
 def test_a_pool_that_no_resource_fits_says_why() -> None:
     body = image(vm_pool(), virtualMachineImageId="/subscriptions/s/galleries/g/images/i")
-    text = " ".join(shown(account(body)).split())
-    assert "none: a gallery" in text
+    text = " ".join(shown(account(body), width=200).split())
+    assert "none: it uses a" in text
+    assert "nodes show no image version that can be compared" in text
 
 
 def test_the_document() -> None:
@@ -77,6 +98,7 @@ def test_the_document() -> None:
                         "target": "latest",
                         "nodes": 2,
                         "node_versions": {BEHIND: 2},
+                        "deallocated": 0,
                         "state": "active",
                         "allocation": "steady",
                         "autoscale": True,

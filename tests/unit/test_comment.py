@@ -19,7 +19,7 @@ from batch_os_provider.command import document, gate
 from batch_os_provider.command.comment import command
 from batch_os_provider.command.digest import Message, Row, Stack, digest
 from batch_os_provider.command.markdown import LIMIT, comment, marker, plain
-from batch_os_provider.tail import WHATS, Tail
+from batch_os_provider.tail import NO_SUCH_POOL, WHATS, Tail
 
 FARM = "https://farm.westeurope.batch.azure.com"
 V57, V58 = "WA-GUEST-OS-7.57_202510-01", "WA-GUEST-OS-7.58_202511-01"
@@ -27,6 +27,7 @@ IMAGE_1, IMAGE_2 = "20348.2402.240402", "20348.2461.240510"
 OS_TYPE = "pulumi-python:dynamic/batch:PoolOsVersion"
 IMAGE_TYPE = "pulumi-python:dynamic/batch:PoolImageVersion"
 STACK_TYPE = "pulumi:pulumi:Stack"
+SILENT = "the preview does not say why"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 
@@ -160,8 +161,93 @@ def test_without_a_tail_an_update_of_a_vm_pool_is_judged_by_the_state(old: Any, 
 def test_a_new_pool_without_a_plan_was_not_looked_at():
     failed = Tail(f"{FARM}/pools/render", "os", "not looked at", target=V58, why="403")
     row = only(read(step("create", "r", new=state("render", V58)), said=[told("r", "403", failed, "warning")]))
-    assert (row.what, row.looked, row.target) == ("not looked at", False, V58)
+    assert (row.what, row.looked, row.target, row.unseen) == ("not looked at", False, V58, "403")
+    assert Page(comment([Stack("dev", (row,))])).rows[1][-1] == "403"
+    assert "| **403** |" in comment([Stack("dev", (row,))])
     assert only(read(step("create", "r", new=state("render", V58)))).what == "not looked at"
+
+
+@pytest.mark.parametrize("why", [f"account {FARM}: listing pools failed: HTTP 403", "no credential can be used"])
+def test_why_an_account_was_not_looked_at_stands_with_its_other_pools_too(why: str):
+    failed = Tail(f"{FARM}/pools/first", "os", "not looked at", target=V58, why=why)
+    gone = Tail(f"{FARM}/pools/gone", "os", "not looked at", target=V58, why=NO_SUCH_POOL)
+    elsewhere = state("away", V58)
+    elsewhere["inputs"]["account_endpoint"] = "https://farm.northeurope.batch.azure.com"
+    by_state = Tail(f"{FARM}/pools/old", "image", "renew", IMAGE_1, IMAGE_2)
+    stack = read(
+        step("create", "f", new=state("first", V58)),
+        step("create", "g", new=state("gone", V58)),
+        step("create", "s", new=state("silent", V58)),
+        step("create", "a", new=elsewhere),
+        step("update", "o", old=image_state("old", IMAGE_1), new=image_state("old", IMAGE_2), kind=IMAGE_TYPE),
+        said=[
+            told("f", why, failed, "warning"),
+            told("g", NO_SUCH_POOL, gone, "warning"),
+            told("o", "renew", by_state, kind=IMAGE_TYPE),
+        ],
+    )
+    assert {row.name: row.unseen for row in stack.rows} == {
+        "away": "",
+        "first": why,
+        "gone": NO_SUCH_POOL,
+        "old": why,
+        "silent": why,
+    }
+    cells = {cells[1]: cells[-1].replace("\u200b", "") for cells in Page(comment([stack])).rows[1:]}
+    assert cells == {
+        "away": SILENT,
+        "first": why,
+        "gone": NO_SUCH_POOL,
+        "old": f"not looked at: {why}",
+        "silent": why,
+    }
+    assert len(list(gate.tripped(["not-looked-at"], [stack]))) == 5
+
+
+def test_a_pool_that_is_not_there_says_nothing_about_the_others():
+    gone = Tail(f"{FARM}/pools/gone", "os", "not looked at", target=V58, why=NO_SUCH_POOL)
+    seen = Tail(f"{FARM}/pools/seen", "os", "upgrade", V57, V58, nodes=5, tasks=0)
+    stack = read(
+        step("create", "g", new=state("gone", V58)),
+        step("create", "s", new=state("seen", V58)),
+        step("create", "t", new=state("silent", V58)),
+        said=[told("g", NO_SUCH_POOL, gone, "warning"), told("s", "upgrade", seen)],
+    )
+    assert [(row.name, row.unseen) for row in stack.rows] == [("gone", NO_SUCH_POOL), ("seen", ""), ("silent", "")]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "why"),
+    [
+        ({"pool_id": UNKNOWN}, "pool_id is not known before `up`"),
+        ({"timeout": UNKNOWN, "account_endpoint": UNKNOWN}, "account_endpoint and timeout are not known before `up`"),
+    ],
+)
+def test_an_input_that_is_not_known_yet_is_the_reason(inputs: dict[str, str], why: str):
+    new = state("render", V58)
+    new["inputs"] |= inputs
+    other = step("create", "s", new=state("other", V58))
+    rows = {row.resource: row for row in read(step("create", "r", new=new), other).rows}
+    assert (rows["r"].unseen, rows["s"].unseen) == (why, "")
+
+
+def test_looks_that_are_off_are_the_reason_and_the_gate_stops():
+    steps = [
+        step("create", "r", new=state("render", V58)),
+        step("update", "s", old=state("other", V57, V57), new=state("other", V58)),
+    ]
+    stack = read(*steps, config={"batch:previewLook": "False"})
+    assert {row.unseen for row in stack.rows} == {"stack config batch:previewLook is false"}
+    assert len(list(gate.tripped(["not-looked-at"], [stack]))) == 2
+    assert {row.unseen for row in read(*steps, config={"batch:previewLook": "true"}).rows} == {""}
+
+
+def test_a_pool_whose_step_is_missing_was_not_looked_at_either():
+    failed = Tail(f"{FARM}/pools/render", "os", "not looked at", target=V58, why="403")
+    stack = read(said=[told("r", "403", failed, "warning")])
+    assert (only(stack).what, only(stack).op, only(stack).unseen) == ("warning", "", "403")
+    assert "| **not looked at: 403** |" in comment([stack])
+    assert list(gate.tripped(["not-looked-at"], [stack])) == [gate.Tripped("not-looked-at", "dev", "render")]
 
 
 def test_a_deleted_pool_is_left_as_it_is():
@@ -248,6 +334,36 @@ def test_a_new_stack_counts_itself_among_nothing():
     assert (stack.unchanged, dict(stack.others), stack.rows) == (0, {}, ())
 
 
+FORMER = "pulumi-python:dynamic:Resource"
+
+
+def test_a_pool_of_another_type_is_a_pool_by_its_tail_or_by_its_inputs():
+    tail = Tail(f"{FARM}/pools/render", "os", "rollback", V58, V57, nodes=1)
+    by_tail = read(step("update", "r", kind=FORMER), said=[told("r", "58 -> 57", tail, kind=FORMER)])
+    assert only(by_tail).what == "rollback"
+    by_inputs = read(step("update", "r", old=state("render", V58, V58), new=state("render", V57), kind=FORMER))
+    assert (only(by_inputs).what, only(by_inputs).name) == ("rollback", "render")
+    assert list(map(str, gate.tripped(["rollback"], [by_tail, by_inputs]))) == ["rollback: dev, render"] * 2
+    gone = read(step("delete", "r", old=state("render", V58), kind=FORMER))
+    assert (only(gone).what, gone.others) == ("delete", {})
+
+
+@pytest.mark.parametrize("where", [{}, {"urn": ""}, {"urn": "urn:pulumi:dev::farm::pulumi:pulumi:Stack::farm-dev"}])
+def test_a_tail_without_a_resource_goes_to_the_row_of_its_pool_or_has_a_row_of_its_own(where: dict[str, str]):
+    tail = Tail(f"{FARM}/pools/Render", "os", "rollback", V58, V57, nodes=1, warnings=("behind",))
+    said = told("r", "render: 58 -> 57", tail, "warning")
+    del said["urn"]
+    alone = read(said=[said | where])
+    assert (only(alone).what, only(alone).name, alone.said) == ("rollback", "Render", ())
+    joined = read(step("update", "r", old=state("render", V58), new=state("render", V57)), said=[said | where])
+    assert (only(joined).resource, only(joined).what, only(joined).warnings) == ("r", "rollback", ("behind",))
+
+
+def test_another_dynamic_resource_is_no_pool():
+    stack = read(step("update", "x", old={"inputs": {"size": 1}}, new={"inputs": {"size": 2}}, kind=FORMER))
+    assert (stack.rows, stack.others) == ((), {"update": 1})
+
+
 def test_a_pool_in_a_component_is_found():
     stack = read(step("create", "r", new=state("render", V58), kind=f"pkg:x:Farm${OS_TYPE}"))
     assert only(stack).kind == "os"
@@ -287,17 +403,20 @@ def test_messages_of_the_program_come_last():
 )
 def test_a_tail_of_another_time_is_passed_over(tail: str):
     stack = read(step("create", "r", new=state("render", V58)), said=[told("r", "text", tail)])
-    assert (only(stack).what, only(stack).name) == ("not looked at", "render")
+    row = only(stack)
+    assert (row.what, row.name) == ("not looked at", "render")
+    assert row.unseen.startswith("its message is of another version")
+    assert list(gate.tripped(["not-looked-at"], [stack])) == [gate.Tripped("not-looked-at", "dev", "render")]
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        {"steps": 1, "diagnostics": {"a": 1}},
+        {"steps": 1, "diagnostics": {"a": 1}, "changeSummary": {}},
         {"steps": [1, {}, {"urn": 5}, {"urn": "x"}, {"op": 1, "urn": urn("r")}], "diagnostics": [None, {"message": 5}]},
-        {"steps": [{"op": "update", "urn": urn("r"), "oldState": 1, "newState": {"inputs": [1]}}]},
+        {"steps": [{"op": "update", "urn": urn("r"), "oldState": 1, "newState": {"inputs": [1]}}], "diagnostics": []},
         {"diagnostics": [{"message": "m", "urn": urn("r"), "severity": None}], "changeSummary": {"same": "x"}},
-        {"duration": 1},
+        {"changeSummary": {}, "config": 5},
     ],
 )
 def test_strange_documents_are_read_as_far_as_they_go(body: Any):
@@ -314,11 +433,10 @@ def test_strange_documents_are_read_as_far_as_they_go(body: Any):
         (b" \n", "it wrote nothing"),
         (b"error: incorrect passphrase\n", "incorrect passphrase"),
         (b"warning: a\nerror: b\nerror: c\n", "b"),
-        (b"Killed\n", "Killed"),
+        (b"warning: A new version of Pulumi is available. To upgrade, run\n   $ curl\n", "nothing but warnings"),
         (b'{\n    "steps": [\n        {\n', "cut off"),
         (b'{\n    "steps": [\nerror: broken pipe\n', "broken pipe"),
         (b'warning: a\n{\n    "steps": [', "cut off"),
-        (b"[" * 100_000, "[[["),
     ],
 )
 def test_a_preview_that_died_is_a_failed_stack(raw: bytes, error: str):
@@ -340,7 +458,7 @@ def test_what_the_cli_prints_around_its_json_does_no_harm():
 
 
 def test_files_of_powershell_are_read():
-    text = json.dumps({"steps": [], "duration": 1})
+    text = json.dumps({"steps": [], "changeSummary": {"same": 1}})
     for raw in (BOM_UTF16_LE + text.encode("utf-16-le"), text.encode("utf-8-sig")):
         assert not digest("dev", document.read(raw)).error
 
@@ -349,11 +467,22 @@ def test_files_of_powershell_are_read():
     ("raw", "why"),
     [
         (b'{"version": 3, "deployment": {}}', "not what"),
+        (b'{"all": "mandatory"}', "not what"),
+        (b'{"steps": [], "duration": 1}', "not what"),
+        (b'warning: of the job\n{"level": "info"}\n{"level": "error"}\n', "not what"),
+        (b'{"changeSummary": {"same": 1}}\n{\n  "changeSummary": {"create": 1}\n}\n', "output of 2 previews"),
+        (b'warning: using x\n{"sequence":0,"timestamp":1}\n{"sequence":1,', "PULUMI_ENABLE_STREAMING_JSON_PREVIEW"),
         (b"[]", "not what"),
         (b"{}", "not what"),
         (b"5", "not what"),
         (b'{"sequence":0,"timestamp":1}\n{"sequence":1}\n', "PULUMI_ENABLE_STREAMING_JSON_PREVIEW"),
         (b"\x89PNG\r\n\x1a\n\xff", "no text"),
+        (b"Previewing update (dev):\n    Type  Name  Plan\n\nResources:\n    1 unchanged\n", "was --json given"),
+        ("Previewing update (dev):\r\n".encode("utf-16"), "was --json given"),
+        (b"Previewing update (dev):\n\nerror: no changes were expected for preview\n", "was --json given"),
+        (b"warning: a\nPreviewing update (acme/dev):\n", "was --json given"),
+        (b"Killed\n", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
     ],
 )
 def test_a_file_of_something_else_is_refused(raw: bytes, why: str):
@@ -530,7 +659,7 @@ def test_every_what_has_a_word_and_columns_say_what_the_tail_says():
         ["dev", "a", "join an upgrade", "7.57_202510-01 →7.58_202511-01", "3 of 8 back", "", ""],
         ["dev", "b", "renew nodes", f"{IMAGE_1} →{IMAGE_2}", "2 of 4 behind", "5 (not stopped)", ""],
         ["dev", "c", "upgrade", "7.57_202510-01 →7.58_202511-01", "4", "5 (requeued)", ""],
-        ["dev", "d", "upgrade", "7.57_202510-01 →7.58_202511-01", "", "", "not looked at"],
+        ["dev", "d", "upgrade", "7.57_202510-01 →7.58_202511-01", "", "", f"not looked at: {SILENT}"],
         ["dev", "e", "nothing to write", "7.58_202511-01", "0", "none", ""],
         ["dev", "f", "ROLLBACK", "→ 7.57_202510-01", "", "", "disabled"],
     ]
@@ -546,7 +675,9 @@ def test_stacks_stay_in_the_order_given_and_pools_are_sorted():
         digest(
             name,
             document.read(
-                json.dumps({"steps": [step("create", each, new=state(each, V58)) for each in ("b", "A", "c")]}).encode()
+                json.dumps(
+                    {"changeSummary": {}, "steps": [step("create", each, new=state(each, V58)) for each in "bAc"]}
+                ).encode()
             ),
         )
         for name in ("z", "a")
@@ -607,6 +738,20 @@ def test_each_word_stops_at_its_pool_and_at_no_other(word: str):
         rows = [Row("loud", "os", "create", word, looked=True)]
     stopped = list(gate.tripped([word], [Stack("dev", (quiet, *rows)), Stack("prod", error="boom")]))
     assert stopped == [gate.Tripped(word, "dev", "loud")]
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "pipelines"
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.rglob("*.yml")), ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_shipped_gates_are_words_and_stop_where_nothing_was_looked_at(file: Path):
+    text = file.read_text(encoding="utf-8")
+    shipped = re.findall(r"FAIL_ON(?::|\n +value:) *(\S+)", text)
+    assert len(shipped) == (file.name == "pull-request.yml")
+    assert bool(shipped) == ("--fail-on" in text)
+    for words in shipped:
+        assert set(words.split(",")) <= set(gate.MEANINGS)
+        assert "not-looked-at" in words.split(",")
 
 
 def test_failed_stops_at_the_stack():
@@ -687,6 +832,7 @@ def test_json_is_one_document_with_stable_keys(previews: dict[str, Path], tmp_pa
                         "back": None,
                         "warnings": ["rollback"],
                         "looked": True,
+                        "unseen": "",
                         "said": [{"severity": "warning", "text": "ROLLBACK"}],
                     }
                 ],
@@ -720,6 +866,8 @@ def test_a_marker_tells_comments_apart(previews: dict[str, Path]):
         (["dev="], "is not STACK=FILE"),
         (["dev=good.json", "dev=died.json"], "stack dev is given twice: good.json and died.json"),
         (["dev=good.json", "prod=./good.json"], "./good.json is given twice, for stack dev and for stack prod"),
+        (["dev=good.json", "--fail-on", ""], "it names no word; leave the option out for no gates"),
+        (["dev=good.json", "--fail-on", " ,"], "it names no word"),
         (["dev=good.json", "--fail-on", "rolback"], "'rolback' is none of its words; did you mean rollback?"),
     ],
 )

@@ -231,6 +231,65 @@ def test_nothing_is_taken_for_a_terminal_without_proof(
     assert "seam 'terminal' is missing" in notes(log)[-1]
 
 
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("preview --json", True),
+        ("preview -j", True),
+        ("pre --json", True),
+        ("plan --json=true", True),
+        ("preview --json=1", True),
+        ("-C farm preview --refresh --json --non-interactive", True),
+        ("preview -rj", True),
+        ("preview -jr --stack dev", True),
+        ("preview", False),
+        ("preview --json=false", False),
+        ("preview --json=0", False),
+        ("preview -m json", False),
+        ("preview -sjan", False),
+        ("preview --joke", False),
+        ("preview -- --json", False),
+        ("up --json", False),
+        ("up --yes", False),
+        ("refresh --json", False),
+        ("", False),
+    ],
+)
+def test_a_program_reads_where_a_preview_writes_json(command: str, expected: bool) -> None:
+    assert engine._is_json_preview([each.encode() for each in command.split()]) is expected
+
+
+def test_the_tail_is_there_where_nobody_can_tell_who_reads(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BATCH_OS_TAIL", raising=False)
+    assert engine.is_read_by_a_program(), "no ancestor of a test is called pulumi"
+    monkeypatch.setattr(engine, "Path", lambda _proc: tmp_path)
+    assert engine.is_read_by_a_program()
+    assert "seam 'tail' is missing" in notes(log)[-1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "command", "expected"),
+    [
+        ("always", "up", True),
+        (" Always ", "preview", True),
+        ("never", "preview --json", False),
+        ("", "preview --json", True),
+        ("sometimes", "preview --json", True),
+        ("sometimes", "preview", False),
+    ],
+)
+def test_a_pipeline_can_ask_for_the_tail(
+    asked: str, command: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process of our own stands for the CLI."""
+    (tmp_path / "cmdline").write_bytes(b"\0".join([b"pulumi", *(each.encode() for each in command.split())]))
+    monkeypatch.setattr(engine, "_pulumi", lambda: tmp_path)
+    monkeypatch.setenv("BATCH_OS_TAIL", asked)
+    assert engine.is_read_by_a_program() is expected
+
+
 BARE_PLUGIN = """
 import sys, types
 from batch_os_provider import engine

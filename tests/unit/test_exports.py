@@ -60,8 +60,10 @@ def test_a_room_takes_from_another_only_what_it_exports(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ROOMS)
-def test_every_room_says_why_it_exists(name: str) -> None:
-    assert "Why it exists" in (room(name).__doc__ or "")
+def test_every_room_says_what_it_is_and_why(name: str) -> None:
+    what, _, why = (room(name).__doc__ or "").partition("\n\n")
+    assert what.endswith(".")
+    assert why.strip()
 
 
 def test_the_package_exports_its_resources() -> None:

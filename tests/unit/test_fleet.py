@@ -116,7 +116,7 @@ def test_a_child_is_named_by_its_pool_alone() -> None:
         ([], None, None, "pools: it is empty; allowed: a list of pool ids"),
         ([3], None, None, "pools[0]: 3 is not a string"),
         (["a b"], None, None, "pools[0]: 'a b' is not a pool id"),
-        (["https://x/a"], None, None, "pools[0]: 'https://x/a' is not a pool URL: it has no /pools/<pool id>"),
+        (["https://x.y/a"], None, None, "pools[0]: 'https://x.y/a' is not a pool URL: it has no /pools/<pool id>"),
         (["https://me:secret@x/pools/a"], None, None, "pools[0]: '...@x/pools/a' is not a pool URL"),
         (["a", "A"], None, None, "pools[1]: 'A' is there already, as 'a'; allowed: each pool once, compared without"),
         (["a", f"{AT}/pools/a/"], None, None, f"pools[1]: '{AT}/pools/a/' is there already, as 'a'"),

@@ -106,17 +106,17 @@ def test_the_thread_of_our_own_call_is_verified() -> None:
 
     class Asks(PoolOsVersionProvider):
         def configure(self) -> None:  # type: ignore[override]  # only its frames count
-            foreign_calls.verify(module)
+            foreign_calls.confirm_ours(module)
 
     class AsksForeign(Other):
         def configure(self) -> None:
-            foreign_calls.verify(module)
+            foreign_calls.confirm_ours(module)
 
     module.serve({"__provider": Asks()}, "configure")
     with pytest.raises(LookupError):
         module.serve({"__provider": AsksForeign()}, "configure")
     with pytest.raises(LookupError):
-        foreign_calls.verify(module)
+        foreign_calls.confirm_ours(module)
 
 
 @pytest.mark.parametrize("method", ["create", "update", "delete", "read"])

@@ -56,7 +56,7 @@ def test_any_pool_ends_done_with_its_size_and_as_many_writes_as_rounds(
     assert not played.end.deferred
     service = played.service
     assert is_as_before(service, count + fine)
-    assert all((parse_image_version(text) or ()) >= WANTED for text in versions(service.state))
+    assert all((parse_image_version(text) or ()) >= WANTED.numbers for text in versions(service.state))
     rounds = math.ceil(count / surge)
     assert played.writes == ["mark", *["resize", "remove"] * rounds, "unmark"]
     assert min(service.capacity) >= count + fine
@@ -87,7 +87,7 @@ def test_spot_nodes_are_told_and_left_alone() -> None:
     played = play_image(replace(state, nodes=(*state.nodes, spot), spot=1))
     assert played.service.state.spot == 1
     assert spot in played.service.state.nodes
-    assert "1 spot nodes not looked after" in played.voice.lines("info")[0]
+    assert ", 1 spot node not looked after, " in played.voice.lines("info")[0]
 
 
 def test_a_hundred_nodes_at_most_are_named_in_a_call() -> None:
@@ -110,10 +110,11 @@ def test_done_is_seen_on_a_node_list_begun_after_the_last_write() -> None:
 @pytest.mark.parametrize(
     ("state", "text"),
     [
-        (pool_of(3, at=TARGET), "20348.2461.240510: 3 nodes at it or above, nothing was written"),
-        (pool_of(3, at=NEWER), "20348.2461.240510: 3 nodes at it or above, nothing was written"),
-        (pool_of(0), "20348.2461.240510: no nodes; new ones get the newest version there is, nothing was written"),
-        (pool_of(0, version=NEWER), f"20348.2461.240510: no nodes; pinned to {NEWER}, nothing was written"),
+        (pool_of(3, at=TARGET), "nothing was written, 3 nodes at the target or above; 20348.2461.240510"),
+        (pool_of(1, at=TARGET), "nothing was written, 1 node at the target or above; 20348.2461.240510"),
+        (pool_of(3, at=NEWER), "nothing was written, 3 nodes at the target or above; 20348.2461.240510"),
+        (pool_of(0), "nothing was written, no nodes, new ones get the newest version; 20348.2461.240510"),
+        (pool_of(0, version=NEWER), f"nothing was written, no nodes, pinned to {NEWER}; 20348.2461.240510"),
     ],
 )
 def test_nothing_behind_is_adopted_with_one_look_and_says_so(state: VmState, text: str) -> None:
@@ -139,7 +140,7 @@ def test_a_canary_that_does_not_come_up_is_removed_by_name_and_told(fate: str, s
     assert type(played.error) is RefusedError
     why = ": The task exited with 1" if fate == "starttaskfailed" else ""
     assert f"the new node new-{surge - 1:02d} is {fate}{why}; no old node was touched; this came" in played.text
-    assert ". Mend the start task or the image, then run `pulumi up` again." in played.text
+    assert ". Fix the start task or the image, then run `pulumi up` again." in played.text
     assert is_as_before(played.service, 3)
     assert versions(played.service.state) == [OLD] * 3
 
@@ -149,8 +150,8 @@ def test_quota_that_lacks_is_undone_and_told_with_what_is_missing(quota: int, su
     played = play_image(pool_of(3), VmScript(quota=quota), surge=surge)
     assert type(played.error) is RefusedError
     assert (
-        f"Batch could not allocate {missing} more nodes (AccountCoreQuotaReached: The account has reached its core "
-        "quota); no old node was touched; this came after "
+        f"Batch could not allocate {missing} more node{'s' * (missing > 1)} (AccountCoreQuotaReached: The account has "
+        "reached its core quota); no old node was touched; this came after "
     ) in played.text
     assert "nodes are behind. Ask for more core quota, or declare a smaller surge, then run `pulumi up`" in played.text
     assert is_as_before(played.service, 3)

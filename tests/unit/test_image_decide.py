@@ -27,7 +27,7 @@ from batch_os_provider.image_steps import (
     with_failure,
 )
 from batch_os_provider.pool import AllocationState, Kind, PoolState
-from batch_os_provider.vm import MARK, Mark, VmSeen
+from batch_os_provider.vm import MARK, ImageVersion, Mark, VmSeen
 from tests.unit.image_doubles import NEWER, OLD, TARGET, WANTED, Machine, VmState, look, pool_of
 
 FAILED = Refuse("it failed", "Mend it")
@@ -139,10 +139,13 @@ def tidied(case: Case) -> str:
 
 
 def finished(case: Case) -> str:
-    """Nothing behind: the note is cleared, what is extra removed, and a failure told at last."""
+    """Nothing behind: the note is cleared, what is extra removed, and a failure told at last.
+
+    No node lacks here, so an error of an earlier resize is over.
+    """
     if case.noted == "ours":
         return tidied(case)
-    return "Refuse" if case.failed or case.seen.pool.resize_errors else "Done"
+    return "Refuse" if case.failed else "Done"
 
 
 def cycle(case: Case) -> str:
@@ -330,14 +333,57 @@ def test_a_gallery_image_is_refused_in_a_preview_too(key: str) -> None:
     assert "gallery image (/galleries/g/images/i)" in action.seen
 
 
-@pytest.mark.parametrize(("text", "told"), [("", "none"), ("rolling", "'rolling'"), ("20348", "'20348'")])
-def test_an_unreadable_version_is_refused_naming_the_node(text: str, told: str) -> None:
-    assert f"of node old-00 cannot be read (Batch tells {told})" in refused(pool_of(1, at=text))
+@pytest.mark.parametrize("strategy", ["surge", "when_empty"])
+@pytest.mark.parametrize("automatic", [False, True])
+@pytest.mark.parametrize("text", ["latest", "rolling", "20348", "22.04.99999999999"])
+def test_nodes_that_show_no_number_are_refused_and_called_what_they_are(
+    text: str, automatic: bool, strategy: str
+) -> None:
+    """A pool with automatic OS upgrade is on latest, and so waited for what no look can show."""
+    action = decided(pool_of(2, at=text, automatic=automatic), strategy)
+    assert isinstance(action, Refuse)
+    assert f"(Batch shows {text!r} for 2 of 2 nodes), so the version of a node cannot be compared" in action.seen
+    assert "resize the pool to 0 nodes and back" in action.next_step
 
 
-def test_automatic_os_upgrade_comes_before_an_unreadable_version() -> None:
-    """The design's order of rows: automatic is reported, and only then what cannot be read is refused."""
-    assert isinstance(decided(pool_of(2, at="rolling", automatic=True)), Wait)
+def test_one_node_of_a_pool_that_shows_no_number_is_enough() -> None:
+    """Nodes from before November 2024 show numbers, those that came since show the word."""
+    state = replace(pool_of(3), nodes=(*pool_of(2).nodes, Machine("new-00", "latest", 10.0)))
+    assert "(Batch shows 'latest' for 1 of 3 nodes)" in refused(state)
+
+
+@pytest.mark.parametrize("text", ["latest", ""])
+def test_nodes_of_a_pinned_pool_run_the_pin_whatever_they_show(text: str) -> None:
+    assert decided(pool_of(2, at=text, version=TARGET)) == Done()
+    assert "the pool is pinned to" in refused(pool_of(2, at=text, version=OLD))
+
+
+@pytest.mark.parametrize(
+    ("fates", "text"),
+    [
+        (("idle",), "1 node shows no image version, so it cannot be compared: old-00 (idle). Run `pulumi up` again"),
+        (
+            ("offline", "idle"),
+            "2 nodes show no image version, so they cannot be compared: old-00, old-01 (idle, offline)",
+        ),
+        (("unusable", "idle"), "Fix what has failed (old-00), then run"),
+    ],
+)
+def test_a_node_without_a_version_is_named_and_only_a_failed_one_is_to_be_fixed(
+    fates: tuple[str, ...], text: str
+) -> None:
+    state = pool_of(len(fates), at="")
+    nodes = tuple(replace(node, fate=fate) for node, fate in zip(state.nodes, fates, strict=True))
+    assert text in refused(replace(state, nodes=nodes))
+
+
+@pytest.mark.parametrize("text", ["", "latest", "rolling"])
+@pytest.mark.parametrize("fate", ["idle", "unusable", "offline", "unknown"])
+def test_no_message_tells_people_to_remove_a_node(text: str, fate: str) -> None:
+    state = pool_of(2, at=text)
+    action = decided(replace(state, nodes=tuple(replace(node, fate=fate) for node in state.nodes)))
+    assert isinstance(action, Refuse)
+    assert "remove the node" not in action.next_step.lower()
 
 
 def test_done_needs_a_pool_without_resize_errors() -> None:
@@ -404,7 +450,7 @@ def test_a_target_raised_after_a_crash_does_not_blame_batch_for_nodes_of_the_ear
         Machine("new-01", NEWER, 20.0, ours=True),
     )
     state = replace(pool_of(0), nodes=nodes, size=3, metadata=((MARK, str(Mark(2, 1, NEWEST))),))
-    action = decide_image(look(state), (20348, 2500, 240601), ImagePolicy("surge"), ImageHistory())
+    action = decide_image(look(state), ImageVersion.parse(NEWER), ImagePolicy("surge"), ImageHistory())
     assert isinstance(action, RemoveNodes), action
 
 

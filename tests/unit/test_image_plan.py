@@ -9,13 +9,13 @@ import pytest
 from batch_os_provider.decide import Refuse
 from batch_os_provider.image_steps import ImagePolicy
 from batch_os_provider.plan import Plan, plan_image
-from batch_os_provider.vm import MARK, Mark
+from batch_os_provider.vm import MARK, ImageVersion, Mark
 from tests.unit.image_doubles import OLD, TARGET, WANTED, Machine, VmState, look, play_image, pool_of
 
 NOTE = ((MARK, str(Mark(2, 1, "2018-11-30T12:00:01.000000Z"))),)
 
 
-def told(state: VmState, strategy: str = "surge", surge: int = 1, target: tuple[int, ...] = WANTED) -> str:
+def told(state: VmState, strategy: str = "surge", surge: int = 1, target: ImageVersion = WANTED) -> str:
     """The line."""
     told = plan_image(look(state), target, ImagePolicy(strategy, surge), 7200.0)  # type: ignore[arg-type]
     assert isinstance(told, Plan), told
@@ -26,28 +26,31 @@ def test_the_line_of_the_design_word_for_word() -> None:
     state = pool_of(17, busy=dict.fromkeys(range(17), 900.0), at="20348.2402")
     fine = tuple(Machine(f"fine-{index}", "20348.2461", -9.0) for index in range(3))
     # 17 of the nodes that are behind run a task each; the design's example has 31.
-    assert told(replace(state, nodes=state.nodes + fine, size=20), surge=2, target=(20348, 2461)) == (
-        "20348.2402 -> 20348.2461: 17 of 20 nodes behind, 17 tasks running, none will be stopped; "
-        "surge 2: 9 rounds, +2 nodes meanwhile"
+    assert told(
+        replace(state, nodes=state.nodes + fine, size=20), surge=2, target=ImageVersion.parse("20348.2461")
+    ) == (
+        "17 of 20 nodes behind, 17 tasks running, none will be stopped; "
+        "surge 2: 9 rounds, +2 nodes meanwhile; 20348.2402 -> 20348.2461"
     )
 
 
 def test_an_empty_pool_that_is_repinned() -> None:
     text = told(pool_of(0, version=OLD))
-    assert text == f"pinned pool is empty: this up re-pins it, {OLD} -> {TARGET}"
+    assert text == f"pinned pool is empty: this up re-pins it; {OLD} -> {TARGET}"
 
 
 def test_a_pinned_pool_with_nodes_waits() -> None:
     assert told(pool_of(12, version=OLD), "when_empty") == (
-        "pinned pool holds 12 nodes: waits until it is empty, at most 2h00m"
+        f"pinned pool holds 12 nodes: waits until it is empty, at most 2h00m; {OLD} -> {TARGET}"
     )
 
 
 @pytest.mark.parametrize(
     ("state", "text"),
     [
-        (pool_of(2, at=TARGET), f"adopts without a write: all 2 nodes are at {TARGET} or above"),
-        (pool_of(0), "adopts without a write: it has no nodes"),
+        (pool_of(2, at=TARGET), f"adopts without a write; all 2 nodes are at {TARGET} or above"),
+        (pool_of(1, at=TARGET), f"adopts without a write; its 1 node is at {TARGET} or above"),
+        (pool_of(0), "adopts without a write; it has no nodes"),
     ],
 )
 def test_nothing_to_do(state: VmState, text: str) -> None:
@@ -57,7 +60,7 @@ def test_nothing_to_do(state: VmState, text: str) -> None:
 @pytest.mark.parametrize(("strategy", "automatic"), [("when_empty", False), ("when_empty", True), ("surge", True)])
 def test_waiting_writes_nothing_and_says_so(strategy: str, automatic: bool) -> None:
     assert told(pool_of(3, automatic=automatic), strategy) == (
-        f"{OLD} -> {TARGET}: 3 of 3 nodes behind; waits, at most 2h00m, and writes nothing"
+        f"3 of 3 nodes behind; waits, at most 2h00m, and writes nothing; {OLD} -> {TARGET}"
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from pulumi.output import UNKNOWN
 
 from batch_os_provider import calls, client, engine, image_provider, preview, provider
-from batch_os_provider.errors import BatchOsError, CredentialError, RefusedError
+from batch_os_provider.errors import BatchOsError, CredentialError, PoolGoneError, RefusedError
 from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.outputs import IMAGE_OUTPUTS
 from batch_os_provider.program import Program
@@ -86,7 +86,7 @@ def test_the_target_is_a_floor(oldest: str | None) -> None:
 def test_a_lower_target_is_a_change_that_writes_nothing(batch: Batch, capsys: pytest.CaptureFixture[str]) -> None:
     batch(pool_of(2, at=TARGET))
     assert diff(OUTS, {**INPUTS, "target_image_version": OLD}) == (True, [])
-    assert "adopts without a write: all 2 nodes are at" in capsys.readouterr().err
+    assert "adopts without a write; all 2 nodes are at" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,8 @@ def test_what_was_deferred_is_planned_again_with_the_line(
 ) -> None:
     batch(pool_of(3))
     assert diff({**OUTS, **change}, INPUTS) == (True, [])
-    assert f"{OLD} -> {TARGET}: 3 of 3 nodes behind, 0 tasks running" in capsys.readouterr().err
+    said = "3 of 3 nodes behind, 0 tasks running, none will be stopped; surge 1: 3 rounds, +1 node meanwhile; "
+    assert f"{said}{OLD} -> {TARGET}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -194,6 +195,12 @@ def test_a_pool_that_is_not_there_is_gone(batch: Batch) -> None:
     assert PROVIDER.read(REF.url, OUTS).id is None
 
 
+def test_a_get_of_a_pool_that_is_not_there_is_an_error(batch: Batch) -> None:
+    batch(pool_of(2), VmScript(reads={1: gone()}))
+    with pytest.raises(PoolGoneError, match="so it cannot be read"):
+        PROVIDER.read(REF.url, {"__provider": "pickle"})
+
+
 @pytest.mark.parametrize("verb", ["create", "update"])
 def test_a_pool_at_its_target_costs_one_look_and_no_write(verb: str, batch: Batch) -> None:
     service = batch(pool_of(2, at=TARGET))
@@ -251,7 +258,7 @@ def test_latest_is_refused_with_the_newest_version_seen(batch: Batch) -> None:
 def test_latest_on_an_empty_pool_or_one_that_cannot_be_seen_says_so(batch: Batch) -> None:
     bag = {**INPUTS, "target_image_version": "latest"}
     batch(pool_of(0))
-    assert "the pool has no nodes to tell one" in PROVIDER.check({}, bag).failures[0].reason
+    assert "no node of this pool shows a version number" in PROVIDER.check({}, bag).failures[0].reason
     preview._lookouts.clear()
     batch(pool_of(1), VmScript(reads={1: CredentialError("Batch refused it", pool=REF.endpoint)}))
     assert "its nodes were not looked at: " in PROVIDER.check({}, bag).failures[0].reason

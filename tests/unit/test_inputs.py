@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batch_os_provider import inputs
-from batch_os_provider.amounts import Share, parse_duration, parse_share
+from batch_os_provider.amounts import Share, parse_duration, parse_share, plain_duration, shown
 from batch_os_provider.decide import Policy
 from batch_os_provider.health import Gate
 from batch_os_provider.inputs import Declared, Failure
@@ -130,6 +131,10 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         ("account_endpoint", "http://acct.batch.azure.com", "https://<account>", "https://acct.batch.azure.com?"),
         ("account_endpoint", "http//acct", "https://<account>", ""),
         ("account_endpoint", 7, "https://<account>", ""),
+        ("account_endpoint", "myaccount", "https://<account>", "https://myaccount.<region>.batch.azure.com?"),
+        ("account_endpoint", " MyAccount ", "https://<account>", "https://myaccount.<region>.batch.azure.com?"),
+        ("account_endpoint", "https://my-host", "https://<account>", ""),
+        ("account_endpoint", "https://myaccount:443/pools/a", "https://<account>", ""),
         ("pool_id", "render a", "1-64 of letters", "render-a?"),
         ("pool_id", "https://acct.batch.azure.com/pools/render-a", "1-64 of letters", "render-a?"),
         ("pool_id", "a" * 65, "1-64 of letters", ""),
@@ -167,7 +172,7 @@ def test_a_failure_names_the_value_the_allowed_form_and_the_nearest_right_spelli
     name: str, value: object, allowed: str, nearest: str
 ) -> None:
     text = reason(name, value)
-    assert repr(value) in text
+    assert text.startswith(f"{int(value) if isinstance(value, float) and value.is_integer() else value!r} ")
     assert allowed in text
     assert nearest in text if nearest else "did you mean" not in text
 
@@ -203,6 +208,14 @@ def test_a_password_in_an_endpoint_is_not_repeated(endpoint: str) -> None:
         ("7200.5", 7200.5),
         (0.5, 0.5),
         ("720h", 2592000),
+        ("PT2H", 7200),
+        ("pt1h30m", 5400),
+        ("PT0.5S", 0.5),
+        ("P1D", 86400),
+        ("P1DT1M", 86460),
+        ("P2W", 1209600),
+        (timedelta(hours=2), 7200),
+        (timedelta(seconds=1, milliseconds=500), 1.5),
     ],
     ids=repr,
 )
@@ -229,7 +242,18 @@ def test_a_duration_is_read(declared: object, seconds: float) -> None:
         ("", "not a duration"),
         (" ", "not a duration"),
         ("h", "not a duration"),
-        ("PT2H", "not a duration"),
+        ("P", "not a duration"),
+        ("PT", "not a duration"),
+        ("P1M", "not a duration"),
+        ("P1Y", "not a duration"),
+        ("PT1H30", "not a duration"),
+        ("-PT2H", "not a duration"),
+        ("PT0S", "not more than zero"),
+        ("P31D", "longer than 720h"),
+        (timedelta(), "not more than zero"),
+        (timedelta(hours=-1), "not more than zero"),
+        (timedelta(days=31), "longer than 720h"),
+        (timedelta.max, "longer than 720h"),
         ("nan", "not a duration"),
         ("inf", "not a duration"),
         ("-inf", "not a duration"),
@@ -252,6 +276,54 @@ def test_a_duration_is_read(declared: object, seconds: float) -> None:
 def test_what_is_no_duration_is_refused_with_the_reason(declared: object, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         parse_duration(declared)
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (timedelta(hours=2), "2h"),
+        (timedelta(minutes=90), "1h30m"),
+        (timedelta(hours=1, seconds=1), "1h1s"),
+        (timedelta(days=30), "720h"),
+        (timedelta(milliseconds=1500), 1.5),
+        (timedelta(), 0.0),
+        (timedelta(seconds=-90), -90.0),
+    ],
+    ids=repr,
+)
+def test_a_timedelta_becomes_what_pulumi_can_store_and_means_the_same(value: timedelta, plain: object) -> None:
+    assert plain_duration(value) == plain
+    if value > timedelta():
+        assert parse_duration(plain_duration(value)) == value.total_seconds()
+
+
+class Sulks:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_a_value_is_shown_as_it_was_written() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    for value, text in [
+        (-1.0, "-1"),
+        (-0.0, "0"),
+        (7.0, "7"),
+        (0.5, "0.5"),
+        (1e300, "1e+300"),
+        (float("nan"), "nan"),
+        (float("inf"), "inf"),
+        (True, "True"),
+        ([1.0, {"a": 2.0}, ("b",)], "[1, {'a': 2}, ('b')]"),
+        ("me:hunter2@host", "'...@host'"),
+        (["me:hunter2@host"], "['...@host']"),
+        (Sulks(), "a value of type Sulks"),
+        (10**5000, "a value of type int"),
+        ({10**5000: 1.0}, "{a value of type int: 1}"),
+        (endless, "[[[...]]]"),
+        ("a" * 1000, "'" + "a" * 199 + "... (1002 characters)"),
+    ]:
+        assert shown(value) == text
 
 
 @pytest.mark.parametrize(
@@ -298,6 +370,9 @@ def test_what_is_no_share_is_refused(declared: object) -> None:
         ("timeout", "2h", 7200.0, True),
         ("timeout", "120m", "7200", True),
         ("timeout", "2h", "2h1s", False),
+        ("timeout", "PT2H", "120m", True),
+        # What an earlier version accepted, and this one does not.
+        ("account_endpoint", "https://myaccount", "https://myaccount.westeurope.batch.azure.com", False),
         ("timeout", None, "2h", False),
         ("timeout", "2h", None, False),
         ("timeout", None, None, True),

@@ -18,6 +18,9 @@ from batch_os_provider.tail import split
 from tests.unit.doubles import OTHER_FAMILY, REF, V24, V25, V26, At, Script, State, body_of, nodes_of
 from tests.unit.stage import play, wanting
 
+S24, S25, S26 = "5.24_201810-01", "5.25_201811-01", "5.26_201812-01"
+"""The same versions as a row shows them."""
+THEN = "this up waits for it, at most 2h00m, and upgrades then"
 STARTED = datetime(2026, 11, 1, tzinfo=timezone.utc)
 POOL = Pool(
     ref=REF,
@@ -48,54 +51,51 @@ def planned(nodes: tuple[Node, ...] | None = FREE, target: str = V25, policy: Po
 @pytest.mark.parametrize(
     ("changes", "text", "what", "warnings"),
     [
-        ({}, f"{V24} -> {V25}: 3 nodes, no task runs", "upgrade", ()),
-        ({"nodes": BUSY}, f"{V24} -> {V25}: 3 nodes, 6 running tasks go back to the queue", "upgrade", ()),
-        ({"nodes": None}, f"{V24} -> {V25}: 3 nodes, whose running tasks go back to the queue", "upgrade", ()),
-        ({"nodes": (), "node_count": 0}, f"{V24} -> {V25}: no nodes", "upgrade", ()),
-        ({"target": "*"}, f"{V24} -> *: 3 nodes, no task runs", "upgrade", ()),
-        ({"current_os_version": V25}, f"adopts without a write: it runs {V25}", "adopt", ()),
-        ({"current_os_version": V25, **RESIZING}, f"adopts without a write: it runs {V25}", "adopt", ()),
-        ({"current_os_version": V26}, f"ROLLBACK {V26} -> {V25}: 3 nodes, no task runs", "rollback", ("rollback",)),
-        ({"current_os_version": "*"}, f"* -> {V25}: 3 nodes, no task runs", "upgrade", ()),
-        (JOINED, f"{V24} -> {V25}: 0 of 3 nodes back, this up joins the upgrade in flight", "join", ()),
+        ({}, f"3 nodes, no task runs; {S24} -> {S25}", "upgrade", ()),
+        ({"nodes": BUSY}, f"3 nodes, 6 running tasks go back to the queue; {S24} -> {S25}", "upgrade", ()),
+        ({"nodes": None}, f"3 nodes, whose running tasks go back to the queue; {S24} -> {S25}", "upgrade", ()),
+        ({"nodes": (), "node_count": 0}, f"no nodes; {S24} -> {S25}", "upgrade", ()),
+        ({"target": "*"}, f"3 nodes, no task runs; {S24} -> *", "upgrade", ()),
+        ({"current_os_version": V25}, f"adopts without a write; it runs {S25}", "adopt", ()),
+        ({"current_os_version": V25, **RESIZING}, f"adopts without a write; it runs {S25}", "adopt", ()),
+        ({"current_os_version": V26}, f"ROLLBACK: 3 nodes, no task runs; {S26} -> {S25}", "rollback", ("rollback",)),
+        ({"current_os_version": "*"}, f"3 nodes, no task runs; * -> {S25}", "upgrade", ()),
+        (JOINED, f"0 of 3 nodes back, this up joins the upgrade in flight; {S24} -> {S25}", "join", ()),
         (
             {**JOINED, "nodes": (*FREE[:2], replace(FREE[2], last_boot_time=STARTED + timedelta(minutes=1)))},
-            f"{V24} -> {V25}: 1 of 3 nodes back, this up joins the upgrade in flight",
+            f"1 of 3 nodes back, this up joins the upgrade in flight; {S24} -> {S25}",
             "join",
             (),
         ),
         (
             {**JOINED, "changed_at": None},
-            f"{V24} -> {V25}: 3 nodes, this up joins the upgrade in flight",
+            f"3 nodes, this up joins the upgrade in flight; {S24} -> {S25}",
             "join",
             (),
         ),
         (
             {**JOINED, "nodes": None},
-            f"{V24} -> {V25}: 3 nodes, this up joins the upgrade in flight",
+            f"3 nodes, this up joins the upgrade in flight; {S24} -> {S25}",
             "join",
             (),
         ),
         (
             {**JOINED, "current_os_version": V26},
-            f"ROLLBACK {V26} -> {V25}: 0 of 3 nodes back, this up joins the upgrade in flight",
+            f"ROLLBACK: 0 of 3 nodes back, this up joins the upgrade in flight; {S26} -> {S25}",
             "join",
             ("rollback",),
         ),
         (
             RESIZING,
-            (
-                f"{V24} -> {V25}: 3 nodes, no task runs; a resize is under way (resizing); this up waits for it, "
-                "at most 2h00m, and upgrades then"
-            ),
+            f"3 nodes, no task runs; a resize is under way (resizing); {THEN}; {S24} -> {S25}",
             "wait",
             ("resize",),
         ),
         (
             {**JOINED, "target_os_version": V26, "policy": Policy(on_conflict="wait")},
             (
-                f"ROLLBACK {V26} -> {V25}: 3 nodes, no task runs; an upgrade {V24} -> {V26} is in flight, {V25} comes "
-                "after it; this up waits for it, at most 2h00m, and upgrades then"
+                f"ROLLBACK: 3 nodes, no task runs; another upgrade is in flight ({S24} -> {S26}), {S25} comes after "
+                f"it; {THEN}; {S26} -> {S25}"
             ),
             "wait",
             ("rollback", "conflict"),
@@ -103,8 +103,8 @@ def planned(nodes: tuple[Node, ...] | None = FREE, target: str = V25, policy: Po
         (
             {**JOINED, "target": V24, "policy": Policy(on_conflict="wait")},
             (
-                f"ROLLBACK {V25} -> {V24}: 3 nodes, no task runs; an upgrade {V24} -> {V25} is in flight, {V24} comes "
-                "after it; this up waits for it, at most 2h00m, and upgrades then"
+                f"ROLLBACK: 3 nodes, no task runs; another upgrade is in flight ({S24} -> {S25}), {S24} comes after "
+                f"it; {THEN}; {S25} -> {S24}"
             ),
             "wait",
             ("rollback", "conflict"),
@@ -112,8 +112,8 @@ def planned(nodes: tuple[Node, ...] | None = FREE, target: str = V25, policy: Po
         (
             {**JOINED, "target": V26, "policy": Policy(on_conflict="wait")},
             (
-                f"{V25} -> {V26}: 3 nodes, no task runs; an upgrade {V24} -> {V25} is in flight, {V26} comes "
-                "after it; this up waits for it, at most 2h00m, and upgrades then"
+                f"3 nodes, no task runs; another upgrade is in flight ({S24} -> {S25}), {S26} comes after "
+                f"it; {THEN}; {S25} -> {S26}"
             ),
             "wait",
             ("conflict",),
@@ -121,66 +121,57 @@ def planned(nodes: tuple[Node, ...] | None = FREE, target: str = V25, policy: Po
         (
             {**JOINED, "target_os_version": None, "policy": Policy(on_conflict="wait")},
             (
-                f"{V24} -> {V25}: 3 nodes, no task runs; an upgrade {V24} -> an unknown version is in flight, {V25} "
-                "comes after it; this up waits for it, at most 2h00m, and upgrades then"
+                f"3 nodes, no task runs; another upgrade is in flight ({S24} -> an unknown version), {S25} comes after "
+                f"it; {THEN}; {S24} -> {S25}"
             ),
             "wait",
             ("conflict",),
         ),
         (
             {"current_os_version": V26, **RESIZING, "allocation": AllocationState.STOPPING},
-            (
-                f"ROLLBACK {V26} -> {V25}: 3 nodes, no task runs; a resize is under way (resizing); this up waits for "
-                "it, at most 2h00m, and upgrades then"
-            ),
+            f"ROLLBACK: 3 nodes, no task runs; a resize is under way (resizing); {THEN}; {S26} -> {S25}",
             "wait",
             ("rollback", "resize"),
         ),
         (
             {"current_os_version": None},
             (
-                f"an unknown version -> {V25}: 3 nodes, no task runs; Batch shows no currentOSVersion; this up waits "
-                "for it, at most 2h00m, and upgrades then"
+                "3 nodes, no task runs; Batch shows no currentOSVersion; "
+                f"this up waits for it, at most 2h00m, and upgrades then; an unknown version -> {S25}"
             ),
             "wait",
             ("unknown state",),
         ),
         (
             {"state": PoolState.UNKNOWN, "state_text": "dreaming", "current_os_version": V25},
-            (
-                f"{V25}: 3 nodes, no task runs; Batch shows state 'dreaming'; this up waits for it, at most 2h00m, "
-                "and upgrades then"
-            ),
+            f"3 nodes, no task runs; Batch shows state 'dreaming'; {THEN}; {S25}",
             "wait",
             ("unknown state",),
         ),
         (
             {**JOINED, "target": "*", "target_os_version": "*"},
-            f"{V24} -> *: 0 of 3 nodes back, this up joins the upgrade in flight",
+            f"0 of 3 nodes back, this up joins the upgrade in flight; {S24} -> *",
             "join",
             (),
         ),
         (
             {**JOINED, "nodes": (), "node_count": 0},
-            f"{V24} -> {V25}: no nodes, this up joins the upgrade in flight",
+            f"no nodes, this up joins the upgrade in flight; {S24} -> {S25}",
             "join",
             (),
         ),
-        ({"nodes": None, "node_count": 0}, f"{V24} -> {V25}: no nodes", "upgrade", ()),
-        ({"nodes": BUSY[:1]}, f"{V24} -> {V25}: 1 node, 2 running tasks go back to the queue", "upgrade", ()),
+        ({"nodes": None, "node_count": 0}, f"no nodes; {S24} -> {S25}", "upgrade", ()),
+        ({"nodes": BUSY[:1]}, f"1 node, 2 running tasks go back to the queue; {S24} -> {S25}", "upgrade", ()),
         (
             {"nodes": (replace(BUSY[0], running_tasks=1),)},
-            f"{V24} -> {V25}: 1 node, 1 running task goes back to the queue",
+            f"1 node, 1 running task goes back to the queue; {S24} -> {S25}",
             "upgrade",
             (),
         ),
-        ({"current_os_version": V25.lower()}, f"adopts without a write: it runs {V25}", "adopt", ()),
+        ({"current_os_version": V25.lower()}, f"adopts without a write; it runs {S25}", "adopt", ()),
         (
             {"state": PoolState.UNKNOWN, "state_text": "dreaming"},
-            (
-                f"{V24} -> {V25}: 3 nodes, no task runs; Batch shows state 'dreaming'; this up waits for it, "
-                "at most 2h00m, and upgrades then"
-            ),
+            f"3 nodes, no task runs; Batch shows state 'dreaming'; {THEN}; {S24} -> {S25}",
             "wait",
             ("unknown state",),
         ),
@@ -256,9 +247,14 @@ def assert_fits(told: Plan | Refuse, pool: Pool) -> None:
     tail = told.tail(REF.url, "os")
     assert split(f"{told.text} {tail}") == (told.text, tail)
     assert "None" not in told.text
+    # A terminal cuts the end: what changes stands first, and the versions, without what they share, last.
+    assert "WA-GUEST-OS-" not in told.text
+    assert told.text.endswith(f"{S25}"), told.text
+    if told.what != "adopt":
+        assert not told.text.removeprefix("ROLLBACK: ").startswith(("5.", "an unknown")), told.text
     assert told.came_from == (pool.current_os_version or "")
     assert (told.target, told.nodes, told.behind) == (V25, 3, None)
-    assert ("rollback" in told.warnings) == told.text.startswith("ROLLBACK ")
+    assert ("rollback" in told.warnings) == told.text.startswith("ROLLBACK: ")
     assert (told.what == "rollback") <= ("rollback" in told.warnings)
     assert (told.what == "wait") == ("this up waits for it, at most 1m00s" in told.text)
     assert (told.back is not None) == (told.what == "join")
@@ -336,7 +332,7 @@ def test_an_up_does_what_its_preview_said(
 
 
 JUDGED = {"current_os_version": V25, "gate": Gate(Share(0), 86400.0 * 2), "at": STARTED}
-WELL = f"adopts without a write: it runs {V25}"
+WELL, RUNS = "adopts without a write", f"it runs {S25}"
 FAILS = "this up fails while that is so"
 SOAKS = "the newest boot was 24h00m of 48h00m ago"
 WAITS = "this up waits for it, at most 2h00m, and writes nothing"
@@ -346,27 +342,27 @@ SICK = replace(FREE[1], state="unusable", error="AgentLost")
 @pytest.mark.parametrize(
     ("changes", "text", "what", "warnings"),
     [
-        ({"gate": Gate(Share(0))}, f"{WELL}; 0 of 3 nodes are unhealthy, max_unhealthy 0", "adopt", ()),
+        ({"gate": Gate(Share(0))}, f"{WELL}; 0 of 3 nodes are unhealthy, max_unhealthy 0; {RUNS}", "adopt", ()),
         (
             {"nodes": (SICK, *FREE[1:])},
-            f"it runs {V25}, but 1 of 3 nodes is unhealthy, max_unhealthy 0: n1 is unusable (AgentLost); {FAILS}",
+            f"1 of 3 nodes is unhealthy, max_unhealthy 0: n1 is unusable (AgentLost); {FAILS}; {RUNS}",
             "adopt",
             ("unhealthy",),
         ),
         (
             {},
-            f"it runs {V25}; 0 of 3 nodes are unhealthy, max_unhealthy 0; {SOAKS}; {WAITS}",
+            f"0 of 3 nodes are unhealthy, max_unhealthy 0; {SOAKS}; {WAITS}; {RUNS}",
             "wait",
             (),
         ),
         (
             {"nodes": (*FREE[:2], replace(FREE[2], state="starting"))},
-            f"it runs {V25}; 0 of 3 nodes are unhealthy, max_unhealthy 0, 1 on its way; {WAITS}",
+            f"0 of 3 nodes are unhealthy, max_unhealthy 0, 1 on its way; {WAITS}; {RUNS}",
             "wait",
             (),
         ),
-        ({"nodes": None}, f"{WELL}; this up judges its nodes, which could not be looked at", "adopt", ()),
-        ({"nodes": (), "node_count": 0}, WELL, "adopt", ()),
+        ({"nodes": None}, f"{WELL}; this up judges its nodes, which could not be looked at; {RUNS}", "adopt", ()),
+        ({"nodes": (), "node_count": 0}, f"{WELL}; {RUNS}", "adopt", ()),
     ],
 )
 def test_a_pool_at_its_target_whose_nodes_have_to_be_well(

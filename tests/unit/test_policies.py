@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider import PoolImageVersion, PoolOsVersion, catalogue, inputs
+from batch_os_provider import catalogue, inputs
+from batch_os_provider.resource_types import IMAGE_TYPE, OS_TYPE
 from policies import batch_rules as rules
 from policies.batch_rules import ConfigError, Resource
 
@@ -45,26 +46,47 @@ class Properties(Mapping[str, Any]):
 
 
 def os_pool(target: str | None, *, stack: str = "prod", tags: Mapping[str, str] | None = None, **more: Any) -> Resource:
-    urn = f"urn:pulumi:{stack}::project::{rules.OS_TYPE}::render"
-    return Resource(rules.OS_TYPE, "render", urn, Properties({"target_os_version": target, **more}), tags or {})
+    urn = f"urn:pulumi:{stack}::project::{OS_TYPE}::render"
+    return Resource(OS_TYPE, "render", urn, Properties({"target_os_version": target, **more}), tags or {})
 
 
 def vm_pool(target: str | None, **more: Any) -> Resource:
-    urn = f"urn:pulumi:prod::project::{rules.IMAGE_TYPE}::vm"
-    return Resource(rules.IMAGE_TYPE, "vm", urn, Properties({"target_image_version": target, **more}))
+    urn = f"urn:pulumi:prod::project::{IMAGE_TYPE}::vm"
+    return Resource(IMAGE_TYPE, "vm", urn, Properties({"target_image_version": target, **more}))
 
 
 def read_only() -> Resource:
-    return Resource(rules.OS_TYPE, "render", f"urn:pulumi:prod::project::{rules.OS_TYPE}::render", Properties({}))
+    return Resource(OS_TYPE, "render", f"urn:pulumi:prod::project::{OS_TYPE}::render", Properties({}))
 
 
 def supported(resource: Resource, config: Mapping[str, Any] | None = None, today: date = TODAY) -> str:
     return rules.target_supported(resource, config or {}, catalogue.load(), today)
 
 
-def test_the_types_are_those_of_the_resources():
-    known = {f"pulumi-python:{each._resource_type_name}" for each in (PoolOsVersion, PoolImageVersion)}
-    assert set(rules.TYPES) == known
+@pytest.mark.parametrize("type_", ["pulumi-python:dynamic:Resource", "pulumi-python:dynamic/farm:OurPool"])
+def test_a_pool_of_another_type_is_a_pool(type_: str):
+    where = {"account_endpoint": "https://a.b", "pool_id": "render"}
+    urn = f"urn:pulumi:prod::project::{type_}::render"
+    os = Resource(type_, "render", urn, Properties({**where, "target_os_version": "*"}))
+    vm = Resource(type_, "render", urn, Properties({**where, "target_image_version": "17763.1.1"}))
+    assert "is '*'" in rules.production_pinned(os, {})
+    assert "below the floor" in rules.version_floor(vm, {"floors": ["17763.2.1"]})
+    assert "timeout is not set, so one `pulumi up` waits 2h" in rules.timeout_set(os, {})
+
+
+@pytest.mark.parametrize(
+    ("type_", "names"),
+    [
+        ("pulumi-python:dynamic:Resource", ("account_endpoint", "pool_id")),
+        ("pulumi-python:dynamic:Resource", ("target_os_version", "pool_id")),
+        ("azure-native:batch:Pool", ("account_endpoint", "pool_id", "target_os_version")),
+        ("pulumi-python:dynamics:Pool", ("account_endpoint", "pool_id", "target_os_version")),
+        ("", ()),
+    ],
+)
+def test_what_only_looks_like_a_pool_is_none(type_: str, names: tuple[str, ...]):
+    urn = f"urn:pulumi:prod::project::{type_}::x"
+    assert not Resource(type_, "x", urn, Properties(dict.fromkeys(names, "*"))).kind
 
 
 def test_the_published_pack_is_for_the_official_cli():

@@ -12,7 +12,7 @@ from batch_os_provider.pool import PoolRef, is_loopback, parse_endpoint, parse_p
 from tests.unit.stage import quick
 
 labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
-hosts = st.lists(labels, min_size=1, max_size=5).map(".".join) | st.ip_addresses(v=4).map(str)
+hosts = st.lists(labels, min_size=2, max_size=5).map(".".join) | st.ip_addresses(v=4).map(str)
 hosts |= st.ip_addresses(v=6).map("[{}]".format)
 pool_ids = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 
@@ -66,6 +66,9 @@ def test_an_endpoint_is_normalised(declared: str, normal: str) -> None:
         ("https://acct.batch.azure.com.", "host name"),
         ("https://", "host name"),
         ("", "host name"),
+        ("myaccount", "has no dot"),
+        ("https://MyAccount:443", "has no dot"),
+        ("https://2130706433", "no dot"),
         ("https://[::1", "."),
         ("https://[v1.a]", "."),
         ("https://ac\nct.batch.azure.com", "."),

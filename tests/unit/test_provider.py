@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import pickletools
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,6 +21,7 @@ from batch_os_provider.errors import (
     BatchOsError,
     CredentialError,
     InputError,
+    PoolGoneError,
     RefusedError,
     UnhealthyError,
 )
@@ -30,6 +32,8 @@ from batch_os_provider.tail import split
 from tests.unit.doubles import REF, V24, V25, V26, FakeService, Script, State, VirtualWaiter
 
 ENDPOINT = REF.endpoint
+S24, S25 = "5.24_201810-01", "5.25_201811-01"
+"""V24 and V25 as a row shows them."""
 INPUTS: dict[str, Any] = {"account_endpoint": ENDPOINT, "pool_id": REF.pool_id, "target_os_version": V25}
 OUTS: dict[str, Any] = {**INPUTS, "current_os_version": V25, "os_family": "5", "pool_state": "active"}
 COUNTED: dict[str, Any] = {**OUTS, "unhealthy_nodes": 0}
@@ -143,7 +147,7 @@ def test_a_deferred_upgrade_is_planned_again_and_the_row_says_why(
     assert planned({**OUTS, "current_os_version": V24}, INPUTS) == (True, [])
     assert service.count("post") == 0
     said = capsys.readouterr().err
-    assert f"still at {V24}; upgrade to {V25} was deferred: 3 nodes, no task runs" in said
+    assert re.search(rf"3 nodes, no task runs; .*; still at {S24}; upgrade to {S25} was deferred \[batch-os", said)
     _, tail = split(said)
     assert tail is not None
     assert (tail.what, tail.came_from, tail.target, tail.nodes) == ("upgrade", V24, V25, 3)
@@ -222,13 +226,13 @@ def test_state_that_is_older_than_the_service_is_said(batch: Any, capsys: pytest
     batch(AT_TARGET)
     assert planned({**OUTS, "current_os_version": V24}, {**INPUTS, "timeout": "3h"}) == (True, [])
     said = capsys.readouterr().err
-    assert f"adopts without a write: it runs {V25}; the state is older, it says {V24}" in said
+    assert re.search(rf"adopts without a write; the state is older, it says {S24}; .*; it runs {S25} \[batch-os", said)
 
 
 def test_an_older_target_is_a_rollback_and_never_refused(batch: Any, capsys: pytest.CaptureFixture[str]) -> None:
     batch(AT_TARGET)
     assert planned(OUTS, {**INPUTS, "target_os_version": V24}) == (True, [])
-    assert f"ROLLBACK {V25} -> {V24}: 3 nodes" in capsys.readouterr().err
+    assert re.search(rf"ROLLBACK: 3 nodes, no task runs; .*; {S25} -> {S24} \[batch-os", capsys.readouterr().err)
 
 
 def test_looking_can_be_turned_off_and_the_state_still_tells_a_rollback(
@@ -237,7 +241,7 @@ def test_looking_can_be_turned_off_and_the_state_still_tells_a_rollback(
     service = batch(AT_TARGET)
     program.looks = False
     assert planned(OUTS, {**INPUTS, "target_os_version": V24}) == (True, [])
-    assert f"ROLLBACK {V25} -> {V24}: as the state has it, not looked at" in capsys.readouterr().err
+    assert re.search(rf"ROLLBACK: as the state has it, not looked at; .*; {S25} -> {S24} \[", capsys.readouterr().err)
     assert PROVIDER.check({}, INPUTS).failures == []
     assert service.calls == []
 
@@ -373,6 +377,51 @@ def test_a_retired_api_neither_loses_the_resource_nor_changes_it(batch: Any) -> 
     result = PROVIDER.read(REF.url, OUTS)
     assert result.id == REF.url
     assert result.outs == OUTS, "what was last observed stays"
+
+
+GET = {"__provider": "pickle"}
+"""What the engine passes for a `get`: no inputs, and None is not sent."""
+
+
+@pytest.mark.parametrize(
+    ("state", "script", "error", "words"),
+    [
+        (AT_TARGET, Script(gone_at=0.0), PoolGoneError, "it does not exist (404 PoolNotFound), so it cannot be read"),
+        (State(current=None, family=None, vm_image={"sku": "8-gen2"}), Script(), InputError, "PoolImageVersion.get"),
+        (replace(AT_TARGET, current=None), Script(), InputError, "does not show its OS version (currentOSVersion)"),
+        (AT_TARGET, Script(reads=lambda _: ApiRetiredError("no longer", pool=REF.url)), ApiRetiredError, "no longer"),
+    ],
+    ids=["gone", "vm", "no version", "retired"],
+)
+def test_a_get_that_would_have_no_version_is_an_error(
+    state: State, script: Script, error: type[BatchOsError], words: str, batch: Any
+) -> None:
+    batch(state, script)
+    with pytest.raises(error) as caught:
+        PROVIDER.read(REF.url, dict(GET))
+    assert words in str(caught.value)
+    assert REF.url in str(caught.value)
+    # A refresh of the same pool goes on.
+    assert PROVIDER.read(REF.url, {**OUTS, **GET}).outs is not None
+
+
+def test_a_get_of_a_pool_that_is_being_deleted_reads_it_and_warns(batch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(engine.Row, "warn", lambda _, text: warned.append(text))
+    batch(replace(AT_TARGET, state="deleting"))
+    assert (PROVIDER.read(REF.url, dict(GET)).outs or {})["current_os_version"] == V25
+    assert warned == [f"pool {REF.url} is being deleted; what was read of it is soon gone"]
+    PROVIDER.read(REF.url, dict(OUTS))
+    assert len(warned) == 1, "a refresh shows pool_state"
+
+
+def test_the_state_of_another_resource_is_not_taken_for_a_pools(batch: Any) -> None:
+    batch()
+    (failure,) = PROVIDER.check({"__provider": "x", "size": 1.0}, dict(INPUTS)).failures
+    assert failure.property == "pool_id"
+    assert "another dynamic resource" in failure.reason
+    assert not PROVIDER.check(dict(INPUTS), dict(INPUTS)).failures
+    assert not PROVIDER.check({}, dict(INPUTS)).failures
 
 
 @pytest.mark.parametrize(
@@ -524,9 +573,8 @@ def test_the_row_of_a_pool_that_is_not_proven_says_why_it_is_planned(
     batch(SICK)
     assert planned({**PROVEN, "pool_state": "unproven"}, GATED) == (True, [])
     said = capsys.readouterr().err
-    assert (
-        f"at {V25}, but its nodes were not seen to be as declared: it runs {V25}, but 1 of 3 nodes is unhealthy" in said
-    )
+    assert ": 1 of 3 nodes is unhealthy, max_unhealthy 0: tvm-1 is unusable; this up fails while that is so; " in said
+    assert f"; at {S25}, but its nodes were not seen to be as declared [batch-os" in said
     _, tail = split(said)
     assert tail is not None
     assert tail.warnings[:2] == ("unhealthy", "unproven")

@@ -36,16 +36,63 @@ def test_a_duration_has_two_units_at_most(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_a_line_tells_from_to_nodes_and_time() -> None:
-    assert str(UNDER_WAY) == "A -> B: 1 of 3 nodes back, 1m15s"
-    assert str(replace(UNDER_WAY, nodes=None)) == "A -> B: upgrading, 1m15s"
-    resizing = Progress("A", "B", "resizing", "a resize is under way", 5.0)
-    assert str(resizing) == "A -> B: a resize is under way, 5s"
+WA = "WA-GUEST-OS-"
+UPGRADE = Progress(f"{WA}7.57_202510-01", f"{WA}7.58_202511-01", "upgrading", "upgrading", 130.0, THREE)
+RENEWAL = Progress("20348.2402.240402", "20348.2461.240510", "resizing", "adding 2", 65.0, counts="2 of 4 nodes behind")
 
 
-def test_idleness_is_told_from_fifteen_minutes_on() -> None:
+@pytest.mark.parametrize(
+    ("progress", "text"),
+    [
+        (UNDER_WAY, "1 of 3 nodes back, 1m15s; 1 reimaging, 1 starttaskfailed; A -> B"),
+        (replace(UNDER_WAY, nodes=Nodes((BACK,), at(0))), "1 of 1 nodes back, 1m15s; A -> B"),
+        (replace(UNDER_WAY, nodes=None), "upgrading, 1m15s; A -> B"),
+        (Progress("A", "B", "resizing", "a resize is under way", 5.0), "a resize is under way, 5s; A -> B"),
+        (
+            replace(UPGRADE, nodes=Nodes((BACK, BACK, BACK), at(0))),
+            "3 of 3 nodes back, 2m10s; 7.57_202510-01 -> 7.58_202511-01",
+        ),
+        (
+            replace(UPGRADE, phase="joined", why="joined an upgrade that was under way"),
+            (
+                "1 of 3 nodes back, 2m10s; joined an upgrade that was under way; 1 reimaging, 1 starttaskfailed; "
+                "7.57_202510-01 -> 7.58_202511-01"
+            ),
+        ),
+        (replace(UPGRADE, target="*", nodes=None), "upgrading, 2m10s; 7.57_202510-01 -> *"),
+        # Nothing was seen yet, or the pool runs the target already: there is no version to come from.
+        (replace(UPGRADE, came_from="", nodes=None), "upgrading, 2m10s; 7.58_202511-01"),
+        (replace(UPGRADE, came_from=UPGRADE.target.lower(), nodes=None), "upgrading, 2m10s; 7.58_202511-01"),
+        (
+            Progress(
+                "*", f"{WA}7.58_202511-01", "trying again", "HTTP 503 ServerBusy", 5.0, detail="trying again in 9s"
+            ),
+            "HTTP 503 ServerBusy, 5s; trying again in 9s; * -> 7.58_202511-01",
+        ),
+        (RENEWAL, "2 of 4 nodes behind, 1m05s; adding 2; 20348.2402.240402 -> 20348.2461.240510"),
+        (replace(RENEWAL, why=""), "2 of 4 nodes behind, 1m05s; 20348.2402.240402 -> 20348.2461.240510"),
+        (
+            replace(RENEWAL, came_from="22.04.202404090", target="22.04.202405140", counts="", why="the pool is empty"),
+            "the pool is empty, 1m05s; 22.04.202404090 -> 22.04.202405140",
+        ),
+    ],
+)
+def test_a_line_has_the_news_first_and_the_short_versions_last(progress: Progress, text: str) -> None:
+    assert str(progress) == text
+
+
+def test_idleness_is_told_from_fifteen_minutes_on_before_the_versions() -> None:
     assert "no node moved" not in str(replace(UNDER_WAY, idle_for=IDLE_AFTER - 1))
-    assert str(replace(UNDER_WAY, idle_for=34 * 60.0)).endswith(", no node moved for 34m00s")
+    states = "1 reimaging, 1 starttaskfailed"
+    for seconds, told in ((IDLE_AFTER, "15m"), (34 * 60.0 + 59, "34m"), (3600.0, "1h00m"), (2 * 3600.0 + 300, "2h05m")):
+        line = str(replace(UNDER_WAY, idle_for=seconds))
+        assert line == f"1 of 3 nodes back, 1m15s; no node moved for {told}; {states}; A -> B"
+
+
+def test_states_are_of_nodes_that_are_not_up_the_most_first() -> None:
+    nodes = [Node(f"n{n}", state, None) for n, state in enumerate(("starting", "idle", "reimaging", "reimaging"))]
+    assert Nodes(tuple(nodes), at(0)).states() == "2 reimaging, 1 starting"
+    assert Nodes((Node("n", "running", None),), at(0)).states() == ""
 
 
 def test_nodes_of_an_upgrade_whose_start_is_not_known_are_only_counted() -> None:

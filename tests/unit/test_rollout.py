@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import replace
 
 import pytest
@@ -24,6 +25,8 @@ from tests.unit.doubles import (
 )
 from tests.unit.stage import play, refused, wanting
 
+S24, S25 = "5.24_201810-01", "5.25_201811-01"
+"""V24 and V25 as a row shows them."""
 AT_TARGET = State(current=V25, target=V25)
 IN_FLIGHT = replace(State(), **begun(V25, began=-30.0, ends=60.0))
 AWAY = replace(State(), **begun(V26, began=-30.0, ends=60.0))
@@ -37,7 +40,7 @@ def test_a_pool_at_its_target_is_adopted_with_one_read_and_no_write() -> None:
     assert [call.kind for call in played.service.calls] == ["read"]
     assert played.end.pool.current_os_version == V25
     assert not played.end.deferred
-    assert played.voice.lines("info") == [f"already runs {V25}, nothing was written"]
+    assert played.voice.lines("info") == [f"nothing was written; it already runs {S25}"]
 
 
 def test_an_upgrade_is_one_post_and_success_is_active_at_target_on_a_read_begun_after_the_202() -> None:
@@ -74,7 +77,7 @@ def test_an_upgrade_in_flight_to_our_target_is_joined_without_a_write() -> None:
     played = play(IN_FLIGHT)
     assert played.service.count("post") == 0
     assert played.end.pool.current_os_version == V25
-    assert f"{V24} -> {V25}: done, 3 of 3 nodes back" in played.voice.lines("info")[-1]
+    assert re.fullmatch(rf"done, 3 of 3 nodes back, \w+; {S24} -> {S25}", played.voice.lines("info")[-1])
 
 
 def test_a_joined_upgrade_counts_nodes_from_its_own_start() -> None:

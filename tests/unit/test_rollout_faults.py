@@ -270,3 +270,8 @@ def test_the_doubles_refuse_a_write_that_no_read_precedes() -> None:
     played = play(replace(State(), current=V25, target=V25))
     with pytest.raises(AssertionError, match="If-Match"):
         played.service.upgrade_os(REF, V25, "0x9")
+
+
+def test_a_refusal_that_comes_for_hours_has_a_pause_like_the_others() -> None:
+    """A power of two for each failure ended in an OverflowError after some nine hours of 412."""
+    assert back_off(5000, transient(503, "ServerBusy", "busy"), 0.5) == 30.0

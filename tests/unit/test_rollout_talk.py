@@ -11,11 +11,13 @@ import pytest
 
 from batch_os_provider.decide import Policy
 from batch_os_provider.errors import CredentialError, PermanentError, ServiceAnswer
-from tests.unit.doubles import REF, V24, V25, V26, At, Lost, Script, State, begun, transient
+from tests.unit.doubles import REF, V25, V26, At, Lost, Script, State, begun, transient
 from tests.unit.stage import Play, play, wanting
 
 STUCK = State(stuck=(1,))
 HOUR = wanting(timeout=3600.0, defer=True)
+S24, S25, S26 = "5.24_201810-01", "5.25_201811-01", "5.26_201812-01"
+"""V24, V25 and V26 as a row shows them."""
 
 
 def fail(failure: Exception, _number: int) -> Exception:
@@ -31,8 +33,7 @@ def test_every_line_of_the_wait_stands_alone() -> None:
     assert lines(played)
     for line in lines(played):
         assert "\n" not in line
-        assert line.startswith(f"{V24} -> {V25}: ")
-        assert re.search(r", \d+(s|m\d\ds|h\d\dm)$", line), line
+        assert re.fullmatch(rf"[a-z0-9][^;]*, \d+(s|m\d\ds|h\d\dm)(; [^;]+)*; {S24} -> {S25}", line), line
 
 
 def test_a_change_of_phase_is_said_at_once() -> None:
@@ -65,7 +66,7 @@ def test_counts_go_from_none_to_all_and_the_last_line_says_how_long_it_took() ->
     assert counts[0] == 0
     summary = played.voice.lines("info")
     assert len(summary) == 1
-    assert re.fullmatch(rf"{V24} -> {re.escape(V25)}: done, 3 of 3 nodes back, 5m\d\ds", summary[0])
+    assert re.fullmatch(rf"done, 3 of 3 nodes back, 5m\d\ds; {S24} -> {S25}", summary[0])
 
 
 def test_a_node_that_does_not_come_back_is_named_once_after_fifteen_minutes_without_movement() -> None:
@@ -74,7 +75,9 @@ def test_a_node_that_does_not_come_back_is_named_once_after_fifteen_minutes_with
     assert len(warnings) == 1
     assert "tvm-1 is unusable (AgentLost: The agent does not answer)" in warnings[0]
     idle = [line for line in lines(played) if "no node moved for" in line]
-    assert "no node moved for 15m" in idle[0]
+    assert re.fullmatch(rf"2 of 3 nodes back, \d+m\d\ds; no node moved for 15m; 1 unusable; {S24} -> {S25}", idle[0]), (
+        idle[0]
+    )
     assert "no node moved for 34m" in "\n".join(idle), "it goes on counting"
 
 
@@ -100,19 +103,21 @@ def test_a_list_of_nodes_that_always_fails_costs_one_warning_and_nothing_else() 
         assert played.end.pool.current_os_version == V25
         assert len(played.voice.lines("warn")) == 1
         assert "node counts are not available" in played.voice.lines("warn")[0]
-        assert f"{V24} -> {V25}: done" in played.voice.lines("info")[-1]
+        assert re.fullmatch(rf"done, \w+; {S24} -> {S25}", played.voice.lines("info")[-1])
 
 
 def test_a_joined_upgrade_is_said_to_be_joined() -> None:
     joined = replace(State(), **begun(V25, began=-30.0, ends=60.0))
-    assert "join" in str(play(joined).voice.said)
+    first = lines(play(joined))[0]
+    said = rf"1 of 3 nodes back, \d+s; joined an upgrade that was under way(; [^;]+)?; {S24} -> {S25}"
+    assert re.fullmatch(said, first), first
 
 
 def test_a_conflict_that_is_waited_for_names_both_versions() -> None:
     away = replace(State(), **begun(V26, began=-30.0, ends=60.0))
     first = lines(play(away, goal=wanting(policy=Policy(on_conflict="wait"))))[0]
-    assert V26 in first
-    assert V25 in first
+    other = f"another upgrade is in flight ({S24} -> {S26}), {S25} comes after it"
+    assert first == f"{other}, 0s; {S24} -> {S25}"
 
 
 def test_nodes_that_are_not_back_when_the_pool_is_done_are_warned_about() -> None:

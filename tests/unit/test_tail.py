@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_os_provider.tail import KINDS, WHATS, Tail, split
+from batch_os_provider.tail import KINDS, WHATS, Tail, What, split
 from tests.unit.stage import quick
 
 POOL = "https://acct.westeurope.batch.azure.com/pools/render"
@@ -80,6 +80,38 @@ def test_the_form_is_stable() -> None:
 def test_the_keys_stand_in_the_order_of_the_documentation() -> None:
     tail = Tail(POOL, "image", "renew", "A", "B", 4, 3, 2, 1, ("w",), "because")
     assert tuple(json.loads(str(tail).removeprefix("[batch-os v1 ").removesuffix("]"))) == KEYS
+
+
+REASON = "the pool is of OS family 7 (WA-GUEST-OS-7.x)"
+
+
+@pytest.mark.parametrize(
+    ("what", "sentence", "kept"),
+    [
+        ("refused", f"an up would be refused: {REASON}. Declare another.", False),
+        ("refused", f"pool {POOL}: an up would be refused: {REASON}. Run it again. [request id 1]", False),
+        ("not looked at", f"not looked at: {REASON}", False),
+        # The sentence is about something else, says it in other words, or says more than the reason.
+        ("refused", "an up would be refused. Declare another.", True),
+        ("refused", f"not looked at: {REASON}", True),
+        ("not looked at", f"not looked at: {REASON}; and more", True),
+        ("warning", f"not looked at: {REASON}", True),
+    ],
+)
+def test_a_reason_is_said_once_and_read_in_any_case(what: What, sentence: str, kept: bool) -> None:
+    tail = Tail(POOL, "os", what, why=REASON)
+    message = tail.after(sentence)
+    assert ('"why":' in message) is kept
+    assert message.count(REASON) == (2 if kept and REASON in sentence else 1)
+    assert split(message) == (sentence, tail)
+    # As the CLI hands it on: with words of its own before the sentence.
+    assert split(f"error: resource 'render': property has a problem: {message}\n")[1] == tail
+
+
+def test_a_reason_with_two_sentences_is_kept_whole() -> None:
+    tail = Tail(POOL, "os", "refused", why="one. two")
+    message = tail.after("an up would be refused: one. two. Do this.")
+    assert split(message)[1] == tail
 
 
 def test_nothing_is_not_unknown() -> None:

@@ -168,3 +168,34 @@ def test_there_is_no_guess_where_nothing_is_near(typed: str) -> None:
 
 def test_a_star_fits_every_family() -> None:
     assert version.family_of("*") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("WA-GUEST-OS-7.57_202510-01", "7.57_202510-01"),
+        ("wa-guest-os-7.57_202510-01", "7.57_202510-01"),
+        ("*", "*"),
+        ("", ""),
+        ("an unknown version", "an unknown version"),
+        ("22.04.202404090", "22.04.202404090"),
+        ("8.7.2024042601", "8.7.2024042601"),
+    ],
+)
+def test_a_row_shows_a_version_without_the_prefix_that_never_changes(text: str, expected: str) -> None:
+    assert version.short(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("came_from", "target", "expected"),
+    [
+        ("WA-GUEST-OS-7.57_202510-01", "WA-GUEST-OS-7.58_202511-01", "7.57_202510-01 -> 7.58_202511-01"),
+        ("WA-GUEST-OS-7.57_202510-01", "*", "7.57_202510-01 -> *"),
+        ("*", "WA-GUEST-OS-7.58_202511-01", "* -> 7.58_202511-01"),
+        ("", "WA-GUEST-OS-7.58_202511-01", "7.58_202511-01"),
+        ("wa-guest-os-7.58_202511-01", "WA-GUEST-OS-7.58_202511-01", "7.58_202511-01"),
+        ("17763.3124.2111130129", "20348.2461.240510", "17763.3124.2111130129 -> 20348.2461.240510"),
+    ],
+)
+def test_a_change_is_from_and_to_or_the_target_alone(came_from: str, target: str, expected: str) -> None:
+    assert version.change(came_from, target) == expected

@@ -32,8 +32,8 @@ def take_away(seam: str) -> None:
     from batch_os_provider import engine, foreign_calls  # noqa: PLC0415 - only in the processes of one test
 
     changes: dict[str, dict[str, object]] = {
-        "other width": {"foreign_calls": SimpleNamespace(keep_width=None, verify=foreign_calls.verify)},
-        "other calls": {"foreign_calls": SimpleNamespace(keep_width=foreign_calls.keep_width, verify=None)},
+        "other width": {"foreign_calls": SimpleNamespace(keep_width=None, confirm_ours=foreign_calls.confirm_ours)},
+        "other calls": {"foreign_calls": SimpleNamespace(keep_width=foreign_calls.keep_width, confirm_ours=None)},
         "widen": {"threading": Without(threading, current_thread=SimpleNamespace)},
         "cancel": {"sys": Without(sys, _current_frames=None)},
         "clean errors": {"traceback": Without(traceback)},
@@ -41,6 +41,7 @@ def take_away(seam: str) -> None:
         "row status": {"sys": Without(sys, argv=["plugin"])},
         "watch": {"sys": Without(sys, argv=["plugin"])},
         "terminal": {"os": Without(os, getpid=None)},
+        "tail": {"os": Without(os, getpid=None)},
     }
     vars(engine).update(changes[seam])
 

@@ -1,0 +1,111 @@
+"""The pools of an account that are being changed, for `batch-os watch`. Pure but for ``look``, which reads.
+
+Why it exists: Batch has no list of rollouts. The state of a pool tells that it is upgrading, its allocation state that
+it is being resized, and the marker in its metadata (``vm.MARK``) that its nodes are being renewed. Its nodes tell how
+far that is. A look is one list of pools, a second one where some of them are no VM pools, and one list of nodes for
+each pool that is being upgraded or renewed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from batch_os_provider import version
+from batch_os_provider.command.together import side_by_side
+from batch_os_provider.errors import PoolGoneError
+from batch_os_provider.pool import Kind, Node, Pool, PoolRef, PoolState, parse_time
+from batch_os_provider.report import Nodes, counted
+from batch_os_provider.surge import added_since
+from batch_os_provider.vm import VmNode, VmPool, VmSeen
+
+__all__ = ["Client", "Moving", "look"]
+
+
+class Client(Protocol):
+    """What is asked of an account, all of it reads; ``client.BatchClient`` is the real one."""
+
+    def list_pools(self) -> tuple[Pool, ...]:
+        """All pools, as the last API version with upgradeos shows them."""
+
+    def list_vm_pools(self) -> tuple[VmPool, ...]:
+        """All pools, as the newest API version shows them."""
+
+    def list_nodes(self, ref: PoolRef) -> tuple[Node, ...]:
+        """All nodes of a pool."""
+
+    def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
+        """All nodes of a VM pool with the image version of each."""
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A pool that is being changed.
+
+    ``what`` is ``upgrading``, ``renewing`` or ``resizing``. ``news`` says how far it is, ``more`` what holds it up, and
+    both are short. ``since`` is when it began in the service's time, None where the pool does not tell that.
+    """
+
+    pool_id: str
+    what: str
+    news: str
+    more: str = ""
+    versions: str = ""
+    since: datetime | None = None
+
+
+def look(client: Client) -> tuple[Moving, ...]:
+    """The pools of an account that are being changed, by id.
+
+    Raises:
+        BatchOsError: a list could not be read; see ``client``.
+    """
+    newest = client.list_vm_pools()
+    pools = client.list_pools() if any(not each.is_vm for each in newest) else ()
+    upgrading = [each for each in pools if each.state is PoolState.UPGRADING and each.kind is not Kind.VM]
+    busy = {each.ref.key for each in upgrading}
+    others = [each for each in newest if each.base.ref.key not in busy and _is_moving(each)]
+    reads: list[Callable[[], Moving | None]] = [lambda each=each: _upgrading(client, each) for each in upgrading]  # type: ignore[misc]
+    reads += [lambda each=each: _changing(client, each) for each in others]  # type: ignore[misc]
+    found = [each for each in side_by_side(lambda read: read(), reads) if each is not None]
+    return tuple(sorted(found, key=lambda each: each.pool_id.lower()))
+
+
+def _is_moving(pool: VmPool) -> bool:
+    return pool.base.state is not PoolState.DELETING and (pool.mark is not None or pool.base.is_being_resized)
+
+
+def _upgrading(client: Client, pool: Pool) -> Moving | None:
+    """An upgrade of the OS; None where the pool went since it was listed."""
+    try:
+        nodes = Nodes(client.list_nodes(pool.ref), pool.changed_at)
+    except PoolGoneError:
+        return None
+    change = version.change(pool.current_os_version or "", pool.target_os_version or "an unknown version")
+    return Moving(pool.ref.pool_id, "upgrading", str(nodes), nodes.states(), change, pool.changed_at)
+
+
+def _changing(client: Client, pool: VmPool) -> Moving | None:
+    """A renewal, or somebody's resize; None where the pool went since it was listed."""
+    sizes = f"{pool.current} of {counted(pool.size, 'node')}"
+    began = pool.base.allocation_changed_at if pool.base.is_being_resized else None
+    if pool.mark is None or not pool.is_vm:
+        scales = "the pool scales itself" if pool.base.autoscale else ""
+        return Moving(pool.base.ref.pool_id, "resizing", sizes, scales, since=began)
+    try:
+        seen = VmSeen(pool, client.list_vm_nodes(pool.base.ref))
+    except PoolGoneError:
+        return None
+    added = added_since(seen, pool.mark)
+    old = [node for node in seen.dedicated if node not in added]
+    wanted = max(((node.version, node.version_text) for node in added if node.version is not None), default=None)
+    behind = [node for node in old if wanted is None or node.version is None or node.version < wanted[0]]
+    oldest = min(((node.version, node.version_text) for node in behind if node.version is not None), default=None)
+    versions = version.change(oldest[1] if oldest else "", wanted[1]) if wanted else oldest[1] if oldest else ""
+    news = f"{len(behind)} of {len(seen.dedicated)} nodes behind"
+    # The marker has no time; the first node that was added has one.
+    first = parse_time(min((node.allocated for node in added if node.allocated), default=None))
+    more = f"resizing, {sizes}" if pool.base.is_being_resized else ""
+    return Moving(pool.base.ref.pool_id, "renewing", news, more, versions, first or began)

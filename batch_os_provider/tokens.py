@@ -201,10 +201,10 @@ def _one_line(text: str) -> str:
 
 
 def _cause(attempts: list[tuple[str, str]], entra: str) -> str:
-    """Why a chain gave no token: what the first source said that has an identity, if one has."""
+    """Why a chain gave no token: what the first source said that has an identity, if one has, or the only source."""
     telling = [(name, said) for name, said in attempts if _ENTRA.search(said)]
     telling += [(name, said) for name, said in attempts if not _EMPTY.search(said) or _NOT_ASSIGNED.search(said)]
-    if not telling and not entra:
+    if not telling and not entra and len(attempts) > 1:
         return "this machine has no identity: no AZURE_* variables, no managed identity, no login"
     name, said = telling[0] if telling else attempts[-1]
     return f"{name}: {entra or _named(said)}"

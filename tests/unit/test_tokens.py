@@ -129,6 +129,12 @@ def test_the_cause_of_a_chain_is_the_source_that_has_an_identity(source: str, sa
     assert failure(chain(**{source: said})).why == f"{source}: {said}"
 
 
+def test_the_only_source_that_was_asked_is_quoted() -> None:
+    """As with AZURE_TOKEN_CREDENTIALS=AzureCliCredential."""
+    text = "DefaultAzureCredential failed.\nAttempted credentials:\n\tAzureCliCredential: Azure CLI not found on path\n"
+    assert failure(ClientAuthenticationError(text)).why == "AzureCliCredential: Azure CLI not found on path"
+
+
 def test_a_machine_that_is_not_signed_in_has_no_identity() -> None:
     seen = failure(chain(AzureCliCredential="Please run 'az login' to set up an account"))
     assert seen.why.startswith("this machine has no identity")

@@ -73,7 +73,7 @@ class Refused:
     def _others(self) -> str:
         """Where to see the other refusals: the engine ends a preview at the first one."""
         endpoint = self.tail.pool.partition("/pools/")[0]
-        return f"The preview ends here; `batch-os adopt {endpoint} --check .` shows every pool that is refused"
+        return f"Pulumi stops here; `batch-os adopt {endpoint} --check .` shows every pool that is refused"
 
     @property
     def error(self) -> RefusedError:

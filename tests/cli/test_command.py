@@ -347,7 +347,7 @@ def test_several_refused_pools_one_by_the_preview_and_all_by_check(
     )
     stack.program(SEVERAL.format(endpoint=sim.endpoint, old=OLD, new=NEW, target=TARGET))
     preview = stack.run("preview", "--json").failed().text
-    assert f"The preview ends here; `batch-os adopt {sim.endpoint} --check .` shows every pool" in preview
+    assert f"Pulumi stops here; `batch-os adopt {sim.endpoint} --check .` shows every pool" in preview
     assert preview.count("an up would be refused: ") == 1
     (tmp_path / "preview.json").write_text(preview, encoding="utf-8")
     comment = batch_os(sim, "comment", f"dev={tmp_path / 'preview.json'}")

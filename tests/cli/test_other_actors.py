@@ -94,7 +94,8 @@ def test_if_resizing_fail_refuses(sim: Simulator, stack: Stack) -> None:
 def test_another_family_is_refused_without_a_write(sim: Simulator, stack: Stack) -> None:
     stack.declare(sim, FAMILY_5)
     refused = stack.up().failed()
-    assert f"target_os_version {FAMILY_5} is of OS family 5, the pool is of OS family 4" in refused.flat
+    assert f"property target_os_version value {{{FAMILY_5}}} has a problem: an up would be refused: " in refused.flat
+    assert "it is of OS family 5, the pool is of OS family 4" in refused.flat
     assert not sim.writes()
 
 

@@ -172,7 +172,7 @@ def test_a_planned_change_that_up_would_refuse_is_an_error_of_the_preview(batch:
     text, tail = split(str(refused.value))
     assert text.startswith(f"pool {REF.url}: ")
     assert text.endswith(
-        f" The preview ends here; `batch-os adopt {REF.endpoint} --check .` shows every pool that is refused."
+        f" Pulumi stops here; `batch-os adopt {REF.endpoint} --check .` shows every pool that is refused."
     )
     assert tail is not None
     assert (tail.what, tail.why) == ("refused", "it is being deleted")

@@ -62,7 +62,7 @@ class Screen(Protocol):
         """Show it; raises BrokenPipeError where standard output has no reader any more."""
 
 
-@click.command("watch", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("watch", short_help="Follow the pools that are being changed.")
 @click.argument(
     "endpoints", metavar="ENDPOINT", nargs=1, required=True, callback=lambda c, p, v: endpoints_of(c, p, (v,))
 )

@@ -241,7 +241,7 @@ def test_the_program_adopts_two_accounts_and_writes_nothing(sim: Simulator, othe
     assert "7 of 10 pools declared" in said.err
     text = program.read_text(encoding="utf-8")
     assert "# Pool busy is not declared: an upgrade" in text
-    assert "# Pool gallery is not declared: no resource fits: a gallery image" in text
+    assert "# Pool gallery is not declared: no resource fits: it uses a gallery image" in text
     assert "# Pool empty is not declared: it has no node" in text
     previewed = json.loads(stack.run("preview", "--json").ok().text)
     declared = {

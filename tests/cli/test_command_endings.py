@@ -273,5 +273,5 @@ def test_completion_knows_every_subcommand() -> None:
         check=True,
     )
     assert done.stdout.splitlines() == [
-        f"plain,{name}" for name in ("status", "adopt", "comment", "catalogue", "doctor")
+        f"plain,{name}" for name in ("status", "watch", "adopt", "comment", "catalogue", "doctor")
     ]

@@ -91,7 +91,7 @@ def test_an_interrupted_soak_says_what_is_so_and_a_settled_pool_passes_at_once(s
     sim.change_node("tvm-002", lastBootTime=recent.strftime("%Y-%m-%dT%H:%M:%SZ"))
     stack.declare(sim, OLD, soak="1h")
     running = stack.start_up()
-    wait_until(lambda: f"{OLD}: soaking" in running.text, "it soaks")
+    wait_until(lambda: "soaking" in running.text, "it soaks")
     running.interrupt()
     stopped = running.wait().failed()
     assert f"the pool runs {OLD}; 0 of 3 nodes are unhealthy; the newest boot was 2" in stopped.flat

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from batch_os_provider.version import change
 from tests.support.simulator import NEW, OLD, Simulator
 from tests.support.stack import wait_until
 
@@ -102,7 +104,7 @@ def test_they_run_four_at_once_and_keep_their_tracebacks(sim: Simulator, stack: 
     assert "ValueError: an error of another package" in ended.text
     assert "Traceback (most recent call last)" in ended.text
     assert 'neighbour.py", line' in ended.text, "where it was raised"
-    assert f"{OLD} -> {NEW}: done" in ended.text
+    assert re.search(rf"done, 3 of 3 nodes back, \w+; {change(OLD, NEW)}", ended.text), ended.text
     assert stack.run("stack", "output", "peak").ok().text.strip() == "4"
 
 

@@ -193,7 +193,11 @@ def search(held: Secrets, stack: Stack, said: list[str]) -> None:
     """Look for every secret in every file and every output of a run that is over."""
     written = {str(path): text_of(path) for path in stack.folder.rglob("*") if path.is_file()}
     assert "upgradeos" in written[str(stack.program_folder / "batch-os.log")]
-    written[str(held.stderr)] = text_of(held.stderr)
+    # The simulator prints its own account's key once, to be pasted into another terminal.
+    pasted = "export AZURE_BATCH_ACCESS_KEY="
+    lines = text_of(held.stderr).splitlines()
+    assert sum(line.strip().startswith(pasted) for line in lines) == 1
+    written[str(held.stderr)] = "\n".join(line for line in lines if not line.strip().startswith(pasted))
     state = json.loads(text_of(held.state))
     # What a seed was given, its state file has to keep; nothing else in it may be a secret.
     del state["account"], state["principals"]

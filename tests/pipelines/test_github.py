@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from batch_os_provider.credentials import find
+from batch_os_provider.version import short
 from tests.pipelines import servers
 from tests.pipelines.machine import ACCOUNT, GITHUB_CONTEXT, MARK, STACKS, Machine, Running, github_jobs
 from tests.pipelines.servers import Service
@@ -75,8 +76,7 @@ def test_a_pull_request_is_shown_and_after_the_merge_an_upgrade_that_takes_too_l
     assert shown.ok, shown.text
     (comment,) = github.comments
     assert comment["body"].startswith(f"{MARK}\n")
-    assert OLD in comment["body"]
-    assert NEW in comment["body"]
+    assert f"`{short(OLD)}` →<br>`{short(NEW)}`" in comment["body"]
     assert "stage: 1 unchanged" in comment["body"], "dev does not run it yet"
     assert shown.summary == comment["body"]
 

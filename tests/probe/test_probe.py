@@ -40,6 +40,7 @@ TURNED = {
     "iaasPoolCode": "PoolNotEligibleForOSVersionUpgrade",
     "getOnUpgradeosCode": "ResourceNotFound",
     "apiVersionUnknownCode": "InvalidQueryParameterValue",
+    "unknownImageVersion": "accepted",
 }
 ONE_SITTING = {*TURNED, "retiredApiVersions"}
 
@@ -130,7 +131,7 @@ def test_it_finds_what_the_switches_say(account, turned):
 
 def test_an_api_that_is_retired_leaves_its_questions_open(account):
     account.unknown(retiredApiVersions="before-2025-06-01")
-    done = probe(account, answer="y\ny\ny\n" + "n\n" * 7)
+    done = probe(account, answer="y\ny\ny\n" + "n\n" * 8)
     assert done.returncode == 0, done.stderr
     found = findings(done)
     assert found["retiredApiVersions"]["value"] == "before-2025-06-01"

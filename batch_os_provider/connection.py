@@ -19,6 +19,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider import credentials, library_warnings, requestlog
+from batch_os_provider.advice import NOT_BATCH, OTHERS, TRUST, UNTRUSTED, denied, failed
 from batch_os_provider.errors import (
     ALREADY_THERE,
     NODE_GONE,
@@ -33,7 +34,7 @@ from batch_os_provider.errors import (
     TransientError,
 )
 from batch_os_provider.headers import header, retry_after
-from batch_os_provider.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, UNTRUSTED, NoTokenError, Told
+from batch_os_provider.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, NoTokenError, Told
 
 if TYPE_CHECKING:
     from azure.batch import BatchClient as AzureBatchClient
@@ -44,15 +45,11 @@ __all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "Connection", "json_object"]
 _MAX_PAGES = 1000
 
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+# The pool is not as it was read, whatever the status says.
+_OURS_TO_DECIDE = frozenset({ALREADY_THERE, NODE_GONE, NOT_EMPTY})
 # Bytes that are no text, text that is no JSON, lengths that are no numbers; a charset nobody knows; endless brackets.
 _UNREADABLE = (ValueError, LookupError, RecursionError)
 _CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
-_TRUST = (
-    "Where a proxy or a simulator signs with an authority of its own, "
-    "name the file of that authority in REQUESTS_CA_BUNDLE; otherwise do not trust this endpoint"
-)
-_OTHERS = "Somebody else or Batch itself is changing the pool: look at its state, then run the command again"
-_NOT_BATCH = "Check that account_endpoint is that of a Batch account, then run the command again"
 _JSON = "application/json; odata=minimalmetadata; charset=utf-8"
 
 
@@ -126,10 +123,10 @@ class Connection:
                     ServiceAnswer(message=f"the next page is said to be on another host: {link!r}"),
                     pool=about,
                     doing=doing,
-                    next_step=_NOT_BATCH,
+                    next_step=NOT_BATCH,
                 )
         answer = ServiceAnswer(message=f"more than {_MAX_PAGES} pages")
-        raise PermanentError(answer, pool=about, doing=doing, next_step=_NOT_BATCH)
+        raise PermanentError(answer, pool=about, doing=doing, next_step=NOT_BATCH)
 
     def send(  # noqa: PLR0913 - one call, all its parts
         self,
@@ -178,7 +175,7 @@ class Connection:
         except _UNREADABLE as error:
             answer = ServiceAnswer(message=f"the answer cannot be read ({type(error).__name__})")
             requestlog.record(method, self.endpoint, path, time.monotonic() - started, answer, sent=asked)
-            raise TransientError(answer, pool=about, doing=doing, next_step=_NOT_BATCH) from error
+            raise TransientError(answer, pool=about, doing=doing, next_step=NOT_BATCH) from error
         self._was_accepted = True
         seconds = time.monotonic() - started
         answer = ServiceAnswer(status=response.status_code, request_id=header(response, "request-id"))
@@ -201,18 +198,12 @@ class Connection:
                 "or remove the resource from the program",
                 answer=answer,
             )
-        if status in (409, 412) or code in (ALREADY_THERE, NODE_GONE, NOT_EMPTY):
-            return ConflictError(answer, pool=about, doing=doing, next_step=_OTHERS)
-        if not status and UNTRUSTED in answer.message:
-            return PermanentError(answer, pool=about, doing=doing, next_step=_TRUST)
-        if not status or status in _TRANSIENT:
-            return TransientError(
-                answer,
-                pool=about,
-                doing=doing,
-                next_step="Check that account_endpoint is right and reachable from here, then run the command again",
-            )
-        return PermanentError(answer, pool=about, doing=doing, next_step=_mend(answer))
+        if status in (409, 412) or code in _OURS_TO_DECIDE:
+            next_step = OTHERS if code in _OURS_TO_DECIDE else failed(answer)
+            return ConflictError(answer, pool=about, doing=doing, next_step=next_step)
+        lasts = UNTRUSTED in answer.message if not status else status not in _TRANSIENT
+        failure = PermanentError if lasts else TransientError
+        return failure(answer, pool=about, doing=doing, next_step=failed(answer))
 
     def _denied(self, answer: ServiceAnswer, about: str, doing: str, right: str) -> CredentialError:
         seen = f"{doing} failed: Batch refused {self._found.name}: {str(answer).rstrip('.')}"
@@ -220,24 +211,18 @@ class Connection:
             seen += "; it was accepted before, so it has been rotated or withdrawn since"
         if self._found.passed_over:
             seen += f"; {self._found.passed_over}"
-        rights = "needs Microsoft.Batch/batchAccounts/pools/read" + (f" and {right}" if right else "")
-        next_step = (
-            "Check that the key belongs to this account and is current "
-            "(`az batch account keys list`), and that this machine's clock is right"
-            if isinstance(self._found.credential, credentials.SharedKey)
-            else f"Check who is signed in (`az account show`, or the ARM_* variables); the identity {rights}"
-        )
+        next_step = denied(answer, by_key=isinstance(self._found.credential, credentials.SharedKey), right=right)
         return CredentialError(seen.rstrip("."), pool=about, next_step=next_step, answer=answer)
 
     def _no_token(self, error: NoTokenError, about: str, doing: str) -> CredentialError | TokenError:
         """There is no token: for now where the way to it is broken, or where there was one before."""
         answer = ServiceAnswer(
-            message=f"no token could be had from {self._found.name}: {error.why}"
+            message=f"could not get a token from {self._found.name}: {error.why}"
             + (f"; {self._found.passed_over}" if self._found.passed_over else ""),
             request_id=error.trace,
             retry_after=error.retry_after,
         )
-        next_step = _TRUST if UNTRUSTED in error.why else self._found.check
+        next_step = TRUST if UNTRUSTED in error.why else self._found.check
         if error.passing:
             next_step = "Check that the endpoint that gives tokens can be reached from here, then run the command again"
         if error.passing or self._was_accepted:
@@ -266,23 +251,16 @@ def _answer(error: Exception) -> ServiceAnswer:
     )
 
 
-def _mend(answer: ServiceAnswer) -> str:
-    """What to do about an answer that would come again."""
-    if answer.code.startswith("OSVersion"):
-        return "Declare another target_os_version; Batch would refuse this one again"
-    return "The same request would be refused again: change what the service names, then run `pulumi up` again"
-
-
 def json_object(response: Any, about: str, doing: str) -> Mapping[str, Any]:
     """The JSON object of an answer. Raises TransientError where it is not one."""
     try:
         body = response.json()
     except _UNREADABLE as error:
         answer = ServiceAnswer(status=response.status_code, message="the answer is not JSON")
-        raise TransientError(answer, pool=about, doing=doing, next_step=_NOT_BATCH) from error
+        raise TransientError(answer, pool=about, doing=doing, next_step=NOT_BATCH) from error
     if not isinstance(body, Mapping):
         answer = ServiceAnswer(status=response.status_code, message="the answer is not a JSON object")
-        raise TransientError(answer, pool=about, doing=doing, next_step=_NOT_BATCH)
+        raise TransientError(answer, pool=about, doing=doing, next_step=NOT_BATCH)
     return body
 
 

@@ -196,7 +196,7 @@ def _identity(endpoint: str, environ: Mapping[str, str], passed_over: str) -> Fo
                 next_step="Correct or unset that variable",
             ) from None
         name = "DefaultAzureCredential"
-        check = "Check who is signed in (`az account show`, or the ARM_* or AZURE_* variables)"
+        check = f"Sign in with `az login`, or set {ACCOUNT} and {KEY}; in a pipeline set the ARM_* variables"
     return Found(Identity(credential, cloud.scope), name, passed_over, check)
 
 

@@ -150,11 +150,15 @@ class Wait:
 
 @dataclass(frozen=True)
 class Refuse:
-    """Stop with an error; nothing more is written."""
+    """Stop with an error; nothing more is written.
+
+    ``property`` is the input that is wrong, as a program writes it; empty is the declared version.
+    """
 
     seen: str
     next_step: str
     answer: ServiceAnswer | None = None
+    property: str = ""
 
 
 Action = Done | Upgrade | Wait | Refuse
@@ -177,7 +181,9 @@ def decide(seen: Pool, target: str, policy: Policy, history: History, now: float
 
     """
     if seen.state is PoolState.DELETING:
-        return Refuse("it is being deleted", "Remove the resource from the program, or create the pool again")
+        return Refuse(
+            "it is being deleted", "Remove the resource from the program, or create the pool again", property="pool_id"
+        )
     if seen.kind is not Kind.CLOUD_SERVICES:
         return _refuse_kind(seen)
     family = version.family_of(target)
@@ -207,6 +213,7 @@ def _refuse_kind(seen: Pool) -> Refuse:
         return Refuse(
             "Batch shows neither a cloudServiceConfiguration nor a virtualMachineConfiguration",
             "Look at the pool in the portal; only Cloud Services pools can be upgraded with upgradeos",
+            property="pool_id",
         )
     image = f" (image {seen.image})" if seen.image else ""
     if seen.gallery:
@@ -220,6 +227,7 @@ def _refuse_kind(seen: Pool) -> Refuse:
         f'PoolImageVersion("{seen.ref.pool_id}", account_endpoint="{seen.ref.endpoint}", '
         f'pool_id="{seen.ref.pool_id}", target_image_version="{seen.image_version or "<exact version>"}", '
         'strategy="surge")',
+        property="pool_id",
     )
 
 
@@ -233,8 +241,9 @@ def _upgrading(seen: Pool, target: str, policy: Policy, history: History) -> Act
         shown = " -> ".join(map(version.short, names))
         return Wait("conflict", f"another upgrade is in flight ({shown}), {version.short(target)} comes after it")
     return Refuse(
-        f"an upgrade {other} is in flight, and {target} is declared; Batch cannot cancel or turn an upgrade that runs",
+        f"an upgrade {other} is in flight, and {target} is declared; Batch cannot cancel or reverse a running upgrade",
         'Run `pulumi up` again when it has ended, or declare on_conflict="wait" to wait for it and upgrade then',
+        property="on_conflict",
     )
 
 
@@ -243,8 +252,9 @@ def _resizing(seen: Pool, policy: Policy) -> Action:
     why = f"a resize is under way ({seen.allocation_text})" if known else f"allocation state {seen.allocation_text!r}"
     if policy.if_resizing == "fail" and known:
         return Refuse(
-            f"{why}, and if_resizing is fail; the resize was left alone",
+            f"{why}; the resize was left alone",
             'Run `pulumi up` again when the pool is steady, or declare if_resizing="wait"',
+            property="if_resizing",
         )
     autoscale = "; the pool scales itself, so this can happen again" if seen.autoscale else ""
     return Wait("resizing", why + autoscale, "" if known else f"Batch shows {why}, which this release does not know")

@@ -36,12 +36,12 @@ from __future__ import annotations
 
 from batch_os_provider.decide import Done, Refuse, Wait
 from batch_os_provider.image_steps import ImageAction, ImageHistory, ImagePolicy, Repin, Undone
-from batch_os_provider.pool import AllocationState, Kind, PoolState
+from batch_os_provider.pool import AllocationState, Kind, Pool, PoolState
 from batch_os_provider.report import counted, name_some
 from batch_os_provider.surge import added_since, cycle, drains, foreign, is_left_in_order, not_comparable, tidy
-from batch_os_provider.vm import ImageVersion, VmNode, VmPool, VmSeen
+from batch_os_provider.vm import ImageVersion, VmNode, VmSeen
 
-__all__ = ["another_product", "deallocated", "decide_image", "incomparable", "resize_errors"]
+__all__ = ["another_product", "deallocated", "decide_image", "incomparable", "refuse_kind", "resize_errors"]
 
 _COMING = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"})
 """States of a node that is not up: what it does not show yet it may show later."""
@@ -52,9 +52,11 @@ def decide_image(seen: VmSeen, target: ImageVersion, policy: ImagePolicy, histor
     pool = seen.pool
     base = pool.base
     if base.state is PoolState.DELETING:
-        return Refuse("it is being deleted", "Remove the resource from the program, or create the pool again")
+        return Refuse(
+            "it is being deleted", "Remove the resource from the program, or create the pool again", property="pool_id"
+        )
     if base.kind is not Kind.VM:
-        return _refuse_kind(pool)
+        return refuse_kind(base)
     if base.state is not PoolState.ACTIVE or base.allocation is AllocationState.UNKNOWN:
         odd = f"state {base.state_text!r} with allocation state {base.allocation_text!r}"
         return Wait(
@@ -88,16 +90,19 @@ def decide_image(seen: VmSeen, target: ImageVersion, policy: ImagePolicy, histor
             f"{counted(len(behind), 'node')} {'is' if len(behind) == 1 else 'are'} behind, and the pool scales itself: "
             "Batch refuses a resize there (409)",
             'Declare strategy="when_empty": nodes are renewed as the pool scales in and out',
+            property="strategy",
         )
     return cycle(seen, target, policy, history)
 
 
-def _refuse_kind(pool: VmPool) -> Refuse:
-    ref = pool.base.ref
+def refuse_kind(pool: Pool) -> Refuse:
+    """The refusal of a pool that is no VM pool."""
+    ref = pool.ref
     return Refuse(
         "it is not a VM pool, so its nodes have no image version",
         f'Use PoolOsVersion("{ref.pool_id}", account_endpoint="{ref.endpoint}", pool_id="{ref.pool_id}", '
-        f'target_os_version="{pool.base.current_os_version or "<version>"}") for a Cloud Services pool',
+        f'target_os_version="{pool.current_os_version or "<version>"}") for a Cloud Services pool',
+        property="pool_id",
     )
 
 
@@ -107,6 +112,7 @@ def incomparable(seen: VmSeen) -> Refuse | None:
         return Refuse(
             f"it uses a gallery image ({seen.pool.image}), whose nodes show no image version that can be compared",
             "Keep the version of a gallery image where the pool is declared; remove this resource",
+            property="pool_id",
         )
     strange = [node for node in _unread(seen) if node.version_text and node.state not in _COMING]
     # The image of a pool changes only while it is empty, so the nodes of a pinned pool run the pin.
@@ -118,6 +124,7 @@ def incomparable(seen: VmSeen) -> Refuse | None:
         f"{len(seen.judged)} nodes), so the version of a node cannot be compared",
         "Take this resource out of the program: the pool stays as it is. To get the newest image, resize the pool "
         "to 0 nodes and back; to keep a version, create the pool with an exact image version in place of 'latest'",
+        property="pool_id",
     )
 
 
@@ -142,6 +149,7 @@ def _unreadable(seen: VmSeen) -> Refuse | Wait | None:
             f"Fix what has failed ({name_some(failed)}), then run `pulumi up` again"
             if failed
             else "Run `pulumi up` again when Batch shows virtualMachineInfo of every node",
+            property="pool_id",
         )
     coming = [node for node in unread if node.state in _COMING]
     return Wait("allocating", f"{counted(len(coming), 'node')} coming up") if coming else None
@@ -175,6 +183,7 @@ def _finished(seen: VmSeen, history: ImageHistory) -> ImageAction:
         return Refuse(
             f"no node is behind, but {lacks} since its last resize failed ({pool.resize_errors[0]})",
             "Resize the pool to what it can have, then run `pulumi up` again",
+            property="pool_id",
         )
     return Done()
 
@@ -196,6 +205,7 @@ def _pinned(seen: VmSeen, target: ImageVersion, policy: ImagePolicy) -> ImageAct
         f"the pool is pinned to {pool.pin_text}, so new nodes would get that version too, and its image cannot be "
         f"changed while it has nodes ({len(seen.nodes)})",
         'Declare strategy="when_empty" and let the pool go empty, or move the work to a second pool on the new version',
+        property="strategy",
     )
 
 

@@ -9,10 +9,10 @@ in a ``tail`` where a program reads. Nothing is said of what does not change, an
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from batch_os_provider import catalogue_file, engine
 from batch_os_provider.catalogue import Verdict
@@ -56,16 +56,30 @@ class Refused:
     refuse: Refuse
     tail: Tail
 
-    @property
-    def reason(self) -> str:
-        """For a check failure."""
-        text = f"{self.tail.target!r} cannot be reached: {self.refuse.seen}. {self.refuse.next_step}."
+    def wrong(self, bag: Mapping[str, Any], target: str) -> str:
+        """The input that is wrong: one that is declared, since the engine shows its value."""
+        wrong = self.refuse.property or target
+        return wrong if bag.get(wrong) is not None else "pool_id"
+
+    def reason(self, name: str, value: object) -> str:
+        """For a check failure of this input: the engine writes its name and value before it."""
+        seen = self.refuse.seen
+        named = f"{name} {value} "
+        seen = f"it {seen.removeprefix(named)}" if seen.startswith(named) else seen
+        text = f"an up would be refused: {seen}. {self.refuse.next_step}. {self._others}."
         return _ended(text, self.tail)
+
+    @property
+    def _others(self) -> str:
+        """Where to see the other refusals: the engine ends a preview at the first one."""
+        endpoint = self.tail.pool.partition("/pools/")[0]
+        return f"Pulumi stops here; `batch-os adopt {endpoint} --check .` shows every pool that is refused"
 
     @property
     def error(self) -> RefusedError:
         """For ``diff``."""
         seen, next_step = f"an up would be refused: {self.refuse.seen}", self.refuse.next_step
+        next_step = f"{next_step}. {self._others}"
         error = RefusedError(seen, pool=self.tail.pool, next_step=next_step, answer=self.refuse.answer)
         error.tail = _ended(str(error), self.tail)[len(str(error)) :].strip()
         return error

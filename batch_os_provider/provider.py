@@ -84,7 +84,9 @@ class PoolProvider(dynamic.ResourceProvider):
         # A resource that exists is compared by diff, which knows whether there is anything to look at.
         if not failures and not _olds and not self.is_open(kept):
             refused = self.preview(kept, None)
-            failures = [inputs.Failure(self.spec.target, refused.reason)] if refused is not None else []
+            if refused is not None:
+                name = refused.wrong(kept, self.spec.target)
+                failures = [inputs.Failure(name, refused.reason(name, kept[name]))]
         return dynamic.CheckResult(kept, [dynamic.CheckFailure(f.property, f.reason) for f in failures])
 
     @abstractmethod
@@ -216,7 +218,7 @@ def _declared_twice(kept: Mapping[str, Any]) -> list[inputs.Failure]:
     if not other:
         return []
     reason = (
-        f"{ref.pool_id!r} of {ref.endpoint} is declared twice, by {other} and by {urn}; "
+        f"this pool of {ref.endpoint} is declared twice, by {other} and by {urn}; "
         "allowed: one resource of this package for each pool; remove one of them"
     )
     return [inputs.Failure(inputs.POOL_ID_NAME, reason)]

@@ -36,6 +36,7 @@ def cycle(  # noqa: PLR0911 - a table
         return Refuse(
             f"the pool's metadata entry batch-os holds {pool.mark_text!r}, which is no note of this provider",
             "Remove or rename that metadata entry, then run `pulumi up` again",
+            property="pool_id",
         )
     if mark is None:
         if history.failure is not None:
@@ -44,6 +45,7 @@ def cycle(  # noqa: PLR0911 - a table
             return Refuse(
                 f"its last resize failed ({pool.resize_errors[0]}), so adding nodes would fail too",
                 "Resize the pool to what it can have, then run `pulumi up` again",
+                property="pool_id",
             )
         newest = max((node.allocated for node in seen.dedicated), default="")
         return PutMark(Mark(pool.size, policy.surge, newest))
@@ -117,6 +119,7 @@ def foreign(seen: VmSeen, mark: Mark, what: str = "somebody else resized it") ->
         f"{what}: the rollout began at {mark.size} nodes and {now}; nothing more was changed",
         f"Set the size that you want, remove the metadata entry batch-os ({mark}) if it is there, "
         "then run `pulumi up` again",
+        property="pool_id",
     )
 
 
@@ -135,6 +138,7 @@ def _stayed(history: ImageHistory) -> Refuse:
         f"{counted(len(names), 'old node')} did not finish {whose} tasks within drain_timeout: {name_some(names)}; "
         "no task was stopped",
         "Run `pulumi up` again when their tasks are done, or declare a longer drain_timeout",
+        property="drain_timeout",
     )
 
 
@@ -149,6 +153,7 @@ def _allocation(seen: VmSeen, mark: Mark) -> ImageAction:
             f"Batch could not allocate {counted(missing, 'more node')} ({'; '.join(pool.resize_errors)}); "
             f"{_untouched(seen, mark, pool.size - mark.size - missing)}",
             "Ask for more core quota, or declare a smaller surge, then run `pulumi up` again",
+            property="surge",
         )
     )
 

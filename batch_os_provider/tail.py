@@ -43,7 +43,7 @@ NO_SUCH_POOL = "there is no such pool in the account; this up fails unless it ma
 
 LEADS: dict[str, tuple[str, ...]] = {
     "not looked at": ("not looked at: ",),
-    "refused": ("cannot be reached: ", "an up would be refused: "),
+    "refused": ("an up would be refused: ",),
 }
 """The words after which a sentence gives the reason, for each ``what`` that has one."""
 

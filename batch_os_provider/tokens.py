@@ -14,6 +14,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
+from batch_os_provider import requestlog
+from batch_os_provider.advice import UNTRUSTED
 from batch_os_provider.headers import retry_after
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CONNECT_TIMEOUT",
     "READ_TIMEOUT",
-    "UNTRUSTED",
     "NoTokenError",
     "Told",
     "assertion_of_file",
@@ -43,9 +44,14 @@ _TRACE = re.compile(r"Trace ID: ([0-9A-Fa-f-]{36})")
 _ATTEMPT = re.compile(r"^\t(\w+): (.*)$", re.MULTILINE)
 # How urllib3 begins; which host it was about is kept, since it is not the account's.
 _CONNECTION = re.compile(r"HTTPS?Connection(?:Pool)?\(host='([^']*)', port=(\d+)\): ")
+# How a source of DefaultAzureCredential says that it has no identity, and how one that is assigned wrongly does.
+_EMPTY = re.compile(
+    r"unavailable|not found on path|not installed|could not be found|requires the '.*' package|"
+    r"az login|azd auth login|Connect-AzAccount",
+    re.IGNORECASE,
+)
+_NOT_ASSIGNED = re.compile(r"identity has not been assigned", re.IGNORECASE)
 _JWT = re.compile(r"eyJ[\w-]+(?:\.[\w-]*)*")
-UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
-"""What Python's ssl says of a certificate that nobody vouches for."""
 
 
 class NoTokenError(Exception):
@@ -183,12 +189,26 @@ def _named(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Entra's own sentence; of a chain who was tried and what the last one said; else the first line."""
+    """Entra's own sentence; of a chain its cause, while the debug log gets every source; else the first line."""
     entra = _ENTRA.search(text)
     attempts = _ATTEMPT.findall(text)
     line = entra[0] if entra else _named(text.strip().partition("\n")[0])
     if attempts:
-        tried = ", ".join(name for name, _ in attempts)
-        name, said = attempts[-1]
-        line = f"tried {tried}; {name} said: {entra[0] if entra else _named(said)}"
+        for name, said in attempts:
+            requestlog.note(_clean(f"{name} gave no token: {_named(said)}"))
+        line = _cause(attempts, entra[0] if entra else "")
+    return _clean(line)
+
+
+def _cause(attempts: list[tuple[str, str]], entra: str) -> str:
+    """Why a chain gave no token: what the first source said that has an identity, if one has, or the only source."""
+    telling = [(name, said) for name, said in attempts if _ENTRA.search(said)]
+    telling += [(name, said) for name, said in attempts if not _EMPTY.search(said) or _NOT_ASSIGNED.search(said)]
+    if not telling and not entra and len(attempts) > 1:
+        return "this machine has no identity: no AZURE_* variables, no managed identity, no login"
+    name, said = telling[0] if telling else attempts[-1]
+    return f"{name}: {entra or _named(said)}"
+
+
+def _clean(line: str) -> str:
     return _JWT.sub("***", line).strip().rstrip(".")

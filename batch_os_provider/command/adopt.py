@@ -18,6 +18,7 @@ from batch_os_provider.command.asking import NO, UNREADABLE, endpoints_of, fail,
 from batch_os_provider.command.declared import Declared, read
 from batch_os_provider.command.fit import Declaration, fit, propose
 from batch_os_provider.command.layout import columns, wrapped
+from batch_os_provider.command.refusals import Refused, refused
 from batch_os_provider.command.survey import Account, PoolSeen, survey
 from batch_os_provider.command.written import program
 from batch_os_provider.errors import InputError
@@ -37,7 +38,8 @@ __all__ = ["Comparison", "command", "compare"]
     metavar="PROGRAM",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Write nothing; list the pools that none of these programs declares. A program, its folder, or a file of "
+    help="Write nothing; list the pools that none of these programs declares, and those that `pulumi up` would refuse. "
+    "A program, its folder, or a file of "
     "`pulumi preview --json --show-sames` or `pulumi stack export`. Can be given more than once.",
 )
 @click.option("--stack", "stacks", multiple=True, help="With --check: run the programs with this stack's config.")
@@ -55,7 +57,8 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option, by name
     """Write a Pulumi program that declares every pool of the Batch accounts at ENDPOINT as it is now.
 
     Its first `pulumi up` adopts the pools and writes nothing to Batch. Exit code 2 where something could not be
-    read: then no program is written. With --check, exit code 3 where a pool is declared by nobody.
+    read: then no program is written. With --check, exit code 3 where a pool is declared by nobody, or `pulumi up`
+    would refuse a declared one.
     """
     if programs and (output or force):
         raise click.UsageError("--check writes nothing, so it goes with neither --output nor --force")
@@ -105,7 +108,8 @@ class Comparison:
     """Pools that are there against pools that are declared.
 
     ``undeclared`` could be declared and are not, ``unfit`` fit no resource, ``missing`` are declared and not there,
-    ``open`` are declarations of which only a deployment knows what pool they are about.
+    ``open`` are declarations of which only a deployment knows what pool they are about, ``refused`` those that `up`
+    would refuse.
     """
 
     pools: int
@@ -113,6 +117,7 @@ class Comparison:
     unfit: tuple[PoolSeen, ...]
     missing: tuple[Declared, ...]
     open: tuple[Declared, ...]
+    refused: tuple[Refused, ...] = ()
 
 
 def compare(accounts: list[Account], declared: list[Declared]) -> Comparison:
@@ -129,6 +134,7 @@ def compare(accounts: list[Account], declared: list[Declared]) -> Comparison:
             each for each in declared if each.ref and each.ref.endpoint in read_whole and each.ref.key not in pools
         ),
         open=tuple(each for each in declared if each.ref is None),
+        refused=refused(accounts, declared),
     )
 
 
@@ -158,12 +164,16 @@ def _check(
             click.echo("\n".join(wrapped(line, width, indent="    ")) if width else line)
     if unread:
         sys.exit(UNREADABLE)
-    if found.undeclared:
+    if found.undeclared or found.refused:
         sys.exit(NO)
 
 
 def _lines(found: Comparison, which: str) -> list[str]:
     lines = [f"{seen.pool.ref.url} is declared by nobody; {fit(seen).resource} fits it" for seen in found.undeclared]
+    lines += [
+        f"{each.url} ({each.declared.name}): an up would be refused: {each.why}. {each.next_step}."
+        for each in found.refused
+    ]
     lines += [f"note: {seen.pool.ref.url} cannot be declared: {fit(seen).why}" for seen in found.unfit]
     lines += [
         f"note: {each.program} declares {each.ref.url} ({each.name}), and there is no such pool"
@@ -173,6 +183,8 @@ def _lines(found: Comparison, which: str) -> list[str]:
     for each in found.open:
         which = f"pool {each.pool_id}" if each.pool_id else "a pool"
         lines.append(f"note: {each.program} declares {which} ({each.name}) in a place that only a deployment knows")
+    if found.refused:
+        lines.append(f"refused by up: {len(found.refused)} of {_pools(found)}{which}")
     if found.undeclared:
         return [*lines, f"declared by nobody: {len(found.undeclared)} of {_pools(found)}{which}"]
     return [*lines, f"declared by nobody: none of {_pools(found)}{which}"]
@@ -190,6 +202,17 @@ def _as_json(found: Comparison, accounts: list[Account]) -> dict[str, Any]:
         "cannot_be_declared": [{"url": each.pool.ref.url, "why": fit(each).why} for each in found.unfit],
         "missing": [
             {"url": each.ref.url, "program": each.program, "name": each.name} for each in found.missing if each.ref
+        ],
+        "refused": [
+            {
+                "url": each.url,
+                "program": each.declared.program,
+                "name": each.declared.name,
+                "property": each.property,
+                "why": each.why,
+                "next_step": each.next_step,
+            }
+            for each in found.refused
         ],
         "not_known_yet": [
             {"pool_id": each.pool_id or None, "program": each.program, "name": each.name} for each in found.open

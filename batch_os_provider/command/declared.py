@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,16 @@ _WRITE_IT = "Write it with `pulumi preview --json --show-sames`, or with `pulumi
 
 @dataclass(frozen=True)
 class Declared:
-    """One resource of ours. ``ref`` is None where only a deployment knows which pool it is about."""
+    """One resource of ours. ``ref`` is None where only a deployment knows which pool it is about.
+
+    ``inputs`` are those that are known without a deployment.
+    """
 
     program: str
     name: str
     ref: PoolRef | None
     pool_id: str = ""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read(source: Path, stacks: tuple[str, ...], config: Mapping[str, str]) -> list[Declared]:
@@ -135,10 +139,12 @@ def _bag(value: object) -> dict[str, Any]:
 def _declared(program: str, name: str, bag: Mapping[str, Any]) -> Declared:
     endpoint, pool_id = bag.get("account_endpoint"), bag.get("pool_id")
     known = pool_id if isinstance(pool_id, str) and POOL_ID.fullmatch(pool_id) else ""
+    inputs = bag.get("inputs", bag)
     try:
-        return Declared(program, name, PoolRef(parse_endpoint(endpoint), known) if endpoint and known else None, known)
+        ref = PoolRef(parse_endpoint(endpoint), known) if endpoint and known else None
+        return Declared(program, name, ref, known, inputs)
     except (ValueError, AttributeError):  # the stand-in of a preview for a value that is not known is no endpoint
-        return Declared(program, name, None, known)
+        return Declared(program, name, None, known, inputs)
 
 
 # ── A program, run ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -40,7 +40,8 @@ class Register(Mocks):
         if kind_of(args.typ, args.inputs) and args.custom:
             told = {name: args.inputs.get(name) for name in ("account_endpoint", "pool_id")}
             known = {name: value for name, value in told.items() if isinstance(value, str)}
-            self.declared.append({"name": args.name, "type": args.typ, **known})
+            simple = {k: v for k, v in args.inputs.items() if k[:2] != "__" and isinstance(v, (str, int, float))}
+            self.declared.append({"name": args.name, "type": args.typ, **known, "inputs": simple})
         return args.resource_id or "", args.inputs
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], None]:  # noqa: ARG002 - pulumi's signature

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from batch_os_provider import credentials
+from batch_os_provider.advice import UNTRUSTED
 from batch_os_provider.client import LAST_WITH_UPGRADE_OS, NEWEST, BatchClient, shared_client
 from batch_os_provider.command.checks import Check
 from batch_os_provider.command.survey import ask
@@ -24,7 +25,6 @@ from batch_os_provider.wait import RealWaiter, StopToken
 __all__ = ["account"]
 
 _CONNECT_SECONDS = 5.0
-_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _NOBODY = "batch-os-doctor-asks-for-no-pool"
 """A pool id that no account has: what Batch says to it tells whether it answers an API version."""
 _LATER = ("TLS", "reads pools", "API versions", "reads nodes", "rights to write")
@@ -101,7 +101,7 @@ def _tls(endpoint: str, error: BatchOsError | None) -> Check:
     """What the client itself made of the certificate, as told by its first call."""
     if not endpoint.startswith("https://"):
         return Check(endpoint, "TLS", "ok", "none: plain http, which is allowed on this machine only")
-    if error is not None and _UNTRUSTED in error.seen:
+    if error is not None and UNTRUSTED in error.seen:
         return _failed(endpoint, "TLS", error)
     if error is not None and not (error.answer and error.answer.status):
         return Check(endpoint, "TLS", "skip", "not known: no answer came")

@@ -14,16 +14,18 @@ import hmac
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from itertools import product
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, unquote_plus
 
 from . import principals
 from .clock import TICKS
 from .errors import BatchError
+from .reading import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from .reading import Reader
     from .wire import Incoming
     from .world import World
 
@@ -49,18 +51,54 @@ _SIGNED: Final = (
 )
 
 
+_MODES: Final = ("SharedKey", "AAD")
+_NETWORKS: Final = ("Enabled", "Disabled")
+
+
 def _refused(detail: str) -> BatchError:
     return BatchError("AuthenticationFailed", ("AuthenticationErrorDetail", detail))
+
+
+def read_access(account: Reader) -> dict[str, Any]:
+    """Take the account's settings that say who may ask, without those that have their default.
+
+    Raises:
+        StateError: they are none.
+    """
+    modes, network = (
+        account.take("allowedAuthenticationModes", list, None),
+        account.take("publicNetworkAccess", str, None),
+    )
+    if modes is not None and (not modes or not all(mode in _MODES for mode in modes)):
+        raise StateError(f"account: allowedAuthenticationModes is a list of {' and '.join(_MODES)}, not empty")
+    if network is not None and network not in _NETWORKS:
+        raise StateError(f"account: publicNetworkAccess is {' or '.join(_NETWORKS)}")
+    access = {"allowedAuthenticationModes": modes, "publicNetworkAccess": network}
+    return {name: value for name, value in access.items() if value is not None}
+
+
+def _check_access(access: Mapping[str, Any], mode: str) -> None:
+    """Refuse what the account's settings do not allow.
+
+    Source of the detail: Azure/BatchExplorer#239. Of network rules no answer of Batch is recorded: this is what Azure
+    Storage answers, and a code that Batch has (Azure/BatchExplorer#2203).
+    """
+    if access.get("publicNetworkAccess") == "Disabled":
+        raise BatchError("AuthorizationFailure")
+    if mode not in access.get("allowedAuthenticationModes", _MODES):
+        raise _refused(f"The specified type of authentication {mode} is not allowed for this account.")
 
 
 def authenticate(world: World, incoming: Incoming, wall: int) -> bool:
     """Check the Authorization header; True when the principal may only read. ``wall`` is wall time in ticks.
 
     Raises:
-        BatchError: AuthenticationFailed, with the reason in its values.
+        BatchError: AuthenticationFailed, with the reason in its values; AuthorizationFailure from outside its network.
     """
     headers = incoming.headers
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    if scheme.lower() in ("bearer", "sharedkey"):
+        _check_access(world.access, "AAD" if scheme.lower() == "bearer" else "SharedKey")
     if scheme.lower() == "bearer":
         return _bearer(world, credentials.strip(), wall)
     if scheme.lower() != "sharedkey":

@@ -24,7 +24,7 @@ def dump(world: World, base: str) -> dict[str, Any]:
     return {
         "version": VERSION,
         "virtual": iso(world.now),
-        "account": {"name": world.account, "key": world.key},
+        "account": {"name": world.account, "key": world.key, **world.access},
         "principals": world.principals,
         "images": world.images,
         **({"quota": world.quota} if world.quota else {}),

@@ -39,6 +39,8 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "InvalidUri": (400, "The requested URI does not represent any resource on the server."),
     "UnsupportedRequestVersion": (400, "The specified request version is not supported."),
     "AuthenticationFailed": (403, _AUTHENTICATION_FAILED),
+    "AuthorizationFailure": (403, "This request is not authorized to perform this operation."),
+    "AccountIsDisabled": (403, "The specified account is disabled."),
     "InsufficientAccountPermissions": (
         403,
         "The account being accessed does not have sufficient permissions to execute this operation.",

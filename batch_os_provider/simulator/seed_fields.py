@@ -14,6 +14,16 @@ FIELDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("state", "version", "`1`, the version of this format; may be left out"),
     ("state", "virtual", "the virtual time at the start; default now"),
     ("state", "account", "`name` and `key` (base64) of the account; default `batchsim` and a published key"),
+    (
+        "account",
+        "allowedAuthenticationModes",
+        "a list of `SharedKey` and `AAD`, as Azure Resource Manager has it; default both",
+    ),
+    (
+        "account",
+        "publicNetworkAccess",
+        "`Enabled` (default) or `Disabled`: every request is then 403 `AuthorizationFailure`",
+    ),
     ("state", "quota", "the most `dedicatedNodes` and `lowPriorityNodes` of all pools together; default no limit"),
     ("state", "principals", "Entra identities: see [above](#sign-in-as-an-entra-identity)"),
     ("state", "images", "Guest OS versions and VM images that exist: see `image`"),

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from . import checker, images, principals, schemas, shapes, tasks
-from .auth import usable_key
+from .auth import read_access, usable_key
 from .clock import VirtualClock, etag, seconds
 from .dumping import VERSION
 from .errors import BatchError
@@ -52,6 +52,7 @@ def load(world: World, data: object) -> None:
     fresh.key = account.take("key", str, world.key)
     if not usable_key(fresh.key):
         raise StateError("account: the key is not base64")
+    fresh.access = read_access(account)
     account.finish()
     fresh.principals = [principals.read(row) for row in reader.take("principals", list, [])]
     fresh.images = [_image(row) for row in reader.take("images", list, [])]

@@ -52,6 +52,8 @@ class World:
         self.lock = threading.RLock()
         self.account = DEFAULT_ACCOUNT
         self.key = DEFAULT_KEY
+        self.access: dict[str, Any] = {}
+        """Who may ask: ``allowedAuthenticationModes`` and ``publicNetworkAccess``, each where it is not the default."""
         self.principals: list[dict[str, Any]] = []
         self.issued = Issued()
         self.images: list[dict[str, Any]] = []
@@ -85,7 +87,7 @@ class World:
 
     def replace(self, fresh: World, now: int) -> None:
         """Take over everything that another world contains, and go on from virtual time ``now``."""
-        self.account, self.key = fresh.account, fresh.key
+        self.account, self.key, self.access = fresh.account, fresh.key, fresh.access
         self.principals, self.images, self.quota = fresh.principals, fresh.images, fresh.quota
         self.pools, self.jobs, self._heap = fresh.pools, fresh.jobs, fresh._heap
         self.now = now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -317,6 +318,65 @@ def test_check_finds_pools_that_nobody_declares_whatever_tells_it(sim: Simulator
     assert f"{sim.endpoint}/pools/vm is declared by nobody; PoolImageVersion fits it" in words.out
     assert "and there is no such pool" in words.out
     assert "declared by nobody: 1 of 3 pools" in words.out
+
+
+SEVERAL = """
+where = dict(account_endpoint={endpoint!r})
+PoolOsVersion("fine", pool_id="fine", target_os_version={old!r}, **where)
+PoolOsVersion("deleting", pool_id="deleting", target_os_version={new!r}, **where)
+PoolOsVersion("conflict", pool_id="conflict", target_os_version={old!r}, **where)
+PoolOsVersion("resizing", pool_id="resizing", target_os_version={new!r}, if_resizing="fail", **where)
+PoolOsVersion("family", pool_id="family", target_os_version="WA-GUEST-OS-5.25_201811-01", **where)
+PoolOsVersion("machines", pool_id="machines", target_os_version={new!r}, **where)
+PoolImageVersion("pinned", pool_id="pinned", target_image_version={target!r}, strategy="surge", **where)
+PoolImageVersion("services", pool_id="fine2", target_image_version={target!r}, strategy="surge", **where)
+"""
+
+
+def test_several_refused_pools_one_by_the_preview_and_all_by_check(
+    sim: Simulator, stack: Stack, tmp_path: Path
+) -> None:
+    """The engine ends a preview at the first failed check; the error names the command that shows every refusal."""
+    both = {"osFamily": "4", "targetOSVersion": NEW, "currentOSVersion": OLD}
+    sim.seed(
+        *(paas_pool(name) for name in ("fine", "fine2", "family")),
+        paas_pool("deleting", state="deleting"),
+        paas_pool("conflict", state="upgrading", cloudServiceConfiguration=both),
+        paas_pool("resizing", allocationState="resizing"),
+        vm_pool("machines"),
+        vm_pool("pinned", version=BEHIND),
+    )
+    stack.program(SEVERAL.format(endpoint=sim.endpoint, old=OLD, new=NEW, target=TARGET))
+    preview = stack.run("preview", "--json").failed().text
+    assert f"Pulumi stops here; `batch-os adopt {sim.endpoint} --check .` shows every pool" in preview
+    assert preview.count("an up would be refused: ") == 1
+    (tmp_path / "preview.json").write_text(preview, encoding="utf-8")
+    comment = batch_os(sim, "comment", f"dev={tmp_path / 'preview.json'}")
+    # Pulumi does not promise in which order it asks.
+    shown = re.search(r"\*\*dev: the preview failed:\*\* (\w+): (.*?)\. What else", comment.out)
+    assert shown is not None, comment.out
+    assert not sim.writes()
+
+    words = batch_os(sim, "adopt", sim.endpoint, "--check", stack.program_folder)
+    assert words.code == 3, words.err
+    assert "refused by up: 7 of 8 pools" in words.out
+    assert "declared by nobody: none of 8 pools" in words.out
+    said = batch_os(sim, "adopt", sim.endpoint, "--check", stack.program_folder, "--json")
+    assert said.code == 3, said.err
+    found = {each["name"]: each for each in said.document["refused"]}
+    assert {name: each["property"] for name, each in found.items()} == {
+        "deleting": "pool_id",
+        "conflict": "on_conflict",
+        "resizing": "if_resizing",
+        "family": "target_os_version",
+        "machines": "pool_id",
+        "pinned": "strategy",
+        "services": "pool_id",
+    }
+    assert (f"{sim.endpoint}/pools/{shown[1]}", shown[2]) in {(each["url"], each["why"]) for each in found.values()}
+    for name, each in found.items():
+        assert f"({name}): an up would be refused: {each['why']}. {each['next_step']}." in words.out
+        assert each["url"] == f"{sim.endpoint}/pools/{'fine2' if name == 'services' else name}"
 
 
 def test_check_is_content_with_what_adopt_wrote_and_with_several_programs(

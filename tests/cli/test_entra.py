@@ -63,7 +63,7 @@ def test_a_renewal_that_keeps_being_refused_ends_the_wait_and_the_next_up_joins(
     secure.principal("app", secret=secrets.token_urlsafe(32))
     failed = running.wait().failed()
     assert (
-        "reading it failed: no token could be had from the client secret of client app (ARM_CLIENT_SECRET): "
+        "reading it failed: could not get a token from the client secret of client app (ARM_CLIENT_SECRET): "
         "AADSTS7000215: Invalid client secret provided; given up after 2 tries in " in failed.flat
     )
     assert GOES_ON in failed.flat

@@ -104,7 +104,7 @@ def test_pools_that_cannot_be_compared_are_refused_in_the_preview_and_shown_as_t
     )
     stack.declare_images(sim, hpc.target, words={})
     failed = stack.run("preview").failed()
-    assert f"'{hpc.target}' cannot be reached: {LATEST}, so the version of a node cannot be compared" in failed.flat
+    assert f"an up would be refused: {LATEST}, so the version of a node cannot be compared" in failed.flat
     assert "resize the pool to 0 nodes and back" in failed.flat
     assert "remove the node" not in failed.flat
     stack.declare_images(sim, TARGET, product={})

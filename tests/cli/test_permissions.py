@@ -163,7 +163,7 @@ def test_somebody_who_is_nobody_gets_no_token(people: People) -> None:
     people.declare(OLD, BEHIND)
     assert "not looked at: " in people.stack.preview().ok().flat
     failed = people.stack.up().failed()
-    assert "no token could be had from DefaultAzureCredential" in failed.flat
+    assert "could not get a token from DefaultAzureCredential: ManagedIdentityCredential: " in failed.flat
     assert not people.sim.requests(), "nothing was asked without a token"
     assert failed.seconds < 40, "no other place was searched at length"
 

@@ -6,6 +6,7 @@ import base64
 import hmac
 from datetime import datetime, timezone
 from email.utils import formatdate
+from urllib.error import HTTPError
 
 import pytest
 from azure.batch._patch import BatchSharedKeyAuthPolicy
@@ -229,6 +230,56 @@ def test_bearer_tokens(client):
     assert client("GET", "/pools/p", headers=bearer("other")).code == "AuthenticationFailed"
     assert client("GET", "/pools/p", headers=bearer("soon")).status == 200
     assert client.upgrade(NEW, headers=bearer("writer")).status == 202
+
+
+NOT_ALLOWED = "The specified type of authentication {} is not allowed for this account."
+
+
+def detail(answer):
+    """The detail of a refusal to authenticate."""
+    assert (answer.status, answer.code) == (403, "AuthenticationFailed")
+    return answer.json["values"][0]["value"]
+
+
+def test_an_account_takes_the_kinds_of_sign_in_that_its_settings_allow(client):
+    client.put(paas(), principals=[{"token": "writer", "readOnly": False}])
+    state = client.control("GET", "state")
+    for modes, by_key, by_token in ((["AAD"], 403, 200), (["SharedKey"], 200, 403), (["AAD", "SharedKey"], 200, 200)):
+        account = {**state["account"], "allowedAuthenticationModes": modes}
+        kept = client.control("PUT", "state", {**state, "account": account})
+        assert kept["account"]["allowedAuthenticationModes"] == modes
+        key, token = client("GET", "/pools/p"), client("GET", "/pools/p", headers=bearer("writer"))
+        assert (key.status, token.status) == (by_key, by_token)
+        for answer, mode in ((key, "SharedKey"), (token, "AAD")):
+            assert answer.status == 200 or detail(answer) == NOT_ALLOWED.format(mode)
+    client.control("PUT", "state", state)
+    assert client("GET", "/pools/p").status == 200, "what is left out is the default again"
+
+
+def test_an_account_without_public_network_access_refuses_everybody(client):
+    client.put(paas(), principals=[{"token": "writer", "readOnly": False}])
+    state = client.control("GET", "state")
+    account = {**state["account"], "publicNetworkAccess": "Disabled"}
+    client.control("PUT", "state", {**state, "account": account})
+    for answer in (client("GET", "/pools/p"), client("GET", "/pools/p", headers=bearer("writer"))):
+        assert (answer.status, answer.code) == (403, "AuthorizationFailure")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"allowedAuthenticationModes": []},
+        {"allowedAuthenticationModes": ["Entra"]},
+        {"allowedAuthenticationModes": [["AAD"]]},
+        {"publicNetworkAccess": "Off"},
+        {"publicNetworkAccess": True},
+    ],
+)
+def test_settings_that_azure_does_not_have_are_refused(client, settings):
+    with pytest.raises(HTTPError) as refused:
+        client.control("PUT", "state", {"account": settings})
+    assert refused.value.code == 400
+    assert next(iter(settings)) in refused.value.read().decode()
 
 
 def test_no_secret_leaves_by_any_other_door_than_the_state(client):

@@ -230,7 +230,7 @@ def test_a_reader_that_left_before_the_first_line_ends_it():
 def test_the_table_of_seed_fields_has_what_the_reader_reads():
     """In both directions: a field that is read is in the table, and a field of the table is read."""
     taken, words = set(), set()
-    for name in ("state", "images", "version_catalogue", "scripts"):
+    for name in ("state", "auth", "images", "version_catalogue", "scripts"):
         for node in ast.walk(ast.parse((Path(cli.__file__).parent / f"{name}.py").read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 words.add(node.value)

@@ -205,10 +205,27 @@ def test_a_secret_a_tenant_and_a_client_that_are_wrong_are_named(secure):
     )
 
 
+def test_what_an_account_refuses_has_the_advice_that_gets_in(secure):
+    """The key of an account that takes Entra only: as the error says, without the key and with an identity."""
+    state = secure.get("state")
+    key = {"AZURE_BATCH_ACCOUNT": secure.account, "AZURE_BATCH_ACCESS_KEY": secure.key}
+    secure.put("state", {**state, "account": {**state["account"], "allowedAuthenticationModes": ["AAD"]}})
+    identity = secure.by_secret("app")
+    text = refused(secure, {**key, **identity})
+    assert "unset AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY, and sign in with Entra" in text
+    assert "clock" not in text
+    assert read(secure, identity).ref.pool_id == "render"
+
+    state = secure.get("state")
+    secure.put("state", {**state, "account": {**state["account"], "allowedAuthenticationModes": ["SharedKey"]}})
+    assert "set AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY" in refused(secure, identity)
+    assert read(secure, key).ref.pool_id == "render"
+
+
 def test_a_token_endpoint_that_is_not_there_passes_and_is_named(secure):
     environ = {**secure.by_secret("app"), "AZURE_AUTHORITY_HOST": "https://127.0.0.1:9/entra"}
     text = refused(secure, environ, TokenError)
-    assert "no token could be had from the client secret of client app (ARM_CLIENT_SECRET): " in text
+    assert "could not get a token from the client secret of client app (ARM_CLIENT_SECRET): " in text
     assert "127.0.0.1:9: " in text
     assert "Check that the endpoint that gives tokens can be reached from here" in text
     assert not secure.requests()

@@ -285,7 +285,10 @@ def test_a_variable_that_the_default_chain_cannot_take_is_named(monkeypatch: pyt
     [
         (SECRET, "Check ARM_TENANT_ID, ARM_CLIENT_ID and ARM_CLIENT_SECRET"),
         ({**OIDC, "ARM_OIDC_TOKEN": "jwt"}, "federated credential"),
-        ({}, "az account show"),
+        (
+            {},
+            "Sign in with `az login`, or set AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY; in a pipeline set the ARM",
+        ),
     ],
 )
 def test_each_identity_says_what_to_check_when_it_gets_no_token(environ: dict[str, str], words: str) -> None:

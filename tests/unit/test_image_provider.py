@@ -221,15 +221,31 @@ def test_a_first_check_tells_the_plan_and_a_later_one_makes_no_call(
     assert len(service.calls) == calls
 
 
-def test_a_first_check_of_what_up_would_refuse_fails_on_the_target(batch: Batch) -> None:
+def test_a_first_check_of_what_up_would_refuse_fails_on_what_is_wrong(batch: Batch) -> None:
     batch(pool_of(3, version=OLD))
     (failure,) = PROVIDER.check({}, INPUTS).failures
-    assert failure.property == "target_image_version"
-    assert f"'{TARGET}' cannot be reached: the pool is pinned to {OLD}" in failure.reason
+    assert failure.property == "strategy"
+    assert "surge" not in failure.reason.partition(". ")[0], "the engine has written the value already"
+    assert failure.reason.startswith(f"an up would be refused: the pool is pinned to {OLD}")
     text, tail = split(failure.reason)
-    assert text.count(". ") == 1
+    assert text.count(". ") == 2, "what was seen, what to do, and where the other refusals are"
     assert tail is not None
     assert (tail.what, tail.target) == ("refused", TARGET)
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({"state": "deleting"}, "pool_id"),
+        ({"autoscale": True}, "strategy"),
+        ({"metadata": (("batch-os", "the render team's"),)}, "pool_id"),
+    ],
+)
+def test_a_failed_check_names_the_input_that_is_wrong(batch: Batch, change: dict[str, Any], wrong: str) -> None:
+    batch(pool_of(3, **change))
+    (failure,) = PROVIDER.check({}, INPUTS).failures
+    assert failure.property == wrong
+    assert failure.reason.startswith("an up would be refused: ")
 
 
 def test_latest_is_refused_with_the_newest_version_seen(batch: Batch) -> None:

@@ -278,7 +278,7 @@ def test_the_refusals_are_those_of_the_table_word_for_word() -> None:
         ({"kind": Kind.VM}, "it is a VM pool"),
         ({"kind": Kind.UNKNOWN}, "neither"),
         ({"os_family": "4"}, "of OS family 4"),
-        ({**JOINED, "target_os_version": V26}, "cannot cancel or turn"),
+        ({**JOINED, "target_os_version": V26}, "cannot cancel or reverse"),
     ):
         told = plan_os(replace(POOL, **changes), None, V25, DEFAULT, 60.0)  # type: ignore[arg-type]
         assert isinstance(told, Refuse)

@@ -171,16 +171,49 @@ def test_a_planned_change_that_up_would_refuse_is_an_error_of_the_preview(batch:
         planned({**OUTS, "current_os_version": V24}, INPUTS)
     text, tail = split(str(refused.value))
     assert text.startswith(f"pool {REF.url}: ")
+    assert text.endswith(
+        f" Pulumi stops here; `batch-os adopt {REF.endpoint} --check .` shows every pool that is refused."
+    )
     assert tail is not None
     assert (tail.what, tail.why) == ("refused", "it is being deleted")
 
 
-def test_a_new_resource_that_up_would_refuse_is_a_check_failure(batch: Any) -> None:
-    batch(State(state="deleting"))
-    (failure,) = PROVIDER.check({}, INPUTS).failures
-    assert failure.property == "target_os_version"
-    assert failure.reason.startswith(f"'{V25}' cannot be reached: it is being deleted")
-    assert split(failure.reason)[1] is not None
+IN_FLIGHT = State(state="upgrading", target=V26, upgrade_began=-30.0, upgrade_ends=60.0)
+V4 = "WA-GUEST-OS-4.59_201810-01"
+
+
+@pytest.mark.parametrize(
+    ("state", "inputs", "property_", "reason"),
+    [
+        (State(state="deleting"), {}, "pool_id", "it is being deleted. Remove the resource"),
+        (
+            State(current=V4, target=V4, family="4"),
+            {},
+            "target_os_version",
+            "it is of OS family 5, the pool is of OS family 4. Declare",
+        ),
+        (IN_FLIGHT, {"on_conflict": "fail"}, "on_conflict", f"an upgrade {V24} -> {V26} is in flight, and {V25} is"),
+        # What is not declared has no value to show.
+        (IN_FLIGHT, {}, "pool_id", f"an upgrade {V24} -> {V26} is in flight, and {V25} is declared"),
+        (
+            State(allocation="resizing"),
+            {"if_resizing": "fail"},
+            "if_resizing",
+            "a resize is under way (resizing); the resize was left alone. Run",
+        ),
+    ],
+)
+def test_a_new_resource_that_up_would_refuse_fails_on_the_input_that_is_wrong(
+    batch: Any, state: State, inputs: dict[str, str], property_: str, reason: str
+) -> None:
+    batch(state)
+    bag = {**INPUTS, **inputs}
+    (failure,) = PROVIDER.check({}, bag).failures
+    assert failure.property == property_
+    assert failure.reason.startswith(f"an up would be refused: {reason}")
+    text, tail = split(failure.reason)
+    assert bag[property_] not in text.partition(". ")[0], "the engine has written the value already"
+    assert tail is not None
 
 
 def test_a_pool_in_another_place_is_told_once_when_it_is_checked_anew(batch: Any) -> None:

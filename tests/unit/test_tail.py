@@ -88,11 +88,11 @@ REASON = "the pool is of OS family 7 (WA-GUEST-OS-7.x)"
 @pytest.mark.parametrize(
     ("what", "sentence", "kept"),
     [
-        ("refused", f"'X' cannot be reached: {REASON}. Declare another.", False),
+        ("refused", f"an up would be refused: {REASON}. Declare another.", False),
         ("refused", f"pool {POOL}: an up would be refused: {REASON}. Run it again. [request id 1]", False),
         ("not looked at", f"not looked at: {REASON}", False),
         # The sentence is about something else, says it in other words, or says more than the reason.
-        ("refused", "'X' cannot be reached. Declare another.", True),
+        ("refused", "an up would be refused. Declare another.", True),
         ("refused", f"not looked at: {REASON}", True),
         ("not looked at", f"not looked at: {REASON}; and more", True),
         ("warning", f"not looked at: {REASON}", True),
@@ -110,7 +110,7 @@ def test_a_reason_is_said_once_and_read_in_any_case(what: What, sentence: str, k
 
 def test_a_reason_with_two_sentences_is_kept_whole() -> None:
     tail = Tail(POOL, "os", "refused", why="one. two")
-    message = tail.after("'X' cannot be reached: one. two. Do this.")
+    message = tail.after("an up would be refused: one. two. Do this.")
     assert split(message)[1] == tail
 
 

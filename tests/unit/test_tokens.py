@@ -75,11 +75,77 @@ def test_entra_s_ids_are_cut_off_however_they_are_separated(separator: str) -> N
     assert failure(ClientAuthenticationError(text)).why == "AADSTS7000215: Invalid client secret provided"
 
 
-def test_a_chain_says_who_was_tried_and_what_the_last_one_said() -> None:
-    seen = failure(ClientAuthenticationError(CHAIN))
-    assert seen.why == (
-        "tried EnvironmentCredential, ManagedIdentityCredential; ManagedIdentityCredential said: "
-        "169.254.169.254:443: Read timed out"
+EMPTY = {
+    "EnvironmentCredential": "EnvironmentCredential authentication unavailable. Environment variables are not set.",
+    "WorkloadIdentityCredential": "WorkloadIdentityCredential authentication unavailable.",
+    "ManagedIdentityCredential": "ManagedIdentityCredential unavailable, no response from the IMDS endpoint.",
+    "SharedTokenCacheCredential": "SharedTokenCacheCredential authentication unavailable. No accounts were found.",
+    "VisualStudioCodeCredential": "VisualStudioCodeCredential requires the 'azure-identity-broker' package.",
+    "AzureCliCredential": "Azure CLI not found on path",
+    "AzurePowerShellCredential": "PowerShell is not installed",
+    "AzureDeveloperCliCredential": "Azure Developer CLI could not be found.",
+    "BrokerCredential": f"InteractiveBrowserBrokerCredential unavailable, {JWT}.",
+}
+"""What the sources of DefaultAzureCredential (azure-identity 1.27) say on a machine without an identity."""
+
+
+def chain(**said: str) -> ClientAuthenticationError:
+    """The error of DefaultAzureCredential where some sources say something else."""
+    tried = "".join(f"\t{name}: {text}\n" for name, text in {**EMPTY, **said}.items())
+    return ClientAuthenticationError(f"DefaultAzureCredential failed.\nAttempted credentials:\n{tried}To mitigate.")
+
+
+def test_a_chain_that_one_source_ends_says_what_that_one_said() -> None:
+    assert failure(ClientAuthenticationError(CHAIN)).why == (
+        "ManagedIdentityCredential: 169.254.169.254:443: Read timed out"
+    )
+
+
+def test_a_chain_without_an_identity_names_the_cause_and_its_sources_only_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "debug.log"
+    monkeypatch.setenv("BATCH_OS_LOG", str(log))
+    seen = failure(chain())
+    assert seen.why == "this machine has no identity: no AZURE_* variables, no managed identity, no login"
+    notes = [json.loads(line)["note"] for line in log.read_text(encoding="utf-8").splitlines()]
+    assert [note.partition(" ")[0] for note in notes] == list(EMPTY)
+    assert notes[5] == "AzureCliCredential gave no token: Azure CLI not found on path"
+    assert JWT not in str(notes)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("ManagedIdentityCredential", "Token request error: (invalid_scope) 401, the header names no principal"),
+        (
+            "ManagedIdentityCredential",
+            "ManagedIdentityCredential unavailable. The requested identity has not been assigned to this resource",
+        ),
+        ("AzureCliCredential", "Failed to invoke the Azure CLI"),
+    ],
+)
+def test_the_cause_of_a_chain_is_the_source_that_has_an_identity(source: str, said: str) -> None:
+    assert failure(chain(**{source: said})).why == f"{source}: {said}"
+
+
+def test_the_only_source_that_was_asked_is_quoted() -> None:
+    """As with AZURE_TOKEN_CREDENTIALS=AzureCliCredential."""
+    text = "DefaultAzureCredential failed.\nAttempted credentials:\n\tAzureCliCredential: Azure CLI not found on path\n"
+    assert failure(ClientAuthenticationError(text)).why == "AzureCliCredential: Azure CLI not found on path"
+
+
+def test_a_machine_that_is_not_signed_in_has_no_identity() -> None:
+    seen = failure(chain(AzureCliCredential="Please run 'az login' to set up an account"))
+    assert seen.why.startswith("this machine has no identity")
+
+
+def test_entra_s_word_in_a_chain_is_the_cause() -> None:
+    text = (
+        f"{CHAIN.partition('To mitigate')[0]}\tAzureCliCredential: ERROR: AADSTS700082: The refresh token has expired."
+    )
+    assert failure(ClientAuthenticationError(text)).why == (
+        "AzureCliCredential: AADSTS700082: The refresh token has expired"
     )
 
 
@@ -103,7 +169,7 @@ def test_a_refusal_of_azure_pipelines_has_its_status_and_a_chain_has_none() -> N
     assert failure(answered(401, "(None) The job may not use it.")).why == "HTTP 401: The job may not use it"
     outer = ClientAuthenticationError(CHAIN)
     outer.__cause__ = answered(400)
-    assert failure(outer).why.startswith("tried ")
+    assert failure(outer).why.startswith("ManagedIdentityCredential: 169")
 
 
 @pytest.mark.parametrize(

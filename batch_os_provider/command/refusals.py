@@ -1,0 +1,70 @@
+"""Every declared pool that an `up` would refuse, in one run.
+
+Why it exists: Pulumi ends a preview at the first failed check, so of ten refused pools it shows one. Here each
+declaration is judged by the tables that the preview and `up` follow, against one look at the accounts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batch_os_provider import inputs
+from batch_os_provider.command.declared import Declared
+from batch_os_provider.command.survey import Account, PoolSeen
+from batch_os_provider.decide import Refuse
+from batch_os_provider.decide_image import refuse_kind
+from batch_os_provider.plan import plan_image, plan_os
+
+__all__ = ["Refused", "refused"]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A declaration that `up` would refuse; ``property`` is the input that is wrong."""
+
+    declared: Declared
+    url: str
+    property: str
+    why: str
+    next_step: str
+
+
+def refused(accounts: list[Account], declared: list[Declared]) -> tuple[Refused, ...]:
+    """The refusals, in the order of the declarations.
+
+    What cannot be judged is left out: a pool that is not there or was not read, and a declaration whose inputs are
+    not all known without a deployment.
+    """
+    pools = {seen.pool.ref.key: seen for account in accounts for seen in account.pools if not seen.trouble}
+    found = []
+    for each in declared:
+        seen = pools.get(each.ref.key) if each.ref is not None else None
+        told = _judge(each, seen) if seen is not None else None
+        if seen is not None and told is not None:
+            target = inputs.IMAGE_TARGET if _is_image(each) else inputs.TARGET
+            found.append(Refused(each, seen.pool.ref.url, told.property or target, told.seen, told.next_step))
+    return tuple(found)
+
+
+def _is_image(declared: Declared) -> bool:
+    return inputs.IMAGE_TARGET in declared.inputs
+
+
+def _judge(declared: Declared, seen: PoolSeen) -> Refuse | None:
+    spec = inputs.IMAGE if _is_image(declared) else inputs.OS
+    bag, failures = inputs.check(
+        {name: declared.inputs[name] for name in spec.names if name in declared.inputs}, lambda _: False, spec
+    )
+    if failures:
+        return None  # not known yet, or an input that the preview refuses without a look at the pool
+    if spec is inputs.IMAGE:
+        if seen.vm is None:
+            return refuse_kind(seen.pool)
+        image = inputs.DeclaredImage.of(bag)
+        told = plan_image(seen.vm, image.target, image.policy, image.timeout)
+    elif seen.retired:
+        return Refuse(seen.retired, "Move the work to a VM pool and remove this PoolOsVersion", property="pool_id")
+    else:
+        os = inputs.Declared.of(bag)
+        told = plan_os(seen.pool, None, os.target, os.policy, os.timeout)
+    return told if isinstance(told, Refuse) else None

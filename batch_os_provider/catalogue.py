@@ -35,7 +35,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal, TypeVar
 
-from .version import LATEST, GuestOsVersion
+from batch_os_provider.version import LATEST, GuestOsVersion
 
 __all__ = [
     "FAMILIES_FILE",

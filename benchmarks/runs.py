@@ -17,8 +17,8 @@ from pathlib import Path
 from shutil import copy
 from typing import Any
 
-from batch_os_provider.simulator.clock import TICKS
-from batch_os_provider.simulator.stages import lasts
+from batch_os_provider.simulator.world.clock import TICKS
+from batch_os_provider.simulator.world.durations import lasts
 from tests.support import simulator as simulators
 from tests.support.simulator import NEW, OLD, Simulator, paas_pool
 from tests.support.stack import Running, Stack, wait_until

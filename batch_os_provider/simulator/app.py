@@ -11,17 +11,17 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 
-from .control import Control, refused
-from .dataplane import DataPlane
-from .faults import Faults
-from .identity import Identity
-from .reading import RefusedError
-from .state import load
+from batch_os_provider.simulator.control import Control, refused
+from batch_os_provider.simulator.data_plane.data_plane import DataPlane
+from batch_os_provider.simulator.faults.rules import Faults
+from batch_os_provider.simulator.identity.endpoints import Identity
+from batch_os_provider.simulator.state.load import load
+from batch_os_provider.simulator.world.reader import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .world import World
+    from batch_os_provider.simulator.world.world import World
 
 
 def build(world: World, initial: object, saved: Callable[[], None]) -> Starlette:

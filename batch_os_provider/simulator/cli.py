@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from importlib.resources.abc import Traversable
 
-    from .server import Saver, Server
-    from .world import World
+    from batch_os_provider.simulator.server import Saver, Server
+    from batch_os_provider.simulator.world.world import World
 
 BANNER = """\
 batch-simulator: an Azure Batch data plane that exists only on this machine. This is NOT Azure: nothing here
@@ -113,11 +113,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace, folder: Path) -> int:
-    from . import server  # noqa: PLC0415 - it needs the extra, and without it the command must still explain itself
-    from .app import build  # noqa: PLC0415 - as above
-    from .clock import VirtualClock  # noqa: PLC0415 - as above
-    from .state import StateError, load  # noqa: PLC0415 - as above
-    from .world import World  # noqa: PLC0415 - as above
+    from batch_os_provider.simulator import server  # noqa: PLC0415 - it needs the extra, and without it the command must still explain itself
+    from batch_os_provider.simulator.app import build  # noqa: PLC0415 - as above
+    from batch_os_provider.simulator.state.load import StateError, load  # noqa: PLC0415 - as above
+    from batch_os_provider.simulator.world.clock import VirtualClock  # noqa: PLC0415 - as above
+    from batch_os_provider.simulator.world.world import World  # noqa: PLC0415 - as above
 
     world = World(VirtualClock(speed=options.speed))
     bound = _listening(server.bind, options.host, options.port)

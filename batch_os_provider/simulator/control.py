@@ -15,19 +15,20 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from . import actors
-from .clock import iso
-from .dumping import dump
-from .reading import RefusedError
-from .state import load
+from batch_os_provider.simulator.faults import actors
+from batch_os_provider.simulator.state.dump import dump
+from batch_os_provider.simulator.state.load import load
+from batch_os_provider.simulator.world.clock import iso
+from batch_os_provider.simulator.world.model import Actor
+from batch_os_provider.simulator.world.reader import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.requests import Request
 
-    from .faults import Faults
-    from .world import World
+    from batch_os_provider.simulator.faults.rules import Faults
+    from batch_os_provider.simulator.world.world import World
 
 
 def base_of(request: Request) -> str:
@@ -217,7 +218,7 @@ class Control:
             del self._world.actors[self._actor(request).id]
         return await self.get_actors(request)
 
-    def _actor(self, request: Request) -> actors.Actor:
+    def _actor(self, request: Request) -> Actor:
         name = request.path_params["id"]
         found = self._world.actors.get(name)
         if found is None:

@@ -10,11 +10,9 @@ state file.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import socket
-import struct
 import tempfile
 import threading
 from contextlib import contextmanager
@@ -24,112 +22,20 @@ from typing import TYPE_CHECKING, Any
 
 import trustme
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from .app import build
-from .clock import VirtualClock
-from .dumping import dump
-from .world import World
+from batch_os_provider.simulator.app import build
+from batch_os_provider.simulator.data_plane.exchange import BatchProtocol
+from batch_os_provider.simulator.state.dump import dump
+from batch_os_provider.simulator.world.clock import VirtualClock
+from batch_os_provider.simulator.world.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     from starlette.applications import Starlette
 
 GRACE = 2
 """Seconds that open requests get at the end."""
-
-
-MAX_UNFINISHED_HEAD = 256 * 1024
-"""Bytes of a head that are kept while its end has not come."""
-
-
-class Exchange:
-    """The writer of one answer on its connection."""
-
-    __slots__ = ("_cycle",)
-
-    def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the connection stays open after the answer."""
-        return self._cycle.keep_alive
-
-    def write(self, answer: bytes, *, close: bool) -> None:
-        """Send an answer as it is; then the connection waits for the next request, or closes."""
-        cycle = self._cycle
-        if cycle.disconnected:
-            return
-        cycle.response_started = cycle.response_complete = True
-        if answer:
-            cycle.transport.write(answer)
-        cycle.message_event.set()
-        if close:
-            cycle.transport.close()
-        cycle.on_response()
-
-    def write_part(self, part: bytes) -> None:
-        """Send a part of an answer that :meth:`write` will end."""
-        if not self._cycle.disconnected:
-            self._cycle.response_started = True
-            self._cycle.transport.write(part)
-
-    async def outlast(self, pause: Awaitable[None]) -> None:
-        """Wait, but no longer than the client does: an answer that nobody waits for would only hold up the end."""
-        gone, waited = asyncio.ensure_future(self._until_gone()), asyncio.ensure_future(pause)
-        await asyncio.wait((gone, waited), return_when=asyncio.FIRST_COMPLETED)
-        gone.cancel()
-        waited.cancel()
-
-    async def _until_gone(self) -> None:
-        cycle = self._cycle
-        while not cycle.disconnected:
-            cycle.message_event.clear()
-            await cycle.message_event.wait()
-
-    def drop(self) -> None:
-        """Close the connection without an answer."""
-        self.write(b"", close=True)
-
-    def reset(self) -> None:
-        """Break the connection: without lingering, the kernel sends RST instead of FIN."""
-        transport = self._cycle.transport
-        connection = transport.get_extra_info("socket")
-        if connection is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-        self.write(b"", close=True)
-
-
-class BatchProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, whose requests carry an :class:`Exchange`, and whose heads are bounded in memory."""
-
-    _unfinished = 0
-
-    def data_received(self, data: bytes) -> None:
-        """Close on a head that never ends; one that ends and is too large is the data plane's to refuse."""
-        self._unfinished += len(data)
-        super().data_received(data)
-        if self._unfinished > MAX_UNFINISHED_HEAD:
-            self.transport.close()
-
-    def on_body(self, body: bytes) -> None:
-        """Bodies are bounded where they are read, not here."""
-        self._unfinished = 0
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """The next head begins."""
-        self._unfinished = 0
-        super().on_message_complete()
-
-    def on_headers_complete(self) -> None:
-        """The application starts in a later turn of the loop, so the extension is there before it looks."""
-        self._unfinished = 0
-        super().on_headers_complete()
-        self.scope["extensions"] = {"batch.exchange": Exchange(self.cycle)}  # type: ignore[dict-item]
 
 
 class Server(uvicorn.Server):

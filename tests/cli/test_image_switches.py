@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batch_os_provider.simulator.unknowns import VM_TABLE
+from batch_os_provider.simulator.world.unknowns import VM_TABLE
 from tests.support.simulator import BEHIND, NEWEST, TARGET, Simulator, job, vm_pool
 from tests.support.stack import wait_until
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from batch_os_provider.simulator.operations import OPERATIONS
+from batch_os_provider.simulator.protocol.operations import OPERATIONS
 from batch_os_provider.simulator.server import Simulator, running
 from tests.conformance import azure_batch_15, raw_cells
 from tests.simulator.places import MOVING, job, paas, windows

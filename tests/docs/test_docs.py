@@ -13,9 +13,9 @@ import pytest
 
 from batch_os_provider import inputs
 from batch_os_provider.outputs import IMAGE_OUTPUTS, OUTPUTS
-from batch_os_provider.simulator.clock import VirtualClock
-from batch_os_provider.simulator.state import load
-from batch_os_provider.simulator.world import World
+from batch_os_provider.simulator.state.load import load
+from batch_os_provider.simulator.world.clock import VirtualClock
+from batch_os_provider.simulator.world.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"

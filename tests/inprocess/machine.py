@@ -33,13 +33,13 @@ from batch_os_provider.errors import BatchOsError
 from batch_os_provider.pool import PoolRef
 from batch_os_provider.report import Reporter
 from batch_os_provider.rollout import Rollout, read
-from batch_os_provider.simulator import deeds
-from batch_os_provider.simulator.audit import Entry
-from batch_os_provider.simulator.errors import BatchError
-from batch_os_provider.simulator.model import READY, Pool
-from batch_os_provider.simulator.reading import RefusedError
-from batch_os_provider.simulator.stages import STAGES
-from batch_os_provider.simulator.unknowns import BY_NAME
+from batch_os_provider.simulator.faults import actor_actions
+from batch_os_provider.simulator.world.audit import Entry
+from batch_os_provider.simulator.world.durations import STAGES
+from batch_os_provider.simulator.world.errors import BatchError
+from batch_os_provider.simulator.world.model import READY, Pool
+from batch_os_provider.simulator.world.reader import RefusedError
+from batch_os_provider.simulator.world.unknowns import BY_NAME
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.invariants import (
     Evidence,
@@ -385,7 +385,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(do=st.sampled_from(MISHAPS))
     def mishap(self, do: dict[str, Any]) -> None:
         self._step("a mishap")
-        self.others(lambda _pool: deeds.perform(self.world, "render", do))
+        self.others(lambda _pool: actor_actions.perform(self.world, "render", do))
 
     @precondition(lambda self: bool(self.account.faults.rules))
     @rule()

@@ -17,10 +17,10 @@ from batch_os_provider.image_steps import ImagePolicy
 from batch_os_provider.pool import PoolRef
 from batch_os_provider.renewal import ImageGoal, ImageRenewal
 from batch_os_provider.report import Reporter
-from batch_os_provider.simulator.audit import Entry
-from batch_os_provider.simulator.model import Pool
-from batch_os_provider.simulator.unknowns import BY_NAME, ROWS, Unknowns
-from batch_os_provider.simulator.world import World
+from batch_os_provider.simulator.world.audit import Entry
+from batch_os_provider.simulator.world.model import Pool
+from batch_os_provider.simulator.world.unknowns import BY_NAME, ROWS, Unknowns
+from batch_os_provider.simulator.world.world import World
 from batch_os_provider.upgrade import Goal, OsUpgrade
 from batch_os_provider.vm import ImageVersion
 from tests.support.inprocess import ENDPOINT, Account

@@ -24,7 +24,7 @@ from batch_os_provider.image_steps import ImagePolicy
 from batch_os_provider.pool import PoolRef
 from batch_os_provider.renewal import ImageGoal, ImageRenewal, look_at
 from batch_os_provider.report import Reporter
-from batch_os_provider.simulator.world import DEFAULT_ACCOUNT, DEFAULT_KEY
+from batch_os_provider.simulator.world.world import DEFAULT_ACCOUNT, DEFAULT_KEY
 from batch_os_provider.transport import MAX_ANSWER, bounded
 from batch_os_provider.upgrade import Goal, OsUpgrade
 from batch_os_provider.vm import ImageVersion, Mark, VmPool

@@ -19,12 +19,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batch_os_provider.simulator.app import build
-from batch_os_provider.simulator.dataplane import DataPlane
-from batch_os_provider.simulator.operations import OPERATIONS
+from batch_os_provider.simulator.data_plane.data_plane import DataPlane
+from batch_os_provider.simulator.protocol.api_versions import ORDER
+from batch_os_provider.simulator.protocol.operations import OPERATIONS
 from batch_os_provider.simulator.server import Simulator, running
-from batch_os_provider.simulator.unknowns import ROWS
-from batch_os_provider.simulator.versions import ORDER
-from batch_os_provider.simulator.world import World
+from batch_os_provider.simulator.world.unknowns import ROWS
+from batch_os_provider.simulator.world.world import World
 from tests.inprocess.machine import BRIEF, chosen
 from tests.support.simulator import LEGACY, MOVED, NEWEST, job, paas_pool, vm_pool
 

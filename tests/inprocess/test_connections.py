@@ -12,7 +12,7 @@ import pytest
 from batch_os_provider.client import BatchClient
 from batch_os_provider.connection import CONNECT_TIMEOUT, READ_TIMEOUT
 from batch_os_provider.pool import PoolRef
-from batch_os_provider.simulator.world import DEFAULT_ACCOUNT, DEFAULT_KEY
+from batch_os_provider.simulator.world.world import DEFAULT_ACCOUNT, DEFAULT_KEY
 from batch_os_provider.transport import KEPT_CONNECTIONS, bounded
 from tests.support.simulator import NEW
 

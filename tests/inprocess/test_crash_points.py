@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch_os_provider.simulator.model import READY
+from batch_os_provider.simulator.world.model import READY
 from tests.support.invariants import broken
 from tests.support.simulator import BEHIND
 from tests.support.trial import Shape, Trial, image_shape, os_shape

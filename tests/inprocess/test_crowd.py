@@ -13,7 +13,7 @@ from batch_os_provider.decide import Policy
 from batch_os_provider.errors import DeadlineError, PoolGoneError, TransientError
 from batch_os_provider.observer import COUNT_EVERY
 from batch_os_provider.shared_list import AUDIT_EVERY, DISTRUST, PATIENCE, TICK
-from batch_os_provider.simulator.clock import TICKS
+from batch_os_provider.simulator.world.clock import TICKS
 from tests.inprocess.machine import BRIEF, chosen
 from tests.support.crowd import Crowd, Member
 from tests.support.simulator import MOVED, NEW, OLD, job, paas_pool, vm_pool

@@ -19,7 +19,7 @@ import pytest
 from batch_os_provider.amounts import Share
 from batch_os_provider.decide import Policy
 from batch_os_provider.health import Gate
-from batch_os_provider.simulator import nodes, pools, resizes, upgrades
+from batch_os_provider.simulator.world import nodes, pools, resizes, upgrades
 from tests.support.invariants import INVARIANTS, Run, Snapshot, broken
 from tests.support.simulator import NEW, OLD, OTHER
 from tests.support.trial import Shape, Trial, fault_free, image_shape, os_shape, with_goal
@@ -27,7 +27,7 @@ from tests.support.trial import Shape, Trial, fault_free, image_shape, os_shape,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from batch_os_provider.simulator.model import Pool
+    from batch_os_provider.simulator.world.model import Pool
 
     Condition = Callable[[Trial], bool]
     Deed = Callable[[Trial], object]

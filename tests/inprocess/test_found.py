@@ -10,7 +10,7 @@ import json
 import pytest
 
 from batch_os_provider.errors import BatchOsError, ConflictError, TransientError
-from batch_os_provider.simulator.images import newest
+from batch_os_provider.simulator.world.vm_images import newest
 from tests.inprocess.machine import RENDER
 from tests.inprocess.test_bad_answers import CALLS, Answers, client
 from tests.inprocess.test_bad_requests import Caller

@@ -16,12 +16,12 @@ from batch_os_provider.outputs import of_vm_pool
 from batch_os_provider.plan import plan_image
 from batch_os_provider.renewal import ImageGoal, ImageRenewal, look_at
 from batch_os_provider.report import Reporter
-from batch_os_provider.simulator import nodes, pools, resizes, tasks, upgrades
-from batch_os_provider.simulator.audit import Entry
-from batch_os_provider.simulator.clock import VirtualClock, iso, parse_iso
-from batch_os_provider.simulator.model import READY, Pool
-from batch_os_provider.simulator.state import load
-from batch_os_provider.simulator.world import World
+from batch_os_provider.simulator.state.load import load
+from batch_os_provider.simulator.world import nodes, pools, resizes, tasks, upgrades
+from batch_os_provider.simulator.world.audit import Entry
+from batch_os_provider.simulator.world.clock import VirtualClock, iso, parse_iso
+from batch_os_provider.simulator.world.model import READY, Pool
+from batch_os_provider.simulator.world.world import World
 from batch_os_provider.vm import MARK, ImageVersion, VmSeen, parse_image_version
 from tests.inprocess.machine import ENDPOINT, HOUR, MINUTE, RENDER, PoolMachine, Up, run, settle_nodes
 from tests.support.invariants import Kind

@@ -13,9 +13,9 @@ import pytest
 
 from batch_os_provider.errors import BatchOsError, DeadlineError, PermanentError, PoolGoneError, RefusedError
 from batch_os_provider.image_steps import ImagePolicy
-from batch_os_provider.simulator import nodes, resizes
-from batch_os_provider.simulator.unknowns import BY_NAME, VM_TABLE
-from batch_os_provider.simulator.world import World
+from batch_os_provider.simulator.world import nodes, resizes
+from batch_os_provider.simulator.world.unknowns import BY_NAME, VM_TABLE
+from batch_os_provider.simulator.world.world import World
 from tests.inprocess.switches import Ending, Otherwise, Place, Scenario, is_met, judge, quietly, settings_of
 from tests.support.simulator import BEHIND, MOVED, TARGET, WINDOWS, job, paas_pool, vm_pool
 

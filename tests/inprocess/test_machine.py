@@ -12,12 +12,12 @@ from batch_os_provider.plan import plan_os
 from batch_os_provider.pool import Pool as Seen
 from batch_os_provider.provider import PoolOsVersionProvider
 from batch_os_provider.report import Reporter
-from batch_os_provider.simulator import nodes, pools, resizes, upgrades
-from batch_os_provider.simulator.clock import VirtualClock
-from batch_os_provider.simulator.model import Pool
-from batch_os_provider.simulator.poolstates import set_state
-from batch_os_provider.simulator.state import load
-from batch_os_provider.simulator.world import World
+from batch_os_provider.simulator.state.load import load
+from batch_os_provider.simulator.world import nodes, pools, resizes, upgrades
+from batch_os_provider.simulator.world.clock import VirtualClock
+from batch_os_provider.simulator.world.model import Pool
+from batch_os_provider.simulator.world.pool_states import set_state
+from batch_os_provider.simulator.world.world import World
 from batch_os_provider.upgrade import Goal, OsUpgrade
 from tests.inprocess.machine import ENDPOINT, HOUR, MINUTE, RENDER, PoolMachine, Up, run, settle_nodes
 from tests.support.invariants import Kind

@@ -13,10 +13,10 @@ import pytest
 
 from batch_os_provider.decide import Policy
 from batch_os_provider.errors import ApiRetiredError, DeadlineError, PermanentError, PoolGoneError, RefusedError
-from batch_os_provider.simulator import pools, resizes, upgrades
-from batch_os_provider.simulator.errors import BatchError
-from batch_os_provider.simulator.unknowns import BY_NAME, TABLE
-from batch_os_provider.simulator.world import World
+from batch_os_provider.simulator.world import pools, resizes, upgrades
+from batch_os_provider.simulator.world.errors import BatchError
+from batch_os_provider.simulator.world.unknowns import BY_NAME, TABLE
+from batch_os_provider.simulator.world.world import World
 from tests.inprocess.switches import Ending, Otherwise, Place, Scenario, is_met, judge, quietly, settings_of
 from tests.support.simulator import NEW, OLD, OTHER, job, paas_pool, vm_pool
 

@@ -10,7 +10,7 @@ import pytest
 from batch_os_provider.client import BatchClient
 from batch_os_provider.errors import BatchOsError, ConflictError, TransientError
 from batch_os_provider.pool import PoolRef, PoolState
-from batch_os_provider.simulator.effects import KINDS
+from batch_os_provider.simulator.faults.effects import KINDS
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import NEW, OLD, OTHER, paas_pool
 from tests.unit.doubles import VirtualWaiter

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch_os_provider.simulator.unknowns import BY_NAME, VM_TABLE
+from batch_os_provider.simulator.world.unknowns import BY_NAME, VM_TABLE
 from tests.support import simulator as simulators
 from tests.support.stack import wait_until
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from batch_os_provider.simulator.clock import VirtualClock, parse_iso
 from batch_os_provider.simulator.server import Simulator, running
-from batch_os_provider.simulator.world import World
+from batch_os_provider.simulator.world.clock import VirtualClock, parse_iso
+from batch_os_provider.simulator.world.world import World
 from tests.simulator.raw import Client
 
 

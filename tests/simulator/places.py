@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from batch_os_provider.simulator.world import World
+from batch_os_provider.simulator.world.world import World
 
 OLD = "WA-GUEST-OS-5.24_201810-01"
 NEW = "WA-GUEST-OS-5.25_201811-01"

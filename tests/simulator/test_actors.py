@@ -8,15 +8,17 @@ import urllib.request
 
 import pytest
 
-from batch_os_provider.simulator import actors, resizes
-from batch_os_provider.simulator.clock import VirtualClock, iso, seconds
-from batch_os_provider.simulator.deeds import DEEDS
-from batch_os_provider.simulator.dumping import dump
-from batch_os_provider.simulator.errors import CODES
-from batch_os_provider.simulator.reading import RefusedError
-from batch_os_provider.simulator.state import load
-from batch_os_provider.simulator.upgrades import upgrade_os
-from batch_os_provider.simulator.world import World
+from batch_os_provider.simulator.faults import actors
+from batch_os_provider.simulator.faults.actor_actions import DEEDS
+from batch_os_provider.simulator.state.dump import dump
+from batch_os_provider.simulator.state.load import load
+from batch_os_provider.simulator.world import resizes
+from batch_os_provider.simulator.world.clock import VirtualClock, iso, seconds
+from batch_os_provider.simulator.world.errors import CODES
+from batch_os_provider.simulator.world.model import Actor
+from batch_os_provider.simulator.world.reader import RefusedError
+from batch_os_provider.simulator.world.upgrades import upgrade_os
+from batch_os_provider.simulator.world.world import World
 from tests.simulator.places import NEW, OLD, job, moves, paas, pass_time, windows
 
 HERE = "http://here"
@@ -24,7 +26,7 @@ LATER = "WA-GUEST-OS-5.26_201812-01"
 START_TASK = {"commandLine": "cmd /c exit 0", "waitForSuccess": True}
 
 
-def script(world: World, kind: str, after: float = 0, pool: str = "p", **do: object) -> actors.Actor:
+def script(world: World, kind: str, after: float = 0, pool: str = "p", **do: object) -> Actor:
     """Something is done so many seconds from now."""
     return actors.add(world, {"when": {"after": after}, "pool": pool, "do": {"kind": kind, **do}})
 

@@ -14,11 +14,11 @@ from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.pipeline import PipelineContext, PipelineRequest
 from azure.core.rest import HttpRequest
 
-from batch_os_provider.simulator.auth import authenticate
-from batch_os_provider.simulator.clock import parse_iso, wall_now
-from batch_os_provider.simulator.errors import BatchError
-from batch_os_provider.simulator.wire import Incoming
-from batch_os_provider.simulator.world import DEFAULT_KEY, World
+from batch_os_provider.simulator.data_plane.auth import authenticate
+from batch_os_provider.simulator.protocol.wire import Incoming
+from batch_os_provider.simulator.world.clock import parse_iso, wall_now
+from batch_os_provider.simulator.world.errors import BatchError
+from batch_os_provider.simulator.world.world import DEFAULT_KEY, World
 from tests.simulator.places import NEW, paas
 from tests.simulator.raw import FULL_TYPE, LAST, signature
 

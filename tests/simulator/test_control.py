@@ -9,11 +9,11 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from batch_os_provider.simulator.clock import VirtualClock, parse_iso
-from batch_os_provider.simulator.faults import Faults
-from batch_os_provider.simulator.reading import RefusedError
+from batch_os_provider.simulator.faults.rules import Faults
 from batch_os_provider.simulator.server import running
-from batch_os_provider.simulator.world import World
+from batch_os_provider.simulator.world.clock import VirtualClock, parse_iso
+from batch_os_provider.simulator.world.reader import RefusedError
+from batch_os_provider.simulator.world.world import World
 from tests.simulator.places import NEW, OLD, job, paas
 from tests.simulator.raw import Client
 

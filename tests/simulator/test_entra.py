@@ -15,11 +15,11 @@ from azure.identity import ClientAssertionCredential, ClientSecretCredential
 from batch_os_provider.client import BatchClient
 from batch_os_provider.errors import BatchOsError, CredentialError, PermanentError, TokenError
 from batch_os_provider.pool import PoolRef
-from batch_os_provider.simulator.auth import LEEWAY
-from batch_os_provider.simulator.clock import TICKS
-from batch_os_provider.simulator.dumping import dump
-from batch_os_provider.simulator.reading import StateError
-from batch_os_provider.simulator.state import load
+from batch_os_provider.simulator.data_plane.auth import LEEWAY
+from batch_os_provider.simulator.state.dump import dump
+from batch_os_provider.simulator.state.load import load
+from batch_os_provider.simulator.world.clock import TICKS
+from batch_os_provider.simulator.world.reader import StateError
 from tests.simulator.places import paas
 from tests.support import simulator as simulators
 

@@ -15,16 +15,16 @@ import pytest
 from batch_os_provider.client import BatchClient
 from batch_os_provider.errors import BatchOsError, TransientError
 from batch_os_provider.pool import PoolRef, PoolState
-from batch_os_provider.simulator import history
-from batch_os_provider.simulator.clock import parse_iso
-from batch_os_provider.simulator.effects import KINDS, check
-from batch_os_provider.simulator.faults import Faults
-from batch_os_provider.simulator.mangling import pieces, truncated
-from batch_os_provider.simulator.reading import RefusedError
-from batch_os_provider.simulator.server import Exchange
-from batch_os_provider.simulator.state import load
-from batch_os_provider.simulator.wire import EMPTY_CHUNKED
-from batch_os_provider.simulator.world import World
+from batch_os_provider.simulator.data_plane.exchange import Exchange
+from batch_os_provider.simulator.faults.corrupt import pieces, truncated
+from batch_os_provider.simulator.faults.effects import KINDS, check
+from batch_os_provider.simulator.faults.rules import Faults
+from batch_os_provider.simulator.protocol.wire import EMPTY_CHUNKED
+from batch_os_provider.simulator.state.load import load
+from batch_os_provider.simulator.world import history
+from batch_os_provider.simulator.world.clock import parse_iso
+from batch_os_provider.simulator.world.reader import RefusedError
+from batch_os_provider.simulator.world.world import World
 from tests.simulator import raw
 from tests.simulator.places import NEW, OLD, job, paas, pass_time
 from tests.support.stack import wait_until

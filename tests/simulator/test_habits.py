@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 
-from batch_os_provider.simulator.state import StateError, load
+from batch_os_provider.simulator.state.load import StateError, load
 from tests.simulator.places import NEW, job, paas, vm, windows
 from tests.simulator.raw import FULL_TYPE, LAST, NEWEST, Answer, Client
 

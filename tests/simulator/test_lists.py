@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_os_provider.simulator.errors import BatchError
-from batch_os_provider.simulator.filters import parse_filter
-from batch_os_provider.simulator.odata import page
+from batch_os_provider.simulator.data_plane.filters import parse_filter
+from batch_os_provider.simulator.data_plane.odata import page
+from batch_os_provider.simulator.world.errors import BatchError
 from tests.simulator.places import NEW, job, paas
 from tests.simulator.raw import LAST
 

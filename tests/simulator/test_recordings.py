@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider.simulator.clock import http_date
+from batch_os_provider.simulator.world.clock import http_date
 from tests.simulator.raw import Client
 
 FOLDER = Path(__file__).with_name("recordings")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from batch_os_provider.simulator import pools, resizes
-from batch_os_provider.simulator.errors import BatchError
-from batch_os_provider.simulator.state import load
+from batch_os_provider.simulator.state.load import load
+from batch_os_provider.simulator.world import pools, resizes
+from batch_os_provider.simulator.world.errors import BatchError
 from tests.simulator.places import job, moves, paas, pass_time
 
 

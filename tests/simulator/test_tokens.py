@@ -14,10 +14,10 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
-from batch_os_provider.simulator.dumping import dump
-from batch_os_provider.simulator.operations import OPERATIONS
-from batch_os_provider.simulator.reading import StateError
-from batch_os_provider.simulator.state import load
+from batch_os_provider.simulator.protocol.operations import OPERATIONS
+from batch_os_provider.simulator.state.dump import dump
+from batch_os_provider.simulator.state.load import load
+from batch_os_provider.simulator.world.reader import StateError
 from tests.simulator.places import NEW, job, paas
 from tests.simulator.raw import LAST, NEWEST
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from batch_os_provider.simulator import pools, resizes, upgrades
-from batch_os_provider.simulator.errors import BatchError
-from batch_os_provider.simulator.reading import RefusedError
-from batch_os_provider.simulator.state import load
-from batch_os_provider.simulator.unknowns import ROWS
+from batch_os_provider.simulator.state.load import load
+from batch_os_provider.simulator.world import pools, resizes, upgrades
+from batch_os_provider.simulator.world.errors import BatchError
+from batch_os_provider.simulator.world.reader import RefusedError
+from batch_os_provider.simulator.world.unknowns import ROWS
 from tests.simulator.places import (
     FIRST,
     MOVING,

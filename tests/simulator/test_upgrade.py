@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from batch_os_provider.simulator import pools, resizes, tasks, upgrades
-from batch_os_provider.simulator.clock import TICKS
-from batch_os_provider.simulator.errors import BatchError
-from batch_os_provider.simulator.state import load
-from batch_os_provider.simulator.world import World
+from batch_os_provider.simulator.state.load import load
+from batch_os_provider.simulator.world import pools, resizes, tasks, upgrades
+from batch_os_provider.simulator.world.clock import TICKS
+from batch_os_provider.simulator.world.errors import BatchError
+from batch_os_provider.simulator.world.world import World
 from tests.simulator.places import NEW, OLD, job, moves, paas, pass_time, vm
 
 

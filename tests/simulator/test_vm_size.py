@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_os_provider.simulator import pools, resizes
-from batch_os_provider.simulator.clock import VirtualClock, parse_iso
-from batch_os_provider.simulator.dumping import dump
-from batch_os_provider.simulator.errors import BatchError
-from batch_os_provider.simulator.state import StateError, load
-from batch_os_provider.simulator.world import World
+from batch_os_provider.simulator.state.dump import dump
+from batch_os_provider.simulator.state.load import StateError, load
+from batch_os_provider.simulator.world import pools, resizes
+from batch_os_provider.simulator.world.clock import VirtualClock, parse_iso
+from batch_os_provider.simulator.world.errors import BatchError
+from batch_os_provider.simulator.world.world import World
 from tests.simulator.places import FIRST, MOVING, SECOND, WINDOWS, job, moves, paas, pass_time, versions, vm, windows
 
 BASE = "http://127.0.0.1:1"

@@ -21,12 +21,13 @@ from azure.core.pipeline.transport import RequestsTransport
 
 from batch_os_provider.client import BatchClient
 from batch_os_provider.connection import CONNECT_TIMEOUT, READ_TIMEOUT
-from batch_os_provider.simulator import actors
-from batch_os_provider.simulator.clock import TICKS, VirtualClock, parse_iso
-from batch_os_provider.simulator.dataplane import DataPlane
-from batch_os_provider.simulator.faults import Faults
-from batch_os_provider.simulator.state import load
-from batch_os_provider.simulator.world import World
+from batch_os_provider.simulator.data_plane.data_plane import DataPlane
+from batch_os_provider.simulator.faults import actors
+from batch_os_provider.simulator.faults.rules import Faults
+from batch_os_provider.simulator.state.load import load
+from batch_os_provider.simulator.world.clock import TICKS, VirtualClock, parse_iso
+from batch_os_provider.simulator.world.model import Actor
+from batch_os_provider.simulator.world.world import World
 from batch_os_provider.transport import BoundedAdapter
 
 ENDPOINT = "http://127.0.0.1:8700"
@@ -124,7 +125,7 @@ class Account(requests.adapters.BaseAdapter):
         )
         return BatchClient(ENDPOINT, environ, transport)
 
-    def actor(self, when: dict[str, Any], do: dict[str, Any], pool: str = "render") -> actors.Actor:
+    def actor(self, when: dict[str, Any], do: dict[str, Any], pool: str = "render") -> Actor:
         """Let somebody else do something to a pool."""
         self.world.advance()
         return actors.add(self.world, {"when": when, "pool": pool, "do": do})

@@ -30,9 +30,9 @@ from typing import Any, Literal
 from batch_os_provider.decide import same_version
 from batch_os_provider.errors import BatchOsError, InterruptedRolloutError, UnhealthyError
 from batch_os_provider.rollout import Outcome
-from batch_os_provider.simulator.audit import Entry
-from batch_os_provider.simulator.model import READY
-from batch_os_provider.simulator.world import World
+from batch_os_provider.simulator.world.audit import Entry
+from batch_os_provider.simulator.world.model import READY
+from batch_os_provider.simulator.world.world import World
 from batch_os_provider.vm import MARK, parse_image_version
 
 Kind = Literal["os", "image"]

@@ -1,0 +1,128 @@
+"""What is done to an answer on its way out: pure, an answer or bytes in, an answer or bytes out.
+
+Why it exists: a client is judged by what it makes of an answer that is wrong in one precise way, on a real socket and
+in one process alike, so the wrongs are values and know nothing of sockets.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from batch_os_provider.simulator.faults.effects import UNHEARD_OF
+from batch_os_provider.simulator.protocol.wire import EMPTY_CHUNKED
+from batch_os_provider.simulator.world.clock import TICKS, http_date, iso, parse_iso, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from batch_os_provider.simulator.protocol.wire import Answer
+
+GARBAGE: Final = "<html><body>Please sign in to the network.</body></html>"
+"""What ``garbage`` says unless told: the page of somebody who stands between."""
+PIECES: Final = 10
+"""Into how many pieces ``slow`` cuts a body unless told."""
+_END_OF_HEAD: Final = b"\r\n\r\n"
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,7})?Z")
+_EXTRA: Final[dict[str, Any]] = {
+    "futureProperty": {"kind": "nested", "values": [1, None, {"deeper": True}]},
+    "futureText": "\u96ea \u2028 0x00",
+    "futureNumber": 1.5e300,
+}
+
+
+def mangled(answer: Answer, effect: Mapping[str, Any]) -> Answer:
+    """The answer as an effect of the JSON has it; other effects leave it as it is."""
+    change = _CHANGES.get(effect["kind"])
+    return answer if change is None else change(answer, effect)
+
+
+def _unknown_state(answer: Answer, effect: Mapping[str, Any]) -> Answer:
+    """In the resource of the answer, or in each row of a list: no state of a start task, no state of an error."""
+    word, names = effect.get("value") or UNHEARD_OF, effect.get("fields") or ["state"]
+
+    def spoken(item: dict[str, Any]) -> dict[str, Any]:
+        return {name: word if name in names else value for name, value in item.items()}
+
+    body = answer.body
+    if body is None:
+        return answer
+    rows = body.get("value")
+    changed = {**body, "value": [spoken(row) for row in rows]} if isinstance(rows, list) else spoken(body)
+    return replace(answer, body=changed)
+
+
+def _extra_fields(answer: Answer, _effect: Mapping[str, Any]) -> Answer:
+    return _everywhere(answer, lambda item: {**item, **_EXTRA})
+
+
+def _missing_fields(answer: Answer, effect: Mapping[str, Any]) -> Answer:
+    names = effect["names"]
+    return _everywhere(answer, lambda item: {name: value for name, value in item.items() if name not in names})
+
+
+def _garbage(answer: Answer, effect: Mapping[str, Any]) -> Answer:
+    return replace(answer, status=200, reason=None, code=None, body=None, text=effect.get("body", GARBAGE))
+
+
+def _clock_skew(answer: Answer, effect: Mapping[str, Any]) -> Answer:
+    """Every timestamp of the body, and Last-Modified; Date is the renderer's."""
+    skew = seconds(effect["seconds"])
+
+    def shifted(value: Any) -> Any:
+        if isinstance(value, str):
+            return _TIME.sub(lambda found: iso(parse_iso(found[0]) + skew), value)
+        if isinstance(value, list):
+            return [shifted(each) for each in value]
+        return {name: shifted(each) for name, each in value.items()} if isinstance(value, dict) else value
+
+    headers = [
+        (name, _shifted_date(value, skew)) if name == "Last-Modified" else (name, value)
+        for name, value in answer.headers
+    ]
+    return replace(answer, headers=headers, body=shifted(answer.body))
+
+
+def _shifted_date(text: str, skew: int) -> str:
+    return http_date(round(parsedate_to_datetime(text).timestamp()) * TICKS + skew)
+
+
+_CHANGES: Final[Mapping[str, Callable[[Answer, Mapping[str, Any]], Answer]]] = {
+    "unknownState": _unknown_state,
+    "extraFields": _extra_fields,
+    "missingFields": _missing_fields,
+    "garbage": _garbage,
+    "clockSkew": _clock_skew,
+}
+
+
+def _everywhere(answer: Answer, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Answer:
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict):
+            return change({name: walk(each) for name, each in value.items()})
+        return [walk(each) for each in value] if isinstance(value, list) else value
+
+    return replace(answer, body=walk(answer.body))
+
+
+def truncated(sent: bytes, kept: int | None) -> bytes:
+    """The whole head and the first ``kept`` bytes of the body: half of it by default, and never all of it.
+
+    Of the empty chunked body, by default nothing: clients take the first half of its end for the whole.
+    """
+    end = sent.index(_END_OF_HEAD) + len(_END_OF_HEAD)
+    length = len(sent) - end
+    half = 0 if sent[end:] == EMPTY_CHUNKED else length // 2
+    return sent[: end + min(half if kept is None else kept, max(0, length - 1))]
+
+
+def pieces(sent: bytes, count: int | None) -> tuple[bytes, list[bytes]]:
+    """The head, and the body in so many pieces: fewer where it is shorter, none where there is no body."""
+    end = sent.index(_END_OF_HEAD) + len(_END_OF_HEAD)
+    body = sent[end:]
+    number = min(len(body), count or PIECES)
+    cuts = [len(body) * place // number for place in range(number + 1)] if number else []
+    return sent[:end], [body[here:there] for here, there in pairwise(cuts)]

@@ -1,0 +1,163 @@
+"""What goes wrong on purpose.
+
+Why it exists: a rollout is judged by what it does when an answer is refused, late or lost. Rules say which
+request is hit and how; they count what they did, so that a test can prove that its fault did fire. A request
+that one rule has answered is not seen by the rules after it.
+
+The two losses differ in the only thing that matters: after ``dropBefore`` nothing happened, after ``dropAfter``
+the write happened and nobody was told. What the other kinds do is in :mod:`.effects` and :mod:`.mangling`.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from batch_os_provider.simulator.faults import effects
+from batch_os_provider.simulator.protocol.operations import OPERATIONS, check_id
+from batch_os_provider.simulator.world.clock import http_date, seconds
+from batch_os_provider.simulator.world.reader import RefusedError
+
+if TYPE_CHECKING:
+    from batch_os_provider.simulator.world.world import World
+
+_WRITES: Final = {operation.id: operation.writes for operation in OPERATIONS}
+_USUAL_CODE: Final = {
+    400: "InvalidInput",
+    403: "AuthenticationFailed",
+    404: "PoolNotFound",
+    409: "OperationInvalidForCurrentState",
+    412: "ConditionNotMet",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServerBusy",
+}
+_MATCH: Final = frozenset({"operation", "pool", "nth", "probability", "seed"})
+
+
+@dataclass(slots=True)
+class Fault:
+    """One rule. ``seen`` counts the requests that its match describes, ``fired`` those it hit."""
+
+    id: str
+    match: dict[str, Any]
+    effect: dict[str, Any]
+    dice: random.Random
+    fired: int = 0
+    seen: int = field(default=0)
+
+    def hits(self, operation: str, pool: str | None) -> bool:
+        """Whether this request is hit; to ask is to count it."""
+        wanted_operation, wanted_pool = self.match.get("operation"), self.match.get("pool")
+        if wanted_operation is not None and wanted_operation != operation:
+            return False
+        if wanted_pool is not None and (pool is None or wanted_pool.lower() != pool.lower()):
+            return False
+        if self.effect["kind"] == "stale" and _WRITES[operation]:
+            return False
+        self.seen += 1
+        nth, probability = self.match.get("nth"), self.match.get("probability")
+        if nth is not None and self.seen != nth:
+            return False
+        if probability is not None and self.dice.random() >= probability:
+            return False
+        self.fired += 1
+        return True
+
+    def to_json(self) -> dict[str, Any]:
+        """The rule in the shape of ``/_simulator/faults``."""
+        return {"id": self.id, "match": self.match, "effect": self.effect, "fired": self.fired}
+
+
+class Faults:
+    """The rules in force for one world, in the order in which they were given."""
+
+    def __init__(self, world: World) -> None:
+        self.rules: list[Fault] = []
+        self._given = 0
+        self._world = world
+
+    def add(self, given: object) -> Fault:
+        """Add ``{"match": {...}, "effect": {"kind": ...}}``.
+
+        Raises:
+            RefusedError: something in it is not understood.
+        """
+        if not isinstance(given, dict):
+            raise RefusedError("a fault is an object with match and effect")
+        match, effect = _match(given.get("match", {})), effects.check(given.get("effect"))
+        if effect["kind"] == "stale" and _WRITES.get(match.get("operation", ""), False):
+            raise RefusedError(f"only a read can be stale, and {match['operation']} is a write")
+        self._given += 1
+        name = str(given.get("id") or f"fault-{self._given}")
+        if any(rule.id == name for rule in self.rules):
+            raise RefusedError(f"there is already a fault with the id {name!r}")
+        # Seeded on purpose: a fault must hit the same requests in every run.
+        dice = random.Random(match.get("seed", 0))  # noqa: S311 - no secret depends on it
+        rule = Fault(name, match, effect, dice)
+        self.rules.append(rule)
+        self._keep_history()
+        return rule
+
+    def remove(self, name: str) -> None:
+        """Remove one rule.
+
+        Raises:
+            KeyError: no such rule.
+        """
+        kept = [rule for rule in self.rules if rule.id != name]
+        if len(kept) == len(self.rules):
+            raise KeyError(name)
+        self.rules = kept
+        self._keep_history()
+
+    def clear(self) -> None:
+        """Remove all rules and start their numbering again."""
+        self.rules = []
+        self._given = 0
+        self._keep_history()
+
+    def _keep_history(self) -> None:
+        self._world.history.keep(self._world, wanted=any(rule.effect["kind"] == "stale" for rule in self.rules))
+
+    def hitting(self, operation: str, pool: str | None) -> list[Fault]:
+        """The rules that hit this request: delays add up, the first other effect ends the list."""
+        hit: list[Fault] = []
+        for rule in self.rules:
+            if rule.hits(operation, pool):
+                hit.append(rule)
+                if rule.effect["kind"] != "delay":
+                    break
+        return hit
+
+
+def _match(match: object) -> dict[str, Any]:
+    if not isinstance(match, dict) or not set(match) <= _MATCH:
+        raise RefusedError(f"match is an object with any of: {', '.join(sorted(_MATCH))}")
+    for name in ("operation", "pool"):
+        if match.get(name) is not None and not isinstance(match[name], str):
+            raise RefusedError(f"match.{name} is a text")
+    if match.get("operation") is not None:
+        check_id(match["operation"])
+    nth = match.get("nth")
+    if nth is not None and not (isinstance(nth, int) and not isinstance(nth, bool) and nth >= 1):
+        raise RefusedError("match.nth is a whole number from 1: the nth matching request since the fault was given")
+    if match.get("probability") is not None and not effects.is_number(match["probability"], 0, 1):
+        raise RefusedError("match.probability is a number from 0 to 1")
+    if match.get("seed") is not None and not isinstance(match["seed"], (int, str)):
+        raise RefusedError("match.seed is a number or a text")
+    return match
+
+
+def status_code(effect: dict[str, Any]) -> str:
+    """The Batch code of a ``status`` effect: the given one, or what the table has for the status."""
+    return str(effect.get("code") or _USUAL_CODE.get(effect["status"], "InternalError"))
+
+
+def retry_after(effect: dict[str, Any], wall: int) -> str | None:
+    """The Retry-After of a ``status`` effect: as given, or its seconds from now as an HTTP date."""
+    after = effect.get("retryAfter")
+    if after is not None and effect.get("retryAfterAs") == "date":
+        return http_date(wall + seconds(after))
+    return None if after is None else str(after)

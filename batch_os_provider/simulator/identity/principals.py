@@ -1,0 +1,132 @@
+"""Who may ask with a token: the ``principals`` of the state.
+
+Why it exists: the data plane and the endpoints that issue tokens must agree on who there is, so both look here.
+
+A row is ``{"token": "...", "readOnly": true}``; ``name`` is what the holder shows to get the token (without it the
+token itself), and ``expires`` is real time. What Entra knows of an application is optional: its name is the client id,
+``tenant`` the only directory that has it, ``secret`` its client secret, ``assertions`` how the CI system that it trusts
+makes them (``lifetime`` in seconds; ``once``: each is good for one token), and ``lifetime`` the seconds of a token,
+which is then a new one each time.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from batch_os_provider.simulator.world.clock import parse_iso
+from batch_os_provider.simulator.world.reader import Reader, StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TENANT: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_DAY: Final = 24 * 3600
+ASSERTION_LIFETIME: Final = 300
+"""Seconds that an assertion is good for where nothing else is said; GitHub's are."""
+
+
+def read(row: object) -> dict[str, Any]:
+    """Read one row.
+
+    Raises:
+        StateError: it is not one.
+    """
+    reader = Reader("principals", row)
+    principal: dict[str, Any] = {
+        "token": reader.take("token", str),
+        "readOnly": reader.take("readOnly", bool, default=False),
+    }
+    name, expires = reader.take("name", str, None), reader.take("expires", str, None)
+    if name is not None:
+        if _NAME.fullmatch(name) is None:
+            raise StateError(
+                f"principals: {name!r} is not a name: 1 to 64 letters, digits, dots, hyphens, underscores."
+            )
+        principal["name"] = name
+    if expires is not None:
+        reader.time("expires", expires)
+        principal["expires"] = expires
+    principal |= _application(reader, named=name is not None)
+    reader.finish()
+    return principal
+
+
+def _application(reader: Reader, *, named: bool) -> dict[str, Any]:
+    """What Entra knows of a principal."""
+    texts = {key: value for key in ("tenant", "secret") if (value := reader.take(key, str, None)) is not None}
+    if "tenant" in texts and _TENANT.fullmatch(texts["tenant"]) is None:
+        raise StateError(f"principals: {texts['tenant']!r} is not a tenant: 1 to 64 letters, digits, dots, hyphens.")
+    if texts.get("secret") == "":
+        raise StateError("principals: a secret is not empty.")
+    found: dict[str, Any] = {**texts, **_lifetime("principals", reader)}
+    assertions = reader.take("assertions", dict, None)
+    if assertions is not None:
+        inner = Reader("principals assertions", assertions)
+        found["assertions"] = {
+            "lifetime": ASSERTION_LIFETIME,
+            **_lifetime(inner.where, inner),
+            "once": inner.take("once", bool, default=False),
+        }
+        inner.finish()
+    if not named and found:
+        raise StateError(f"principals: {next(iter(found))} is for a principal with a name.")
+    return found
+
+
+def _lifetime(where: str, reader: Reader) -> dict[str, int]:
+    seconds = reader.take("lifetime", int, None)
+    if seconds is None:
+        return {}
+    if not 1 <= seconds <= _DAY:
+        raise StateError(f"{where}: lifetime is a number of seconds from 1 to {_DAY}.")
+    return {"lifetime": seconds}
+
+
+def by_token(principals: Sequence[Mapping[str, Any]], token: bytes) -> Mapping[str, Any] | None:
+    """Whose token it is."""
+    return next((each for each in principals if same(each["token"], token)), None)
+
+
+def by_name(principals: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+    """Who is called so."""
+    return next((each for each in principals if each.get("name") == name), None)
+
+
+def by_secret(principals: Sequence[Mapping[str, Any]], secret: bytes) -> Mapping[str, Any] | None:
+    """Who gets a token for this: the name, or the token of one without a name."""
+    return next((each for each in principals if same(each.get("name", each["token"]), secret)), None)
+
+
+def same(known: str, given: bytes) -> bool:
+    """Whether a secret is the one that is known, told in a time that does not tell where they differ."""
+    return hmac.compare_digest(known.encode(), given)
+
+
+def expiry(principal: Mapping[str, Any]) -> int | None:
+    """When the token ends, in ticks of wall time; None for never."""
+    expires = principal.get("expires")
+    return None if expires is None else parse_iso(expires)
+
+
+def twice(principals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Names and tokens that are there twice, as sentences: who asks must be one and the same principal."""
+    names = [each["name"] for each in principals if "name" in each]
+    yield from (
+        f"There are two principals with the name {name}." for name in dict.fromkeys(names) if names.count(name) > 1
+    )
+    tokens = [each["token"] for each in principals]
+    if len(set(tokens)) < len(tokens):
+        yield "There are two principals with the same token."
+
+
+def usable_key(key: str) -> bool:
+    """Whether a text can be an account key."""
+    try:
+        return len(base64.b64decode(key, validate=True)) > 0
+    except (binascii.Error, ValueError):
+        return False

@@ -1,0 +1,192 @@
+"""Which request is which operation.
+
+Why it exists: one table answers four questions before any handler runs: is there such a path (else 400
+InvalidUri), such a verb on it (else 405), in this api-version, and is it built (else 501 with its name). The
+names are the operation ids of the swagger files; faults and the audit use them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from batch_os_provider.simulator.protocol.api_versions import FIRST, LAST_WITH_UPGRADE, NEWEST
+from batch_os_provider.simulator.world.reader import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ONE: Final = frozenset({"$select", "$expand"})
+_MANY: Final = frozenset({"$filter", "$select", "$expand", "maxresults", "$skiptoken"})
+
+_IMAGES: Final = frozenset({"$filter", "maxresults", "$skiptoken"})
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation; ``query`` are the parameters besides api-version and timeout, in lower case."""
+
+    id: str
+    method: str
+    path: str
+    query: frozenset[str] = frozenset()
+    since: str = FIRST
+    until: str = NEWEST
+    built: bool = False
+
+    @property
+    def writes(self) -> bool:
+        """Whether a read-only principal must be refused."""
+        return self.method not in ("GET", "HEAD")
+
+
+def _built(name: str, method: str, path: str, query: frozenset[str] = frozenset(), *span: str) -> Operation:
+    since, until = (*span, FIRST, NEWEST)[:2] if len(span) != 1 else (span[0], NEWEST)
+    return Operation(name, method, path, query, since, until, built=True)
+
+
+UPGRADE_OS: Final = "Pool_UpgradeOS"
+
+_BUILT: Final = (
+    _built("Pool_Add", "POST", "/pools"),
+    _built("Pool_List", "GET", "/pools", _MANY),
+    _built("Pool_Get", "GET", "/pools/{poolId}", _ONE),
+    _built("Pool_Exists", "HEAD", "/pools/{poolId}"),
+    _built("Pool_Delete", "DELETE", "/pools/{poolId}"),
+    _built("Pool_Patch", "PATCH", "/pools/{poolId}"),
+    _built("Pool_UpdateProperties", "POST", "/pools/{poolId}/updateproperties"),
+    _built("Pool_Resize", "POST", "/pools/{poolId}/resize"),
+    _built("Pool_StopResize", "POST", "/pools/{poolId}/stopresize"),
+    _built("Pool_RemoveNodes", "POST", "/pools/{poolId}/removenodes"),
+    _built("Pool_EnableAutoScale", "POST", "/pools/{poolId}/enableautoscale"),
+    _built("Pool_DisableAutoScale", "POST", "/pools/{poolId}/disableautoscale"),
+    _built(UPGRADE_OS, "POST", "/pools/{poolId}/upgradeos", frozenset(), FIRST, LAST_WITH_UPGRADE),
+    _built("ComputeNode_List", "GET", "/pools/{poolId}/nodes", _MANY),
+    _built("ComputeNode_Get", "GET", "/pools/{poolId}/nodes/{nodeId}", _ONE),
+    _built("Account_ListPoolNodeCounts", "GET", "/nodecounts", _MANY, "2018-03-01.6.1"),
+    _built("Account_ListSupportedImages", "GET", "/supportedimages", _IMAGES, "2019-06-01.9.0"),
+    _built("Job_Add", "POST", "/jobs"),
+    _built("Job_List", "GET", "/jobs", _MANY),
+    _built("Job_Get", "GET", "/jobs/{jobId}", _ONE),
+    _built("Job_Delete", "DELETE", "/jobs/{jobId}", frozenset({"force"})),
+    _built("Task_Add", "POST", "/jobs/{jobId}/tasks"),
+    _built("Task_AddCollection", "POST", "/jobs/{jobId}/addtaskcollection"),
+    _built("Task_List", "GET", "/jobs/{jobId}/tasks", _MANY),
+    _built("Task_Get", "GET", "/jobs/{jobId}/tasks/{taskId}", _ONE),
+    _built("Task_Delete", "DELETE", "/jobs/{jobId}/tasks/{taskId}"),
+)
+
+
+def _rows(text: str) -> Iterator[tuple[str, str, str]]:
+    for line in text.splitlines():
+        name, method, path = line.split(" ")
+        yield name, method, path
+
+
+_NOT_BUILT: Final = tuple(
+    Operation(*row)
+    for row in _rows("""\
+Pool_EvaluateAutoScale POST /pools/{poolId}/evaluateautoscale
+Pool_ListUsageMetrics GET /poolusagemetrics
+Pool_GetAllLifetimeStatistics GET /lifetimepoolstats
+Account_ListNodeAgentSkus GET /nodeagentskus
+Application_List GET /applications
+Application_Get GET /applications/{applicationId}
+Certificate_Add POST /certificates
+Certificate_List GET /certificates
+Certificate_Get GET /certificates()
+Certificate_Delete DELETE /certificates()
+Certificate_CancelDeletion POST /certificates()/{canceldelete}
+ComputeNode_AddUser POST /pools/{poolId}/nodes/{nodeId}/users
+ComputeNode_DeleteUser DELETE /pools/{poolId}/nodes/{nodeId}/users/{userName}
+ComputeNode_UpdateUser PUT /pools/{poolId}/nodes/{nodeId}/users/{userName}
+ComputeNode_Reboot POST /pools/{poolId}/nodes/{nodeId}/reboot
+ComputeNode_Reimage POST /pools/{poolId}/nodes/{nodeId}/reimage
+ComputeNode_Start POST /pools/{poolId}/nodes/{nodeId}/start
+ComputeNode_Deallocate POST /pools/{poolId}/nodes/{nodeId}/deallocate
+ComputeNode_DisableScheduling POST /pools/{poolId}/nodes/{nodeId}/disablescheduling
+ComputeNode_EnableScheduling POST /pools/{poolId}/nodes/{nodeId}/enablescheduling
+ComputeNode_GetRemoteLoginSettings GET /pools/{poolId}/nodes/{nodeId}/remoteloginsettings
+ComputeNode_GetRemoteDesktop GET /pools/{poolId}/nodes/{nodeId}/rdp
+ComputeNode_UploadBatchServiceLogs POST /pools/{poolId}/nodes/{nodeId}/uploadbatchservicelogs
+ComputeNodeExtension_List GET /pools/{poolId}/nodes/{nodeId}/extensions
+ComputeNodeExtension_Get GET /pools/{poolId}/nodes/{nodeId}/extensions/{extensionName}
+File_ListFromComputeNode GET /pools/{poolId}/nodes/{nodeId}/files
+File_GetFromComputeNode GET /pools/{poolId}/nodes/{nodeId}/files/{filePath}
+File_GetPropertiesFromComputeNode HEAD /pools/{poolId}/nodes/{nodeId}/files/{filePath}
+File_DeleteFromComputeNode DELETE /pools/{poolId}/nodes/{nodeId}/files/{filePath}
+Job_Patch PATCH /jobs/{jobId}
+Job_Update PUT /jobs/{jobId}
+Job_Disable POST /jobs/{jobId}/disable
+Job_Enable POST /jobs/{jobId}/enable
+Job_Terminate POST /jobs/{jobId}/terminate
+Job_ListPreparationAndReleaseTaskStatus GET /jobs/{jobId}/jobpreparationandreleasetaskstatus
+Job_GetTaskCounts GET /jobs/{jobId}/taskcounts
+Job_GetAllLifetimeStatistics GET /lifetimejobstats
+Job_ListFromJobSchedule GET /jobschedules/{jobScheduleId}/jobs
+JobSchedule_Add POST /jobschedules
+JobSchedule_List GET /jobschedules
+JobSchedule_Get GET /jobschedules/{jobScheduleId}
+JobSchedule_Exists HEAD /jobschedules/{jobScheduleId}
+JobSchedule_Delete DELETE /jobschedules/{jobScheduleId}
+JobSchedule_Patch PATCH /jobschedules/{jobScheduleId}
+JobSchedule_Update PUT /jobschedules/{jobScheduleId}
+JobSchedule_Disable POST /jobschedules/{jobScheduleId}/disable
+JobSchedule_Enable POST /jobschedules/{jobScheduleId}/enable
+JobSchedule_Terminate POST /jobschedules/{jobScheduleId}/terminate
+Task_Update PUT /jobs/{jobId}/tasks/{taskId}
+Task_ListSubtasks GET /jobs/{jobId}/tasks/{taskId}/subtasksinfo
+Task_Terminate POST /jobs/{jobId}/tasks/{taskId}/terminate
+Task_Reactivate POST /jobs/{jobId}/tasks/{taskId}/reactivate
+File_ListFromTask GET /jobs/{jobId}/tasks/{taskId}/files
+File_GetFromTask GET /jobs/{jobId}/tasks/{taskId}/files/{filePath}
+File_GetPropertiesFromTask HEAD /jobs/{jobId}/tasks/{taskId}/files/{filePath}
+File_DeleteFromTask DELETE /jobs/{jobId}/tasks/{taskId}/files/{filePath}
+""")
+)
+
+OPERATIONS: Final = (*_BUILT, *_NOT_BUILT)
+
+_FILES: Final = 4
+"""The place of ``files`` in a path; whatever follows is one name with slashes in it."""
+
+
+def _key(segments: list[str]) -> tuple[str, ...]:
+    """In every path of Batch the 2nd, 4th and 6th segment is a name."""
+    return tuple("{}" if place % 2 else segment for place, segment in enumerate(segments))
+
+
+def _table() -> dict[tuple[str, ...], dict[str, Operation]]:
+    table: dict[tuple[str, ...], dict[str, Operation]] = {}
+    for operation in OPERATIONS:
+        table.setdefault(_key(operation.path[1:].split("/")), {})[operation.method] = operation
+    return table
+
+
+_TABLE: Final = _table()
+
+
+def check_id(given: object) -> None:
+    """Refuse what is no operation's id, with the nearest one that is.
+
+    Raises:
+        RefusedError: there is no such operation.
+    """
+    ids = [operation.id for operation in OPERATIONS]
+    if given not in ids:
+        near = get_close_matches(str(given), ids, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise RefusedError(f"there is no operation {given!r}{hint}")
+
+
+def resolve(path: str) -> tuple[dict[str, Operation], list[str]]:
+    """The operations of a path as sent, by method, and the names in it; no operations for a path Batch has not."""
+    segments = path[1:].split("/")
+    if segments[0].startswith("certificates("):
+        segments[0] = "certificates()"
+    if len(segments) > _FILES + 1 and segments[_FILES] == "files":
+        segments[_FILES + 1 :] = ["/".join(segments[_FILES + 1 :])]
+    names = [unquote(name) for name in segments[1::2]]
+    return (_TABLE.get(_key(segments), {}) if all(names) else {}), names

@@ -1,0 +1,137 @@
+"""The life of a node: created, started, idle or running, reimaged, gone.
+
+Why it exists: an OS upgrade is visible only in its nodes, one at a time, so the steps of a node are kept apart
+from the reasons for them (:mod:`.pools`). The steps and their durations are the table in :mod:`.stages`.
+When a node is back, or gone, the event ``back`` tells the pool at the same instant.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from batch_os_provider.simulator.world import tasks, vm_images
+from batch_os_provider.simulator.world.clock import iso
+from batch_os_provider.simulator.world.durations import STAGES, lasts
+from batch_os_provider.simulator.world.model import Node, Pool
+from batch_os_provider.simulator.world.world import event
+
+if TYPE_CHECKING:
+    from batch_os_provider.simulator.world.world import World
+
+
+def move(world: World, pool: Pool, node: Node, state: str) -> None:
+    """Put a node into a state now, and note when that state ends by itself."""
+    before, node.state, node.state_time = node.state, state, world.now
+    node.due = None
+    if state in STAGES:
+        node.due = world.at(world.now + lasts(state, node.id), "node", pool.key, node.id)
+    _changed(world, pool, node, before, state)
+
+
+def _changed(world: World, pool: Pool, node: Node, before: str | None, after: str | None) -> None:
+    world.changed("node", node.id, before, after, pool=pool.id, dedicated=node.dedicated)
+
+
+def create(world: World, pool: Pool, *, dedicated: bool) -> Node:
+    """Allocate one node."""
+    pool.node_counter += 1
+    stamp = iso(world.now)[:19].replace("-", "").replace(":", "").lower() + "z"
+    name = f"tvm-{crc32(pool.key.encode())}_{pool.node_counter}-{stamp}"
+    node = Node(name, dedicated, "creating", world.now, world.now, world.now)
+    if pool.virtual_machine is not None:
+        node.image = vm_images.of_new_node(world, pool)
+    node.fate = _fate(pool)
+    node.due = world.at(world.now + lasts("creating", name), "node", pool.key, name)
+    pool.nodes[name.lower()] = node
+    _changed(world, pool, node, None, "creating")
+    return node
+
+
+def _fate(pool: Pool) -> str | None:
+    """What the pool's script has in store for the node that is being made; its count goes down."""
+    script = pool.script
+    if not script or not {"startTask", "state", "version"} & set(script):
+        return None
+    fate = script.get("state") or {"fail": "starttaskfailed", "hang": "hangs"}.get(script.get("startTask", ""))
+    if "count" in script:
+        script["count"] -= 1
+        if not script["count"]:
+            kept = ("fail", "failAfter", "times")
+            pool.script = {name: script[name] for name in kept if name in script}
+    return fate
+
+
+def upgrade(world: World, pool: Pool, node: Node) -> None:
+    """Take a node out to replace its OS: its tasks go back to the queue first."""
+    tasks.evict(world, node, terminate=False)
+    move(world, pool, node, str(world.unknowns["nodeStateDuringUpgrade"]))
+
+
+def leave(world: World, pool: Pool, node: Node, *, terminate: bool = False) -> None:
+    """Take a node out for good."""
+    tasks.evict(world, node, terminate=terminate)
+    node.fate = None
+    move(world, pool, node, "leavingpool")
+
+
+def begin_start_task(world: World, pool: Pool, node: Node) -> bool:
+    """Start the pool's start task on a node that has booted; True if the node must wait for its success."""
+    upgraded = pool.upgrade is not None and node.id in pool.upgrade.out
+    if pool.start_task is None or (upgraded and world.unknowns["startTaskAfterUpgrade"] == "notRun"):
+        return False
+    node.start_task = {"state": "running", "startTime": iso(world.now), "retryCount": 0}
+    return bool(pool.start_task.get("waitForSuccess", True))
+
+
+def end_start_task(world: World, node: Node) -> None:
+    """The start task ended: well, unless the state says otherwise (nothing says how often it fails)."""
+    if node.start_task is not None and node.start_task["state"] == "running":
+        failed = node.fate == "starttaskfailed"
+        ended: dict[str, Any] = {"state": "completed", "endTime": iso(world.now), "exitCode": int(failed)}
+        ended["result"] = "failure" if failed else "success"
+        if failed:
+            message = "The task exited with an exit code representing a failure"
+            ended["failureInfo"] = {"category": "usererror", "code": "FailureExitCode", "message": message}
+        node.start_task = {**node.start_task, **ended}
+
+
+def _ready(world: World, pool: Pool, node: Node) -> str:
+    """Where a node ends that has started: ready, or as its fate has it."""
+    end_start_task(world, node)
+    fate, node.fate = node.fate, None
+    if fate in ("unusable", "unknown"):
+        node.errors = [{"code": "Unknown", "message": "The compute node could not be set up."}]
+        return fate
+    if fate == "starttaskfailed" and pool.start_task is not None and pool.start_task.get("waitForSuccess", True):
+        return fate
+    return "idle" if node.scheduling == "enabled" else "offline"
+
+
+@event("node")
+def stage_ended(world: World, key: tuple[str, ...], due: int) -> None:
+    """A node's present state ends: go on to the next one."""
+    pool = world.pools.get(key[0])
+    node = pool.nodes.get(key[1].lower()) if pool else None
+    if pool is None or node is None or node.due != due:
+        return
+    stage = STAGES[node.state]
+    if stage.then == "gone":
+        del pool.nodes[node.id.lower()]
+        _changed(world, pool, node, node.state, None)
+        world.at(world.now, "back", pool.key)
+        return
+    if stage.boots:
+        node.boot_time = world.now
+        if pool.follows_latest and node.state in ("upgradingos", "rebooting"):
+            node.image = vm_images.of_new_node(world, pool)
+    then = stage.then
+    if then == "waitingforstarttask" and not begin_start_task(world, pool, node):
+        then = "ready"
+    if then == "ready":
+        then = _ready(world, pool, node)
+    move(world, pool, node, then)
+    if then == "waitingforstarttask" and node.fate == "hangs":
+        node.due = None
+    if then not in STAGES:
+        world.at(world.now, "back", pool.key)

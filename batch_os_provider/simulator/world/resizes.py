@@ -1,0 +1,278 @@
+"""The size of a pool: resized, nodes removed by name, autoscaled (as far as its refusals go).
+
+Why it exists: a VM pool gets a new image only with new nodes, so a rollout is made of these calls. What can go
+wrong in them is written in the state: ``quota`` of the account (nodes for cores; one pool's growth may use up
+another's) and, in a pool's ``simulator`` extras, ``allocation``, a script for nodes to come::
+
+    {"fail": "AllocationFailed", "failAfter": 0, "times": 1,
+     "version": "20348.2227.240104", "startTask": "fail", "state": "unusable", "count": 2}
+
+``fail`` ends a growth with that resizeError (``AllocationTimedout``: only when resizeTimeout is over) once
+``failAfter`` more nodes have come; ``times`` is how many growths fail (left out: all). ``version``, ``startTask``
+(``fail``: the node ends as starttaskfailed if the pool waits for success; ``hang``: it stays in waitingforstarttask)
+and ``state`` (``unusable`` or ``unknown``: where the node ends instead of idle) strike the next ``count`` nodes (left
+out: all). The numbers count down, and the state shows them so. A single node that is still to come has its own
+``simulator`` extra ``fate`` (``starttaskfailed``, ``hangs``, ``unusable``, ``unknown``); ``stuck`` keeps it where
+it is.
+
+A node that a removal waits for (taskcompletion) takes no new tasks. Guess: a removal from a pool that is short of its
+target leaves the errors of the resize that fell short in sight.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final
+
+from batch_os_provider.simulator.world import nodes
+from batch_os_provider.simulator.world.clock import parse_duration, seconds
+from batch_os_provider.simulator.world.durations import (
+    ALLOCATE_FIRST,
+    ALLOCATE_SHARE,
+    ALLOCATE_STEP,
+    ENABLE_AUTOSCALE_PAUSE,
+    RESIZE_TIMEOUT,
+    STOP_RESIZE,
+)
+from batch_os_provider.simulator.world.errors import BatchError
+from batch_os_provider.simulator.world.model import Node, Pool, Resize
+from batch_os_provider.simulator.world.pool_states import refuse_deleting, set_allocation
+from batch_os_provider.simulator.world.upgrades import go_on
+from batch_os_provider.simulator.world.world import event
+
+if TYPE_CHECKING:
+    from batch_os_provider.simulator.world.world import World
+
+KINDS = (True, False)
+"""Dedicated and low-priority nodes."""
+_WAITING: Final = ("taskcompletion", "retaineddata")
+MESSAGES: Final = {
+    "AccountCoreQuotaReached": "The specified account has reached core quota.",
+    "AccountLowPriorityCoreQuotaReached": "The specified account has reached low-priority core quota.",
+    "AllocationFailed": "Desired number of compute nodes could not be allocated.",
+    "AllocationTimedout": "The resize operation did not finish within resizeTimeout.",
+    "RemoveNodesFailed": "Not all of the specified nodes could be removed within resizeTimeout.",
+    "ResizeStopped": "The resize operation was stopped.",
+    "Unknown": "An unknown error occurred during the resize operation.",
+}
+"""The codes of resizeErrors, and words for them."""
+
+
+def _refuse(world: World, pool: Pool, *, autoscale: bool) -> None:
+    """What a resize and a removal refuse alike."""
+    refuse_deleting(pool)
+    if pool.allocation != "steady":
+        raise BatchError("PoolBeingResized")
+    if autoscale:
+        raise BatchError("OperationNotValidOnPool")
+    if pool.state == "upgrading" and world.unknowns["resizeWhileUpgrading"] != "accepted":
+        raise BatchError("OperationInvalidForCurrentState")
+
+
+# --- resize ---
+
+
+def resize(world: World, pool: Pool, target: tuple[int | None, int | None], timeout: str | None, option: str) -> None:
+    """Ask for another number of nodes; None keeps a number."""
+    _refuse(world, pool, autoscale=pool.autoscales)
+    dedicated, low_priority = target
+    wanted = (
+        pool.target_dedicated if dedicated is None else dedicated,
+        pool.target_low_priority if low_priority is None else low_priority,
+    )
+    if timeout is not None:
+        pool.props["resizeTimeout"] = timeout
+    begin(world, pool, wanted, pool.props.get("resizeTimeout"), option)
+    world.touch(pool)
+
+
+def begin(world: World, pool: Pool, target: tuple[int, int], timeout: str | None, option: str) -> None:
+    """Start a resize, whoever asked for it."""
+    pool.target_dedicated, pool.target_low_priority = target
+    pool.resize_errors = []
+    set_allocation(world, pool, "resizing")
+    grows = any(_missing(pool, dedicated=kind) > 0 for kind in KINDS)
+    due = world.at(world.now + seconds(ALLOCATE_FIRST if grows else ALLOCATE_STEP), "resize", pool.key)
+    pool.resize = Resize(due, _deadline(world, timeout), option)
+    for kind in KINDS:
+        _shrink(world, pool, pool.resize, -_missing(pool, dedicated=kind), dedicated=kind)
+    go_on(world, pool)
+
+
+def _deadline(world: World, timeout: str | None) -> int:
+    return world.now + (seconds(RESIZE_TIMEOUT) if timeout is None else parse_duration(timeout))
+
+
+def _staying(pool: Pool, *, dedicated: bool) -> list[Node]:
+    return [node for node in pool.nodes.values() if node.dedicated is dedicated and node.state != "leavingpool"]
+
+
+def _missing(pool: Pool, *, dedicated: bool) -> int:
+    return pool.target(dedicated=dedicated) - len(_staying(pool, dedicated=dedicated))
+
+
+def _shrink(world: World, pool: Pool, work: Resize, surplus: int, *, dedicated: bool) -> None:
+    """Batch picks the nodes that go: those that do nothing first, the newest first."""
+    if surplus <= 0:
+        return
+    staying = _staying(pool, dedicated=dedicated)
+    staying.reverse()
+    for node in sorted(staying, key=lambda node: len(node.running))[:surplus]:
+        _take_out(world, pool, work, node)
+
+
+def _take_out(world: World, pool: Pool, work: Resize, node: Node) -> None:
+    """Let a node go: now, or when its tasks have ended."""
+    if node.running and work.option in _WAITING:
+        work.leaving.append(node.id)
+    else:
+        nodes.leave(world, pool, node, terminate=work.option == "terminate")
+
+
+# --- nodes removed by name ---
+
+
+def remove_nodes(world: World, pool: Pool, names: list[str], timeout: str | None, option: str) -> None:
+    """``removenodes``: the target is lowered at once by the nodes that are to go."""
+    refused = pool.autoscales and world.unknowns["removeNodesOnAutoscale"] != "accepted"
+    _refuse(world, pool, autoscale=refused)
+    chosen = _chosen(world, pool, names)
+    set_allocation(world, pool, "resizing")
+    due = world.at(world.now + seconds(ALLOCATE_STEP), "resize", pool.key)
+    pool.resize = Resize(due, _deadline(world, timeout), option, removal=True, earlier=pool.resize_errors)
+    pool.resize_errors = []
+    for node in chosen:
+        pool.aim(-1, dedicated=node.dedicated)
+        _take_out(world, pool, pool.resize, node)
+    go_on(world, pool)
+    world.touch(pool)
+
+
+def _chosen(world: World, pool: Pool, names: list[str]) -> list[Node]:
+    found = []
+    for key in dict.fromkeys(name.lower() for name in names):
+        node = pool.nodes.get(key)
+        if node is None and world.unknowns["removeNodesUnknownId"] != "ignored":
+            raise BatchError("NodeNotFound")
+        if node is not None and node.state != "leavingpool":
+            found.append(node)
+    return found
+
+
+def _keep(world: World, pool: Pool, work: Resize) -> None:
+    """Nodes that were waited for stay after all and take tasks again."""
+    if work.removal and world.unknowns["removeNodesTimeoutTarget"] == "restored":
+        for name in work.leaving:
+            node = pool.nodes.get(name.lower())
+            if node is not None:
+                pool.aim(1, dedicated=node.dedicated)
+    work.leaving = []
+
+
+# --- going on, stopping, ending ---
+
+
+def stop_resize(world: World, pool: Pool) -> None:
+    """Stop a resize: what is there stays, nodes already leaving leave."""
+    refuse_deleting(pool)
+    if pool.allocation != "resizing" or pool.resize is None:
+        raise BatchError("OperationInvalidForCurrentState")
+    _keep(world, pool, pool.resize)
+    pool.resize.due = world.at(world.now + seconds(STOP_RESIZE), "resize", pool.key)
+    set_allocation(world, pool, "stopping")
+    go_on(world, pool)
+    world.touch(pool)
+
+
+@event("resize")
+def resize_step(world: World, key: tuple[str, ...], due: int) -> None:
+    """The next helping of new nodes, the next look at leaving ones, or the end."""
+    pool = world.pools.get(key[0])
+    work = pool.resize if pool else None
+    if pool is None or work is None or work.due != due:
+        return
+    if pool.allocation == "stopping":
+        _end(world, pool, ["ResizeStopped"])
+        return
+    for name in list(work.leaving):
+        node = pool.nodes.get(name.lower())
+        if node is None or not node.running:
+            work.leaving.remove(name)
+        if node is not None and not node.running:
+            nodes.leave(world, pool, node)
+    go_on(world, pool)
+    grows = not work.removal or world.unknowns["removeNodesWhileShort"] == "fillsUp"
+    blocked = {kind: _grow(world, pool, dedicated=kind) for kind in KINDS} if grows else {}
+    codes = list(dict.fromkeys(code for code in blocked.values() if code))
+    busy = bool(work.leaving) or any(node.state == "leavingpool" for node in pool.nodes.values())
+    missing = [0 if blocked.get(kind) else _missing(pool, dedicated=kind) for kind in KINDS]
+    if not busy and (not any(missing) or (work.removal and (not grows or max(missing) <= 0))):
+        _end(world, pool, codes)
+    elif world.now >= work.deadline:
+        waited = work.removal and bool(work.leaving)
+        _keep(world, pool, work)
+        _end(world, pool, [str(world.unknowns["removeNodesTimeoutCode"]) if waited else "AllocationTimedout"])
+    else:
+        work.due = world.at(world.now + seconds(ALLOCATE_STEP), "resize", pool.key)
+
+
+def _grow(world: World, pool: Pool, *, dedicated: bool) -> str | None:
+    """The next helping of one kind; the code of what stands in the way of more."""
+    script = pool.script or {}
+    missing = _missing(pool, dedicated=dedicated)
+    if missing <= 0:
+        return None
+    fails = script.get("fail")
+    room = world.room(dedicated=dedicated)
+    scripted = script.get("failAfter", 0) if fails else missing
+    helping = min(ceil(missing * ALLOCATE_SHARE), room, scripted)
+    for _ in range(helping):
+        nodes.create(world, pool, dedicated=dedicated)
+    if fails and "failAfter" in script:
+        script["failAfter"] -= helping
+    if missing == helping:
+        return None
+    if fails and scripted == helping:
+        return None if fails == "AllocationTimedout" else str(fails)
+    if room == helping:
+        return "AccountCoreQuotaReached" if dedicated else "AccountLowPriorityCoreQuotaReached"
+    return None
+
+
+def _end(world: World, pool: Pool, codes: list[str]) -> None:
+    work, pool.resize = pool.resize, None
+    script = pool.script or {}
+    if script.get("fail") in codes and "times" in script:
+        script["times"] -= 1
+        if not script["times"]:
+            pool.script = {name: script[name] for name in script if name not in ("fail", "failAfter", "times")}
+    short = any(_missing(pool, dedicated=kind) for kind in KINDS)
+    kept = work.earlier if work is not None and short else []
+    pool.resize_errors = [{"code": code, "message": MESSAGES.get(code, code)} for code in codes] or kept
+    set_allocation(world, pool, "steady")
+    go_on(world, pool)
+
+
+# --- autoscale: formulas are kept and shown, never evaluated ---
+
+
+def enable_autoscale(world: World, pool: Pool, given: dict[str, Any]) -> None:
+    """``enableautoscale``: with a new formula or interval, or with those that the pool has."""
+    refuse_deleting(pool)
+    if pool.allocation != "steady":
+        raise BatchError("PoolBeingResized")
+    if not given.get("autoScaleFormula") and not pool.props.get("autoScaleFormula"):
+        raise BatchError("MissingRequiredProperty", ("PropertyName", "autoScaleFormula"))
+    if pool.autoscaled is not None and world.now - pool.autoscaled < seconds(ENABLE_AUTOSCALE_PAUSE):
+        raise BatchError("TooManyEnableAutoScaleRequests")
+    pool.autoscaled = world.now
+    pool.props |= {"autoScaleEvaluationInterval": "PT15M", **pool.props, "enableAutoScale": True, **given}
+    world.touch(pool)
+
+
+def disable_autoscale(world: World, pool: Pool) -> None:
+    """``disableautoscale``: the formula goes with it."""
+    refuse_deleting(pool)
+    for name in ("enableAutoScale", "autoScaleFormula", "autoScaleEvaluationInterval"):
+        pool.props.pop(name, None)
+    world.touch(pool)

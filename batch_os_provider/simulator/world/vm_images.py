@@ -1,0 +1,183 @@
+"""VM images: what ``latest`` means, and when that moves.
+
+Why it exists: a VM pool on ``latest`` has no version of its own; the truth is in its nodes, and a new node gets what
+is newest at that instant. So an image is a list of versions with dates, and the virtual clock moves ``latest``
+without any request.
+
+A row of the state's ``images`` (Guest OS versions are another kind: :mod:`.version_catalogue`)::
+
+    {"publisher": "...", "offer": "...", "sku": "...",
+     "versions": [{"version": "20348.2402.240402", "since": "2026-01-01T00:00:00Z"}, ...],
+     "nodeAgentSKUId": "...", "osType": "windows", "verificationType": "verified", "capabilities": [...],
+     "batchSupportEndOfLife": "2027-01-01T00:00:00Z"}
+
+Everything after ``versions`` is optional and only shown by ``GET /supportedimages``. A version without ``since`` has
+always been there. One version may also be written flat: ``{"publisher", "offer", "sku", "version"}``. An image of a
+gallery is named by ``virtualMachineImageId``, ``sharedGalleryImageId`` or ``communityGalleryImageId`` in place of
+publisher, offer and sku. A node of a state without exactVersion gets what a node made now would get.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from batch_os_provider.simulator.world.clock import parse_iso
+from batch_os_provider.simulator.world.errors import BatchError
+from batch_os_provider.simulator.world.reader import Reader, StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from batch_os_provider.simulator.world.model import Pool
+    from batch_os_provider.simulator.world.world import World
+
+MARKETPLACE: Final = ("publisher", "offer", "sku")
+GALLERY: Final = ("virtualMachineImageId", "sharedGalleryImageId", "communityGalleryImageId")
+UNLISTED: Final = "1.0.0"
+"""The exact version behind "latest" of an image that the state does not list."""
+
+_SHOWN: Final = ("nodeAgentSKUId", "osType", "verificationType", "batchSupportEndOfLife")
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
+_OS_TYPES: Final = ("linux", "windows")
+_IN_ID: Final = "/versions/"
+
+
+def read(row: object) -> dict[str, Any]:
+    """One row of ``images`` that is not a Guest OS version.
+
+    Raises:
+        StateError: it is not one.
+    """
+    reader = Reader("images", row)
+    names = (*MARKETPLACE, *GALLERY, "version", "since", *_SHOWN)
+    image: dict[str, Any] = {name: value for name in names if (value := reader.take(name, str, None)) is not None}
+    image |= {
+        name: rows for name in ("versions", "capabilities") if (rows := reader.take(name, list, None)) is not None
+    }
+    reader.finish()
+    marketplace = set(image) & set(MARKETPLACE)
+    named = [name for name in GALLERY if name in image]
+    if (marketplace != set(MARKETPLACE) or named) and (marketplace or len(named) != 1):
+        raise StateError(f"images: {row!r} is named by publisher, offer and sku, or by one gallery id.")
+    if ("version" in image) is ("versions" in image):
+        raise StateError(f"images: {row!r} needs either version or versions.")
+    if image.get("osType", "linux") not in _OS_TYPES:
+        raise StateError(f"images: the osType {image['osType']!r} is not one of {', '.join(_OS_TYPES)}.")
+    for given in image.get("versions", [image]):
+        _check_version(given, flat=given is image)
+    if "batchSupportEndOfLife" in image:
+        reader.time("batchSupportEndOfLife", image["batchSupportEndOfLife"])
+    return image
+
+
+def _check_version(given: object, *, flat: bool) -> None:
+    reader = Reader("images versions", given)
+    reader.take("version", str)
+    reader.time_of("since", None)
+    if not flat:
+        reader.finish()
+
+
+def _versions(rows: list[dict[str, Any]]) -> Iterator[tuple[int, str]]:
+    """Since when, and which."""
+    for row in rows:
+        for given in row.get("versions", [row]):
+            yield (parse_iso(given["since"]) if given.get("since") else 0), given["version"]
+
+
+def moves(images: list[dict[str, Any]], now: int) -> list[int]:
+    """The times to come at which some version appears."""
+    return sorted({since for since, _ in _versions([row for row in images if "osVersion" not in row]) if since > now})
+
+
+def _same(row: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+    """Whether a row speaks of this image; names are compared without case, as Azure does."""
+    names = [name for name in GALLERY if name in reference] or MARKETPLACE
+    return all(
+        str(row.get(name)).lower() == str(reference.get(name)).split(_IN_ID, maxsplit=1)[0].lower() for name in names
+    )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if _NUMBER.fullmatch(part) else 0 for part in version.split("."))
+
+
+def newest(images: list[dict[str, Any]], reference: Mapping[str, Any], now: int) -> str | None:
+    """What ``latest`` of an image means at a time: the highest version that is there; None if none is listed."""
+    known = [version for since, version in _versions([row for row in images if _same(row, reference)]) if since <= now]
+    return max(known, key=_numbers, default=None)
+
+
+def pinned(reference: Mapping[str, Any]) -> str | None:
+    """The version that a reference names itself; None for ``latest``."""
+    for name in GALLERY:
+        if name in reference:
+            return str(reference[name]).partition(_IN_ID)[2] or None
+    version = str(reference.get("version", "latest"))
+    return None if version.lower() == "latest" else version
+
+
+def refuse_unknown_pin(world: World, reference: Mapping[str, Any]) -> None:
+    """Refuse a marketplace image version that no row of ``images`` lists, spelled so, as of now.
+
+    The rule and its code are the switch ``unknownImageVersion``. The state that a seed gives is not asked.
+
+    Raises:
+        BatchError: the version is not one of the image's.
+    """
+    code = world.unknowns["unknownImageVersion"]
+    if code == "accepted" or any(name in reference for name in GALLERY):
+        return
+    version = pinned(reference)
+    known = {
+        known
+        for since, known in _versions([row for row in world.images if _same(row, reference)])
+        if since <= world.now
+    }
+    if version is not None and version not in known:
+        raise BatchError(str(code))
+
+
+def of_new_node(world: World, pool: Pool) -> dict[str, Any]:
+    """The imageReference of a node made now; a pin that only a seed can give is taken.
+
+    What a pool on ``latest`` resolves it to is the switch ``latestOfNewNodes``.
+    """
+    reference: dict[str, Any] = (pool.virtual_machine or {})["imageReference"]
+    scripted = (pool.script or {}).get("version")
+    gallery = any(name in reference for name in GALLERY)
+    if gallery and world.unknowns["galleryExactVersion"] == "absent":
+        return dict(reference)
+    version = pinned(reference)
+    if version is None:
+        rule = world.unknowns["latestOfNewNodes"]
+        empty = not pool.nodes and rule != "asFirstNodeEver"
+        if pool.resolved is None or rule == "newest" or empty:
+            pool.resolved = newest(world.images, reference, world.now) or UNLISTED
+        version = pool.resolved
+    return {**reference, "exactVersion": scripted or version}
+
+
+def supported(images: list[dict[str, Any]], now: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The marketplace images that Batch supports, as ``GET /supportedimages`` lists them (it names no versions)."""
+    seen = set()
+    for row in images:
+        names = [row.get(name) for name in MARKETPLACE]
+        key = ":".join(str(name) for name in names).lower()
+        if None in names or key in seen or newest(images, row, now) is None:
+            continue
+        seen.add(key)
+        publisher, offer, sku = map(str, names)
+        os_type = row.get("osType", "windows" if "windows" in f"{publisher}{offer}".lower() else "linux")
+        agent = "batch.node.windows amd64" if os_type == "windows" else f"batch.node.{offer} {sku}"
+        item = {
+            "nodeAgentSKUId": row.get("nodeAgentSKUId", agent),
+            "imageReference": {"publisher": publisher, "offer": offer, "sku": sku, "version": "latest"},
+            "osType": os_type,
+            "capabilities": row.get("capabilities", []),
+            "verificationType": row.get("verificationType", "verified"),
+        }
+        if "batchSupportEndOfLife" in row:
+            item["batchSupportEndOfLife"] = row["batchSupportEndOfLife"]
+        yield key, item

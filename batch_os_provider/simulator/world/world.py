@@ -1,0 +1,174 @@
+"""The world: all resources, and the heap of what is due.
+
+Why it exists: a lifecycle without threads or timers. Each request first asks the world to catch up with the
+clock; the world then lets everything happen that was due, in order, at its exact virtual time. So the order
+never depends on the speed, a frozen clock freezes all, and tests move hours in a millisecond.
+
+The heap holds only hints (when, what, which): the truth is the ``due`` field of the resource, and a hint that
+no longer agrees with it is dropped. Ties are broken by kind and ids, so a state read back goes on the same way.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from typing import TYPE_CHECKING, Any
+
+from batch_os_provider.simulator.world.audit import Audit
+from batch_os_provider.simulator.world.clock import VirtualClock, next_etag
+from batch_os_provider.simulator.world.errors import BatchError
+from batch_os_provider.simulator.world.history import History
+from batch_os_provider.simulator.world.issued_tokens import Issued
+from batch_os_provider.simulator.world.model import Job, Node, Pool, Task
+from batch_os_provider.simulator.world.unknowns import Unknowns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batch_os_provider.simulator.world.model import Actor
+
+    Event = Callable[["World", tuple[str, ...], int], None]
+
+DEFAULT_ACCOUNT = "batchsim"
+DEFAULT_KEY = "YmF0Y2hzaW0taXMtbm90LWF6dXJlLWFuZC10aGlzLWtleS1pcy1uby1zZWNyZXQtYXQtYWxsLTAwMDAwMDAwMA=="
+"""Well known on purpose: it opens nothing but a simulator on loopback."""
+
+_NO_LIMIT = 1_000_000
+
+
+class World:
+    """Everything the simulated account contains.
+
+    ``lock`` is held by whoever touches the world; the server's handlers and a test in the same process share it.
+    ``changes`` counts what happened, so that a saver knows when there is something to save.
+    """
+
+    def __init__(self, clock: VirtualClock | None = None) -> None:
+        self.clock = clock or VirtualClock()
+        self.now = self.clock.now()
+        self.audit = Audit()
+        self.unknowns = Unknowns()
+        self.history = History()
+        self.lock = threading.RLock()
+        self.account = DEFAULT_ACCOUNT
+        self.key = DEFAULT_KEY
+        self.access: dict[str, Any] = {}
+        """Who may ask: ``allowedAuthenticationModes`` and ``publicNetworkAccess``, each where it is not the default."""
+        self.principals: list[dict[str, Any]] = []
+        self.issued = Issued()
+        self.images: list[dict[str, Any]] = []
+        self.quota: dict[str, int] = {}
+        self.pools: dict[str, Pool] = {}
+        self.jobs: dict[str, Job] = {}
+        self.actors: dict[str, Actor] = {}
+        self.changes = 0
+        self._heap: list[tuple[int, str, tuple[str, ...]]] = []
+
+    # --- time ---
+
+    def advance(self) -> int:
+        """Catch up with the clock and return virtual now."""
+        until = max(self.clock.now(), self.now)
+        heap = self._heap
+        self.history.note(self)
+        while heap and heap[0][0] <= until:
+            due, kind, key = heapq.heappop(heap)
+            self.now = max(due, self.now)
+            EVENTS[kind](self, key, due)
+            if not heap or heap[0][0] > due:
+                self.history.note(self)
+        self.now = until
+        return until
+
+    def at(self, due: int, kind: str, *key: str) -> int:
+        """Note that something is due; the caller keeps the returned time in the resource."""
+        heapq.heappush(self._heap, (due, kind, key))
+        return due
+
+    def replace(self, fresh: World, now: int) -> None:
+        """Take over everything that another world contains, and go on from virtual time ``now``."""
+        self.account, self.key, self.access = fresh.account, fresh.key, fresh.access
+        self.principals, self.images, self.quota = fresh.principals, fresh.images, fresh.quota
+        self.pools, self.jobs, self._heap = fresh.pools, fresh.jobs, fresh._heap
+        self.now = now
+        self.changes += 1
+        for actor in self.actors.values():
+            if actor.due is not None:
+                self.at(actor.due, "actor", actor.id)
+
+    def changed(self, resource: str, name: str, before: str | None, after: str | None, **more: Any) -> None:
+        """Record a transition at the present instant."""
+        self.changes += 1
+        self.audit.transition(self.now, self.clock.real_ago(self.now), resource, name, (before, after), **more)
+
+    def touch(self, resource: Pool | Job | Task) -> None:
+        """A resource was written: new ETag and lastModified. Two writes in a frozen instant still differ."""
+        self.changes += 1
+        resource.modified, resource.etag = self.now, next_etag(resource.etag, self.now)
+
+    def room(self, *, dedicated: bool) -> int:
+        """How many nodes of one kind the quota still allows."""
+        limit = self.quota.get("dedicatedNodes" if dedicated else "lowPriorityNodes")
+        if limit is None:
+            return _NO_LIMIT
+        return max(0, limit - sum(pool.count(dedicated=dedicated) for pool in self.pools.values()))
+
+    # --- looking things up ---
+
+    def pool(self, name: str) -> Pool:
+        """A pool by id.
+
+        Raises:
+            BatchError: PoolNotFound.
+        """
+        pool = self.pools.get(name.lower())
+        if pool is None:
+            raise BatchError("PoolNotFound")
+        return pool
+
+    def node(self, pool: str, name: str) -> Node:
+        """A node by pool and id.
+
+        Raises:
+            BatchError: PoolNotFound, NodeNotFound.
+        """
+        node = self.pool(pool).nodes.get(name.lower())
+        if node is None:
+            raise BatchError("NodeNotFound")
+        return node
+
+    def job(self, name: str) -> Job:
+        """A job by id.
+
+        Raises:
+            BatchError: JobNotFound.
+        """
+        job = self.jobs.get(name.lower())
+        if job is None:
+            raise BatchError("JobNotFound")
+        return job
+
+    def task(self, job: str, name: str) -> Task:
+        """A task by job and id.
+
+        Raises:
+            BatchError: JobNotFound, TaskNotFound.
+        """
+        task = self.job(job).tasks.get(name.lower())
+        if task is None:
+            raise BatchError("TaskNotFound")
+        return task
+
+
+EVENTS: dict[str, Event] = {}
+"""Kind of event -> what happens; each lifecycle module adds its own with :func:`event`."""
+
+
+def event(kind: str) -> Callable[[Event], Event]:
+    """Register the function that runs when a ``kind`` is due. It must check that the resource still agrees."""
+
+    def register(function: Event) -> Event:
+        EVENTS[kind] = function
+        return function
+
+    return register

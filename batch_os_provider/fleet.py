@@ -14,12 +14,13 @@ from typing import Any, Literal
 import pulumi
 from pulumi import Input, ResourceOptions
 
-from batch_os_provider import inputs, parallel
-from batch_os_provider.amounts import shown
-from batch_os_provider.arguments import check_name, check_options, is_promised, refuse, strange_names
-from batch_os_provider.pool import parse_endpoint
+from batch_os_provider.batch.address import parse_endpoint
+from batch_os_provider.engine import parallel_hint
+from batch_os_provider.engine.arguments import check_name, check_options, is_promised, refuse, strange_names
 from batch_os_provider.resource import PoolImageVersion, PoolOsVersion
-from batch_os_provider.waves import Member, Wave, WavesError, arrange, find, members
+from batch_os_provider.schema import inputs
+from batch_os_provider.schema.units import shown
+from batch_os_provider.schema.waves import Member, Wave, WavesError, arrange, find, members
 
 __all__ = ["PoolFleet"]
 
@@ -140,7 +141,7 @@ class PoolFleet(pulumi.ComponentResource):
         made: dict[str, PoolOsVersion | PoolImageVersion] = {}
         before: list[pulumi.Resource] = []
         for number, wave in enumerate(arranged):
-            with parallel.wave(self, number):
+            with parallel_hint.wave(self, number):
                 for member in wave:
                     made[member.spelled] = kind(
                         f"{resource_name}-{member.label}",

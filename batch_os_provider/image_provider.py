@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from pulumi import dynamic
 
-from batch_os_provider import inputs
+from batch_os_provider import pool_provider
+from batch_os_provider.batch.vm_pool import parse_image_version
 from batch_os_provider.errors import BatchOsError
-from batch_os_provider.inputs import DeclaredImage
-from batch_os_provider.outputs import OLDEST, PIN, RENEWING, STATE, is_behind
-from batch_os_provider.program import Known
-from batch_os_provider.provider import PoolProvider, program, ref_of
-from batch_os_provider.vm import parse_image_version
-from batch_os_provider.wait import Stopped
+from batch_os_provider.pool_provider import PoolProvider, ref_of
+from batch_os_provider.runtime.cancellation import Stopped
+from batch_os_provider.schema import inputs
+from batch_os_provider.schema.declared import DeclaredImage
+from batch_os_provider.schema.outputs import OLDEST, PIN, RENEWING, STATE, Known, is_behind
 
 if TYPE_CHECKING:
-    from batch_os_provider.pool import PoolRef
-    from batch_os_provider.preview import Refused
+    from batch_os_provider.batch.address import PoolRef
+    from batch_os_provider.preview.describe import Refused
 
 __all__ = ["PoolImageVersionProvider"]
 
@@ -55,21 +55,21 @@ class PoolImageVersionProvider(PoolProvider):
 
     def preview(self, bag: Mapping[str, Any], known: Known | None) -> Refused | None:
         """Tell what a renewal would take."""
-        from batch_os_provider.preview import preview_image  # noqa: PLC0415 - what has not changed needs none of it
+        from batch_os_provider.preview.describe import preview_image  # noqa: PLC0415 - what has not changed needs none of it
 
-        return preview_image(DeclaredImage.of(bag), known, look=program.looks)
+        return preview_image(DeclaredImage.of(bag), known, look=pool_provider.program.looks)
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Adopt the pool: renew its nodes if some are behind, else write nothing."""
-        from batch_os_provider import calls  # noqa: PLC0415 - as above
+        from batch_os_provider import crud  # noqa: PLC0415 - as above
 
-        return dynamic.CreateResult(DeclaredImage.of(props).ref.url, calls.renew_image(props))
+        return dynamic.CreateResult(DeclaredImage.of(props).ref.url, crud.renew_image(props))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> dynamic.UpdateResult:
         """The same rollout as create."""
-        from batch_os_provider import calls  # noqa: PLC0415 - as above
+        from batch_os_provider import crud  # noqa: PLC0415 - as above
 
-        return dynamic.UpdateResult(calls.renew_image(_news))
+        return dynamic.UpdateResult(crud.renew_image(_news))
 
     def look(self, ref: PoolRef, props: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Look at the pool and its nodes.
@@ -77,18 +77,18 @@ class PoolImageVersionProvider(PoolProvider):
         While nodes or the pin are behind, ``target_image_version`` becomes the oldest version seen, in
         inputs and outputs, so that drift is a property change in the next preview.
         """
-        from batch_os_provider import calls  # noqa: PLC0415 - as above
+        from batch_os_provider import crud  # noqa: PLC0415 - as above
 
-        return calls.read_image(ref, props)
+        return crud.read_image(ref, props)
 
 
 def _newest(bag: Mapping[str, Any]) -> str:
     """The newest version on the pool's nodes, for who asked for ``latest``; empty where it cannot be seen."""
-    from batch_os_provider.lookout import NotLookedAt  # noqa: PLC0415 - as above
-    from batch_os_provider.preview import newest_image  # noqa: PLC0415 - as above
+    from batch_os_provider.preview.account_snapshot import NotLookedAt  # noqa: PLC0415 - as above
+    from batch_os_provider.preview.describe import newest_image  # noqa: PLC0415 - as above
 
     named = [bag.get(name) for name in (inputs.ACCOUNT_ENDPOINT, inputs.POOL_ID_NAME)]
-    if not program.looks or not all(isinstance(value, str) for value in named):
+    if not pool_provider.program.looks or not all(isinstance(value, str) for value in named):
         return ""
     try:
         newest = newest_image(ref_of(f"{named[0]}/pools/{named[1]}"))

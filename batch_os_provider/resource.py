@@ -14,10 +14,11 @@ from typing import Any, ClassVar, Literal, TypeVar
 import pulumi
 from pulumi import Input, Output, ResourceOptions, dynamic
 
-from batch_os_provider import arguments, parallel, program_end
+from batch_os_provider.engine import arguments, parallel_hint, program_end
 from batch_os_provider.image_provider import PoolImageVersionProvider
-from batch_os_provider.outputs import IMAGE_OUTPUTS, OUTPUTS
-from batch_os_provider.provider import PoolOsVersionProvider, PoolProvider
+from batch_os_provider.pool_provider import PoolProvider
+from batch_os_provider.provider import PoolOsVersionProvider
+from batch_os_provider.schema.outputs import IMAGE_OUTPUTS, OUTPUTS
 
 __all__ = ["PoolImageVersion", "PoolOsVersion", "PoolResource"]
 
@@ -59,7 +60,7 @@ class PoolResource(dynamic.Resource):
         super().__init__(self._kept_by(), resource_name, seeded, ResourceOptions.merge(own, opts))
         for warning in arguments.strange_names(opts, (*self._kept_by.spec.names, *self._shown)):
             pulumi.log.warn(warning, resource=self)
-        parallel.count(self.pool_state)
+        parallel_hint.count(self.pool_state)
 
     def _former(self, opts: ResourceOptions | None) -> Sequence[pulumi.Alias]:
         """What the resource may be in the state: this name, or a former one, with a former type of its class."""

@@ -22,7 +22,7 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
-from batch_os_provider import catalogue_file
+from batch_os_provider.guest_os import catalogue_file
 
 Rule = Callable[[rules.Resource, Mapping[str, Any]], str]
 STRINGS = {"type": "array", "items": {"type": "string"}}

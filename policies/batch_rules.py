@@ -13,16 +13,16 @@ from datetime import date
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from batch_os_provider.amounts import shown
-from batch_os_provider.inputs import IMAGE, IMAGE_TARGET, OS, TARGET
-from batch_os_provider.resource_types import kind_of
-from batch_os_provider.version import ALLOWED, LATEST, GuestOsVersion, VersionSyntaxError
-from batch_os_provider.vm import parse_image_version
+from batch_os_provider.batch.vm_pool import parse_image_version
+from batch_os_provider.guest_os.version import ALLOWED, LATEST, GuestOsVersion, VersionSyntaxError
+from batch_os_provider.schema.inputs import IMAGE, IMAGE_TARGET, OS, TARGET
+from batch_os_provider.schema.resource_types import kind_of
+from batch_os_provider.schema.units import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from batch_os_provider.catalogue import Catalogue
+    from batch_os_provider.guest_os.catalogue import Catalogue
 
 __all__ = [
     "CODES",

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from batch_os_provider.command.asking import NO, UNREADABLE, endpoints_of, fail, print_json
-from batch_os_provider.command.declared import Declared, read
+from batch_os_provider.command.declared import DeclaredPool, read
 from batch_os_provider.command.fit import Declaration, fit, propose
 from batch_os_provider.command.layout import columns, wrapped
 from batch_os_provider.command.refusals import Refused, refused
@@ -115,12 +115,12 @@ class Comparison:
     pools: int
     undeclared: tuple[PoolSeen, ...]
     unfit: tuple[PoolSeen, ...]
-    missing: tuple[Declared, ...]
-    open: tuple[Declared, ...]
+    missing: tuple[DeclaredPool, ...]
+    open: tuple[DeclaredPool, ...]
     refused: tuple[Refused, ...] = ()
 
 
-def compare(accounts: list[Account], declared: list[Declared]) -> Comparison:
+def compare(accounts: list[Account], declared: list[DeclaredPool]) -> Comparison:
     """Compare; a declaration in an account that was not read, or not wholly, says nothing about it."""
     pools = {seen.pool.ref.key: seen for account in accounts for seen in account.pools}
     keys = {each.ref.key for each in declared if each.ref is not None}

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from batch_os_provider.pool import parse_endpoint
+from batch_os_provider.batch.address import parse_endpoint
 
 __all__ = ["FAILED", "NO", "UNREADABLE", "endpoints_of", "fail", "print_json"]
 

@@ -19,11 +19,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from batch_os_provider import catalogue_file
-from batch_os_provider.catalogue_file import Current
 from batch_os_provider.command.plugin import PluginError, missing_seams
-from batch_os_provider.requestlog import VARIABLE
-from batch_os_provider.tail import VARIABLE as TAIL
+from batch_os_provider.engine.diagnostics import VARIABLE as TAIL
+from batch_os_provider.guest_os import catalogue_file
+from batch_os_provider.guest_os.catalogue_file import Current
+from batch_os_provider.runtime.request_log import VARIABLE
 
 __all__ = ["Check", "Status", "catalogue", "judge_version", "machine"]
 

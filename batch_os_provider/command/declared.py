@@ -19,12 +19,12 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
+from batch_os_provider.batch.address import POOL_ID, PoolRef, parse_endpoint
 from batch_os_provider.command.textfile import NotTextError, read_text
 from batch_os_provider.errors import InputError
-from batch_os_provider.pool import POOL_ID, PoolRef, parse_endpoint
-from batch_os_provider.resource_types import kind_of
+from batch_os_provider.schema.resource_types import kind_of
 
-__all__ = ["Declared", "read"]
+__all__ = ["DeclaredPool", "read"]
 
 RUN_SECONDS = 300.0
 """A program that takes longer is waiting for something that a stand-in cannot give."""
@@ -35,7 +35,7 @@ _WRITE_IT = "Write it with `pulumi preview --json --show-sames`, or with `pulumi
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredPool:
     """One resource of ours. ``ref`` is None where only a deployment knows which pool it is about.
 
     ``inputs`` are those that are known without a deployment.
@@ -48,7 +48,7 @@ class Declared:
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read(source: Path, stacks: tuple[str, ...], config: Mapping[str, str]) -> list[Declared]:
+def read(source: Path, stacks: tuple[str, ...], config: Mapping[str, str]) -> list[DeclaredPool]:
     """What a program declares, in all the stacks that are named.
 
     Args:
@@ -80,7 +80,7 @@ def read(source: Path, stacks: tuple[str, ...], config: Mapping[str, str]) -> li
 # ── A file of Pulumi's ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _from_json(source: Path) -> list[Declared]:
+def _from_json(source: Path) -> list[DeclaredPool]:
     text = _text_of(source)
     try:
         document = json.loads(text)
@@ -127,7 +127,7 @@ def _bags(value: object) -> list[dict[str, Any]]:
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
-def _of_resources(program: str, resources: Iterable[Mapping[str, Any]]) -> list[Declared]:
+def _of_resources(program: str, resources: Iterable[Mapping[str, Any]]) -> list[DeclaredPool]:
     ours = (each for each in resources if kind_of(str(each.get("type")), _bag(each.get("inputs"))))
     return [_declared(program, str(each.get("urn", "")).rpartition("::")[2], _bag(each.get("inputs"))) for each in ours]
 
@@ -136,15 +136,15 @@ def _bag(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _declared(program: str, name: str, bag: Mapping[str, Any]) -> Declared:
+def _declared(program: str, name: str, bag: Mapping[str, Any]) -> DeclaredPool:
     endpoint, pool_id = bag.get("account_endpoint"), bag.get("pool_id")
     known = pool_id if isinstance(pool_id, str) and POOL_ID.fullmatch(pool_id) else ""
     inputs = bag.get("inputs", bag)
     try:
         ref = PoolRef(parse_endpoint(endpoint), known) if endpoint and known else None
-        return Declared(program, name, ref, known, inputs)
+        return DeclaredPool(program, name, ref, known, inputs)
     except (ValueError, AttributeError):  # the stand-in of a preview for a value that is not known is no endpoint
-        return Declared(program, name, None, known, inputs)
+        return DeclaredPool(program, name, None, known, inputs)
 
 
 # ── A program, run ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -222,7 +222,7 @@ def _yaml(file: Path) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _run(project: _Project, source: Path, stack: str, given: Mapping[str, str]) -> list[Declared]:
+def _run(project: _Project, source: Path, stack: str, given: Mapping[str, str]) -> list[DeclaredPool]:
     config, secrets = project.config(stack, given)
     with tempfile.TemporaryDirectory(prefix="batch-os-") as scratch:
         answer = Path(scratch) / "answer.json"

@@ -15,7 +15,7 @@ from batch_os_provider.command.checks import Check, machine
 from batch_os_provider.command.layout import columns as terminal_columns
 from batch_os_provider.command.layout import wrapped
 from batch_os_provider.command.reach import account
-from batch_os_provider.command.together import side_by_side
+from batch_os_provider.runtime.threads import side_by_side
 
 __all__ = ["as_json", "command", "lines"]
 

@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from batch_os_provider import inputs
+from batch_os_provider.batch.pool import Kind, PoolState
+from batch_os_provider.batch.vm_pool import VmSeen
 from batch_os_provider.command.survey import PoolSeen
-from batch_os_provider.decide import Refuse
-from batch_os_provider.decide_image import incomparable
-from batch_os_provider.inputs import Declared, DeclaredImage, Spec
-from batch_os_provider.plan import Plan, plan_image, plan_os
-from batch_os_provider.pool import Kind, PoolState
-from batch_os_provider.version import LATEST
-from batch_os_provider.vm import VmSeen
+from batch_os_provider.guest_os.version import LATEST
+from batch_os_provider.preview.plan import Plan, plan_image, plan_os
+from batch_os_provider.rollout.actions import Refuse
+from batch_os_provider.rollout.image_renewal.decide import incomparable
+from batch_os_provider.schema import inputs
+from batch_os_provider.schema.declared import Declared, DeclaredImage
+from batch_os_provider.schema.inputs import Spec
 
 __all__ = ["Declaration", "Fit", "Left", "Resource", "fit", "propose"]
 

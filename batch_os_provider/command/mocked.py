@@ -23,7 +23,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, settings
 
-from batch_os_provider.resource_types import kind_of
+from batch_os_provider.schema.resource_types import kind_of
 
 __all__: list[str] = []
 

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from batch_os_provider import version
-from batch_os_provider.command.together import side_by_side
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState, parse_time
+from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmSeen
 from batch_os_provider.errors import PoolGoneError
-from batch_os_provider.pool import Kind, Node, Pool, PoolRef, PoolState, parse_time
-from batch_os_provider.report import Nodes, counted
-from batch_os_provider.surge import added_since
-from batch_os_provider.vm import VmNode, VmPool, VmSeen
+from batch_os_provider.guest_os import version
+from batch_os_provider.rollout.image_renewal.surge import added_since
+from batch_os_provider.rollout.progress import Nodes
+from batch_os_provider.runtime.threads import side_by_side
+from batch_os_provider.schema.units import counted
 
 __all__ = ["Client", "Moving", "look"]
 

@@ -23,7 +23,7 @@ from typing import Any
 import grpc
 from google.protobuf import empty_pb2, struct_pb2
 
-from batch_os_provider.requestlog import VARIABLE
+from batch_os_provider.runtime.request_log import VARIABLE
 
 __all__ = ["PluginError", "missing_seams"]
 

@@ -12,15 +12,16 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from batch_os_provider import credentials
-from batch_os_provider.advice import UNTRUSTED
-from batch_os_provider.client import LAST_WITH_UPGRADE_OS, NEWEST, BatchClient, shared_client
+from batch_os_provider.batch import credentials
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.advice import UNTRUSTED
+from batch_os_provider.batch.client import LAST_WITH_UPGRADE_OS, NEWEST, BatchClient, shared_client
+from batch_os_provider.batch.pool import Kind
+from batch_os_provider.batch.vm_pool import VmPool
 from batch_os_provider.command.checks import Check
 from batch_os_provider.command.survey import ask
 from batch_os_provider.errors import ApiRetiredError, BatchOsError, PoolGoneError
-from batch_os_provider.pool import Kind, PoolRef
-from batch_os_provider.vm import VmPool
-from batch_os_provider.wait import RealWaiter, StopToken
+from batch_os_provider.runtime.cancellation import RealWaiter, StopToken
 
 __all__ = ["account"]
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from batch_os_provider import inputs
-from batch_os_provider.command.declared import Declared
+from batch_os_provider.command.declared import DeclaredPool
 from batch_os_provider.command.survey import Account, PoolSeen
-from batch_os_provider.decide import Refuse
-from batch_os_provider.decide_image import refuse_kind
-from batch_os_provider.plan import plan_image, plan_os
+from batch_os_provider.preview.plan import plan_image, plan_os
+from batch_os_provider.rollout.actions import Refuse
+from batch_os_provider.rollout.image_renewal.decide import refuse_kind
+from batch_os_provider.schema import inputs
+from batch_os_provider.schema.declared import Declared, DeclaredImage
 
 __all__ = ["Refused", "refused"]
 
@@ -22,14 +23,14 @@ __all__ = ["Refused", "refused"]
 class Refused:
     """A declaration that `up` would refuse; ``property`` is the input that is wrong."""
 
-    declared: Declared
+    declared: DeclaredPool
     url: str
     property: str
     why: str
     next_step: str
 
 
-def refused(accounts: list[Account], declared: list[Declared]) -> tuple[Refused, ...]:
+def refused(accounts: list[Account], declared: list[DeclaredPool]) -> tuple[Refused, ...]:
     """The refusals, in the order of the declarations.
 
     What cannot be judged is left out: a pool that is not there or was not read, and a declaration whose inputs are
@@ -46,11 +47,11 @@ def refused(accounts: list[Account], declared: list[Declared]) -> tuple[Refused,
     return tuple(found)
 
 
-def _is_image(declared: Declared) -> bool:
+def _is_image(declared: DeclaredPool) -> bool:
     return inputs.IMAGE_TARGET in declared.inputs
 
 
-def _judge(declared: Declared, seen: PoolSeen) -> Refuse | None:
+def _judge(declared: DeclaredPool, seen: PoolSeen) -> Refuse | None:
     spec = inputs.IMAGE if _is_image(declared) else inputs.OS
     bag, failures = inputs.check(
         {name: declared.inputs[name] for name in spec.names if name in declared.inputs}, lambda _: False, spec
@@ -60,11 +61,11 @@ def _judge(declared: Declared, seen: PoolSeen) -> Refuse | None:
     if spec is inputs.IMAGE:
         if seen.vm is None:
             return refuse_kind(seen.pool)
-        image = inputs.DeclaredImage.of(bag)
+        image = DeclaredImage.of(bag)
         told = plan_image(seen.vm, image.target, image.policy, image.timeout)
     elif seen.retired:
         return Refuse(seen.retired, "Move the work to a VM pool and remove this PoolOsVersion", property="pool_id")
     else:
-        os = inputs.Declared.of(bag)
+        os = Declared.of(bag)
         told = plan_os(seen.pool, None, os.target, os.policy, os.timeout)
     return told if isinstance(told, Refuse) else None

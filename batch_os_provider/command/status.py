@@ -14,12 +14,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from batch_os_provider.batch.pool import Kind
 from batch_os_provider.command.asking import UNREADABLE, endpoints_of, print_json
 from batch_os_provider.command.fit import fit
 from batch_os_provider.command.layout import Block, show
 from batch_os_provider.command.survey import Account, PoolSeen, survey
-from batch_os_provider.decide import same_version
-from batch_os_provider.pool import Kind
+from batch_os_provider.guest_os.version import same_version
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
-from batch_os_provider.client import shared_client
-from batch_os_provider.command.together import side_by_side
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.client import shared_client
+from batch_os_provider.batch.pool import Kind, Pool
+from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmSeen
 from batch_os_provider.errors import ApiRetiredError, BatchOsError, PoolGoneError, TransientError
-from batch_os_provider.pace import back_off
-from batch_os_provider.pool import Kind, Pool, PoolRef
-from batch_os_provider.vm import VmNode, VmPool, VmSeen
+from batch_os_provider.runtime.backoff import back_off
+from batch_os_provider.runtime.threads import side_by_side
 
 __all__ = ["Account", "Client", "PoolSeen", "ask", "survey"]
 

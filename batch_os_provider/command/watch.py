@@ -24,12 +24,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from batch_os_provider.client import shared_client
+from batch_os_provider.batch.client import shared_client
 from batch_os_provider.command.asking import UNREADABLE, endpoints_of
 from batch_os_provider.command.moving import Client, Moving, look
 from batch_os_provider.errors import BatchOsError, TransientError
-from batch_os_provider.pace import back_off
-from batch_os_provider.report import NODE_INTERVAL, duration
+from batch_os_provider.rollout.progress import NODE_INTERVAL
+from batch_os_provider.runtime.backoff import back_off
+from batch_os_provider.schema.units import duration
 
 __all__ = ["Lines", "Picture", "Screen", "Watched", "command", "follow"]
 

@@ -11,9 +11,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from batch_os_provider import inputs
+from batch_os_provider.batch.address import is_loopback
 from batch_os_provider.command.fit import Declaration, Left
-from batch_os_provider.pool import is_loopback
+from batch_os_provider.schema import inputs
 
 __all__ = ["constants", "program", "resource_names"]
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch_os_provider import catalogue, tail
-from batch_os_provider.catalogue import Catalogue, Release
-from batch_os_provider.catalogue_file import as_text
-from batch_os_provider.version import GuestOsVersion
+from batch_os_provider.guest_os import catalogue
+from batch_os_provider.guest_os.catalogue import Catalogue, Release
+from batch_os_provider.guest_os.catalogue_file import as_text
+from batch_os_provider.guest_os.version import GuestOsVersion
+from batch_os_provider.preview import message_tail
 from tests.support import simulator as simulators
 from tests.support.simulator import BEHIND, NEW, OLD, TARGET, Simulator, paas_pool, vm_pool
 
@@ -229,7 +230,7 @@ def test_a_reader_may_look_at_everything() -> None:
 
 def tails(document: dict[str, Any]) -> dict[str, str]:
     """What a preview says of each pool that is planned: by URL, adopt or else."""
-    found = [tail.split(each["message"])[1] for each in document.get("diagnostics", [])]
+    found = [message_tail.split(each["message"])[1] for each in document.get("diagnostics", [])]
     return {each.pool: each.what for each in found if each is not None and each.what != "warning"}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batch_os_provider.observer import COUNT_EVERY
-from batch_os_provider.shared_list import TICK_FIRST
+from batch_os_provider.batch.shared_list import TICK_FIRST
+from batch_os_provider.batch.shared_poller import COUNT_EVERY
 from benchmarks.evidence import Evidence
 from tests.support.simulator import NEW, Simulator, paas_pool
 

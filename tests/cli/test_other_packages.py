@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_os_provider.version import change
+from batch_os_provider.guest_os.version import change
 from tests.support.simulator import NEW, OLD, Simulator
 from tests.support.stack import wait_until
 

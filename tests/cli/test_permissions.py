@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch_os_provider import client
+from batch_os_provider.batch import client
 from tests.support import simulator as simulators
 from tests.support.simulator import BEHIND, NEW, OLD, TARGET, Simulator, job, paas_pool, vm_pool
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_os_provider.tail import Tail, split
+from batch_os_provider.preview.message_tail import Tail, split
 from tests.support.simulator import (
     NEW,
     OLD,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_os_provider import inputs
-from batch_os_provider.outputs import IMAGE_OUTPUTS, OUTPUTS
+from batch_os_provider.schema import inputs
+from batch_os_provider.schema.outputs import IMAGE_OUTPUTS, OUTPUTS
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world.clock import VirtualClock
 from batch_os_provider.simulator.world.world import World

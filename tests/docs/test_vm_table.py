@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from batch_os_provider.decide import Done, Refuse, Wait
-from batch_os_provider.decide_image import decide_image
-from batch_os_provider.image_steps import ImageHistory, ImagePolicy, PutMark, Repin
-from batch_os_provider.pool import AllocationState, Kind, PoolState
-from batch_os_provider.vm import VmSeen
+from batch_os_provider.batch.pool import AllocationState, Kind, PoolState
+from batch_os_provider.batch.vm_pool import VmSeen
+from batch_os_provider.rollout.actions import Done, Refuse, Wait
+from batch_os_provider.rollout.image_renewal.decide import decide_image
+from batch_os_provider.rollout.image_renewal.steps import ImageHistory, PutMark, Repin
+from batch_os_provider.schema.declared import ImagePolicy
 from tests.unit.image_doubles import OLD, TARGET, WANTED, VmState, look, pool_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "vm-pools.md"

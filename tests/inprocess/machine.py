@@ -29,10 +29,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.errors import BatchOsError
-from batch_os_provider.pool import PoolRef
-from batch_os_provider.report import Reporter
-from batch_os_provider.rollout import Rollout, read
+from batch_os_provider.rollout.loop import Rollout, read
+from batch_os_provider.rollout.progress import Reporter
 from batch_os_provider.simulator.faults import actor_actions
 from batch_os_provider.simulator.world.audit import Entry
 from batch_os_provider.simulator.world.durations import STAGES

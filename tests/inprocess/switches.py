@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from batch_os_provider.decide import Policy
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.vm_pool import ImageVersion
 from batch_os_provider.errors import BatchOsError
-from batch_os_provider.image_steps import ImagePolicy
-from batch_os_provider.pool import PoolRef
-from batch_os_provider.renewal import ImageGoal, ImageRenewal
-from batch_os_provider.report import Reporter
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
+from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
+from batch_os_provider.rollout.progress import Reporter
+from batch_os_provider.schema.declared import Goal, ImageGoal, ImagePolicy, Policy
 from batch_os_provider.simulator.world.audit import Entry
 from batch_os_provider.simulator.world.model import Pool
 from batch_os_provider.simulator.world.unknowns import BY_NAME, ROWS, Unknowns
 from batch_os_provider.simulator.world.world import World
-from batch_os_provider.upgrade import Goal, OsUpgrade
-from batch_os_provider.vm import ImageVersion
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import NEW, TARGET, capacity
 from tests.unit.doubles import VirtualWaiter

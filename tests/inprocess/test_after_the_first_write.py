@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from batch_os_provider.batch.vm_pool import MARK
 from batch_os_provider.errors import BatchOsError
-from batch_os_provider.image_steps import ImagePolicy
+from batch_os_provider.schema.declared import ImagePolicy
 from batch_os_provider.simulator.world import nodes, resizes
 from batch_os_provider.simulator.world.world import World
-from batch_os_provider.vm import MARK
 from tests.inprocess.switches import Ending, Place
 from tests.support.simulator import BEHIND, IMAGES, MOVED, NEW, TARGET, Image, job, paas_pool, vm_pool
 

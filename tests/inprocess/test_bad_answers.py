@@ -16,18 +16,17 @@ from azure.core.pipeline.transport import RequestsTransport
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from batch_os_provider.client import BatchClient
-from batch_os_provider.connection import CONNECT_TIMEOUT, READ_TIMEOUT
-from batch_os_provider.decide import Policy
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.client import BatchClient
+from batch_os_provider.batch.connection import CONNECT_TIMEOUT, READ_TIMEOUT
+from batch_os_provider.batch.transport import MAX_ANSWER, bounded
+from batch_os_provider.batch.vm_pool import ImageVersion, Mark, VmPool
 from batch_os_provider.errors import BatchOsError, PermanentError, TransientError
-from batch_os_provider.image_steps import ImagePolicy
-from batch_os_provider.pool import PoolRef
-from batch_os_provider.renewal import ImageGoal, ImageRenewal, look_at
-from batch_os_provider.report import Reporter
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, look_at
+from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
+from batch_os_provider.rollout.progress import Reporter
+from batch_os_provider.schema.declared import Goal, ImageGoal, ImagePolicy, Policy
 from batch_os_provider.simulator.world.world import DEFAULT_ACCOUNT, DEFAULT_KEY
-from batch_os_provider.transport import MAX_ANSWER, bounded
-from batch_os_provider.upgrade import Goal, OsUpgrade
-from batch_os_provider.vm import ImageVersion, Mark, VmPool
 from tests.inprocess.machine import BRIEF, RENDER, chosen
 from tests.support.inprocess import ENDPOINT, response_of
 from tests.support.simulator import NEW, OLD, OTHER

@@ -9,11 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from batch_os_provider.client import BatchClient
-from batch_os_provider.connection import CONNECT_TIMEOUT, READ_TIMEOUT
-from batch_os_provider.pool import PoolRef
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.client import BatchClient
+from batch_os_provider.batch.connection import CONNECT_TIMEOUT, READ_TIMEOUT
+from batch_os_provider.batch.transport import KEPT_CONNECTIONS, bounded
 from batch_os_provider.simulator.world.world import DEFAULT_ACCOUNT, DEFAULT_KEY
-from batch_os_provider.transport import KEPT_CONNECTIONS, bounded
 from tests.support.simulator import NEW
 
 ENVIRON = {"AZURE_BATCH_ACCOUNT": DEFAULT_ACCOUNT, "AZURE_BATCH_ACCESS_KEY": DEFAULT_KEY}

@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider.decide import Policy
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.vm_pool import ImageVersion
 from batch_os_provider.errors import CredentialError
-from batch_os_provider.image_steps import ImagePolicy
-from batch_os_provider.pool import PoolRef
-from batch_os_provider.renewal import ImageGoal, ImageRenewal
-from batch_os_provider.report import Reporter
-from batch_os_provider.rollout import Rollout
-from batch_os_provider.upgrade import Goal, OsUpgrade
-from batch_os_provider.vm import ImageVersion
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
+from batch_os_provider.rollout.loop import Rollout
+from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
+from batch_os_provider.rollout.progress import Reporter
+from batch_os_provider.schema.declared import Goal, ImageGoal, ImagePolicy, Policy
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import MOVED, NEW, OLD, TARGET, paas_pool, vm_pool
 from tests.unit.doubles import VirtualWaiter

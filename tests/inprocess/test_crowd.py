@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_os_provider.decide import Policy
+from batch_os_provider.batch.shared_list import AUDIT_EVERY, DISTRUST, PATIENCE, TICK
+from batch_os_provider.batch.shared_poller import COUNT_EVERY
 from batch_os_provider.errors import DeadlineError, PoolGoneError, TransientError
-from batch_os_provider.observer import COUNT_EVERY
-from batch_os_provider.shared_list import AUDIT_EVERY, DISTRUST, PATIENCE, TICK
+from batch_os_provider.schema.declared import Policy
 from batch_os_provider.simulator.world.clock import TICKS
 from tests.inprocess.machine import BRIEF, chosen
 from tests.support.crowd import Crowd, Member

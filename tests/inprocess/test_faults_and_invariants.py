@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch_os_provider.amounts import Share
-from batch_os_provider.decide import Policy
-from batch_os_provider.health import Gate
+from batch_os_provider.schema.declared import Gate, Policy
+from batch_os_provider.schema.units import Share
 from batch_os_provider.simulator.world import nodes, pools, resizes, upgrades
 from tests.support.invariants import INVARIANTS, Run, Snapshot, broken
 from tests.support.simulator import NEW, OLD, OTHER

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider.amounts import Share
-from batch_os_provider.decide import Policy
+from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.errors import DeadlineError, StalledError, UnhealthyError
-from batch_os_provider.health import Gate
-from batch_os_provider.pool import PoolRef
-from batch_os_provider.report import Reporter
-from batch_os_provider.upgrade import Goal, OsUpgrade
+from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
+from batch_os_provider.rollout.progress import Reporter
+from batch_os_provider.schema.declared import Gate, Goal, Policy
+from batch_os_provider.schema.units import Share
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import NEW, paas_pool
 from tests.unit.doubles import VirtualWaiter

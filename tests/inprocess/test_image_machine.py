@@ -9,20 +9,20 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
+from batch_os_provider.batch.vm_pool import MARK, ImageVersion, VmSeen, parse_image_version
 from batch_os_provider.errors import RefusedError
 from batch_os_provider.image_provider import PoolImageVersionProvider
-from batch_os_provider.image_steps import ImagePolicy
-from batch_os_provider.outputs import of_vm_pool
-from batch_os_provider.plan import plan_image
-from batch_os_provider.renewal import ImageGoal, ImageRenewal, look_at
-from batch_os_provider.report import Reporter
+from batch_os_provider.preview.plan import plan_image
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, look_at
+from batch_os_provider.rollout.progress import Reporter
+from batch_os_provider.schema.declared import ImageGoal, ImagePolicy
+from batch_os_provider.schema.outputs import of_vm_pool
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world import nodes, pools, resizes, tasks, upgrades
 from batch_os_provider.simulator.world.audit import Entry
 from batch_os_provider.simulator.world.clock import VirtualClock, iso, parse_iso
 from batch_os_provider.simulator.world.model import READY, Pool
 from batch_os_provider.simulator.world.world import World
-from batch_os_provider.vm import MARK, ImageVersion, VmSeen, parse_image_version
 from tests.inprocess.machine import ENDPOINT, HOUR, MINUTE, RENDER, PoolMachine, Up, run, settle_nodes
 from tests.support.invariants import Kind
 from tests.support.simulator import ABOVE, BEHIND, MOVED, TARGET, WINDOWS, job, vm_pool

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from batch_os_provider.errors import BatchOsError, DeadlineError, PermanentError, PoolGoneError, RefusedError
-from batch_os_provider.image_steps import ImagePolicy
+from batch_os_provider.schema.declared import ImagePolicy
 from batch_os_provider.simulator.world import nodes, resizes
 from batch_os_provider.simulator.world.unknowns import BY_NAME, VM_TABLE
 from batch_os_provider.simulator.world.world import World

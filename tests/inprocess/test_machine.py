@@ -7,18 +7,19 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from batch_os_provider.decide import Policy, same_version
-from batch_os_provider.plan import plan_os
-from batch_os_provider.pool import Pool as Seen
+from batch_os_provider.batch.pool import Pool as Seen
+from batch_os_provider.guest_os.version import same_version
+from batch_os_provider.preview.plan import plan_os
 from batch_os_provider.provider import PoolOsVersionProvider
-from batch_os_provider.report import Reporter
+from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
+from batch_os_provider.rollout.progress import Reporter
+from batch_os_provider.schema.declared import Goal, Policy
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world import nodes, pools, resizes, upgrades
 from batch_os_provider.simulator.world.clock import VirtualClock
 from batch_os_provider.simulator.world.model import Pool
 from batch_os_provider.simulator.world.pool_states import set_state
 from batch_os_provider.simulator.world.world import World
-from batch_os_provider.upgrade import Goal, OsUpgrade
 from tests.inprocess.machine import ENDPOINT, HOUR, MINUTE, RENDER, PoolMachine, Up, run, settle_nodes
 from tests.support.invariants import Kind
 from tests.support.simulator import NEW, OLD, OTHER, job, paas_pool

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider.client import BatchClient
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.client import BatchClient
 from batch_os_provider.errors import BatchOsError, ConflictError, CredentialError, PermanentError, TransientError
-from batch_os_provider.pool import PoolRef
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import paas_pool
 from tests.unit.doubles import VirtualWaiter

@@ -11,8 +11,8 @@ from functools import partial
 
 import pytest
 
-from batch_os_provider.decide import Policy
 from batch_os_provider.errors import ApiRetiredError, DeadlineError, PermanentError, PoolGoneError, RefusedError
+from batch_os_provider.schema.declared import Policy
 from batch_os_provider.simulator.world import pools, resizes, upgrades
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.unknowns import BY_NAME, TABLE

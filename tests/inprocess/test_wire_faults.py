@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider.client import BatchClient
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.client import BatchClient
+from batch_os_provider.batch.pool import PoolState
 from batch_os_provider.errors import BatchOsError, ConflictError, TransientError
-from batch_os_provider.pool import PoolRef, PoolState
 from batch_os_provider.simulator.faults.effects import KINDS
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import NEW, OLD, OTHER, paas_pool

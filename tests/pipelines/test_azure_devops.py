@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from azure.identity import AzurePipelinesCredential
 
-from batch_os_provider.credentials import Identity, find
+from batch_os_provider.batch.credentials import Identity, find
 from tests.pipelines import servers
 from tests.pipelines.machine import ACCOUNT, AZURE_CONTEXT, MARK, STACKS, Machine, Step, azure_jobs
 from tests.pipelines.servers import Service

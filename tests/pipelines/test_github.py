@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from batch_os_provider.credentials import find
-from batch_os_provider.version import change
+from batch_os_provider.batch.credentials import find
+from batch_os_provider.guest_os.version import change
 from tests.pipelines import servers
 from tests.pipelines.machine import ACCOUNT, GITHUB_CONTEXT, MARK, STACKS, Machine, Running, github_jobs
 from tests.pipelines.servers import Service

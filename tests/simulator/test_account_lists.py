@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from batch_os_provider.client import LAST_WITH_UPGRADE_OS, NEWEST, BatchClient
+from batch_os_provider.batch.client import LAST_WITH_UPGRADE_OS, NEWEST, BatchClient
+from batch_os_provider.batch.pool import Kind, PoolState
 from batch_os_provider.errors import CredentialError, TransientError
-from batch_os_provider.pool import Kind, PoolState
 from tests.simulator.places import NEW, OLD, paas, windows
 from tests.simulator.raw import Client
 

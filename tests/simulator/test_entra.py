@@ -12,9 +12,9 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from azure.identity import ClientAssertionCredential, ClientSecretCredential
 
-from batch_os_provider.client import BatchClient
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.client import BatchClient
 from batch_os_provider.errors import BatchOsError, CredentialError, PermanentError, TokenError
-from batch_os_provider.pool import PoolRef
 from batch_os_provider.simulator.data_plane.auth import LEEWAY
 from batch_os_provider.simulator.state.dump import dump
 from batch_os_provider.simulator.state.load import load
@@ -272,7 +272,7 @@ def test_a_principal_that_is_removed_is_refused_at_once_though_its_token_lives(s
     ],
 )
 def test_each_cloud_is_asked_for_its_own_audience(secure, endpoint, scope):
-    from batch_os_provider import credentials  # noqa: PLC0415 - only here below the client
+    from batch_os_provider.batch import credentials  # noqa: PLC0415 - only here below the client
 
     for environ in (secure.by_secret("app"), secure.by_oidc("job")):
         found = credentials.find(endpoint, environ).credential

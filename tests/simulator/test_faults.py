@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from batch_os_provider.client import BatchClient
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.client import BatchClient
+from batch_os_provider.batch.pool import PoolState
 from batch_os_provider.errors import BatchOsError, TransientError
-from batch_os_provider.pool import PoolRef, PoolState
 from batch_os_provider.simulator.data_plane.exchange import Exchange
 from batch_os_provider.simulator.faults.corrupt import pieces, truncated
 from batch_os_provider.simulator.faults.effects import KINDS, check

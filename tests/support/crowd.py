@@ -14,21 +14,20 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from batch_os_provider.decide import Policy
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.shared_poller import Observer
+from batch_os_provider.batch.vm_pool import ImageVersion
 from batch_os_provider.errors import BatchOsError
-from batch_os_provider.image_steps import ImagePolicy
-from batch_os_provider.observer import Observer
-from batch_os_provider.pool import PoolRef
-from batch_os_provider.renewal import ImageGoal, ImageRenewal
-from batch_os_provider.report import NODE_INTERVAL, Reporter
-from batch_os_provider.upgrade import Goal, OsUpgrade
-from batch_os_provider.vm import ImageVersion
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
+from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
+from batch_os_provider.rollout.progress import NODE_INTERVAL, Reporter
+from batch_os_provider.schema.declared import Goal, ImageGoal, ImagePolicy, Policy
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import NEW, TARGET
 from tests.unit.stage import Listener
 
 if TYPE_CHECKING:
-    from batch_os_provider.rollout import Rollout
+    from batch_os_provider.rollout.loop import Rollout
 
 T = TypeVar("T")
 

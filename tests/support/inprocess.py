@@ -19,8 +19,9 @@ import requests
 import urllib3
 from azure.core.pipeline.transport import RequestsTransport
 
-from batch_os_provider.client import BatchClient
-from batch_os_provider.connection import CONNECT_TIMEOUT, READ_TIMEOUT
+from batch_os_provider.batch.client import BatchClient
+from batch_os_provider.batch.connection import CONNECT_TIMEOUT, READ_TIMEOUT
+from batch_os_provider.batch.transport import BoundedAdapter
 from batch_os_provider.simulator.data_plane.data_plane import DataPlane
 from batch_os_provider.simulator.faults import actors
 from batch_os_provider.simulator.faults.rules import Faults
@@ -28,7 +29,6 @@ from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world.clock import TICKS, VirtualClock, parse_iso
 from batch_os_provider.simulator.world.model import Actor
 from batch_os_provider.simulator.world.world import World
-from batch_os_provider.transport import BoundedAdapter
 
 ENDPOINT = "http://127.0.0.1:8700"
 BEGINNING = "2024-06-01T12:00:00Z"

@@ -27,13 +27,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from batch_os_provider.decide import same_version
+from batch_os_provider.batch.vm_pool import MARK, parse_image_version
 from batch_os_provider.errors import BatchOsError, InterruptedRolloutError, UnhealthyError
-from batch_os_provider.rollout import Outcome
+from batch_os_provider.guest_os.version import same_version
+from batch_os_provider.rollout.loop import Outcome
 from batch_os_provider.simulator.world.audit import Entry
 from batch_os_provider.simulator.world.model import READY
 from batch_os_provider.simulator.world.world import World
-from batch_os_provider.vm import MARK, parse_image_version
 
 Kind = Literal["os", "image"]
 CALLS_IN_A_MINUTE = {"os": 30, "image": 60}

@@ -11,15 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from batch_os_provider.decide import Policy
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.vm_pool import ImageVersion
 from batch_os_provider.errors import BatchOsError
-from batch_os_provider.image_steps import ImagePolicy
-from batch_os_provider.plan import Plan, plan_image, plan_os
-from batch_os_provider.pool import PoolRef
-from batch_os_provider.renewal import ImageGoal, ImageRenewal, look_at
-from batch_os_provider.report import NODE_INTERVAL, Reporter
-from batch_os_provider.upgrade import Goal, OsUpgrade
-from batch_os_provider.vm import ImageVersion
+from batch_os_provider.preview.plan import Plan, plan_image, plan_os
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, look_at
+from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
+from batch_os_provider.rollout.progress import NODE_INTERVAL, Reporter
+from batch_os_provider.schema.declared import Goal, ImageGoal, ImagePolicy, Policy
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.invariants import Evidence, Kind, Run, Sent, Snapshot, snapshot
 from tests.support.simulator import MOVED, NEW, TARGET, job, paas_pool, vm_pool

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from batch_os_provider.observer import Observer
-from batch_os_provider.pool import Node, Pool, PoolRef, PoolState
-from batch_os_provider.shared_list import TICK
-from batch_os_provider.vm import Mark, VmNode, VmPool
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.pool import Node, Pool, PoolState
+from batch_os_provider.batch.shared_list import TICK
+from batch_os_provider.batch.shared_poller import Observer
+from batch_os_provider.batch.vm_pool import Mark, VmNode, VmPool
 from tests.unit.doubles import at, gone
 
 NODE, VM_NODE = Node("n", "idle", None), VmNode("n", "idle", True, "", None, "", 0)

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
-from batch_os_provider import version, wait
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.pool import Node, Pool
 from batch_os_provider.errors import ConflictError, PoolGoneError, ServiceAnswer, TransientError
-from batch_os_provider.pool import Node, Pool, PoolRef
-from batch_os_provider.wait import Stop, Stopped
+from batch_os_provider.guest_os import version
+from batch_os_provider.runtime import cancellation
+from batch_os_provider.runtime.cancellation import Stop, Stopped
 
 T = TypeVar("T")
 
@@ -59,7 +61,7 @@ class VirtualWaiter:
         """Call at once; a stop that falls into the call overtakes it, a write after its grace."""
         if self._now >= self.stop_at:
             raise Stopped(self._reason)
-        allowed = self.stop_at + (wait.WRITE_GRACE if write else 0.0)
+        allowed = self.stop_at + (cancellation.WRITE_GRACE if write else 0.0)
         try:
             return function()
         finally:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.vm_pool import MARK, ImageVersion, Mark, VmNode, VmPool, VmSeen, parse_image_version
 from batch_os_provider.errors import BatchOsError, ConflictError, ServiceAnswer
-from batch_os_provider.image_steps import ImagePolicy
-from batch_os_provider.pool import PoolRef
-from batch_os_provider.renewal import ImageGoal, ImageRenewal
-from batch_os_provider.report import Reporter
-from batch_os_provider.rollout import Outcome
-from batch_os_provider.vm import MARK, ImageVersion, Mark, VmNode, VmPool, VmSeen, parse_image_version
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
+from batch_os_provider.rollout.loop import Outcome
+from batch_os_provider.rollout.progress import Reporter
+from batch_os_provider.schema.declared import ImageGoal, ImagePolicy
 from tests.unit.doubles import EPOCH, REF, Lost, VirtualWaiter, transient
 from tests.unit.stage import Listener
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from batch_os_provider.decide import Policy
 from batch_os_provider.errors import BatchOsError
-from batch_os_provider.report import NODE_INTERVAL, Reporter
-from batch_os_provider.rollout import Outcome
-from batch_os_provider.upgrade import Goal, OsUpgrade
-from batch_os_provider.wait import Stop
+from batch_os_provider.rollout.loop import Outcome
+from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
+from batch_os_provider.rollout.progress import NODE_INTERVAL, Reporter
+from batch_os_provider.runtime.cancellation import Stop
+from batch_os_provider.schema.declared import Goal, Policy
 from tests.unit.doubles import REF, V25, FakeService, Script, State, VirtualWaiter
 
 quick = settings(max_examples=200, deadline=None, derandomize=True, database=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batch_os_provider.advice import denied, failed
+from batch_os_provider.batch.advice import denied, failed
 from batch_os_provider.errors import ServiceAnswer
 
 WRITE = "Microsoft.Batch/batchAccounts/pools/write"

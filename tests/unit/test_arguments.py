@@ -18,8 +18,10 @@ from pulumi import Output, ResourceOptions
 from pulumi.output import UNKNOWN
 from pulumi.runtime import rpc, settings
 
-from batch_os_provider import PoolFleet, PoolImageVersion, PoolOsVersion, arguments, inputs
-from batch_os_provider.amounts import shown
+from batch_os_provider import PoolFleet, PoolImageVersion, PoolOsVersion
+from batch_os_provider.engine import arguments
+from batch_os_provider.schema import inputs
+from batch_os_provider.schema.units import shown
 from tests.unit.doubles import V25
 from tests.unit.test_fleet import Engine, run
 

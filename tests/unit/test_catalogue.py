@@ -13,16 +13,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batch_os_provider import catalogue
-from batch_os_provider.catalogue import CatalogueError, Family, Release
-from batch_os_provider.version import GuestOsVersion, VersionSyntaxError
+from batch_os_provider.guest_os import catalogue
+from batch_os_provider.guest_os.catalogue import CatalogueError, Family, Release
+from batch_os_provider.guest_os.version import GuestOsVersion, VersionSyntaxError
 from tests.unit.stage import quick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "batch_os_provider"
+PACKAGE = ROOT / "batch_os_provider" / "guest_os"
 GUEST_OS = catalogue.load()
 FRESH = date(2026, 2, 1)
 """A day on which the table of January 2026 is fresh."""

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider import catalogue, catalogue_file
-from batch_os_provider.catalogue import Catalogue, CatalogueError, Family, Release
-from batch_os_provider.catalogue_file import VARIABLE, as_text, find, parse, read_file, user_file
-from batch_os_provider.version import GuestOsVersion
+from batch_os_provider.guest_os import catalogue, catalogue_file
+from batch_os_provider.guest_os.catalogue import Catalogue, CatalogueError, Family, Release
+from batch_os_provider.guest_os.catalogue_file import VARIABLE, as_text, find, parse, read_file, user_file
+from batch_os_provider.guest_os.version import GuestOsVersion
 
 OWN = catalogue.load()
 NEWER = "WA-GUEST-OS-7.59_202601-01"

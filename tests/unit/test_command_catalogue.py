@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from batch_os_provider import catalogue
-from batch_os_provider.catalogue import Catalogue
-from batch_os_provider.catalogue_file import VARIABLE, as_text, find, user_file
 from batch_os_provider.command import checks
 from batch_os_provider.command.main import main
+from batch_os_provider.guest_os import catalogue
+from batch_os_provider.guest_os.catalogue import Catalogue
+from batch_os_provider.guest_os.catalogue_file import VARIABLE, as_text, find, user_file
 from tests.unit.test_catalogue_file import NEWER, newer
 from tests.unit.test_guestos_releases import CHANGED, PAGE
 

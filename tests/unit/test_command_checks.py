@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_os_provider import engine
 from batch_os_provider.command import checks
 from batch_os_provider.command.checks import Check, judge_version
 from batch_os_provider.command.doctor import as_json, lines
 from batch_os_provider.command.plugin import PluginError
+from batch_os_provider.engine import seams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,7 @@ def test_a_provider_that_does_not_start_is_a_failure() -> None:
 
 
 def test_every_seam_of_the_engine_is_known_here() -> None:
-    _, table, _ = re.split(r"^=+ +=+$\n", engine.__doc__ or "", flags=re.MULTILINE)
+    _, table, _ = re.split(r"^=+ +=+$\n", seams.__doc__ or "", flags=re.MULTILINE)
     names = [line[:15].strip() for line in table.splitlines() if line[:15].strip()]
     assert names == list(checks.LOST)
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.command.adopt import compare
-from batch_os_provider.command.declared import Declared, read
+from batch_os_provider.command.declared import DeclaredPool, read
 from batch_os_provider.command.survey import Account
 from batch_os_provider.errors import InputError
-from batch_os_provider.pool import PoolRef
 from tests.support.simulator import OLD, paas_pool, vm_pool
 from tests.unit.test_command_fit import ENDPOINT, image, seen
 
@@ -32,7 +32,7 @@ def project(folder: Path, program: str, **files: str) -> Path:
     return folder
 
 
-def pools(declared: list[Declared]) -> set[str]:
+def pools(declared: list[DeclaredPool]) -> set[str]:
     return {each.ref.url if each.ref else f"? {each.pool_id}" for each in declared}
 
 
@@ -204,11 +204,11 @@ def test_comparison() -> None:
         Account("https://closed.x", "", error="no credential"),
     ]
     declared = [
-        Declared("p", "kept", PoolRef(ENDPOINT, "KEPT")),
-        Declared("p", "gone", PoolRef(ENDPOINT, "gone")),
-        Declared("p", "closed", PoolRef("https://closed.x", "render")),
-        Declared("p", "elsewhere", PoolRef("https://elsewhere.x", "render")),
-        Declared("p", "open", None, "open"),
+        DeclaredPool("p", "kept", PoolRef(ENDPOINT, "KEPT")),
+        DeclaredPool("p", "gone", PoolRef(ENDPOINT, "gone")),
+        DeclaredPool("p", "closed", PoolRef("https://closed.x", "render")),
+        DeclaredPool("p", "elsewhere", PoolRef("https://elsewhere.x", "render")),
+        DeclaredPool("p", "open", None, "open"),
     ]
     found = compare(accounts, declared)
     assert found.pools == 3

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.pool import Pool
+from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmSeen
 from batch_os_provider.command.fit import Declaration, Left, fit, propose
 from batch_os_provider.command.survey import PoolSeen
-from batch_os_provider.pool import Pool, PoolRef
-from batch_os_provider.vm import VmNode, VmPool, VmSeen
 from tests.support.simulator import ABOVE, BEHIND, NEW, OLD, TARGET, paas_pool, vm_pool
 
 ENDPOINT = "https://farm.westeurope.batch.azure.com"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider.command.declared import Declared
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.command.declared import DeclaredPool
 from batch_os_provider.command.refusals import refused
 from batch_os_provider.command.survey import Account
-from batch_os_provider.pool import PoolRef
 from tests.support.simulator import BEHIND, NEW, OLD, TARGET, paas_pool, vm_pool
 from tests.unit.test_command_fit import ENDPOINT, seen
 
@@ -21,12 +21,12 @@ OS = {"target_os_version": NEW}
 IMAGE = {"target_image_version": TARGET, "strategy": "surge"}
 
 
-def declaration(**inputs: Any) -> Declared:
+def declaration(**inputs: Any) -> DeclaredPool:
     bag = {"account_endpoint": ENDPOINT, "pool_id": "render", **inputs}
-    return Declared("program (dev)", "mine", PoolRef(ENDPOINT, "render"), "render", bag)
+    return DeclaredPool("program (dev)", "mine", PoolRef(ENDPOINT, "render"), "render", bag)
 
 
-def judged(body: dict[str, Any], declared: Declared) -> list[tuple[str, str]]:
+def judged(body: dict[str, Any], declared: DeclaredPool) -> list[tuple[str, str]]:
     found = refused([Account(ENDPOINT, pools=(seen(body),))], [declared])
     assert all(each.next_step and each.url == f"{ENDPOINT}/pools/render" for each in found)
     return [(each.property, each.why) for each in found]

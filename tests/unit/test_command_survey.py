@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.pool import Pool
+from batch_os_provider.batch.vm_pool import VmNode, VmPool
 from batch_os_provider.command.survey import Account, survey
-from batch_os_provider.command.together import side_by_side
 from batch_os_provider.errors import (
     ApiRetiredError,
     BatchOsError,
@@ -19,8 +21,7 @@ from batch_os_provider.errors import (
     ServiceAnswer,
     TransientError,
 )
-from batch_os_provider.pool import Pool, PoolRef
-from batch_os_provider.vm import VmNode, VmPool
+from batch_os_provider.runtime.threads import side_by_side
 from tests.support.simulator import BEHIND, TARGET, paas_pool, vm_pool
 
 ENDPOINT = "https://farm.westeurope.batch.azure.com"

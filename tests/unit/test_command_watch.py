@@ -14,6 +14,9 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.pool import Node, Pool
+from batch_os_provider.batch.vm_pool import VmNode, VmPool
 from batch_os_provider.command import watch
 from batch_os_provider.command.moving import Moving, look
 from batch_os_provider.command.watch import Lines, Picture, Watched, follow
@@ -25,8 +28,6 @@ from batch_os_provider.errors import (
     ServiceAnswer,
     TransientError,
 )
-from batch_os_provider.pool import Node, Pool, PoolRef
-from batch_os_provider.vm import VmNode, VmPool
 from tests.support.simulator import paas_pool, vm_pool
 
 ENDPOINT = "https://farm.westeurope.batch.azure.com"

@@ -19,7 +19,7 @@ from batch_os_provider.command import document, gate
 from batch_os_provider.command.comment import command
 from batch_os_provider.command.digest import Message, Row, Stack, digest
 from batch_os_provider.command.markdown import LIMIT, comment, marker, plain
-from batch_os_provider.tail import NO_SUCH_POOL, WHATS, Tail
+from batch_os_provider.preview.message_tail import NO_SUCH_POOL, WHATS, Tail
 
 FARM = "https://farm.westeurope.batch.azure.com"
 V57, V58 = "WA-GUEST-OS-7.57_202510-01", "WA-GUEST-OS-7.58_202511-01"

@@ -12,8 +12,8 @@ from azure import identity
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_os_provider import credentials
-from batch_os_provider.credentials import Found, Identity, SharedKey, cloud_of, find
+from batch_os_provider.batch import credentials
+from batch_os_provider.batch.credentials import Found, Identity, SharedKey, cloud_of, find
 from batch_os_provider.errors import CredentialError
 from tests.unit.stage import quick
 

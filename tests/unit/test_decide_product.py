@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from batch_os_provider.decide import Action, Done, History, Policy, Refusal, Refuse, Upgrade, Wait, decide
+from batch_os_provider.batch.pool import AllocationState, Kind, Pool, PoolState
 from batch_os_provider.errors import ServiceAnswer
-from batch_os_provider.pool import AllocationState, Kind, Pool, PoolState
+from batch_os_provider.rollout.actions import Done, Refuse, Wait
+from batch_os_provider.rollout.os_upgrade.decide import Action, History, Refusal, Upgrade, decide
+from batch_os_provider.schema.declared import Policy
 from tests.unit.doubles import OTHER_FAMILY, REF, V24, V25, V26
 
 NOW = 1000.0

@@ -6,21 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from batch_os_provider.decide import (
-    GRACE,
-    Action,
-    Done,
-    History,
-    Policy,
-    Refusal,
-    Refuse,
-    Upgrade,
-    Wait,
-    decide,
-    same_version,
-)
+from batch_os_provider.batch.pool import AllocationState, Kind, Pool, PoolState
 from batch_os_provider.errors import ServiceAnswer
-from batch_os_provider.pool import AllocationState, Kind, Pool, PoolState
+from batch_os_provider.guest_os.version import same_version
+from batch_os_provider.rollout.actions import GRACE, Done, Refuse, Wait
+from batch_os_provider.rollout.os_upgrade.decide import Action, History, Refusal, Upgrade, decide
+from batch_os_provider.schema.declared import Policy
 from tests.unit.doubles import OTHER_FAMILY, REF, V24, V25, V26
 
 ACTIVE = Pool(

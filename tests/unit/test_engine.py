@@ -16,35 +16,36 @@ from typing import Any
 import grpc
 import pytest
 
-from batch_os_provider import engine, requestlog
-from batch_os_provider.engine import Row
+from batch_os_provider.engine import diagnostics, seams
+from batch_os_provider.engine.diagnostics import Row
 from batch_os_provider.errors import RefusedError
-from batch_os_provider.wait import Stop, StopToken
+from batch_os_provider.runtime import request_log
+from batch_os_provider.runtime.cancellation import Stop, StopToken
 from tests.support.stack import wait_until
 
 URN = "urn:pulumi:dev::demo::pulumi-python:dynamic/batch:PoolOsVersion::pool"
 SEAMS = {
-    "other width": engine._keep_other_width,
-    "widen": engine._widen,
-    "cancel": engine._hear_cancel,
-    "clean errors": engine._clean_errors,
-    "other calls": engine._tell_calls_apart,
-    "watch": engine._watch,
+    "other width": seams._keep_other_width,
+    "widen": seams._widen,
+    "cancel": seams._hear_cancel,
+    "clean errors": seams._clean_errors,
+    "other calls": seams._tell_calls_apart,
+    "watch": seams._watch,
 }
 
 
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "debug.log"
-    monkeypatch.setenv(requestlog.VARIABLE, str(path))
+    monkeypatch.setenv(request_log.VARIABLE, str(path))
     return path
 
 
 @pytest.fixture(autouse=True)
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["plugin"])
-    monkeypatch.setattr(engine, "_stub", None)
-    monkeypatch.setattr(engine, "stop", StopToken())
+    monkeypatch.setattr(diagnostics, "_stub", None)
+    monkeypatch.setattr(seams, "stop", StopToken())
 
 
 def notes(path: Path) -> list[str]:
@@ -52,22 +53,22 @@ def notes(path: Path) -> list[str]:
 
 
 def test_outside_a_plugin_process_nothing_is_attached(log: Path) -> None:
-    engine.attach()
-    assert not engine._is_attached
+    seams.attach()
+    assert not seams._is_attached
     assert not log.exists()
 
 
 @pytest.mark.parametrize("name", SEAMS)
 def test_a_missing_private_part_is_noted_and_nothing_else(name: str, log: Path) -> None:
     """A test process is no plugin: no worker thread, no gRPC server, no call, no engine's address."""
-    engine._open(name, SEAMS[name])
+    seams._open(name, SEAMS[name])
     assert len(notes(log)) == 1
     assert f"seam '{name}' is missing" in notes(log)[0]
 
 
 def test_a_worker_that_is_no_executors_is_noted(log: Path) -> None:
     for arguments in ((), (lambda: None,), ("text",)):
-        thread = threading.Thread(target=lambda *_: engine._open("widen", SEAMS["widen"]), args=arguments)
+        thread = threading.Thread(target=lambda *_: seams._open("widen", SEAMS["widen"]), args=arguments)
         thread.start()
         thread.join()
     assert len(notes(log)) == 3
@@ -76,7 +77,7 @@ def test_a_worker_that_is_no_executors_is_noted(log: Path) -> None:
 def test_the_executor_of_the_worker_is_widened() -> None:
     with ThreadPoolExecutor(4) as executor:
         executor.submit(SEAMS["widen"]).result()
-        assert executor._max_workers == engine.WORKERS
+        assert executor._max_workers == seams.WORKERS
 
 
 class Answers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
@@ -103,7 +104,7 @@ def test_cancel_is_heard_and_answered_by_the_sdk_and_every_other_call_as_before(
         assert method is not None
         for _ in range(2):
             method.unary_unary(None, None)
-        assert engine.stop.reason is Stop.CANCELED
+        assert seams.stop.reason is Stop.CANCELED
         assert sdk.asked == ["/pulumirpc.ResourceProvider/Cancel"] * 2
     finally:
         thread.shutdown()
@@ -114,19 +115,19 @@ def test_our_errors_are_their_text_and_a_bug_keeps_its_traceback() -> None:
     try:
         raise RefusedError("no", pool="p")  # noqa: TRY301 - the seam reads the error being handled
     except RefusedError:
-        assert engine._format_exc() == "pool p: no."
+        assert seams._format_exc() == "pool p: no."
     try:
         raise KeyError("bug")  # noqa: TRY301
     except KeyError:
-        assert "Traceback" in engine._format_exc()
-        assert "Traceback" not in engine._format_exc(limit=0), "what the caller asks for is passed on"
+        assert "Traceback" in seams._format_exc()
+        assert "Traceback" not in seams._format_exc(limit=0), "what the caller asks for is passed on"
 
 
 def test_only_the_formatting_of_errors_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK, or code of another package in its main module, may use the rest of `traceback`."""
     main = SimpleNamespace(traceback=traceback)
     monkeypatch.setitem(sys.modules, "__main__", main)  # type: ignore[arg-type]  # what the seam uses of it
-    engine._clean_errors()
+    seams._clean_errors()
     assert main.traceback is not traceback
     changed = {name for name, value in vars(traceback).items() if getattr(main.traceback, name) is not value}
     assert changed == {"format_exc"}
@@ -137,7 +138,7 @@ def test_the_urn_is_the_request_of_the_call_that_this_thread_serves() -> None:
         return inner() if request is not None else ""
 
     def inner() -> str:
-        return engine.current_urn()
+        return diagnostics.current_urn()
 
     def another_name(request: Any) -> str:
         return inner() if request is not None else ""
@@ -147,7 +148,7 @@ def test_the_urn_is_the_request_of_the_call_that_this_thread_serves() -> None:
     assert Check(SimpleNamespace(urn=7)) == ""
     assert Check(SimpleNamespace()) == ""
     assert another_name(SimpleNamespace(urn=URN)) == ""
-    assert engine.current_urn() == ""
+    assert diagnostics.current_urn() == ""
 
 
 class Engine:
@@ -166,7 +167,7 @@ class Engine:
 
 def test_a_row_speaks_to_its_own_resource(monkeypatch: pytest.MonkeyPatch) -> None:
     stub = Engine()
-    monkeypatch.setattr(engine, "_stub", stub)
+    monkeypatch.setattr(diagnostics, "_stub", stub)
     row = Row(URN, "render-a")
     row.status("moving")
     row.info("done")
@@ -177,7 +178,7 @@ def test_a_row_speaks_to_its_own_resource(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_lines_on_the_stacks_row_name_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     stub = Engine()
-    monkeypatch.setattr(engine, "_stub", stub)
+    monkeypatch.setattr(diagnostics, "_stub", stub)
     Row("", "render-a").info("done")
     assert stub.requests[0].message == "render-a: done"
 
@@ -187,7 +188,7 @@ def test_a_row_without_an_engine_falls_back_to_stderr(
     error: Exception | None, log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if error is not None:
-        monkeypatch.setattr(engine, "_stub", Engine(error))
+        monkeypatch.setattr(diagnostics, "_stub", Engine(error))
     Row(URN, "render-a").status("1 of 3 nodes back")
     assert capsys.readouterr().err == "render-a: 1 of 3 nodes back\n"
     assert "seam 'row status' is missing" in notes(log)[0]
@@ -216,18 +217,18 @@ def test_the_engines_address_is_the_last_argument(
     last: str, address: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["plugin", last])
-    assert engine._engine_address() == address
+    assert diagnostics.engine_address() == address
 
 
 def test_nothing_is_taken_for_a_terminal_without_proof(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CI", "true")
-    assert not engine.is_terminal()
+    assert not diagnostics.is_terminal()
     monkeypatch.delenv("CI")
-    assert not engine.is_terminal(), "no ancestor of a test is called pulumi"
-    monkeypatch.setattr(engine, "Path", lambda _proc: tmp_path)
-    assert not engine.is_terminal()
+    assert not diagnostics.is_terminal(), "no ancestor of a test is called pulumi"
+    monkeypatch.setattr(diagnostics, "Path", lambda _proc: tmp_path)
+    assert not diagnostics.is_terminal()
     assert "seam 'terminal' is missing" in notes(log)[-1]
 
 
@@ -256,16 +257,16 @@ def test_nothing_is_taken_for_a_terminal_without_proof(
     ],
 )
 def test_a_program_reads_where_a_preview_writes_json(command: str, expected: bool) -> None:
-    assert engine._is_json_preview([each.encode() for each in command.split()]) is expected
+    assert diagnostics._is_json_preview([each.encode() for each in command.split()]) is expected
 
 
 def test_the_tail_is_there_where_nobody_can_tell_who_reads(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("BATCH_OS_TAIL", raising=False)
-    assert engine.is_read_by_a_program(), "no ancestor of a test is called pulumi"
-    monkeypatch.setattr(engine, "Path", lambda _proc: tmp_path)
-    assert engine.is_read_by_a_program()
+    assert diagnostics.is_read_by_a_program(), "no ancestor of a test is called pulumi"
+    monkeypatch.setattr(diagnostics, "Path", lambda _proc: tmp_path)
+    assert diagnostics.is_read_by_a_program()
     assert "seam 'tail' is missing" in notes(log)[-1]
 
 
@@ -285,14 +286,14 @@ def test_a_pipeline_can_ask_for_the_tail(
 ) -> None:
     """A process of our own stands for the CLI."""
     (tmp_path / "cmdline").write_bytes(b"\0".join([b"pulumi", *(each.encode() for each in command.split())]))
-    monkeypatch.setattr(engine, "_pulumi", lambda: tmp_path)
+    monkeypatch.setattr(diagnostics, "_pulumi", lambda: tmp_path)
     monkeypatch.setenv("BATCH_OS_TAIL", asked)
-    assert engine.is_read_by_a_program() is expected
+    assert diagnostics.is_read_by_a_program() is expected
 
 
 BARE_PLUGIN = """
 import sys, types
-from batch_os_provider import engine
+from batch_os_provider.engine import diagnostics
 from batch_os_provider.provider import PoolOsVersionProvider
 main = sys.modules["__main__"]
 main.__spec__ = types.SimpleNamespace(name="pulumi.dynamic.__main__")
@@ -303,9 +304,9 @@ PoolOsVersionProvider().configure(request)
 news = {"account_endpoint": "acct.batch.azure.com", "pool_id": "a", "target_os_version": "*"}
 result = PoolOsVersionProvider().check({}, news)
 assert not result.failures, result.failures
-assert engine.current_urn() == ""
-assert not engine.is_terminal()
-engine.Row("", "render-a").info("done")
+assert diagnostics.current_urn() == ""
+assert not diagnostics.is_terminal()
+diagnostics.Row("", "render-a").info("done")
 """
 
 
@@ -322,8 +323,8 @@ def test_a_plugin_whose_sdk_has_none_of_the_private_parts_still_works(log: Path)
 ORPHAN = """
 import sys, threading
 from pathlib import Path
-from batch_os_provider import engine, foreign_calls
-engine.WATCH_EVERY = engine._EXIT_AFTER = engine._LOOK_EVERY = 0.05
+from batch_os_provider.engine import foreign_calls, seams
+seams.WATCH_EVERY = seams._EXIT_AFTER = seams._LOOK_EVERY = 0.05
 said = Path(sys.argv[1])
 
 class Other:
@@ -341,10 +342,10 @@ began = threading.Event()
 if "call" in sys.argv:
     threading.Thread(target=serve, args=(Other(),), daemon=True).start()
     began.wait()
-engine._can_tell_calls = "blind" not in sys.argv
-engine._watch()
+seams._can_tell_calls = "blind" not in sys.argv
+seams._watch()
 try:
-    threading.Event().wait(60 if engine._can_tell_calls else 2)
+    threading.Event().wait(60 if seams._can_tell_calls else 2)
 except KeyboardInterrupt:  # as the SDK's server has it
     sys.exit(7)
 sys.exit(8)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider import PoolFleet, PoolImageVersion, PoolOsVersion, inputs
-from batch_os_provider.outputs import IMAGE_OUTPUTS, OUTPUTS
+from batch_os_provider import PoolFleet, PoolImageVersion, PoolOsVersion
+from batch_os_provider.schema import inputs
+from batch_os_provider.schema.outputs import IMAGE_OUTPUTS, OUTPUTS
 
-ROOT = Path(inputs.__file__).parents[1]
+ROOT = Path(inputs.__file__).parents[2]
 RESOURCES: dict[Any, tuple[inputs.Spec, tuple[str, ...]]] = {
     PoolOsVersion: (inputs.OS, OUTPUTS),
     PoolImageVersion: (inputs.IMAGE, IMAGE_OUTPUTS),

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, settings
 
-from batch_os_provider import PoolFleet, PoolImageVersion, parallel
-from batch_os_provider.waves import WavesError, arrange, find, members
+from batch_os_provider import PoolFleet, PoolImageVersion
+from batch_os_provider.engine import parallel_hint
+from batch_os_provider.schema.waves import WavesError, arrange, find, members
 from tests.unit.stage import quick
 
 AT = "https://farm.westeurope.batch.azure.com"
@@ -304,7 +305,7 @@ def test_the_children_are_ordinary_pools_with_what_the_fleet_was_given() -> None
 
 def test_of_a_fleet_the_widest_wave_counts_against_the_engine() -> None:
     one, two = object(), object()
-    assert parallel.together({None: 3, (one, 0): 1, (one, 1): 20, (one, 2): 40, (two, 0): 5}) == 48
-    assert parallel.hint(69, 8, 48) == "69 to change, up to 48 at once, engine runs 8: pass --parallel 48"
-    assert not parallel.hint(69, 48, 48)
-    assert parallel.hint(9, 8, 9) == parallel.hint(9, 8), "no words of waves where all come at once"
+    assert parallel_hint.together({None: 3, (one, 0): 1, (one, 1): 20, (one, 2): 40, (two, 0): 5}) == 48
+    assert parallel_hint.hint(69, 8, 48) == "69 to change, up to 48 at once, engine runs 8: pass --parallel 48"
+    assert not parallel_hint.hint(69, 48, 48)
+    assert parallel_hint.hint(9, 8, 9) == parallel_hint.hint(9, 8), "no words of waves where all come at once"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider import foreign_calls
+from batch_os_provider.engine import foreign_calls
 from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.provider import PoolOsVersionProvider
 

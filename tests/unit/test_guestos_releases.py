@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from batch_os_provider import catalogue
-from batch_os_provider.catalogue import Family
-from batch_os_provider.catalogue_file import read_file
 from batch_os_provider.command.main import main
 from batch_os_provider.command.releases import MISPRINTS, URL
+from batch_os_provider.guest_os import catalogue
+from batch_os_provider.guest_os.catalogue import Family
+from batch_os_provider.guest_os.catalogue_file import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "batch_os_provider"
+PACKAGE = ROOT / "batch_os_provider" / "guest_os"
 GUEST_OS = catalogue.load()
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "guestos-releases"))
 

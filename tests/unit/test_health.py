@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_os_provider.amounts import Share
-from batch_os_provider.health import (
-    NO_GATE,
+from batch_os_provider.batch.pool import Node
+from batch_os_provider.rollout.os_upgrade.health import (
     Failed,
-    Gate,
     Passed,
     Settling,
     Soaking,
@@ -23,8 +21,9 @@ from batch_os_provider.health import (
     newest_boot,
     unhealthy,
 )
-from batch_os_provider.pool import Node
-from batch_os_provider.watch import Watch
+from batch_os_provider.rollout.os_upgrade.node_tracker import Watch
+from batch_os_provider.schema.declared import NO_GATE, Gate
+from batch_os_provider.schema.units import Share
 from tests.unit.doubles import at
 from tests.unit.stage import quick
 

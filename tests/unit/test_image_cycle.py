@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch_os_provider.batch.vm_pool import MARK, Mark, parse_image_version
 from batch_os_provider.errors import DeadlineError, RefusedError
-from batch_os_provider.vm import MARK, Mark, parse_image_version
 from tests.unit.image_doubles import (
     NEWER,
     OLD,

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from batch_os_provider.decide import Done, Refuse, Wait
-from batch_os_provider.decide_image import decide_image
-from batch_os_provider.image_steps import (
+from batch_os_provider.batch.pool import AllocationState, Kind, PoolState
+from batch_os_provider.batch.vm_pool import MARK, ImageVersion, Mark, VmSeen
+from batch_os_provider.rollout.actions import Done, Refuse, Wait
+from batch_os_provider.rollout.image_renewal.decide import decide_image
+from batch_os_provider.rollout.image_renewal.steps import (
     ImageAction,
     ImageHistory,
-    ImagePolicy,
     PutMark,
     RemoveNodes,
     Repin,
@@ -26,8 +27,7 @@ from batch_os_provider.image_steps import (
     Undone,
     with_failure,
 )
-from batch_os_provider.pool import AllocationState, Kind, PoolState
-from batch_os_provider.vm import MARK, ImageVersion, Mark, VmSeen
+from batch_os_provider.schema.declared import ImagePolicy
 from tests.unit.image_doubles import NEWER, OLD, TARGET, WANTED, Machine, VmState, look, pool_of
 
 FAILED = Refuse("it failed", "Mend it")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from batch_os_provider.batch.vm_pool import MARK, Mark
 from batch_os_provider.errors import (
     BatchOsError,
     ConflictError,
@@ -20,7 +21,6 @@ from batch_os_provider.errors import (
     RefusedError,
     TransientError,
 )
-from batch_os_provider.vm import MARK, Mark
 from tests.unit.doubles import Lost, gone, transient
 from tests.unit.image_doubles import (
     NEWER,

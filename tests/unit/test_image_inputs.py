@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_os_provider import inputs
-from batch_os_provider.inputs import DeclaredImage
-from batch_os_provider.provider import is_unknown
+from batch_os_provider.pool_provider import is_unknown
+from batch_os_provider.schema import inputs
+from batch_os_provider.schema.declared import DeclaredImage
 from tests.unit.doubles import REF
 from tests.unit.image_doubles import TARGET, WANTED
 from tests.unit.stage import quick

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from batch_os_provider.decide import Refuse
-from batch_os_provider.image_steps import ImagePolicy
-from batch_os_provider.plan import Plan, plan_image
-from batch_os_provider.vm import MARK, ImageVersion, Mark
+from batch_os_provider.batch.vm_pool import MARK, ImageVersion, Mark
+from batch_os_provider.preview.plan import Plan, plan_image
+from batch_os_provider.rollout.actions import Refuse
+from batch_os_provider.schema.declared import ImagePolicy
 from tests.unit.image_doubles import OLD, TARGET, WANTED, Machine, VmState, look, play_image, pool_of
 
 NOTE = ((MARK, str(Mark(2, 1, "2018-11-30T12:00:01.000000Z"))),)

@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 from pulumi.output import UNKNOWN
 
-from batch_os_provider import calls, client, engine, image_provider, preview, provider
+from batch_os_provider import crud, pool_provider
+from batch_os_provider.batch import client
+from batch_os_provider.engine import diagnostics
+from batch_os_provider.engine.refresh import Program
 from batch_os_provider.errors import BatchOsError, CredentialError, PoolGoneError, RefusedError
 from batch_os_provider.image_provider import PoolImageVersionProvider
-from batch_os_provider.outputs import IMAGE_OUTPUTS
-from batch_os_provider.program import Program
-from batch_os_provider.tail import split
+from batch_os_provider.pool_provider import _Register
+from batch_os_provider.preview import describe
+from batch_os_provider.preview.message_tail import split
+from batch_os_provider.schema.outputs import IMAGE_OUTPUTS
 from tests.unit.doubles import REF, gone
 from tests.unit.image_doubles import NEWER, OLD, TARGET, FakeVmService, VmScript, VmState, pool_of
 
@@ -43,14 +47,13 @@ URN = "urn:pulumi:dev::farm::pulumi-python:dynamic/batch:PoolImageVersion::rende
 @pytest.fixture(autouse=True)
 def program(monkeypatch: pytest.MonkeyPatch) -> Program:
     """Begin a new plugin process that serves one resource, which its program has declared."""
-    monkeypatch.setattr(engine, "current_urn", lambda: URN)
-    monkeypatch.setattr(preview, "_lookouts", {})
-    monkeypatch.setattr(calls, "_observers", {})
+    monkeypatch.setattr(diagnostics, "current_urn", lambda: URN)
+    monkeypatch.setattr(describe, "_lookouts", {})
+    monkeypatch.setattr(crud, "_observers", {})
     fresh = Program()
     fresh.checked(URN)
-    for module in (provider, image_provider):
-        monkeypatch.setattr(module, "program", fresh)
-    monkeypatch.setattr(provider, "_register", provider._Register())
+    monkeypatch.setattr(pool_provider, "program", fresh)
+    monkeypatch.setattr(pool_provider, "_register", _Register())
     return fresh
 
 
@@ -259,7 +262,7 @@ def test_latest_on_an_empty_pool_or_one_that_cannot_be_seen_says_so(batch: Batch
     bag = {**INPUTS, "target_image_version": "latest"}
     batch(pool_of(0))
     assert "no node of this pool shows a version number" in PROVIDER.check({}, bag).failures[0].reason
-    preview._lookouts.clear()
+    describe._lookouts.clear()
     batch(pool_of(1), VmScript(reads={1: CredentialError("Batch refused it", pool=REF.endpoint)}))
     assert "its nodes were not looked at: " in PROVIDER.check({}, bag).failures[0].reason
     assert "moving target" in PROVIDER.check({}, {**bag, "pool_id": UNKNOWN}).failures[0].reason

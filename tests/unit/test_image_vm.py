@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_os_provider.client import BatchClient
-from batch_os_provider.vm import MARK, Mark, VmNode, VmPool, parse_image_version
+from batch_os_provider.batch.client import BatchClient
+from batch_os_provider.batch.vm_pool import MARK, Mark, VmNode, VmPool, parse_image_version
 from tests.unit.doubles import REF
 from tests.unit.image_doubles import body_of, pool_of
 from tests.unit.stage import quick

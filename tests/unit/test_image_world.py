@@ -10,16 +10,17 @@ from dataclasses import replace
 
 import pytest
 
-from batch_os_provider import decide as os_table
-from batch_os_provider.decide import Refuse, Wait
-from batch_os_provider.decide_image import decide_image
+from batch_os_provider.batch.pool import GALLERIES, Pool
+from batch_os_provider.batch.vm_pool import ImageVersion, VmPool, VmSeen, parse_image_version
 from batch_os_provider.errors import RefusedError
-from batch_os_provider.image_steps import ImageHistory, ImagePolicy
-from batch_os_provider.inputs import IMAGE, DeclaredImage, check, same
-from batch_os_provider.outputs import is_behind, lowest, of_vm_pool
-from batch_os_provider.plan import Plan, plan_image
-from batch_os_provider.pool import GALLERIES, Pool
-from batch_os_provider.vm import ImageVersion, VmPool, VmSeen, parse_image_version
+from batch_os_provider.preview.plan import Plan, plan_image
+from batch_os_provider.rollout.actions import Refuse, Wait
+from batch_os_provider.rollout.image_renewal.decide import decide_image
+from batch_os_provider.rollout.image_renewal.steps import ImageHistory
+from batch_os_provider.rollout.os_upgrade import decide as os_table
+from batch_os_provider.schema.declared import DeclaredImage, ImagePolicy, Policy
+from batch_os_provider.schema.inputs import IMAGE, check, same
+from batch_os_provider.schema.outputs import is_behind, lowest, of_vm_pool
 from tests.support.simulator import IMAGES, Image
 from tests.unit.doubles import REF
 from tests.unit.image_doubles import (
@@ -320,7 +321,7 @@ def test_an_image_of_any_gallery_is_named_by_its_id(key: str, text: str) -> None
     action = decide_image(VmSeen(pool, ()), WANTED, ImagePolicy("surge"), ImageHistory())
     assert isinstance(action, Refuse)
     assert f"a gallery image ({text})" in action.seen
-    old = os_table.decide(Pool.from_json(REF, body), "*", os_table.Policy(), os_table.History(), 0.0)
+    old = os_table.decide(Pool.from_json(REF, body), "*", Policy(), os_table.History(), 0.0)
     assert isinstance(old, Refuse)
     assert f"it is a VM pool (image {text})" in old.seen
     assert "PoolImageVersion" not in old.next_step, "which would be refused"

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batch_os_provider import inputs
-from batch_os_provider.amounts import Share, parse_duration, parse_share, plain_duration, shown
-from batch_os_provider.decide import Policy
-from batch_os_provider.health import Gate
-from batch_os_provider.inputs import Declared, Failure
-from batch_os_provider.pool import PoolRef
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.schema import inputs
+from batch_os_provider.schema.declared import Declared, Gate, Policy
+from batch_os_provider.schema.inputs import Failure
+from batch_os_provider.schema.units import Share, parse_duration, parse_share, plain_duration, shown
 from tests.unit.doubles import V25
 from tests.unit.stage import quick
 

@@ -13,6 +13,9 @@ from typing import TypeVar
 
 import pytest
 
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.pool import Kind, Node, Pool
+from batch_os_provider.batch.vm_pool import VmNode, VmPool
 from batch_os_provider.errors import (
     ApiRetiredError,
     BatchOsError,
@@ -23,10 +26,8 @@ from batch_os_provider.errors import (
     ServiceAnswer,
     TransientError,
 )
-from batch_os_provider.lookout import BUDGET, FRESH_FOR, Lookout, NotLookedAt
-from batch_os_provider.pool import Kind, Node, Pool, PoolRef
-from batch_os_provider.vm import VmNode, VmPool
-from batch_os_provider.wait import RealWaiter, Stop, Stopped, StopToken
+from batch_os_provider.preview.account_snapshot import BUDGET, FRESH_FOR, Lookout, NotLookedAt
+from batch_os_provider.runtime.cancellation import RealWaiter, Stop, Stopped, StopToken
 from tests.unit.doubles import V24, V25, VirtualWaiter, transient
 
 ENDPOINT = "https://acct.westeurope.batch.azure.com"
@@ -341,9 +342,9 @@ def test_silence_ends_at_the_budget_with_words_and_holds_up_nothing() -> None:
 def test_a_server_that_never_answers_does_not_hold_up_the_end_of_the_process() -> None:
     program = """
 import threading
-from batch_os_provider.lookout import Lookout, NotLookedAt
-from batch_os_provider.pool import PoolRef
-from batch_os_provider.wait import RealWaiter, StopToken
+from batch_os_provider.preview.account_snapshot import Lookout, NotLookedAt
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.runtime.cancellation import RealWaiter, StopToken
 class Silent:
     def list_pools(self):
         threading.Event().wait()

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.pool import Kind, Pool, PoolState
+from batch_os_provider.batch.shared_list import _LAG, TICK, TICK_FIRST
+from batch_os_provider.batch.shared_poller import _TURN_LOST, COUNT_EVERY
+from batch_os_provider.batch.vm_pool import Mark, VmPool
 from batch_os_provider.errors import PoolGoneError, TransientError
-from batch_os_provider.observer import _TURN_LOST, COUNT_EVERY
-from batch_os_provider.pool import Kind, Pool, PoolRef, PoolState
-from batch_os_provider.shared_list import _LAG, TICK, TICK_FIRST
-from batch_os_provider.vm import Mark, VmPool
 from tests.unit import image_doubles
 from tests.unit.account_double import NODE, VM_NODE, Hall
 from tests.unit.doubles import REF, V24, V25, V26, State, at, begun, body_of, transient

@@ -14,8 +14,9 @@ import grpc
 import pulumi
 import pytest
 
-from batch_os_provider import parallel, requestlog
-from batch_os_provider.parallel import hint
+from batch_os_provider.engine import parallel_hint
+from batch_os_provider.engine.parallel_hint import hint
+from batch_os_provider.runtime import request_log
 
 
 def test_the_words_name_the_flag() -> None:
@@ -52,21 +53,21 @@ class Engine:
 def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Engine]:
     """Run a program of so many pools to its end."""
     at_end: list[Callable[[], None]] = []
-    monkeypatch.setattr(parallel, "program_end", SimpleNamespace(at_end=at_end.append))
+    monkeypatch.setattr(parallel_hint, "program_end", SimpleNamespace(at_end=at_end.append))
 
     def run(*, changed: int, unchanged: int = 0, preview: bool = True, gone: bool = False, waves: int = 1) -> Engine:
         engine = Engine(gone=gone)
         at_end.clear()
         this_program = SimpleNamespace(parallel=4, rpc_manager=type("RPCManager", (), {})())
         known = SimpleNamespace(SETTINGS=this_program, get_engine=lambda: engine)
-        monkeypatch.setattr(parallel, "settings", known)
+        monkeypatch.setattr(parallel_hint, "settings", known)
         monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: preview)
 
         async def program() -> None:
             outputs = [output(is_known=number >= changed) for number in range(changed + unchanged)]
             for number, each in enumerate(outputs):
-                with parallel.wave("farm", number % waves) if waves > 1 else nullcontext():
-                    parallel.count(each)
+                with parallel_hint.wave("farm", number % waves) if waves > 1 else nullcontext():
+                    parallel_hint.count(each)
             while len(asyncio.all_tasks()) > 1:
                 await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
@@ -128,6 +129,6 @@ def test_a_program_says_nothing_where_there_is_nothing_to_say(
 def test_an_engine_that_is_gone_is_noted_and_no_error(
     told: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(requestlog.VARIABLE, str(tmp_path / "log"))
+    monkeypatch.setenv(request_log.VARIABLE, str(tmp_path / "log"))
     assert told(changed=5, gone=True).said == []
     assert hint(5, 4) in json.loads((tmp_path / "log").read_text())["note"]

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider.amounts import Share
-from batch_os_provider.decide import Done, History, Policy, Refuse, Upgrade, Wait, decide
-from batch_os_provider.health import Gate
-from batch_os_provider.plan import Plan, is_rollback, plan_os
-from batch_os_provider.pool import AllocationState, Kind, Node, Pool, PoolState
-from batch_os_provider.tail import split
+from batch_os_provider.batch.pool import AllocationState, Kind, Node, Pool, PoolState
+from batch_os_provider.guest_os.version import is_rollback
+from batch_os_provider.preview.message_tail import split
+from batch_os_provider.preview.plan import Plan, plan_os
+from batch_os_provider.rollout.actions import Done, Refuse, Wait
+from batch_os_provider.rollout.os_upgrade.decide import History, Upgrade, decide
+from batch_os_provider.schema.declared import Gate, Policy
+from batch_os_provider.schema.units import Share
 from tests.unit.doubles import OTHER_FAMILY, REF, V24, V25, V26, At, Script, State, body_of, nodes_of
 from tests.unit.stage import play, wanting
 

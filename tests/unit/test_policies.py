@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider import catalogue, inputs
-from batch_os_provider.resource_types import IMAGE_TYPE, OS_TYPE
+from batch_os_provider.guest_os import catalogue
+from batch_os_provider.schema import inputs
+from batch_os_provider.schema.resource_types import IMAGE_TYPE, OS_TYPE
 from policies import batch_rules as rules
 from policies.batch_rules import ConfigError, Resource
 

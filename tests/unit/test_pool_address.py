@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batch_os_provider.pool import PoolRef, is_loopback, parse_endpoint, parse_pool_url
+from batch_os_provider.batch.address import PoolRef, is_loopback, parse_endpoint, parse_pool_url
 from tests.unit.stage import quick
 
 labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)

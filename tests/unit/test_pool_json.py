@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batch_os_provider.pool import AllocationState, Kind, Node, Pool, PoolState
+from batch_os_provider.batch.pool import AllocationState, Kind, Node, Pool, PoolState
 from tests.unit.doubles import REF, V24, V25
 from tests.unit.stage import quick
 

@@ -43,18 +43,20 @@ def told(before):
 CLIENT = """
 import azure.batch, azure.identity, pulumi, pulumi.dynamic, grpc, requests
 before = snapshot()
-from batch_os_provider import PoolFleet, PoolImageVersion, PoolOsVersion, calls, preview, engine
-from batch_os_provider.connection import Connection
+from batch_os_provider import PoolFleet, PoolImageVersion, PoolOsVersion, crud
+from batch_os_provider.engine import seams
+from batch_os_provider.preview import describe
+from batch_os_provider.batch.connection import Connection
 environment = {"AZURE_BATCH_ACCOUNT": "acct", "AZURE_BATCH_ACCESS_KEY": "a2V5"}
 for _ in range(3):
     Connection("https://acct.westeurope.batch.azure.com", environment)
-engine.attach()
+seams.attach()
 print(json.dumps(told(before)))
 """
 WARN = """
 import logging, sys
 from concurrent.futures import ThreadPoolExecutor
-from batch_os_provider import library_warnings, wait
+from batch_os_provider.runtime import library_warnings, threads
 
 def warn(words):
     for name in ("azure.core.pipeline", "urllib3.connectionpool", "urllib3"):
@@ -64,11 +66,11 @@ def warn(words):
 library_warnings.hear()
 library_warnings.hear()
 exec("warn('theirs')", {"warn": warn, "__name__": None})  # as code that was unpickled may be
-wait.beside(lambda: warn("ours"), "batch-os-call").result()
+threads.beside(lambda: warn("ours"), "batch-os-call").result()
 if "configured" in sys.argv:
     logging.basicConfig(stream=sys.stdout)
     warn("configured")
-    wait.beside(lambda: warn("ours, configured"), "batch-os-call").result()
+    threads.beside(lambda: warn("ours, configured"), "batch-os-call").result()
 """
 
 

@@ -32,7 +32,7 @@ finally:
 """
 PROGRAM = """
 import os, signal, sys, threading, time
-from batch_os_provider import program_end
+from batch_os_provider.engine import program_end
 
 def interrupt():
     os.kill(os.getpid(), signal.SIGINT)
@@ -126,7 +126,9 @@ def test_a_program_still_catches_an_interrupt_and_keeps_its_handler(tmp_path: Pa
 
 
 def test_hooks_of_the_program_are_called_as_before(tmp_path: Path) -> None:
-    said = run(tmp_path, "assert sys.excepthook.__module__ == 'batch_os_provider.program_end'\nraise SystemExit(4)")
+    said = run(
+        tmp_path, "assert sys.excepthook.__module__ == 'batch_os_provider.engine.program_end'\nraise SystemExit(4)"
+    )
     assert said == (4, "")
     hooked = (
         "sys.excepthook = lambda kind, *_: print('mine', kind.__name__)\n"

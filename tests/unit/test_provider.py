@@ -15,7 +15,10 @@ import pytest
 from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.output import UNKNOWN, Unknown
 
-from batch_os_provider import calls, client, engine, preview, provider
+from batch_os_provider import crud, pool_provider
+from batch_os_provider.batch import client
+from batch_os_provider.engine import diagnostics
+from batch_os_provider.engine.refresh import Program
 from batch_os_provider.errors import (
     ApiRetiredError,
     BatchOsError,
@@ -25,10 +28,12 @@ from batch_os_provider.errors import (
     RefusedError,
     UnhealthyError,
 )
-from batch_os_provider.outputs import OUTPUTS
-from batch_os_provider.program import Program, is_on
+from batch_os_provider.pool_provider import _Register
+from batch_os_provider.preview import describe
+from batch_os_provider.preview.message_tail import split
 from batch_os_provider.provider import PoolOsVersionProvider
-from batch_os_provider.tail import split
+from batch_os_provider.schema.inputs import is_on
+from batch_os_provider.schema.outputs import OUTPUTS
 from tests.unit.doubles import REF, V24, V25, V26, FakeService, Script, State, VirtualWaiter
 
 ENDPOINT = REF.endpoint
@@ -47,12 +52,12 @@ URN = "urn:pulumi:dev::farm::pulumi-python:dynamic/batch:PoolOsVersion::render"
 @pytest.fixture(autouse=True)
 def program(monkeypatch: pytest.MonkeyPatch) -> Program:
     """Begin a new plugin process that serves one resource, which nobody has asked about yet."""
-    monkeypatch.setattr(engine, "current_urn", lambda: URN)
-    monkeypatch.setattr(preview, "_lookouts", {})
-    monkeypatch.setattr(calls, "_observers", {})
+    monkeypatch.setattr(diagnostics, "current_urn", lambda: URN)
+    monkeypatch.setattr(describe, "_lookouts", {})
+    monkeypatch.setattr(crud, "_observers", {})
     fresh = Program()
-    monkeypatch.setattr(provider, "program", fresh)
-    monkeypatch.setattr(provider, "_register", provider._Register())
+    monkeypatch.setattr(pool_provider, "program", fresh)
+    monkeypatch.setattr(pool_provider, "_register", _Register())
     return fresh
 
 
@@ -63,7 +68,7 @@ def batch(monkeypatch: pytest.MonkeyPatch) -> Any:
     def stand_in(state: State = AT_TARGET, script: Script | None = None) -> FakeService:
         service = FakeService(VirtualWaiter(), state, script or Script())
         monkeypatch.setitem(client._clients, ENDPOINT, service)
-        calls._observers.clear()
+        crud._observers.clear()
         return service
 
     return stand_in
@@ -290,7 +295,7 @@ def test_one_pool_declared_twice_in_one_program_is_refused_naming_both_urns(
     program.looks = False
 
     def check(urn: str, pool_id: str) -> Any:
-        monkeypatch.setattr(engine, "current_urn", lambda: urn)
+        monkeypatch.setattr(diagnostics, "current_urn", lambda: urn)
         return PROVIDER.check({}, {**INPUTS, "pool_id": pool_id})
 
     assert check("urn:one", "twice-a").failures == []
@@ -407,7 +412,7 @@ def test_a_get_that_would_have_no_version_is_an_error(
 
 def test_a_get_of_a_pool_that_is_being_deleted_reads_it_and_warns(batch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     warned: list[str] = []
-    monkeypatch.setattr(engine.Row, "warn", lambda _, text: warned.append(text))
+    monkeypatch.setattr(diagnostics.Row, "warn", lambda _, text: warned.append(text))
     batch(replace(AT_TARGET, state="deleting"))
     assert (PROVIDER.read(REF.url, dict(GET)).outs or {})["current_os_version"] == V25
     assert warned == [f"pool {REF.url} is being deleted; what was read of it is soon gone"]
@@ -549,7 +554,7 @@ def timely(batch: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def stand_in(state: State) -> None:
         waiter = batch(state)._waiter
-        monkeypatch.setattr(calls, "RealWaiter", lambda _stop: waiter)
+        monkeypatch.setattr(crud, "RealWaiter", lambda _stop: waiter)
 
     return stand_in
 

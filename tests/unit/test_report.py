@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from batch_os_provider.pool import Node
-from batch_os_provider.report import IDLE_AFTER, Nodes, Progress, Reporter, duration
+from batch_os_provider.batch.pool import Node
+from batch_os_provider.rollout.progress import IDLE_AFTER, Nodes, Progress, Reporter
+from batch_os_provider.schema.units import duration
 from tests.unit.doubles import at
 from tests.unit.stage import Listener
 

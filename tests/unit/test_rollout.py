@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from batch_os_provider.decide import Policy
 from batch_os_provider.errors import PoolGoneError, RefusedError
+from batch_os_provider.schema.declared import Policy
 from tests.unit.doubles import (
     OTHER_FAMILY,
     V24,

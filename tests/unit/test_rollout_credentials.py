@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batch_os_provider.errors import CredentialError, ServiceAnswer, TokenError
-from batch_os_provider.pace import FIRST_CONTACT_FAILURES, MAX_FAILURES
+from batch_os_provider.rollout.poll_schedule import FIRST_CONTACT_FAILURES, MAX_FAILURES
 from tests.unit.doubles import REF, V24, V25, Script
 from tests.unit.stage import play, refused
 

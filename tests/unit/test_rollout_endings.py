@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from batch_os_provider.decide import Policy
 from batch_os_provider.errors import DeadlineError, InterruptedRolloutError, PoolGoneError, RefusedError, TransientError
-from batch_os_provider.rollout import read
-from batch_os_provider.wait import Stop
+from batch_os_provider.rollout.loop import read
+from batch_os_provider.runtime.cancellation import Stop
+from batch_os_provider.schema.declared import Policy
 from tests.unit.doubles import (
     REF,
     V24,

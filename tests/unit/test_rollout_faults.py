@@ -15,7 +15,8 @@ from batch_os_provider.errors import (
     ServiceAnswer,
     TransientError,
 )
-from batch_os_provider.pace import FIRST_CONTACT_FAILURES, MAX_FAILURES, back_off
+from batch_os_provider.rollout.poll_schedule import FIRST_CONTACT_FAILURES, MAX_FAILURES
+from batch_os_provider.runtime.backoff import back_off
 from tests.unit.doubles import REF, V25, At, Lost, Script, State, begun, conflict, transient
 from tests.unit.stage import Play, play, refused, wanting
 

@@ -8,7 +8,6 @@ from functools import partial
 
 import pytest
 
-from batch_os_provider.amounts import Share
 from batch_os_provider.errors import (
     CredentialError,
     DeadlineError,
@@ -17,8 +16,9 @@ from batch_os_provider.errors import (
     TransientError,
     UnhealthyError,
 )
-from batch_os_provider.health import Gate
-from batch_os_provider.pace import MAX_FAILURES
+from batch_os_provider.rollout.poll_schedule import MAX_FAILURES
+from batch_os_provider.schema.declared import Gate
+from batch_os_provider.schema.units import Share
 from tests.unit.doubles import REF, V24, V25, V26, At, Lost, Script, State, begun, transient
 from tests.unit.stage import Play, play, refused, wanting
 

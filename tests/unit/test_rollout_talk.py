@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
-from batch_os_provider.decide import Policy
 from batch_os_provider.errors import CredentialError, PermanentError, ServiceAnswer
+from batch_os_provider.schema.declared import Policy
 from tests.unit.doubles import REF, V25, V26, At, Lost, Script, State, begun, transient
 from tests.unit.stage import Play, play, wanting
 

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from batch_os_provider.shared_list import _DUTY, _FORGET, TICK, TICK_FIRST, in_a_thread
+from batch_os_provider.batch.shared_list import _DUTY, _FORGET, TICK, TICK_FIRST
+from batch_os_provider.runtime.threads import in_a_thread
 from tests.unit.waiting_room import Room, Seen, steady
 
 HANG = 30.0

@@ -7,10 +7,10 @@ import math
 
 import pytest
 
-from batch_os_provider import requestlog
+from batch_os_provider.batch.shared_list import _LAG, AUDIT_EVERY, DISTRUST, PATIENCE, TICK
 from batch_os_provider.errors import CredentialError, PermanentError, ServiceAnswer, TransientError
-from batch_os_provider.pace import BACKOFF_FIRST
-from batch_os_provider.shared_list import _LAG, AUDIT_EVERY, DISTRUST, PATIENCE, TICK
+from batch_os_provider.runtime import request_log
+from batch_os_provider.runtime.backoff import BACKOFF_FIRST
 from tests.unit.waiting_room import Room, Seen, steady
 
 BUSY = TransientError(
@@ -22,7 +22,7 @@ BUSY = TransientError(
 def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the debug log is told."""
     said: list[str] = []
-    monkeypatch.setattr(requestlog, "note", said.append)
+    monkeypatch.setattr(request_log, "note", said.append)
     return said
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_os_provider.tail import KINDS, WHATS, Tail, What, split
+from batch_os_provider.preview.message_tail import KINDS, WHATS, Tail, What, split
 from tests.unit.stage import quick
 
 POOL = "https://acct.westeurope.batch.azure.com/pools/render"

@@ -15,7 +15,7 @@ import pytest
 from azure.core.credentials import AccessTokenInfo
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError, ServiceResponseError
 
-from batch_os_provider.tokens import NoTokenError, Told, assertion_of_file, assertion_of_url
+from batch_os_provider.batch.tokens import NoTokenError, Told, assertion_of_file, assertion_of_url
 
 JWT = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJqb2IifQ.c2lnbmF0dXJl"
 BEARER = "b3arer"

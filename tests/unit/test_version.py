@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batch_os_provider import version
-from batch_os_provider.version import GuestOsVersion, VersionSyntaxError
+from batch_os_provider.guest_os import version
+from batch_os_provider.guest_os.version import GuestOsVersion, VersionSyntaxError
 from tests.unit.stage import quick
 
 # A sample of the published release table, the oldest and newest of every family among them, and

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from batch_os_provider import wait
 from batch_os_provider.errors import TransientError
-from batch_os_provider.wait import RealWaiter, Stop, Stopped, StopToken
+from batch_os_provider.runtime import cancellation
+from batch_os_provider.runtime.cancellation import RealWaiter, Stop, Stopped, StopToken
 
 HANG = 30.0
 """How long a test waits for what must come; it never comes near it when all is well."""
@@ -88,7 +88,7 @@ def test_a_stop_during_a_write_waits_for_an_answer_that_comes_within_the_grace()
 
 
 def test_a_write_that_outlasts_its_grace_is_abandoned_and_said_to_have_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wait, "WRITE_GRACE", 0.05)
+    monkeypatch.setattr(cancellation, "WRITE_GRACE", 0.05)
     token, blocked = StopToken(), Blocked()
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(stopped, lambda: RealWaiter(token).call(blocked, write=True))
@@ -101,7 +101,7 @@ def test_a_write_that_outlasts_its_grace_is_abandoned_and_said_to_have_begun(mon
 
 @pytest.mark.parametrize("write", [False, True])
 def test_a_call_without_end_is_given_up_and_may_have_happened(monkeypatch: pytest.MonkeyPatch, write: bool) -> None:
-    monkeypatch.setattr(wait, "WRITE_GRACE", 0.01)
+    monkeypatch.setattr(cancellation, "WRITE_GRACE", 0.01)
     ended = threading.Event()
     with pytest.raises(TransientError, match="calling Batch failed: no end of the answer within") as caught:
         RealWaiter(StopToken(), longest=0.01).call(lambda: ended.wait(HANG), write=write)
@@ -111,7 +111,7 @@ def test_a_call_without_end_is_given_up_and_may_have_happened(monkeypatch: pytes
 
 
 def test_the_grace_of_a_write_fits_into_the_three_seconds_of_an_interrupt() -> None:
-    assert 0 < wait.WRITE_GRACE < 3
+    assert 0 < cancellation.WRITE_GRACE < 3
 
 
 def test_a_stop_ends_a_sleep_at_once() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from batch_os_provider.shared_list import SharedList
+from batch_os_provider.batch.shared_list import SharedList
 
 
 class Seen(NamedTuple):

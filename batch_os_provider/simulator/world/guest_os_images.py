@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from batch_os_provider.guest_os.version import LATEST, GuestOsVersion, VersionSyntaxError
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.reader import Reader, StateError
-from batch_os_provider.version import LATEST, GuestOsVersion, VersionSyntaxError
 
 _STATES: Final = ("available", "disabled", "expired")
 

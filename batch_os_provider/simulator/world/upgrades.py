@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from batch_os_provider.guest_os.version import VersionSyntaxError, family_of
 from batch_os_provider.simulator.world import nodes, tasks, vm_images
 from batch_os_provider.simulator.world.clock import seconds
 from batch_os_provider.simulator.world.durations import STAGES, UPGRADE_SHARE
@@ -22,7 +23,6 @@ from batch_os_provider.simulator.world.model import READY, Node, Pool, Upgrade
 from batch_os_provider.simulator.world.pool_states import set_state
 from batch_os_provider.simulator.world.reader import RefusedError
 from batch_os_provider.simulator.world.world import event
-from batch_os_provider.version import VersionSyntaxError, family_of
 
 if TYPE_CHECKING:
     from batch_os_provider.simulator.world.world import World

@@ -1,4 +1,4 @@
-"""Takes one private part away from `batch_os_provider.engine` in every Python process of a test.
+"""Takes one private part away from `batch_os_provider.engine.seams` in every Python process of a test.
 
 Python imports this at its start when the folder is on PYTHONPATH. It stands for a release of
 the SDK in which that part is gone: the names that the seam looks for are not there any more.
@@ -29,7 +29,7 @@ class Without:
 
 def take_away(seam: str) -> None:
     """Make one seam impossible."""
-    from batch_os_provider import engine, foreign_calls  # noqa: PLC0415 - only in the processes of one test
+    from batch_os_provider.engine import diagnostics, foreign_calls, seams  # noqa: PLC0415 - only in one test's processes
 
     changes: dict[str, dict[str, object]] = {
         "other width": {"foreign_calls": SimpleNamespace(keep_width=None, confirm_ours=foreign_calls.confirm_ours)},
@@ -43,7 +43,8 @@ def take_away(seam: str) -> None:
         "terminal": {"os": Without(os, getpid=None)},
         "tail": {"os": Without(os, getpid=None)},
     }
-    vars(engine).update(changes[seam])
+    for module in (diagnostics, seams):
+        vars(module).update({name: value for name, value in changes[seam].items() if hasattr(module, name)})
 
 
 if os.environ.get("BATCH_OS_TEST_WITHOUT"):

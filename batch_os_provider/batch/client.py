@@ -1,0 +1,357 @@
+"""What we ask of Batch: one method for each call, for both kinds of pools.
+
+Why it exists: paths, API versions and bodies stand here and nowhere else; how a call is made and
+how its answer is classed is ``connection``'s business.
+
+API versions: upgradeos exists up to 2018-08-01.7.0, so a pool is read with that version. Where
+the service refuses it, the pool is read once more with the newest version, only to tell what
+kind of pool it is. VM pools are renewed with the newest version.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+import isodate
+
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.connection import Connection, json_object
+from batch_os_provider.batch.headers import header, http_date
+from batch_os_provider.batch.pool import Kind, Node, Pool
+from batch_os_provider.batch.vm_pool import MARK, Mark, VmNode, VmPool
+from batch_os_provider.errors import ApiRetiredError, PermanentError, PoolGoneError, ServiceAnswer, ServiceError
+
+if TYPE_CHECKING:
+    from azure.core.pipeline.transport import HttpTransport
+
+__all__ = ["LAST_WITH_UPGRADE_OS", "NEWEST", "BatchClient", "shared_client"]
+
+LAST_WITH_UPGRADE_OS = "2018-08-01.7.0"
+"""The last API version that has upgradeos (swagger; it is gone from 2018-12-01.8.0)."""
+NEWEST = "2025-06-01"
+"""The newest API version, the one azure-batch 15.1 speaks by itself."""
+
+_VERSION_REFUSED = "UnsupportedRequestVersion"
+# What a service may answer to an operation it no longer has; which of them is not documented.
+_OPERATION_UNKNOWN = frozenset({"InvalidUri", "ResourceNotFound", "UnsupportedHttpVerb", _VERSION_REFUSED})
+_NODE_FIELDS = "id,state,lastBootTime,runningTasksCount,errors,startTaskInfo"
+_POOL_FIELDS = (
+    "id,state,stateTransitionTime,allocationState,allocationStateTransitionTime,eTag,enableAutoScale,"
+    "currentDedicatedNodes,currentLowPriorityNodes,virtualMachineConfiguration"
+)
+# The newest version has no such property: whether it takes its name is not known.
+_OLD_POOL_FIELDS = f"{_POOL_FIELDS},cloudServiceConfiguration"
+_IMAGE_FLAGS = (("-p", "publisher"), ("-f", "offer"), ("-s", "sku"))
+_VM_POOL_FIELDS = f"{_POOL_FIELDS},targetDedicatedNodes,targetLowPriorityNodes,resizeErrors,metadata,upgradePolicy"
+_VM_NODE_FIELDS = "id,state,isDedicated,allocationTime,virtualMachineInfo,runningTasksCount,errors,startTaskInfo"
+_NOT_STEADY = "allocationState ne 'steady'"
+_WRITE = "Microsoft.Batch/batchAccounts/pools/write"
+_UPGRADE = "Microsoft.Batch/batchAccounts/pools/upgradeOs/action"
+# Azure's list of actions names it no more, and refuses a custom role that does; the built-in role has pools/*.
+_HOLDS_UPGRADE = "which the role Azure Batch Data Contributor holds"
+_clients: dict[str, BatchClient] = {}
+_clients_lock = threading.Lock()
+
+
+def shared_client(endpoint: str) -> BatchClient:
+    """One client, credential and connection pool per account and process.
+
+    Raises:
+        CredentialError: no credential fits the endpoint.
+    """
+    with _clients_lock:
+        if endpoint not in _clients:
+            _clients[endpoint] = BatchClient(endpoint, os.environ)
+        return _clients[endpoint]
+
+
+class BatchClient:
+    """One account's data plane.
+
+    Args:
+        endpoint: the account's endpoint, normalised.
+        environ: where credentials are looked for.
+        transport: as for ``Connection``.
+
+    Raises:
+        CredentialError: no credential fits the endpoint.
+    """
+
+    def __init__(
+        self, endpoint: str, environ: Mapping[str, str], transport: HttpTransport[Any, Any] | None = None
+    ) -> None:
+        self._connection = Connection(endpoint, environ, transport)
+
+    @property
+    def signed_in_as(self) -> str:
+        """What the credential is called in messages; never the credential."""
+        return self._connection.signed_in_as
+
+    def list_pools(self) -> tuple[Pool, ...]:
+        """All pools of the account, as the last API version with upgradeos shows them, every page.
+
+        Where that version is no longer answered they come from the newest one, which tells of Cloud Services
+        pools no more than that they are no VM pools.
+
+        Raises:
+            CredentialError, TransientError, PermanentError: see there.
+        """
+        try:
+            return tuple(self._pools(LAST_WITH_UPGRADE_OS, _OLD_POOL_FIELDS))
+        except PermanentError as error:
+            if not _is_version_refused(error):
+                raise
+            return tuple(self._pools(NEWEST, _POOL_FIELDS))
+
+    def list_upgrading(self) -> tuple[Pool, ...]:
+        """The pools that are upgrading, as the last API version with upgradeos shows them, every page.
+
+        Raises:
+            CredentialError, TransientError, PermanentError: see there.
+        """
+        return tuple(self._pools(LAST_WITH_UPGRADE_OS, _OLD_POOL_FIELDS, "state eq 'upgrading'"))
+
+    def list_resizing(self) -> tuple[Pool, ...]:
+        """The pools that are not steady, as the last API version with upgradeos shows them, every page.
+
+        Raises:
+            CredentialError, TransientError, PermanentError: see there.
+        """
+        return tuple(self._pools(LAST_WITH_UPGRADE_OS, _OLD_POOL_FIELDS, _NOT_STEADY))
+
+    def list_resizing_vms(self) -> tuple[VmPool, ...]:
+        """The pools that are not steady, as the newest API version shows them, every page.
+
+        Raises:
+            CredentialError, TransientError, PermanentError: see there.
+        """
+        path = _list_path(NEWEST, _VM_POOL_FIELDS, _NOT_STEADY)
+        return tuple(VmPool.from_json(self._ref(body), body) for body in self._connection.account_pages(path))
+
+    def list_vm_pools(self) -> tuple[VmPool, ...]:
+        """All pools of the account as the newest API version shows them, every page.
+
+        Raises:
+            CredentialError, TransientError, PermanentError: see there.
+        """
+        path = f"/pools?{urlencode({'api-version': NEWEST})}"
+        return tuple(VmPool.from_json(self._ref(body), body) for body in self._connection.account_pages(path))
+
+    def _pools(self, api_version: str, fields: str, condition: str = "") -> Iterator[Pool]:
+        for body in self._connection.account_pages(_list_path(api_version, fields, condition)):
+            yield Pool.from_json(self._ref(body), body)
+
+    def _ref(self, body: Mapping[str, Any]) -> PoolRef:
+        return PoolRef(self._connection.endpoint, str(body.get("id", "")))
+
+    def get_pool(self, ref: PoolRef) -> Pool:
+        """Read a pool, as the last API version with upgradeos shows it.
+
+        A VM pool may come from the newest version instead, where the old one is no longer
+        answered; it looks the same.
+
+        Raises:
+            PoolGoneError: 404 PoolNotFound.
+            ApiRetiredError: Batch refuses the version, and the pool is not a VM pool.
+            CredentialError, TransientError, PermanentError: see there.
+
+        """
+        try:
+            return self._pool(ref, LAST_WITH_UPGRADE_OS)
+        except PermanentError as error:
+            if not _is_version_refused(error):
+                raise
+            try:
+                pool = self._pool(ref, NEWEST)
+            except PoolGoneError:
+                # The newest version may not show a pool of the retired kind at all: that is no proof that it is gone.
+                raise _retired(ref, error.reply) from error
+            if pool.kind is Kind.VM:
+                return pool
+            raise _retired(ref, error.reply) from error
+
+    def list_nodes(self, ref: PoolRef) -> tuple[Node, ...]:
+        """All nodes of a pool, every page.
+
+        Raises:
+            PoolGoneError, CredentialError, TransientError, PermanentError: as ``get_pool``.
+
+        """
+        query = urlencode({"api-version": LAST_WITH_UPGRADE_OS, "$select": _NODE_FIELDS}, safe="$,")
+        return tuple(Node.from_json(body) for body in self._connection.pages(f"{_path(ref)}/nodes?{query}", ref.url))
+
+    def upgrade_os(self, ref: PoolRef, target: str, etag: str) -> datetime | None:
+        """POST upgradeos once; returns the service's time of the change (``Last-Modified``), if it gave one.
+
+        Args:
+            ref: the pool.
+            target: ``targetOSVersion``, checked before.
+            etag: the pool's ETag as just read; the write happens only if it still holds. Empty
+                where the service gave none: then the write is unconditional.
+
+        Raises:
+            ConflictError: 409, 412, or 400 PoolVersionEqualsUpgradeVersion: read, then decide again.
+            ApiRetiredError: Batch no longer has the operation.
+            TransientError: it may have happened or not: read, then decide again.
+            PoolGoneError, CredentialError, PermanentError: see there.
+
+        """
+        try:
+            response = self._connection.send(
+                "POST",
+                f"{_path(ref)}/upgradeos?api-version={LAST_WITH_UPGRADE_OS}",
+                ref.url,
+                doing="starting the upgrade (POST upgradeos)",
+                right=f"{_UPGRADE}, {_HOLDS_UPGRADE}",
+                etag=etag,
+                body={"targetOSVersion": target},
+            )
+        except PermanentError as error:
+            if error.code in _OPERATION_UNKNOWN or _is_version_refused(error):
+                raise _retired(ref, error.reply) from error
+            raise
+        return http_date(response.headers.get("Last-Modified"))
+
+    def get_vm_pool(self, ref: PoolRef) -> VmPool:
+        """Read a pool as the newest API version shows it.
+
+        Raises:
+            PoolGoneError, CredentialError, TransientError, PermanentError: see there.
+        """
+        body, headers = self._read(ref, NEWEST)
+        pool = VmPool.from_json(ref, body, etag=headers["ETag"])
+        if pool.base.kind is not Kind.UNKNOWN:
+            return pool
+        try:
+            # The newest version does not show what a Cloud Services pool is made of; the last old one does.
+            return replace(pool, base=self._pool(ref, LAST_WITH_UPGRADE_OS))
+        except PermanentError as error:
+            if not _is_version_refused(error):
+                raise
+            return pool
+
+    def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
+        """All nodes of a VM pool with the image version of each, every page.
+
+        Raises:
+            PoolGoneError, CredentialError, TransientError, PermanentError: see there.
+        """
+        query = urlencode({"api-version": NEWEST, "$select": _VM_NODE_FIELDS}, safe="$,")
+        return tuple(VmNode.from_json(body) for body in self._connection.pages(f"{_path(ref)}/nodes?{query}", ref.url))
+
+    def newest_image_version(self, ref: PoolRef) -> str:
+        """The newest image version on a VM pool's nodes; empty where no node tells one.
+
+        Raises:
+            PoolGoneError, CredentialError, TransientError, PermanentError: see there.
+        """
+        told = [(node.version, node.version_text) for node in self.list_vm_nodes(ref) if node.version is not None]
+        return max(told)[1] if told else ""
+
+    def put_mark(self, pool: VmPool, mark: Mark | None) -> None:
+        """PATCH the pool's metadata with our note, or without it; other entries stay as they were read.
+
+        Raises:
+            ConflictError: the pool has changed since it was read. Else as ``get_vm_pool``.
+        """
+        kept = [dict(entry) for entry in pool.metadata if entry.get("name") != MARK]
+        noted = [] if mark is None else [{"name": MARK, "value": str(mark)}]
+        self._write("PATCH", "", pool, "noting the renewal in the pool's metadata", {"metadata": kept + noted})
+
+    def resize(self, pool: VmPool, size: int) -> None:
+        """POST resize to ``size`` dedicated nodes; the target of spot nodes is sent as it was read.
+
+        Raises:
+            ConflictError: the pool is being resized, scales itself, or has changed. Else as ``get_vm_pool``.
+        """
+        body = {"targetDedicatedNodes": size, "targetLowPriorityNodes": pool.target_spot}
+        self._write("POST", "/resize", pool, f"resizing it to {size} nodes", body)
+
+    def remove_nodes(self, pool: VmPool, nodes: tuple[str, ...], timeout: float) -> None:
+        """POST removenodes with option taskcompletion: no task is stopped.
+
+        Args:
+            pool: the pool as just read.
+            nodes: at most 100 node ids.
+            timeout: seconds that the nodes' tasks may take; nodes that are not done by then stay.
+
+        Raises:
+            ConflictError: the pool is being resized, or has changed. Else as ``get_vm_pool``.
+        """
+        body = {
+            "nodeList": list(nodes),
+            "nodeDeallocationOption": "taskcompletion",
+            "resizeTimeout": isodate.duration_isoformat(timedelta(seconds=timeout)),
+        }
+        self._write("POST", "/removenodes", pool, f"removing {len(nodes)} nodes", body)
+
+    def repin(self, pool: VmPool, version: str) -> None:
+        """PATCH the configuration of an empty pool as it was read, with only the image version changed.
+
+        ``version`` is the text as it was declared: Azure knows `22.04.202405140` and no `22.4.202405140`.
+
+        Raises:
+            ConflictError: the pool is not empty any more, or has changed. Else as ``get_vm_pool``; PermanentError
+                also where the image has no such version.
+        """
+        reference = {**pool.configuration["imageReference"], "version": version}
+        reference.pop("exactVersion", None)  # read-only
+        body = {"virtualMachineConfiguration": {**pool.configuration, "imageReference": reference}}
+        try:
+            self._write("PATCH", "", pool, f"pinning its image to {version}", body)
+        except PermanentError as error:
+            if error.code == "InvalidPropertyValue":
+                names = " ".join(f"{flag} {reference.get(name, '?')}" for flag, name in _IMAGE_FLAGS)
+                error.next_step = (
+                    f"See which versions there are with `az vm image list --all {names}`, and declare one as it is "
+                    "spelled there"
+                )
+            raise
+
+    def _write(self, method: str, action: str, pool: VmPool, doing: str, body: Mapping[str, Any]) -> None:
+        ref = pool.base.ref
+        path = f"{_path(ref)}{action}?api-version={NEWEST}"
+        self._connection.send(method, path, ref.url, doing=doing, right=_WRITE, etag=pool.base.etag, body=body)
+
+    def _pool(self, ref: PoolRef, api_version: str) -> Pool:
+        body, headers = self._read(ref, api_version)
+        return Pool.from_json(ref, body, etag=headers["ETag"], seen_at=http_date(headers["Date"]))
+
+    def _read(self, ref: PoolRef, api_version: str) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+        """A pool's JSON, and the headers that belong to it."""
+        response = self._connection.send("GET", f"{_path(ref)}?api-version={api_version}", ref.url)
+        headers = {name: header(response, name) for name in ("ETag", "Date")}
+        return json_object(response, ref.url, "reading the pool"), headers
+
+
+def _list_path(api_version: str, fields: str, condition: str) -> str:
+    query = {"api-version": api_version, **({"$filter": condition} if condition else {}), "$select": fields}
+    return f"/pools?{urlencode(query, safe='$,', quote_via=quote)}"
+
+
+def _path(ref: PoolRef) -> str:
+    return f"/pools/{quote(ref.pool_id, safe='')}"
+
+
+def _is_version_refused(error: ServiceError) -> bool:
+    """The two codes seen for an API version that is not served (status table, and a recording on ARM)."""
+    if error.code == _VERSION_REFUSED:
+        return True
+    return error.code == "InvalidQueryParameterValue" and "api-version" in error.reply.message.lower()
+
+
+def _retired(ref: PoolRef, answer: ServiceAnswer) -> ApiRetiredError:
+    return ApiRetiredError(
+        f"Batch no longer answers API version {LAST_WITH_UPGRADE_OS}, the last one with upgradeos, "
+        "so the OS version of Cloud Services pools can no longer be changed",
+        pool=ref.url,
+        next_step="Move the work to a VM pool (virtualMachineConfiguration) "
+        "and remove this PoolOsVersion from the program; nothing was written",
+        answer=answer,
+    )

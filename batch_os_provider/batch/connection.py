@@ -1,0 +1,270 @@
+"""One account's connection: the official client's pipeline, and every answer classed.
+
+Why it exists: three rules of this project would be lost if calls were made anywhere else.
+First, a write is never repeated behind our back: azure-core would send a POST answered 409
+with Retry-After three times, so its retries are off and the rollout decides. Second, an error
+is classed by HTTP status and Batch code. Third, no call is unbounded: 5 s to connect, 20 s to
+read, and what ``transport`` allows an answer in all.
+
+Calls go through the client's ``send_request``. Its own methods for resize and removenodes start a
+thread that keeps polling after ^C and takes failures for success (azure-batch 15.1).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from batch_os_provider.batch import credentials
+from batch_os_provider.batch.advice import NOT_BATCH, OTHERS, TRUST, UNTRUSTED, denied, failed
+from batch_os_provider.batch.headers import header, retry_after
+from batch_os_provider.batch.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, NoTokenError, Told
+from batch_os_provider.errors import (
+    ALREADY_THERE,
+    NODE_GONE,
+    NOT_EMPTY,
+    ConflictError,
+    CredentialError,
+    PermanentError,
+    PoolGoneError,
+    ServiceAnswer,
+    ServiceError,
+    TokenError,
+    TransientError,
+)
+from batch_os_provider.runtime import library_warnings, request_log
+
+if TYPE_CHECKING:
+    from azure.batch import BatchClient as AzureBatchClient
+    from azure.core.pipeline.transport import HttpTransport
+
+__all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "Connection", "json_object"]
+
+_MAX_PAGES = 1000
+
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+# The pool is not as it was read, whatever the status says.
+_OURS_TO_DECIDE = frozenset({ALREADY_THERE, NODE_GONE, NOT_EMPTY})
+# Bytes that are no text, text that is no JSON, lengths that are no numbers; a charset nobody knows; endless brackets.
+_UNREADABLE = (ValueError, LookupError, RecursionError)
+_CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
+_JSON = "application/json; odata=minimalmetadata; charset=utf-8"
+
+
+class Connection:
+    """The signed pipeline to one account.
+
+    Args:
+        endpoint: the account's endpoint, normalised.
+        environ: where credentials are looked for.
+        transport: carries the signed requests; None is HTTP, bounded. A test may put a service behind it.
+
+    Raises:
+        CredentialError: no credential fits the endpoint.
+    """
+
+    def __init__(
+        self, endpoint: str, environ: Mapping[str, str], transport: HttpTransport[Any, Any] | None = None
+    ) -> None:
+        self.endpoint = endpoint
+        self._found = credentials.find(endpoint, environ)
+        self._was_accepted = False
+        self._azure = self._connect(transport)
+
+    def _connect(self, transport: HttpTransport[Any, Any] | None) -> AzureBatchClient:
+        from azure.batch import BatchClient as AzureClient  # noqa: PLC0415 - imported when a call needs it
+        from azure.core.pipeline.policies import RetryPolicy  # noqa: PLC0415 - as above
+
+        from batch_os_provider.batch.transport import bounded  # noqa: PLC0415 - as above
+
+        library_warnings.hear()
+        settings: dict[str, Any] = {
+            "transport": transport or bounded(CONNECT_TIMEOUT, READ_TIMEOUT),
+            "retry_policy": RetryPolicy.no_retries(),
+            # A redirect would carry the signed request, or the token, to another host.
+            "permit_redirects": False,
+            "user_agent": f"batch-os-provider/{metadata.version('batch-os-provider')}",
+        }
+        found = self._found.credential
+        if isinstance(found, credentials.Identity):
+            settings["credential_scopes"] = [found.scope]
+            told: Any = Told(found.credential)  # typed by get_token, which is not asked where get_token_info is
+            return AzureClient(self.endpoint, told, **settings)
+        return AzureClient(self.endpoint, found.credential, **settings)
+
+    @property
+    def signed_in_as(self) -> str:
+        """What the credential is called in messages; never the credential."""
+        return self._found.name
+
+    def account_pages(self, path: str) -> Iterator[Mapping[str, Any]]:
+        """The pools of a list, every page. Raises as ``pages``."""
+        return self.pages(path, self.endpoint, "listing pools")
+
+    def pages(self, path: str, about: str, doing: str = "listing nodes") -> Iterator[Mapping[str, Any]]:
+        """The items of a list, every page.
+
+        Raises:
+            PermanentError: the list does not end, or leaves this host. Else as ``send``.
+        """
+        link: str | None = path
+        for _ in range(_MAX_PAGES):
+            if link is None:
+                return
+            body = json_object(self.send("GET", link, about, doing=doing), about, doing)
+            items = body.get("value")
+            yield from (item for item in items if isinstance(item, Mapping)) if isinstance(items, list) else ()
+            following = body.get("odata.nextLink")
+            link = following if isinstance(following, str) and following else None
+            if link is not None and not link.startswith(self.endpoint + "/"):
+                raise PermanentError(
+                    ServiceAnswer(message=f"the next page is said to be on another host: {link!r}"),
+                    pool=about,
+                    doing=doing,
+                    next_step=NOT_BATCH,
+                )
+        answer = ServiceAnswer(message=f"more than {_MAX_PAGES} pages")
+        raise PermanentError(answer, pool=about, doing=doing, next_step=NOT_BATCH)
+
+    def send(  # noqa: PLR0913 - one call, all its parts
+        self,
+        method: str,
+        path: str,
+        about: str,
+        *,
+        doing: str = "reading it",
+        right: str = "",
+        etag: str = "",
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Make one call and return the client's response.
+
+        Args:
+            method: the HTTP method.
+            path: path and query below the endpoint, or a whole URL on it.
+            about: the URL of the pool, or the account's endpoint, for messages.
+            doing: what the call does, for messages.
+            right: the Azure action that a write needs, for messages.
+            etag: the write happens only if this still holds; empty for reads.
+            body: JSON to send.
+
+        Raises:
+            PoolGoneError, CredentialError, ConflictError, TransientError, PermanentError: see there.
+        """
+        from azure.core.exceptions import AzureError  # noqa: PLC0415 - imported when a call needs it
+        from azure.core.rest import HttpRequest  # noqa: PLC0415 - as above
+
+        # The service echoes our id only when asked; with it a line of our log finds its line in theirs.
+        asked = {"Accept": "application/json", "return-client-request-id": "true"}
+        asked |= {"Content-Type": _JSON} if body is not None else {}
+        asked |= {"If-Match": etag} if etag else {}
+        request = HttpRequest(method, path, headers=asked, json=body)
+        started = time.monotonic()
+        try:
+            response = self._azure.send_request(request)
+        except (AzureError, NoTokenError) as error:
+            failure = (
+                self._no_token(error, about, doing)
+                if isinstance(error, NoTokenError)
+                else self._classed(error, about, doing, right)
+            )
+            request_log.record(method, self.endpoint, path, time.monotonic() - started, failure.answer, sent=asked)
+            raise failure from error
+        except _UNREADABLE as error:
+            answer = ServiceAnswer(message=f"the answer cannot be read ({type(error).__name__})")
+            request_log.record(method, self.endpoint, path, time.monotonic() - started, answer, sent=asked)
+            raise TransientError(answer, pool=about, doing=doing, next_step=NOT_BATCH) from error
+        self._was_accepted = True
+        seconds = time.monotonic() - started
+        answer = ServiceAnswer(status=response.status_code, request_id=header(response, "request-id"))
+        request_log.record(method, self.endpoint, path, seconds, answer, sent=asked, received=response.headers)
+        return response
+
+    def _classed(
+        self, error: Exception, about: str, doing: str, right: str
+    ) -> ServiceError | CredentialError | PoolGoneError:
+        """Our error for the client's: by status and Batch code, and by class only where no answer came."""
+        answer = _answer(error)
+        status, code = answer.status, answer.code
+        if status in (401, 403):
+            return self._denied(answer, about, doing, right)
+        if status == 404 and code == "PoolNotFound":  # noqa: PLR2004 - HTTP status
+            return PoolGoneError(
+                "Batch says that it does not exist (404 PoolNotFound)",
+                pool=about,
+                next_step="Check account_endpoint and pool_id; create the pool first, "
+                "or remove the resource from the program",
+                answer=answer,
+            )
+        if status in (409, 412) or code in _OURS_TO_DECIDE:
+            next_step = OTHERS if code in _OURS_TO_DECIDE else failed(answer)
+            return ConflictError(answer, pool=about, doing=doing, next_step=next_step)
+        lasts = UNTRUSTED in answer.message if not status else status not in _TRANSIENT
+        failure = PermanentError if lasts else TransientError
+        return failure(answer, pool=about, doing=doing, next_step=failed(answer))
+
+    def _denied(self, answer: ServiceAnswer, about: str, doing: str, right: str) -> CredentialError:
+        seen = f"{doing} failed: Batch refused {self._found.name}: {str(answer).rstrip('.')}"
+        if self._was_accepted and answer.code == "AuthenticationFailed":
+            seen += "; it was accepted before, so it has been rotated or withdrawn since"
+        if self._found.passed_over:
+            seen += f"; {self._found.passed_over}"
+        next_step = denied(answer, by_key=isinstance(self._found.credential, credentials.SharedKey), right=right)
+        return CredentialError(seen.rstrip("."), pool=about, next_step=next_step, answer=answer)
+
+    def _no_token(self, error: NoTokenError, about: str, doing: str) -> CredentialError | TokenError:
+        """There is no token: for now where the way to it is broken, or where there was one before."""
+        answer = ServiceAnswer(
+            message=f"could not get a token from {self._found.name}: {error.why}"
+            + (f"; {self._found.passed_over}" if self._found.passed_over else ""),
+            request_id=error.trace,
+            retry_after=error.retry_after,
+        )
+        next_step = TRUST if UNTRUSTED in error.why else self._found.check
+        if error.passing:
+            next_step = "Check that the endpoint that gives tokens can be reached from here, then run the command again"
+        if error.passing or self._was_accepted:
+            return TokenError(answer, pool=about, doing=doing, next_step=next_step, refused=not error.passing)
+        return CredentialError(f"{doing} failed: {answer}", pool=about, next_step=next_step, answer=answer)
+
+
+def _answer(error: Exception) -> ServiceAnswer:
+    """What a failed call of the azure client brought back."""
+    response = getattr(error, "response", None)
+    if response is None or getattr(response, "status_code", None) is None:
+        return ServiceAnswer(message=_first_line(error))
+    model = getattr(error, "model", None)
+    message = getattr(getattr(model, "message", None), "value", None) or getattr(response, "reason", None) or ""
+    rows = getattr(model, "error_values", None)
+    rows = rows if isinstance(rows, list) else []
+    # What is not of the documented shape is handed out as it came.
+    details = [f"{row.key}={str(row.value).rstrip('.')}" for row in rows if hasattr(row, "key")]
+    first = str(message).partition("\n")[0].strip()
+    return ServiceAnswer(
+        status=int(response.status_code),
+        code=str(getattr(model, "code", None) or ""),
+        message=f"{first.rstrip('.')} ({', '.join(details)})" if details else first,
+        request_id=header(response, "request-id"),
+        retry_after=retry_after(response),
+    )
+
+
+def json_object(response: Any, about: str, doing: str) -> Mapping[str, Any]:
+    """The JSON object of an answer. Raises TransientError where it is not one."""
+    try:
+        body = response.json()
+    except _UNREADABLE as error:
+        answer = ServiceAnswer(status=response.status_code, message="the answer is not JSON")
+        raise TransientError(answer, pool=about, doing=doing, next_step=NOT_BATCH) from error
+    if not isinstance(body, Mapping):
+        answer = ServiceAnswer(status=response.status_code, message="the answer is not a JSON object")
+        raise TransientError(answer, pool=about, doing=doing, next_step=NOT_BATCH)
+    return body
+
+
+def _first_line(error: Exception) -> str:
+    """The client's own words, without the connection object that they begin with."""
+    return _CONNECTION.sub("", str(error).strip().partition("\n")[0].strip())

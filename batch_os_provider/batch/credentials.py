@@ -1,0 +1,265 @@
+"""Which credential is used for an account, found in the environment at run time.
+
+Why it exists: a credential must never reach Pulumi's state, outputs, logs or errors, so it is
+neither an input nor stack config (all stack config is copied into the provider's state). The
+order is the one Pulumi users of Azure know: Batch's shared key where it is for this very
+account, else the ``ARM_*`` variables of azure-native, else ``DefaultAzureCredential``. Who signs
+tokens follows from the endpoint's cloud, unless ``AZURE_AUTHORITY_HOST`` names somebody else.
+
+The azure packages are imported when a credential is made, not before: checking and comparing
+declarations must not pay for them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from batch_os_provider.batch.address import is_loopback
+from batch_os_provider.batch.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, assertion_of_file, assertion_of_url
+from batch_os_provider.errors import CredentialError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from azure.core.credentials import AzureNamedKeyCredential, SupportsTokenInfo
+
+__all__ = ["Cloud", "Found", "Identity", "SharedKey", "cloud_of", "find"]
+
+ACCOUNT, KEY = "AZURE_BATCH_ACCOUNT", "AZURE_BATCH_ACCESS_KEY"
+AUTHORITY = "AZURE_AUTHORITY_HOST"
+"""azure-identity's own variable: another token authority than the one of the endpoint's cloud."""
+_TRUE = frozenset({"true", "1", "yes"})
+_TENANT = re.compile(r"[A-Za-z0-9.-]+")
+_FILE = "ARM_OIDC_TOKEN_FILE_PATH"
+_CONNECTIONS = (
+    "ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID",
+    "ARM_OIDC_AZURE_SERVICE_CONNECTION_ID",
+    "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
+)
+"""The id of an Azure DevOps service connection. Source: the azurerm and azapi providers; AzureCLI@2 sets the last."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """What differs between Azure's clouds: the token scope of Batch, and who signs tokens."""
+
+    scope: str
+    authority: str
+
+
+PUBLIC = Cloud("https://batch.core.windows.net//.default", "login.microsoftonline.com")
+# Source: azure-batch's default scope, azure-identity's AzureAuthorityHosts, Batch's endpoint suffixes by cloud.
+_CLOUDS = {
+    ".batch.chinacloudapi.cn": Cloud("https://batch.chinacloudapi.cn//.default", "login.chinacloudapi.cn"),
+    ".batch.usgovcloudapi.net": Cloud("https://batch.core.usgovcloudapi.net//.default", "login.microsoftonline.us"),
+}
+# Whom Entra vouches for by itself. Source: azure-identity's AzureAuthorityHosts and its KnownAuthorities.
+_KNOWN = frozenset({PUBLIC.authority, *(cloud.authority for cloud in _CLOUDS.values())})
+
+
+@dataclass(frozen=True)
+class SharedKey:
+    """An account's shared key. Not printable: the key is kept out of ``repr``."""
+
+    account: str
+    credential: AzureNamedKeyCredential
+
+    def __repr__(self) -> str:
+        return f"SharedKey({self.account})"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """An Entra identity and the scope its tokens are for."""
+
+    credential: SupportsTokenInfo
+    scope: str
+
+    def __repr__(self) -> str:
+        return "Identity(...)"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The credential for an endpoint.
+
+    ``name`` is what to call it in messages, ``passed_over`` why a shared key was not used, and ``check`` what to look
+    at when no token can be had, as a sentence without its stop.
+    """
+
+    credential: SharedKey | Identity
+    name: str
+    passed_over: str = ""
+    check: str = ""
+
+
+def cloud_of(endpoint: str) -> Cloud:
+    """The cloud an endpoint belongs to; public Azure where the suffix says nothing else."""
+    host = urlsplit(endpoint).hostname or ""
+    return next((cloud for suffix, cloud in _CLOUDS.items() if host.endswith(suffix)), PUBLIC)
+
+
+def find(endpoint: str, environ: Mapping[str, str]) -> Found:
+    """The credential for an account.
+
+    Args:
+        endpoint: the account's endpoint, normalised.
+        environ: the process environment.
+
+    Raises:
+        CredentialError: a shared key is there and cannot be one, http would carry a token, or a variable is not
+            what it has to be.
+
+    """
+    account, key = environ.get(ACCOUNT, "").strip(), environ.get(KEY, "").strip()
+    first_label = (urlsplit(endpoint).hostname or "").partition(".")[0]
+    passed_over = ""
+    if account and key:
+        if is_loopback(endpoint) or first_label.lower() == account.lower():
+            return _shared_key(endpoint, account, key)
+        passed_over = f"the shared key in {KEY} is for account {account}, not {first_label}, so it was not used"
+    elif account or key:
+        there, missing = (ACCOUNT, KEY) if account else (KEY, ACCOUNT)
+        passed_over = f"{there} is set without {missing}, so no shared key was used"
+    if endpoint.startswith("http://"):
+        raise CredentialError(
+            f"{endpoint} is plain http, which carries no Entra token" + (f"; {passed_over}" if passed_over else ""),
+            next_step=f"Set {ACCOUNT} and {KEY} to the account name and key of this endpoint",
+        )
+    return _identity(endpoint, environ, passed_over)
+
+
+def _shared_key(endpoint: str, account: str, key: str) -> Found:
+    try:
+        # Checked here because the client would print the key in its error.
+        decoded = base64.b64decode(key, validate=True)
+    except (binascii.Error, ValueError):
+        decoded = b""
+    if not decoded:
+        raise CredentialError(
+            f"{KEY} for {endpoint} is not base64, so it is not a Batch account key",
+            next_step="Copy a key of the account again: `az batch account keys list -n <account> -g <group>`",
+        )
+    from azure.core.credentials import AzureNamedKeyCredential  # noqa: PLC0415 - see the module docstring
+
+    # Batch signs over the account name in lower case.
+    credential = AzureNamedKeyCredential(account.lower(), key)
+    return Found(SharedKey(account, credential), f"the shared key of account {account} ({KEY})")
+
+
+def _identity(endpoint: str, environ: Mapping[str, str], passed_over: str) -> Found:
+    from azure import identity  # noqa: PLC0415 - see the module docstring
+
+    cloud = cloud_of(endpoint)
+    tenant, client = environ.get("ARM_TENANT_ID", ""), environ.get("ARM_CLIENT_ID", "")
+    secret = environ.get("ARM_CLIENT_SECRET", "")
+    authority = _authority(environ, cloud)
+    settings: dict[str, Any] = {
+        "authority": authority,
+        "connection_timeout": CONNECT_TIMEOUT,
+        "read_timeout": READ_TIMEOUT,
+    }
+    # Entra vouches for its own hosts only; it would be asked about any other one, and does not know it.
+    discovery = {} if _host_of(authority) in _KNOWN else {"disable_instance_discovery": True}
+    ours = {**settings, "retry_total": 0}  # the rollout decides about the next try, and says so
+    check = "Check ARM_TENANT_ID, ARM_CLIENT_ID and "
+    credential: Any
+    if tenant and client and environ.get("ARM_USE_OIDC", "").lower() in _TRUE:
+        credential = _federated(environ, _checked(tenant), client, ours)
+        name = f"OIDC as client {client} (ARM_USE_OIDC)"
+        check += "that the client has a federated credential for this job's subject"
+        if isinstance(credential, identity.AzurePipelinesCredential):
+            check += ", and that this job may use the service connection"
+        if environ.get("ARM_OIDC_TOKEN"):
+            check += (
+                ". ARM_OIDC_TOKEN is one assertion and ends within minutes: for longer runs set ARM_OIDC_REQUEST_URL "
+                "and ARM_OIDC_REQUEST_TOKEN instead, or ARM_OIDC_TOKEN_FILE_PATH where somebody keeps that file fresh; "
+                "in Azure Pipelines unset it and set SYSTEM_ACCESSTOKEN"
+            )
+    elif tenant and client and secret:
+        credential = identity.ClientSecretCredential(_checked(tenant), client, secret, **ours, **discovery)
+        name = f"the client secret of client {client} (ARM_CLIENT_SECRET)"
+        check += "ARM_CLIENT_SECRET"
+    else:
+        try:
+            credential = identity.DefaultAzureCredential(**settings, **discovery)
+        except ValueError as error:
+            # It reads variables of its own, and its text names the one that is wrong.
+            raise CredentialError(
+                f"DefaultAzureCredential cannot be made for {endpoint}: {str(error).partition(chr(10))[0]}",
+                next_step="Correct or unset that variable",
+            ) from None
+        name = "DefaultAzureCredential"
+        check = f"Sign in with `az login`, or set {ACCOUNT} and {KEY}; in a pipeline set the ARM_* variables"
+    return Found(Identity(credential, cloud.scope), name, passed_over, check)
+
+
+def _checked(tenant: str) -> str:
+    """A tenant that can stand in a URL."""
+    if _TENANT.fullmatch(tenant) is None:
+        raise CredentialError(
+            f"ARM_TENANT_ID is {tenant!r}, which is no tenant",
+            next_step="Set it to the tenant's id (`az account show --query tenantId`) or one of its domain names",
+        )
+    return tenant
+
+
+def _authority(environ: Mapping[str, str], cloud: Cloud) -> str:
+    """Who signs tokens: the named authority, or the one of the cloud."""
+    named = environ.get(AUTHORITY, "").strip().rstrip("/")
+    if not named:
+        return cloud.authority
+    if "://" in named and not named.startswith("https://"):
+        raise CredentialError(
+            f"{AUTHORITY} is {named!r}, and a secret goes only over https",
+            next_step=f"Unset {AUTHORITY}, or set it to a host or an https URL, such as {cloud.authority}",
+        )
+    return named
+
+
+def _host_of(authority: str) -> str:
+    return (urlsplit(authority if "://" in authority else f"https://{authority}").hostname or "").lower()
+
+
+def _federated(environ: Mapping[str, str], tenant: str, client: str, settings: Mapping[str, Any]) -> SupportsTokenInfo:
+    """A credential that asks for a fresh OIDC assertion for every token, from the CI system or from a variable."""
+    from azure import identity  # noqa: PLC0415 - see the module docstring
+
+    if not environ.get("ARM_OIDC_TOKEN") and not environ.get(_FILE):
+        connection = next((environ[name] for name in _CONNECTIONS if environ.get(name)), "")
+        token = environ.get("SYSTEM_ACCESSTOKEN", "")
+        # Azure Pipelines has a protocol of its own. This class reads the URL itself, from the process environment.
+        if connection and token and environ.get("SYSTEM_OIDCREQUESTURI", "").startswith("https://"):
+            return identity.AzurePipelinesCredential(
+                tenant_id=tenant,
+                client_id=client,
+                service_connection_id=connection,
+                system_access_token=token,
+                **settings,
+            )
+    return identity.ClientAssertionCredential(tenant, client, _assertion(environ), **settings)
+
+
+def _assertion(environ: Mapping[str, str]) -> Callable[[], str]:
+    """Where the OIDC assertion comes from. It is fetched for every token: CI assertions live for minutes only."""
+    if environ.get("ARM_OIDC_TOKEN"):
+        return lambda: environ["ARM_OIDC_TOKEN"]
+    if environ.get(_FILE):
+        path = Path(environ[_FILE])
+        return lambda: assertion_of_file(path, _FILE)
+    url = environ.get("ARM_OIDC_REQUEST_URL") or environ.get("ACTIONS_ID_TOKEN_REQUEST_URL", "")
+    token = environ.get("ARM_OIDC_REQUEST_TOKEN") or environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "")
+    if url.startswith("https://") and token:
+        return lambda: assertion_of_url(url, token)
+    raise CredentialError(
+        "ARM_USE_OIDC is set, but no assertion can be had",
+        next_step="Set ARM_OIDC_TOKEN, or ARM_OIDC_TOKEN_FILE_PATH, or ARM_OIDC_REQUEST_URL (https) with "
+        "ARM_OIDC_REQUEST_TOKEN; in GitHub Actions give the job `permissions: id-token: write`; in Azure Pipelines "
+        "set SYSTEM_ACCESSTOKEN: $(System.AccessToken) on a step of the task AzureCLI",
+    )

@@ -1,0 +1,243 @@
+"""What all rollouts of a process that wait in one account see of it, with as few calls as one of them would make.
+
+Why it exists: a rollout looks at its pool again and again, and must not know that others do the same. This room stands
+between them and the client, answers their looks from a list wherever a list can tell, and shares out the reads of nodes
+that are made for the sake of a line of progress. Everything else is passed on as it is.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState
+from batch_os_provider.batch.shared_list import SharedList
+from batch_os_provider.batch.vm_pool import Mark, VmNode, VmPool
+from batch_os_provider.errors import PoolGoneError
+from batch_os_provider.runtime.threads import Start, in_a_thread
+
+__all__ = ["COUNT_EVERY", "Account", "Observer"]
+
+P = TypeVar("P")
+
+COUNT_EVERY = 5.0
+"""Seconds between two reads of nodes for progress in one account: with more than six pools each has its turn less often
+than every 30 s."""
+_TURN_LOST = 15.0
+"""Seconds after which a pool that does not ask any more loses its place."""
+
+
+class Account(Protocol):
+    """What is needed of Batch; ``client.BatchClient`` is the real one."""
+
+    def get_pool(self, ref: PoolRef) -> Pool:
+        """Read a Cloud Services pool."""
+
+    def list_upgrading(self) -> tuple[Pool, ...]:
+        """Read all pools that are upgrading."""
+
+    def list_resizing(self) -> tuple[Pool, ...]:
+        """Read all pools that are not steady."""
+
+    def list_nodes(self, ref: PoolRef) -> tuple[Node, ...]:
+        """Read the nodes of a Cloud Services pool."""
+
+    def upgrade_os(self, ref: PoolRef, target: str, etag: str) -> datetime | None:
+        """Start an upgrade, once."""
+
+    def newest_image_version(self, ref: PoolRef) -> str:
+        """Read the newest image version on a VM pool's nodes."""
+
+    def get_vm_pool(self, ref: PoolRef) -> VmPool:
+        """Read a VM pool."""
+
+    def list_resizing_vms(self) -> tuple[VmPool, ...]:
+        """Read all pools that are not steady, as VM pools."""
+
+    def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
+        """Read the nodes of a VM pool."""
+
+    def put_mark(self, pool: VmPool, mark: Mark | None) -> None:
+        """Write or clear the note in a pool's metadata."""
+
+    def resize(self, pool: VmPool, size: int) -> None:
+        """Set the number of dedicated nodes."""
+
+    def remove_nodes(self, pool: VmPool, nodes: tuple[str, ...], timeout: float) -> None:
+        """Let nodes finish their tasks, and go."""
+
+    def repin(self, pool: VmPool, version: str) -> None:
+        """Change the image version of an empty pool."""
+
+
+class Observer:
+    """One account, for all that wait in it: ``upgrade.Service``, ``renewal.VmService`` and ``pace.Company``.
+
+    Args:
+        account: Batch.
+        clock: seconds on a clock that never jumps.
+        start: runs a list beside the caller.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        clock: Callable[[], float] = time.monotonic,
+        start: Start = in_a_thread,
+    ) -> None:
+        self._account = account
+        self._clock = clock
+        self._upgrading = SharedList[Pool](
+            "upgrading",
+            read=lambda: {pool.ref.key: pool for pool in account.list_upgrading()},
+            is_at_it=_is_upgrading,
+            same=_upgrades_as,
+            began=lambda pool: pool.changed_at,
+            clock=clock,
+            start=start,
+        )
+        self._resizing = SharedList[Pool](
+            "resizing",
+            read=lambda: {pool.ref.key: pool for pool in account.list_resizing()},
+            is_at_it=_is_resizing,
+            same=lambda one, other: one.current_os_version == other.current_os_version,
+            began=lambda pool: pool.allocation_changed_at,
+            clock=clock,
+            start=start,
+        )
+        self._vms = SharedList[VmPool](
+            "resizing (VM)",
+            read=lambda: {pool.base.ref.key: pool for pool in account.list_resizing_vms()},
+            is_at_it=lambda pool: pool.is_being_resized,
+            same=lambda one, other: one.mark_text == other.mark_text,
+            began=lambda pool: pool.base.allocation_changed_at,
+            clock=clock,
+            start=start,
+        )
+        self._lock = threading.Lock()
+        self._read: dict[str, Pool] = {}
+        self._turns: dict[str, float] = {}
+        self._counted_at = float("-inf")
+
+    # Looks and writes of Cloud Services pools.
+
+    def get_pool(self, ref: PoolRef) -> Pool:
+        """The pool; of one that waits with others only what a list shows to be unchanged. Raises as ``BatchClient``."""
+        for shared in (self._upgrading, self._resizing):
+            shown = shared.look(ref.key)
+            if shown is not None:
+                return shown
+        pool = self._read_alone(ref, self._account.get_pool, self._upgrading, self._resizing)
+        with self._lock:
+            self._read[ref.key] = pool
+        return pool
+
+    def list_nodes(self, ref: PoolRef) -> tuple[Node, ...]:
+        """As ``BatchClient``."""
+        return self._account.list_nodes(ref)
+
+    def upgrade_os(self, ref: PoolRef, target: str, etag: str) -> datetime | None:
+        """As ``BatchClient``. No look that began before the answer says anything of this upgrade."""
+        self._leave(ref)
+        since = self._account.upgrade_os(ref, target, etag)
+        with self._lock:
+            seen = self._read.get(ref.key)
+        if seen is not None:
+            self._upgrading.expect(ref.key, replace(seen, state=PoolState.UPGRADING, target_os_version=target))
+        return since
+
+    def newest_image_version(self, ref: PoolRef) -> str:
+        """As ``BatchClient``."""
+        return self._account.newest_image_version(ref)
+
+    # Looks and writes of VM pools. Each write is followed by a look of the pool's own.
+
+    def get_vm_pool(self, ref: PoolRef) -> VmPool:
+        """The pool, as ``get_pool``. Raises as ``BatchClient``."""
+        shown = self._vms.look(ref.key)
+        if shown is not None:
+            return shown
+        return self._read_alone(ref, self._account.get_vm_pool, self._vms)
+
+    def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
+        """As ``BatchClient``."""
+        return self._account.list_vm_nodes(ref)
+
+    def put_mark(self, pool: VmPool, mark: Mark | None) -> None:
+        """As ``BatchClient``."""
+        self._leave(pool.base.ref)
+        self._account.put_mark(pool, mark)
+
+    def resize(self, pool: VmPool, size: int) -> None:
+        """As ``BatchClient``."""
+        self._leave(pool.base.ref)
+        self._account.resize(pool, size)
+
+    def remove_nodes(self, pool: VmPool, nodes: tuple[str, ...], timeout: float) -> None:
+        """As ``BatchClient``."""
+        self._leave(pool.base.ref)
+        self._account.remove_nodes(pool, nodes, timeout)
+
+    def repin(self, pool: VmPool, version: str) -> None:
+        """As ``BatchClient``."""
+        self._leave(pool.base.ref)
+        self._account.repin(pool, version)
+
+    # The company.
+
+    def pause(self, ref: PoolRef) -> float | None:
+        """Seconds until the next list that tells of this pool; None where it is read by itself."""
+        pauses = (shared.pause(ref.key) for shared in (self._upgrading, self._resizing, self._vms))
+        return min((pause for pause in pauses if pause is not None), default=None)
+
+    def may_count(self, ref: PoolRef, every: float) -> bool:
+        """Whether it is this pool's turn to have its nodes read for progress; whoever asked first is first."""
+        with self._lock:
+            now = self._clock()
+            self._turns[ref.key] = now
+            for key in [key for key, asked_at in self._turns.items() if now - asked_at > _TURN_LOST]:
+                del self._turns[key]
+            if now - self._counted_at < min(COUNT_EVERY, every) or next(iter(self._turns)) != ref.key:
+                return False
+            del self._turns[ref.key]
+            self._counted_at = now
+            return True
+
+    def _read_alone(self, ref: PoolRef, read: Callable[[PoolRef], P], *lists: SharedList[P]) -> P:
+        """Read a pool by itself, and let the lists know; also that it is gone."""
+        begun = self._clock()
+        try:
+            pool = read(ref)
+        except PoolGoneError:
+            for shared in lists:
+                shared.take(ref.key, None, begun)
+            raise
+        for shared in lists:
+            shared.take(ref.key, pool, begun)
+        return pool
+
+    def _leave(self, ref: PoolRef) -> None:
+        for shared in (self._upgrading, self._resizing):
+            shared.leave(ref.key)
+        self._vms.leave(ref.key)
+
+
+def _is_upgrading(pool: Pool) -> bool:
+    """Whether all is told that a wait for an upgrade rests on."""
+    told = pool.current_os_version is not None and pool.target_os_version is not None
+    return pool.kind is Kind.CLOUD_SERVICES and pool.state is PoolState.UPGRADING and told
+
+
+def _upgrades_as(one: Pool, other: Pool) -> bool:
+    versions = [f"{pool.current_os_version} -> {pool.target_os_version}".casefold() for pool in (one, other)]
+    return versions[0] == versions[1]
+
+
+def _is_resizing(pool: Pool) -> bool:
+    at_rest = pool.kind is Kind.CLOUD_SERVICES and pool.state is PoolState.ACTIVE
+    return at_rest and pool.current_os_version is not None and pool.is_being_resized

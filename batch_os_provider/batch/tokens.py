@@ -1,0 +1,214 @@
+"""An Entra token, or in one line why there is none.
+
+Why it exists: azure-identity tells its failures in many classes and over many lines, and what a token endpoint
+says may quote what it was sent. Here each becomes one sentence without a secret, and one of two kinds: the way to
+a token is broken (a lost connection, 429, 5xx), which passes; or the identity was refused, which does not.
+
+CI systems hand out assertions that live for minutes, so one is fetched for every token.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+from batch_os_provider.batch.advice import UNTRUSTED
+from batch_os_provider.batch.headers import retry_after
+from batch_os_provider.runtime import request_log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
+    from azure.core.credentials import SupportsTokenInfo as Credential
+
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "READ_TIMEOUT",
+    "NoTokenError",
+    "Told",
+    "assertion_of_file",
+    "assertion_of_url",
+]
+
+CONNECT_TIMEOUT, READ_TIMEOUT = 5, 20
+"""Seconds; a call that takes longer has failed."""
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+_AUDIENCE = "api://AzureADTokenExchange"
+# Entra's own code and sentence; what follows are ids and a time.
+_ENTRA = re.compile(r"AADSTS\d+: (?:(?! Trace ID:)[^\r\n])*")
+_TRACE = re.compile(r"Trace ID: ([0-9A-Fa-f-]{36})")
+_ATTEMPT = re.compile(r"^\t(\w+): (.*)$", re.MULTILINE)
+# How urllib3 begins; which host it was about is kept, since it is not the account's.
+_CONNECTION = re.compile(r"HTTPS?Connection(?:Pool)?\(host='([^']*)', port=(\d+)\): ")
+# How a source of DefaultAzureCredential says that it has no identity, and how one that is assigned wrongly does.
+_EMPTY = re.compile(
+    r"unavailable|not found on path|not installed|could not be found|requires the '.*' package|"
+    r"az login|azd auth login|Connect-AzAccount",
+    re.IGNORECASE,
+)
+_NOT_ASSIGNED = re.compile(r"identity has not been assigned", re.IGNORECASE)
+_JWT = re.compile(r"eyJ[\w-]+(?:\.[\w-]*)*")
+
+
+class NoTokenError(Exception):
+    """There is no token.
+
+    Args:
+        why: one line, without secrets.
+        passing: the way to the token is broken, so it may be there in a while.
+        trace: Entra's id of the request, for a support case.
+        retry_after: seconds that the endpoint asked to wait.
+    """
+
+    def __init__(self, why: str, *, passing: bool = False, trace: str = "", retry_after: float | None = None) -> None:
+        self.why = why
+        self.passing = passing
+        self.trace = trace
+        self.retry_after = retry_after
+        super().__init__(why)
+
+
+class Told:
+    """A credential of azure-identity whose failures are ``NoTokenError``; what the azure client is given."""
+
+    def __init__(self, credential: Credential) -> None:
+        self._credential = credential
+
+    def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
+        """A token for the scopes; the credential keeps it until it has to be renewed.
+
+        Raises:
+            NoTokenError: there is none.
+        """
+        try:
+            return self._credential.get_token_info(*scopes, options=options or {})
+        except NoTokenError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a credential fails with, it has no token
+            # Not chained: what the error quotes would be shown with it.
+            raise _told(error) from None
+
+    def __repr__(self) -> str:
+        return f"Told({type(self._credential).__name__})"
+
+
+def assertion_of_file(path: Path, variable: str) -> str:
+    """The assertion in a file, which somebody else keeps fresh.
+
+    Raises:
+        NoTokenError: it cannot be read, or is empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a text"
+        raise NoTokenError(f"{variable} names {path}, which cannot be read: {reason}") from None
+    if not text:
+        raise NoTokenError(f"{variable} names {path}, which is empty")
+    return text
+
+
+def assertion_of_url(url: str, token: str) -> str:
+    """Ask the CI system for an assertion, as GitHub's `ACTIONS_ID_TOKEN_REQUEST_URL` is documented to be used.
+
+    Through azure-core's transport, so that proxies and REQUESTS_CA_BUNDLE hold here as they do for Batch, and no
+    redirect carries the bearer to another host.
+
+    Raises:
+        NoTokenError: it gave none.
+    """
+    from azure.core.exceptions import AzureError  # noqa: PLC0415 - imported when a call needs it
+    from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415 - as above
+    from azure.core.rest import HttpRequest  # noqa: PLC0415 - as above
+
+    who = f"the assertion endpoint {urlsplit(url).hostname}"
+    separator = "&" if urlsplit(url).query else "?"
+    request = HttpRequest(
+        "GET",
+        url + separator + urlencode({"audience": _AUDIENCE}),
+        headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+    )
+    try:
+        with closing(RequestsTransport(connection_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT)) as transport:
+            response: Any = transport.send(request)
+            status, answer = response.status_code, response.json() if response.status_code == _OK else None
+    except AzureError as error:
+        found = _told(error)
+        raise NoTokenError(f"{who} did not answer: {found.why}", passing=found.passing) from None
+    except ValueError:
+        raise NoTokenError(f"{who} answered with something that is not JSON", passing=True) from None
+    if status != _OK:
+        raise NoTokenError(f"{who} refused with HTTP {status}", passing=status in _PASSING)
+    assertion = answer.get("value") if isinstance(answer, dict) else None
+    if not isinstance(assertion, str) or not assertion:
+        raise NoTokenError(f"{who} answered without an assertion")
+    return assertion
+
+
+_OK = 200
+
+
+def _told(error: Exception) -> NoTokenError:
+    """What became of asking, by the answer where there was one, else by the failures below the error."""
+    from azure.core.exceptions import (  # noqa: PLC0415 - as above
+        ClientAuthenticationError,
+        ServiceRequestError,
+        ServiceResponseError,
+    )
+
+    text = str(error)
+    answered = next((r for each in _below(error) if (r := getattr(each, "response", None)) is not None), None)
+    status = getattr(answered, "status_code", None)
+    lost = any(isinstance(each, ServiceRequestError | ServiceResponseError) for each in _below(error))
+    trace = _TRACE.search(text)
+    why = _one_line(text) or type(error).__name__
+    if isinstance(error, ClientAuthenticationError) and error.response is not None and not _ENTRA.search(text):
+        # Not Entra and not a chain, but Azure Pipelines: its text alone does not say that it is a refusal.
+        why = f"HTTP {status}: {why.removeprefix('(None) ')}"
+    return NoTokenError(
+        why,
+        passing=UNTRUSTED not in text and (status in _PASSING or (status is None and lost)),
+        trace=trace[1] if trace else "",
+        retry_after=retry_after(answered) if answered is not None else None,
+    )
+
+
+def _below(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what it came from."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _named(text: str) -> str:
+    return _CONNECTION.sub(r"\1:\2: ", text)
+
+
+def _one_line(text: str) -> str:
+    """Entra's own sentence; of a chain its cause, while the debug log gets every source; else the first line."""
+    entra = _ENTRA.search(text)
+    attempts = _ATTEMPT.findall(text)
+    line = entra[0] if entra else _named(text.strip().partition("\n")[0])
+    if attempts:
+        for name, said in attempts:
+            request_log.note(_clean(f"{name} gave no token: {_named(said)}"))
+        line = _cause(attempts, entra[0] if entra else "")
+    return _clean(line)
+
+
+def _cause(attempts: list[tuple[str, str]], entra: str) -> str:
+    """Why a chain gave no token: what the first source said that has an identity, if one has, or the only source."""
+    telling = [(name, said) for name, said in attempts if _ENTRA.search(said)]
+    telling += [(name, said) for name, said in attempts if not _EMPTY.search(said) or _NOT_ASSIGNED.search(said)]
+    if not telling and not entra and len(attempts) > 1:
+        return "this machine has no identity: no AZURE_* variables, no managed identity, no login"
+    name, said = telling[0] if telling else attempts[-1]
+    return f"{name}: {entra or _named(said)}"
+
+
+def _clean(line: str) -> str:
+    return _JWT.sub("***", line).strip().rstrip(".")

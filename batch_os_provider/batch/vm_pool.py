@@ -1,0 +1,333 @@
+"""What we know of a VM pool and its nodes, as frozen values read from Batch 2025-06-01.
+
+Why it exists: on a VM pool each node tells which image version it was made from
+(``virtualMachineInfo.imageReference.exactVersion``), and the pool tells what the next node will be
+made from. Everything ``decide_image`` needs is read here, tolerantly, and nothing else.
+
+Sources: azure-batch 15.1 models (API 2025-06-01).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.pool import GALLERIES, AllocationState, Kind, Pool, PoolState, parse_time
+
+__all__ = [
+    "LARGEST_PART",
+    "MARK",
+    "ImageVersion",
+    "Mark",
+    "Version",
+    "VmNode",
+    "VmPool",
+    "VmSeen",
+    "parse_image_version",
+]
+
+MARK = "batch-os"
+"""Name of the pool metadata entry in which a rollout notes the size that it started from."""
+
+_DIGITS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10}){1,4}")
+LARGEST_PART = 2**32 - 1
+"""The largest number that a part of an image version can be: Azure keeps each as an unsigned 32-bit number."""
+_READY = frozenset({"idle", "running"})
+_FAILED = frozenset({"starttaskfailed", "unusable"})
+_DEALLOCATED = frozenset({"deallocated", "deallocating"})
+
+Version = tuple[int, ...]
+
+
+def parse_image_version(text: object) -> Version | None:
+    """An exact image version such as ``20348.2461.240510`` as numbers; None for anything else, ``latest`` included."""
+    if not isinstance(text, str) or not _DIGITS.fullmatch(text):
+        return None
+    numbers = tuple(int(part) for part in text.split("."))
+    return numbers if max(numbers) <= LARGEST_PART else None
+
+
+@dataclass(frozen=True)
+class ImageVersion:
+    """An exact image version: the text as it was declared, and its numbers.
+
+    ``numbers`` are for comparing only. What is written to Batch or shown is ``text``: `22.04.202405140` and
+    `22.4.202405140` compare equal, and Azure offers only the first.
+    """
+
+    text: str
+    numbers: Version
+
+    @classmethod
+    def parse(cls, text: object) -> ImageVersion:
+        """Read a version. Raises ValueError where it is not an exact one."""
+        numbers = parse_image_version(text)
+        if numbers is None:
+            raise ValueError(f"{text!r} is not an exact image version")
+        return cls(str(text), numbers)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def is_of_another_product(self, version: Version | None) -> bool:
+        """Whether a version is of another product: its first number (the release of the OS) is not the same."""
+        return version is not None and version[0] != self.numbers[0]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What an unfinished rollout noted in the pool: the size it started from, and how many nodes it may add.
+
+    ``newest`` is the latest allocation time among the nodes before the first was added: what was
+    allocated later is ours.
+    """
+
+    size: int
+    surge: int
+    newest: str
+
+    def __str__(self) -> str:
+        body = {"v": 1, "size": self.size, "surge": self.surge, "newest": self.newest}
+        return json.dumps(body, separators=(",", ":"))
+
+    @classmethod
+    def parse(cls, text: object) -> Mark | None:
+        """Read a mark; None where it is not one of ours."""
+        try:
+            body = json.loads(str(text))
+            mark = cls(int(body["size"]), int(body["surge"]), str(body["newest"]))
+            known = body["v"] == 1
+        except (ValueError, TypeError, KeyError, OverflowError):
+            return None
+        return mark if known and mark.size >= 0 and mark.surge > 0 else None
+
+
+@dataclass(frozen=True)
+class VmNode:
+    """One look at a node. ``version`` is None where the node does not tell it.
+
+    ``start_task`` is ``running`` or ``failure`` where it has not succeeded: without waitForSuccess a
+    node is idle all the same.
+    """
+
+    node_id: str
+    state: str
+    dedicated: bool
+    version_text: str
+    version: Version | None
+    allocated: str
+    running_tasks: int
+    error: str = ""
+    start_task: str = ""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> VmNode:
+        """Read a node as the service lists it."""
+        info = body.get("virtualMachineInfo")
+        reference = info.get("imageReference") if isinstance(info, Mapping) else None
+        exact = reference.get("exactVersion") if isinstance(reference, Mapping) else None
+        start = body.get("startTaskInfo")
+        start = start if isinstance(start, Mapping) else {}
+        failure = start.get("failureInfo")
+        # A start task that succeeded in the end may still show the failure of an earlier try.
+        result, runs = start.get("result"), start.get("state") == "running"
+        failed = result == "failure" or (bool(failure) and result != "success")
+        errors = body.get("errors")
+        first = errors[0] if isinstance(errors, list) and errors else failure
+        count = body.get("runningTasksCount")
+        return cls(
+            node_id=str(body.get("id", "?")),
+            state=str(body.get("state", "unknown")).lower(),
+            dedicated=body.get("isDedicated") is not False,
+            version_text=exact if isinstance(exact, str) else "",
+            version=parse_image_version(exact),
+            allocated=_sortable(body.get("allocationTime")),
+            running_tasks=count if isinstance(count, int) else 0,
+            error=str(first.get("message", "")).partition("\n")[0] if isinstance(first, Mapping) else "",
+            start_task="running" if runs else "failure" if failed else "",
+        )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it takes tasks; its start task has then succeeded."""
+        return self.state in _READY and not self.start_task
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it will not take tasks by itself any more."""
+        return self.state in _FAILED or self.start_task == "failure"
+
+    @property
+    def is_deallocated(self) -> bool:
+        """Whether its machine is stopped and not billed; it keeps its place in the pool until it is started."""
+        return self.state in _DEALLOCATED
+
+
+@dataclass(frozen=True)
+class VmPool:
+    """One look at a VM pool."""
+
+    base: Pool
+    image: str
+    gallery: bool
+    pin_text: str
+    size: int
+    target_spot: int
+    current: int
+    spot: int
+    automatic: bool
+    resize_errors: tuple[str, ...]
+    mark: Mark | None
+    mark_text: str | None
+    configuration: Mapping[str, Any]
+    metadata: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def from_json(cls, ref: PoolRef, body: Mapping[str, Any], *, etag: str = "") -> VmPool:
+        """Read a pool as API 2025-06-01 shows it."""
+        configuration = body.get("virtualMachineConfiguration")
+        configuration = configuration if isinstance(configuration, Mapping) else {}
+        reference = configuration.get("imageReference")
+        reference = reference if isinstance(reference, Mapping) else {}
+        base = Pool.from_json(ref, body, etag=etag)
+        entries = body.get("metadata")
+        metadata = tuple(each for each in entries if isinstance(each, Mapping)) if isinstance(entries, list) else ()
+        noted = next((each.get("value") for each in metadata if each.get("name") == MARK), None)
+        return cls(
+            base=base,
+            image=base.image,
+            gallery=base.gallery,
+            pin_text=_pin_text(reference),
+            size=_number(body, "targetDedicatedNodes"),
+            target_spot=_number(body, "targetLowPriorityNodes"),
+            current=_number(body, "currentDedicatedNodes"),
+            spot=_number(body, "currentLowPriorityNodes"),
+            automatic=_is_automatic(body.get("upgradePolicy")),
+            resize_errors=_errors(body.get("resizeErrors")),
+            mark=Mark.parse(noted) if noted is not None else None,
+            mark_text=None if noted is None else str(noted),
+            configuration=configuration,
+            metadata=metadata,
+        )
+
+    @property
+    def is_latest(self) -> bool:
+        """Whether new nodes get the newest image version there is."""
+        return self.pin_text.lower() == "latest"
+
+    @property
+    def pin(self) -> Version | None:
+        """The version that new nodes get, where it is pinned."""
+        return parse_image_version(self.pin_text)
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether no resize is under way."""
+        return self.base.allocation is AllocationState.STEADY
+
+    @property
+    def is_being_resized(self) -> bool:
+        """Whether it is an active VM pool, and a resize is known to be under way."""
+        return self.base.is_being_resized and self.is_vm and self.base.state is PoolState.ACTIVE
+
+    @property
+    def is_vm(self) -> bool:
+        """Whether it is a VM pool at all."""
+        return self.base.kind is Kind.VM
+
+    def guarded_parts(self) -> list[str]:
+        """Parts of the configuration that a GET may not give back whole, so that a PATCH could lose them."""
+        found = []
+        extensions = self.configuration.get("extensions")
+        if isinstance(extensions, list) and extensions:
+            found.append("virtualMachineConfiguration.extensions (protectedSettings)")
+        containers = self.configuration.get("containerConfiguration")
+        registries = containers.get("containerRegistries") if isinstance(containers, Mapping) else None
+        if isinstance(registries, list) and any(
+            isinstance(each, Mapping) and "username" in each for each in registries
+        ):
+            found.append("virtualMachineConfiguration.containerConfiguration.containerRegistries (password)")
+        return found
+
+
+@dataclass(frozen=True)
+class VmSeen:
+    """A pool and its nodes, looked at one after the other."""
+
+    pool: VmPool
+    nodes: tuple[VmNode, ...]
+
+    @property
+    def dedicated(self) -> tuple[VmNode, ...]:
+        """The dedicated nodes, deallocated ones included: what the pool's target counts."""
+        return tuple(node for node in self.nodes if node.dedicated)
+
+    @property
+    def deallocated(self) -> tuple[VmNode, ...]:
+        """The dedicated nodes whose machines are stopped: a rollout leaves them as they are."""
+        return tuple(node for node in self.dedicated if node.is_deallocated)
+
+    @property
+    def judged(self) -> tuple[VmNode, ...]:
+        """The nodes that a rollout is about: dedicated (spot nodes come and go by themselves) and not deallocated."""
+        return tuple(node for node in self.dedicated if not node.is_deallocated)
+
+    def behind(self, target: Version) -> tuple[VmNode, ...]:
+        """The judged nodes that are older than the target."""
+        return tuple(node for node in self.judged if node.version is not None and node.version < target)
+
+    def oldest(self) -> VmNode | None:
+        """The judged node with the oldest version."""
+        known = [node for node in self.judged if node.version is not None]
+        return min(known, key=lambda node: (node.version, node.node_id)) if known else None
+
+    @property
+    def past_errors(self) -> tuple[str, ...]:
+        """Errors of the last resize that explain nothing that is missing now.
+
+        Batch keeps ``resizeErrors`` until the next resize, and does not say which kind of nodes they are about. With
+        all dedicated nodes there they are of the past, or of spot nodes.
+        """
+        return () if self.is_short else self.pool.resize_errors
+
+    @property
+    def is_short(self) -> bool:
+        """Whether dedicated nodes are missing."""
+        return len(self.dedicated) < self.pool.size
+
+
+def _pin_text(reference: Mapping[str, Any]) -> str:
+    """What new nodes get, as the reference has it; the id of a gallery image may end in a version."""
+    for name in GALLERIES:
+        if reference.get(name):
+            return str(reference[name]).partition("/versions/")[2] or "latest"
+    return str(reference.get("version") or "latest")
+
+
+def _number(body: Mapping[str, Any], name: str) -> int:
+    value = body.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _errors(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        return ()
+    rows = [each for each in value if isinstance(each, Mapping)]
+    texts = (": ".join(str(each[key]) for key in ("code", "message") if each.get(key)) for each in rows)
+    return tuple(text.partition("\n")[0] for text in texts)
+
+
+def _is_automatic(policy: object) -> bool:
+    automatic = policy.get("automaticOSUpgradePolicy") if isinstance(policy, Mapping) else None
+    return isinstance(automatic, Mapping) and automatic.get("enableAutomaticOSUpgrade") is True
+
+
+def _sortable(value: object) -> str:
+    """A time that sorts as text: ISO in UTC with microseconds; empty where there is none."""
+    parsed: datetime | None = parse_time(value)
+    return parsed.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if parsed is not None else ""

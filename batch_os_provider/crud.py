@@ -1,0 +1,193 @@
+"""Create, update and read of both resources: the calls of the engine's that ask Batch.
+
+Why it exists: most calls of a plugin check and compare what has not changed, and ask nobody. What only the others need
+is imported with this room, by the first of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.client import shared_client
+from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState
+from batch_os_provider.batch.shared_poller import Observer
+from batch_os_provider.batch.vm_pool import VmSeen, parse_image_version
+from batch_os_provider.engine import diagnostics, seams
+from batch_os_provider.errors import ApiRetiredError, InputError, PoolGoneError, ServiceAnswer
+from batch_os_provider.guest_os.version import same_version
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, look_at
+from batch_os_provider.rollout.loop import read
+from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, age_of, judge, unhealthy
+from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
+from batch_os_provider.rollout.progress import NODE_INTERVAL, NODE_INTERVAL_TERMINAL, Reporter
+from batch_os_provider.runtime.cancellation import RealWaiter
+from batch_os_provider.schema import inputs
+from batch_os_provider.schema import outputs as out
+from batch_os_provider.schema.declared import Declared, DeclaredImage, Goal, ImageGoal, gate_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["read_image", "read_os", "renew_image", "upgrade_os"]
+
+Bag = dict[str, Any]
+
+_observers: dict[str, Observer] = {}
+_observers_lock = threading.Lock()
+
+
+def _observer(endpoint: str) -> Observer:
+    """The one observer of an account in this process. Raises CredentialError: no credential fits the endpoint."""
+    with _observers_lock:
+        if endpoint not in _observers:
+            _observers[endpoint] = Observer(shared_client(endpoint))
+        return _observers[endpoint]
+
+
+def upgrade_os(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> Bag:
+    """Bring one Cloud Services pool to its target; ``olds`` are the outputs as they were, if there were any.
+
+    Returns:
+        The inputs and the outputs.
+    """
+    declared = Declared.of(bag)
+    row = diagnostics.Row(diagnostics.current_urn(), declared.ref.pool_id)
+    interval = NODE_INTERVAL_TERMINAL if diagnostics.is_terminal() else NODE_INTERVAL
+    goal = Goal(
+        declared.ref,
+        declared.target,
+        declared.policy,
+        declared.timeout,
+        declared.defer,
+        declared.gate,
+        declared.stall_after,
+        report=olds.get(out.UNHEALTHY) is None or not same_version(olds.get(out.CURRENT), declared.target),
+    )
+    account = _observer(declared.ref.endpoint)
+    rollout = OsUpgrade(goal, account, RealWaiter(seams.stop), Reporter(row, interval), company=account)
+    pool = rollout.run().pool
+    count = out.last_count(pool, olds) if rollout.unhealthy is None else rollout.unhealthy
+    return {**out.known(inputs.INPUTS, bag), **out.of_pool(pool, count, proven=rollout.is_proven)}
+
+
+def read_os(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
+    """What a Cloud Services pool shows now, as ``PoolOsVersionProvider.look`` has it.
+
+    Returns:
+        The outputs with the inputs, and the inputs; None where the pool is gone.
+
+    Raises:
+        PoolGoneError, InputError, ApiRetiredError: a `get` of a pool that is not there, or has no OS version.
+    """
+    bag = _addressed(ref, inputs.INPUTS, props)
+    row = diagnostics.Row(diagnostics.current_urn(), ref.pool_id)
+    try:
+        client = shared_client(ref.endpoint)
+        gate = gate_of(bag)
+
+        def look() -> tuple[Pool, tuple[Node, ...] | None]:
+            pool = client.get_pool(ref)
+            at_rest = pool.kind is Kind.CLOUD_SERVICES and pool.state is PoolState.ACTIVE
+            return pool, client.list_nodes(ref) if gate.is_declared and at_rest else None
+
+        seen = read(ref, look, RealWaiter(seams.stop))
+    except ApiRetiredError as error:
+        if _is_get(props):
+            raise
+        # Not gone, and nothing is known that contradicts the state: no reason to block every refresh of the stack.
+        row.warn(str(error))
+        return {**bag, **out.known(out.OUTPUTS, props)}, dict(bag)
+    if _is_get(props):
+        _check_get(ref, row, seen[0] if seen else None, Kind.CLOUD_SERVICES)
+    if seen is None:
+        return None
+    pool, nodes = seen
+    if pool.kind is not Kind.CLOUD_SERVICES:
+        row.warn(f"pool {ref.url} is a {pool.kind.value} pool; upgradeos works on Cloud Services pools only")
+    if pool.current_os_version is not None:
+        bag[inputs.TARGET] = pool.current_os_version
+    if nodes is None:
+        return {**bag, **out.of_pool(pool, out.last_count(pool, props))}, dict(bag)
+    verdict = judge(nodes, gate, age_of(nodes, pool.seen_at))
+    # What only waits has been waited for, where the state says that this version has passed.
+    passed = props.get(out.STATE) == PoolState.ACTIVE.value and props.get(out.CURRENT) == pool.current_os_version
+    proven = isinstance(verdict, Passed) or (passed and not isinstance(verdict, Failed))
+    return {**bag, **out.of_pool(pool, len(unhealthy(nodes)), proven=proven)}, dict(bag)
+
+
+def renew_image(bag: Mapping[str, Any]) -> Bag:
+    """Bring one VM pool's nodes to the target. Returns the inputs and the outputs."""
+    declared = DeclaredImage.of(bag)
+    row = diagnostics.Row(diagnostics.current_urn(), declared.ref.pool_id)
+    goal = ImageGoal(
+        declared.ref, declared.target, declared.policy, declared.drain_timeout, declared.timeout, declared.defer
+    )
+    account = _observer(declared.ref.endpoint)
+    rollout = ImageRenewal(goal, account, RealWaiter(seams.stop), Reporter(row), company=account)
+    seen: VmSeen = rollout.run().pool
+    return {**out.known(inputs.IMAGE.names, bag), **out.of_vm_pool(seen, bag[inputs.IMAGE_TARGET])}
+
+
+def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
+    """What a VM pool and its nodes show now, as ``PoolImageVersionProvider.look`` has it; returns as ``read_os``."""
+    bag = _addressed(ref, inputs.IMAGE.names, props)
+    client = shared_client(ref.endpoint)
+    seen = read(ref, lambda: look_at(client, ref), RealWaiter(seams.stop))
+    row = diagnostics.Row(diagnostics.current_urn(), ref.pool_id)
+    if _is_get(props):
+        _check_get(ref, row, seen.pool.base if seen else None, Kind.VM)
+    if seen is None:
+        return None
+    if not seen.pool.is_vm:
+        row.warn(f"pool {ref.url} is not a VM pool; nothing is compared")
+    observed = out.of_vm_pool(seen, bag.get(inputs.IMAGE_TARGET))
+    target = parse_image_version(bag.get(inputs.IMAGE_TARGET))
+    if target is None or out.is_behind(observed, target):
+        lowest = out.lowest(observed[out.OLDEST], observed[out.PIN])
+        bag |= {inputs.IMAGE_TARGET: lowest} if lowest else {}
+    return {**bag, **observed}, dict(bag)
+
+
+def _is_get(props: Mapping[str, Any]) -> bool:
+    """Whether a program only reads the pool: a refresh has what an earlier call returned, and that has a pool id."""
+    return props.get(inputs.POOL_ID_NAME) is None
+
+
+def _check_get(ref: PoolRef, row: diagnostics.Row, pool: Pool | None, kind: Kind) -> None:
+    """Refuse a `get` whose outputs would be missing; warn of one that soon has none.
+
+    Raises:
+        PoolGoneError, InputError: there is no such pool, it is of the other kind, or it shows no version.
+    """
+    if pool is None:
+        raise PoolGoneError(
+            "Batch says that it does not exist (404 PoolNotFound), so it cannot be read",
+            pool=ref.url,
+            next_step="Check the id that the program gives to `get`; create the pool first, or remove the `get`",
+            answer=ServiceAnswer(404, "PoolNotFound"),
+        )
+    if kind is Kind.VM and pool.kind is not Kind.VM:
+        raise InputError(
+            "it is not a VM pool, so its nodes have no image version",
+            pool=ref.url,
+            next_step="Read it with PoolOsVersion.get",
+        )
+    if kind is Kind.CLOUD_SERVICES and pool.kind is Kind.VM:
+        raise InputError(
+            "it is a VM pool, so it has no OS version", pool=ref.url, next_step="Read it with PoolImageVersion.get"
+        )
+    if kind is Kind.CLOUD_SERVICES and pool.current_os_version is None:
+        raise InputError(
+            "Batch does not show its OS version (currentOSVersion)",
+            pool=ref.url,
+            next_step="Look at the pool with `az batch pool show`; run the command again once it shows a version",
+        )
+    if pool.state is PoolState.DELETING:
+        row.warn(f"pool {ref.url} is being deleted; what was read of it is soon gone")
+
+
+def _addressed(ref: PoolRef, names: tuple[str, ...], props: Mapping[str, Any]) -> Bag:
+    """The inputs that the state knows, with the pool that is read."""
+    return {inputs.ACCOUNT_ENDPOINT: ref.endpoint, inputs.POOL_ID_NAME: ref.pool_id, **out.known(names, props)}

@@ -1,0 +1,225 @@
+"""The seams between a dynamic provider and the Pulumi engine that the SDK leaves open.
+
+Why it exists: the SDK's dynamic server answers ``Cancel`` with nothing, runs four calls at a
+time, turns every error into a traceback, passes no URN to the provider, and lives on when the
+engine has died. Each of these is opened here, by hand, on private parts of the SDK.
+
+Other packages' dynamic resources are served by the same process. What is opened is for our own
+calls: theirs run as many at a time as before, keep their tracebacks, and are not cut off.
+
+Every seam is guarded: where a private part is missing or has changed, the provider works with
+less comfort, and the debug log says which seam is missing. Proven on Pulumi CLI 3.259.0 with
+SDK 3.272.0. What is lost without each seam:
+
+=============  ===================================================================================
+other width    dynamic resources of other packages run more than four at once
+widen          more than four pools at once: the fifth waits for a free worker
+cancel         ^C is heard only when the running rollouts end by themselves
+clean errors   errors of ours are preceded by a traceback
+urn            lines stand on the stack's row instead of the resource's; one pool declared twice
+               is not noticed
+row status     lines go to stderr, which Pulumi shows under Diagnostics
+watch          after a kill -9 of the CLI the plugin waits to the end of its rollouts
+other calls    after a kill -9 of the CLI our rollouts stop, but the plugin's process stays
+terminal       node counts come every 30 s, also on a terminal
+tail           the tail for programs ends each message of a preview, also where a person reads it
+=============  ===================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf import empty_pb2
+
+from batch_os_provider.engine import foreign_calls
+from batch_os_provider.engine.diagnostics import (
+    GUARDED,
+    engine_address,
+    engine_stub,
+)
+from batch_os_provider.engine.foreign_calls import up
+from batch_os_provider.errors import BatchOsError
+from batch_os_provider.runtime import request_log
+from batch_os_provider.runtime.cancellation import Stop, StopToken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["attach", "stop"]
+
+WORKERS = 1024
+"""Threads of the dynamic server; they are made as calls come, so an unused one costs nothing."""
+WATCH_EVERY = 1.5
+"""Seconds between two looks at the engine's address."""
+_MISSES = 2
+_EXIT_AFTER = 2.0
+"""Seconds that our rollouts have to end, and then again the process."""
+_LOOK_EVERY = 0.25
+"""Seconds between two looks at the calls of other packages, once the engine is gone."""
+_CANCEL = "/pulumirpc.ResourceProvider/Cancel"
+
+stop = StopToken()
+"""Set by ^C, or when the engine has gone; heard by every wait in this process."""
+
+_attached = threading.Lock()
+_is_attached = False
+_can_tell_calls = False
+
+
+def attach() -> None:
+    """Open the seams, once per plugin process. Does nothing outside a plugin process."""
+    global _is_attached  # noqa: PLW0603 - the process itself is what is attached
+    main = sys.modules.get("__main__")
+    if getattr(getattr(main, "__spec__", None), "name", "") != "pulumi.dynamic.__main__":
+        return
+    with _attached:
+        if _is_attached:
+            return
+        _is_attached = True
+    for name, seam in (
+        ("other width", _keep_other_width),
+        ("widen", _widen),
+        ("cancel", _hear_cancel),
+        ("clean errors", _clean_errors),
+        ("other calls", _tell_calls_apart),
+        ("watch", _watch),
+    ):
+        _open(name, seam)
+
+
+def _open(name: str, seam: Callable[[], None]) -> None:
+    try:
+        seam()
+    except GUARDED as error:
+        request_log.note(f"seam {name!r} is missing: {type(error).__name__}: {error}")
+
+
+def _executor() -> ThreadPoolExecutor:
+    """The executor that this thread works for."""
+    # A worker thread of an executor is started with a weak reference to it as its first argument.
+    executor = threading.current_thread()._args[0]()  # type: ignore[attr-defined]  # noqa: SLF001 - the seam itself
+    if not isinstance(executor, ThreadPoolExecutor):
+        raise TypeError("the current thread is not a worker of an executor")
+    return executor
+
+
+def _keep_other_width() -> None:
+    """Let other packages' calls run as many at a time as before. Comes before the server is widened."""
+    foreign_calls.keep_width(sys.modules["__main__"], _executor()._max_workers)  # noqa: SLF001 - the seam itself
+
+
+def _widen() -> None:
+    """Let the dynamic server run as many calls as the engine sends (the SDK hard-codes four)."""
+    executor = _executor()
+    executor._max_workers = max(WORKERS, executor._max_workers)  # noqa: SLF001 - the seam itself
+
+
+def _hear_cancel() -> None:
+    """Hear ``Cancel``, which the SDK ignores, and let the SDK answer it as before."""
+    frame: FrameType | None = sys._current_frames()[threading.main_thread().ident or 0]  # noqa: SLF001 - the seam itself
+    for candidate in up(frame):
+        server = candidate.f_locals.get("server")
+        if isinstance(server, grpc.Server):
+            handlers = server._state.generic_handlers  # noqa: SLF001 - the seam itself
+            # First of all handlers; registering one after the start is refused by the public call.
+            handlers.insert(0, _CancelHandler(list(handlers)))
+            return
+    raise LookupError("no grpc server in the main thread")
+
+
+class _CancelHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """Sets the stop token on ``Cancel``, then answers as the handlers that were there."""
+
+    def __init__(self, before: list[grpc.GenericRpcHandler]) -> None:
+        self._before = before
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        if details.method != _CANCEL:
+            return None
+        answers = (handler.service(details) for handler in self._before)
+        answer = next((each for each in answers if each is not None), None)
+
+        def cancel(request: object, context: object) -> object:
+            stop.set(Stop.CANCELED)
+            return empty_pb2.Empty() if answer is None else answer.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            cancel,
+            request_deserializer=empty_pb2.Empty.FromString,
+            response_serializer=empty_pb2.Empty.SerializeToString,
+        )
+
+
+def _clean_errors() -> None:
+    """Print our own errors as their text; a bug, and every error of another package, keeps its traceback."""
+    main = sys.modules["__main__"]
+    if main.traceback is not traceback:
+        raise AttributeError("the dynamic server does not format errors with traceback")
+    main.traceback = SimpleNamespace(**{**vars(traceback), "format_exc": _format_exc})  # type: ignore[attr-defined]
+
+
+def _format_exc(*args: Any, **kwargs: Any) -> str:
+    error = sys.exc_info()[1]
+    return str(error) if isinstance(error, BatchOsError) else traceback.format_exc(*args, **kwargs)
+
+
+def _tell_calls_apart() -> None:
+    """Make sure that other packages' calls are known by their frames; this thread serves a call of ours."""
+    global _can_tell_calls  # noqa: PLW0603 - a fact of the process
+    foreign_calls.confirm_ours(sys.modules["__main__"])
+    _can_tell_calls = True
+
+
+def _watch() -> None:
+    """End our rollouts when the engine has gone: an orphan would upgrade pools that nobody saves."""
+    if engine_address() is None:
+        raise LookupError("no engine address in the arguments")
+    engine = engine_stub()
+    threading.Thread(target=_watch_engine, args=(engine,), daemon=True, name="batch-os-watch").start()
+
+
+def _watch_engine(engine: Any) -> None:
+    from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - in the SDK, but not in its public face
+
+    misses = 0
+    # Event.wait, not sleep: the token is what everything here waits on, and ^C does not end the watch.
+    pause = threading.Event()
+    while misses < _MISSES:
+        pause.wait(WATCH_EVERY)
+        try:
+            engine.GetRootResource(engine_pb2.GetRootResourceRequest(), timeout=WATCH_EVERY)
+        except grpc.RpcError as error:
+            # Any answer, even a refusal, is a sign of life.
+            misses = misses + 1 if error.code() is grpc.StatusCode.UNAVAILABLE else 0
+        else:
+            misses = 0
+    stop.set(Stop.ENGINE_GONE)
+    request_log.note("the engine is gone; our rollouts end")
+    pause.wait(_EXIT_AFTER)
+    try:
+        if not _can_tell_calls:
+            raise LookupError("calls of other packages cannot be told apart")
+        while foreign_calls.are_running(sys.modules["__main__"]):
+            pause.wait(_LOOK_EVERY)
+    except GUARDED as error:
+        request_log.note(f"this process stays: {type(error).__name__}: {error}")
+        return
+    request_log.note("the engine is gone and no call of another package runs; this process ends")
+    _end(pause)
+
+
+def _end(pause: threading.Event) -> None:
+    """End this process as the engine ends a plugin: an interrupt, so that exit handlers run, then a kill."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        pause.wait(_EXIT_AFTER)
+    os._exit(1)

@@ -1,0 +1,62 @@
+"""What a table can answer, whichever kind of pool it is about.
+
+Both tables share these, so that the loop and the preview treat them alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from batch_os_provider.errors import ServiceAnswer
+
+__all__ = ["GRACE", "Done", "Phase", "Refuse", "Wait"]
+
+
+GRACE = 30.0
+"""Seconds after our 202 in which a read may still show the pool as it was before."""
+
+
+Phase = Literal[
+    "upgrading",
+    "joined",
+    "conflict",
+    "resizing",
+    "settling",
+    "unknown state",
+    # of VM pools:
+    "lagging",
+    "automatic",
+    "until renewed",
+    "until empty",
+    "allocating",
+    "proving",
+]
+
+
+@dataclass(frozen=True)
+class Done:
+    """The pool runs the target."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Look again later. ``why`` is for the row, ``warning`` is said once."""
+
+    phase: Phase
+    why: str
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """Stop with an error; nothing more is written.
+
+    ``property`` is the input that is wrong, as a program writes it; empty is the declared version.
+    """
+
+    seen: str
+    next_step: str
+    answer: ServiceAnswer | None = None
+    property: str = ""

@@ -1,0 +1,252 @@
+"""What to do next with a VM pool: one table, first match wins, and the cycle of ``surge``.
+
+Why it exists: nothing upgrades the nodes of a VM pool in place, so keeping it on an image version
+means to let new nodes come and old ones go, without stopping a task and without ever having less
+than it had. This is the pure part: what was seen, what is wanted and what this run has done, to
+one action.
+
+===============================================  ================================================
+Seen                                             Then
+===============================================  ================================================
+deleting                                         Refuse
+Cloud Services pool                              Refuse; print the ``PoolOsVersion`` to use
+a state nobody has heard of                      Wait, with a warning
+a resize under way                               Wait
+versions that cannot be compared                 Refuse; where a note stands, undo first
+nothing behind, pin fine                         Done (after the mark is cleared)
+automatic OS upgrade on                          Wait and report; never write
+a failure remembered, the note still there       undo: one step of ``tidy``
+pinned below target, empty                       Repin, or Refuse where a part could be lost
+pinned below target, nodes present               ``when_empty`` waits, ``surge`` refuses
+some behind, ``when_empty``                      Wait: scale-in and growth renew the pool
+some behind, ``surge``, autoscale on             Refuse: a resize answers 409 there (the note is cleared)
+some behind, ``surge``, fixed size               the cycle
+===============================================  ================================================
+
+The cycle, each step from what is seen, so that it can begin anywhere: note the size in the pool's
+metadata; add nodes; prove that they are healthy and new enough; let as many old nodes finish their
+tasks and go; again until none is behind; clear the note. Whatever fails is undone before it is
+told: nodes that were added are removed by name, and the size goes back.
+
+Sources: Batch 2025-06-01 (resize, removenodes, patch), ``upgradePolicy``; reimage and
+disablescheduling are left out on purpose, see docs/vm-pools.md.
+"""
+
+from __future__ import annotations
+
+from batch_os_provider.batch.pool import AllocationState, Kind, Pool, PoolState
+from batch_os_provider.batch.vm_pool import ImageVersion, VmNode, VmSeen
+from batch_os_provider.rollout.actions import Done, Refuse, Wait
+from batch_os_provider.rollout.image_renewal.steps import ImageAction, ImageHistory, Repin, Undone
+from batch_os_provider.rollout.image_renewal.surge import (
+    added_since,
+    cycle,
+    drains,
+    foreign,
+    is_left_in_order,
+    not_comparable,
+    tidy,
+)
+from batch_os_provider.rollout.progress import name_some
+from batch_os_provider.schema.declared import ImagePolicy
+from batch_os_provider.schema.units import counted
+
+__all__ = ["another_product", "deallocated", "decide_image", "incomparable", "refuse_kind", "resize_errors"]
+
+_COMING = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"})
+"""States of a node that is not up: what it does not show yet it may show later."""
+
+
+def decide_image(seen: VmSeen, target: ImageVersion, policy: ImagePolicy, history: ImageHistory) -> ImageAction:  # noqa: C901, PLR0911, PLR0912 - a table
+    """The next action for a VM pool, on a node list begun after our last write."""
+    pool = seen.pool
+    base = pool.base
+    if base.state is PoolState.DELETING:
+        return Refuse(
+            "it is being deleted", "Remove the resource from the program, or create the pool again", property="pool_id"
+        )
+    if base.kind is not Kind.VM:
+        return refuse_kind(base)
+    if base.state is not PoolState.ACTIVE or base.allocation is AllocationState.UNKNOWN:
+        odd = f"state {base.state_text!r} with allocation state {base.allocation_text!r}"
+        return Wait(
+            "unknown state", f"Batch shows {odd}", f"Batch shows {odd}, which this release does not know; waiting"
+        )
+    if not pool.is_steady:
+        return Wait("resizing", drains(seen, history))
+    behind = seen.behind(target.numbers)
+    if history.noted is not None and pool.mark is None and not is_left_in_order(seen, behind, history.noted):
+        return foreign(seen, history.noted, "its note in the metadata is gone")
+    unreadable = _unreadable(seen)
+    if isinstance(unreadable, Refuse):
+        return _cannot_judge(seen, unreadable, history)
+    pinned_below = not pool.is_latest and (pool.pin is None or pool.pin < target.numbers)
+    if not behind and not pinned_below and not unreadable:
+        return _finished(seen, history)
+    if pool.automatic:
+        return Wait("automatic", "automatic OS upgrade is on and renews them, nothing is written")
+    if pool.mark is not None and history.failure is not None:
+        return tidy(seen, pool.mark)
+    if unreadable:
+        return unreadable
+    if pool.mark is not None and (pinned_below or policy.strategy == "when_empty" or base.autoscale):
+        return tidy(seen, pool.mark)
+    if pinned_below:
+        return _pinned(seen, target, policy)
+    if policy.strategy == "when_empty":
+        return Wait("until renewed", "scale-in and growth renew them")
+    if base.autoscale:
+        return Refuse(
+            f"{counted(len(behind), 'node')} {'is' if len(behind) == 1 else 'are'} behind, and the pool scales itself: "
+            "Batch refuses a resize there (409)",
+            'Declare strategy="when_empty": nodes are renewed as the pool scales in and out',
+            property="strategy",
+        )
+    return cycle(seen, target, policy, history)
+
+
+def refuse_kind(pool: Pool) -> Refuse:
+    """The refusal of a pool that is no VM pool."""
+    ref = pool.ref
+    return Refuse(
+        "it is not a VM pool, so its nodes have no image version",
+        f'Use PoolOsVersion("{ref.pool_id}", account_endpoint="{ref.endpoint}", pool_id="{ref.pool_id}", '
+        f'target_os_version="{pool.current_os_version or "<version>"}") for a Cloud Services pool',
+        property="pool_id",
+    )
+
+
+def incomparable(seen: VmSeen) -> Refuse | None:
+    """Why the nodes of a pool never show a version that can be compared; None where they do, or may yet."""
+    if seen.pool.gallery:
+        return Refuse(
+            f"it uses a gallery image ({seen.pool.image}), whose nodes show no image version that can be compared",
+            "Keep the version of a gallery image where the pool is declared; remove this resource",
+            property="pool_id",
+        )
+    strange = [node for node in _unread(seen) if node.version_text and node.state not in _COMING]
+    # The image of a pool changes only while it is empty, so the nodes of a pinned pool run the pin.
+    if not strange or seen.pool.pin is not None:
+        return None
+    shown = " and ".join(map(repr, sorted({node.version_text for node in strange})[:3]))
+    return Refuse(
+        f"its nodes do not show a version number (Batch shows {shown} for {len(strange)} of "
+        f"{len(seen.judged)} nodes), so the version of a node cannot be compared",
+        "Take this resource out of the program: the pool stays as it is. To get the newest image, resize the pool "
+        "to 0 nodes and back; to keep a version, create the pool with an exact image version in place of 'latest'",
+        property="pool_id",
+    )
+
+
+def _unread(seen: VmSeen) -> list[VmNode]:
+    """The nodes that show no version number; a node of ours that has failed is the cycle's business."""
+    ours = _ours(seen)
+    return [node for node in seen.judged if node.version is None and not (node in ours and node.has_failed)]
+
+
+def _unreadable(seen: VmSeen) -> Refuse | Wait | None:
+    """What to do where a version cannot be compared now."""
+    never, unread = incomparable(seen), _unread(seen)
+    if never is not None:
+        return never
+    silent = [node for node in unread if node.state not in _COMING] if seen.pool.pin is None else []
+    if silent:
+        names, failed = [node.node_id for node in silent], [node.node_id for node in silent if node.has_failed]
+        states = ", ".join(sorted({node.state for node in silent}))
+        shows = "shows no image version, so it" if len(silent) == 1 else "show no image version, so they"
+        return Refuse(
+            f"{counted(len(silent), 'node')} {shows} cannot be compared: {name_some(names)} ({states})",
+            f"Fix what has failed ({name_some(failed)}), then run `pulumi up` again"
+            if failed
+            else "Run `pulumi up` again when Batch shows virtualMachineInfo of every node",
+            property="pool_id",
+        )
+    coming = [node for node in unread if node.state in _COMING]
+    return Wait("allocating", f"{counted(len(coming), 'node')} coming up") if coming else None
+
+
+def _ours(seen: VmSeen) -> tuple[VmNode, ...]:
+    return added_since(seen, seen.pool.mark) if seen.pool.mark is not None else ()
+
+
+def _cannot_judge(seen: VmSeen, refuse: Refuse, history: ImageHistory) -> ImageAction:
+    """Refuse; in the middle of a cycle only after everything that it added is gone again."""
+    mark = seen.pool.mark
+    if mark is None:
+        return history.failure or refuse
+    if history.failure is not None:
+        return tidy(seen, mark)
+    canary = next((node for node in _ours(seen) if node.version is None and node.state not in _COMING), None)
+    return Undone(refuse if canary is None else not_comparable(seen, mark, canary, refuse.next_step))
+
+
+def _finished(seen: VmSeen, history: ImageHistory) -> ImageAction:
+    """Nothing is behind: what a cycle has left is put in order, then it is done."""
+    pool = seen.pool
+    if pool.mark is not None:
+        return tidy(seen, pool.mark)
+    if history.failure is not None:
+        return history.failure
+    if seen.is_short and pool.resize_errors:
+        missing = pool.size - len(seen.dedicated)
+        lacks = f"{missing} of {pool.size} nodes {'is' if missing == 1 else 'are'} missing"
+        return Refuse(
+            f"no node is behind, but {lacks} since its last resize failed ({pool.resize_errors[0]})",
+            "Resize the pool to what it can have, then run `pulumi up` again",
+            property="pool_id",
+        )
+    return Done()
+
+
+def _pinned(seen: VmSeen, target: ImageVersion, policy: ImagePolicy) -> ImageAction:
+    pool = seen.pool
+    if not seen.nodes and pool.size == 0 and pool.target_spot == 0:
+        guarded = pool.guarded_parts()
+        if guarded:
+            return Refuse(
+                f"the pool is pinned to {pool.pin_text} and empty, but a change would have to send "
+                f"{' and '.join(guarded)} again, which Batch does not give back whole",
+                f"Change the image version to {target.text} where the pool is declared",
+            )
+        return Repin(target.text)
+    if policy.strategy == "when_empty":
+        return Wait("until empty", f"pinned to {pool.pin_text} with {len(seen.nodes)} nodes; waiting until it is empty")
+    return Refuse(
+        f"the pool is pinned to {pool.pin_text}, so new nodes would get that version too, and its image cannot be "
+        f"changed while it has nodes ({len(seen.nodes)})",
+        'Declare strategy="when_empty" and let the pool go empty, or move the work to a second pool on the new version',
+        property="strategy",
+    )
+
+
+def resize_errors(seen: VmSeen) -> str:
+    """What to say of errors of a resize that explain nothing that is missing now."""
+    return (
+        f"its last resize ended with an error ({seen.past_errors[0]}), but it has all "
+        f"{counted(seen.pool.size, 'dedicated node')} that it asks for: Batch keeps the error until the next resize"
+    )
+
+
+def deallocated(seen: VmSeen, target: ImageVersion) -> str:
+    """What to say of deallocated nodes: a renewal would replace a machine that is not billed by one that is."""
+    stopped = seen.deallocated
+    older = [node for node in stopped if node.version is not None and node.version < target.numbers]
+    text = f"{counted(len(stopped), 'deallocated node')} left as {'it is' if len(stopped) == 1 else 'they are'}"
+    names = name_some([node.node_id for node in stopped])
+    if not older:
+        return f"{text}: {names}"
+    which = f"{len(older)} of them {'has' if len(older) == 1 else 'have'}" if len(stopped) > 1 else "it has"
+    return f"{text}: {names}; {which} an older image version. To renew such a node start it, then run `pulumi up` again"
+
+
+def another_product(seen: VmSeen, target: ImageVersion) -> str:
+    """What to say where the target is not of the product that the pool runs; empty where it is, or is not known."""
+    oldest = seen.oldest()
+    runs = oldest.version if oldest is not None else seen.pool.pin
+    if runs is None or not target.is_of_another_product(runs):
+        return ""
+    shown = oldest.version_text if oldest is not None else seen.pool.pin_text
+    return (
+        f"the pool runs {shown} and {target} is declared: another first number is another product, which an image of "
+        f"{runs[0]}.* does not become. Declare a version {runs[0]}.*, or a pool that is made of the other image"
+    )

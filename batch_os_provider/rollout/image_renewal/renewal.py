@@ -1,0 +1,307 @@
+"""The renewal of a VM pool's nodes: the kind of rollout that ``PoolImageVersion`` runs.
+
+Why it exists: this is what ``rollout``'s loop does with ``decide_image``'s table. Every step looks at
+pool and nodes afresh, and every write is one that may safely be sent again: a note, an absolute
+size, node ids. So nothing but the note in the pool has to outlive a crash.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.pool import PoolState
+from batch_os_provider.batch.service import VmService
+from batch_os_provider.batch.vm_pool import VmPool, VmSeen, parse_image_version
+from batch_os_provider.errors import ConflictError, PoolGoneError, RefusedError, TransientError
+from batch_os_provider.guest_os import version
+from batch_os_provider.rollout.actions import GRACE, Done, Refuse, Wait
+from batch_os_provider.rollout.image_renewal import steps
+from batch_os_provider.rollout.image_renewal.decide import deallocated, decide_image, resize_errors
+from batch_os_provider.rollout.loop import Outcome, Rollout
+from batch_os_provider.rollout.poll_schedule import ALONE, MAX_FAILURES, Company
+from batch_os_provider.rollout.progress import NODE_INTERVAL, RETRYING, Progress, Reporter
+from batch_os_provider.runtime.cancellation import Waiter
+from batch_os_provider.schema.declared import ImageGoal
+from batch_os_provider.schema.units import counted
+
+__all__ = ["ImageRenewal", "look_at"]
+
+# Conflicts that pass by themselves; the view may lag behind them.
+_PASSING = frozenset({"PoolBeingResized", "PoolBeingCreated", "ConditionNotMet"})
+
+
+def look_at(service: VmService, ref: PoolRef) -> VmSeen:
+    """Read the pool, then its nodes; a pool of another kind has no nodes that matter."""
+    pool = service.get_vm_pool(ref)
+    return VmSeen(pool, service.list_vm_nodes(ref) if pool.is_vm else ())
+
+
+class ImageRenewal(Rollout[VmSeen]):
+    """One run of the loop for one VM pool.
+
+    Args:
+        goal: what to reach.
+        service: Batch.
+        waiter: clock, sleep and caller; ends everything on ^C.
+        reporter: says what is seen.
+        chance: a number from 0 to 1, for jitter.
+        company: others that wait in the same account.
+    """
+
+    resumes = "Run `pulumi up` again: it goes on from what it finds, or undoes it"
+
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a rollout needs from outside
+        self,
+        goal: ImageGoal,
+        service: VmService,
+        waiter: Waiter,
+        reporter: Reporter,
+        chance: Callable[[], float] = random.random,
+        company: Company = ALONE,
+    ) -> None:
+        super().__init__(goal.ref, goal.target.text, goal.timeout, waiter, reporter, chance, company)
+        self._goal = goal
+        self._service = service
+        self._history = steps.ImageHistory()
+        self._seen: VmSeen | None = None
+        self._ordered = 0
+        self._came_from = ""
+        self._written = 0
+        self._lost_writes = 0
+        self._refused: tuple[object, str, int] = (None, "", 0)
+        self._spent: set[str] = set()
+        self._lagging_since: float | None = None
+        self._counted_at = float("-inf")
+
+    def look(self) -> VmSeen:
+        """Read pool and nodes. While a resize goes on the nodes decide nothing, and are read for the line only."""
+        pool, seen = self._service.get_vm_pool(self.ref), self._seen
+        if not pool.is_vm:
+            return VmSeen(pool, ())
+        goes_on = seen is not None and seen.pool.is_being_resized and pool.is_being_resized
+        if seen is not None and goes_on and self.remaining() > 0 and not self._may_count():
+            return VmSeen(pool, seen.nodes)
+        self._counted_at = self.waiter.now()
+        return VmSeen(pool, self._service.list_vm_nodes(self.ref))
+
+    def _may_count(self) -> bool:
+        due = self.waiter.now() - self._counted_at >= NODE_INTERVAL
+        return due and self.company.may_count(self.ref, NODE_INTERVAL)
+
+    def follow(self, seen: VmSeen) -> Outcome[VmSeen] | float:
+        """Decide and act."""
+        action: steps.ImageAction = Wait("lagging", "Batch does not show the last change yet")
+        if not self._lags(seen):
+            self._note(seen)
+            action = decide_image(seen, self._goal.target, self._goal.policy, self._history)
+        if isinstance(action, Done):
+            return self._done(seen)
+        if isinstance(action, Refuse):
+            return self._refuse(action, seen)
+        if isinstance(action, Wait):
+            return self._wait(action)
+        if isinstance(action, steps.Undone):
+            self._history = steps.with_failure(self._history, action.failure, may_defer=action.may_defer)
+            return 0.0
+        # A step that undoes may still be taken at the deadline; one that begins something may not.
+        if self.remaining() <= 0 and self._history.failure is None and self._begins(action):
+            return 0.0
+        return self._write(action, seen)
+
+    def _lags(self, seen: VmSeen) -> bool:
+        """Whether a look may be older than what we know; for a while only, since nothing is promised of either sign.
+
+        A write that was taken ends the ETag that it was conditional on, and a steady pool has as many nodes as it says.
+        """
+        pool, now = seen.pool, self.waiter.now()
+        older = pool.base.etag in self._spent or (pool.is_steady and pool.current != len(seen.dedicated))
+        if not older:
+            self._lagging_since = None
+        elif self._lagging_since is None:
+            self._lagging_since = now
+        return self._lagging_since is not None and now - self._lagging_since < GRACE
+
+    @staticmethod
+    def _begins(action: steps.ImageAction) -> bool:
+        undoes = isinstance(action, steps.PutMark) and action.mark is None
+        return not undoes and not (isinstance(action, steps.RemoveNodes) and action.ours)
+
+    def _note(self, seen: VmSeen) -> None:
+        if self._seen is None:
+            self._history = replace(self._history, found=frozenset(node.node_id for node in seen.nodes))
+        self._seen, self._ordered = seen, seen.pool.size
+        if seen.pool.mark is not None:
+            self._history = replace(self._history, noted=seen.pool.mark)
+        oldest = seen.oldest()
+        if not self._came_from:
+            shown = oldest.version_text if oldest is not None else seen.pool.pin_text
+            self._came_from = shown if parse_image_version(shown) != self._goal.target.numbers else ""
+        if seen.pool.is_steady and self._history.asked:
+            there = {node.node_id for node in seen.nodes}
+            stayed = self._history.asked & there
+            if stayed:
+                self.reporter.warn_once(
+                    f"stayed {sorted(stayed)}",
+                    f"not drained within drain_timeout: {', '.join(sorted(stayed))}; no task was stopped",
+                )
+            history = self._history
+            self._history = replace(history, asked=frozenset(), stayed=history.stayed | stayed)
+
+    def _write(self, action: steps.ImageAction, seen: VmSeen) -> float:
+        """Send one write. Whatever comes back, the next thing is a look."""
+        pool = seen.pool
+        self.say(*self._words(action, seen))
+        if isinstance(action, steps.PutMark) and action.mark is None:
+            # Also where the answer is lost: a look that still shows the note brings it back.
+            self._history = replace(self._history, noted=None)
+        try:
+            self.waiter.call(lambda: self._send(action, pool), write=True)
+        except ConflictError as error:
+            return self._refused_write(error, seen, action)
+        except TransientError as error:
+            self._lost_writes += 1
+            self.give_up_after(self._lost_writes, MAX_FAILURES, error)
+            return self.retrying(error, self.pace.after_failed_write(self._lost_writes, error))
+        self._written += 1
+        self._lost_writes = 0
+        if pool.base.etag:
+            self._spent.add(pool.base.etag)
+        if isinstance(action, steps.PutMark):
+            self._history = replace(self._history, noted=action.mark)
+        if isinstance(action, steps.Resize):
+            self._ordered = action.size
+        if isinstance(action, steps.RemoveNodes) and not action.ours:
+            self._history = replace(self._history, asked=frozenset(action.nodes))
+        self.pace.quicken()
+        return 0.0
+
+    def _send(self, action: steps.ImageAction, pool: VmPool) -> None:
+        service = self._service
+        if isinstance(action, steps.PutMark):
+            service.put_mark(pool, action.mark)
+        elif isinstance(action, steps.Resize):
+            service.resize(pool, action.size)
+        elif isinstance(action, steps.RemoveNodes):
+            service.remove_nodes(pool, action.nodes, self._goal.drain_timeout)
+        elif isinstance(action, steps.Repin):
+            service.repin(pool, action.version)
+
+    def _refused_write(self, error: ConflictError, seen: VmSeen, action: steps.ImageAction) -> float:
+        """Look again; the same refusal twice of an unchanged pool ends the cycle, which is undone first."""
+        view = (seen.pool.base.fingerprint, type(action))
+        times = self._refused[2] + 1 if self._refused[:2] == (view, error.code) else 1
+        self._refused = (view, error.code, times)
+        if times > 1 and error.code not in _PASSING:
+            if self._history.failure is not None or seen.pool.mark is None:
+                raise error
+            why = f"Batch refused to go on twice while nothing changed: {error.reply}"
+            failure = Refuse(why, "See the service's text, then run `pulumi up` again", error.reply)
+            self._history = steps.with_failure(self._history, failure)
+        return self.retrying(error, self.pace.after_failed_write(times, error))
+
+    def _words(self, action: steps.ImageAction, seen: VmSeen) -> tuple[str, str]:
+        """Phase and reason of a step, for its line. How many nodes are behind makes it a phase of its own."""
+        left = len(seen.behind(self._goal.target.numbers))
+        if isinstance(action, steps.Resize):
+            return f"resize at {left}", action.why
+        if isinstance(action, steps.RemoveNodes):
+            count = len(action.nodes)
+            goes = "1 node finishes its tasks and goes" if count == 1 else f"{count} nodes finish their tasks and go"
+            return f"remove at {left}", "removing what was added" if action.ours else goes
+        if isinstance(action, steps.Repin):
+            return "repin", "the pool is empty; pinning its image"
+        clears = isinstance(action, steps.PutMark) and action.mark is None
+        return "note", "clearing the marker" if clears else "writing the marker"
+
+    def _wait(self, action: Wait) -> float:
+        if action.warning:
+            self.reporter.warn_once(action.warning, action.warning)
+        self.pace.enter(action.phase)
+        self.say(action.phase, action.why)
+        return self.next_look()
+
+    def say(self, phase: str, why: str, detail: str = "") -> None:
+        """Say a line."""
+        now = self.waiter.now()
+        elapsed, counts = now - self.started, self._counts() if phase != RETRYING else ""
+        said = Progress(self._came_from, self.target, phase, why, elapsed, detail=detail, counts=counts)
+        self.reporter.progress(said, now)
+
+    def _counts(self) -> str:
+        """How many nodes are behind, of all; empty before the first look and where there are none."""
+        seen = self._seen
+        if seen is None or not seen.dedicated:
+            return ""
+        return steps.tally(seen, self._goal.target)
+
+    def _done(self, seen: VmSeen) -> Outcome[VmSeen]:
+        count, stopped, spot = len(seen.judged), len(seen.deallocated), len(seen.nodes) - len(seen.dedicated)
+        what = f"{counted(count, 'node')} at the target or above"
+        if not count and not stopped:
+            gets = "new ones get the newest version" if seen.pool.is_latest else f"pinned to {seen.pool.pin_text}"
+            what = f"no nodes, {gets}"
+        what += f", {stopped} deallocated" if stopped else ""
+        what += f", {counted(spot, 'spot node')} not looked after" if spot else ""
+        news = f"done, {what}, {self.elapsed()}" if self._written else f"nothing was written, {what}"
+        came_from = self._came_from if self._written else ""
+        self.reporter.summary(f"{news}; {version.change(came_from, self.target)}")
+        if seen.past_errors:
+            self.reporter.warn_once("resize errors", resize_errors(seen))
+        if stopped:
+            self.reporter.warn_once("deallocated", deallocated(seen, self._goal.target))
+        return Outcome(seen)
+
+    def _refuse(self, action: Refuse, seen: VmSeen) -> Outcome[VmSeen]:
+        """End with the refusal; one that time alone would mend may be deferred."""
+        if self._goal.defer and self._history.may_defer:
+            self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {action.seen}")
+            return Outcome(seen, deferred=True)
+        if action == self._history.failure:
+            # Told now, and undone: what is added to an error that ends a rollout need not tell it again.
+            self._history = replace(self._history, failure=None)
+        kind = PoolGoneError if seen.pool.base.state is PoolState.DELETING else RefusedError
+        raise kind(action.seen, pool=self.ref.url, next_step=action.next_step, answer=action.answer)
+
+    def defer(self) -> Outcome[VmSeen] | None:
+        """At the deadline: succeed with the truth, where the goal allows it and a look was had."""
+        failure = self._history.failure
+        if not self._goal.defer or self._seen is None or (failure is not None and not self._history.may_defer):
+            return None
+        self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {self.tell()}")
+        return Outcome(self._seen, deferred=True)
+
+    def tell(self) -> str:
+        """Say how far it is."""
+        seen, noted = self._seen, self._history.noted
+        if seen is None:
+            return "nothing was changed"
+        count = len(seen.dedicated)
+        behind, judged = len(seen.behind(self._goal.target.numbers)), len(seen.judged)
+        text = f"{behind} of {judged} nodes {'is' if behind == 1 else 'are'} behind"
+        text += f", {len(seen.deallocated)} deallocated" if seen.deallocated else ""
+        if noted is not None:
+            text += f"; the renewal began at {noted.size} nodes"
+            extra = count - noted.size
+            text += f", {extra} {'is' if extra == 1 else 'are'} extra now" if extra > 0 else ""
+            more = self._ordered - count if self._ordered > max(count, noted.size) else 0
+            text += f", {more} more {'is' if more == 1 else 'are'} ordered" if more else ""
+            text += "; no task was stopped"
+        elif not self._written:
+            text += "; nothing is under way"
+        failure = self._history.failure
+        return f"{failure.seen}; undoing that: {text}" if failure is not None else text
+
+    def tell_all(self) -> str:
+        """The same: it has the counts."""
+        return self.tell()
+
+    def has_acted(self) -> bool:
+        """Whether a note in the pool tells of an unfinished renewal, or something was written."""
+        return bool(self._written) or self._history.noted is not None
+
+    def way_back(self) -> str:
+        """There is none: a version that Batch no longer allocates does not come back."""
+        return ""

@@ -1,0 +1,114 @@
+"""What is known of the one write: whether it was sent, whether Batch accepted it, and whether its upgrade runs.
+
+Why it exists: a rollout may end at any moment, by ^C, a deadline or an error, and its last words
+must be true. "No upgrade was started" is a claim like any other: after a lost answer it may be
+made only once a look at the pool bears it out.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from batch_os_provider.batch.pool import Pool, PoolState
+from batch_os_provider.guest_os.version import same_version
+from batch_os_provider.rollout.actions import GRACE, Phase
+
+__all__ = ["Truth"]
+
+
+class _Post(enum.Enum):
+    NONE = "not sent, or refused"
+    UNKNOWN = "sent, and no answer came"
+    TAKEN = "answered 202"
+
+
+class Truth:
+    """The state of our knowledge about an upgrade to ``target``; fed by the rollout as it goes.
+
+    ``last`` is the last look at the pool, ``came_from`` the version that the upgrade starts, or
+    started, from; empty while nothing was seen.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._post = _Post.NONE
+        self._sent_from: Pool | None = None
+        self._sent_at = 0.0
+        self._since_post: Pool | None = None
+        self._was_shown = False
+        self.last: Pool | None = None
+        self.came_from = ""
+
+    def saw(self, pool: Pool, now: float) -> None:
+        """Take in a look at the pool. One that may lag behind a lost POST settles nothing."""
+        if self.last is None:
+            self.came_from = pool.current_os_version or "unknown"
+        self.last = pool
+        if not (self.may_lag(now) and self._sent_from is not None and pool.fingerprint == self._sent_from.fingerprint):
+            self._since_post = pool
+        self._was_shown = self._was_shown or self.is_ours(pool)
+
+    def sending(self, pool: Pool) -> None:
+        """The write is about to be sent, on this view."""
+        self._sent_from = pool
+        self.came_from = pool.current_os_version or "unknown"
+
+    def lost(self, now: float) -> None:
+        """The write was sent, and what became of it is not known."""
+        self._post, self._sent_at, self._since_post = _Post.UNKNOWN, now, None
+
+    def taken(self) -> None:
+        """The service answered 202, or said later that it had taken the write."""
+        self._post, self._since_post, self._was_shown = _Post.TAKEN, None, False
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether a write of ours was sent and never answered."""
+        return self._post is _Post.UNKNOWN
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the service has taken a write of ours."""
+        return self._post is _Post.TAKEN
+
+    def may_lag(self, now: float) -> bool:
+        """Whether a look may still show the pool as it was before a write that was lost."""
+        return self.is_lost and now - self._sent_at < GRACE
+
+    def is_ours(self, pool: Pool) -> bool:
+        """Whether a look shows an upgrade to our target."""
+        return pool.state is PoolState.UPGRADING and same_version(pool.target_os_version, self._target)
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the pool was last seen to run the target, with no upgrade in flight and none that may begin."""
+        seen = self._since_post
+        return (
+            seen is not None and seen.state is PoolState.ACTIVE and same_version(seen.current_os_version, self._target)
+        )
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether an upgrade to our target runs in Batch, as far as anybody can know."""
+        return self.is_taken if self._since_post is None else self.is_ours(self._since_post)
+
+    def tell(self, phase: Phase | None) -> str:
+        """Say what runs in Batch. ``phase`` is what was waited for when nothing of ours runs."""
+        if self.goes_on:
+            seen = self._since_post
+            came_from = self.came_from if seen is None else seen.current_os_version
+            return f"the upgrade {came_from} -> {self._target} goes on in Batch"
+        if self.is_reached:
+            return f"the pool runs {self._target}"
+        if self.is_lost and self._since_post is None:
+            return (
+                f"the request to start the upgrade to {self._target} was sent and its answer is not known, "
+                "so it may run in Batch"
+            )
+        if self.is_taken:
+            shown = "does not show it any more" if self._was_shown else "does not show it yet"
+            return f"Batch took the upgrade to {self._target} and {shown}"
+        if phase in ("resizing", "conflict"):
+            because = "a resize is under way" if phase == "resizing" else "another upgrade is in flight"
+            return f"no upgrade was started: {because}"
+        return "no upgrade was started"

@@ -1,0 +1,345 @@
+"""The upgrade of a Cloud Services pool: one POST upgradeos, then reads only.
+
+Why it exists: this is what ``rollout``'s loop does for ``PoolOsVersion``. It follows ``decide``'s
+table, sends the one write, watches the nodes come back, and keeps ``truth`` informed. A pool at its
+target is done only when its nodes are as the program asks, whoever brought it there: that is judged
+by ``health``'s table, with a list of nodes every 30 seconds until it is decided.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from batch_os_provider.batch.pool import Kind, Pool, PoolState
+from batch_os_provider.batch.service import Service
+from batch_os_provider.errors import (
+    ALREADY_THERE,
+    BatchOsError,
+    ConflictError,
+    PoolGoneError,
+    RefusedError,
+    StalledError,
+    TokenError,
+    TransientError,
+    UnhealthyError,
+)
+from batch_os_provider.guest_os import version
+from batch_os_provider.guest_os.version import same_version
+from batch_os_provider.rollout.actions import GRACE, Done, Phase, Refuse, Wait
+from batch_os_provider.rollout.loop import Outcome, Rollout
+from batch_os_provider.rollout.os_upgrade import decide as table
+from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, Settling, Soaking, judge, unhealthy
+from batch_os_provider.rollout.os_upgrade.node_tracker import Watch
+from batch_os_provider.rollout.os_upgrade.request_state import Truth
+from batch_os_provider.rollout.poll_schedule import ALONE, MAX_FAILURES, Company
+from batch_os_provider.rollout.progress import NODE_INTERVAL, Nodes, Progress, Reporter, name_nodes
+from batch_os_provider.runtime.cancellation import Stopped, Waiter
+from batch_os_provider.schema.declared import Goal
+from batch_os_provider.schema.units import counted, duration
+
+__all__ = ["OsUpgrade"]
+
+# Conflicts that pass by themselves; the view may lag behind them.
+_PASSING = frozenset({"PoolBeingResized", "PoolBeingCreated", "UpgradePoolVersionConflict"})
+_PRECONDITION_FAILED = 412
+# Answers to a POST that say "not now": it was not carried out. Any other failure leaves that open.
+_SAID_NO = frozenset({429, 503})
+_SHORTEST_SOAK = 1.0
+"""Seconds between two looks at nodes that soak: the service's clock is read in whole seconds."""
+
+
+class OsUpgrade(Rollout[Pool]):
+    """One run of the loop for one Cloud Services pool.
+
+    After a run ``unhealthy`` counts the unhealthy nodes at the target, None where nobody looked, and
+    ``is_proven`` says whether the gate was passed, which is so where none is declared.
+
+    Args:
+        goal: what to reach.
+        service: Batch.
+        waiter: clock, sleep and caller; ends everything on ^C.
+        reporter: says what is seen.
+        chance: a number from 0 to 1, for jitter.
+        company: others that wait in the same account.
+    """
+
+    resumes = "Run `pulumi up` again: it goes on from what it finds and starts no second upgrade"
+
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a rollout needs from outside
+        self,
+        goal: Goal,
+        service: Service,
+        waiter: Waiter,
+        reporter: Reporter,
+        chance: Callable[[], float] = random.random,
+        company: Company = ALONE,
+    ) -> None:
+        super().__init__(goal.ref, goal.target, goal.timeout, waiter, reporter, chance, company)
+        self._goal = goal
+        self._service = service
+        self._truth = Truth(goal.target)
+        self._phase: Phase | None = None
+        self._history = table.History()
+        self._lost_writes = 0
+        self._refused_writes = 0
+        self._unmet: tuple[tuple[str, ...], float] | None = None
+        self._resizes: set[datetime | None] = set()
+        self._failed_lists = 0
+        self._judged: Settling | Soaking | None = None
+        self._watch = Watch(self.started)
+        self.unhealthy: int | None = None
+        self.is_proven = not goal.gate.is_declared
+
+    def look(self) -> Pool:
+        """Read the pool; of a VM pool also what its nodes run, for the refusal."""
+        pool = self._service.get_pool(self.ref)
+        if pool.kind is not Kind.VM:
+            return pool
+        try:
+            return replace(pool, image_version=self._service.newest_image_version(self.ref))
+        except BatchOsError:
+            # The refusal is right without it: whoever may not list nodes still learns that it is a VM pool.
+            return pool
+
+    def follow(self, seen: Pool) -> Outcome[Pool] | float:
+        """Decide and act."""
+        self._note(seen)
+        now = self.waiter.now()
+        action = table.decide(seen, self.target, self._goal.policy, self._history, now)
+        if isinstance(action, Done):
+            return self._prove(seen) if self._goal.gate.is_declared else self._done(seen)
+        self._judged = self.unhealthy = None
+        if isinstance(action, Refuse):
+            raise self._refused(action)
+        if isinstance(action, table.Upgrade):
+            # No time is left to see it through, or a Retry-After reaches beyond the deadline: start nothing.
+            return self._upgrade(action, seen) if self.remaining() > 0 else 0.0
+        return self._wait(action)
+
+    def _note(self, seen: Pool) -> None:
+        """Keep what later looks are compared with."""
+        now = self.waiter.now()
+        self._truth.saw(seen, now)
+        self._history = self._history.observed(seen, self.target, now)
+        if seen.is_being_resized:
+            self._resizes.add(seen.allocation_changed_at)
+        if self._watch.since is None and self._truth.is_ours(seen):
+            # While a pool is upgrading this is the time of its POST (recordings); afterwards it is not.
+            self._watch.since = seen.changed_at
+
+    def _upgrade(self, action: table.Upgrade, seen: Pool) -> float:
+        """Send the one write. Whatever comes back, the next thing is a read."""
+        self._truth.sending(seen)
+        self.say("starting", "starting the upgrade")
+        try:
+            since = self.waiter.call(lambda: self._service.upgrade_os(self.ref, action.target, action.etag), write=True)
+        except ConflictError as error:
+            return self._refused_write(error, seen)
+        except TransientError as error:
+            if error.reply.status not in _SAID_NO and not isinstance(error, TokenError):
+                self._truth.lost(self.waiter.now())
+            self._lost_writes += 1
+            self.give_up_after(self._lost_writes, MAX_FAILURES, error)
+            return self.retrying(error, self.pace.after_failed_write(self._lost_writes, error))
+        except Stopped as stopped:
+            if stopped.in_call:
+                self._truth.lost(self.waiter.now())
+            raise
+        return self._taken(since)
+
+    def _taken(self, since: datetime | None) -> float:
+        """Batch has taken our upgrade: from here on there are reads only."""
+        now = self.waiter.now()
+        self._watch = Watch(now, since)
+        self._truth.taken()
+        self._history = self._history.accepted(now)
+        self.pace.quicken()
+        return self.company.pause(self.ref) or 0.0
+
+    def _refused_write(self, error: ConflictError, seen: Pool) -> float:
+        """Note a 409, a 412 or "already there", and whether it can still turn into another answer."""
+        if error.code == ALREADY_THERE and self._truth.is_lost:
+            # The POST whose answer was lost has worked after all, and the pool does not show it yet.
+            return self._taken(None)
+        now = self.waiter.now()
+        if self._unmet is None or self._unmet[0] != seen.fingerprint:
+            self._unmet = (seen.fingerprint, now)
+        # A view that lags behind another actor's change, or behind a lost POST of ours, meets 412 for a while.
+        lagging = error.reply.status == _PRECONDITION_FAILED and now - self._unmet[1] < GRACE
+        passing = error.code in _PASSING or lagging or self._truth.may_lag(now)
+        self._refused_writes += 1
+        self._history = self._history.refused(error.reply, seen, lasting=not passing)
+        return self.retrying(error, self.pace.after_failed_write(self._refused_writes, error))
+
+    def _wait(self, action: Wait) -> float:
+        if action.warning:
+            self.reporter.warn_once(action.warning, action.warning)
+        why = action.why
+        if action.phase == "resizing" and len(self._resizes) > 1:
+            why += f", number {len(self._resizes)} since this began"
+        if action.phase in ("upgrading", "joined"):
+            self._count_nodes(force=self.pace.is_new(action.phase))
+            self._give_up_on_a_stall()
+        self.pace.enter(action.phase)
+        self._phase = action.phase
+        self.say(action.phase, why)
+        return self.next_look()
+
+    def _count_nodes(self, *, force: bool) -> None:
+        """Read the nodes when a line with counts is due."""
+        stall_after = self._goal.stall_after
+        interval = min(self.reporter.node_interval, NODE_INTERVAL if stall_after is None else stall_after)
+        if not force and self.waiter.now() - self._watch.tried_at < interval:
+            return
+        # Where a stall is to be seen the nodes are more than a line, and no other pool may hold them up.
+        if stall_after is not None or self.company.may_count(self.ref, interval):
+            self._look_at_nodes()
+
+    def _look_at_nodes(self) -> None:
+        """Read the nodes. Counts are comfort: a failure costs a warning only."""
+        now, watch = self.waiter.now(), self._watch
+        watch.tried_at = now
+        try:
+            watch.take(self.waiter.call(lambda: self._service.list_nodes(self.ref)), now)
+        except BatchOsError as error:
+            self.reporter.warn_once("nodes", f"node counts are not available: {error}")
+            watch.nodes = None
+
+    def _give_up_on_a_stall(self) -> None:
+        """Raise StalledError when no node has moved for as long as the program allows."""
+        stall_after, nodes = self._goal.stall_after, self._watch.nodes
+        if stall_after is None or nodes is None or self._watch.idle < stall_after:
+            return
+        idle, named = duration(self._watch.idle), nodes.name_laggards()
+        raise StalledError(
+            f"no node moved for {idle}, stall_after is {duration(stall_after)}"
+            f"{f': {named}' if named else ''}; this came after {self.elapsed()}; {self.tell()}",
+            pool=self.ref.url,
+            next_step=f"See what holds up the nodes; reboot or reimage those that are stuck. {self._next_step()}",
+        )
+
+    def _prove(self, seen: Pool) -> Outcome[Pool] | float:
+        """The pool runs the target: judge the nodes, and wait until that can be done."""
+        now, watch, gate = self.waiter.now(), self._watch, self._goal.gate
+        try:
+            nodes = self.waiter.call(lambda: self._service.list_nodes(self.ref))
+        except TransientError as error:
+            self._failed_lists += 1
+            self.give_up_after(self._failed_lists, MAX_FAILURES, error)
+            return self.retrying(error, self.pace.after_failed_write(self._failed_lists, error))
+        self._failed_lists = 0
+        watch.take(nodes, now)
+        bad = unhealthy(nodes)
+        self.unhealthy = len(bad)
+        verdict = judge(nodes, gate, watch.age(seen.seen_at))
+        if isinstance(verdict, Failed):
+            raise self._unhealthy(verdict)
+        if isinstance(verdict, Passed):
+            self.is_proven, self._judged = True, None
+            return self._done(seen, f"; {verdict.why}")
+        self._judged = verdict
+        if isinstance(verdict, Soaking):
+            self.say("soaking", "soaking", verdict.why)
+            return min(NODE_INTERVAL, max(_SHORTEST_SOAK, verdict.left))
+        self.say("proving", "the pool runs it", verdict.why)
+        self._give_up_on_a_stall()
+        return NODE_INTERVAL
+
+    def _unhealthy(self, verdict: Failed) -> UnhealthyError:
+        return UnhealthyError(
+            f"it runs {self.target}, but {verdict.why}: {name_nodes(verdict.nodes)}",
+            pool=self.ref.url,
+            next_step="See their errors and start tasks; reboot, reimage or remove them, or declare a larger "
+            f"max_unhealthy to accept them. {self._next_step()}",
+        )
+
+    def say(self, phase: str, why: str, detail: str = "") -> None:
+        """Say a line, with node counts where an upgrade runs or its nodes come back."""
+        now = self.waiter.now()
+        nodes = self._watch.nodes if phase in ("upgrading", "joined", "proving") else None
+        idle = self._watch.idle if nodes is not None else 0.0
+        elapsed = now - self.started
+        said = Progress(self._truth.came_from, self.target, phase, why, elapsed, nodes, idle, detail)
+        self.reporter.progress(said, now)
+
+    def _done(self, seen: Pool, proof: str = "") -> Outcome[Pool]:
+        """End well; ``proof`` says how the nodes were judged, where a gate is declared."""
+        target, watch = self.target, self._watch
+        found = not self._truth.is_taken and same_version(self._truth.came_from, target)
+        if not proof and (self._goal.report or not found):
+            # The pool is at its target: not even ^C takes that back, it only costs the count.
+            with contextlib.suppress(Stopped):
+                self._look_at_nodes()
+        if found:
+            self.reporter.summary(f"nothing was written{proof}; it already runs {version.short(target)}")
+        else:
+            back = f"{watch.nodes}, " if watch.nodes is not None and watch.since is not None else ""
+            change = version.change(self._truth.came_from, target)
+            self.reporter.summary(f"done, {back}{self.elapsed()}{proof}; {change}")
+        if watch.nodes is not None:
+            self._report(watch.nodes)
+        return Outcome(seen)
+
+    def _report(self, nodes: Nodes) -> None:
+        """Warn of nodes that are unhealthy, and of others that are not back: success hides neither."""
+        bad = unhealthy(nodes.nodes)
+        self.unhealthy = len(bad)
+        if bad:
+            number = f"{len(bad)} of {counted(len(nodes.nodes), 'node')} {'is' if len(bad) == 1 else 'are'} unhealthy"
+            self.reporter.warn_once("unhealthy", f"the pool runs {self.target}, but {number}: {name_nodes(bad)}")
+        late = [node for node in nodes.laggards() if node not in bad]
+        if late:
+            self.reporter.warn_once(
+                "late", f"the pool runs {self.target}, but not every node is back: {name_nodes(late)}"
+            )
+
+    def _refused(self, action: Refuse) -> BatchOsError:
+        ref, last = self.ref, self._truth.last
+        if last is not None and last.state is PoolState.DELETING:
+            return PoolGoneError(action.seen, pool=ref.url, next_step=action.next_step)
+        return RefusedError(action.seen, pool=ref.url, next_step=action.next_step, answer=action.answer)
+
+    def defer(self) -> Outcome[Pool] | None:
+        """At the deadline: succeed with the truth, where the goal allows it and a look was had."""
+        last = self._truth.last
+        if not self._goal.defer or last is None:
+            return None
+        if self._truth.is_reached:
+            self.reporter.warn_once("deferred", f"{self.tell()}; proving its health was deferred")
+            return Outcome(last, deferred=True)
+        at = last.current_os_version or "an unknown version"
+        text = f"still at {at}; upgrade to {self.target} was deferred: {self._counted() or self.tell()}"
+        self.reporter.warn_once("deferred", text)
+        return Outcome(last, deferred=True)
+
+    def tell(self) -> str:
+        """Say what runs in Batch."""
+        told = self._truth.tell(self._phase)
+        return f"{told}; {self._judged.why}" if self._judged is not None else told
+
+    def tell_all(self) -> str:
+        """The same with the nodes that are back."""
+        counted = self._counted()
+        return f"{self.tell()} ({counted})" if counted else self.tell()
+
+    def has_acted(self) -> bool:
+        """Whether an upgrade to our target runs, or a write of ours was sent."""
+        return self._truth.goes_on or self._truth.is_taken or self._truth.is_lost
+
+    def way_back(self) -> str:
+        """Pulumi keeps its old state when a step fails, so a program that was reverted looks unchanged to it."""
+        back = "To go back instead, revert the program and run `pulumi up --refresh`"
+        truth = self._truth
+        return back if truth.goes_on or (truth.is_taken and truth.is_reached) else ""
+
+    def missed(self) -> str:
+        """What is missing at the deadline."""
+        return "the health that is declared was not seen" if self._truth.is_reached else super().missed()
+
+    def _counted(self) -> str:
+        nodes = self._watch.nodes
+        return str(nodes) if self._truth.goes_on and nodes is not None else ""

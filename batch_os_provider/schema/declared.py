@@ -1,0 +1,170 @@
+"""What a program declared, as typed values with the defaults applied.
+
+Defaults are applied here, when work starts, and never written into the inputs that Pulumi stores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from batch_os_provider.batch.address import PoolRef, parse_endpoint
+from batch_os_provider.batch.vm_pool import ImageVersion
+from batch_os_provider.schema.inputs import (
+    ACCOUNT_ENDPOINT,
+    DRAIN_TIMEOUT,
+    IF_RESIZING,
+    IMAGE,
+    IMAGE_TARGET,
+    MAX_UNHEALTHY,
+    ON_CONFLICT,
+    ON_TIMEOUT,
+    OS,
+    POOL_ID_NAME,
+    SOAK,
+    STALL_AFTER,
+    STRATEGY,
+    SURGE,
+    TARGET,
+    TIMEOUT,
+)
+from batch_os_provider.schema.units import parse_duration, parse_share
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batch_os_provider.schema.units import Share
+
+__all__ = ["NO_GATE", "Declared", "DeclaredImage", "Gate", "Goal", "ImageGoal", "ImagePolicy", "Policy", "gate_of"]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the program declared about other actors."""
+
+    if_resizing: Literal["wait", "fail"] = "wait"
+    on_conflict: Literal["fail", "wait"] = "fail"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What the program asks of a pool's nodes once it runs the target; by default nothing.
+
+    ``max_unhealthy`` None is no limit, ``soak`` is in seconds.
+    """
+
+    max_unhealthy: Share | None = None
+    soak: float = 0.0
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether there is anything to judge."""
+        return self.max_unhealthy is not None or self.soak > 0
+
+
+NO_GATE = Gate()
+"""What is asked where nothing is declared."""
+
+
+@dataclass(frozen=True)
+class ImagePolicy:
+    """What the program declared: how nodes are renewed, and how many are added at a time."""
+
+    strategy: Literal["surge", "when_empty"]
+    surge: int = 1
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The inputs of a PoolOsVersion as typed values, defaults applied; ``stall_after`` None is off."""
+
+    ref: PoolRef
+    target: str
+    timeout: float
+    defer: bool
+    policy: Policy
+    stall_after: float | None
+    gate: Gate
+
+    @classmethod
+    def of(cls, bag: Mapping[str, Any]) -> Declared:
+        """Read a bag that ``check`` has passed."""
+        full = OS.full(bag)
+        return cls(
+            ref=PoolRef(parse_endpoint(full[ACCOUNT_ENDPOINT]), full[POOL_ID_NAME]),
+            target=full[TARGET],
+            timeout=parse_duration(full[TIMEOUT]),
+            defer=full[ON_TIMEOUT] == "defer",
+            policy=Policy(
+                if_resizing=cast('Literal["wait", "fail"]', full[IF_RESIZING]),
+                on_conflict=cast('Literal["fail", "wait"]', full[ON_CONFLICT]),
+            ),
+            stall_after=None if full[STALL_AFTER] is None else parse_duration(full[STALL_AFTER]),
+            gate=gate_of(full),
+        )
+
+
+@dataclass(frozen=True)
+class DeclaredImage:
+    """The inputs of a PoolImageVersion as typed values, defaults applied."""
+
+    ref: PoolRef
+    target: ImageVersion
+    policy: ImagePolicy
+    drain_timeout: float
+    timeout: float
+    defer: bool
+
+    @classmethod
+    def of(cls, bag: Mapping[str, Any]) -> DeclaredImage:
+        """Read a bag that ``check`` has passed."""
+        full = IMAGE.full(bag)
+        return cls(
+            ref=PoolRef(parse_endpoint(full[ACCOUNT_ENDPOINT]), full[POOL_ID_NAME]),
+            target=ImageVersion.parse(full[IMAGE_TARGET]),
+            policy=ImagePolicy(cast('Literal["surge", "when_empty"]', full[STRATEGY]), int(full[SURGE])),
+            drain_timeout=parse_duration(full[DRAIN_TIMEOUT]),
+            timeout=parse_duration(full[TIMEOUT]),
+            defer=full[ON_TIMEOUT] == "defer",
+        )
+
+
+def gate_of(bag: Mapping[str, Any]) -> Gate:
+    """The health that a bag asks for, which ``check`` has passed."""
+    most, soak = bag.get(MAX_UNHEALTHY), bag.get(SOAK)
+    return Gate(
+        max_unhealthy=None if most is None else parse_share(most), soak=0.0 if soak is None else parse_duration(soak)
+    )
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What one upgrade is to reach, and how long it may take.
+
+    ``timeout`` is in seconds and starts when work starts; ``defer`` makes the deadline a success
+    that tells the truth instead of an error. ``gate`` is what the nodes have to be like at the
+    target, ``stall_after`` the seconds after which a wait in which no node moves is given up.
+    ``report`` has the nodes counted also where the pool is found at its target: whoever brought it
+    there, an earlier run that was killed perhaps, nobody has told of nodes that did not survive it.
+    """
+
+    ref: PoolRef
+    target: str
+    policy: Policy
+    timeout: float
+    defer: bool = False
+    gate: Gate = NO_GATE
+    stall_after: float | None = None
+    report: bool = False
+
+
+@dataclass(frozen=True)
+class ImageGoal:
+    """What one renewal is to reach. ``drain_timeout`` and ``timeout`` are in seconds."""
+
+    ref: PoolRef
+    target: ImageVersion
+    policy: ImagePolicy
+    drain_timeout: float
+    timeout: float
+    defer: bool = False

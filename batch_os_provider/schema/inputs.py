@@ -1,0 +1,346 @@
+"""What a program may declare: grammar, defaults and comparison of every input.
+
+Why it exists: all that can be judged without a network is judged in one place, before
+anything is touched. Each failure names the property, the value, what is allowed, and the
+nearest right spelling. Defaults are applied when a rollout starts and never written into the
+inputs: what the state and policy packs see is what the program said.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from batch_os_provider.batch.address import POOL_ID, parse_endpoint, parse_pool_url
+from batch_os_provider.batch.vm_pool import LARGEST_PART, parse_image_version
+from batch_os_provider.errors import InputError
+from batch_os_provider.guest_os import version
+from batch_os_provider.schema.units import (
+    DURATION_FORM,
+    SHARE_FORM,
+    parse_duration,
+    parse_share,
+    shown,
+    suggest_duration,
+    suggest_share,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = [
+    "ACCOUNT_ENDPOINT",
+    "CONFIG",
+    "DRAIN_TIMEOUT",
+    "DURATIONS",
+    "IF_RESIZING",
+    "IMAGE",
+    "IMAGE_TARGET",
+    "INPUTS",
+    "MAX_UNHEALTHY",
+    "ON_CONFLICT",
+    "ON_TIMEOUT",
+    "OS",
+    "POOL_ID_NAME",
+    "SOAK",
+    "STALL_AFTER",
+    "STRATEGY",
+    "SURGE",
+    "TARGET",
+    "TIMEOUT",
+    "Failure",
+    "Spec",
+    "allowed",
+    "check",
+    "is_on",
+    "same",
+    "wrong",
+]
+
+ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET = "account_endpoint", "pool_id", "target_os_version"
+TIMEOUT, ON_TIMEOUT, IF_RESIZING, ON_CONFLICT = "timeout", "on_timeout", "if_resizing", "on_conflict"
+STALL_AFTER, MAX_UNHEALTHY, SOAK = "stall_after", "max_unhealthy", "soak"
+IMAGE_TARGET, STRATEGY, SURGE, DRAIN_TIMEOUT = "target_image_version", "strategy", "surge", "drain_timeout"
+DURATIONS = (TIMEOUT, DRAIN_TIMEOUT, STALL_AFTER, SOAK)
+"""The inputs that take a duration."""
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    ON_TIMEOUT: ("fail", "defer"),
+    IF_RESIZING: ("wait", "fail"),
+    ON_CONFLICT: ("fail", "wait"),
+    STRATEGY: ("surge", "when_empty"),
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The inputs of one resource: the required ones, what the others are by default, and which names the version.
+
+    An input whose default is None is off where it is not declared.
+    """
+
+    required: tuple[str, ...]
+    defaults: Mapping[str, str | int | None]
+    target: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, in the order in which they are declared."""
+        return (*self.required, *self.defaults)
+
+    def full(self, bag: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs with the defaults applied."""
+        return {**self.defaults, **{name: value for name, value in bag.items() if value is not None}}
+
+
+OS = Spec(
+    (ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET),
+    {
+        TIMEOUT: "2h",
+        ON_TIMEOUT: "fail",
+        IF_RESIZING: "wait",
+        ON_CONFLICT: "fail",
+        STALL_AFTER: None,
+        MAX_UNHEALTHY: None,
+        SOAK: None,
+    },
+    TARGET,
+)
+IMAGE = Spec(
+    (ACCOUNT_ENDPOINT, POOL_ID_NAME, IMAGE_TARGET, STRATEGY),
+    {SURGE: 1, DRAIN_TIMEOUT: "1h", TIMEOUT: "2h", ON_TIMEOUT: "fail"},
+    IMAGE_TARGET,
+)
+INPUTS = OS.names
+
+# Resource Manager, batchAccounts: 3 to 24 lower-case letters and digits.
+_ACCOUNT_NAME = re.compile(r"(?!localhost$)[a-z0-9]{3,24}")
+_ENDPOINT_FORM = "https://<account>.<region>.batch.azure.com, as `az batch account show` prints in accountEndpoint"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One property that cannot be accepted, and why, in words for the person who wrote it."""
+
+    property: str
+    reason: str
+
+
+def check(
+    bag: Mapping[str, Any], is_unknown: Callable[[Any], bool], spec: Spec = OS
+) -> tuple[dict[str, Any], list[Failure]]:
+    """Validate and normalise a bag of inputs.
+
+    The endpoint is normalised; everything else stays as declared. Unknown values pass, and so do
+    keys that are not ours.
+
+    Args:
+        bag: the inputs as the program declared them.
+        is_unknown: tells the engine's stand-in for a value that is not known yet.
+        spec: whose inputs they are.
+
+    Returns:
+        The inputs to keep, and what is wrong with them.
+
+    """
+    kept = dict(bag)
+    failures: list[Failure] = []
+    for name in spec.names:
+        value = bag.get(name)
+        if is_unknown(value):
+            continue
+        if value is None:
+            if name in spec.required:
+                failures.append(Failure(name, f"it is missing; required: {_FORMS[name]}"))
+            continue
+        reason = wrong(name, value)
+        if reason:
+            failures.append(Failure(name, reason))
+        elif name == ACCOUNT_ENDPOINT:
+            kept[name] = parse_endpoint(value)
+    return kept, failures
+
+
+def wrong(name: str, value: object) -> str:
+    """Why a value is not allowed for an input: it begins with the value; empty where it is allowed."""
+    reason = _CHECKS[name](value)
+    return f"{shown(value)} {reason}" if reason else ""
+
+
+def allowed(name: str) -> str:
+    """What an input may be, in words."""
+    return _FORMS.get(name) or " or ".join(CHOICES[name])
+
+
+def same(name: str, old: object, new: object) -> bool:
+    """Whether two accepted values of one input mean the same."""
+    if old is None or new is None:
+        return old is new
+    meaning = _MEANINGS.get(name)
+    try:
+        return old == new if meaning is None else meaning(old) == meaning(new)
+    except ValueError:  # a state of an earlier version may hold what is not allowed any more
+        return False
+
+
+def _check_endpoint(value: object) -> str:
+    if not isinstance(value, str):
+        return f"is not a string; allowed: {_ENDPOINT_FORM}"
+    try:
+        parse_endpoint(value)
+    except ValueError as error:
+        return f"is not an account endpoint: {error}; allowed: {_ENDPOINT_FORM}{_endpoint_hint(value)}"
+    return ""
+
+
+def _endpoint_hint(value: str) -> str:
+    """The endpoint in a pool's URL, the one without what was added to it, or that of an account's name."""
+    if _ACCOUNT_NAME.fullmatch(value.strip().lower()):
+        return f"; did you mean https://{value.strip().lower()}.<region>.batch.azure.com?"
+    candidates: list[Callable[[], str]] = [
+        lambda: parse_pool_url(value).endpoint,
+        lambda: parse_endpoint("https://" + value.strip().partition("://")[2].partition("/")[0]),
+    ]
+    for candidate in candidates:
+        try:
+            return f"; did you mean {candidate()}?"
+        except ValueError:
+            continue
+    return ""
+
+
+def _check_pool_id(value: object) -> str:
+    if isinstance(value, str) and POOL_ID.fullmatch(value):
+        return ""
+    hint = ""
+    if isinstance(value, str):
+        guess = re.sub(r"[^A-Za-z0-9_-]+", "-", value.strip().rpartition("/")[2]).strip("-")
+        hint = f"; did you mean {guess}?" if POOL_ID.fullmatch(guess) else ""
+    return f"is not a pool id; allowed: {_FORMS[POOL_ID_NAME]}{hint}"
+
+
+def _check_target(value: object) -> str:
+    if not isinstance(value, str):
+        return f"is not a string; allowed: {version.ALLOWED}"
+    try:
+        version.family_of(value)
+    except version.VersionSyntaxError as error:
+        hint = f"; did you mean {error.suggestion}?" if error.suggestion else ""
+        return f"is not a Guest OS version; allowed: {version.ALLOWED}{hint}"
+    return ""
+
+
+def _check_duration(value: object) -> str:
+    try:
+        parse_duration(value)
+    except ValueError as error:
+        return f"{error}; allowed: {DURATION_FORM}{_did_you_mean(suggest_duration(value))}"
+    return ""
+
+
+def _check_max_unhealthy(value: object) -> str:
+    try:
+        parse_share(value)
+    except ValueError as error:
+        return f"{error}; allowed: {SHARE_FORM}{_did_you_mean(suggest_share(value))}"
+    return ""
+
+
+def _did_you_mean(guess: str) -> str:
+    return f"; did you mean {guess}?" if guess else ""
+
+
+def _choice(name: str) -> Callable[[object], str]:
+    allowed = CHOICES[name]
+
+    def check_choice(value: object) -> str:
+        if value in allowed:
+            return ""
+        import difflib  # noqa: PLC0415 - who makes no mistake needs no help
+
+        only = value[0] if isinstance(value, list) and len(value) == 1 else value
+        text = only.strip().lower() if isinstance(only, str) else ""
+        near = difflib.get_close_matches(text, allowed, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"is not allowed; allowed: {' or '.join(allowed)}{hint}"
+
+    return check_choice
+
+
+def _check_image_target(value: object) -> str:
+    if parse_image_version(value) is not None:
+        return ""
+    if isinstance(value, str) and value.strip().lower() == "latest":
+        return (
+            "is a moving target, which nobody can review; allowed: "
+            f"{_FORMS[IMAGE_TARGET]}; list versions with `az vm image list --all -p <publisher> -f <offer> -s <sku>`"
+        )
+    return f"is not an exact image version; allowed: {_FORMS[IMAGE_TARGET]}"
+
+
+def _check_drain(value: object) -> str:
+    reason = _check_duration(value)
+    if not reason and parse_duration(value) < _SHORTEST_RESIZE:
+        return "is shorter than 5m, the shortest resizeTimeout that Batch takes; allowed: 5m to 720h"
+    return reason
+
+
+def _check_surge(value: object) -> str:
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
+    whole = 1 <= number <= _MOST_SURGE and float(number).is_integer()
+    return "" if whole else f"is not a number of nodes; allowed: {_FORMS[SURGE]}"
+
+
+_MEANINGS: Mapping[str, Callable[[Any], object]] = {
+    ACCOUNT_ENDPOINT: lambda value: parse_endpoint(str(value)),
+    POOL_ID_NAME: lambda value: str(value).casefold(),
+    TARGET: lambda value: str(value).casefold(),
+    IMAGE_TARGET: parse_image_version,
+    MAX_UNHEALTHY: parse_share,
+    **dict.fromkeys(DURATIONS, parse_duration),
+}
+"""What two spellings of one value have in common; of other inputs there is one spelling."""
+_SHORTEST_RESIZE = 300
+_MOST_SURGE = 100
+_CHECKS: Mapping[str, Callable[[Any], str]] = {
+    ACCOUNT_ENDPOINT: _check_endpoint,
+    POOL_ID_NAME: _check_pool_id,
+    TARGET: _check_target,
+    IMAGE_TARGET: _check_image_target,
+    SURGE: _check_surge,
+    TIMEOUT: _check_duration,
+    STALL_AFTER: _check_duration,
+    MAX_UNHEALTHY: _check_max_unhealthy,
+    SOAK: _check_duration,
+    DRAIN_TIMEOUT: _check_drain,
+    **{name: _choice(name) for name in CHOICES},
+}
+_FORMS: Mapping[str, str] = {
+    ACCOUNT_ENDPOINT: _ENDPOINT_FORM,
+    POOL_ID_NAME: "1-64 of letters, digits, hyphen and underscore",
+    TARGET: version.ALLOWED,
+    IMAGE_TARGET: f"exact numbers with dots, each at most {LARGEST_PART}, such as 22.04.202405140 or 20348.2461.240510",
+    SURGE: f"a whole number from 1 to {_MOST_SURGE}",
+    MAX_UNHEALTHY: SHARE_FORM,
+    **dict.fromkeys(DURATIONS, DURATION_FORM),
+    STRATEGY: "surge (adds new nodes, then lets old ones finish and go) or when_empty (never touches a node)",
+}
+
+
+CONFIG = "batch:previewLook"
+
+
+_WORDS = {"true": True, "false": False}
+
+
+def is_on(configured: str | None) -> bool:
+    """Read the stack config. Raises InputError where it is neither true nor false."""
+    if configured is None:
+        return True
+    if configured.strip().lower() not in _WORDS:
+        raise InputError(
+            f"stack config {CONFIG} is {configured!r}; allowed: true or false",
+            next_step=f"Run `pulumi config set {CONFIG} true`, or false for previews that ask Batch nothing",
+        )
+    return _WORDS[configured.strip().lower()]

@@ -1,0 +1,209 @@
+"""How a program spells amounts: durations, and shares of a pool's nodes; and how a message shows any value.
+
+Why it exists: people write ``1h30m``, ``PT2H``, ``7200`` and ``10%``, configuration makes texts of numbers, and Pulumi
+makes floats of them. One room reads them all, says why it cannot, and knows what was most likely meant.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+__all__ = [
+    "DURATION_FORM",
+    "SHARE_FORM",
+    "Share",
+    "counted",
+    "duration",
+    "parse_duration",
+    "parse_share",
+    "plain_duration",
+    "shown",
+    "suggest_duration",
+    "suggest_share",
+]
+
+DURATION_FORM = "seconds, or hours, minutes and seconds such as 90s, 45m, 1h30m or 7200; more than 0, at most 720h"
+SHARE_FORM = 'a whole number of nodes from 0 on, or a whole percentage of the pool\'s nodes from "0%" to "100%"'
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+_DURATION = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?", re.IGNORECASE)
+_UNITS = (3600, 60, 1)
+# ISO 8601, as Batch's own API and Azure templates spell durations. Months and years have no fixed length.
+_ISO_DURATION = re.compile(
+    r"P(?:([0-9]+)W)?(?:([0-9]+)D)?(?:T(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+(?:\.[0-9]+)?)S)?)?", re.IGNORECASE
+)
+_ISO_UNITS = (7 * 24 * 3600, 24 * 3600, 3600, 60, 1)
+# What people type: blanks, whole words, minutes after hours without their unit.
+_LOOSE_DURATION = re.compile(
+    r"(?:(\d+)\s*h(?:ours?|rs?)?)?\s*(?:(\d+)\s*m(?:in(?:ute)?s?)?)?\s*(?:(\d+)\s*s(?:ec(?:ond)?s?)?)?"
+    r"|(\d+)\s*h(?:ours?|rs?)?\s*(\d+)",
+    re.IGNORECASE | re.ASCII,
+)
+_LONGEST = 30 * 24 * 3600
+# More digits than any pool has nodes are a slip of the hand.
+_SHARE = re.compile(r"([0-9]{1,9})(%?)")
+_LOOSE_SHARE = re.compile(r"([0-9]{1,3})\s*(?:%|percent|per cent|pct)", re.IGNORECASE | re.ASCII)
+_ALL = 100
+_MOST_NODES = 10**9
+_LONGEST_SHOWN = 200
+_DEEPEST = 3
+_EXACT = 2**53
+"""Beyond it a float has lost digits, and its whole number would show ones that were never written."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """So many nodes, or, with ``percent``, so many of each hundred."""
+
+    number: int
+    percent: bool = False
+
+    def of(self, nodes: int) -> int:
+        """How many nodes of so many that is, rounded down."""
+        return nodes * self.number // _ALL if self.percent else self.number
+
+    def __str__(self) -> str:
+        return f"{self.number}%" if self.percent else str(self.number)
+
+
+def parse_duration(value: object) -> float:
+    """Seconds, from ``90s``, ``1h30m``, ``7200``, ``"7200"``, ISO 8601 such as ``PT2H``, or a ``timedelta``.
+
+    Raises:
+        ValueError: anything else, zero and negatives included; the text says why.
+    """
+    seconds = _seconds_of(value)
+    if seconds is None or not math.isfinite(seconds):
+        raise ValueError("is not a duration")
+    if seconds <= 0:
+        raise ValueError("is not more than zero")
+    if seconds > _LONGEST:
+        raise ValueError("is longer than 720h")
+    return seconds
+
+
+def suggest_duration(value: object) -> str:
+    """Spell what was most likely meant; empty where there is no honest guess."""
+    match = _LOOSE_DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return ""
+    guess = "".join(f"{number}{unit}" for number, unit in zip(match.groups(), "hmshm", strict=True) if number)
+    try:
+        parse_duration(guess)
+    except ValueError:
+        return ""
+    return guess
+
+
+def parse_share(value: object) -> Share:
+    """A share of a pool's nodes, from ``2``, ``"2"`` or ``"10%"``; ``"0%"`` is the same as ``0``.
+
+    Raises:
+        ValueError: anything else; the text says why.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not 0 <= value < _MOST_NODES or value != int(value):
+            raise ValueError("is not a number of nodes")
+        return Share(int(value))
+    match = _SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("is neither a number of nodes nor a percentage")
+    number, percent = int(match[1]), bool(match[2])
+    if percent and number > _ALL:
+        raise ValueError("is more than all nodes")
+    return Share(number, percent and number > 0)
+
+
+def suggest_share(value: object) -> str:
+    """Spell what was most likely meant; empty where there is no honest guess."""
+    if isinstance(value, float) and 0 < value < 1:
+        percent = round(value * _ALL, 6)
+        return f'"{int(percent)}%"' if percent == int(percent) else ""
+    match = _LOOSE_SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
+    return f'"{int(match[1])}%"' if match is not None and int(match[1]) <= _ALL else ""
+
+
+def plain_duration(value: timedelta) -> str | float:
+    """A ``timedelta`` as Pulumi can store it: ``2h``, ``1h30m``; seconds as a number where they are not whole."""
+    seconds = value.total_seconds()
+    if seconds <= 0 or not seconds.is_integer():
+        return seconds
+    numbers = (int(seconds) // 3600, int(seconds) % 3600 // 60, int(seconds) % 60)
+    return "".join(f"{number}{unit}" for number, unit in zip(numbers, "hms", strict=True) if number)
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: numbers as they were written, bounded in length, and no password.
+
+    Pulumi makes a float of every number, so a whole float is shown as the integer that the program has. What stands
+    before an ``@`` may be a password in front of a host.
+    """
+    return _shown(value, _DEEPEST)
+
+
+def _shown(value: object, depth: int) -> str:
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        return str(int(value))
+    if isinstance(value, str) and "@" in value:
+        value = "...@" + value.rpartition("@")[2]
+    if type(value) in {list, tuple, dict} and not depth:
+        return "..."
+    if isinstance(value, list) and type(value) is list:
+        text = f"[{', '.join(_shown(each, depth - 1) for each in value[:_LONGEST_SHOWN])}]"
+    elif isinstance(value, tuple) and type(value) is tuple:
+        text = f"({', '.join(_shown(each, depth - 1) for each in value[:_LONGEST_SHOWN])})"
+    elif isinstance(value, dict) and type(value) is dict:
+        some = list(value.items())[:_LONGEST_SHOWN]
+        text = "{" + ", ".join(f"{_repr(key)}: {_shown(each, depth - 1)}" for key, each in some) + "}"
+    else:
+        text = _repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text)} characters)"
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - any object may come, and a message about it must not fail on it
+        return f"a value of type {type(value).__name__}"
+
+
+def _seconds_of(value: object) -> float | None:
+    """Seconds, unbounded; None where it is no duration at all."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _bounded(value) if isinstance(value, int) else value
+    return _seconds_of_text(value.strip()) if isinstance(value, str) else None
+
+
+def _seconds_of_text(text: str) -> float | None:
+    if _NUMBER.fullmatch(text):
+        return _bounded(float(text))
+    for form, units in ((_DURATION, _UNITS), (_ISO_DURATION, _ISO_UNITS)):
+        match = form.fullmatch(text)
+        if match is not None and any(match.groups()):
+            return _bounded(sum(float(number or 0) * unit for number, unit in zip(match.groups(), units, strict=True)))
+    return None
+
+
+def _bounded(seconds: float) -> float:
+    """Thousands of digits are too long like any other long time, not an error of their own."""
+    return float(max(-1, min(seconds, 2 * _LONGEST)))
+
+
+def duration(seconds: float) -> str:
+    """``45s``, ``3m10s``, ``2h05m``: two units at most."""
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes_rest = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes_rest:02d}m"
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 node``, ``2 nodes``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

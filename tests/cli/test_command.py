@@ -56,7 +56,7 @@ def batch_os(simulator: Simulator, *arguments: str | Path, **environment: str) -
     """Run the command as a pipeline does: no terminal, and only this simulator's credentials."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["BATCH_OS_TEST_PULUMI"], os.environ["PATH"]])
     done = subprocess.run(  # noqa: S603 - the command under test
-        [sys.executable, "-c", "from batch_os_provider.command.main import main; main()", *map(str, arguments)],
+        [sys.executable, "-c", "from batch_os_provider.cli.main import main; main()", *map(str, arguments)],
         env={"PATH": path, "LANG": "C.UTF-8", **simulator.environment, **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,

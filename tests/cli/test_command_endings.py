@@ -60,7 +60,7 @@ def start(
     sim: Simulator | None, *arguments: str, cwd: Path | None = None, stdout: Any = subprocess.PIPE, **more: str
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - the command under test
-        [sys.executable, "-c", "from batch_os_provider.command.main import main; main()", *arguments],
+        [sys.executable, "-c", "from batch_os_provider.cli.main import main; main()", *arguments],
         env=environment(sim, more),
         cwd=cwd,
         stdin=subprocess.DEVNULL,

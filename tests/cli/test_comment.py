@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 FAMILY_5 = "WA-GUEST-OS-5.25_201811-01"
-PROGRAM = "from batch_os_provider.command.main import main; main(prog_name='batch-os')"
+PROGRAM = "from batch_os_provider.cli.main import main; main(prog_name='batch-os')"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.support.stack import Stack
 
-WATCH = (sys.executable, "-c", "from batch_os_provider.command.main import main; main()", "watch")
+WATCH = (sys.executable, "-c", "from batch_os_provider.cli.main import main; main()", "watch")
 UP = ("pulumi", "up", "--yes", "--skip-preview")
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from batch_os_provider.command import checks
-from batch_os_provider.command.main import main
+from batch_os_provider.cli.doctor import machine_checks
+from batch_os_provider.cli.main import main
 from batch_os_provider.guest_os import catalogue
 from batch_os_provider.guest_os.catalogue import Catalogue
 from batch_os_provider.guest_os.catalogue_file import VARIABLE, as_text, find, user_file
@@ -235,18 +235,18 @@ def test_a_page_is_fetched_over_https_only(run: Callable[..., Result], site: str
 
 def test_doctor_says_how_old_the_catalogue_is(home: dict[str, str], tmp_path: Path) -> None:
     last = OWN.covers_until + timedelta(days=60)
-    check: Any = checks.catalogue(find(home), last)
+    check: Any = machine_checks.catalogue(find(home), last)
     assert (check.status, check.seen) == ("ok", "releases until 2026-01-14, of this package")
-    check = checks.catalogue(find(home), last + timedelta(days=1))
+    check = machine_checks.catalogue(find(home), last + timedelta(days=1))
     assert (check.status, check.fix.startswith("Bring it up to date with `batch-os catalogue --update`")) == (
         "warn",
         True,
     )
     file = tmp_path / "file.json"
     file.write_text(as_text(newer()), encoding="utf-8")
-    check = checks.catalogue(find({VARIABLE: str(file)}), last + timedelta(days=1))
+    check = machine_checks.catalogue(find({VARIABLE: str(file)}), last + timedelta(days=1))
     assert (check.status, check.seen) == ("ok", f"releases until 2026-02-12, {file} ({VARIABLE})")
     file.write_text("{", encoding="utf-8")
-    check = checks.catalogue(find({VARIABLE: str(file)}), last)
+    check = machine_checks.catalogue(find({VARIABLE: str(file)}), last)
     assert check.status == "fail"
     assert check.fix == f"Remove the file; `batch-os catalogue --update --output {file}` writes a new one"

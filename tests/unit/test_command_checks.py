@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_os_provider.command import checks
-from batch_os_provider.command.checks import Check, judge_version
-from batch_os_provider.command.doctor import as_json, lines
-from batch_os_provider.command.plugin import PluginError
+from batch_os_provider.cli.doctor import machine_checks
+from batch_os_provider.cli.doctor.command import as_json, lines
+from batch_os_provider.cli.doctor.machine_checks import Check, judge_version
+from batch_os_provider.cli.doctor.plugin_check import PluginError
 from batch_os_provider.engine import seams
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     ],
 )
 def test_versions(text: str, status: str) -> None:
-    found = judge_version("Pulumi SDK", text, *checks.PULUMI, fix="do this")
+    found = judge_version("Pulumi SDK", text, *machine_checks.PULUMI, fix="do this")
     assert found.status == status
     assert "tested with 3.272.0" in found.seen
     assert found.fix == ("" if status == "ok" else "do this")
@@ -42,7 +42,7 @@ def test_versions(text: str, status: str) -> None:
 )
 def test_the_debug_log(tmp_path: Path, path: str, status: str) -> None:
     (tmp_path / "there.log").touch()
-    found = checks._log(str(tmp_path / path) if path else "")
+    found = machine_checks._log(str(tmp_path / path) if path else "")
     assert found.status == status
     assert bool(found.fix) == (status == "fail")
     assert not (tmp_path / "new.log").exists(), "a check leaves nothing behind"
@@ -52,7 +52,7 @@ def test_each_missing_seam_is_a_warning_that_says_what_is_lost() -> None:
     def two_missing() -> Mapping[str, str]:
         return {"cancel": "gone", "one of the future": "gone too"}
 
-    found = checks._seams(two_missing)
+    found = machine_checks._seams(two_missing)
     assert [each.status for each in found] == ["warn", "warn"]
     assert "^C is heard only when" in found[0].seen
 
@@ -61,7 +61,7 @@ def test_a_provider_that_does_not_start_is_a_failure() -> None:
     def broken() -> Mapping[str, str]:
         raise PluginError("No module named 'pulumi'")
 
-    (found,) = checks._seams(broken)
+    (found,) = machine_checks._seams(broken)
     assert found.status == "fail"
     assert "No module named 'pulumi'" in found.seen
 
@@ -69,7 +69,7 @@ def test_a_provider_that_does_not_start_is_a_failure() -> None:
 def test_every_seam_of_the_engine_is_known_here() -> None:
     _, table, _ = re.split(r"^=+ +=+$\n", seams.__doc__ or "", flags=re.MULTILINE)
     names = [line[:15].strip() for line in table.splitlines() if line[:15].strip()]
-    assert names == list(checks.LOST)
+    assert names == list(machine_checks.LOST)
 
 
 CHECKS = [
@@ -131,4 +131,4 @@ def test_doctors_lines_are_whole_in_a_log_and_folded_between_words_on_a_terminal
     ],
 )
 def test_a_value_that_asks_for_no_tail_is_told(asked: str, expected: list[tuple[str, str]]) -> None:
-    assert [(each.status, each.seen) for each in checks._tail(asked)] == expected
+    assert [(each.status, each.seen) for each in machine_checks._tail(asked)] == expected

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.command.adopt import compare
-from batch_os_provider.command.declared import DeclaredPool, read
-from batch_os_provider.command.survey import Account
+from batch_os_provider.cli.adopt.command import compare
+from batch_os_provider.cli.adopt.declared_pools import DeclaredPool, read
+from batch_os_provider.cli.inventory import Account
 from batch_os_provider.errors import InputError
 from tests.support.simulator import OLD, paas_pool, vm_pool
 from tests.unit.test_command_fit import ENDPOINT, image, seen

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.command.declared import DeclaredPool
-from batch_os_provider.command.refusals import refused
-from batch_os_provider.command.survey import Account
+from batch_os_provider.cli.adopt.declared_pools import DeclaredPool
+from batch_os_provider.cli.adopt.refusals import refused
+from batch_os_provider.cli.inventory import Account
 from tests.support.simulator import BEHIND, NEW, OLD, TARGET, paas_pool, vm_pool
 from tests.unit.test_command_fit import ENDPOINT, seen
 

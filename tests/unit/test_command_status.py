@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from batch_os_provider.command.status import as_json, render
-from batch_os_provider.command.survey import Account, PoolSeen
+from batch_os_provider.cli.inventory import Account, PoolSeen
+from batch_os_provider.cli.status.command import as_json, render
 from tests.support.simulator import BEHIND, NEW, OLD, paas_pool, vm_pool
 from tests.unit.test_command_fit import ENDPOINT, image, seen
 

@@ -11,7 +11,7 @@ import pytest
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Pool
 from batch_os_provider.batch.vm_pool import VmNode, VmPool
-from batch_os_provider.command.survey import Account, survey
+from batch_os_provider.cli.inventory import Account, survey
 from batch_os_provider.errors import (
     ApiRetiredError,
     BatchOsError,

@@ -17,9 +17,9 @@ from rich.console import Console
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Node, Pool
 from batch_os_provider.batch.vm_pool import VmNode, VmPool
-from batch_os_provider.command import watch
-from batch_os_provider.command.moving import Moving, look
-from batch_os_provider.command.watch import Lines, Picture, Watched, follow
+from batch_os_provider.cli.watch import command
+from batch_os_provider.cli.watch.command import Lines, Picture, Watched, follow
+from batch_os_provider.cli.watch.moving import Moving, look
 from batch_os_provider.errors import (
     BatchOsError,
     CredentialError,
@@ -330,10 +330,10 @@ class Called:
                 raise account
             return account
 
-        monkeypatch.setattr(watch, "shared_client", connect)
+        monkeypatch.setattr(command, "shared_client", connect)
 
     def __call__(self, *arguments: str) -> tuple[int, str]:
-        done = CliRunner().invoke(watch.command, [ENDPOINT, *arguments])
+        done = CliRunner().invoke(command.command, [ENDPOINT, *arguments])
         return done.exit_code, done.output
 
 
@@ -350,15 +350,15 @@ def test_the_command_ends_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(watch.time, "sleep", interrupted)
+    monkeypatch.setattr(command.time, "sleep", interrupted)
     code, text = Called(monkeypatch, FakeAccount([[upgrading()]]))()
     assert code == 0
     assert text.startswith("render: upgrading, 2 of 6 nodes back, ")
 
 
 CLOSED = """
-from batch_os_provider.command import watch
-from batch_os_provider.command.moving import Moving
+from batch_os_provider.cli.watch import command as watch
+from batch_os_provider.cli.watch.moving import Moving
 watch.LOOK_EVERY = 0.05
 watch.shared_client = lambda _endpoint: None
 watch.look = lambda _client: (Moving("render", "upgrading", "0 of 6 nodes back"),)

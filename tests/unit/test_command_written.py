@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from batch_os_provider.command.fit import propose
-from batch_os_provider.command.written import constants, program, resource_names
+from batch_os_provider.cli.adopt.program_text import constants, program, resource_names
+from batch_os_provider.cli.adopt.proposal import propose
 from tests.support.simulator import OLD, paas_pool, vm_pool
 from tests.unit.test_command_fit import seen
 

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from batch_os_provider.command import document, gate
-from batch_os_provider.command.comment import command
-from batch_os_provider.command.digest import Message, Row, Stack, digest
-from batch_os_provider.command.markdown import LIMIT, comment, marker, plain
+from batch_os_provider.cli.comment import fail_on, preview_file
+from batch_os_provider.cli.comment.command import command
+from batch_os_provider.cli.comment.digest import Message, Row, Stack, digest
+from batch_os_provider.cli.comment.markdown import LIMIT, comment, marker, plain
 from batch_os_provider.preview.message_tail import NO_SUCH_POOL, WHATS, Tail
 
 FARM = "https://farm.westeurope.batch.azure.com"
@@ -58,7 +58,7 @@ def told(name: str, text: str, tail: Tail | str = "", severity: str = "info", ki
 def read(*steps: dict[str, Any], said: list[dict[str, Any]] | None = None, **more: Any) -> Stack:
     root = {"op": "same", "urn": urn("farm-dev", STACK_TYPE)}
     body = {"steps": [root, *steps], "diagnostics": said or [], "changeSummary": {"same": 1}, "duration": 1, **more}
-    return digest("dev", document.read(json.dumps(body, indent=4).encode()))
+    return digest("dev", preview_file.read(json.dumps(body, indent=4).encode()))
 
 
 def only(stack: Stack) -> Row:
@@ -201,7 +201,7 @@ def test_why_an_account_was_not_looked_at_stands_with_its_other_pools_too(why: s
         "old": f"not looked at: {why}",
         "silent": why,
     }
-    assert len(list(gate.tripped(["not-looked-at"], [stack]))) == 5
+    assert len(list(fail_on.tripped(["not-looked-at"], [stack]))) == 5
 
 
 def test_a_pool_that_is_not_there_says_nothing_about_the_others():
@@ -238,7 +238,7 @@ def test_looks_that_are_off_are_the_reason_and_the_gate_stops():
     ]
     stack = read(*steps, config={"batch:previewLook": "False"})
     assert {row.unseen for row in stack.rows} == {"stack config batch:previewLook is false"}
-    assert len(list(gate.tripped(["not-looked-at"], [stack]))) == 2
+    assert len(list(fail_on.tripped(["not-looked-at"], [stack]))) == 2
     assert {row.unseen for row in read(*steps, config={"batch:previewLook": "true"}).rows} == {""}
 
 
@@ -247,7 +247,7 @@ def test_a_pool_whose_step_is_missing_was_not_looked_at_either():
     stack = read(said=[told("r", "403", failed, "warning")])
     assert (only(stack).what, only(stack).op, only(stack).unseen) == ("warning", "", "403")
     assert "| **not looked at: 403** |" in comment([stack])
-    assert list(gate.tripped(["not-looked-at"], [stack])) == [gate.Tripped("not-looked-at", "dev", "render")]
+    assert list(fail_on.tripped(["not-looked-at"], [stack])) == [fail_on.Tripped("not-looked-at", "dev", "render")]
 
 
 def test_a_deleted_pool_is_left_as_it_is():
@@ -330,7 +330,7 @@ def test_what_is_not_ours_is_counted_and_so_is_what_stays():
 
 def test_a_new_stack_counts_itself_among_nothing():
     body = {"steps": [{"op": "create", "urn": urn("farm-dev", STACK_TYPE)}], "changeSummary": {"create": 1}}
-    stack = digest("dev", document.read(json.dumps(body).encode()))
+    stack = digest("dev", preview_file.read(json.dumps(body).encode()))
     assert (stack.unchanged, dict(stack.others), stack.rows) == (0, {}, ())
 
 
@@ -343,7 +343,7 @@ def test_a_pool_of_another_type_is_a_pool_by_its_tail_or_by_its_inputs():
     assert only(by_tail).what == "rollback"
     by_inputs = read(step("update", "r", old=state("render", V58, V58), new=state("render", V57), kind=FORMER))
     assert (only(by_inputs).what, only(by_inputs).name) == ("rollback", "render")
-    assert list(map(str, gate.tripped(["rollback"], [by_tail, by_inputs]))) == ["rollback: dev, render"] * 2
+    assert list(map(str, fail_on.tripped(["rollback"], [by_tail, by_inputs]))) == ["rollback: dev, render"] * 2
     gone = read(step("delete", "r", old=state("render", V58), kind=FORMER))
     assert (only(gone).what, gone.others) == ("delete", {})
 
@@ -406,7 +406,7 @@ def test_a_tail_of_another_time_is_passed_over(tail: str):
     row = only(stack)
     assert (row.what, row.name) == ("not looked at", "render")
     assert row.unseen.startswith("its message is of another version")
-    assert list(gate.tripped(["not-looked-at"], [stack])) == [gate.Tripped("not-looked-at", "dev", "render")]
+    assert list(fail_on.tripped(["not-looked-at"], [stack])) == [fail_on.Tripped("not-looked-at", "dev", "render")]
 
 
 @pytest.mark.parametrize(
@@ -420,7 +420,7 @@ def test_a_tail_of_another_time_is_passed_over(tail: str):
     ],
 )
 def test_strange_documents_are_read_as_far_as_they_go(body: Any):
-    assert comment([digest("dev", document.read(json.dumps(body).encode()))])
+    assert comment([digest("dev", preview_file.read(json.dumps(body).encode()))])
 
 
 # ── Files of previews that died, and files of something else ─────────────────────────────────────────────────────────
@@ -440,7 +440,7 @@ def test_strange_documents_are_read_as_far_as_they_go(body: Any):
     ],
 )
 def test_a_preview_that_died_is_a_failed_stack(raw: bytes, error: str):
-    stack = digest("dev", document.read(raw))
+    stack = digest("dev", preview_file.read(raw))
     assert error in stack.error
     text = comment([stack])
     assert "### Batch pools: the preview failed\n" in text
@@ -450,9 +450,9 @@ def test_a_preview_that_died_is_a_failed_stack(raw: bytes, error: str):
 def test_what_the_cli_prints_around_its_json_does_no_harm():
     body = json.dumps({"steps": [], "changeSummary": {"same": 1}}, indent=4)
     for around in (f"warning: using x from $PATH\n{body}", f"{body}\nbye", f"{{not json\n{body}\n"):
-        assert not digest("dev", document.read(around.encode())).error
+        assert not digest("dev", preview_file.read(around.encode())).error
     unexpected = f"{body}\nerror: no changes were expected for preview but changes were proposed\n"
-    assert digest("dev", document.read(unexpected.encode())).error == (
+    assert digest("dev", preview_file.read(unexpected.encode())).error == (
         "no changes were expected for preview but changes were proposed"
     )
 
@@ -460,7 +460,7 @@ def test_what_the_cli_prints_around_its_json_does_no_harm():
 def test_files_of_powershell_are_read():
     text = json.dumps({"steps": [], "changeSummary": {"same": 1}})
     for raw in (BOM_UTF16_LE + text.encode("utf-16-le"), text.encode("utf-8-sig")):
-        assert not digest("dev", document.read(raw)).error
+        assert not digest("dev", preview_file.read(raw)).error
 
 
 @pytest.mark.parametrize(
@@ -486,8 +486,8 @@ def test_files_of_powershell_are_read():
     ],
 )
 def test_a_file_of_something_else_is_refused(raw: bytes, why: str):
-    with pytest.raises(document.NotAPreviewError, match=why):
-        document.read(raw)
+    with pytest.raises(preview_file.NotAPreviewError, match=why):
+        preview_file.read(raw)
 
 
 # ── What is written ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -619,7 +619,7 @@ STACKS = st.builds(
 @settings(deadline=None)  # other tests run beside it
 @given(st.lists(STACKS, min_size=1, max_size=3))
 def test_whatever_is_in_the_inputs_the_table_has_its_cells_and_the_page_no_foreign_tag(stacks: list[Stack]):
-    text = comment(stacks, stopped=list(gate.tripped(["failed", "rollback"], stacks)))
+    text = comment(stacks, stopped=list(fail_on.tripped(["failed", "rollback"], stacks)))
     text.encode()
     assert len(text) <= LIMIT
     page = Page(text)
@@ -674,7 +674,7 @@ def test_stacks_stay_in_the_order_given_and_pools_are_sorted():
     stacks = [
         digest(
             name,
-            document.read(
+            preview_file.read(
                 json.dumps(
                     {"changeSummary": {}, "steps": [step("create", each, new=state(each, V58)) for each in "bAc"]}
                 ).encode()
@@ -723,7 +723,7 @@ def test_a_thousand_failed_stacks_fit():
 # ── What stops ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("word", [each for each in gate.MEANINGS if each != "failed"])
+@pytest.mark.parametrize("word", [each for each in fail_on.MEANINGS if each != "failed"])
 def test_each_word_stops_at_its_pool_and_at_no_other(word: str):
     quiet = Row("quiet", "os", "create", "nothing of all this", looked=True, said=(Message("info", "so"),))
     code = word.replace("-", " ")
@@ -736,8 +736,8 @@ def test_each_word_stops_at_its_pool_and_at_no_other(word: str):
     rows = [loud] if loud else [Row("loud", "os", "create", "x", warnings=(code,), looked=True)]
     if not loud and word in WHATS:
         rows = [Row("loud", "os", "create", word, looked=True)]
-    stopped = list(gate.tripped([word], [Stack("dev", (quiet, *rows)), Stack("prod", error="boom")]))
-    assert stopped == [gate.Tripped(word, "dev", "loud")]
+    stopped = list(fail_on.tripped([word], [Stack("dev", (quiet, *rows)), Stack("prod", error="boom")]))
+    assert stopped == [fail_on.Tripped(word, "dev", "loud")]
 
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "pipelines"
@@ -750,19 +750,19 @@ def test_shipped_gates_are_words_and_stop_where_nothing_was_looked_at(file: Path
     assert len(shipped) == (file.name == "pull-request.yml")
     assert bool(shipped) == ("--fail-on" in text)
     for words in shipped:
-        assert set(words.split(",")) <= set(gate.MEANINGS)
+        assert set(words.split(",")) <= set(fail_on.MEANINGS)
         assert "not-looked-at" in words.split(",")
 
 
 def test_failed_stops_at_the_stack():
     stacks = [Stack("dev"), Stack("prod", error="boom")]
-    assert list(gate.tripped(["failed", "failed"], stacks)) == [gate.Tripped("failed", "prod")]
-    assert str(gate.Tripped("failed", "prod")) == "failed: prod"
+    assert list(fail_on.tripped(["failed", "failed"], stacks)) == [fail_on.Tripped("failed", "prod")]
+    assert str(fail_on.Tripped("failed", "prod")) == "failed: prod"
 
 
 def test_joining_a_rollback_is_a_rollback():
     row = Row("r", "os", "update", "join", warnings=("rollback",), looked=True)
-    assert list(gate.tripped(["rollback"], [Stack("dev", (row,))]))
+    assert list(fail_on.tripped(["rollback"], [Stack("dev", (row,))]))
 
 
 # ── The command ──────────────────────────────────────────────────────────────────────────────────────────────────────

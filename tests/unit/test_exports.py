@@ -19,7 +19,7 @@ ROOT = Path(batch_os_provider.__file__).parent
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in ROOT.rglob("*.py")
-    if path.stem != "__init__" and path.relative_to(ROOT).parts[0] not in {"command", "simulator"}
+    if path.stem != "__init__" and path.relative_to(ROOT).parts[0] not in {"cli", "simulator"}
 )
 PACKAGES = sorted(
     ".".join(path.parent.relative_to(ROOT).parts)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from batch_os_provider.command.main import main
-from batch_os_provider.command.releases import MISPRINTS, URL
+from batch_os_provider.cli.catalogue.releases import MISPRINTS, URL
+from batch_os_provider.cli.main import main
 from batch_os_provider.guest_os import catalogue
 from batch_os_provider.guest_os.catalogue import Family
 from batch_os_provider.guest_os.catalogue_file import read_file

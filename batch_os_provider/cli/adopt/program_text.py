@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from batch_os_provider.batch.address import is_loopback
-from batch_os_provider.command.fit import Declaration, Left
+from batch_os_provider.cli.adopt.proposal import Declaration, Left
 from batch_os_provider.schema import inputs
 
 __all__ = ["constants", "program", "resource_names"]

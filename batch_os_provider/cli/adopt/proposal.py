@@ -12,7 +12,7 @@ from typing import Literal
 
 from batch_os_provider.batch.pool import Kind, PoolState
 from batch_os_provider.batch.vm_pool import VmSeen
-from batch_os_provider.command.survey import PoolSeen
+from batch_os_provider.cli.inventory import PoolSeen
 from batch_os_provider.guest_os.version import LATEST
 from batch_os_provider.preview.plan import Plan, plan_image, plan_os
 from batch_os_provider.rollout.actions import Refuse

@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from batch_os_provider.command.plugin import PluginError, missing_seams
+from batch_os_provider.cli.doctor.plugin_check import PluginError, missing_seams
 from batch_os_provider.engine.diagnostics import VARIABLE as TAIL
 from batch_os_provider.guest_os import catalogue_file
 from batch_os_provider.guest_os.catalogue_file import Current

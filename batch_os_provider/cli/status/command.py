@@ -15,10 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from batch_os_provider.batch.pool import Kind
-from batch_os_provider.command.asking import UNREADABLE, endpoints_of, print_json
-from batch_os_provider.command.fit import fit
-from batch_os_provider.command.layout import Block, show
-from batch_os_provider.command.survey import Account, PoolSeen, survey
+from batch_os_provider.cli.adopt.proposal import fit
+from batch_os_provider.cli.common import UNREADABLE, endpoints_of, print_json
+from batch_os_provider.cli.inventory import Account, PoolSeen, survey
+from batch_os_provider.cli.layout import Block, show
 from batch_os_provider.guest_os.version import same_version
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date
 from http.client import HTTPException
 
-from batch_os_provider.command.textfile import NotTextError, decoded
+from batch_os_provider.cli.text_file import NotTextError, decoded
 from batch_os_provider.guest_os.catalogue import Catalogue, Family, Release, contradictions
 from batch_os_provider.guest_os.version import GuestOsVersion, VersionSyntaxError
 

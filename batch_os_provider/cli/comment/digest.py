@@ -22,7 +22,7 @@ from typing import Any
 
 from batch_os_provider.batch.address import parse_pool_url
 from batch_os_provider.batch.vm_pool import parse_image_version
-from batch_os_provider.command.document import Document
+from batch_os_provider.cli.comment.preview_file import Document
 from batch_os_provider.guest_os.version import is_rollback
 from batch_os_provider.preview.message_tail import NO_SUCH_POOL, Tail, split
 from batch_os_provider.schema.resource_types import kind_of

@@ -25,8 +25,8 @@ from rich.table import Table
 from rich.text import Text
 
 from batch_os_provider.batch.client import shared_client
-from batch_os_provider.command.asking import UNREADABLE, endpoints_of
-from batch_os_provider.command.moving import Client, Moving, look
+from batch_os_provider.cli.common import UNREADABLE, endpoints_of
+from batch_os_provider.cli.watch.moving import Client, Moving, look
 from batch_os_provider.errors import BatchOsError, TransientError
 from batch_os_provider.rollout.progress import NODE_INTERVAL
 from batch_os_provider.runtime.backoff import back_off

@@ -94,7 +94,7 @@ class _Group(click.Group):
         """The command of this name."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"batch_os_provider.command.{cmd_name}").command
+        command: click.Command = import_module(f"batch_os_provider.cli.{cmd_name}.command").command
         return command
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:

@@ -5,8 +5,9 @@ what it declares. Pulumi's own mocks answer it as an engine does in a preview: n
 read, and what only a deployment knows stays unknown. It is a process of its own, started by ``declared``, since
 a program may change folders, print, or end the interpreter.
 
-Started as ``python -m batch_os_provider.command.mocked``, with the request as JSON on standard input. The answer goes
-to the file that the request names, since standard output belongs to the program: ``declared``, or ``failed`` and where.
+Started as ``python -m batch_os_provider.cli.adopt.run_program``, with the request as JSON on standard input. The answer
+goes to the file that the request names, since standard output belongs to the program: ``declared``, or ``failed`` and
+where.
 """
 
 from __future__ import annotations

@@ -14,13 +14,13 @@ from typing import Any
 
 import click
 
-from batch_os_provider.command.asking import NO, UNREADABLE, endpoints_of, fail, print_json
-from batch_os_provider.command.declared import DeclaredPool, read
-from batch_os_provider.command.fit import Declaration, fit, propose
-from batch_os_provider.command.layout import columns, wrapped
-from batch_os_provider.command.refusals import Refused, refused
-from batch_os_provider.command.survey import Account, PoolSeen, survey
-from batch_os_provider.command.written import program
+from batch_os_provider.cli.adopt.declared_pools import DeclaredPool, read
+from batch_os_provider.cli.adopt.program_text import program
+from batch_os_provider.cli.adopt.proposal import Declaration, fit, propose
+from batch_os_provider.cli.adopt.refusals import Refused, refused
+from batch_os_provider.cli.common import NO, UNREADABLE, endpoints_of, fail, print_json
+from batch_os_provider.cli.inventory import Account, PoolSeen, survey
+from batch_os_provider.cli.layout import columns, wrapped
 from batch_os_provider.errors import InputError
 
 __all__ = ["Comparison", "command", "compare"]

@@ -15,9 +15,9 @@ from typing import Any
 
 import click
 
-from batch_os_provider.command import document, gate
-from batch_os_provider.command.digest import Row, Stack, digest
-from batch_os_provider.command.markdown import comment as write
+from batch_os_provider.cli.comment import fail_on, preview_file
+from batch_os_provider.cli.comment.digest import Row, Stack, digest
+from batch_os_provider.cli.comment.markdown import comment as write
 
 __all__ = ["command", "json_document"]
 
@@ -33,7 +33,7 @@ _NAME = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
     "words",
     multiple=True,
     metavar="WORD,...",
-    help=f"Exit with 3 where a preview shows one of: {', '.join(gate.MEANINGS)}.",
+    help=f"Exit with 3 where a preview shows one of: {', '.join(fail_on.MEANINGS)}.",
 )
 @click.option("--marker", default="", metavar="NAME", help="Tells this comment from others on the same pull request.")
 def command(
@@ -51,7 +51,7 @@ def command(
         # A variable of the pipeline that is misspelt or not set. The pipeline would be green without any gate.
         raise click.BadParameter("it names no word; leave the option out for no gates", param_hint="--fail-on")
     stacks = [digest(name, _read(name, path)) for name, path in _named(previews).items()]
-    stopped = list(gate.tripped(wanted, stacks))
+    stopped = list(fail_on.tripped(wanted, stacks))
     text = write(stacks, name=marker, stopped=stopped)
     if output is not None:
         try:
@@ -69,7 +69,7 @@ def command(
         raise click.exceptions.Exit(3)
 
 
-def json_document(stacks: list[Stack], stopped: list[gate.Tripped]) -> dict[str, Any]:
+def json_document(stacks: list[Stack], stopped: list[fail_on.Tripped]) -> dict[str, Any]:
     """The digest for programs; docs/comment.md lists its keys."""
     return {
         "version": 1,
@@ -98,11 +98,11 @@ def _words(given: tuple[str, ...]) -> list[str]:
     """The words of --fail-on. Raises BadParameter for one that is none."""
     words = [word.strip() for each in given for word in each.split(",") if word.strip()]
     for word in words:
-        if word not in gate.MEANINGS:
-            near = difflib.get_close_matches(word, gate.MEANINGS, 1)
+        if word not in fail_on.MEANINGS:
+            near = difflib.get_close_matches(word, fail_on.MEANINGS, 1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise click.BadParameter(
-                f"{word!r} is none of its words; {hint}all: {', '.join(gate.MEANINGS)}", param_hint="--fail-on"
+                f"{word!r} is none of its words; {hint}all: {', '.join(fail_on.MEANINGS)}", param_hint="--fail-on"
             )
     return words
 
@@ -123,10 +123,10 @@ def _named(previews: tuple[str, ...]) -> dict[str, Path]:
     return files
 
 
-def _read(name: str, path: Path) -> document.Document:
+def _read(name: str, path: Path) -> preview_file.Document:
     try:
-        return document.read(path.read_bytes())
+        return preview_file.read(path.read_bytes())
     except OSError as error:
         raise click.ClickException(f"the preview of stack {name} cannot be read: {path}: {error.strerror}") from error
-    except document.NotAPreviewError as error:
+    except preview_file.NotAPreviewError as error:
         raise click.ClickException(f"{path}, given for stack {name}, is {error}") from error

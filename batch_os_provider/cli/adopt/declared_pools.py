@@ -20,7 +20,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
 from batch_os_provider.batch.address import POOL_ID, PoolRef, parse_endpoint
-from batch_os_provider.command.textfile import NotTextError, read_text
+from batch_os_provider.cli.text_file import NotTextError, read_text
 from batch_os_provider.errors import InputError
 from batch_os_provider.schema.resource_types import kind_of
 
@@ -237,7 +237,7 @@ def _run(project: _Project, source: Path, stack: str, given: Mapping[str, str]) 
         }
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "batch_os_provider.command.mocked"],
+                [sys.executable, "-m", "batch_os_provider.cli.adopt.run_program"],
                 input=json.dumps(request),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from batch_os_provider.command.digest import Row, Stack
+from batch_os_provider.cli.comment.digest import Row, Stack
 
 __all__ = ["MEANINGS", "Tripped", "not_seen", "tripped"]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from batch_os_provider.command.asking import NO, endpoints_of, print_json
-from batch_os_provider.command.checks import Check, machine
-from batch_os_provider.command.layout import columns as terminal_columns
-from batch_os_provider.command.layout import wrapped
-from batch_os_provider.command.reach import account
+from batch_os_provider.cli.common import NO, endpoints_of, print_json
+from batch_os_provider.cli.doctor.account_checks import account
+from batch_os_provider.cli.doctor.machine_checks import Check, machine
+from batch_os_provider.cli.layout import columns as terminal_columns
+from batch_os_provider.cli.layout import wrapped
 from batch_os_provider.runtime.threads import side_by_side
 
 __all__ = ["as_json", "command", "lines"]

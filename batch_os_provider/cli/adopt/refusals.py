@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from batch_os_provider.command.declared import DeclaredPool
-from batch_os_provider.command.survey import Account, PoolSeen
+from batch_os_provider.cli.adopt.declared_pools import DeclaredPool
+from batch_os_provider.cli.inventory import Account, PoolSeen
 from batch_os_provider.preview.plan import plan_image, plan_os
 from batch_os_provider.rollout.actions import Refuse
 from batch_os_provider.rollout.image_renewal.decide import refuse_kind

@@ -17,7 +17,7 @@ from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal.decide import decide_image
 from batch_os_provider.rollout.image_renewal.steps import ImageHistory, PutMark, Repin
 from batch_os_provider.schema.declared import ImagePolicy
-from tests.unit.image_doubles import OLD, TARGET, WANTED, VmState, look, pool_of
+from tests.unit.rollout.image_renewal.image_doubles import OLD, TARGET, WANTED, VmState, look, pool_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "vm-pools.md"
 GUARDED = {"extensions": [{"name": "x"}]}

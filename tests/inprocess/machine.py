@@ -50,8 +50,8 @@ from tests.support.invariants import (
     within_budget,
     writes_are_conditional,
 )
-from tests.unit.doubles import VirtualWaiter
-from tests.unit.stage import Listener
+from tests.unit.rollout.doubles import VirtualWaiter
+from tests.unit.rollout.stage import Listener
 
 if TYPE_CHECKING:
     import requests

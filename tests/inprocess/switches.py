@@ -24,8 +24,8 @@ from batch_os_provider.simulator.world.unknowns import BY_NAME, ROWS, Unknowns
 from batch_os_provider.simulator.world.world import World
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import NEW, TARGET, capacity
-from tests.unit.doubles import VirtualWaiter
-from tests.unit.stage import Listener
+from tests.unit.rollout.doubles import VirtualWaiter
+from tests.unit.rollout.stage import Listener
 
 Setting = Mapping[str, str | float]
 

@@ -30,8 +30,8 @@ from batch_os_provider.simulator.world.world import DEFAULT_ACCOUNT, DEFAULT_KEY
 from tests.inprocess.machine import BRIEF, RENDER, chosen
 from tests.support.inprocess import ENDPOINT, response_of
 from tests.support.simulator import NEW, OLD, OTHER
-from tests.unit.doubles import VirtualWaiter
-from tests.unit.stage import Listener
+from tests.unit.rollout.doubles import VirtualWaiter
+from tests.unit.rollout.stage import Listener
 
 ENVIRON = {"AZURE_BATCH_ACCOUNT": DEFAULT_ACCOUNT, "AZURE_BATCH_ACCESS_KEY": DEFAULT_KEY}
 

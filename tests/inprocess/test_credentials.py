@@ -17,8 +17,8 @@ from batch_os_provider.rollout.progress import Reporter
 from batch_os_provider.schema.declared import Goal, ImageGoal, ImagePolicy, Policy
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import MOVED, NEW, OLD, TARGET, paas_pool, vm_pool
-from tests.unit.doubles import VirtualWaiter
-from tests.unit.stage import Listener
+from tests.unit.rollout.doubles import VirtualWaiter
+from tests.unit.rollout.stage import Listener
 
 RENDER = PoolRef(ENDPOINT, "render")
 FRESH_KEY = base64.b64encode(b"the key after the rotation").decode()

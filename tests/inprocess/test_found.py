@@ -16,7 +16,7 @@ from tests.inprocess.test_bad_answers import CALLS, Answers, client
 from tests.inprocess.test_bad_requests import Caller
 from tests.support.inprocess import Account
 from tests.support.simulator import paas_pool
-from tests.unit.doubles import VirtualWaiter
+from tests.unit.rollout.doubles import VirtualWaiter
 
 
 def test_a_conflict_on_a_read_says_what_to_do_next() -> None:

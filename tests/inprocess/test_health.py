@@ -15,8 +15,8 @@ from batch_os_provider.schema.declared import Gate, Goal, Policy
 from batch_os_provider.schema.units import Share
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import NEW, paas_pool
-from tests.unit.doubles import VirtualWaiter
-from tests.unit.stage import Listener
+from tests.unit.rollout.doubles import VirtualWaiter
+from tests.unit.rollout.stage import Listener
 
 RENDER = PoolRef(ENDPOINT, "render")
 NONE = Gate(max_unhealthy=Share(0))

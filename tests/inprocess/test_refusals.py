@@ -11,7 +11,7 @@ from batch_os_provider.batch.client import BatchClient
 from batch_os_provider.errors import BatchOsError, ConflictError, CredentialError, PermanentError, TransientError
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import paas_pool
-from tests.unit.doubles import VirtualWaiter
+from tests.unit.rollout.doubles import VirtualWaiter
 
 RENDER = PoolRef(ENDPOINT, "render")
 ABOUT_KEY = "key belongs to this account"

@@ -14,7 +14,7 @@ from batch_os_provider.errors import BatchOsError, ConflictError, TransientError
 from batch_os_provider.simulator.faults.effects import KINDS
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import NEW, OLD, OTHER, paas_pool
-from tests.unit.doubles import VirtualWaiter
+from tests.unit.rollout.doubles import VirtualWaiter
 
 RENDER = PoolRef(ENDPOINT, "render")
 

@@ -24,7 +24,7 @@ from batch_os_provider.rollout.progress import NODE_INTERVAL, Reporter
 from batch_os_provider.schema.declared import Goal, ImageGoal, ImagePolicy, Policy
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import NEW, TARGET
-from tests.unit.stage import Listener
+from tests.unit.rollout.stage import Listener
 
 if TYPE_CHECKING:
     from batch_os_provider.rollout.loop import Rollout

@@ -41,7 +41,7 @@ Hook = Callable[[Moment, str, str], None]
 
 
 class Clock(Protocol):
-    """What moves time: ``tests.unit.doubles.VirtualWaiter`` does."""
+    """What moves time: ``tests.unit.rollout.doubles.VirtualWaiter`` does."""
 
     def now(self) -> float:
         """Virtual seconds."""

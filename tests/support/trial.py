@@ -22,8 +22,8 @@ from batch_os_provider.schema.declared import Goal, ImageGoal, ImagePolicy, Poli
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.invariants import Evidence, Kind, Run, Sent, Snapshot, snapshot
 from tests.support.simulator import MOVED, NEW, TARGET, job, paas_pool, vm_pool
-from tests.unit.doubles import VirtualWaiter
-from tests.unit.stage import Listener
+from tests.unit.rollout.doubles import VirtualWaiter
+from tests.unit.rollout.stage import Listener
 
 if TYPE_CHECKING:
     import requests

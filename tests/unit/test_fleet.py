@@ -17,7 +17,7 @@ from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, settings
 from batch_os_provider import PoolFleet, PoolImageVersion
 from batch_os_provider.engine import parallel_hint
 from batch_os_provider.schema.waves import WavesError, arrange, find, members
-from tests.unit.stage import quick
+from tests.unit.rollout.stage import quick
 
 AT = "https://farm.westeurope.batch.azure.com"
 NORTH = "https://farm.northeurope.batch.azure.com"

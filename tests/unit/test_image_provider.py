@@ -19,8 +19,8 @@ from batch_os_provider.pool_provider import _Register
 from batch_os_provider.preview import describe
 from batch_os_provider.preview.message_tail import split
 from batch_os_provider.schema.outputs import IMAGE_OUTPUTS
-from tests.unit.doubles import REF, gone
-from tests.unit.image_doubles import NEWER, OLD, TARGET, FakeVmService, VmScript, VmState, pool_of
+from tests.unit.rollout.doubles import REF, gone
+from tests.unit.rollout.image_renewal.image_doubles import NEWER, OLD, TARGET, FakeVmService, VmScript, VmState, pool_of
 
 INPUTS: dict[str, Any] = {
     "account_endpoint": REF.endpoint,

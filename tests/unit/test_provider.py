@@ -34,7 +34,7 @@ from batch_os_provider.preview.message_tail import split
 from batch_os_provider.provider import PoolOsVersionProvider
 from batch_os_provider.schema.inputs import is_on
 from batch_os_provider.schema.outputs import OUTPUTS
-from tests.unit.doubles import REF, V24, V25, V26, FakeService, Script, State, VirtualWaiter
+from tests.unit.rollout.doubles import REF, V24, V25, V26, FakeService, Script, State, VirtualWaiter
 
 ENDPOINT = REF.endpoint
 S24, S25 = "5.24_201810-01", "5.25_201811-01"

@@ -1,0 +1,126 @@
+"""Pins the line of a preview: word for word as designed, and never more than an `up` would do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from batch_os_provider.batch.vm_pool import MARK, ImageVersion, Mark
+from batch_os_provider.preview.plan import Plan, plan_image
+from batch_os_provider.rollout.actions import Refuse
+from batch_os_provider.schema.declared import ImagePolicy
+from tests.unit.rollout.image_renewal.image_doubles import (
+    OLD,
+    TARGET,
+    WANTED,
+    Machine,
+    VmState,
+    look,
+    play_image,
+    pool_of,
+)
+
+NOTE = ((MARK, str(Mark(2, 1, "2018-11-30T12:00:01.000000Z"))),)
+
+
+def told(state: VmState, strategy: str = "surge", surge: int = 1, target: ImageVersion = WANTED) -> str:
+    """The line."""
+    told = plan_image(look(state), target, ImagePolicy(strategy, surge), 7200.0)  # type: ignore[arg-type]
+    assert isinstance(told, Plan), told
+    return told.text
+
+
+def test_the_line_of_the_design_word_for_word() -> None:
+    state = pool_of(17, busy=dict.fromkeys(range(17), 900.0), at="20348.2402")
+    fine = tuple(Machine(f"fine-{index}", "20348.2461", -9.0) for index in range(3))
+    # 17 of the nodes that are behind run a task each; the design's example has 31.
+    assert told(
+        replace(state, nodes=state.nodes + fine, size=20), surge=2, target=ImageVersion.parse("20348.2461")
+    ) == (
+        "17 of 20 nodes behind, 17 tasks running, none will be stopped; "
+        "surge 2: 9 rounds, +2 nodes meanwhile; 20348.2402 -> 20348.2461"
+    )
+
+
+def test_an_empty_pool_that_is_repinned() -> None:
+    text = told(pool_of(0, version=OLD))
+    assert text == f"pinned pool is empty: this up re-pins it; {OLD} -> {TARGET}"
+
+
+def test_a_pinned_pool_with_nodes_waits() -> None:
+    assert told(pool_of(12, version=OLD), "when_empty") == (
+        f"pinned pool holds 12 nodes: waits until it is empty, at most 2h00m; {OLD} -> {TARGET}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        (pool_of(2, at=TARGET), f"adopts without a write; all 2 nodes are at {TARGET} or above"),
+        (pool_of(1, at=TARGET), f"adopts without a write; its 1 node is at {TARGET} or above"),
+        (pool_of(0), "adopts without a write; it has no nodes"),
+    ],
+)
+def test_nothing_to_do(state: VmState, text: str) -> None:
+    assert told(state) == text
+
+
+@pytest.mark.parametrize(("strategy", "automatic"), [("when_empty", False), ("when_empty", True), ("surge", True)])
+def test_waiting_writes_nothing_and_says_so(strategy: str, automatic: bool) -> None:
+    assert told(pool_of(3, automatic=automatic), strategy) == (
+        f"3 of 3 nodes behind; waits, at most 2h00m, and writes nothing; {OLD} -> {TARGET}"
+    )
+
+
+@pytest.mark.parametrize(
+    "state",
+    [pool_of(2, version=OLD), pool_of(2, autoscale=True), pool_of(2, at="rolling"), pool_of(2, state="deleting")],
+    ids=["pinned", "autoscale", "unreadable", "deleting"],
+)
+def test_what_up_refuses_is_refused_here_in_the_same_words(state: VmState) -> None:
+    refusal = plan_image(look(state), WANTED, ImagePolicy("surge"), 7200.0)
+    assert isinstance(refusal, Refuse)
+    assert refusal.seen in play_image(state).text
+
+
+@pytest.mark.parametrize(("count", "surge"), [(1, 1), (5, 2), (9, 4)])
+def test_the_rounds_are_those_that_an_up_makes(count: int, surge: int) -> None:
+    assert f"surge {surge}: {play_image(pool_of(count), surge=surge).writes.count('remove')} round" in told(
+        pool_of(count), surge=surge
+    )
+
+
+def test_no_more_nodes_are_announced_than_are_added() -> None:
+    """One node is behind: surge 2 adds one."""
+    assert "+1 node meanwhile" in told(pool_of(1), surge=2)
+
+
+def test_when_empty_announces_no_rounds_while_somebody_resizes() -> None:
+    text = told(pool_of(2, allocation="resizing"), "when_empty")
+    assert "rounds" not in text
+    assert "surge" not in text
+
+
+def test_automatic_os_upgrade_announces_no_rounds_while_somebody_resizes() -> None:
+    assert "rounds" not in told(pool_of(2, allocation="resizing", automatic=True))
+
+
+def test_nothing_behind_announces_no_rounds_while_somebody_resizes() -> None:
+    assert "rounds" not in told(pool_of(2, at=TARGET, allocation="resizing"))
+
+
+def test_nothing_behind_but_a_note_left_announces_no_rounds() -> None:
+    assert "rounds" not in told(pool_of(2, at=TARGET, metadata=NOTE))
+
+
+def test_a_cycle_that_an_up_would_undo_is_not_announced_as_going_on() -> None:
+    """An earlier run has left a note at size + 1 and an allocation error: `up` undoes it and fails."""
+    state = replace(pool_of(2, metadata=NOTE, errors=("AccountCoreQuotaReached: full",)), size=3)
+    text = plan_image(look(state), WANTED, ImagePolicy("surge"), 7200.0)
+    assert "rounds" not in str(text)
+
+
+def test_the_rounds_of_a_cycle_found_half_way_are_those_of_its_note() -> None:
+    """The note's surge of 1 goes on, whatever is declared now."""
+    assert "2 rounds, +1 node" in told(pool_of(2, metadata=NOTE), surge=2)

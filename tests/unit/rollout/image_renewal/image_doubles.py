@@ -1,0 +1,522 @@
+"""A VM pool that lives by Batch's rules on virtual time, and the play of one renewal on it.
+
+The state is frozen and replaced whole. At every call the service asserts what a renewal may never
+do, whatever befalls the pool: ``ForbiddenError`` is an ``AssertionError`` that no code catches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.vm_pool import MARK, ImageVersion, Mark, VmNode, VmPool, VmSeen, parse_image_version
+from batch_os_provider.errors import BatchOsError, ConflictError, ServiceAnswer
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
+from batch_os_provider.rollout.loop import Outcome
+from batch_os_provider.rollout.progress import Reporter
+from batch_os_provider.schema.declared import ImageGoal, ImagePolicy
+from tests.unit.rollout.doubles import EPOCH, REF, Lost, VirtualWaiter, transient
+from tests.unit.rollout.stage import Listener
+
+OLD, TARGET, NEWER = "20348.2402.240402", "20348.2461.240510", "20348.2500.240601"
+WANTED = ImageVersion.parse(TARGET)
+
+
+class ForbiddenError(AssertionError):
+    """The renewal did what it may never do."""
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A node as Batch keeps it; times are virtual seconds. ``fate`` is the state that it starts up into."""
+
+    name: str
+    version: str = OLD
+    allocated: float = -86400.0
+    told_from: float = -math.inf
+    ready_from: float = -math.inf
+    fate: str = "idle"
+    busy_until: float = -math.inf
+    dedicated: bool = True
+    ours: bool = False
+    leaving: bool = False
+
+    def state(self, now: float) -> str:
+        """Its state by now."""
+        if self.leaving and now >= self.busy_until:
+            return "leavingpool"
+        if now < self.told_from:
+            return "creating"
+        if now < self.ready_from:
+            return "starting"
+        return "running" if self.fate == "idle" and now < self.busy_until else self.fate
+
+    def counts(self, now: float) -> bool:
+        """Whether it takes tasks."""
+        return self.dedicated and not self.leaving and self.state(now) in {"idle", "running"}
+
+
+@dataclass(frozen=True)
+class VmState:
+    """A pool as Batch keeps it."""
+
+    nodes: tuple[Machine, ...] = ()
+    size: int = 0
+    version: str | None = "latest"
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    state: str = "active"
+    allocation: str = "steady"
+    spot: int = 0
+    autoscale: bool = False
+    automatic: bool = False
+    errors: tuple[str, ...] = ()
+    metadata: tuple[tuple[str, str], ...] = (("owner", "render team"),)
+    edition: int = 1
+    grows_at: float = math.inf
+    drain_ends: float = math.inf
+    gone: int = 0
+    """Ready nodes that the pool has lost to others than us."""
+
+    @property
+    def dedicated(self) -> tuple[Machine, ...]:
+        """Its dedicated nodes."""
+        return tuple(node for node in self.nodes if node.dedicated)
+
+    @property
+    def mark(self) -> Mark | None:
+        """Our note."""
+        return next((Mark.parse(value) for name, value in self.metadata if name == MARK), None)
+
+    @property
+    def etag(self) -> str:
+        """Moves with every change."""
+        return f"0x{self.edition:X}"
+
+
+def pool_of(count: int, *, busy: Mapping[int, float] | None = None, at: str = OLD, **change: Any) -> VmState:
+    """A steady pool with as many nodes; ``busy`` names those that run a task, and until when."""
+    until = busy or {}
+    nodes = tuple(
+        Machine(f"old-{index:02d}", at, -86400.0 + index, busy_until=until.get(index, -math.inf))
+        for index in range(count)
+    )
+    return replace(VmState(nodes, count), **change)
+
+
+@dataclass(frozen=True)
+class When:
+    """What somebody else does as soon as the pool is so."""
+
+    so: Callable[[VmState], bool]
+    change: Callable[[VmState], VmState]
+
+
+def resized(size: int) -> Callable[[VmState], VmState]:
+    """Somebody else resized it and the resize is over; their new nodes are up."""
+
+    def change(state: VmState) -> VmState:
+        kept = state.dedicated[:size]
+        added = tuple(Machine(f"theirs-{index:02d}", TARGET, 5000.0 + index) for index in range(size - len(kept)))
+        lost = len(state.dedicated) - len(kept)
+        return replace(state, nodes=kept + added, size=size, gone=state.gone + max(0, lost))
+
+    return change
+
+
+@dataclass(frozen=True)
+class VmScript:
+    """What will happen. Writes and reads count from 1; new nodes from 0."""
+
+    latest: tuple[tuple[float, str], ...] = ((-math.inf, TARGET),)
+    allocation_takes: float = 60.0
+    start_takes: float = 30.0
+    quota: float = math.inf
+    fates: Mapping[int, str] = field(default_factory=dict)
+    busy: Callable[[int], float] = lambda _number: 0.0
+    """Seconds that a new node works as soon as it is ready."""
+    target_restored: bool = True
+    """Whether the target goes back up by the nodes that stayed when a drain ran out."""
+    writes: Mapping[int, Exception | Lost] = field(default_factory=dict)
+    reads: Mapping[int, Exception] = field(default_factory=dict)
+    kill: tuple[int, bool] = (0, False)
+    """At which write the process dies, and whether Batch has taken it."""
+    whens: tuple[When, ...] = ()
+    write_takes: float = 0.2
+
+
+class FakeVmService:
+    """``renewal.VmService``: one pool that lives through a script."""
+
+    def __init__(self, state: VmState, script: VmScript | None = None, *, start: int | None = None) -> None:
+        self.state = state
+        self.script = script or VmScript()
+        self.waiter = VirtualWaiter()
+        self.calls: list[tuple[str, float]] = []
+        self.took: list[tuple[str, Any]] = []
+        """The writes that Batch took."""
+        self.capacity: list[int] = []
+        self._whens = list(self.script.whens)
+        self._etag = ""
+        self._fresh: list[str] = []
+        self._added = 0
+        ready = sum(node.counts(0.0) for node in state.nodes)
+        self._start = ready if start is None else start
+
+    def begin(self, waiter: VirtualWaiter) -> None:
+        """A new process: it knows nothing."""
+        waiter.spend(self.waiter.now())
+        self.waiter, self._fresh, self._etag = waiter, [], ""
+
+    # -- reads
+
+    def get_vm_pool(self, ref: PoolRef) -> VmPool:
+        """Read the pool."""
+        assert ref == REF
+        self._count("pool", 0.05)
+        for index, each in enumerate(self._whens):
+            if each.so(self.state):
+                del self._whens[index]
+                self._become(**vars(each.change(self.state)))
+                break
+        self._etag = self.state.etag
+        self._fresh = ["pool"]
+        return VmPool.from_json(ref, body_of(self.state), etag=self._etag)
+
+    def list_vm_pools(self) -> tuple[VmPool, ...]:
+        """The account's only pool, as a read shows it."""
+        return (self.get_vm_pool(REF),)
+
+    def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
+        """Read its nodes."""
+        assert ref == REF
+        self._count("nodes", 0.05)
+        self._fresh.append("nodes")
+        now = self.waiter.now()
+        return tuple(VmNode.from_json(node_body(node, now)) for node in self.state.nodes)
+
+    def newest_image_version(self, ref: PoolRef) -> str:
+        """What the face of the old resource asks for."""
+        assert ref == REF
+        return max((node.version for node in self.state.nodes), default="")
+
+    # -- writes
+
+    def put_mark(self, pool: VmPool, mark: Mark | None) -> None:
+        """PATCH metadata."""
+
+        def take() -> None:
+            if mark is not None:
+                self._forbid(self.state.mark is not None, "a note is never written over another")
+                self._forbid(mark.size != self.state.size, "the note tells the size that the pool has")
+            kept = tuple(entry for entry in self.state.metadata if entry[0] != MARK)
+            self._become(metadata=kept + (() if mark is None else ((MARK, str(mark)),)))
+
+        self._write("mark" if mark else "unmark", pool, mark, take)
+
+    def resize(self, pool: VmPool, size: int) -> None:
+        """POST resize."""
+
+        def take() -> None:
+            mark = self.state.mark
+            self._forbid(mark is None, "no resize without a note")
+            assert mark is not None
+            self._forbid(not mark.size <= size <= mark.size + mark.surge, f"{size} is not of the cycle of {mark}")
+            self._forbid(size < len(self.state.dedicated), "a shrink by resize lets Batch choose who goes")
+            self._conflicts(autoscale=True)
+            takes = self.script.allocation_takes if size > len(self.state.dedicated) else 1.0
+            self._become(size=size, allocation="resizing", errors=(), grows_at=self.waiter.now() + takes)
+
+        self._write("resize", pool, size, take)
+
+    def remove_nodes(self, pool: VmPool, nodes: tuple[str, ...], timeout: float) -> None:
+        """POST removenodes with option taskcompletion."""
+
+        def take() -> None:
+            if not {node.name for node in self.state.nodes}.issuperset(nodes):
+                raise conflict("NodeNotFound", 404)  # classed with the conflicts: look, then decide again
+            self._may_leave(nodes)
+            self._conflicts(autoscale=True)
+            now = self.waiter.now()
+            leaving = tuple(replace(n, leaving=True) if n.name in nodes else n for n in self.state.nodes)
+            self._become(
+                nodes=leaving,
+                size=self.state.size - len(nodes),
+                allocation="resizing",
+                errors=(),
+                drain_ends=now + timeout,
+                grows_at=math.inf,
+            )
+
+        self._write("remove", pool, nodes, take)
+
+    def repin(self, pool: VmPool, version: str) -> None:
+        """PATCH virtualMachineConfiguration."""
+
+        def take() -> None:
+            self._forbid(bool(pool.guarded_parts()), "a part could be lost")
+            if self.state.nodes or self.state.allocation != "steady":
+                raise conflict("OperationInvalidForCurrentState")
+            self._become(version=version)
+
+        self._write("repin", pool, version, take)
+
+    # -- rules
+
+    @staticmethod
+    def _forbid(is_wrong: bool, sentence: str) -> None:
+        if is_wrong:
+            raise ForbiddenError(sentence)
+
+    def _conflicts(self, *, autoscale: bool) -> None:
+        if self.state.allocation != "steady":
+            raise conflict("PoolBeingResized")
+        if autoscale and self.state.autoscale:
+            raise conflict("OperationNotValidOnPool")
+
+    def _may_leave(self, names: tuple[str, ...]) -> None:
+        """What must hold before any node is asked to leave."""
+        mark, now = self.state.mark, self.waiter.now()
+        self._forbid(mark is None, "no removal without a note")
+        assert mark is not None
+        self._forbid(not 1 <= len(names) <= 100, "1 to 100 nodes a call")
+        self._forbid(len(set(names)) != len(names), "a node is named twice")
+        surplus = len(self.state.dedicated) - mark.size
+        self._forbid(len(names) > surplus, f"{len(names)} named, {surplus} are over the start size")
+        self._forbid(self.state.size - len(names) < mark.size, "the target would fall below the start size")
+        chosen = [node for node in self.state.nodes if node.name in names]
+        self._forbid(any(not node.dedicated for node in chosen), "spot nodes are left alone")
+        self._forbid(
+            any(not node.ours and parse_image_version(node.version) >= WANTED.numbers for node in chosen),  # type: ignore[operator]
+            "a node of the pool's own that is not behind is asked to leave",
+        )
+        if not all(node.ours for node in chosen):
+            new = [node for node in self.state.dedicated if node.ours]
+            proven = [n for n in new if n.counts(now) and parse_image_version(n.version) >= WANTED.numbers]  # type: ignore[operator]
+            self._forbid(len(proven) != len(new) or len(new) < len(chosen), "an old node goes, but nothing is proven")
+        left = sum(node.counts(now) for node in self.state.nodes if node.name not in names)
+        floor = self._start - self.state.gone
+        self._forbid(left < floor, f"capacity would be {left}, below {floor}")
+
+    def _write(self, kind: str, pool: VmPool, what: Any, take: Callable[[], None]) -> None:
+        number = self._count(kind, self.script.write_takes)
+        self._forbid(self._fresh != ["pool", "nodes"], f"{kind} without a fresh look at pool and nodes")
+        self._forbid(pool.base.etag != self._etag, "If-Match is not the ETag just read")
+        self._fresh = []
+        scripted = self.script.writes.get(number)
+        if self.script.kill == (number, False):
+            raise Killed
+        if isinstance(scripted, Exception):
+            raise scripted
+        if scripted == Lost(committed=False):
+            raise transient(0, "", "Connection reset by peer")
+        if self.state.allocation != "steady":
+            raise conflict("PoolBeingResized")
+        if pool.base.etag != self.state.etag:
+            raise conflict("ConditionNotMet", 412)
+        take()
+        self.took.append((kind, what))
+        if self.script.kill == (number, True):
+            raise Killed
+        if isinstance(scripted, Lost):
+            raise transient(0, "", "Read timed out")
+
+    def _count(self, kind: str, seconds: float) -> int:
+        self.waiter.spend(seconds)
+        self.calls.append((kind, self.waiter.now()))
+        self._live(self.waiter.now())
+        self.capacity.append(sum(node.counts(self.waiter.now()) for node in self.state.nodes))
+        reads = sum(each in {"pool", "nodes"} for each, _ in self.calls)
+        if kind in {"pool", "nodes"}:
+            failure = self.script.reads.get(reads)
+            if failure is not None:
+                raise failure
+        return len(self.calls) - reads
+
+    # -- life
+
+    def _live(self, now: float) -> None:
+        """Let everything happen that is due, in order of time."""
+        while True:
+            state = self.state
+            goes = min((max(n.busy_until, 0.0) for n in state.nodes if n.leaving), default=math.inf)
+            due = min(state.grows_at, state.drain_ends, goes)
+            if due > now:
+                return
+            if due == goes:
+                left = tuple(n for n in state.nodes if not (n.leaving and n.busy_until <= due))
+                self._become(nodes=left)
+                self._settle()
+            elif due == state.grows_at:
+                self._grow(due)
+            else:
+                self._run_out()
+
+    def _settle(self) -> None:
+        if not any(node.leaving for node in self.state.nodes):
+            self._become(allocation="steady", drain_ends=math.inf)
+
+    def _grow(self, now: float) -> None:
+        state = self.state
+        lacking = state.size - len(state.dedicated)
+        given = int(max(0, min(lacking, self.script.quota - len(state.dedicated))))
+        added = tuple(self._new(now) for _ in range(given))
+        errors = ("AccountCoreQuotaReached: The account has reached its core quota",) if given < lacking else ()
+        self._become(nodes=state.nodes + added, allocation="steady", errors=errors, grows_at=math.inf)
+
+    def _new(self, now: float) -> Machine:
+        number, script = self._added, self.script
+        self._added += 1
+        ready = now + 5.0 + script.start_takes
+        return Machine(
+            f"new-{number:02d}",
+            [version for since, version in script.latest if since <= now][-1],
+            allocated=now + number / 1000,
+            told_from=now + 5.0,
+            ready_from=ready if script.fates.get(number) != "starting" else math.inf,
+            fate=script.fates.get(number, "idle"),
+            busy_until=ready + script.busy(number),
+            ours=True,
+        )
+
+    def _run_out(self) -> None:
+        state = self.state
+        stayed = sum(node.leaving for node in state.nodes)
+        self._become(
+            nodes=tuple(replace(node, leaving=False) for node in state.nodes),
+            size=state.size + (stayed if self.script.target_restored else 0),
+            allocation="steady",
+            errors=("RemoveNodesFailed: Nodes did not finish their tasks",),
+            drain_ends=math.inf,
+        )
+
+    def _become(self, **change: Any) -> None:
+        self.state = replace(self.state, **{**change, "edition": self.state.edition + 1})
+
+
+def conflict(code: str, status: int = 409) -> ConflictError:
+    """A refusal by Batch."""
+    return ConflictError(ServiceAnswer(status, code, "The specified operation is not valid", "req-3"), pool=REF.url)
+
+
+def stamp(second: float) -> str:
+    """The service's time as it writes it, with seven decimals."""
+    return (EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
+
+
+def body_of(state: VmState) -> dict[str, Any]:
+    """The pool as Batch's JSON."""
+    reference = {"publisher": "microsoftwindowsserver", "offer": "windowsserver", "sku": "2022-datacenter"}
+    if state.version is not None:
+        reference["version"] = state.version
+    return {
+        "id": REF.pool_id,
+        "state": state.state,
+        "allocationState": state.allocation,
+        "allocationStateTransitionTime": stamp(-600),
+        "targetDedicatedNodes": state.size,
+        "currentDedicatedNodes": len(state.dedicated),
+        "targetLowPriorityNodes": state.spot,
+        "currentLowPriorityNodes": len(state.nodes) - len(state.dedicated),
+        "enableAutoScale": state.autoscale,
+        "upgradePolicy": {
+            "mode": "automatic",
+            "automaticOSUpgradePolicy": {"enableAutomaticOSUpgrade": state.automatic},
+        },
+        "resizeErrors": [dict(zip(("code", "message"), text.split(": ", 1), strict=False)) for text in state.errors],
+        "metadata": [{"name": name, "value": value} for name, value in state.metadata],
+        "virtualMachineConfiguration": {
+            "imageReference": reference,
+            "nodeAgentSKUId": "batch.node.windows amd64",
+            **state.configuration,
+        },
+    }
+
+
+def node_body(node: Machine, now: float) -> dict[str, Any]:
+    """A node as Batch's JSON."""
+    state = node.state(now)
+    body: dict[str, Any] = {
+        "id": node.name,
+        "state": state,
+        "isDedicated": node.dedicated,
+        "allocationTime": stamp(node.allocated),
+        "runningTasksCount": int(now < node.busy_until and now >= node.ready_from),
+    }
+    if state != "creating":
+        body["virtualMachineInfo"] = {"imageReference": {"exactVersion": node.version}}
+    if state == "starttaskfailed":
+        failure = {"category": "usererror", "code": "FailureExitCode", "message": "The task exited with 1\nmore"}
+        body["startTaskInfo"] = {"state": "completed", "result": "failure", "failureInfo": failure}
+    return body
+
+
+def look(state: VmState, now: float = 0.0) -> VmSeen:
+    """What a look at a pool shows, without a service."""
+    pool = VmPool.from_json(REF, body_of(state), etag=state.etag)
+    return VmSeen(pool, tuple(VmNode.from_json(node_body(node, now)) for node in state.nodes))
+
+
+@dataclass(frozen=True)
+class ImagePlay:
+    """How one renewal went."""
+
+    outcome: Outcome[VmSeen] | None
+    error: BatchOsError | None
+    service: FakeVmService
+    voice: Listener
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """The error's text."""
+        assert self.error is not None, f"it succeeded: {self.outcome}"
+        return str(self.error)
+
+    @property
+    def end(self) -> Outcome[VmSeen]:
+        """The outcome of a renewal that succeeded."""
+        assert self.outcome is not None, f"it failed: {self.error}"
+        return self.outcome
+
+    @property
+    def writes(self) -> list[str]:
+        """The kinds of writes that Batch took."""
+        return [kind for kind, _ in self.service.took]
+
+
+GOAL = ImageGoal(REF, WANTED, ImagePolicy("surge", 1), drain_timeout=3600.0, timeout=20 * 3600.0)
+
+
+def renew(service: FakeVmService, *, stop_at: float = math.inf, goal: ImageGoal = GOAL, **wanted: Any) -> ImagePlay:
+    """Run one renewal in a process of its own; ``surge`` and ``strategy`` go to the policy."""
+    policy = {key: wanted.pop(key) for key in ("surge", "strategy") if key in wanted}
+    goal = replace(goal, policy=replace(goal.policy, **policy), **wanted)
+    waiter, voice = VirtualWaiter(stop_at=service.waiter.now() + stop_at), Listener()
+    service.begin(waiter)
+    began = waiter.now()
+    renewal = ImageRenewal(goal, service, waiter, Reporter(voice), lambda: 0.5)
+    outcome, error = None, None
+    try:
+        outcome = renewal.run()
+    except BatchOsError as raised:
+        error = raised
+    return ImagePlay(outcome, error, service, voice, waiter.now() - began)
+
+
+def play_image(state: VmState, script: VmScript | None = None, **kwargs: Any) -> ImagePlay:
+    """Run one renewal from a state through a script to its end."""
+    return renew(FakeVmService(state, script), **kwargs)
+
+
+def is_as_before(service: FakeVmService, size: int) -> bool:
+    """Whether nothing of a cycle is left: the size, the count, the note."""
+    state = service.state
+    return state.size == size == len(state.dedicated) and not any(name == MARK for name, _ in state.metadata)

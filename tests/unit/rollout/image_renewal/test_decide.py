@@ -1,0 +1,477 @@
+"""Pins the table of VM pools over its whole product, against a second table in the order of the design.
+
+The second table is a list of (row, when, then), first match wins; it shares only the value types.
+Cells in which the design's own rows leave a choice are named in tests of their own below.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+
+from batch_os_provider.batch.pool import AllocationState, Kind, PoolState
+from batch_os_provider.batch.vm_pool import MARK, ImageVersion, Mark, VmSeen
+from batch_os_provider.rollout.actions import Done, Refuse, Wait
+from batch_os_provider.rollout.image_renewal.decide import decide_image
+from batch_os_provider.rollout.image_renewal.steps import (
+    ImageAction,
+    ImageHistory,
+    PutMark,
+    RemoveNodes,
+    Repin,
+    Resize,
+    Undone,
+    with_failure,
+)
+from batch_os_provider.schema.declared import ImagePolicy
+from tests.unit.rollout.image_renewal.image_doubles import NEWER, OLD, TARGET, WANTED, Machine, VmState, look, pool_of
+
+FAILED = Refuse("it failed", "Mend it")
+NEWEST = "2018-11-30T12:00:01.000000Z"
+"""When the last of two old nodes was allocated."""
+MARKS = ("none", "ours", "foreign text")
+VERSIONS = ("latest", NEWER, TARGET, OLD)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cell of the product."""
+
+    seen: VmSeen
+    version: str
+    policy: ImagePolicy
+    behind: int
+    noted: str
+    failed: bool
+    extra: int
+    """Target size minus the size in the note."""
+
+    @property
+    def history(self) -> ImageHistory:
+        """What the run has done."""
+        return ImageHistory(failure=FAILED if self.failed else None)
+
+    @property
+    def pinned_below(self) -> bool:
+        """Whether new nodes would be behind."""
+        return self.version == OLD
+
+    @property
+    def nothing_behind(self) -> bool:
+        """The Done row."""
+        return not self.behind and not self.pinned_below
+
+
+def seen_of(
+    kind: Kind,
+    state: PoolState,
+    allocation: AllocationState,
+    **change: object,
+) -> VmSeen:
+    """A look with the parts of the pool that the wire spells set by hand."""
+    seen = look(VmState(**change))  # type: ignore[arg-type]
+    base = replace(seen.pool.base, kind=kind, state=state, allocation=allocation)
+    return VmSeen(replace(seen.pool, base=base), seen.nodes)
+
+
+def product() -> Iterator[Case]:
+    """Every cell: two old nodes or two good ones, and ``extra`` new ones that are ready."""
+    shapes = [
+        (kind, state, allocation)
+        for kind, state, allocation in itertools.product(Kind, PoolState, AllocationState)
+        # A pool that is no steady VM pool is decided by these three alone; one cell of each is enough for the rest.
+    ]
+    for kind, state, allocation in shapes:
+        steady_vm = (kind, state, allocation) == (Kind.VM, PoolState.ACTIVE, AllocationState.STEADY)
+        rest = list(
+            itertools.product(
+                VERSIONS,
+                (0, 2),
+                ("surge", "when_empty"),
+                (False, True),
+                (False, True),
+                MARKS,
+                (-1, 0, 1, 2),
+                (False, True),
+                (False, True),
+            )
+        )
+        for version, behind, strategy, autoscale, automatic, noted, extra, errors, failed in (
+            rest if steady_vm else rest[::41]
+        ):
+            old = pool_of(2, at=OLD if behind else TARGET).nodes
+            new = tuple(Machine(f"new-{n}", TARGET, 10.0 + n, ours=True) for n in range(max(0, extra)))
+            note = {
+                "none": (),
+                "ours": ((MARK, str(Mark(2, 1, NEWEST))),),
+                "foreign text": ((MARK, "keep out"),),
+            }[noted]
+            seen = seen_of(
+                kind,
+                state,
+                allocation,
+                nodes=old[: 2 + min(0, extra)] + new,
+                size=2 + extra,
+                version=version,
+                autoscale=autoscale,
+                automatic=automatic,
+                errors=("AllocationFailed: none",) if errors else (),
+                metadata=note,
+            )
+            there = behind + min(0, extra) if behind else 0
+            policy = ImagePolicy(strategy, 1)  # type: ignore[arg-type]
+            yield Case(seen, version, policy, there, noted, failed, extra)
+
+
+Row = tuple[str, Callable[[Case], bool], Callable[[Case], str]]
+
+
+def tidied(case: Case) -> str:
+    """What a note has left: in its bounds it is put in order, outside of them somebody else acted."""
+    if case.extra not in {0, 1}:
+        return "Refuse"
+    # Where the pool scales itself only the note is ours.
+    return "RemoveNodes" if case.extra and not case.seen.pool.base.autoscale else "PutMark"
+
+
+def finished(case: Case) -> str:
+    """Nothing behind: the note is cleared, what is extra removed, and a failure told at last.
+
+    No node lacks here, so an error of an earlier resize is over.
+    """
+    if case.noted == "ours":
+        return tidied(case)
+    return "Refuse" if case.failed else "Done"
+
+
+def cycle(case: Case) -> str:
+    """The cycle's step. No node lacks here, so an error of an earlier resize is over."""
+    if case.noted == "foreign text":
+        return "Refuse"
+    if case.noted == "none":
+        return "Refuse" if case.failed else "PutMark"
+    if case.failed or case.extra not in {0, 1}:
+        return tidied(case)
+    return "RemoveNodes" if case.extra else "Resize"
+
+
+TABLE: tuple[Row, ...] = (
+    ("deleting", lambda c: c.seen.pool.base.state is PoolState.DELETING, lambda _: "Refuse"),
+    ("not a VM pool", lambda c: c.seen.pool.base.kind is not Kind.VM, lambda _: "Refuse"),
+    (
+        "nobody has heard of it",
+        lambda c: (
+            c.seen.pool.base.state is not PoolState.ACTIVE or c.seen.pool.base.allocation is AllocationState.UNKNOWN
+        ),
+        lambda _: "Wait, warned",
+    ),
+    ("resizing", lambda c: c.seen.pool.base.allocation is not AllocationState.STEADY, lambda _: "Wait"),
+    ("nothing behind, pin fine", lambda c: c.nothing_behind, finished),
+    ("automatic OS upgrade on", lambda c: c.seen.pool.automatic, lambda _: "Wait"),
+    (
+        "a note, but no cycle any more",
+        lambda c: (
+            c.noted == "ours" and (c.pinned_below or c.policy.strategy == "when_empty" or c.seen.pool.base.autoscale)
+        ),
+        tidied,
+    ),
+    (
+        "pinned below, nodes present",
+        lambda c: c.pinned_below,
+        lambda c: "Wait" if c.policy.strategy == "when_empty" else "Refuse",
+    ),
+    ("some behind, when_empty", lambda c: c.policy.strategy == "when_empty", lambda _: "Wait"),
+    ("some behind, autoscale", lambda c: c.seen.pool.base.autoscale, lambda _: "Refuse"),
+    ("the cycle", lambda _: True, cycle),
+)
+
+
+def kind_of(action: ImageAction) -> str:
+    """An action as the second table names it."""
+    return "Wait, warned" if isinstance(action, Wait) and action.warning else type(action).__name__
+
+
+def is_foreign_when_finished(case: Case) -> bool:
+    """Cells that ``test_with_nothing_behind_a_size_that_is_not_ours_...`` is about."""
+    return case.nothing_behind and case.noted == "ours" and case.extra in (-1, 2)
+
+
+def test_the_whole_product_decides_as_the_design_says_first_match_first() -> None:
+    rows: Counter[str] = Counter()
+    for case in product():
+        name, expected = next((name, then(case)) for name, when, then in TABLE if when(case))
+        rows[name] += 1
+        action = decide_image(case.seen, WANTED, case.policy, case.history)
+        assert kind_of(action) == expected, f"{name}: {case} -> {action}"
+    assert set(rows) == {name for name, _, _ in TABLE}, "every row is reached"
+
+
+def test_with_nothing_behind_a_size_that_is_not_ours_refuses_naming_both_and_writes_nothing() -> None:
+    """Issue 4: "a size that is neither size nor size + surge means that someone else acted"; no row is exempt."""
+    wrong = []
+    for case in product():
+        plain = case.seen.pool.base.kind is Kind.VM and case.seen.pool.base.state is PoolState.ACTIVE
+        if not (plain and case.seen.pool.is_steady and is_foreign_when_finished(case)):
+            continue
+        action = decide_image(case.seen, WANTED, case.policy, case.history)
+        if not isinstance(action, Refuse) and f"{kind_of(action)} at {case.seen.pool.size}" not in wrong:
+            wrong.append(f"{kind_of(action)} at {case.seen.pool.size}")
+    assert wrong == [], "began at 2 with surge 1"
+
+
+def test_no_cell_writes_what_is_not_allowed() -> None:
+    for case in product():
+        action = decide_image(case.seen, WANTED, case.policy, case.history)
+        pool = case.seen.pool
+        if isinstance(action, (PutMark, Resize, RemoveNodes, Repin)):
+            assert pool.is_steady, "a write is for a steady pool"
+            assert pool.is_vm
+        if isinstance(action, (Resize, RemoveNodes)):
+            assert case.noted == "ours", "sizes and nodes are touched under our note only"
+        if isinstance(action, RemoveNodes) and not is_foreign_when_finished(case):
+            assert len(action.nodes) <= 1, "never more than the surplus"
+        if pool.automatic and not case.nothing_behind:
+            assert isinstance(action, (Wait, Refuse)), "automatic OS upgrade: never a write"
+        if case.policy.strategy == "when_empty" and case.behind and case.noted != "ours":
+            assert isinstance(action, (Wait, Refuse)), "when_empty never touches a node"
+        if isinstance(action, RemoveNodes) and case.policy.strategy == "when_empty":
+            assert action.ours, "but for those that a cycle has added"
+
+
+def test_every_refusal_and_every_wait_has_whole_words() -> None:
+    for case in itertools.islice(product(), 0, None, 7):
+        action = decide_image(case.seen, WANTED, case.policy, case.history)
+        action = action.failure if isinstance(action, Undone) else action
+        if isinstance(action, Refuse):
+            assert action.seen
+            assert action.next_step
+            assert "None" not in action.seen + action.next_step
+            assert not action.seen.endswith(".")
+            assert not action.next_step.endswith(".")
+        elif isinstance(action, Wait):
+            assert action.why
+            assert "None" not in action.why + action.warning
+
+
+def decided(
+    state: VmState, strategy: str = "surge", surge: int = 1, history: ImageHistory | None = None
+) -> ImageAction:
+    """The action for a state."""
+    return decide_image(look(state), WANTED, ImagePolicy(strategy, surge), history or ImageHistory())  # type: ignore[arg-type]
+
+
+def refused(state: VmState, strategy: str = "surge") -> str:
+    """The text of a refusal."""
+    action = decided(state, strategy)
+    assert isinstance(action, Refuse), action
+    return f"{action.seen}. {action.next_step}"
+
+
+def test_a_cloud_services_pool_is_told_the_line_to_paste() -> None:
+    seen = seen_of(Kind.CLOUD_SERVICES, PoolState.ACTIVE, AllocationState.STEADY)
+    base = replace(seen.pool.base, current_os_version="WA-GUEST-OS-5.24_201810-01")
+    action = decide_image(VmSeen(replace(seen.pool, base=base), ()), WANTED, ImagePolicy("surge"), ImageHistory())
+    assert isinstance(action, Refuse)
+    assert (
+        'PoolOsVersion("Render-A", account_endpoint="https://acct.westeurope.batch.azure.com", pool_id="Render-A", '
+        'target_os_version="WA-GUEST-OS-5.24_201810-01")'
+    ) in action.next_step
+
+
+@pytest.mark.parametrize("strategy", ["surge", "when_empty"])
+def test_an_empty_pool_on_an_old_pin_is_repinned_by_either_strategy(strategy: str) -> None:
+    assert decided(pool_of(0, version=OLD), strategy) == Repin(TARGET)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        pool_of(0, version=OLD, spot=1),
+        replace(pool_of(0, version=OLD), size=2),
+        replace(pool_of(0, version=OLD), nodes=(Machine("spot-0", dedicated=False),)),
+    ],
+    ids=["spot wanted", "nodes wanted", "a spot node there"],
+)
+def test_a_pinned_pool_that_is_not_wholly_empty_is_never_repinned(state: VmState) -> None:
+    assert isinstance(decided(state, "when_empty"), Wait)
+    assert isinstance(decided(state), Refuse)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "named"),
+    [
+        ({"extensions": [{"name": "x"}]}, "extensions (protectedSettings)"),
+        (
+            {"containerConfiguration": {"containerRegistries": [{"username": "u", "registryServer": "r"}]}},
+            "containerRegistries (password)",
+        ),
+    ],
+)
+def test_a_repin_that_could_lose_a_part_is_refused_naming_it(configuration: dict[str, object], named: str) -> None:
+    text = refused(pool_of(0, version=OLD, configuration=configuration))
+    assert named in text
+    assert TARGET in text
+
+
+def test_registries_by_identity_and_empty_extensions_are_no_reason_to_refuse() -> None:
+    registries = [{"registryServer": "r", "identityReference": {"resourceId": "i"}}]
+    configuration = {"extensions": [], "containerConfiguration": {"containerRegistries": registries}}
+    assert decided(pool_of(0, version=OLD, configuration=configuration)) == Repin(TARGET)
+
+
+@pytest.mark.parametrize("key", ["virtualMachineImageId", "sharedGalleryImageId", "communityGalleryImageId"])
+def test_a_gallery_image_is_refused_in_a_preview_too(key: str) -> None:
+    seen = look(pool_of(2, version=None))
+    reference = {key: "/galleries/g/images/i"}
+    pool = replace(seen.pool, gallery=True, image=reference[key], configuration={"imageReference": reference})
+    action = decide_image(VmSeen(pool, seen.nodes), WANTED, ImagePolicy("surge"), ImageHistory())
+    assert isinstance(action, Refuse)
+    assert "gallery image (/galleries/g/images/i)" in action.seen
+
+
+@pytest.mark.parametrize("strategy", ["surge", "when_empty"])
+@pytest.mark.parametrize("automatic", [False, True])
+@pytest.mark.parametrize("text", ["latest", "rolling", "20348", "22.04.99999999999"])
+def test_nodes_that_show_no_number_are_refused_and_called_what_they_are(
+    text: str, automatic: bool, strategy: str
+) -> None:
+    """A pool with automatic OS upgrade is on latest, and so waited for what no look can show."""
+    action = decided(pool_of(2, at=text, automatic=automatic), strategy)
+    assert isinstance(action, Refuse)
+    assert f"(Batch shows {text!r} for 2 of 2 nodes), so the version of a node cannot be compared" in action.seen
+    assert "resize the pool to 0 nodes and back" in action.next_step
+
+
+def test_one_node_of_a_pool_that_shows_no_number_is_enough() -> None:
+    """Nodes from before November 2024 show numbers, those that came since show the word."""
+    state = replace(pool_of(3), nodes=(*pool_of(2).nodes, Machine("new-00", "latest", 10.0)))
+    assert "(Batch shows 'latest' for 1 of 3 nodes)" in refused(state)
+
+
+@pytest.mark.parametrize("text", ["latest", ""])
+def test_nodes_of_a_pinned_pool_run_the_pin_whatever_they_show(text: str) -> None:
+    assert decided(pool_of(2, at=text, version=TARGET)) == Done()
+    assert "the pool is pinned to" in refused(pool_of(2, at=text, version=OLD))
+
+
+@pytest.mark.parametrize(
+    ("fates", "text"),
+    [
+        (("idle",), "1 node shows no image version, so it cannot be compared: old-00 (idle). Run `pulumi up` again"),
+        (
+            ("offline", "idle"),
+            "2 nodes show no image version, so they cannot be compared: old-00, old-01 (idle, offline)",
+        ),
+        (("unusable", "idle"), "Fix what has failed (old-00), then run"),
+    ],
+)
+def test_a_node_without_a_version_is_named_and_only_a_failed_one_is_to_be_fixed(
+    fates: tuple[str, ...], text: str
+) -> None:
+    state = pool_of(len(fates), at="")
+    nodes = tuple(replace(node, fate=fate) for node, fate in zip(state.nodes, fates, strict=True))
+    assert text in refused(replace(state, nodes=nodes))
+
+
+@pytest.mark.parametrize("text", ["", "latest", "rolling"])
+@pytest.mark.parametrize("fate", ["idle", "unusable", "offline", "unknown"])
+def test_no_message_tells_people_to_remove_a_node(text: str, fate: str) -> None:
+    state = pool_of(2, at=text)
+    action = decided(replace(state, nodes=tuple(replace(node, fate=fate) for node in state.nodes)))
+    assert isinstance(action, Refuse)
+    assert "remove the node" not in action.next_step.lower()
+
+
+def test_done_needs_a_pool_without_resize_errors() -> None:
+    """Issue 4: "Done = pool active, steady, no resizeErrors, ..."."""
+    short = replace(pool_of(2, at=TARGET), size=3, errors=("AllocationFailed: no capacity",))
+    assert not isinstance(decided(short), Done)
+
+
+def test_resize_errors_of_a_shrink_that_is_over_do_not_stop_a_renewal() -> None:
+    assert isinstance(decided(pool_of(2, errors=("RemoveNodesFailed: some stayed",))), PutMark)
+
+
+def test_the_note_is_gone_though_it_stands_in_this_run() -> None:
+    mark = Mark(2, 1, NEWEST)
+    action = decided(pool_of(3), history=ImageHistory(noted=mark))
+    assert isinstance(action, Refuse)
+    assert "its note in the metadata is gone: the rollout began at 2 nodes" in action.seen
+
+
+def test_a_floor_is_compared_by_numbers_not_by_text() -> None:
+    assert isinstance(decided(pool_of(2, at="20348.10000.1")), Done)
+    assert isinstance(decided(pool_of(2, at="20348.246.999999")), PutMark)
+    assert isinstance(decided(pool_of(2, version="20348.10000.1", at="20348.10000.1")), Done)
+
+
+def test_the_note_tells_size_surge_and_the_newest_node() -> None:
+    assert decided(pool_of(2), surge=3) == PutMark(Mark(2, 3, NEWEST))
+
+
+def test_a_foreign_entry_is_named_and_left() -> None:
+    assert "batch-os holds 'keep out', which is no note" in refused(pool_of(2, metadata=((MARK, "keep out"),)))
+
+
+def test_autoscale_points_to_when_empty() -> None:
+    text = refused(pool_of(2, autoscale=True))
+    assert "2 nodes are behind" in text
+    assert "409" in text
+    assert 'strategy="when_empty"' in text
+
+
+@pytest.mark.parametrize("size", [1, 4, 40])
+def test_a_foreign_size_mid_cycle_names_both(size: int) -> None:
+    text = refused(replace(pool_of(2), size=size, metadata=((MARK, str(Mark(2, 1, NEWEST))),)))
+    assert "began at 2 nodes" in text
+    assert f"the target is now {size}" in text
+    assert "nothing more was changed" in text
+
+
+def test_more_nodes_than_the_cycle_can_have_are_not_told_as_two_equal_sizes() -> None:
+    text = refused(replace(pool_of(5), size=2, metadata=((MARK, str(Mark(2, 1, NEWEST))),)))
+    assert "began at 2 nodes and there are 5 now" in text
+
+
+def test_a_note_of_an_earlier_run_keeps_its_own_surge() -> None:
+    state = pool_of(4, metadata=((MARK, str(Mark(4, 3, NEWEST))),))
+    assert decided(state, surge=1) == Resize(7, "adding 3")
+
+
+def test_a_target_raised_after_a_crash_does_not_blame_batch_for_nodes_of_the_earlier_run() -> None:
+    """An earlier run renewed one of two nodes to a version that is now behind; Batch gives the new one."""
+    nodes = (
+        Machine("old-01", OLD, -86399.0),
+        Machine("new-00", TARGET, 10.0, ours=True),
+        Machine("new-01", NEWER, 20.0, ours=True),
+    )
+    state = replace(pool_of(0), nodes=nodes, size=3, metadata=((MARK, str(Mark(2, 1, NEWEST))),))
+    action = decide_image(look(state), ImageVersion.parse(NEWER), ImagePolicy("surge"), ImageHistory())
+    assert isinstance(action, RemoveNodes), action
+
+
+def test_a_note_that_lost_its_rollout_to_when_empty_is_undone() -> None:
+    """Issue 4: a crash leaves a note that the next `up` "reads and finishes or undoes", whatever its strategy."""
+    nodes = (*pool_of(2).nodes, Machine("new-00", TARGET, 10.0, ours=True))
+    state = replace(pool_of(0), nodes=nodes, size=3, metadata=((MARK, str(Mark(2, 1, NEWEST))),))
+    assert not isinstance(decided(state, "when_empty"), Wait)
+
+
+def test_a_node_left_over_by_an_undo_is_removed_though_nothing_is_behind() -> None:
+    """Its drain ran out and the target stayed down: the note must not be cleared while a node is extra."""
+    nodes = (*pool_of(2, at=TARGET).nodes, Machine("new-00", TARGET, 10.0, busy_until=999.0, ours=True))
+    state = replace(pool_of(0), nodes=nodes, size=2, metadata=((MARK, str(Mark(2, 1, NEWEST))),))
+    assert decided(state) != PutMark(None)
+
+
+def test_a_note_that_adds_nothing_does_not_resize_for_ever() -> None:
+    assert decided(pool_of(2, metadata=((MARK, str(Mark(2, 0, NEWEST))),))) != Resize(2, "adding 0")
+
+
+def test_the_first_failure_counts() -> None:
+    first = with_failure(ImageHistory(), FAILED)
+    assert with_failure(first, Refuse("later", "x")).failure == FAILED

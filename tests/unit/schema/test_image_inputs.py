@@ -1,0 +1,114 @@
+"""Pins what a program may declare for a VM pool."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_os_provider.pool_provider import is_unknown
+from batch_os_provider.schema import inputs
+from batch_os_provider.schema.declared import DeclaredImage
+from tests.unit.rollout.doubles import REF
+from tests.unit.rollout.image_renewal.image_doubles import TARGET, WANTED
+from tests.unit.rollout.stage import quick
+
+BAG: dict[str, Any] = {
+    "account_endpoint": REF.endpoint,
+    "pool_id": REF.pool_id,
+    "target_image_version": TARGET,
+    "strategy": "surge",
+}
+
+
+def failures(**change: Any) -> list[tuple[str, str]]:
+    """What is wrong with a bag."""
+    bag = {key: value for key, value in {**BAG, **change}.items() if value is not None}
+    return [(failure.property, failure.reason) for failure in inputs.check(bag, is_unknown, inputs.IMAGE)[1]]
+
+
+def test_the_least_that_is_needed_and_its_defaults() -> None:
+    assert failures() == []
+    declared = DeclaredImage.of(BAG)
+    assert (declared.ref, declared.target, declared.policy.surge, declared.policy.strategy) == (REF, WANTED, 1, "surge")
+    assert (declared.drain_timeout, declared.timeout, declared.defer) == (3600.0, 7200.0, False)
+
+
+@pytest.mark.parametrize("name", ["account_endpoint", "pool_id", "target_image_version", "strategy"])
+def test_what_is_required(name: str) -> None:
+    ((property_, reason),) = failures(**{name: None})
+    assert property_ == name
+    assert reason.startswith("it is missing; required: ")
+
+
+@pytest.mark.parametrize("value", ["latest", "LATEST", " Latest "])
+def test_latest_is_refused_and_how_to_list_versions_is_told(value: str) -> None:
+    ((property_, reason),) = failures(target_image_version=value)
+    assert property_ == "target_image_version"
+    assert "moving target" in reason
+    assert "az vm image list --all" in reason
+
+
+@pytest.mark.parametrize(
+    "value", ["", "20348", "20348.", ".1", "1.2-3", "20348.2461.x", 20348.2461, True, "1.2.3\n"], ids=repr
+)
+def test_what_is_no_exact_version(value: object) -> None:
+    ((property_, reason),) = failures(target_image_version=value)
+    assert property_ == "target_image_version"
+    assert "20348.2461.240510" in reason
+
+
+@pytest.mark.parametrize("value", [1, 2, 2.0, 100])
+def test_surges_that_are_numbers_of_nodes(value: float) -> None:
+    assert failures(surge=value) == []
+
+
+@pytest.mark.parametrize("value", [0, -1, 101, 1.5, "1", True, float("nan"), float("inf"), []], ids=repr)
+def test_surges_that_are_not(value: object) -> None:
+    ((property_, reason),) = failures(surge=value)
+    assert property_ == "surge"
+    assert "a whole number from 1 to 100" in reason
+
+
+@pytest.mark.parametrize("value", ["5m", 300, "300", "1h", "720h"], ids=repr)
+def test_drain_timeouts_that_batch_takes(value: object) -> None:
+    assert failures(drain_timeout=value) == []
+
+
+@pytest.mark.parametrize("value", ["4m59s", 299, 1, "0s", "721h", "soon", True], ids=repr)
+def test_drain_timeouts_that_it_does_not(value: object) -> None:
+    ((property_, reason),) = failures(drain_timeout=value)
+    assert property_ == "drain_timeout"
+    assert "allowed: " in reason
+
+
+@pytest.mark.parametrize(("value", "near"), [("Surge", "surge"), ("whenempty", "when_empty"), ("rolling", "")])
+def test_strategies_that_are_none(value: str, near: str) -> None:
+    ((property_, reason),) = failures(strategy=value)
+    assert property_ == "strategy"
+    assert "allowed: surge or when_empty" in reason
+    assert ("did you mean" in reason) == bool(near)
+    assert near in reason
+
+
+def test_inputs_of_the_other_resource_are_not_judged_here() -> None:
+    assert failures(if_resizing="nonsense", target_os_version="nonsense") == []
+
+
+@quick
+@given(parts=st.lists(st.integers(0, 10**9 - 1), min_size=2, max_size=5), zeros=st.integers(0, 2))
+def test_versions_are_the_same_by_their_numbers(parts: list[int], zeros: int) -> None:
+    text = ".".join(map(str, parts))
+    padded = ".".join(str(part).zfill(min(9, len(str(part)) + zeros)) for part in parts)
+    assert inputs.same("target_image_version", text, padded)
+    assert not inputs.same("target_image_version", text, text + "x")
+
+
+def test_numbers_from_the_engine_are_the_same_as_declared() -> None:
+    assert inputs.same("surge", 1, 1.0)
+    assert inputs.same("drain_timeout", "1h", 3600.0)
+    assert not inputs.same("surge", 1, 2)
+    assert not inputs.same("strategy", "surge", "when_empty")
+    assert DeclaredImage.of({**BAG, "surge": 2.0}).policy.surge == 2

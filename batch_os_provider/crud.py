@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState
-from batch_os_provider.batch.shared_poller import Observer
-from batch_os_provider.batch.vm_pool import VmSeen, parse_image_version
+from batch_os_provider.batch.shared_poller import SharedPoller
+from batch_os_provider.batch.vm_pool import VmPoolView, parse_image_version
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import ApiRetiredError, InputError, PoolGoneError, ServiceAnswer
 from batch_os_provider.guest_os.version import same_version
@@ -34,15 +34,15 @@ __all__ = ["read_image", "read_os", "renew_image", "upgrade_os"]
 
 Bag = dict[str, Any]
 
-_observers: dict[str, Observer] = {}
+_observers: dict[str, SharedPoller] = {}
 _observers_lock = threading.Lock()
 
 
-def _observer(endpoint: str) -> Observer:
+def _observer(endpoint: str) -> SharedPoller:
     """The one observer of an account in this process. Raises CredentialError: no credential fits the endpoint."""
     with _observers_lock:
         if endpoint not in _observers:
-            _observers[endpoint] = Observer(shared_client(endpoint))
+            _observers[endpoint] = SharedPoller(shared_client(endpoint))
         return _observers[endpoint]
 
 
@@ -53,7 +53,7 @@ def upgrade_os(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> Bag:
         The inputs and the outputs.
     """
     declared = Declared.of(bag)
-    row = diagnostics.Row(diagnostics.current_urn(), declared.ref.pool_id)
+    row = diagnostics.ResourceLog(diagnostics.current_urn(), declared.ref.pool_id)
     interval = NODE_INTERVAL_TERMINAL if diagnostics.is_terminal() else NODE_INTERVAL
     goal = Goal(
         declared.ref,
@@ -82,7 +82,7 @@ def read_os(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
         PoolGoneError, InputError, ApiRetiredError: a `get` of a pool that is not there, or has no OS version.
     """
     bag = _addressed(ref, inputs.INPUTS, props)
-    row = diagnostics.Row(diagnostics.current_urn(), ref.pool_id)
+    row = diagnostics.ResourceLog(diagnostics.current_urn(), ref.pool_id)
     try:
         client = shared_client(ref.endpoint)
         gate = gate_of(bag)
@@ -120,13 +120,13 @@ def read_os(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
 def renew_image(bag: Mapping[str, Any]) -> Bag:
     """Bring one VM pool's nodes to the target. Returns the inputs and the outputs."""
     declared = DeclaredImage.of(bag)
-    row = diagnostics.Row(diagnostics.current_urn(), declared.ref.pool_id)
+    row = diagnostics.ResourceLog(diagnostics.current_urn(), declared.ref.pool_id)
     goal = ImageGoal(
         declared.ref, declared.target, declared.policy, declared.drain_timeout, declared.timeout, declared.defer
     )
     account = _observer(declared.ref.endpoint)
     rollout = ImageRenewal(goal, account, RealWaiter(seams.stop), Reporter(row), company=account)
-    seen: VmSeen = rollout.run().pool
+    seen: VmPoolView = rollout.run().pool
     return {**out.known(inputs.IMAGE.names, bag), **out.of_vm_pool(seen, bag[inputs.IMAGE_TARGET])}
 
 
@@ -135,7 +135,7 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
     bag = _addressed(ref, inputs.IMAGE.names, props)
     client = shared_client(ref.endpoint)
     seen = read(ref, lambda: look_at(client, ref), RealWaiter(seams.stop))
-    row = diagnostics.Row(diagnostics.current_urn(), ref.pool_id)
+    row = diagnostics.ResourceLog(diagnostics.current_urn(), ref.pool_id)
     if _is_get(props):
         _check_get(ref, row, seen.pool.base if seen else None, Kind.VM)
     if seen is None:
@@ -155,7 +155,7 @@ def _is_get(props: Mapping[str, Any]) -> bool:
     return props.get(inputs.POOL_ID_NAME) is None
 
 
-def _check_get(ref: PoolRef, row: diagnostics.Row, pool: Pool | None, kind: Kind) -> None:
+def _check_get(ref: PoolRef, row: diagnostics.ResourceLog, pool: Pool | None, kind: Kind) -> None:
     """Refuse a `get` whose outputs would be missing; warn of one that soon has none.
 
     Raises:

@@ -18,10 +18,10 @@ from batch_os_provider import pool_provider
 from batch_os_provider.batch.vm_pool import parse_image_version
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.pool_provider import PoolProvider, ref_of
-from batch_os_provider.runtime.cancellation import Stopped
+from batch_os_provider.runtime.cancellation import Canceled
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.declared import DeclaredImage
-from batch_os_provider.schema.outputs import OLDEST, PIN, RENEWING, STATE, Known, is_behind
+from batch_os_provider.schema.outputs import OLDEST, PIN, RENEWING, STATE, PriorState, is_behind
 
 if TYPE_CHECKING:
     from batch_os_provider.batch.address import PoolRef
@@ -50,10 +50,10 @@ class PoolImageVersionProvider(PoolProvider):
         behind = not self.is_open(_news) and is_behind(_olds, parse_image_version(_news.get(inputs.IMAGE_TARGET)))
         behind = behind or _olds.get(STATE) == RENEWING
         if changed or behind:
-            self.tell_change(_news, Known(str(_olds.get(OLDEST) or _olds.get(PIN) or "")), replaces)
+            self.tell_change(_news, PriorState(str(_olds.get(OLDEST) or _olds.get(PIN) or "")), replaces)
         return dynamic.DiffResult(changes=bool(changed) or behind, replaces=replaces)
 
-    def preview(self, bag: Mapping[str, Any], known: Known | None) -> Refused | None:
+    def preview(self, bag: Mapping[str, Any], known: PriorState | None) -> Refused | None:
         """Tell what a renewal would take."""
         from batch_os_provider.preview.describe import preview_image  # noqa: PLC0415 - what has not changed needs none of it
 
@@ -84,7 +84,7 @@ class PoolImageVersionProvider(PoolProvider):
 
 def _newest(bag: Mapping[str, Any]) -> str:
     """The newest version on the pool's nodes, for who asked for ``latest``; empty where it cannot be seen."""
-    from batch_os_provider.preview.account_snapshot import NotLookedAt  # noqa: PLC0415 - as above
+    from batch_os_provider.preview.account_snapshot import NotChecked  # noqa: PLC0415 - as above
     from batch_os_provider.preview.describe import newest_image  # noqa: PLC0415 - as above
 
     named = [bag.get(name) for name in (inputs.ACCOUNT_ENDPOINT, inputs.POOL_ID_NAME)]
@@ -92,7 +92,7 @@ def _newest(bag: Mapping[str, Any]) -> str:
         return ""
     try:
         newest = newest_image(ref_of(f"{named[0]}/pools/{named[1]}"))
-    except (BatchOsError, NotLookedAt, Stopped) as error:
+    except (BatchOsError, NotChecked, Canceled) as error:
         return f"; its nodes were not looked at: {error}"
     return (
         f"; the newest on this pool's nodes is {newest}" if newest else "; no node of this pool shows a version number"

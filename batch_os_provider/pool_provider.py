@@ -16,11 +16,11 @@ from pulumi.output import Unknown
 
 from batch_os_provider.batch.address import PoolRef, parse_pool_url
 from batch_os_provider.engine import diagnostics, seams
-from batch_os_provider.engine.refresh import Program
+from batch_os_provider.engine.refresh import RefreshDetector
 from batch_os_provider.errors import InputError
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.inputs import CONFIG, is_on
-from batch_os_provider.schema.outputs import Known
+from batch_os_provider.schema.outputs import PriorState
 from batch_os_provider.schema.units import shown
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class _Register:
 _register = _Register()
 
 
-program = Program()
+program = RefreshDetector()
 """The program whose resources this process serves."""
 
 
@@ -84,14 +84,14 @@ class PoolProvider(dynamic.ResourceProvider):
         return dynamic.CheckResult(kept, [dynamic.CheckFailure(f.property, f.reason) for f in failures])
 
     @abstractmethod
-    def preview(self, bag: Mapping[str, Any], known: Known | None) -> Refused | None:
+    def preview(self, bag: Mapping[str, Any], known: PriorState | None) -> Refused | None:
         """Tell on the row what an `up` would do; the refusal, if it would refuse."""
 
     def is_open(self, bag: Mapping[str, Any]) -> bool:
         """Whether an input is not known yet."""
         return any(is_unknown(bag.get(name)) for name in self.spec.names)
 
-    def tell_change(self, news: Mapping[str, Any], known: Known, replaces: list[str]) -> None:
+    def tell_change(self, news: Mapping[str, Any], known: PriorState, replaces: list[str]) -> None:
         """Tell a planned change, where a program asks; a pool in another place is told when it is checked anew.
 
         Raises:

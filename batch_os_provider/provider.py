@@ -26,7 +26,7 @@ from batch_os_provider.guest_os.version import same_version, short
 from batch_os_provider.pool_provider import PoolProvider, is_unknown
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.declared import Declared
-from batch_os_provider.schema.outputs import CURRENT, STATE, UNPROVEN, Known
+from batch_os_provider.schema.outputs import CURRENT, STATE, UNPROVEN, PriorState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +57,7 @@ class PoolOsVersionProvider(PoolProvider):
             self.tell_change(_news, _known(_olds, _news, changed=bool(changed)), replaces)
         return dynamic.DiffResult(changes=bool(changed) or behind or open_, replaces=replaces)
 
-    def preview(self, bag: Mapping[str, Any], known: Known | None) -> Refused | None:
+    def preview(self, bag: Mapping[str, Any], known: PriorState | None) -> Refused | None:
         """Tell what an upgrade would take."""
         from batch_os_provider.preview.describe import preview_os  # noqa: PLC0415 - what has not changed needs none of it
 
@@ -88,13 +88,13 @@ class PoolOsVersionProvider(PoolProvider):
         return crud.read_os(ref, props)
 
 
-def _known(olds: Mapping[str, Any], news: Mapping[str, Any], *, changed: bool) -> Known:
+def _known(olds: Mapping[str, Any], news: Mapping[str, Any], *, changed: bool) -> PriorState:
     """What the state says, and why a change is planned though no property changed."""
     at, target = olds.get(CURRENT), news.get(inputs.TARGET)
     if changed or not at:
-        return Known(at or "")
+        return PriorState(at or "")
     if same_version(at, str(target)):
         if olds.get(STATE) == UNPROVEN:
-            return Known(at, f"at {short(at)}, but its nodes were not seen to be as declared", UNPROVEN)
-        return Known(at, f"still at {short(at)}, but it was upgrading when last looked at", "moving")
-    return Known(at, f"still at {short(at)}; upgrade to {short(str(target))} was deferred", "deferred")
+            return PriorState(at, f"at {short(at)}, but its nodes were not seen to be as declared", UNPROVEN)
+        return PriorState(at, f"still at {short(at)}, but it was upgrading when last looked at", "moving")
+    return PriorState(at, f"still at {short(at)}; upgrade to {short(str(target))} was deferred", "deferred")

@@ -24,7 +24,7 @@ from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.connection import Connection, json_object
 from batch_os_provider.batch.headers import header, http_date
 from batch_os_provider.batch.pool import Kind, Node, Pool
-from batch_os_provider.batch.vm_pool import MARK, Mark, VmNode, VmPool
+from batch_os_provider.batch.vm_pool import MARKER, Marker, VmNode, VmPool
 from batch_os_provider.errors import ApiRetiredError, PermanentError, PoolGoneError, ServiceAnswer, ServiceError
 
 if TYPE_CHECKING:
@@ -254,14 +254,14 @@ class BatchClient:
         told = [(node.version, node.version_text) for node in self.list_vm_nodes(ref) if node.version is not None]
         return max(told)[1] if told else ""
 
-    def put_mark(self, pool: VmPool, mark: Mark | None) -> None:
-        """PATCH the pool's metadata with our note, or without it; other entries stay as they were read.
+    def set_marker(self, pool: VmPool, mark: Marker | None) -> None:
+        """PATCH the pool's metadata with our marker, or without it; other entries stay as they were read.
 
         Raises:
             ConflictError: the pool has changed since it was read. Else as ``get_vm_pool``.
         """
-        kept = [dict(entry) for entry in pool.metadata if entry.get("name") != MARK]
-        noted = [] if mark is None else [{"name": MARK, "value": str(mark)}]
+        kept = [dict(entry) for entry in pool.metadata if entry.get("name") != MARKER]
+        noted = [] if mark is None else [{"name": MARKER, "value": str(mark)}]
         self._write("PATCH", "", pool, "noting the renewal in the pool's metadata", {"metadata": kept + noted})
 
     def resize(self, pool: VmPool, size: int) -> None:

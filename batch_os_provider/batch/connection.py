@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from batch_os_provider.batch import credentials
 from batch_os_provider.batch.advice import NOT_BATCH, OTHERS, TRUST, UNTRUSTED, denied, failed
 from batch_os_provider.batch.headers import header, retry_after
-from batch_os_provider.batch.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, NoTokenError, Told
+from batch_os_provider.batch.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, NoTokenError, TokenCredentialAdapter
 from batch_os_provider.errors import (
     ALREADY_THERE,
     NODE_GONE,
@@ -91,7 +91,9 @@ class Connection:
         found = self._found.credential
         if isinstance(found, credentials.Identity):
             settings["credential_scopes"] = [found.scope]
-            told: Any = Told(found.credential)  # typed by get_token, which is not asked where get_token_info is
+            told: Any = TokenCredentialAdapter(
+                found.credential
+            )  # typed by get_token, which is not asked where get_token_info is
             return AzureClient(self.endpoint, told, **settings)
         return AzureClient(self.endpoint, found.credential, **settings)
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Node, Pool
-from batch_os_provider.batch.vm_pool import Mark, VmNode, VmPool
+from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool
 
 __all__ = ["Service", "VmService"]
 
@@ -40,8 +40,8 @@ class VmService(Protocol):
     def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
         """Read all its nodes."""
 
-    def put_mark(self, pool: VmPool, mark: Mark | None) -> None:
-        """Write or clear the note in the pool's metadata; other entries stay."""
+    def set_marker(self, pool: VmPool, mark: Marker | None) -> None:
+        """Write or clear the marker in the pool's metadata; other entries stay."""
 
     def resize(self, pool: VmPool, size: int) -> None:
         """Set the number of dedicated nodes."""

@@ -7,7 +7,7 @@ is due reads it, in a thread of its own; all others are answered from it.
 A list is only ever evidence that nothing has changed. A pool that is not in it, or that it shows to be anything else,
 is read by itself before anybody is told, and so is a pool whose last read or write began after the list. A list may
 also be refused, fail, hang, lag or lie: each pool in turn is read by itself once in a while to find that out, and then
-every pool is, for some minutes. Nobody waits here longer than ``PATIENCE``.
+every pool is, for some minutes. Nobody waits here longer than ``LIST_TIMEOUT``.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from batch_os_provider.runtime import request_log
 from batch_os_provider.runtime.backoff import BACKOFF_FIRST
 from batch_os_provider.runtime.threads import Start, in_a_thread
 
-__all__ = ["AUDIT_EVERY", "DISTRUST", "PATIENCE", "TICK", "TICK_FIRST", "SharedList"]
+__all__ = ["AUDIT_EVERY", "DISABLE_FOR", "LIST_INTERVAL", "LIST_TIMEOUT", "TICK_FIRST", "SharedList"]
 
 P = TypeVar("P")
 
 
-TICK_FIRST, TICK = 0.5, 3.0
+TICK_FIRST, LIST_INTERVAL = 0.5, 3.0
 """Seconds from one list to the next: quick when a pool has joined, then doubled up to the second number."""
 AUDIT_EVERY = 60.0
 """Seconds after which the pool that was longest not read by itself is, whatever the list says."""
-PATIENCE = 10.0
+LIST_TIMEOUT = 10.0
 """Seconds that a list may take; one that takes longer is not waited for."""
-DISTRUST = 300.0
+DISABLE_FOR = 300.0
 """Seconds without lists after one was refused, hung, or did not tell the truth, or two in a row have failed."""
 _DUTY = 0.25
 """The share of time that lists may take, so that a huge account is listed less often."""
@@ -51,7 +51,7 @@ class _Waiting(Generic[P]):
     seen: P
     since: float
     asked_at: float
-    told: object = None
+    answer: object = None
     missed_at: float | None = None
 
 
@@ -72,9 +72,9 @@ class SharedList(Generic[P]):
     Args:
         name: what they are at, for the debug log.
         read: lists them, by key.
-        is_at_it: whether a pool is, as it was seen.
-        same: whether one of them is unchanged from one look to the next.
-        began: when it began, by the service's clock; tells a second time from a list that lags.
+        is_in_progress: whether a pool is still being upgraded or resized, as it was seen.
+        is_unchanged: whether one of them is unchanged from one look to the next.
+        started_at: when it began, by the service's clock. It tells a second upgrade from a list that lags.
         clock: seconds on a clock that never jumps.
         start: runs a list beside the caller.
     """
@@ -84,17 +84,17 @@ class SharedList(Generic[P]):
         name: str,
         *,
         read: Callable[[], Mapping[str, P]],
-        is_at_it: Callable[[P], bool],
-        same: Callable[[P, P], bool],
-        began: Callable[[P], object],
+        is_in_progress: Callable[[P], bool],
+        is_unchanged: Callable[[P, P], bool],
+        started_at: Callable[[P], object],
         clock: Callable[[], float] = time.monotonic,
         start: Start = in_a_thread,
     ) -> None:
         self._name = name
         self._read = read
-        self._is_at_it = is_at_it
-        self._same = same
-        self._began = began
+        self._is_in_progress = is_in_progress
+        self._is_unchanged = is_unchanged
+        self._started_at = started_at
         self._clock = clock
         self._start = start
         self._lock = threading.RLock()
@@ -127,38 +127,38 @@ class SharedList(Generic[P]):
             reading = self._reading_for(mine, now)
             if reading is None:
                 return None
-            mine.told = reading
-        if not reading.wait(PATIENCE):
+            mine.answer = reading
+        if not reading.wait(LIST_TIMEOUT):
             self._give_up(reading)
             return None
         if reading.failure is not None:
             self._failed(reading.failure)
             return None
-        return self._told(key, mine, reading)
+        return self._answer(key, mine, reading)
 
     def take(self, key: str, seen: P | None, begun: float) -> None:
         """Note a read of the pool by itself: what it showed, None where it is gone, and when it began."""
         with self._lock:
             now = self._clock()
             mine = self._waiting.pop(key, None)
-            if seen is not None and self._is_at_it(seen):
+            if seen is not None and self._is_in_progress(seen):
                 self._ended.pop(key, None)
                 if mine is None:
                     self._waiting[key] = _Waiting(seen, begun, now)
                     self._quicken(now)
                     return
-                missed_at = mine.missed_at if self._same(seen, mine.seen) else None
-                self._waiting[key] = _Waiting(seen, begun, now, mine.told, missed_at)
+                missed_at = mine.missed_at if self._is_unchanged(seen, mine.seen) else None
+                self._waiting[key] = _Waiting(seen, begun, now, mine.answer, missed_at)
                 if missed_at is not None and now - missed_at > _LAG:
-                    self._distrust_now(now, f"it has not shown {key} for {_LAG:g} s")
-            elif mine is not None and mine.told is not None:
+                    self._disable(now, f"it has not shown {key} for {_LAG:g} s")
+            elif mine is not None and mine.answer is not None:
                 self._ended[key] = (now, mine.seen)
 
     def expect(self, key: str, seen: P) -> None:
-        """Note that a write of ours was taken that makes the pool be at it as ``seen``; only a later list tells."""
+        """Record that Batch accepted our write, which starts what ``seen`` shows; ignore lists that started before."""
         self.take(key, seen, self._clock())
 
-    def leave(self, key: str) -> None:
+    def forget(self, key: str) -> None:
         """Forget the pool: what a list says of it proves nothing any more."""
         with self._lock:
             self._waiting.pop(key, None)
@@ -172,7 +172,7 @@ class SharedList(Generic[P]):
                 return None
             soonest = 0.0
             if self._latest is not None and not self._latest.is_done:
-                # The longer it takes the less often those are read themselves whom it cannot tell.
+                # The slower the list, the less often we read the pools that it does not cover.
                 soonest = max(TICK_FIRST, now - self._latest.begun)
             return max(soonest, self._due - now)
 
@@ -190,7 +190,7 @@ class SharedList(Generic[P]):
     def _reading_for(self, mine: _Waiting[P], now: float) -> _Reading[P] | None:
         """The list that can tell of this pool, begun now if one is due; None where there is none to wait for."""
         latest = self._latest
-        if latest is not None and latest.begun >= mine.since and latest is not mine.told:
+        if latest is not None and latest.begun >= mine.since and latest is not mine.answer:
             return latest
         # A look that comes between two lists is one that cannot wait: a deadline, a write that was refused.
         if now < self._due or (latest is not None and not latest.is_done):
@@ -198,7 +198,7 @@ class SharedList(Generic[P]):
         reading: _Reading[P] = _Reading(now)
         self._latest = reading
         self._due = now + self._interval
-        self._interval = min(self._interval * 2, TICK)
+        self._interval = min(self._interval * 2, LIST_INTERVAL)
         reading.wait = self._start(lambda: self._run(reading))
         return reading
 
@@ -207,7 +207,7 @@ class SharedList(Generic[P]):
 
         Nor do they make one that comes too soon for the service.
         """
-        if now - self._quickened_at < TICK:
+        if now - self._quickened_at < LIST_INTERVAL:
             return
         self._quickened_at = now
         self._interval = TICK_FIRST
@@ -230,12 +230,12 @@ class SharedList(Generic[P]):
         if isinstance(failure, TransientError):
             self._failures += 1
             if self._failures > 1:
-                self._distrust_now(now, f"it failed twice in a row: {failure.reply}")
+                self._disable(now, f"it failed twice in a row: {failure.reply}")
             # Not later than those come back who are told of the failure.
             self._due = self._not_before = now + max(0.8 * BACKOFF_FIRST, failure.reply.retry_after or 0.0)
             return
         if failure is not None:
-            self._distrust_now(now, str(failure))
+            self._disable(now, str(failure))
             return
         self._failures = 0
         self._not_before = reading.begun + (now - reading.begun) / _DUTY
@@ -244,10 +244,14 @@ class SharedList(Generic[P]):
             if reading.begun < ended_at:
                 continue
             shown = reading.pools.get(key)
-            if shown is None or not self._same(shown, seen) or self._began(shown) != self._began(seen):
+            if (
+                shown is None
+                or not self._is_unchanged(shown, seen)
+                or self._started_at(shown) != self._started_at(seen)
+            ):
                 del self._ended[key]
             elif reading.begun - ended_at > _LAG:
-                self._distrust_now(now, f"it still shows {key}, which had ended {_LAG:g} s before")
+                self._disable(now, f"it still shows {key}, which had ended {_LAG:g} s before")
         for key in [key for key, each in self._waiting.items() if now - each.asked_at > _FORGET]:
             del self._waiting[key]
 
@@ -261,12 +265,12 @@ class SharedList(Generic[P]):
         if not isinstance(failure, BatchOsError):
             raise failure
 
-    def _told(self, key: str, mine: _Waiting[P], reading: _Reading[P]) -> P | None:
+    def _answer(self, key: str, mine: _Waiting[P], reading: _Reading[P]) -> P | None:
         with self._lock:
             shown = reading.pools.get(key)
             if self._waiting.get(key) is not mine:
                 return None  # it was read, or written to, while the list was under way
-            if shown is None or not self._is_at_it(shown) or not self._same(shown, mine.seen):
+            if shown is None or not self._is_in_progress(shown) or not self._is_unchanged(shown, mine.seen):
                 mine.missed_at = reading.begun if mine.missed_at is None else mine.missed_at
                 return None
             mine.seen, mine.since, mine.missed_at = shown, reading.begun, None
@@ -277,14 +281,14 @@ class SharedList(Generic[P]):
         with self._lock:
             if self._latest is reading:
                 self._latest = None
-            self._distrust_now(self._clock(), f"no answer within {PATIENCE:g} s")
+            self._disable(self._clock(), f"no answer within {LIST_TIMEOUT:g} s")
 
-    def _distrust_now(self, now: float, why: str) -> None:
+    def _disable(self, now: float, why: str) -> None:
         if now >= self._off_until:
             request_log.note(
-                f"no list of pools that are {self._name} for {DISTRUST:g} s, each is read by itself: {why}"
+                f"no list of pools that are {self._name} for {DISABLE_FOR:g} s, each is read by itself: {why}"
             )
-        self._off_until = now + DISTRUST
+        self._off_until = now + DISABLE_FOR
         self._failures = 0
         # Held against lists once, and not again while there are none.
         self._ended.clear()

@@ -17,11 +17,11 @@ from typing import Protocol, TypeVar
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState
 from batch_os_provider.batch.shared_list import SharedList
-from batch_os_provider.batch.vm_pool import Mark, VmNode, VmPool
+from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool
 from batch_os_provider.errors import PoolGoneError
 from batch_os_provider.runtime.threads import Start, in_a_thread
 
-__all__ = ["COUNT_EVERY", "Account", "Observer"]
+__all__ = ["COUNT_EVERY", "Account", "SharedPoller"]
 
 P = TypeVar("P")
 
@@ -62,7 +62,7 @@ class Account(Protocol):
     def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
         """Read the nodes of a VM pool."""
 
-    def put_mark(self, pool: VmPool, mark: Mark | None) -> None:
+    def set_marker(self, pool: VmPool, mark: Marker | None) -> None:
         """Write or clear the note in a pool's metadata."""
 
     def resize(self, pool: VmPool, size: int) -> None:
@@ -75,7 +75,7 @@ class Account(Protocol):
         """Change the image version of an empty pool."""
 
 
-class Observer:
+class SharedPoller:
     """One account, for all that wait in it: ``upgrade.Service``, ``renewal.VmService`` and ``pace.Company``.
 
     Args:
@@ -95,27 +95,27 @@ class Observer:
         self._upgrading = SharedList[Pool](
             "upgrading",
             read=lambda: {pool.ref.key: pool for pool in account.list_upgrading()},
-            is_at_it=_is_upgrading,
-            same=_upgrades_as,
-            began=lambda pool: pool.changed_at,
+            is_in_progress=_is_upgrading,
+            is_unchanged=_upgrades_as,
+            started_at=lambda pool: pool.changed_at,
             clock=clock,
             start=start,
         )
         self._resizing = SharedList[Pool](
             "resizing",
             read=lambda: {pool.ref.key: pool for pool in account.list_resizing()},
-            is_at_it=_is_resizing,
-            same=lambda one, other: one.current_os_version == other.current_os_version,
-            began=lambda pool: pool.allocation_changed_at,
+            is_in_progress=_is_resizing,
+            is_unchanged=lambda one, other: one.current_os_version == other.current_os_version,
+            started_at=lambda pool: pool.allocation_changed_at,
             clock=clock,
             start=start,
         )
         self._vms = SharedList[VmPool](
             "resizing (VM)",
             read=lambda: {pool.base.ref.key: pool for pool in account.list_resizing_vms()},
-            is_at_it=lambda pool: pool.is_being_resized,
-            same=lambda one, other: one.mark_text == other.mark_text,
-            began=lambda pool: pool.base.allocation_changed_at,
+            is_in_progress=lambda pool: pool.is_being_resized,
+            is_unchanged=lambda one, other: one.marker_text == other.marker_text,
+            started_at=lambda pool: pool.base.allocation_changed_at,
             clock=clock,
             start=start,
         )
@@ -168,10 +168,10 @@ class Observer:
         """As ``BatchClient``."""
         return self._account.list_vm_nodes(ref)
 
-    def put_mark(self, pool: VmPool, mark: Mark | None) -> None:
+    def set_marker(self, pool: VmPool, mark: Marker | None) -> None:
         """As ``BatchClient``."""
         self._leave(pool.base.ref)
-        self._account.put_mark(pool, mark)
+        self._account.set_marker(pool, mark)
 
     def resize(self, pool: VmPool, size: int) -> None:
         """As ``BatchClient``."""
@@ -195,7 +195,7 @@ class Observer:
         pauses = (shared.pause(ref.key) for shared in (self._upgrading, self._resizing, self._vms))
         return min((pause for pause in pauses if pause is not None), default=None)
 
-    def may_count(self, ref: PoolRef, every: float) -> bool:
+    def may_list_nodes(self, ref: PoolRef, every: float) -> bool:
         """Whether it is this pool's turn to have its nodes read for progress; whoever asked first is first."""
         with self._lock:
             now = self._clock()
@@ -223,8 +223,8 @@ class Observer:
 
     def _leave(self, ref: PoolRef) -> None:
         for shared in (self._upgrading, self._resizing):
-            shared.leave(ref.key)
-        self._vms.leave(ref.key)
+            shared.forget(ref.key)
+        self._vms.forget(ref.key)
 
 
 def _is_upgrading(pool: Pool) -> bool:

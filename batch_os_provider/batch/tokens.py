@@ -29,7 +29,7 @@ __all__ = [
     "CONNECT_TIMEOUT",
     "READ_TIMEOUT",
     "NoTokenError",
-    "Told",
+    "TokenCredentialAdapter",
     "assertion_of_file",
     "assertion_of_url",
 ]
@@ -72,7 +72,7 @@ class NoTokenError(Exception):
         super().__init__(why)
 
 
-class Told:
+class TokenCredentialAdapter:
     """A credential of azure-identity whose failures are ``NoTokenError``; what the azure client is given."""
 
     def __init__(self, credential: Credential) -> None:

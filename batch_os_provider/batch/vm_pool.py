@@ -21,18 +21,18 @@ from batch_os_provider.batch.pool import GALLERIES, AllocationState, Kind, Pool,
 
 __all__ = [
     "LARGEST_PART",
-    "MARK",
+    "MARKER",
     "ImageVersion",
-    "Mark",
+    "Marker",
     "Version",
     "VmNode",
     "VmPool",
-    "VmSeen",
+    "VmPoolView",
     "parse_image_version",
 ]
 
-MARK = "batch-os"
-"""Name of the pool metadata entry in which a rollout notes the size that it started from."""
+MARKER = "batch-os"
+"""Name of the pool metadata entry in which a rollout keeps the size that it started from."""
 
 _DIGITS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10}){1,4}")
 LARGEST_PART = 2**32 - 1
@@ -80,7 +80,7 @@ class ImageVersion:
 
 
 @dataclass(frozen=True)
-class Mark:
+class Marker:
     """What an unfinished rollout noted in the pool: the size it started from, and how many nodes it may add.
 
     ``newest`` is the latest allocation time among the nodes before the first was added: what was
@@ -96,7 +96,7 @@ class Mark:
         return json.dumps(body, separators=(",", ":"))
 
     @classmethod
-    def parse(cls, text: object) -> Mark | None:
+    def parse(cls, text: object) -> Marker | None:
         """Read a mark; None where it is not one of ours."""
         try:
             body = json.loads(str(text))
@@ -182,8 +182,8 @@ class VmPool:
     spot: int
     automatic: bool
     resize_errors: tuple[str, ...]
-    mark: Mark | None
-    mark_text: str | None
+    marker: Marker | None
+    marker_text: str | None
     configuration: Mapping[str, Any]
     metadata: tuple[Mapping[str, Any], ...]
 
@@ -197,7 +197,7 @@ class VmPool:
         base = Pool.from_json(ref, body, etag=etag)
         entries = body.get("metadata")
         metadata = tuple(each for each in entries if isinstance(each, Mapping)) if isinstance(entries, list) else ()
-        noted = next((each.get("value") for each in metadata if each.get("name") == MARK), None)
+        noted = next((each.get("value") for each in metadata if each.get("name") == MARKER), None)
         return cls(
             base=base,
             image=base.image,
@@ -209,8 +209,8 @@ class VmPool:
             spot=_number(body, "currentLowPriorityNodes"),
             automatic=_is_automatic(body.get("upgradePolicy")),
             resize_errors=_errors(body.get("resizeErrors")),
-            mark=Mark.parse(noted) if noted is not None else None,
-            mark_text=None if noted is None else str(noted),
+            marker=Marker.parse(noted) if noted is not None else None,
+            marker_text=None if noted is None else str(noted),
             configuration=configuration,
             metadata=metadata,
         )
@@ -256,7 +256,7 @@ class VmPool:
 
 
 @dataclass(frozen=True)
-class VmSeen:
+class VmPoolView:
     """A pool and its nodes, looked at one after the other."""
 
     pool: VmPool

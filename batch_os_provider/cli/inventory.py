@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.pool import Kind, Pool
-from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmSeen
+from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
 from batch_os_provider.errors import ApiRetiredError, BatchOsError, PoolGoneError, TransientError
 from batch_os_provider.runtime.backoff import back_off
 from batch_os_provider.runtime.threads import side_by_side
@@ -58,7 +58,7 @@ class PoolSeen:
     """
 
     pool: Pool
-    vm: VmSeen | None = None
+    vm: VmPoolView | None = None
     retired: str = ""
     trouble: str = ""
 
@@ -150,7 +150,7 @@ def _account(
     for key, pool in (found | {key: each.base for key, each in newest.items() if key not in found}).items():
         if pool.kind is Kind.VM and key not in newest:
             continue  # it went between the two lists
-        seen.append(PoolSeen(pool, VmSeen(newest[key], ()) if pool.kind is Kind.VM else None))
+        seen.append(PoolSeen(pool, VmPoolView(newest[key], ()) if pool.kind is Kind.VM else None))
     return Account(endpoint, signed_in_as, pools=tuple(sorted(seen, key=lambda each: each.pool.ref.pool_id.lower())))
 
 
@@ -179,4 +179,4 @@ def _with(seen: PoolSeen, answer: Pool | tuple[VmNode, ...] | BatchOsError) -> P
         return replace(seen, trouble=str(answer))
     if isinstance(answer, Pool):
         return replace(seen, pool=answer)
-    return replace(seen, vm=VmSeen(seen.vm.pool, answer) if seen.vm is not None else None)
+    return replace(seen, vm=VmPoolView(seen.vm.pool, answer) if seen.vm is not None else None)

@@ -21,7 +21,7 @@ from batch_os_provider.runtime import request_log
 __all__ = [
     "GUARDED",
     "VARIABLE",
-    "Row",
+    "ResourceLog",
     "current_urn",
     "engine_address",
     "engine_stub",
@@ -64,7 +64,7 @@ def current_urn() -> str:
     return ""
 
 
-class Row:
+class ResourceLog:
     """The voice of a rollout: one resource's row, and the diagnostics under it.
 
     Args:

@@ -2,7 +2,7 @@
 
 Why it exists: a refresh asks ``diff`` as well, to show drift. It must not fail for what an `up` would refuse, and it
 has just read the pool: there nothing is looked at. The engine does not say which of the two it is; but only a program's
-resource is checked first, so ``Program`` remembers what was checked and not read since.
+resource is checked first, so ``RefreshDetector`` remembers what was checked and not read since.
 
 Stack config ``batch:previewLook`` (``true`` or ``false``, default ``true``) turns the looks off.
 """
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import threading
 
-__all__ = ["Program"]
+__all__ = ["RefreshDetector"]
 
 
-class Program:
+class RefreshDetector:
     """Which resources the program of this process has declared, and which are only being refreshed."""
 
     def __init__(self) -> None:

@@ -49,7 +49,7 @@ from batch_os_provider.engine.diagnostics import (
 from batch_os_provider.engine.foreign_calls import up
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.runtime import request_log
-from batch_os_provider.runtime.cancellation import Stop, StopToken
+from batch_os_provider.runtime.cancellation import CancellationToken, StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ _LOOK_EVERY = 0.25
 """Seconds between two looks at the calls of other packages, once the engine is gone."""
 _CANCEL = "/pulumirpc.ResourceProvider/Cancel"
 
-stop = StopToken()
+stop = CancellationToken()
 """Set by ^C, or when the engine has gone; heard by every wait in this process."""
 
 _attached = threading.Lock()
@@ -149,7 +149,7 @@ class _CancelHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has 
         answer = next((each for each in answers if each is not None), None)
 
         def cancel(request: object, context: object) -> object:
-            stop.set(Stop.CANCELED)
+            stop.set(StopReason.CANCELED)
             return empty_pb2.Empty() if answer is None else answer.unary_unary(request, context)
 
         return grpc.unary_unary_rpc_method_handler(
@@ -202,7 +202,7 @@ def _watch_engine(engine: Any) -> None:
             misses = misses + 1 if error.code() is grpc.StatusCode.UNAVAILABLE else 0
         else:
             misses = 0
-    stop.set(Stop.ENGINE_GONE)
+    stop.set(StopReason.ENGINE_GONE)
     request_log.note("the engine is gone; our rollouts end")
     pause.wait(_EXIT_AFTER)
     try:

@@ -17,7 +17,7 @@ from typing import Generic, Protocol, TypeVar
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Kind, Node, Pool
-from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmSeen
+from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
 from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.runtime.backoff import back_off
@@ -25,7 +25,7 @@ from batch_os_provider.runtime.cancellation import Waiter
 from batch_os_provider.runtime.threads import beside
 from batch_os_provider.schema.units import duration
 
-__all__ = ["BUDGET", "FRESH_FOR", "Account", "Lookout", "NotLookedAt"]
+__all__ = ["BUDGET", "FRESH_FOR", "Account", "AccountSnapshot", "NotChecked"]
 
 BUDGET = 10.0
 """Seconds that all looks at one account may hold up one process, together."""
@@ -63,7 +63,7 @@ class Account(Protocol):
         """One VM pool."""
 
 
-class NotLookedAt(Exception):  # noqa: N818 - an answer between rooms that never reaches a user, not an error
+class NotChecked(Exception):  # noqa: N818 - an answer between rooms that never reaches a user, not an error
     """There is no look to be had. ``told``: the same was said before in this process."""
 
     def __init__(self, why: str, *, told: bool) -> None:
@@ -72,7 +72,7 @@ class NotLookedAt(Exception):  # noqa: N818 - an answer between rooms that never
         super().__init__(why)
 
 
-class _Album(Generic[P, N]):
+class _Listing(Generic[P, N]):
     """The pools of an account at one moment, and the nodes that were asked for since."""
 
     def __init__(self, taken_at: float, pools: Mapping[str, P]) -> None:
@@ -95,7 +95,7 @@ class _Album(Generic[P, N]):
         return self._nodes[ref.key]
 
 
-class Lookout:
+class AccountSnapshot:
     """Looks at one account.
 
     Args:
@@ -111,8 +111,8 @@ class Lookout:
         self._failure = ""
         self._gate = threading.Semaphore(_AT_ONCE)
         self._lock = threading.RLock()
-        self._os: _Album[Pool, Node] | None = None
-        self._vm: _Album[VmPool, VmNode] | None = None
+        self._os: _Listing[Pool, Node] | None = None
+        self._vm: _Listing[VmPool, VmNode] | None = None
 
     def pool(self, ref: PoolRef) -> Pool:
         """A pool as the last API version with upgradeos shows it, at most ``FRESH_FOR`` old.
@@ -156,7 +156,7 @@ class Lookout:
             except (BatchOsError, Late):
                 return None
 
-    def vm(self, ref: PoolRef) -> VmSeen:
+    def vm(self, ref: PoolRef) -> VmPoolView:
         """A VM pool and its nodes, the pool at most ``FRESH_FOR`` old.
 
         Raises:
@@ -173,12 +173,12 @@ class Lookout:
             pool = self._find(self._vm_album, ref)
             album = self._vm_album()
             if pool.base.kind is Kind.UNKNOWN:
-                return VmSeen(self._required(lambda: self._task(lambda: self._connect().get_vm_pool(ref))), ())
+                return VmPoolView(self._required(lambda: self._task(lambda: self._connect().get_vm_pool(ref))), ())
             if not pool.is_vm or not pool.base.node_count:
-                return VmSeen(pool, ())
-            return VmSeen(pool, self._required(lambda: album.nodes(ref, read, likely)))
+                return VmPoolView(pool, ())
+            return VmPoolView(pool, self._required(lambda: album.nodes(ref, read, likely)))
 
-    def look_anew(self) -> bool:
+    def refresh_if_stale(self) -> bool:
         """Forget the lists if they are so old that a refusal should not be built on them; whether it was so."""
         with self._lock:
             taken = [album.taken_at for album in (self._os, self._vm) if album is not None]
@@ -187,22 +187,22 @@ class Lookout:
             self._os = self._vm = None
             return True
 
-    def _os_album(self) -> _Album[Pool, Node]:
+    def _os_album(self) -> _Listing[Pool, Node]:
         if self._os is None or self._is_old(self._os.taken_at):
             pools = self._required(lambda: self._task(lambda: self._connect().list_pools()), _TRIES)
-            self._os = _Album(self._waiter.now(), {pool.ref.key: pool for pool in pools})
+            self._os = _Listing(self._waiter.now(), {pool.ref.key: pool for pool in pools})
         return self._os
 
-    def _vm_album(self) -> _Album[VmPool, VmNode]:
+    def _vm_album(self) -> _Listing[VmPool, VmNode]:
         if self._vm is None or self._is_old(self._vm.taken_at):
             pools = self._required(lambda: self._task(lambda: self._connect().list_vm_pools()), _TRIES)
-            self._vm = _Album(self._waiter.now(), {pool.base.ref.key: pool for pool in pools})
+            self._vm = _Listing(self._waiter.now(), {pool.base.ref.key: pool for pool in pools})
         return self._vm
 
-    def _find(self, album: Callable[[], _Album[P, N]], ref: PoolRef) -> P:
+    def _find(self, album: Callable[[], _Listing[P, N]], ref: PoolRef) -> P:
         """The pool in the list; an `up` may have made it since, so the list is made anew before it is called gone."""
         if ref.key not in album().pools:
-            self.look_anew()
+            self.refresh_if_stale()
         pools = album().pools
         if ref.key not in pools:
             raise PoolGoneError("it is not among the account's pools", pool=ref.url)
@@ -240,7 +240,7 @@ class Lookout:
 
     def _task(self, function: Callable[[], T]) -> Future[T]:
         if self._failure:
-            raise NotLookedAt(self._failure, told=True)
+            raise NotChecked(self._failure, told=True)
         if self._left <= 0.0:
             raise Late  # nobody would wait for it
 
@@ -250,6 +250,6 @@ class Lookout:
 
         return beside(run, "batch-os-look")
 
-    def _remember(self, why: str) -> NotLookedAt:
+    def _remember(self, why: str) -> NotChecked:
         self._failure = why
-        return NotLookedAt(why, told=False)
+        return NotChecked(why, told=False)

@@ -23,13 +23,13 @@ from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError
 from batch_os_provider.guest_os import catalogue_file
 from batch_os_provider.guest_os.catalogue import Verdict
 from batch_os_provider.guest_os.version import change, is_rollback, same_version, short
-from batch_os_provider.preview.account_snapshot import Lookout, NotLookedAt
-from batch_os_provider.preview.message_tail import NO_SUCH_POOL, Kind, Tail, What
+from batch_os_provider.preview.account_snapshot import AccountSnapshot, NotChecked
+from batch_os_provider.preview.message_tail import NO_SUCH_POOL, Kind, MessageTail, What
 from batch_os_provider.preview.plan import Plan, plan_image, plan_os
 from batch_os_provider.rollout.actions import Refuse
-from batch_os_provider.runtime.cancellation import RealWaiter, Stopped
+from batch_os_provider.runtime.cancellation import Canceled, RealWaiter
 from batch_os_provider.schema.declared import Declared, DeclaredImage
-from batch_os_provider.schema.outputs import Known
+from batch_os_provider.schema.outputs import PriorState
 
 __all__ = ["Refused", "lookout", "newest_image", "preview_image", "preview_os"]
 
@@ -39,15 +39,15 @@ T = TypeVar("T")
 _GRAVE = frozenset({"rollback", "conflict", "unknown state", "unhealthy", "another product"})
 
 _said: set[str] = set()
-_lookouts: dict[str, Lookout] = {}
+_lookouts: dict[str, AccountSnapshot] = {}
 _lookouts_lock = threading.Lock()
 
 
-def lookout(endpoint: str) -> Lookout:
+def lookout(endpoint: str) -> AccountSnapshot:
     """The one lookout for an account in this process."""
     with _lookouts_lock:
         if endpoint not in _lookouts:
-            _lookouts[endpoint] = Lookout(lambda: shared_client(endpoint), RealWaiter(seams.stop))
+            _lookouts[endpoint] = AccountSnapshot(lambda: shared_client(endpoint), RealWaiter(seams.stop))
         return _lookouts[endpoint]
 
 
@@ -56,7 +56,7 @@ class Refused:
     """What `up` would refuse, and the tail that says so to programs."""
 
     refuse: Refuse
-    tail: Tail
+    tail: MessageTail
 
     def wrong(self, bag: Mapping[str, Any], target: str) -> str:
         """The input that is wrong: one that is declared, since the engine shows its value."""
@@ -87,12 +87,14 @@ class Refused:
         return error
 
 
-def _ended(sentence: str, tail: Tail) -> str:
+def _ended(sentence: str, tail: MessageTail) -> str:
     """A sentence, with its tail where a program reads."""
     return tail.after(sentence) if diagnostics.is_read_by_a_program() else sentence
 
 
-def preview_os(declared: Declared, known: Known | None, *, look: bool, today: date | None = None) -> Refused | None:
+def preview_os(
+    declared: Declared, known: PriorState | None, *, look: bool, today: date | None = None
+) -> Refused | None:
     """Tell what an `up` would do to a Cloud Services pool; the refusal, if it would refuse.
 
     Args:
@@ -141,11 +143,11 @@ def _say_once(text: str, *, warn: bool = False) -> None:
     """A line about the catalogue on the stack's row, once in this process."""
     if text not in _said:
         _said.add(text)
-        row = diagnostics.Row("", "catalogue")
+        row = diagnostics.ResourceLog("", "catalogue")
         (row.warn if warn else row.info)(text)
 
 
-def preview_image(declared: DeclaredImage, known: Known | None, *, look: bool) -> Refused | None:
+def preview_image(declared: DeclaredImage, known: PriorState | None, *, look: bool) -> Refused | None:
     """Tell what an `up` would do to a VM pool; the refusal, if it would refuse.
 
     Args:
@@ -164,7 +166,10 @@ def preview_image(declared: DeclaredImage, known: Known | None, *, look: bool) -
 
 
 def newest_image(ref: PoolRef) -> str:
-    """The newest image version on a VM pool's nodes; empty where no node tells one. Raises as ``Lookout.vm``."""
+    """The newest image version on a VM pool's nodes; empty where no node shows one.
+
+    Raises as ``AccountSnapshot.vm``.
+    """
     told = [(node.version, node.version_text) for node in lookout(ref.endpoint).vm(ref).nodes if node.version]
     return max(told)[1] if told else ""
 
@@ -173,20 +178,20 @@ class _Speaker:
     """One resource's row, with a tail after each message."""
 
     def __init__(self, ref: PoolRef, kind: Kind, target: str) -> None:
-        self._row = diagnostics.Row(diagnostics.current_urn(), ref.pool_id)
+        self._row = diagnostics.ResourceLog(diagnostics.current_urn(), ref.pool_id)
         self._ref = ref
         self._kind = kind
         self._target = target
 
-    def tail(self, what: What, *, came_from: str = "", warnings: tuple[str, ...] = (), why: str = "") -> Tail:
+    def tail(self, what: What, *, came_from: str = "", warnings: tuple[str, ...] = (), why: str = "") -> MessageTail:
         """A tail about this pool."""
-        return Tail(self._ref.url, self._kind, what, came_from, self._target, warnings=warnings, why=why)
+        return MessageTail(self._ref.url, self._kind, what, came_from, self._target, warnings=warnings, why=why)
 
-    def say(self, text: str, tail: Tail, *, warn: bool) -> None:
+    def say(self, text: str, tail: MessageTail, *, warn: bool) -> None:
         """One message."""
         (self._row.warn if warn else self._row.info)(_ended(text, tail))
 
-    def tell(self, told: Plan, known: Known | None, verdicts: tuple[Verdict, ...] = ()) -> None:
+    def tell(self, told: Plan, known: PriorState | None, verdicts: tuple[Verdict, ...] = ()) -> None:
         """Say the plan, with why it is planned and the heaviest of what the catalogue has to say of the target."""
         if known is not None and known.why:
             told = replace(told, change=known.why, warnings=(*told.warnings, known.code))
@@ -204,11 +209,11 @@ class _Speaker:
             why = NO_SUCH_POOL
         except RefusedError as error:
             return Refuse(error.seen, error.next_step, error.answer)
-        except NotLookedAt as error:
+        except NotChecked as error:
             if error.told:
                 return None
             why = error.why
-        except Stopped:
+        except Canceled:
             why = "interrupted by ^C"
         self.say(f"not looked at: {why}", self.tail("not looked at", why=why), warn=True)
         return None
@@ -224,7 +229,7 @@ def _plan_os(declared: Declared) -> tuple[Plan | Refuse, Pool]:
     pool = watch.pool(ref)
     told = plan(pool, None)
     if isinstance(told, Refuse):
-        if watch.look_anew():
+        if watch.refresh_if_stale():
             return _plan_os(declared)
         if pool.kind is PoolKind.VM:
             told = plan(_with_image(pool), None)
@@ -237,7 +242,7 @@ def _with_image(pool: Pool) -> Pool:
     """A VM pool with the version that its nodes run: the refusal names the resource to use instead, filled in."""
     try:
         return replace(pool, image_version=newest_image(pool.ref))
-    except (BatchOsError, NotLookedAt):
+    except (BatchOsError, NotChecked):
         # The refusal is right without it: whoever may not list nodes still learns that it is a VM pool.
         return pool
 
@@ -245,7 +250,7 @@ def _with_image(pool: Pool) -> Pool:
 def _plan_image(declared: DeclaredImage) -> Plan | Refuse:
     watch = lookout(declared.ref.endpoint)
     told = plan_image(watch.vm(declared.ref), declared.target, declared.policy, declared.timeout)
-    return _plan_image(declared) if isinstance(told, Refuse) and watch.look_anew() else told
+    return _plan_image(declared) if isinstance(told, Refuse) and watch.refresh_if_stale() else told
 
 
 def _plan_by_state(at: str, target: str) -> Plan:

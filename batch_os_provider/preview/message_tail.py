@@ -4,7 +4,7 @@ Why it exists: a preview speaks in sentences, and `pulumi preview --json` carrie
 builds a table, a gate or a bot on them must not have to parse English. The form is stable: within ``v1`` keys
 are only ever added, and a reader passes over what it does not know. docs/preview.md lists the keys.
 
-A reason that the sentence says already is not said again: ``Tail.after`` leaves ``why`` out where ``split`` finds
+A reason that the sentence gives is not repeated: ``MessageTail.after`` leaves ``why`` out where ``split`` finds
 it in the sentence, so a reader of this module has it in any case.
 """
 
@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
-__all__ = ["KINDS", "LEADS", "NO_SUCH_POOL", "WHATS", "Kind", "Tail", "What", "split"]
+__all__ = ["KINDS", "LEADS", "NO_SUCH_POOL", "WHATS", "Kind", "MessageTail", "What", "split"]
 
 
 Kind = Literal["os", "image"]
@@ -50,7 +50,7 @@ _NAMES = {"came_from": "from", "target": "to"}
 
 
 @dataclass(frozen=True)
-class Tail:
+class MessageTail:
     """What one message says, for programs; what is not known is None or empty and left out.
 
     ``nodes`` counts all nodes, ``behind`` those that change (VM pools), ``tasks`` the tasks that run on
@@ -79,7 +79,7 @@ class Tail:
         return f"{sentence} {tail}"
 
     @classmethod
-    def of(cls, body: Any) -> Tail | None:
+    def of(cls, body: Any) -> MessageTail | None:
         """Read the JSON of a tail; None where it is none of this version."""
         if not isinstance(body, dict) or body.get("kind") not in KINDS or body.get("what") not in WHATS:
             return None
@@ -101,13 +101,13 @@ class Tail:
         )
 
 
-def split(message: str) -> tuple[str, Tail | None]:
+def split(message: str) -> tuple[str, MessageTail | None]:
     """A message without its tail, and the tail; None where there is none, or none that can be read."""
     text = message.strip()
     # The sentence may quote anything, even the start of a tail, so each start is tried.
     for found in _START.finditer(text):
         try:
-            tail = Tail.of(json.loads(text[found.end() : -1])) if text.endswith("}]") else None
+            tail = MessageTail.of(json.loads(text[found.end() : -1])) if text.endswith("}]") else None
         except (ValueError, RecursionError):
             continue
         if tail is not None:

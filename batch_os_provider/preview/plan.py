@@ -11,16 +11,16 @@ from datetime import datetime
 from math import ceil
 
 from batch_os_provider.batch.pool import Node, Pool
-from batch_os_provider.batch.vm_pool import ImageVersion, VmSeen
+from batch_os_provider.batch.vm_pool import ImageVersion, VmPoolView
 from batch_os_provider.guest_os import version
 from batch_os_provider.guest_os.version import is_rollback
-from batch_os_provider.preview.message_tail import Kind, Tail, What
+from batch_os_provider.preview.message_tail import Kind, MessageTail, What
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal import steps
 from batch_os_provider.rollout.image_renewal.decide import another_product, deallocated, decide_image, resize_errors
 from batch_os_provider.rollout.os_upgrade import decide as os_table
 from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, age_of, judge
-from batch_os_provider.rollout.progress import Nodes, name_nodes
+from batch_os_provider.rollout.progress import NodeCounts, name_nodes
 from batch_os_provider.schema.declared import NO_GATE, Gate, ImagePolicy, Policy
 from batch_os_provider.schema.units import counted, duration
 
@@ -31,7 +31,7 @@ ADOPTS = "adopts without a write"
 
 @dataclass(frozen=True)
 class Plan:
-    """One line for people, and the same for programs: the other fields are those of ``tail.Tail``.
+    """One line for people, and the same for programs: the other fields are those of ``tail.MessageTail``.
 
     ``detail`` is what an `up` takes, ``change`` from what to what: the news first and the short versions last, as in
     every line of a rollout (``report``).
@@ -58,10 +58,10 @@ class Plan:
         """The same plan with a warning after what it takes."""
         return replace(self, detail=f"{self.detail}; {text}", warnings=(*self.warnings, code))
 
-    def tail(self, pool: str, kind: Kind) -> Tail:
+    def tail(self, pool: str, kind: Kind) -> MessageTail:
         """The plan for programs."""
         known = {name: value for name, value in vars(self).items() if name not in {"change", "detail"}}
-        return Tail(pool=pool, kind=kind, **known)
+        return MessageTail(pool=pool, kind=kind, **known)
 
 
 def plan_os(  # noqa: PLR0913 - a look at a pool, what is declared, and when
@@ -101,7 +101,7 @@ def plan_os(  # noqa: PLR0913 - a look at a pool, what is declared, and when
     # An unknown state may show the target.
     told = replace(told, change=version.change(came_from or "an unknown version", target))
     if isinstance(action, Wait) and action.phase == "joined":
-        seen = Nodes(nodes, pool.changed_at) if nodes is not None else None
+        seen = NodeCounts(nodes, pool.changed_at) if nodes is not None else None
         return replace(
             told,
             what="join",
@@ -141,7 +141,7 @@ def _cost(nodes: tuple[Node, ...] | None, count: int) -> tuple[str, int | None]:
     return f"{counted(count, 'node')}, {goes if tasks else 'no task runs'}", tasks
 
 
-def plan_image(seen: VmSeen, target: ImageVersion, policy: ImagePolicy, timeout: float) -> Plan | Refuse:
+def plan_image(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, timeout: float) -> Plan | Refuse:
     """The plan for a VM pool, or the refusal that `up` would end in.
 
     Args:
@@ -167,10 +167,10 @@ def plan_image(seen: VmSeen, target: ImageVersion, policy: ImagePolicy, timeout:
 
 
 def _plan_image(  # noqa: PLR0911 - a table
-    seen: VmSeen, target: ImageVersion, policy: ImagePolicy, timeout: float, action: steps.ImageAction
+    seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, timeout: float, action: steps.ImageAction
 ) -> Plan:
     """The plan for what the table says, without what is to be noted of the pool besides."""
-    nodes, mark, behind = len(seen.judged), seen.pool.mark, seen.behind(target.numbers)
+    nodes, mark, behind = len(seen.judged), seen.pool.marker, seen.behind(target.numbers)
     oldest = seen.oldest()
     came_from, wanted = oldest.version_text if oldest else "", target.text
     told = Plan("adopt", "", came_from, wanted, nodes=len(seen.dedicated), behind=len(behind))
@@ -196,7 +196,7 @@ def _plan_image(  # noqa: PLR0911 - a table
         return replace(told, detail=f"{text}; waits, at most {duration(timeout)}, and writes nothing")
     if isinstance(action, Wait) and action.phase not in ("proving", "allocating"):
         return replace(told, detail=f"{text}; {action.why}; waits, at most {duration(timeout)}")
-    if isinstance(action, steps.Undone):
+    if isinstance(action, steps.Undo):
         return replace(told, what="undo", detail=f"{text}; an earlier rollout is undone, because {action.failure.seen}")
     if not behind:
         return replace(told, what="renew", detail=f"{text}; what an earlier rollout has left is put in order")

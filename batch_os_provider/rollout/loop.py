@@ -31,10 +31,16 @@ from batch_os_provider.errors import (
     TransientError,
     UnhealthyError,
 )
-from batch_os_provider.rollout.poll_schedule import ALONE, FIRST_CONTACT_FAILURES, MAX_FAILURES, Company, Pace
+from batch_os_provider.rollout.poll_schedule import (
+    FIRST_CONTACT_FAILURES,
+    MAX_FAILURES,
+    NOT_SHARED,
+    PollSchedule,
+    SharedPolling,
+)
 from batch_os_provider.rollout.progress import RETRYING, Reporter
 from batch_os_provider.runtime.backoff import back_off
-from batch_os_provider.runtime.cancellation import Stop, Stopped, Waiter
+from batch_os_provider.runtime.cancellation import Canceled, StopReason, Waiter
 from batch_os_provider.schema.units import duration
 
 __all__ = ["Outcome", "Rollout", "read"]
@@ -75,13 +81,13 @@ class Rollout(ABC, Generic[Seen]):
         waiter: Waiter,
         reporter: Reporter,
         chance: Callable[[], float] = random.random,
-        company: Company = ALONE,
+        company: SharedPolling = NOT_SHARED,
     ) -> None:
         self.ref = ref
         self.target = target
         self.waiter = waiter
         self.reporter = reporter
-        self.pace = Pace(chance)
+        self.pace = PollSchedule(chance)
         self.company = company
         self.started = waiter.now()
         self._timeout = timeout
@@ -136,7 +142,7 @@ class Rollout(ABC, Generic[Seen]):
         """
         try:
             return self._loop()
-        except Stopped as stopped:
+        except Canceled as stopped:
             raise self._interrupted(stopped.reason) from None
         except (DeadlineError, PoolGoneError, StalledError, UnhealthyError):
             raise
@@ -203,7 +209,7 @@ class Rollout(ABC, Generic[Seen]):
             'or on_timeout="defer" to let this `up` succeed and plan the rest again',
         )
 
-    def _interrupted(self, reason: Stop) -> InterruptedRolloutError:
+    def _interrupted(self, reason: StopReason) -> InterruptedRolloutError:
         return InterruptedRolloutError(
             f"{_why(reason)} after {self.elapsed()}; {self.tell()}", pool=self.ref.url, next_step=self._next_step()
         )
@@ -234,7 +240,7 @@ def read(
                     error.add(f"given up after {failures} tries")
                     raise
                 waiter.sleep(back_off(failures, error, chance()))
-    except Stopped as stopped:
+    except Canceled as stopped:
         raise InterruptedRolloutError(
             f"{_why(stopped.reason)} while the pool was read; nothing was written",
             pool=ref.url,
@@ -242,5 +248,5 @@ def read(
         ) from None
 
 
-def _why(reason: Stop) -> str:
-    return "interrupted by ^C" if reason is Stop.CANCELED else "the Pulumi engine is gone"
+def _why(reason: StopReason) -> str:
+    return "interrupted by ^C" if reason is StopReason.CANCELED else "the Pulumi engine is gone"

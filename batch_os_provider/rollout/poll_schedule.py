@@ -16,7 +16,7 @@ from batch_os_provider.errors import ServiceError
 from batch_os_provider.rollout.actions import Phase
 from batch_os_provider.runtime.backoff import back_off
 
-__all__ = ["ALONE", "FIRST_CONTACT_FAILURES", "MAX_FAILURES", "Company", "Pace"]
+__all__ = ["FIRST_CONTACT_FAILURES", "MAX_FAILURES", "NOT_SHARED", "PollSchedule", "SharedPolling"]
 
 POLL_FIRST, POLL_GROWTH, POLL_CAP = 0.5, 1.5, 10.0
 """Seconds between reads: quick when a phase begins, then growing to the cap."""
@@ -26,13 +26,13 @@ FIRST_CONTACT_FAILURES = 4
 """The same while Batch has not answered once: then the endpoint is more likely wrong than busy."""
 
 
-class Company(Protocol):
+class SharedPolling(Protocol):
     """What a rollout has to know of others that wait in the same account; ``observer.Observer`` is the real one."""
 
     def pause(self, ref: PoolRef) -> float | None:
         """Seconds until the next look that serves all of them; None where this pool is looked at by itself."""
 
-    def may_count(self, ref: PoolRef, every: float) -> bool:
+    def may_list_nodes(self, ref: PoolRef, every: float) -> bool:
         """Whether this pool's nodes may be read now, only to say how far they are.
 
         Args:
@@ -48,15 +48,15 @@ class _Alone:
         """There is no look but its own."""
         return None
 
-    def may_count(self, _ref: PoolRef, _every: float) -> bool:
+    def may_list_nodes(self, _ref: PoolRef, _every: float) -> bool:
         """Nobody else does."""
         return True
 
 
-ALONE: Company = _Alone()
+NOT_SHARED: SharedPolling = _Alone()
 
 
-class Pace:
+class PollSchedule:
     """The spacing of one rollout's calls.
 
     Args:
@@ -76,9 +76,9 @@ class Pace:
         """Ask quickly again when a phase begins; once for each, so that a flapping view keeps to the budget."""
         if phase not in self._met:
             self._met.add(phase)
-            self.quicken()
+            self.reset()
 
-    def quicken(self) -> None:
+    def reset(self) -> None:
         """Ask quickly again: something is about to happen."""
         self._interval = POLL_FIRST
 

@@ -3,7 +3,7 @@
 Why it exists: a rollout may take an hour, and the reader is either a person at a terminal or
 a CI log that keeps every line. A terminal cuts the end of a row, so each line has the news first and the
 short versions last; and it stands alone. How often lines come is decided here, in one place: phase
-changes at once, node counts at most every 30 s (2 s at a terminal). Where the lines go is the ``Voice``'s business.
+changes at once, node counts at most every 30 s (2 s at a terminal). Where the lines go is the ``Output``'s business.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ __all__ = [
     "NODE_INTERVAL",
     "NODE_INTERVAL_TERMINAL",
     "RETRYING",
-    "Nodes",
+    "NodeCounts",
+    "Output",
     "Progress",
     "Reporter",
-    "Voice",
     "name_nodes",
     "name_some",
 ]
@@ -48,7 +48,7 @@ _NAMED = 5
 """How many nodes one warning names."""
 
 
-class Voice(Protocol):
+class Output(Protocol):
     """Where lines go: the resource's row, and the diagnostics under it."""
 
     def status(self, text: str) -> None:
@@ -62,7 +62,7 @@ class Voice(Protocol):
 
 
 @dataclass(frozen=True)
-class Nodes:
+class NodeCounts:
     """One look at a pool's nodes: how many are back of all, and those that are not.
 
     ``since`` is the start of the upgrade in the service's time; None when it is not known, and
@@ -118,7 +118,7 @@ class Progress:
     phase: str
     why: str
     elapsed: float
-    nodes: Nodes | None = None
+    nodes: NodeCounts | None = None
     idle_for: float = 0.0
     detail: str = ""
     counts: str = ""
@@ -166,7 +166,7 @@ class Reporter:
         node_interval: seconds between lines that differ in counts only.
     """
 
-    def __init__(self, voice: Voice, node_interval: float = NODE_INTERVAL) -> None:
+    def __init__(self, voice: Output, node_interval: float = NODE_INTERVAL) -> None:
         self._voice = voice
         self.node_interval = node_interval
         self._last_key: tuple[str, str] | None = None

@@ -20,7 +20,7 @@ from batch_os_provider.runtime.threads import beside
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["RealWaiter", "Stop", "StopToken", "Stopped", "Waiter"]
+__all__ = ["Canceled", "CancellationToken", "RealWaiter", "StopReason", "Waiter"]
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ LONGEST_CALL = 300.0
 A list of many pages is one call, so this is generous."""
 
 
-class Stop(enum.Enum):
+class StopReason(enum.Enum):
     """Why everything must end."""
 
     CANCELED = "canceled"
@@ -41,33 +41,33 @@ class Stop(enum.Enum):
     """The Pulumi engine no longer answers: nobody would save what we do."""
 
 
-class Stopped(Exception):  # noqa: N818 - a signal between rooms that never reaches a user, not an error
+class Canceled(Exception):  # noqa: N818 - a signal between rooms that never reaches a user, not an error
     """Raised out of a wait or a call when the token was set; ``in_call``: the call had begun."""
 
-    def __init__(self, reason: Stop, *, in_call: bool = False) -> None:
+    def __init__(self, reason: StopReason, *, in_call: bool = False) -> None:
         self.reason = reason
         self.in_call = in_call
         super().__init__(reason.value)
 
 
-class StopToken:
+class CancellationToken:
     """One per process: set once, heard by every wait."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._reason: Stop | None = None
+        self._reason: StopReason | None = None
         self._lock = threading.Lock()
         self._listeners: set[threading.Event] = set()
 
     @property
-    def reason(self) -> Stop | None:
+    def reason(self) -> StopReason | None:
         """Why we stop, or None while nobody asked."""
         return self._reason
 
-    def set(self, reason: Stop) -> None:
+    def set(self, reason: StopReason) -> None:
         """End all waits. A gone engine outranks ^C: then not even a last call may be made."""
         with self._lock:
-            if self._reason is None or reason is Stop.ENGINE_GONE:
+            if self._reason is None or reason is StopReason.ENGINE_GONE:
                 self._reason = reason
             self._event.set()
             for listener in self._listeners:
@@ -98,10 +98,10 @@ class Waiter(Protocol):
         """Seconds on a clock that never jumps."""
 
     def sleep(self, seconds: float) -> None:
-        """Sleep. Raises ``Stopped``."""
+        """Sleep. Raises ``Canceled``."""
 
     def call(self, function: Callable[[], T], *, write: bool = False) -> T:
-        """Call Batch. Raises ``Stopped`` before the call, or during it (a write gets a short grace first).
+        """Call Batch. Raises ``Canceled`` before the call, or during it (a write gets a short grace first).
 
         A call that takes too long raises ``TransientError``.
         """
@@ -115,7 +115,7 @@ class RealWaiter:
         longest: seconds that a call may take.
     """
 
-    def __init__(self, token: StopToken, longest: float = LONGEST_CALL) -> None:
+    def __init__(self, token: CancellationToken, longest: float = LONGEST_CALL) -> None:
         self._token = token
         self._longest = longest
 
@@ -157,4 +157,4 @@ class RealWaiter:
 
     def _raise_if_stopped(self, *, in_call: bool = False) -> None:
         if self._token.reason is not None:
-            raise Stopped(self._token.reason, in_call=in_call)
+            raise Canceled(self._token.reason, in_call=in_call)

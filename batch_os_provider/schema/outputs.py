@@ -15,7 +15,7 @@ from batch_os_provider.batch.vm_pool import parse_image_version
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from batch_os_provider.batch.vm_pool import VmSeen
+    from batch_os_provider.batch.vm_pool import VmPoolView
 
 __all__ = [
     "CURRENT",
@@ -28,7 +28,7 @@ __all__ = [
     "STATE",
     "UNHEALTHY",
     "UNPROVEN",
-    "Known",
+    "PriorState",
     "is_behind",
     "known",
     "last_count",
@@ -70,7 +70,7 @@ def last_count(pool: Pool, olds: Mapping[str, Any]) -> int | None:
     return int(count) if count is not None and same else None
 
 
-def of_vm_pool(seen: VmSeen, target_text: object) -> dict[str, Any]:
+def of_vm_pool(seen: VmPoolView, target_text: object) -> dict[str, Any]:
     """The outputs of a VM pool. Where no node is behind, nothing in them moves with a node."""
     target = parse_image_version(target_text)
     oldest = seen.oldest()
@@ -80,7 +80,7 @@ def of_vm_pool(seen: VmSeen, target_text: object) -> dict[str, Any]:
         PIN: seen.pool.pin_text if seen.pool.is_vm else None,
         OLDEST: oldest.version_text if oldest is not None else None,
         BEHIND: behind,
-        STATE: RENEWING if seen.pool.mark is not None else seen.pool.base.state_text,
+        STATE: RENEWING if seen.pool.marker is not None else seen.pool.base.state_text,
     }
 
 
@@ -99,7 +99,7 @@ def lowest(one: str | None, other: str | None) -> str | None:
 
 
 @dataclass(frozen=True)
-class Known:
+class PriorState:
     """What Pulumi's state says of a resource that exists: the version last seen, and why a change is planned.
 
     ``why`` is empty where a property changed, which is reason enough; ``code`` is the same for programs.

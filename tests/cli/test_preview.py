@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_os_provider.preview.message_tail import Tail, split
+from batch_os_provider.preview.message_tail import MessageTail, split
 from tests.support.simulator import (
     NEW,
     OLD,
@@ -40,10 +40,10 @@ def declare(stack: Stack, sim: Simulator, *pools: str, target: str = NEW, more: 
     stack.program("".join(f"PoolOsVersion({pool!r}, pool_id={pool!r}, {where})\n" for pool in pools))
 
 
-def told(stack: Stack, *arguments: str) -> dict[str, tuple[str, Tail]]:
+def told(stack: Stack, *arguments: str) -> dict[str, tuple[str, MessageTail]]:
     """What `preview --json` says by the pool's id: sentence and tail."""
     text = stack.run("preview", "--json", *arguments).text
-    found: dict[str, tuple[str, Tail]] = {}
+    found: dict[str, tuple[str, MessageTail]] = {}
     for each in json.loads(text[text.index("{") :]).get("diagnostics", []):
         sentence, tail = split(each["message"])
         if tail is not None and tail.what != "warning":

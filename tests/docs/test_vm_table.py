@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from batch_os_provider.batch.pool import AllocationState, Kind, PoolState
-from batch_os_provider.batch.vm_pool import VmSeen
+from batch_os_provider.batch.vm_pool import VmPoolView
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal.decide import decide_image
-from batch_os_provider.rollout.image_renewal.steps import ImageHistory, PutMark, Repin
+from batch_os_provider.rollout.image_renewal.steps import ImageHistory, Repin, SetMarker
 from batch_os_provider.schema.declared import ImagePolicy
 from tests.unit.rollout.image_renewal.image_doubles import OLD, TARGET, WANTED, VmState, look, pool_of
 
@@ -46,7 +46,7 @@ CASES: list[tuple[str, VmState, dict[str, object], str, type, str]] = [
     ("a pin below the target, nodes there", replace(ALL, automatic=False), {}, "when_empty", Wait, "until empty"),
     ("`latest`, nodes behind, `when_empty`", LATEST, {}, "when_empty", Wait, "until renewed"),
     ("`latest`, nodes behind, `surge`, autoscale on", LATEST, {}, "surge", Refuse, "scales itself"),
-    ("`latest`, nodes behind, `surge`, fixed size", replace(LATEST, autoscale=False), {}, "surge", PutMark, ""),
+    ("`latest`, nodes behind, `surge`, fixed size", replace(LATEST, autoscale=False), {}, "surge", SetMarker, ""),
 ]
 
 
@@ -63,7 +63,7 @@ def test_the_code_decides_by_the_row(
     base = {name: value for name, value in more.items() if name != "gallery"}
     pool = replace(seen.pool, base=replace(seen.pool.base, **base), gallery="gallery" in more)  # type: ignore[arg-type]
     policy = ImagePolicy(strategy)  # type: ignore[arg-type]
-    action = decide_image(VmSeen(pool, seen.nodes), WANTED, policy, ImageHistory())
+    action = decide_image(VmPoolView(pool, seen.nodes), WANTED, policy, ImageHistory())
     assert isinstance(action, kind), f"{row}: {action}"
     assert word in str(action), f"{row}: {action}"
 

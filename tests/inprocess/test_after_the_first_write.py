@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider.batch.vm_pool import MARK
+from batch_os_provider.batch.vm_pool import MARKER
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.schema.declared import ImagePolicy
 from batch_os_provider.simulator.world import nodes, resizes
@@ -154,7 +154,7 @@ def resized(world: World) -> None:
     ("act", "words", "mend"),
     [
         (resized, "somebody else resized it: the rollout began at 4 nodes", 9),
-        (cancels_note, "its note in the metadata is gone", None),
+        (cancels_note, "its marker in the metadata is gone", None),
     ],
     ids=["resized", "note removed"],
 )
@@ -171,7 +171,7 @@ def test_what_only_people_can_decide_says_so_and_what_it_says_works(
     place.renew()
     assert mend is None or len(place.writes()) == before, "nothing more is written before people have decided"
     pool = place.pool()
-    pool.props["metadata"] = [each for each in pool.props.get("metadata", ()) if each["name"] != MARK]
+    pool.props["metadata"] = [each for each in pool.props.get("metadata", ()) if each["name"] != MARKER]
     place.renew().done()
     assert {node.image["exactVersion"] for node in place.pool().nodes.values() if node.image} == {TARGET}
 

@@ -20,7 +20,7 @@ from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.client import BatchClient
 from batch_os_provider.batch.connection import CONNECT_TIMEOUT, READ_TIMEOUT
 from batch_os_provider.batch.transport import MAX_ANSWER, bounded
-from batch_os_provider.batch.vm_pool import ImageVersion, Mark, VmPool
+from batch_os_provider.batch.vm_pool import ImageVersion, Marker, VmPool
 from batch_os_provider.errors import BatchOsError, PermanentError, TransientError
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, look_at
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
@@ -75,7 +75,7 @@ CALLS: dict[str, Callable[[BatchClient], object]] = {
     "newest_image_version": lambda c: c.newest_image_version(RENDER),
     "look_at": lambda c: look_at(c, RENDER),
     "upgrade_os": lambda c: c.upgrade_os(RENDER, NEW, "0x1"),
-    "put_mark": lambda c: c.put_mark(vm(c), Mark(2, 1, "")),
+    "put_mark": lambda c: c.set_marker(vm(c), Marker(2, 1, "")),
     "resize": lambda c: c.resize(vm(c), 3),
     "remove_nodes": lambda c: c.remove_nodes(vm(c), ("tvm-1",), 300.0),
     "repin": lambda c: c.repin(vm(c), "1.2.3"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_os_provider.batch.shared_list import AUDIT_EVERY, DISTRUST, PATIENCE, TICK
+from batch_os_provider.batch.shared_list import AUDIT_EVERY, DISABLE_FOR, LIST_INTERVAL, LIST_TIMEOUT
 from batch_os_provider.batch.shared_poller import COUNT_EVERY
 from batch_os_provider.errors import DeadlineError, PoolGoneError, TransientError
 from batch_os_provider.schema.declared import Policy
@@ -62,7 +62,9 @@ def test_the_calls_of_a_wait_are_those_of_the_account_and_not_of_its_pools(count
     crowd.run()
     all_upgraded(crowd)
     seconds, reads = waited(crowd)
-    assert reads["Pool_List"] <= seconds / TICK + 3, "one list for each tick, and the quick ones of the beginning"
+    assert reads["Pool_List"] <= seconds / LIST_INTERVAL + 3, (
+        "one list for each tick, and the quick ones of the beginning"
+    )
     assert reads["Pool_Get"] <= seconds / AUDIT_EVERY + 1, "a pool of its own once a minute, to check the list"
     assert reads["ComputeNode_List"] <= seconds / COUNT_EVERY + 1
     assert sum(reads.values()) * 20 <= count * seconds / 5 or count == 8, "a twentieth of a read per pool every 5 s"
@@ -73,7 +75,7 @@ def test_the_calls_of_a_wait_are_those_of_the_account_and_not_of_its_pools(count
 def test_nobody_is_told_later_than_by_his_own_look() -> None:
     crowd = crowd_of(64)
     crowd.run()
-    assert max(lag(crowd, member) for member in crowd.members) <= TICK + A_CALL
+    assert max(lag(crowd, member) for member in crowd.members) <= LIST_INTERVAL + A_CALL
 
 
 def test_a_pool_is_done_by_its_own_read_and_never_by_a_list() -> None:
@@ -98,7 +100,9 @@ def test_the_last_of_a_crowd_is_read_by_itself() -> None:
     crowd.run()
     all_upgraded(crowd)
     ended = crowd.became("active")[0]
-    assert [entry for entry in crowd.requests("Pool_List") if entry.virtual > ended.virtual + 2 * TICK * TICKS] == []
+    assert [
+        entry for entry in crowd.requests("Pool_List") if entry.virtual > ended.virtual + 2 * LIST_INTERVAL * TICKS
+    ] == []
     assert [entry for entry in crowd.requests("Pool_Get", pool="many") if entry.seq > ended.seq + 1]
 
 
@@ -140,7 +144,7 @@ def test_where_lists_are_refused_every_pool_is_read_by_itself(effect: dict[str, 
     crowd.faults.add(lists(effect))
     crowd.run()
     all_upgraded(crowd)
-    assert len(crowd.requests("Pool_List")) <= crowd.scheduler.now() / DISTRUST + 1
+    assert len(crowd.requests("Pool_List")) <= crowd.scheduler.now() / DISABLE_FOR + 1
     assert not [text for member in crowd.members for text in member.listener.lines("warn")]
     assert max(lag(crowd, member) for member in crowd.members) <= 11 + A_CALL, "as quick as alone"
 
@@ -187,8 +191,8 @@ def test_a_list_that_hangs_holds_nobody_up() -> None:
     crowd.faults.add(lists({"kind": "delay", "seconds": 3600}))
     crowd.run()
     all_upgraded(crowd)
-    assert max(lag(crowd, member) for member in crowd.members) <= PATIENCE + 11 + A_CALL
-    assert len(crowd.requests("Pool_List")) <= crowd.scheduler.now() / DISTRUST + 1
+    assert max(lag(crowd, member) for member in crowd.members) <= LIST_TIMEOUT + 11 + A_CALL
+    assert len(crowd.requests("Pool_List")) <= crowd.scheduler.now() / DISABLE_FOR + 1
 
 
 def test_a_busy_service_gets_fewer_calls_and_no_storm() -> None:
@@ -212,7 +216,7 @@ def test_lists_that_fail_twice_are_given_up_for_a_while() -> None:
     crowd.faults.add(lists({"kind": "status", "status": 500, "code": "InternalError"}))
     crowd.run()
     all_upgraded(crowd)
-    assert len(crowd.requests("Pool_List")) <= 2 * (crowd.scheduler.now() / DISTRUST + 1)
+    assert len(crowd.requests("Pool_List")) <= 2 * (crowd.scheduler.now() / DISABLE_FOR + 1)
 
 
 def test_the_failure_of_one_pool_is_its_own() -> None:
@@ -224,7 +228,7 @@ def test_the_failure_of_one_pool_is_its_own() -> None:
     assert isinstance(failed.error, TransientError)
     del crowd.account.world.pools["p2"]
     all_upgraded(crowd)
-    assert max(lag(crowd, member) for member in crowd.members) <= TICK + A_CALL
+    assert max(lag(crowd, member) for member in crowd.members) <= LIST_INTERVAL + A_CALL
 
 
 def test_a_deadline_falls_where_it_falls_and_holds_nobody_up() -> None:
@@ -247,7 +251,7 @@ def test_a_deleted_pool_is_told_at_the_next_tick() -> None:
     crowd.run()
     gone = crowd.members.pop(3)
     assert isinstance(gone.error, PoolGoneError)
-    assert gone.ended_at <= 30 + TICK + A_CALL
+    assert gone.ended_at <= 30 + LIST_INTERVAL + A_CALL
     all_upgraded(crowd)
 
 
@@ -291,7 +295,7 @@ def test_vm_cycles_share_their_waits() -> None:
     gets = [len(each.requests("Pool_Get")) for each in (crowd, lonely)]
     assert gets[0] < 2 * gets[1], "six pools are read hardly more often than one"
     assert reads[0] < 5 * reads[1], "and for all else a list every 3 s, where one pool alone is read every 10 s"
-    assert max(m.ended_at for m in crowd.members) <= lonely.members[0].ended_at + 12 * TICK
+    assert max(m.ended_at for m in crowd.members) <= lonely.members[0].ended_at + 12 * LIST_INTERVAL
 
 
 FAULTS = st.lists(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from batch_os_provider.batch.vm_pool import MARK, ImageVersion, VmSeen, parse_image_version
+from batch_os_provider.batch.vm_pool import MARKER, ImageVersion, VmPoolView, parse_image_version
 from batch_os_provider.errors import RefusedError
 from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.preview.plan import plan_image
@@ -81,20 +81,20 @@ class VmMachine(PoolMachine):
         goal = ImageGoal(RENDER, ImageVersion.parse(self.target), self.policy, self.drain, timeout, defer)
         return ImageRenewal(goal, self.client, self.clock, reporter, lambda: 0.5)
 
-    def look(self) -> VmSeen:
+    def look(self) -> VmPoolView:
         return look_at(self.client, RENDER)
 
     def plan(self) -> None:
         plan_image(look_at(self.client, RENDER), ImageVersion.parse(self.target), self.policy, HOUR)
 
-    def is_empty_diff(self, seen: VmSeen) -> bool:
+    def is_empty_diff(self, seen: VmPoolView) -> bool:
         declared = {"account_endpoint": ENDPOINT, "pool_id": "render", "target_image_version": self.target}
         known = {**declared, **of_vm_pool(seen, self.target)}
         return not PoolImageVersionProvider().diff("", known, declared).changes
 
     def judge_success(self, up: Up) -> None:
         assert (up.shown["state"], up.shown["allocationState"]) == ("active", "steady"), f"I4: {up.shown}"
-        assert MARK not in {entry["name"] for entry in up.shown.get("metadata", [])}, f"I4: {up.shown}"
+        assert MARKER not in {entry["name"] for entry in up.shown.get("metadata", [])}, f"I4: {up.shown}"
         wanted = parse_image_version(self.target)
         assert wanted is not None
         behind = [node for node in up.shown_nodes if (parse_image_version(version_of(node)) or ()) < wanted]
@@ -110,7 +110,7 @@ class VmMachine(PoolMachine):
         """I2: an old node is asked to leave only when every node that was added takes tasks."""
         if not path.endswith("/removenodes"):
             return
-        note = next(entry["value"] for entry in up.shown["metadata"] if entry["name"] == MARK)
+        note = next(entry["value"] for entry in up.shown["metadata"] if entry["name"] == MARKER)
         began = parse_iso(json.loads(note)["newest"])
         added = [node for node in up.shown_nodes if parse_iso(node["allocationTime"]) > began]
         if not {node["id"] for node in added}.issuperset(body["nodeList"]):
@@ -251,7 +251,7 @@ class VmMachine(PoolMachine):
         self.clock.spend(HOUR)
         self.account.catch_up()
         if self.is_muddled:
-            pools.patch(self.world, pool, {"metadata": [each for each in others_of(pool) if each["name"] != MARK]})
+            pools.patch(self.world, pool, {"metadata": [each for each in others_of(pool) if each["name"] != MARKER]})
             self.is_muddled = False
             self.size = pool.target_dedicated
         if pool.resize_errors and mark_of(pool) is not None:
@@ -280,7 +280,7 @@ def others_of(pool: Pool) -> list[dict[str, str]]:
 
 def mark_of(pool: Pool) -> str | None:
     """The note of an unfinished renewal."""
-    return next((each["value"] for each in pool.props.get("metadata", []) if each["name"] == MARK), None)
+    return next((each["value"] for each in pool.props.get("metadata", []) if each["name"] == MARKER), None)
 
 
 def move_image(world: World) -> None:

@@ -41,7 +41,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
-def test_the_release_with_the_pinned_checksum_is_taken(script: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_release_with_the_pinned_checksum_is_accepted(script: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert script.main() == 0
     place = Path(capsys.readouterr().out.strip())
     assert place.read_bytes() == PROGRAM

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.batch.shared_poller import Observer
+from batch_os_provider.batch.shared_poller import SharedPoller
 from batch_os_provider.batch.vm_pool import ImageVersion
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
@@ -162,7 +162,7 @@ class Crowd:
         self.scheduler = Scheduler()
         self.account = Account(self.scheduler, {"pools": list(pools), **more})
         self.faults = self.account.faults
-        self.observer = Observer(self.account.client(), self.scheduler.now, self.scheduler.start)
+        self.observer = SharedPoller(self.account.client(), self.scheduler.now, self.scheduler.start)
         self.members: list[Member] = []
         self.beginning = self.account.world.now
 

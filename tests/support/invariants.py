@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from batch_os_provider.batch.vm_pool import MARK, parse_image_version
+from batch_os_provider.batch.vm_pool import MARKER, parse_image_version
 from batch_os_provider.errors import BatchOsError, InterruptedRolloutError, UnhealthyError
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.rollout.loop import Outcome
@@ -152,7 +152,7 @@ def snapshot(world: World, pool_id: str) -> Snapshot | None:
         tuple(versions),
         pool.count(dedicated=True),
         pool.target_dedicated,
-        any(entry.get("name") == MARK for entry in pool.props.get("metadata") or []),
+        any(entry.get("name") == MARKER for entry in pool.props.get("metadata") or []),
         tuple(sorted((f"{job.id}/{task.id}", task.state, task.exit_code) for job, task in tasks)),
         not_ready=tuple(node.id for node in pool.nodes.values() if node.state not in READY),
         requeued=sum(task.requeues for _, task in tasks),

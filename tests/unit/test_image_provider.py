@@ -12,7 +12,7 @@ from pulumi.output import UNKNOWN
 from batch_os_provider import crud, pool_provider
 from batch_os_provider.batch import client
 from batch_os_provider.engine import diagnostics
-from batch_os_provider.engine.refresh import Program
+from batch_os_provider.engine.refresh import RefreshDetector
 from batch_os_provider.errors import BatchOsError, CredentialError, PoolGoneError, RefusedError
 from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.pool_provider import _Register
@@ -45,12 +45,12 @@ URN = "urn:pulumi:dev::farm::pulumi-python:dynamic/batch:PoolImageVersion::rende
 
 
 @pytest.fixture(autouse=True)
-def program(monkeypatch: pytest.MonkeyPatch) -> Program:
+def program(monkeypatch: pytest.MonkeyPatch) -> RefreshDetector:
     """Begin a new plugin process that serves one resource, which its program has declared."""
     monkeypatch.setattr(diagnostics, "current_urn", lambda: URN)
     monkeypatch.setattr(describe, "_lookouts", {})
     monkeypatch.setattr(crud, "_observers", {})
-    fresh = Program()
+    fresh = RefreshDetector()
     fresh.checked(URN)
     monkeypatch.setattr(pool_provider, "program", fresh)
     monkeypatch.setattr(pool_provider, "_register", _Register())
@@ -133,7 +133,7 @@ def test_a_planned_change_that_up_would_refuse_is_an_error_of_the_preview(batch:
         diff({**OUTS, "oldest_node_version": OLD}, INPUTS)
 
 
-def test_a_refresh_can_show_the_drift_of_what_up_would_refuse(batch: Batch, program: Program) -> None:
+def test_a_refresh_can_show_the_drift_of_what_up_would_refuse(batch: Batch, program: RefreshDetector) -> None:
     service = batch(pool_of(2, autoscale=True))
     program.read(URN)
     assert diff({**OUTS, "oldest_node_version": OLD}, INPUTS) == (True, [])

@@ -18,7 +18,7 @@ from pulumi.output import UNKNOWN, Unknown
 from batch_os_provider import crud, pool_provider
 from batch_os_provider.batch import client
 from batch_os_provider.engine import diagnostics
-from batch_os_provider.engine.refresh import Program
+from batch_os_provider.engine.refresh import RefreshDetector
 from batch_os_provider.errors import (
     ApiRetiredError,
     BatchOsError,
@@ -50,12 +50,12 @@ URN = "urn:pulumi:dev::farm::pulumi-python:dynamic/batch:PoolOsVersion::render"
 
 
 @pytest.fixture(autouse=True)
-def program(monkeypatch: pytest.MonkeyPatch) -> Program:
+def program(monkeypatch: pytest.MonkeyPatch) -> RefreshDetector:
     """Begin a new plugin process that serves one resource, which nobody has asked about yet."""
     monkeypatch.setattr(diagnostics, "current_urn", lambda: URN)
     monkeypatch.setattr(describe, "_lookouts", {})
     monkeypatch.setattr(crud, "_observers", {})
-    fresh = Program()
+    fresh = RefreshDetector()
     monkeypatch.setattr(pool_provider, "program", fresh)
     monkeypatch.setattr(pool_provider, "_register", _Register())
     return fresh
@@ -241,7 +241,7 @@ def test_an_older_target_is_a_rollback_and_never_refused(batch: Any, capsys: pyt
 
 
 def test_looking_can_be_turned_off_and_the_state_still_tells_a_rollback(
-    batch: Any, program: Program, capsys: pytest.CaptureFixture[str]
+    batch: Any, program: RefreshDetector, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = batch(AT_TARGET)
     program.looks = False
@@ -290,7 +290,7 @@ def test_check_lets_unknown_values_pass() -> None:
 
 
 def test_one_pool_declared_twice_in_one_program_is_refused_naming_both_urns(
-    monkeypatch: pytest.MonkeyPatch, program: Program
+    monkeypatch: pytest.MonkeyPatch, program: RefreshDetector
 ) -> None:
     program.looks = False
 
@@ -412,7 +412,7 @@ def test_a_get_that_would_have_no_version_is_an_error(
 
 def test_a_get_of_a_pool_that_is_being_deleted_reads_it_and_warns(batch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     warned: list[str] = []
-    monkeypatch.setattr(diagnostics.Row, "warn", lambda _, text: warned.append(text))
+    monkeypatch.setattr(diagnostics.ResourceLog, "warn", lambda _, text: warned.append(text))
     batch(replace(AT_TARGET, state="deleting"))
     assert (PROVIDER.read(REF.url, dict(GET)).outs or {})["current_os_version"] == V25
     assert warned == [f"pool {REF.url} is being deleted; what was read of it is soon gone"]

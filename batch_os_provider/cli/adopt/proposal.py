@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from batch_os_provider.batch.pool import Kind, PoolState
-from batch_os_provider.batch.vm_pool import VmSeen
+from batch_os_provider.batch.vm_pool import VmPoolView
 from batch_os_provider.cli.inventory import PoolSeen
 from batch_os_provider.guest_os.version import LATEST
 from batch_os_provider.preview.plan import Plan, plan_image, plan_os
@@ -91,7 +91,7 @@ def _propose_os(seen: PoolSeen) -> Declaration | Left:
     return _unless_it_writes(Declaration(seen, "PoolOsVersion", bag, note), told)
 
 
-def _propose_image(seen: PoolSeen, vm: VmSeen) -> Declaration | Left:
+def _propose_image(seen: PoolSeen, vm: VmPoolView) -> Declaration | Left:
     pool, oldest = vm.pool, vm.oldest()
     if not pool.is_steady:
         going = f"a resize is under way ({seen.pool.allocation_text})"

@@ -24,7 +24,7 @@ from batch_os_provider.batch.address import parse_pool_url
 from batch_os_provider.batch.vm_pool import parse_image_version
 from batch_os_provider.cli.comment.preview_file import Document
 from batch_os_provider.guest_os.version import is_rollback
-from batch_os_provider.preview.message_tail import NO_SUCH_POOL, Tail, split
+from batch_os_provider.preview.message_tail import NO_SUCH_POOL, MessageTail, split
 from batch_os_provider.schema.resource_types import kind_of
 
 __all__ = ["Message", "Row", "Stack", "digest"]
@@ -67,7 +67,7 @@ class Row:
     ``what`` is that of the tail, or one of these where no tail says it: ``update`` (other settings), ``delete`` (Pulumi
     stops managing the pool), ``failed`` (an error without a tail). ``looked`` tells whether the preview has asked
     Batch about the pool, ``unseen`` why it has not (empty where the document does not show it). ``warnings`` are the
-    codes of all tails, the other fields as in ``tail.Tail``.
+    codes of all tails, the other fields as in ``tail.MessageTail``.
     """
 
     resource: str
@@ -186,7 +186,7 @@ def _kinds(steps: list[dict[str, Any]], messages: list[dict[str, Any]]) -> dict[
     return {urn: kind for urn, kind in kinds.items() if kind}
 
 
-def _text(message: Mapping[str, Any]) -> tuple[str, Tail | None]:
+def _text(message: Mapping[str, Any]) -> tuple[str, MessageTail | None]:
     """A message without the severity that the CLI puts before it, and its tail."""
     text, tail = split(message["message"])
     return text.removeprefix(f"{message.get('severity')}: ").strip(), tail
@@ -225,7 +225,7 @@ def _rows(urn: str, kind: str, steps: list[dict[str, Any]], messages: list[dict[
 class _Told:
     """What the messages of one resource say."""
 
-    tails: tuple[Tail, ...]
+    tails: tuple[MessageTail, ...]
     failed: bool
 
     def row(self, row: Row) -> Row:

@@ -21,7 +21,7 @@ from batch_os_provider.batch.vm_pool import VmPool
 from batch_os_provider.cli.doctor.machine_checks import Check
 from batch_os_provider.cli.inventory import ask
 from batch_os_provider.errors import ApiRetiredError, BatchOsError, PoolGoneError
-from batch_os_provider.runtime.cancellation import RealWaiter, StopToken
+from batch_os_provider.runtime.cancellation import CancellationToken, RealWaiter
 
 __all__ = ["account"]
 
@@ -60,7 +60,7 @@ def _checks(endpoint: str, environ: Mapping[str, str]) -> Iterator[Check]:
 
 
 def _pause(seconds: float) -> None:
-    RealWaiter(StopToken()).sleep(seconds)
+    RealWaiter(CancellationToken()).sleep(seconds)
 
 
 def _address(endpoint: str) -> Check:

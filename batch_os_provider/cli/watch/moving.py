@@ -15,11 +15,11 @@ from typing import Protocol
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState, parse_time
-from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmSeen
+from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
 from batch_os_provider.errors import PoolGoneError
 from batch_os_provider.guest_os import version
 from batch_os_provider.rollout.image_renewal.surge import added_since
-from batch_os_provider.rollout.progress import Nodes
+from batch_os_provider.rollout.progress import NodeCounts
 from batch_os_provider.runtime.threads import side_by_side
 from batch_os_provider.schema.units import counted
 
@@ -76,13 +76,13 @@ def look(client: Client) -> tuple[Moving, ...]:
 
 
 def _is_moving(pool: VmPool) -> bool:
-    return pool.base.state is not PoolState.DELETING and (pool.mark is not None or pool.base.is_being_resized)
+    return pool.base.state is not PoolState.DELETING and (pool.marker is not None or pool.base.is_being_resized)
 
 
 def _upgrading(client: Client, pool: Pool) -> Moving | None:
     """An upgrade of the OS; None where the pool went since it was listed."""
     try:
-        nodes = Nodes(client.list_nodes(pool.ref), pool.changed_at)
+        nodes = NodeCounts(client.list_nodes(pool.ref), pool.changed_at)
     except PoolGoneError:
         return None
     change = version.change(pool.current_os_version or "", pool.target_os_version or "an unknown version")
@@ -93,14 +93,14 @@ def _changing(client: Client, pool: VmPool) -> Moving | None:
     """A renewal, or somebody's resize; None where the pool went since it was listed."""
     sizes = f"{pool.current} of {counted(pool.size, 'node')}"
     began = pool.base.allocation_changed_at if pool.base.is_being_resized else None
-    if pool.mark is None or not pool.is_vm:
+    if pool.marker is None or not pool.is_vm:
         scales = "the pool scales itself" if pool.base.autoscale else ""
         return Moving(pool.base.ref.pool_id, "resizing", sizes, scales, since=began)
     try:
-        seen = VmSeen(pool, client.list_vm_nodes(pool.base.ref))
+        seen = VmPoolView(pool, client.list_vm_nodes(pool.base.ref))
     except PoolGoneError:
         return None
-    added = added_since(seen, pool.mark)
+    added = added_since(seen, pool.marker)
     old = [node for node in seen.dedicated if node not in added]
     wanted = max(((node.version, node.version_text) for node in added if node.version is not None), default=None)
     behind = [node for node in old if wanted is None or node.version is None or node.version < wanted[0]]

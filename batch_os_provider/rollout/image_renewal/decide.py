@@ -12,20 +12,20 @@ deleting                                         Refuse
 Cloud Services pool                              Refuse; print the ``PoolOsVersion`` to use
 a state nobody has heard of                      Wait, with a warning
 a resize under way                               Wait
-versions that cannot be compared                 Refuse; where a note stands, undo first
+versions that cannot be compared                 Refuse; where a marker stands, undo first
 nothing behind, pin fine                         Done (after the mark is cleared)
 automatic OS upgrade on                          Wait and report; never write
-a failure remembered, the note still there       undo: one step of ``tidy``
+a failure remembered, the marker still there       undo: one step of ``tidy``
 pinned below target, empty                       Repin, or Refuse where a part could be lost
 pinned below target, nodes present               ``when_empty`` waits, ``surge`` refuses
 some behind, ``when_empty``                      Wait: scale-in and growth renew the pool
-some behind, ``surge``, autoscale on             Refuse: a resize answers 409 there (the note is cleared)
+some behind, ``surge``, autoscale on             Refuse: a resize answers 409 there (the marker is cleared)
 some behind, ``surge``, fixed size               the cycle
 ===============================================  ================================================
 
-The cycle, each step from what is seen, so that it can begin anywhere: note the size in the pool's
+The cycle, each step from what is seen, so that it can begin anywhere: write the size into the pool's
 metadata; add nodes; prove that they are healthy and new enough; let as many old nodes finish their
-tasks and go; again until none is behind; clear the note. Whatever fails is undone before it is
+tasks and go; again until none is behind; clear the marker. Whatever fails is undone before it is
 told: nodes that were added are removed by name, and the size goes back.
 
 Sources: Batch 2025-06-01 (resize, removenodes, patch), ``upgradePolicy``; reimage and
@@ -35,9 +35,9 @@ disablescheduling are left out on purpose, see docs/vm-pools.md.
 from __future__ import annotations
 
 from batch_os_provider.batch.pool import AllocationState, Kind, Pool, PoolState
-from batch_os_provider.batch.vm_pool import ImageVersion, VmNode, VmSeen
+from batch_os_provider.batch.vm_pool import ImageVersion, VmNode, VmPoolView
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
-from batch_os_provider.rollout.image_renewal.steps import ImageAction, ImageHistory, Repin, Undone
+from batch_os_provider.rollout.image_renewal.steps import ImageAction, ImageHistory, Repin, Undo
 from batch_os_provider.rollout.image_renewal.surge import (
     added_since,
     cycle,
@@ -57,7 +57,7 @@ _COMING = frozenset({"creating", "starting", "waitingforstarttask", "rebooting",
 """States of a node that is not up: what it does not show yet it may show later."""
 
 
-def decide_image(seen: VmSeen, target: ImageVersion, policy: ImagePolicy, history: ImageHistory) -> ImageAction:  # noqa: C901, PLR0911, PLR0912 - a table
+def decide_image(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, history: ImageHistory) -> ImageAction:  # noqa: C901, PLR0911, PLR0912 - a table
     """The next action for a VM pool, on a node list begun after our last write."""
     pool = seen.pool
     base = pool.base
@@ -75,8 +75,8 @@ def decide_image(seen: VmSeen, target: ImageVersion, policy: ImagePolicy, histor
     if not pool.is_steady:
         return Wait("resizing", drains(seen, history))
     behind = seen.behind(target.numbers)
-    if history.noted is not None and pool.mark is None and not is_left_in_order(seen, behind, history.noted):
-        return foreign(seen, history.noted, "its note in the metadata is gone")
+    if history.marker is not None and pool.marker is None and not is_left_in_order(seen, behind, history.marker):
+        return foreign(seen, history.marker, "its marker in the metadata is gone")
     unreadable = _unreadable(seen)
     if isinstance(unreadable, Refuse):
         return _cannot_judge(seen, unreadable, history)
@@ -85,12 +85,12 @@ def decide_image(seen: VmSeen, target: ImageVersion, policy: ImagePolicy, histor
         return _finished(seen, history)
     if pool.automatic:
         return Wait("automatic", "automatic OS upgrade is on and renews them, nothing is written")
-    if pool.mark is not None and history.failure is not None:
-        return tidy(seen, pool.mark)
+    if pool.marker is not None and history.failure is not None:
+        return tidy(seen, pool.marker)
     if unreadable:
         return unreadable
-    if pool.mark is not None and (pinned_below or policy.strategy == "when_empty" or base.autoscale):
-        return tidy(seen, pool.mark)
+    if pool.marker is not None and (pinned_below or policy.strategy == "when_empty" or base.autoscale):
+        return tidy(seen, pool.marker)
     if pinned_below:
         return _pinned(seen, target, policy)
     if policy.strategy == "when_empty":
@@ -116,7 +116,7 @@ def refuse_kind(pool: Pool) -> Refuse:
     )
 
 
-def incomparable(seen: VmSeen) -> Refuse | None:
+def incomparable(seen: VmPoolView) -> Refuse | None:
     """Why the nodes of a pool never show a version that can be compared; None where they do, or may yet."""
     if seen.pool.gallery:
         return Refuse(
@@ -138,13 +138,13 @@ def incomparable(seen: VmSeen) -> Refuse | None:
     )
 
 
-def _unread(seen: VmSeen) -> list[VmNode]:
+def _unread(seen: VmPoolView) -> list[VmNode]:
     """The nodes that show no version number; a node of ours that has failed is the cycle's business."""
     ours = _ours(seen)
     return [node for node in seen.judged if node.version is None and not (node in ours and node.has_failed)]
 
 
-def _unreadable(seen: VmSeen) -> Refuse | Wait | None:
+def _unreadable(seen: VmPoolView) -> Refuse | Wait | None:
     """What to do where a version cannot be compared now."""
     never, unread = incomparable(seen), _unread(seen)
     if never is not None:
@@ -165,26 +165,26 @@ def _unreadable(seen: VmSeen) -> Refuse | Wait | None:
     return Wait("allocating", f"{counted(len(coming), 'node')} coming up") if coming else None
 
 
-def _ours(seen: VmSeen) -> tuple[VmNode, ...]:
-    return added_since(seen, seen.pool.mark) if seen.pool.mark is not None else ()
+def _ours(seen: VmPoolView) -> tuple[VmNode, ...]:
+    return added_since(seen, seen.pool.marker) if seen.pool.marker is not None else ()
 
 
-def _cannot_judge(seen: VmSeen, refuse: Refuse, history: ImageHistory) -> ImageAction:
+def _cannot_judge(seen: VmPoolView, refuse: Refuse, history: ImageHistory) -> ImageAction:
     """Refuse; in the middle of a cycle only after everything that it added is gone again."""
-    mark = seen.pool.mark
+    mark = seen.pool.marker
     if mark is None:
         return history.failure or refuse
     if history.failure is not None:
         return tidy(seen, mark)
     canary = next((node for node in _ours(seen) if node.version is None and node.state not in _COMING), None)
-    return Undone(refuse if canary is None else not_comparable(seen, mark, canary, refuse.next_step))
+    return Undo(refuse if canary is None else not_comparable(seen, mark, canary, refuse.next_step))
 
 
-def _finished(seen: VmSeen, history: ImageHistory) -> ImageAction:
+def _finished(seen: VmPoolView, history: ImageHistory) -> ImageAction:
     """Nothing is behind: what a cycle has left is put in order, then it is done."""
     pool = seen.pool
-    if pool.mark is not None:
-        return tidy(seen, pool.mark)
+    if pool.marker is not None:
+        return tidy(seen, pool.marker)
     if history.failure is not None:
         return history.failure
     if seen.is_short and pool.resize_errors:
@@ -198,7 +198,7 @@ def _finished(seen: VmSeen, history: ImageHistory) -> ImageAction:
     return Done()
 
 
-def _pinned(seen: VmSeen, target: ImageVersion, policy: ImagePolicy) -> ImageAction:
+def _pinned(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy) -> ImageAction:
     pool = seen.pool
     if not seen.nodes and pool.size == 0 and pool.target_spot == 0:
         guarded = pool.guarded_parts()
@@ -219,7 +219,7 @@ def _pinned(seen: VmSeen, target: ImageVersion, policy: ImagePolicy) -> ImageAct
     )
 
 
-def resize_errors(seen: VmSeen) -> str:
+def resize_errors(seen: VmPoolView) -> str:
     """What to say of errors of a resize that explain nothing that is missing now."""
     return (
         f"its last resize ended with an error ({seen.past_errors[0]}), but it has all "
@@ -227,7 +227,7 @@ def resize_errors(seen: VmSeen) -> str:
     )
 
 
-def deallocated(seen: VmSeen, target: ImageVersion) -> str:
+def deallocated(seen: VmPoolView, target: ImageVersion) -> str:
     """What to say of deallocated nodes: a renewal would replace a machine that is not billed by one that is."""
     stopped = seen.deallocated
     older = [node for node in stopped if node.version is not None and node.version < target.numbers]
@@ -239,7 +239,7 @@ def deallocated(seen: VmSeen, target: ImageVersion) -> str:
     return f"{text}: {names}; {which} an older image version. To renew such a node start it, then run `pulumi up` again"
 
 
-def another_product(seen: VmSeen, target: ImageVersion) -> str:
+def another_product(seen: VmPoolView, target: ImageVersion) -> str:
     """What to say where the target is not of the product that the pool runs; empty where it is, or is not known."""
     oldest = seen.oldest()
     runs = oldest.version if oldest is not None else seen.pool.pin

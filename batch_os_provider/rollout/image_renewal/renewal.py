@@ -1,8 +1,8 @@
 """The renewal of a VM pool's nodes: the kind of rollout that ``PoolImageVersion`` runs.
 
 Why it exists: this is what ``rollout``'s loop does with ``decide_image``'s table. Every step looks at
-pool and nodes afresh, and every write is one that may safely be sent again: a note, an absolute
-size, node ids. So nothing but the note in the pool has to outlive a crash.
+pool and nodes afresh, and every write is one that may safely be sent again: a marker, an absolute
+size, node ids. So nothing but the marker in the pool has to outlive a crash.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from dataclasses import replace
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import PoolState
 from batch_os_provider.batch.service import VmService
-from batch_os_provider.batch.vm_pool import VmPool, VmSeen, parse_image_version
+from batch_os_provider.batch.vm_pool import VmPool, VmPoolView, parse_image_version
 from batch_os_provider.errors import ConflictError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.guest_os import version
 from batch_os_provider.rollout.actions import GRACE, Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal import steps
 from batch_os_provider.rollout.image_renewal.decide import deallocated, decide_image, resize_errors
 from batch_os_provider.rollout.loop import Outcome, Rollout
-from batch_os_provider.rollout.poll_schedule import ALONE, MAX_FAILURES, Company
+from batch_os_provider.rollout.poll_schedule import MAX_FAILURES, NOT_SHARED, SharedPolling
 from batch_os_provider.rollout.progress import NODE_INTERVAL, RETRYING, Progress, Reporter
 from batch_os_provider.runtime.cancellation import Waiter
 from batch_os_provider.schema.declared import ImageGoal
@@ -33,13 +33,13 @@ __all__ = ["ImageRenewal", "look_at"]
 _PASSING = frozenset({"PoolBeingResized", "PoolBeingCreated", "ConditionNotMet"})
 
 
-def look_at(service: VmService, ref: PoolRef) -> VmSeen:
+def look_at(service: VmService, ref: PoolRef) -> VmPoolView:
     """Read the pool, then its nodes; a pool of another kind has no nodes that matter."""
     pool = service.get_vm_pool(ref)
-    return VmSeen(pool, service.list_vm_nodes(ref) if pool.is_vm else ())
+    return VmPoolView(pool, service.list_vm_nodes(ref) if pool.is_vm else ())
 
 
-class ImageRenewal(Rollout[VmSeen]):
+class ImageRenewal(Rollout[VmPoolView]):
     """One run of the loop for one VM pool.
 
     Args:
@@ -60,13 +60,13 @@ class ImageRenewal(Rollout[VmSeen]):
         waiter: Waiter,
         reporter: Reporter,
         chance: Callable[[], float] = random.random,
-        company: Company = ALONE,
+        company: SharedPolling = NOT_SHARED,
     ) -> None:
         super().__init__(goal.ref, goal.target.text, goal.timeout, waiter, reporter, chance, company)
         self._goal = goal
         self._service = service
         self._history = steps.ImageHistory()
-        self._seen: VmSeen | None = None
+        self._seen: VmPoolView | None = None
         self._ordered = 0
         self._came_from = ""
         self._written = 0
@@ -76,22 +76,22 @@ class ImageRenewal(Rollout[VmSeen]):
         self._lagging_since: float | None = None
         self._counted_at = float("-inf")
 
-    def look(self) -> VmSeen:
+    def look(self) -> VmPoolView:
         """Read pool and nodes. While a resize goes on the nodes decide nothing, and are read for the line only."""
         pool, seen = self._service.get_vm_pool(self.ref), self._seen
         if not pool.is_vm:
-            return VmSeen(pool, ())
+            return VmPoolView(pool, ())
         goes_on = seen is not None and seen.pool.is_being_resized and pool.is_being_resized
         if seen is not None and goes_on and self.remaining() > 0 and not self._may_count():
-            return VmSeen(pool, seen.nodes)
+            return VmPoolView(pool, seen.nodes)
         self._counted_at = self.waiter.now()
-        return VmSeen(pool, self._service.list_vm_nodes(self.ref))
+        return VmPoolView(pool, self._service.list_vm_nodes(self.ref))
 
     def _may_count(self) -> bool:
         due = self.waiter.now() - self._counted_at >= NODE_INTERVAL
-        return due and self.company.may_count(self.ref, NODE_INTERVAL)
+        return due and self.company.may_list_nodes(self.ref, NODE_INTERVAL)
 
-    def follow(self, seen: VmSeen) -> Outcome[VmSeen] | float:
+    def follow(self, seen: VmPoolView) -> Outcome[VmPoolView] | float:
         """Decide and act."""
         action: steps.ImageAction = Wait("lagging", "Batch does not show the last change yet")
         if not self._lags(seen):
@@ -103,7 +103,7 @@ class ImageRenewal(Rollout[VmSeen]):
             return self._refuse(action, seen)
         if isinstance(action, Wait):
             return self._wait(action)
-        if isinstance(action, steps.Undone):
+        if isinstance(action, steps.Undo):
             self._history = steps.with_failure(self._history, action.failure, may_defer=action.may_defer)
             return 0.0
         # A step that undoes may still be taken at the deadline; one that begins something may not.
@@ -111,7 +111,7 @@ class ImageRenewal(Rollout[VmSeen]):
             return 0.0
         return self._write(action, seen)
 
-    def _lags(self, seen: VmSeen) -> bool:
+    def _lags(self, seen: VmPoolView) -> bool:
         """Whether a look may be older than what we know; for a while only, since nothing is promised of either sign.
 
         A write that was taken ends the ETag that it was conditional on, and a steady pool has as many nodes as it says.
@@ -126,15 +126,15 @@ class ImageRenewal(Rollout[VmSeen]):
 
     @staticmethod
     def _begins(action: steps.ImageAction) -> bool:
-        undoes = isinstance(action, steps.PutMark) and action.mark is None
+        undoes = isinstance(action, steps.SetMarker) and action.marker is None
         return not undoes and not (isinstance(action, steps.RemoveNodes) and action.ours)
 
-    def _note(self, seen: VmSeen) -> None:
+    def _note(self, seen: VmPoolView) -> None:
         if self._seen is None:
             self._history = replace(self._history, found=frozenset(node.node_id for node in seen.nodes))
         self._seen, self._ordered = seen, seen.pool.size
-        if seen.pool.mark is not None:
-            self._history = replace(self._history, noted=seen.pool.mark)
+        if seen.pool.marker is not None:
+            self._history = replace(self._history, marker=seen.pool.marker)
         oldest = seen.oldest()
         if not self._came_from:
             shown = oldest.version_text if oldest is not None else seen.pool.pin_text
@@ -150,13 +150,13 @@ class ImageRenewal(Rollout[VmSeen]):
             history = self._history
             self._history = replace(history, asked=frozenset(), stayed=history.stayed | stayed)
 
-    def _write(self, action: steps.ImageAction, seen: VmSeen) -> float:
+    def _write(self, action: steps.ImageAction, seen: VmPoolView) -> float:
         """Send one write. Whatever comes back, the next thing is a look."""
         pool = seen.pool
         self.say(*self._words(action, seen))
-        if isinstance(action, steps.PutMark) and action.mark is None:
-            # Also where the answer is lost: a look that still shows the note brings it back.
-            self._history = replace(self._history, noted=None)
+        if isinstance(action, steps.SetMarker) and action.marker is None:
+            # Also where the answer is lost: a look that still shows the marker brings it back.
+            self._history = replace(self._history, marker=None)
         try:
             self.waiter.call(lambda: self._send(action, pool), write=True)
         except ConflictError as error:
@@ -169,19 +169,19 @@ class ImageRenewal(Rollout[VmSeen]):
         self._lost_writes = 0
         if pool.base.etag:
             self._spent.add(pool.base.etag)
-        if isinstance(action, steps.PutMark):
-            self._history = replace(self._history, noted=action.mark)
+        if isinstance(action, steps.SetMarker):
+            self._history = replace(self._history, marker=action.marker)
         if isinstance(action, steps.Resize):
             self._ordered = action.size
         if isinstance(action, steps.RemoveNodes) and not action.ours:
             self._history = replace(self._history, asked=frozenset(action.nodes))
-        self.pace.quicken()
+        self.pace.reset()
         return 0.0
 
     def _send(self, action: steps.ImageAction, pool: VmPool) -> None:
         service = self._service
-        if isinstance(action, steps.PutMark):
-            service.put_mark(pool, action.mark)
+        if isinstance(action, steps.SetMarker):
+            service.set_marker(pool, action.marker)
         elif isinstance(action, steps.Resize):
             service.resize(pool, action.size)
         elif isinstance(action, steps.RemoveNodes):
@@ -189,20 +189,20 @@ class ImageRenewal(Rollout[VmSeen]):
         elif isinstance(action, steps.Repin):
             service.repin(pool, action.version)
 
-    def _refused_write(self, error: ConflictError, seen: VmSeen, action: steps.ImageAction) -> float:
+    def _refused_write(self, error: ConflictError, seen: VmPoolView, action: steps.ImageAction) -> float:
         """Look again; the same refusal twice of an unchanged pool ends the cycle, which is undone first."""
         view = (seen.pool.base.fingerprint, type(action))
         times = self._refused[2] + 1 if self._refused[:2] == (view, error.code) else 1
         self._refused = (view, error.code, times)
         if times > 1 and error.code not in _PASSING:
-            if self._history.failure is not None or seen.pool.mark is None:
+            if self._history.failure is not None or seen.pool.marker is None:
                 raise error
             why = f"Batch refused to go on twice while nothing changed: {error.reply}"
             failure = Refuse(why, "See the service's text, then run `pulumi up` again", error.reply)
             self._history = steps.with_failure(self._history, failure)
         return self.retrying(error, self.pace.after_failed_write(times, error))
 
-    def _words(self, action: steps.ImageAction, seen: VmSeen) -> tuple[str, str]:
+    def _words(self, action: steps.ImageAction, seen: VmPoolView) -> tuple[str, str]:
         """Phase and reason of a step, for its line. How many nodes are behind makes it a phase of its own."""
         left = len(seen.behind(self._goal.target.numbers))
         if isinstance(action, steps.Resize):
@@ -213,8 +213,8 @@ class ImageRenewal(Rollout[VmSeen]):
             return f"remove at {left}", "removing what was added" if action.ours else goes
         if isinstance(action, steps.Repin):
             return "repin", "the pool is empty; pinning its image"
-        clears = isinstance(action, steps.PutMark) and action.mark is None
-        return "note", "clearing the marker" if clears else "writing the marker"
+        clears = isinstance(action, steps.SetMarker) and action.marker is None
+        return "marker", "clearing the marker" if clears else "writing the marker"
 
     def _wait(self, action: Wait) -> float:
         if action.warning:
@@ -237,7 +237,7 @@ class ImageRenewal(Rollout[VmSeen]):
             return ""
         return steps.tally(seen, self._goal.target)
 
-    def _done(self, seen: VmSeen) -> Outcome[VmSeen]:
+    def _done(self, seen: VmPoolView) -> Outcome[VmPoolView]:
         count, stopped, spot = len(seen.judged), len(seen.deallocated), len(seen.nodes) - len(seen.dedicated)
         what = f"{counted(count, 'node')} at the target or above"
         if not count and not stopped:
@@ -254,7 +254,7 @@ class ImageRenewal(Rollout[VmSeen]):
             self.reporter.warn_once("deallocated", deallocated(seen, self._goal.target))
         return Outcome(seen)
 
-    def _refuse(self, action: Refuse, seen: VmSeen) -> Outcome[VmSeen]:
+    def _refuse(self, action: Refuse, seen: VmPoolView) -> Outcome[VmPoolView]:
         """End with the refusal; one that time alone would mend may be deferred."""
         if self._goal.defer and self._history.may_defer:
             self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {action.seen}")
@@ -265,7 +265,7 @@ class ImageRenewal(Rollout[VmSeen]):
         kind = PoolGoneError if seen.pool.base.state is PoolState.DELETING else RefusedError
         raise kind(action.seen, pool=self.ref.url, next_step=action.next_step, answer=action.answer)
 
-    def defer(self) -> Outcome[VmSeen] | None:
+    def defer(self) -> Outcome[VmPoolView] | None:
         """At the deadline: succeed with the truth, where the goal allows it and a look was had."""
         failure = self._history.failure
         if not self._goal.defer or self._seen is None or (failure is not None and not self._history.may_defer):
@@ -275,7 +275,7 @@ class ImageRenewal(Rollout[VmSeen]):
 
     def tell(self) -> str:
         """Say how far it is."""
-        seen, noted = self._seen, self._history.noted
+        seen, noted = self._seen, self._history.marker
         if seen is None:
             return "nothing was changed"
         count = len(seen.dedicated)
@@ -299,8 +299,8 @@ class ImageRenewal(Rollout[VmSeen]):
         return self.tell()
 
     def has_acted(self) -> bool:
-        """Whether a note in the pool tells of an unfinished renewal, or something was written."""
-        return bool(self._written) or self._history.noted is not None
+        """Whether a marker in the pool tells of an unfinished renewal, or something was written."""
+        return bool(self._written) or self._history.marker is not None
 
     def way_back(self) -> str:
         """There is none: a version that Batch no longer allocates does not come back."""

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from batch_os_provider.batch.vm_pool import ImageVersion, Mark, VmSeen
+from batch_os_provider.batch.vm_pool import ImageVersion, Marker, VmPoolView
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 
 __all__ = [
     "ImageAction",
     "ImageHistory",
-    "PutMark",
     "RemoveNodes",
     "Repin",
     "Resize",
-    "Undone",
+    "SetMarker",
+    "Undo",
     "tally",
     "with_failure",
 ]
@@ -28,13 +28,13 @@ __all__ = [
 class ImageHistory:
     """What this run has done so far.
 
-    ``noted`` is the note that it wrote or found, while it stands, and ``found`` the nodes that were there
+    ``noted`` is the marker that it wrote or found, while it stands, and ``found`` the nodes that were there
     at its first look. ``failure`` ends the run as soon as
     everything is undone; ``may_defer``: time alone would mend it. ``asked`` are the nodes that were
     asked to leave, ``stayed`` those that did not in time.
     """
 
-    noted: Mark | None = None
+    marker: Marker | None = None
     found: frozenset[str] = frozenset()
     failure: Refuse | None = None
     may_defer: bool = False
@@ -43,10 +43,10 @@ class ImageHistory:
 
 
 @dataclass(frozen=True)
-class PutMark:
-    """PATCH the pool's metadata: note the size that we start from, or (None) clear the note."""
+class SetMarker:
+    """PATCH the pool's metadata: write the size that we start from, or (None) clear the marker."""
 
-    mark: Mark | None
+    marker: Marker | None
 
 
 @dataclass(frozen=True)
@@ -73,17 +73,17 @@ class Repin:
 
 
 @dataclass(frozen=True)
-class Undone:
+class Undo:
     """Something failed that has to be undone first: remember why, then decide again."""
 
     failure: Refuse
     may_defer: bool = False
 
 
-ImageAction = Done | Wait | Refuse | PutMark | Resize | RemoveNodes | Repin | Undone
+ImageAction = Done | Wait | Refuse | SetMarker | Resize | RemoveNodes | Repin | Undo
 
 
-def tally(seen: VmSeen, target: ImageVersion) -> str:
+def tally(seen: VmPoolView, target: ImageVersion) -> str:
     """How many nodes are behind, in words; deallocated nodes are counted apart."""
     behind, judged, stopped = len(seen.behind(target.numbers)), len(seen.judged), len(seen.deallocated)
     text = f"{behind} of {judged} nodes behind"

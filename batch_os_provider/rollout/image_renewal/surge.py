@@ -1,21 +1,21 @@
 """The cycle of ``surge``: add nodes, prove them, let as many old ones go, and begin again.
 
 Why it exists: this is the only part that changes a pool's size, and it must be able to begin wherever an earlier run
-has left it. Each step is read from the note and the size; what fails is undone before it is told. Pure, like the table
-that calls it.
+has left it. Each step is read from the marker and the size; what fails is undone before it is told. Pure, like the
+table that calls it.
 """
 
 from __future__ import annotations
 
-from batch_os_provider.batch.vm_pool import ImageVersion, Mark, VmNode, VmSeen
+from batch_os_provider.batch.vm_pool import ImageVersion, Marker, VmNode, VmPoolView
 from batch_os_provider.rollout.actions import Refuse, Wait
 from batch_os_provider.rollout.image_renewal.steps import (
     ImageAction,
     ImageHistory,
-    PutMark,
     RemoveNodes,
     Resize,
-    Undone,
+    SetMarker,
+    Undo,
 )
 from batch_os_provider.rollout.progress import name_some
 from batch_os_provider.schema.declared import ImagePolicy
@@ -28,14 +28,14 @@ MAX_REMOVED = 100
 
 
 def cycle(  # noqa: PLR0911 - a table
-    seen: VmSeen, target: ImageVersion, policy: ImagePolicy, history: ImageHistory
+    seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, history: ImageHistory
 ) -> ImageAction:
-    """One step of surge: what to do is read from the note and the size, wherever an earlier run has left it."""
-    pool, mark, count = seen.pool, seen.pool.mark, len(seen.dedicated)
+    """One step of surge: what to do is read from the marker and the size, wherever an earlier run has left it."""
+    pool, mark, count = seen.pool, seen.pool.marker, len(seen.dedicated)
     behind = seen.behind(target.numbers)
-    if pool.mark_text is not None and mark is None:
+    if pool.marker_text is not None and mark is None:
         return Refuse(
-            f"the pool's metadata entry batch-os holds {pool.mark_text!r}, which is no note of this provider",
+            f"the pool's metadata entry batch-os holds {pool.marker_text!r}, which this provider did not write",
             "Remove or rename that metadata entry, then run `pulumi up` again",
             property="pool_id",
         )
@@ -49,7 +49,7 @@ def cycle(  # noqa: PLR0911 - a table
                 property="pool_id",
             )
         newest = max((node.allocated for node in seen.dedicated), default="")
-        return PutMark(Mark(pool.size, policy.surge, newest))
+        return SetMarker(Marker(pool.size, policy.surge, newest))
     if not _is_in_bounds(seen, mark):
         return foreign(seen, mark)
     if count > pool.size:
@@ -62,7 +62,7 @@ def cycle(  # noqa: PLR0911 - a table
     return _prove(seen, target, mark, history)
 
 
-def drains(seen: VmSeen, history: ImageHistory) -> str:
+def drains(seen: VmPoolView, history: ImageHistory) -> str:
     """What a resize under way is about, in words: old nodes that finish their tasks, or somebody's resize."""
     leaving = [node for node in seen.dedicated if node.node_id in history.asked]
     if leaving:
@@ -75,8 +75,8 @@ def drains(seen: VmSeen, history: ImageHistory) -> str:
     return f"a resize is under way ({seen.pool.base.allocation_text})"
 
 
-def tidy(seen: VmSeen, mark: Mark) -> ImageAction:
-    """Bring size and nodes back to where the cycle began, then clear the note.
+def tidy(seen: VmPoolView, mark: Marker) -> ImageAction:
+    """Bring size and nodes back to where the cycle began, then clear the marker.
 
     By name, because on a shrink Batch would choose victims of its own: first what has failed or is
     behind the others, then what came last.
@@ -85,13 +85,13 @@ def tidy(seen: VmSeen, mark: Mark) -> ImageAction:
     if not _is_in_bounds(seen, mark):
         return foreign(seen, mark)
     if pool.base.autoscale:
-        # Turned on since the cycle began: the formula has the say over size and nodes now, and only the note is ours.
-        return PutMark(None)
+        # Turned on since the cycle began: the formula has the say over size and nodes now, and only the marker is ours.
+        return SetMarker(None)
     if count > pool.size:
         return Resize(count, "nodes stayed that were asked to leave")
     surplus = count - mark.size
     if surplus <= 0:
-        return Resize(mark.size, "back to the size it had") if pool.size != mark.size else PutMark(None)
+        return Resize(mark.size, "back to the size it had") if pool.size != mark.size else SetMarker(None)
     ours = added_since(seen, mark)
     if len(ours) < surplus:
         return foreign(seen, mark)
@@ -101,18 +101,18 @@ def tidy(seen: VmSeen, mark: Mark) -> ImageAction:
     return RemoveNodes(tuple(node.node_id for node in chosen[: min(surplus, MAX_REMOVED)]), ours=True)
 
 
-def is_left_in_order(seen: VmSeen, behind: tuple[VmNode, ...], noted: Mark) -> bool:
-    """Whether another run on the same pool has finished, and cleared the note that both worked by."""
+def is_left_in_order(seen: VmPoolView, behind: tuple[VmNode, ...], noted: Marker) -> bool:
+    """Whether another run on the same pool has finished, and cleared the marker that both worked by."""
     return not behind and seen.pool.size == len(seen.dedicated) == noted.size
 
 
-def _is_in_bounds(seen: VmSeen, mark: Mark) -> bool:
+def _is_in_bounds(seen: VmPoolView, mark: Marker) -> bool:
     """Whether size and count are what our own steps can have made of them."""
     most = mark.size + mark.surge
     return mark.size <= seen.pool.size <= most and len(seen.dedicated) <= most
 
 
-def foreign(seen: VmSeen, mark: Mark, what: str = "somebody else resized it") -> Refuse:
+def foreign(seen: VmPoolView, mark: Marker, what: str = "somebody else resized it") -> Refuse:
     """The refusal to work on what our own steps cannot have made: which size is wanted only people can know."""
     size, count = seen.pool.size, len(seen.dedicated)
     now = f"the target is now {size}" if size != mark.size else f"there are {count} now"
@@ -124,10 +124,10 @@ def foreign(seen: VmSeen, mark: Mark, what: str = "somebody else resized it") ->
     )
 
 
-def _add(behind: tuple[VmNode, ...], history: ImageHistory, mark: Mark) -> ImageAction:
+def _add(behind: tuple[VmNode, ...], history: ImageHistory, mark: Marker) -> ImageAction:
     left = [node for node in behind if node.node_id not in history.stayed]
     if not left:
-        return Undone(_stayed(history), may_defer=True)
+        return Undo(_stayed(history), may_defer=True)
     more = min(mark.surge, len(left))
     return Resize(mark.size + more, f"adding {more}")
 
@@ -143,13 +143,13 @@ def _stayed(history: ImageHistory) -> Refuse:
     )
 
 
-def _allocation(seen: VmSeen, mark: Mark) -> ImageAction:
+def _allocation(seen: VmPoolView, mark: Marker) -> ImageAction:
     pool = seen.pool
     if not pool.resize_errors:
         # Steady, short and without an error: an undo that was cut off. Nothing comes by itself; begin again.
         return Resize(mark.size if len(seen.dedicated) <= mark.size else pool.size, "asking again for what is missing")
     missing = pool.size - len(seen.dedicated)
-    return Undone(
+    return Undo(
         Refuse(
             f"Batch could not allocate {counted(missing, 'more node')} ({'; '.join(pool.resize_errors)}); "
             f"{_untouched(seen, mark, pool.size - mark.size - missing)}",
@@ -160,7 +160,7 @@ def _allocation(seen: VmSeen, mark: Mark) -> ImageAction:
 
 
 def _prove(  # noqa: PLR0911 - a table
-    seen: VmSeen, target: ImageVersion, mark: Mark, history: ImageHistory
+    seen: VmPoolView, target: ImageVersion, mark: Marker, history: ImageHistory
 ) -> ImageAction:
     """The nodes that came last are the canary: healthy, and new enough, or no old node is touched."""
     surplus = seen.pool.size - mark.size
@@ -175,7 +175,7 @@ def _prove(  # noqa: PLR0911 - a table
         # Added by an earlier run, for an older target: Batch was not asked yet for a node of this one.
         return tidy(seen, mark)
     if wrong is not None:
-        return Undone(
+        return Undo(
             Refuse(
                 f"Batch still allocates {wrong.version_text} (node {wrong.node_id}); {untouched}",
                 _older(wrong, target),
@@ -184,7 +184,7 @@ def _prove(  # noqa: PLR0911 - a table
     broken = next((node for node in ours if node.has_failed or (node.is_deallocated and node in canary)), None)
     if broken is not None:
         why = f": {broken.error}" if broken.error else ""
-        return Undone(
+        return Undo(
             Refuse(
                 f"the new node {broken.node_id} is {broken.state}{why}; {untouched}",
                 "Fix the start task or the image, then run `pulumi up` again",
@@ -196,7 +196,7 @@ def _prove(  # noqa: PLR0911 - a table
         return Wait("proving", f"{len(starting)} of {len(ours)} new nodes {ready} yet")
     leaving = [node for node in behind if node.node_id not in history.stayed]
     if not leaving:
-        return Undone(_stayed(history), may_defer=True)
+        return Undo(_stayed(history), may_defer=True)
     chosen = sorted(leaving, key=lambda node: (node.running_tasks, node.is_ready, node.node_id))[:surplus]
     return RemoveNodes(tuple(node.node_id for node in chosen[:MAX_REMOVED]))
 
@@ -212,7 +212,7 @@ def _older(node: VmNode, target: ImageVersion) -> str:
     return "Wait until the image version is offered in this region, or declare an older target_image_version"
 
 
-def not_comparable(seen: VmSeen, mark: Mark, node: VmNode, next_step: str) -> Refuse:
+def not_comparable(seen: VmPoolView, mark: Marker, node: VmNode, next_step: str) -> Refuse:
     """The refusal to go on with a new node whose version cannot be compared: a canary that has failed."""
     shows = f"{node.version_text!r} in place of a version number" if node.version_text else "no version number"
     untouched = _untouched(seen, mark, max(seen.pool.size - mark.size, 0))
@@ -222,7 +222,7 @@ def not_comparable(seen: VmSeen, mark: Mark, node: VmNode, next_step: str) -> Re
     )
 
 
-def _untouched(seen: VmSeen, mark: Mark, surplus: int) -> str:
+def _untouched(seen: VmPoolView, mark: Marker, surplus: int) -> str:
     """What can be said of the old nodes: the ones of ours beyond the surplus have taken somebody's place."""
     renewed = len(added_since(seen, mark)) - surplus
     if renewed <= 0:
@@ -230,6 +230,6 @@ def _untouched(seen: VmSeen, mark: Mark, surplus: int) -> str:
     return f"{counted(renewed, 'node')} {'is' if renewed == 1 else 'are'} renewed, no other was touched"
 
 
-def added_since(seen: VmSeen, mark: Mark) -> tuple[VmNode, ...]:
-    """The nodes that came after the note was made."""
+def added_since(seen: VmPoolView, mark: Marker) -> tuple[VmNode, ...]:
+    """The nodes that came after the marker was made."""
     return tuple(node for node in seen.dedicated if mark.newest and node.allocated > mark.newest)

@@ -10,17 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batch_os_provider.rollout.os_upgrade.health import age_of, newest_boot
-from batch_os_provider.rollout.progress import Nodes
+from batch_os_provider.rollout.progress import NodeCounts
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from batch_os_provider.batch.pool import Node
 
-__all__ = ["Watch"]
+__all__ = ["NodeTracker"]
 
 
-class Watch:
+class NodeTracker:
     """The lists of nodes that one rollout has read since the upgrade it is about began.
 
     ``since`` is that beginning in the service's time, ``nodes`` the last list, None where the last try to read one
@@ -33,7 +33,7 @@ class Watch:
 
     def __init__(self, now: float, since: datetime | None = None) -> None:
         self.since = since
-        self.nodes: Nodes | None = None
+        self.nodes: NodeCounts | None = None
         self.tried_at = float("-inf")
         self._read_at = self._moved_at = self._booted_at = now
         self._movement: object = None
@@ -41,7 +41,7 @@ class Watch:
 
     def take(self, nodes: tuple[Node, ...], now: float) -> None:
         """Take in a list of nodes."""
-        self.nodes, self._read_at = Nodes(nodes, self.since), now
+        self.nodes, self._read_at = NodeCounts(nodes, self.since), now
         if self.nodes.movement() != self._movement:
             self._movement, self._moved_at = self.nodes.movement(), now
         if newest_boot(nodes) != self._boot:

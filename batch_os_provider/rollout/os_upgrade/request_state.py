@@ -13,16 +13,16 @@ from batch_os_provider.batch.pool import Pool, PoolState
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.rollout.actions import GRACE, Phase
 
-__all__ = ["Truth"]
+__all__ = ["UpgradeRequest"]
 
 
-class _Post(enum.Enum):
+class _Answer(enum.Enum):
     NONE = "not sent, or refused"
     UNKNOWN = "sent, and no answer came"
-    TAKEN = "answered 202"
+    ACCEPTED = "answered 202"
 
 
-class Truth:
+class UpgradeRequest:
     """The state of our knowledge about an upgrade to ``target``; fed by the rollout as it goes.
 
     ``last`` is the last look at the pool, ``came_from`` the version that the upgrade starts, or
@@ -31,21 +31,21 @@ class Truth:
 
     def __init__(self, target: str) -> None:
         self._target = target
-        self._post = _Post.NONE
+        self._answer = _Answer.NONE
         self._sent_from: Pool | None = None
         self._sent_at = 0.0
-        self._since_post: Pool | None = None
+        self._since_answer: Pool | None = None
         self._was_shown = False
         self.last: Pool | None = None
         self.came_from = ""
 
-    def saw(self, pool: Pool, now: float) -> None:
+    def observed(self, pool: Pool, now: float) -> None:
         """Take in a look at the pool. One that may lag behind a lost POST settles nothing."""
         if self.last is None:
             self.came_from = pool.current_os_version or "unknown"
         self.last = pool
         if not (self.may_lag(now) and self._sent_from is not None and pool.fingerprint == self._sent_from.fingerprint):
-            self._since_post = pool
+            self._since_answer = pool
         self._was_shown = self._was_shown or self.is_ours(pool)
 
     def sending(self, pool: Pool) -> None:
@@ -53,23 +53,23 @@ class Truth:
         self._sent_from = pool
         self.came_from = pool.current_os_version or "unknown"
 
-    def lost(self, now: float) -> None:
-        """The write was sent, and what became of it is not known."""
-        self._post, self._sent_at, self._since_post = _Post.UNKNOWN, now, None
+    def answer_lost(self, now: float) -> None:
+        """Our write was sent, and no answer came."""
+        self._answer, self._sent_at, self._since_answer = _Answer.UNKNOWN, now, None
 
-    def taken(self) -> None:
-        """The service answered 202, or said later that it had taken the write."""
-        self._post, self._since_post, self._was_shown = _Post.TAKEN, None, False
+    def accepted(self) -> None:
+        """Batch answered 202, or said later that it had accepted the write."""
+        self._answer, self._since_answer, self._was_shown = _Answer.ACCEPTED, None, False
 
     @property
     def is_lost(self) -> bool:
         """Whether a write of ours was sent and never answered."""
-        return self._post is _Post.UNKNOWN
+        return self._answer is _Answer.UNKNOWN
 
     @property
-    def is_taken(self) -> bool:
-        """Whether the service has taken a write of ours."""
-        return self._post is _Post.TAKEN
+    def is_accepted(self) -> bool:
+        """Whether Batch accepted our write."""
+        return self._answer is _Answer.ACCEPTED
 
     def may_lag(self, now: float) -> bool:
         """Whether a look may still show the pool as it was before a write that was lost."""
@@ -82,7 +82,7 @@ class Truth:
     @property
     def is_reached(self) -> bool:
         """Whether the pool was last seen to run the target, with no upgrade in flight and none that may begin."""
-        seen = self._since_post
+        seen = self._since_answer
         return (
             seen is not None and seen.state is PoolState.ACTIVE and same_version(seen.current_os_version, self._target)
         )
@@ -90,22 +90,22 @@ class Truth:
     @property
     def goes_on(self) -> bool:
         """Whether an upgrade to our target runs in Batch, as far as anybody can know."""
-        return self.is_taken if self._since_post is None else self.is_ours(self._since_post)
+        return self.is_accepted if self._since_answer is None else self.is_ours(self._since_answer)
 
-    def tell(self, phase: Phase | None) -> str:
-        """Say what runs in Batch. ``phase`` is what was waited for when nothing of ours runs."""
+    def describe(self, phase: Phase | None) -> str:
+        """What runs in Batch, in words. ``phase`` is what was waited for when nothing of ours runs."""
         if self.goes_on:
-            seen = self._since_post
+            seen = self._since_answer
             came_from = self.came_from if seen is None else seen.current_os_version
             return f"the upgrade {came_from} -> {self._target} goes on in Batch"
         if self.is_reached:
             return f"the pool runs {self._target}"
-        if self.is_lost and self._since_post is None:
+        if self.is_lost and self._since_answer is None:
             return (
                 f"the request to start the upgrade to {self._target} was sent and its answer is not known, "
                 "so it may run in Batch"
             )
-        if self.is_taken:
+        if self.is_accepted:
             shown = "does not show it any more" if self._was_shown else "does not show it yet"
             return f"Batch took the upgrade to {self._target} and {shown}"
         if phase in ("resizing", "conflict"):

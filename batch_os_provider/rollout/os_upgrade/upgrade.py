@@ -1,7 +1,7 @@
 """The upgrade of a Cloud Services pool: one POST upgradeos, then reads only.
 
 Why it exists: this is what ``rollout``'s loop does for ``PoolOsVersion``. It follows ``decide``'s
-table, sends the one write, watches the nodes come back, and keeps ``truth`` informed. A pool at its
+table, sends the one write, watches the nodes come back, and keeps ``request_state`` informed. A pool at its
 target is done only when its nodes are as the program asks, whoever brought it there: that is judged
 by ``health``'s table, with a list of nodes every 30 seconds until it is decided.
 """
@@ -33,11 +33,11 @@ from batch_os_provider.rollout.actions import GRACE, Done, Phase, Refuse, Wait
 from batch_os_provider.rollout.loop import Outcome, Rollout
 from batch_os_provider.rollout.os_upgrade import decide as table
 from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, Settling, Soaking, judge, unhealthy
-from batch_os_provider.rollout.os_upgrade.node_tracker import Watch
-from batch_os_provider.rollout.os_upgrade.request_state import Truth
-from batch_os_provider.rollout.poll_schedule import ALONE, MAX_FAILURES, Company
-from batch_os_provider.rollout.progress import NODE_INTERVAL, Nodes, Progress, Reporter, name_nodes
-from batch_os_provider.runtime.cancellation import Stopped, Waiter
+from batch_os_provider.rollout.os_upgrade.node_tracker import NodeTracker
+from batch_os_provider.rollout.os_upgrade.request_state import UpgradeRequest
+from batch_os_provider.rollout.poll_schedule import MAX_FAILURES, NOT_SHARED, SharedPolling
+from batch_os_provider.rollout.progress import NODE_INTERVAL, NodeCounts, Progress, Reporter, name_nodes
+from batch_os_provider.runtime.cancellation import Canceled, Waiter
 from batch_os_provider.schema.declared import Goal
 from batch_os_provider.schema.units import counted, duration
 
@@ -76,12 +76,12 @@ class OsUpgrade(Rollout[Pool]):
         waiter: Waiter,
         reporter: Reporter,
         chance: Callable[[], float] = random.random,
-        company: Company = ALONE,
+        company: SharedPolling = NOT_SHARED,
     ) -> None:
         super().__init__(goal.ref, goal.target, goal.timeout, waiter, reporter, chance, company)
         self._goal = goal
         self._service = service
-        self._truth = Truth(goal.target)
+        self._request = UpgradeRequest(goal.target)
         self._phase: Phase | None = None
         self._history = table.History()
         self._lost_writes = 0
@@ -90,7 +90,7 @@ class OsUpgrade(Rollout[Pool]):
         self._resizes: set[datetime | None] = set()
         self._failed_lists = 0
         self._judged: Settling | Soaking | None = None
-        self._watch = Watch(self.started)
+        self._tracker = NodeTracker(self.started)
         self.unhealthy: int | None = None
         self.is_proven = not goal.gate.is_declared
 
@@ -123,17 +123,17 @@ class OsUpgrade(Rollout[Pool]):
     def _note(self, seen: Pool) -> None:
         """Keep what later looks are compared with."""
         now = self.waiter.now()
-        self._truth.saw(seen, now)
+        self._request.observed(seen, now)
         self._history = self._history.observed(seen, self.target, now)
         if seen.is_being_resized:
             self._resizes.add(seen.allocation_changed_at)
-        if self._watch.since is None and self._truth.is_ours(seen):
+        if self._tracker.since is None and self._request.is_ours(seen):
             # While a pool is upgrading this is the time of its POST (recordings); afterwards it is not.
-            self._watch.since = seen.changed_at
+            self._tracker.since = seen.changed_at
 
     def _upgrade(self, action: table.Upgrade, seen: Pool) -> float:
         """Send the one write. Whatever comes back, the next thing is a read."""
-        self._truth.sending(seen)
+        self._request.sending(seen)
         self.say("starting", "starting the upgrade")
         try:
             since = self.waiter.call(lambda: self._service.upgrade_os(self.ref, action.target, action.etag), write=True)
@@ -141,28 +141,28 @@ class OsUpgrade(Rollout[Pool]):
             return self._refused_write(error, seen)
         except TransientError as error:
             if error.reply.status not in _SAID_NO and not isinstance(error, TokenError):
-                self._truth.lost(self.waiter.now())
+                self._request.answer_lost(self.waiter.now())
             self._lost_writes += 1
             self.give_up_after(self._lost_writes, MAX_FAILURES, error)
             return self.retrying(error, self.pace.after_failed_write(self._lost_writes, error))
-        except Stopped as stopped:
+        except Canceled as stopped:
             if stopped.in_call:
-                self._truth.lost(self.waiter.now())
+                self._request.answer_lost(self.waiter.now())
             raise
         return self._taken(since)
 
     def _taken(self, since: datetime | None) -> float:
         """Batch has taken our upgrade: from here on there are reads only."""
         now = self.waiter.now()
-        self._watch = Watch(now, since)
-        self._truth.taken()
+        self._tracker = NodeTracker(now, since)
+        self._request.accepted()
         self._history = self._history.accepted(now)
-        self.pace.quicken()
+        self.pace.reset()
         return self.company.pause(self.ref) or 0.0
 
     def _refused_write(self, error: ConflictError, seen: Pool) -> float:
         """Note a 409, a 412 or "already there", and whether it can still turn into another answer."""
-        if error.code == ALREADY_THERE and self._truth.is_lost:
+        if error.code == ALREADY_THERE and self._request.is_lost:
             # The POST whose answer was lost has worked after all, and the pool does not show it yet.
             return self._taken(None)
         now = self.waiter.now()
@@ -170,7 +170,7 @@ class OsUpgrade(Rollout[Pool]):
             self._unmet = (seen.fingerprint, now)
         # A view that lags behind another actor's change, or behind a lost POST of ours, meets 412 for a while.
         lagging = error.reply.status == _PRECONDITION_FAILED and now - self._unmet[1] < GRACE
-        passing = error.code in _PASSING or lagging or self._truth.may_lag(now)
+        passing = error.code in _PASSING or lagging or self._request.may_lag(now)
         self._refused_writes += 1
         self._history = self._history.refused(error.reply, seen, lasting=not passing)
         return self.retrying(error, self.pace.after_failed_write(self._refused_writes, error))
@@ -193,15 +193,15 @@ class OsUpgrade(Rollout[Pool]):
         """Read the nodes when a line with counts is due."""
         stall_after = self._goal.stall_after
         interval = min(self.reporter.node_interval, NODE_INTERVAL if stall_after is None else stall_after)
-        if not force and self.waiter.now() - self._watch.tried_at < interval:
+        if not force and self.waiter.now() - self._tracker.tried_at < interval:
             return
         # Where a stall is to be seen the nodes are more than a line, and no other pool may hold them up.
-        if stall_after is not None or self.company.may_count(self.ref, interval):
+        if stall_after is not None or self.company.may_list_nodes(self.ref, interval):
             self._look_at_nodes()
 
     def _look_at_nodes(self) -> None:
         """Read the nodes. Counts are comfort: a failure costs a warning only."""
-        now, watch = self.waiter.now(), self._watch
+        now, watch = self.waiter.now(), self._tracker
         watch.tried_at = now
         try:
             watch.take(self.waiter.call(lambda: self._service.list_nodes(self.ref)), now)
@@ -211,10 +211,10 @@ class OsUpgrade(Rollout[Pool]):
 
     def _give_up_on_a_stall(self) -> None:
         """Raise StalledError when no node has moved for as long as the program allows."""
-        stall_after, nodes = self._goal.stall_after, self._watch.nodes
-        if stall_after is None or nodes is None or self._watch.idle < stall_after:
+        stall_after, nodes = self._goal.stall_after, self._tracker.nodes
+        if stall_after is None or nodes is None or self._tracker.idle < stall_after:
             return
-        idle, named = duration(self._watch.idle), nodes.name_laggards()
+        idle, named = duration(self._tracker.idle), nodes.name_laggards()
         raise StalledError(
             f"no node moved for {idle}, stall_after is {duration(stall_after)}"
             f"{f': {named}' if named else ''}; this came after {self.elapsed()}; {self.tell()}",
@@ -224,7 +224,7 @@ class OsUpgrade(Rollout[Pool]):
 
     def _prove(self, seen: Pool) -> Outcome[Pool] | float:
         """The pool runs the target: judge the nodes, and wait until that can be done."""
-        now, watch, gate = self.waiter.now(), self._watch, self._goal.gate
+        now, watch, gate = self.waiter.now(), self._tracker, self._goal.gate
         try:
             nodes = self.waiter.call(lambda: self._service.list_nodes(self.ref))
         except TransientError as error:
@@ -260,31 +260,31 @@ class OsUpgrade(Rollout[Pool]):
     def say(self, phase: str, why: str, detail: str = "") -> None:
         """Say a line, with node counts where an upgrade runs or its nodes come back."""
         now = self.waiter.now()
-        nodes = self._watch.nodes if phase in ("upgrading", "joined", "proving") else None
-        idle = self._watch.idle if nodes is not None else 0.0
+        nodes = self._tracker.nodes if phase in ("upgrading", "joined", "proving") else None
+        idle = self._tracker.idle if nodes is not None else 0.0
         elapsed = now - self.started
-        said = Progress(self._truth.came_from, self.target, phase, why, elapsed, nodes, idle, detail)
+        said = Progress(self._request.came_from, self.target, phase, why, elapsed, nodes, idle, detail)
         self.reporter.progress(said, now)
 
     def _done(self, seen: Pool, proof: str = "") -> Outcome[Pool]:
         """End well; ``proof`` says how the nodes were judged, where a gate is declared."""
-        target, watch = self.target, self._watch
-        found = not self._truth.is_taken and same_version(self._truth.came_from, target)
+        target, watch = self.target, self._tracker
+        found = not self._request.is_accepted and same_version(self._request.came_from, target)
         if not proof and (self._goal.report or not found):
             # The pool is at its target: not even ^C takes that back, it only costs the count.
-            with contextlib.suppress(Stopped):
+            with contextlib.suppress(Canceled):
                 self._look_at_nodes()
         if found:
             self.reporter.summary(f"nothing was written{proof}; it already runs {version.short(target)}")
         else:
             back = f"{watch.nodes}, " if watch.nodes is not None and watch.since is not None else ""
-            change = version.change(self._truth.came_from, target)
+            change = version.change(self._request.came_from, target)
             self.reporter.summary(f"done, {back}{self.elapsed()}{proof}; {change}")
         if watch.nodes is not None:
             self._report(watch.nodes)
         return Outcome(seen)
 
-    def _report(self, nodes: Nodes) -> None:
+    def _report(self, nodes: NodeCounts) -> None:
         """Warn of nodes that are unhealthy, and of others that are not back: success hides neither."""
         bad = unhealthy(nodes.nodes)
         self.unhealthy = len(bad)
@@ -298,17 +298,17 @@ class OsUpgrade(Rollout[Pool]):
             )
 
     def _refused(self, action: Refuse) -> BatchOsError:
-        ref, last = self.ref, self._truth.last
+        ref, last = self.ref, self._request.last
         if last is not None and last.state is PoolState.DELETING:
             return PoolGoneError(action.seen, pool=ref.url, next_step=action.next_step)
         return RefusedError(action.seen, pool=ref.url, next_step=action.next_step, answer=action.answer)
 
     def defer(self) -> Outcome[Pool] | None:
         """At the deadline: succeed with the truth, where the goal allows it and a look was had."""
-        last = self._truth.last
+        last = self._request.last
         if not self._goal.defer or last is None:
             return None
-        if self._truth.is_reached:
+        if self._request.is_reached:
             self.reporter.warn_once("deferred", f"{self.tell()}; proving its health was deferred")
             return Outcome(last, deferred=True)
         at = last.current_os_version or "an unknown version"
@@ -318,7 +318,7 @@ class OsUpgrade(Rollout[Pool]):
 
     def tell(self) -> str:
         """Say what runs in Batch."""
-        told = self._truth.tell(self._phase)
+        told = self._request.describe(self._phase)
         return f"{told}; {self._judged.why}" if self._judged is not None else told
 
     def tell_all(self) -> str:
@@ -328,18 +328,18 @@ class OsUpgrade(Rollout[Pool]):
 
     def has_acted(self) -> bool:
         """Whether an upgrade to our target runs, or a write of ours was sent."""
-        return self._truth.goes_on or self._truth.is_taken or self._truth.is_lost
+        return self._request.goes_on or self._request.is_accepted or self._request.is_lost
 
     def way_back(self) -> str:
         """Pulumi keeps its old state when a step fails, so a program that was reverted looks unchanged to it."""
         back = "To go back instead, revert the program and run `pulumi up --refresh`"
-        truth = self._truth
-        return back if truth.goes_on or (truth.is_taken and truth.is_reached) else ""
+        request = self._request
+        return back if request.goes_on or (request.is_accepted and request.is_reached) else ""
 
     def missed(self) -> str:
         """What is missing at the deadline."""
-        return "the health that is declared was not seen" if self._truth.is_reached else super().missed()
+        return "the health that is declared was not seen" if self._request.is_reached else super().missed()
 
     def _counted(self) -> str:
-        nodes = self._watch.nodes
-        return str(nodes) if self._truth.goes_on and nodes is not None else ""
+        nodes = self._tracker.nodes
+        return str(nodes) if self._request.goes_on and nodes is not None else ""

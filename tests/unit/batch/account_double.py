@@ -9,9 +9,9 @@ from typing import Any
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Node, Pool, PoolState
-from batch_os_provider.batch.shared_list import TICK
-from batch_os_provider.batch.shared_poller import Observer
-from batch_os_provider.batch.vm_pool import Mark, VmNode, VmPool
+from batch_os_provider.batch.shared_list import LIST_INTERVAL
+from batch_os_provider.batch.shared_poller import SharedPoller
+from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool
 from tests.unit.rollout.doubles import at, gone
 
 NODE, VM_NODE = Node("n", "idle", None), VmNode("n", "idle", True, "", None, "", 0)
@@ -77,7 +77,7 @@ class FakeAccount:
         self._call(f"upgrade_os {target} {etag}", ref)
         return at(7)
 
-    def put_mark(self, pool: VmPool, mark: Mark | None) -> None:
+    def set_marker(self, pool: VmPool, mark: Marker | None) -> None:
         self._call(f"put_mark {mark}", pool.base.ref)
 
     def resize(self, pool: VmPool, size: int) -> None:
@@ -96,7 +96,7 @@ class Hall:
     def __init__(self, pools: dict[PoolRef, Any] | None = None) -> None:
         self.now = 0.0
         self.account = FakeAccount(pools or {})
-        self.observer = Observer(self.account, lambda: self.now, self._start)
+        self.observer = SharedPoller(self.account, lambda: self.now, self._start)
         self.calls(*self.account.pools)
 
     @staticmethod
@@ -122,4 +122,4 @@ class Hall:
 
     def tick(self) -> None:
         """Let time pass to the next list."""
-        self.now += TICK
+        self.now += LIST_INTERVAL

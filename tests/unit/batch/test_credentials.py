@@ -147,7 +147,7 @@ def test_a_token_file_is_read_for_every_token(tmp_path: Path) -> None:
     assert give() == "second"
 
 
-def test_a_request_url_is_taken_from_either_pair_of_variables() -> None:
+def test_a_request_url_is_accepted_from_either_pair_of_variables() -> None:
     for prefix in ("ARM_OIDC_REQUEST", "ACTIONS_ID_TOKEN_REQUEST"):
         environ = {**OIDC, f"{prefix}_URL": "https://ci.example/token?v=1", f"{prefix}_TOKEN": "bearer"}
         assert isinstance(entra(find(PUBLIC, environ)).credential, identity.ClientAssertionCredential)

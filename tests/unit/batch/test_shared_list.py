@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from batch_os_provider.batch.shared_list import _DUTY, _FORGET, TICK, TICK_FIRST
+from batch_os_provider.batch.shared_list import _DUTY, _FORGET, LIST_INTERVAL, TICK_FIRST
 from batch_os_provider.runtime.threads import in_a_thread
 from tests.unit.batch.waiting_room import Room, Seen, steady
 
@@ -84,10 +84,10 @@ def test_a_pool_that_a_list_does_not_show_as_it_was_is_read_by_itself(
 
 def test_who_leaves_is_forgotten() -> None:
     room = Room("a", "b", "c")
-    room.shared.leave("a")
+    room.shared.forget("a")
     assert (room.shared.pause("a"), room.shared.look("a")) == (None, None)
     assert room.told("b") == "b"
-    room.shared.leave("b")
+    room.shared.forget("b")
     assert room.told("c") == "", "one is left, and alone"
 
 
@@ -100,7 +100,7 @@ def test_the_interval_doubles_up_to_the_tick() -> None:
         room.told("a", "b")
         room.wait()
     assert [later - first for first, later in itertools.pairwise(room.lists)] == [0.5, 1, 2, 3, 3]
-    assert (TICK_FIRST, TICK) == (0.5, 3.0)
+    assert (TICK_FIRST, LIST_INTERVAL) == (0.5, 3.0)
 
 
 def test_the_interval_is_short_again_when_a_pool_joins() -> None:
@@ -123,15 +123,15 @@ def test_pools_that_join_one_after_the_other_quicken_once_a_tick() -> None:
         room.read(f"{number}")
         if room.shared.pause("a") == 0:
             room.told("a", "b")
-    assert len(room.lists) - 9 <= 4 * (room.now - begun) / TICK
-    assert room.shared.pause("a") <= TICK  # type: ignore[operator]
+    assert len(room.lists) - 9 <= 4 * (room.now - begun) / LIST_INTERVAL
+    assert room.shared.pause("a") <= LIST_INTERVAL  # type: ignore[operator]
 
 
 def test_a_pool_that_is_read_by_itself_again_quickens_nothing() -> None:
     room = steady("a", "b")
     room.now += 1
     room.read("a")
-    assert room.shared.pause("a") == TICK - 1
+    assert room.shared.pause("a") == LIST_INTERVAL - 1
 
 
 @pytest.mark.parametrize("joins", [False, True], ids=["", "a pool joins"])
@@ -180,12 +180,12 @@ def test_the_pause_is_until_the_next_list_and_short_while_one_is_under_way() -> 
 
 def test_a_pool_about_which_nobody_asks_is_forgotten() -> None:
     room = steady("a", "b", "c")
-    room.shared.leave("b")
+    room.shared.forget("b")
     begun = room.now
     while room.are_used():
         room.wait()
         room.told("a")
-        assert room.now < begun + _FORGET + 2 * TICK
+        assert room.now < begun + _FORGET + 2 * LIST_INTERVAL
     assert room.now >= begun + _FORGET
 
 

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from batch_os_provider.batch.shared_list import _LAG, AUDIT_EVERY, DISTRUST, PATIENCE, TICK
+from batch_os_provider.batch.shared_list import _LAG, AUDIT_EVERY, DISABLE_FOR, LIST_INTERVAL, LIST_TIMEOUT
 from batch_os_provider.errors import CredentialError, PermanentError, ServiceAnswer, TransientError
 from batch_os_provider.runtime import request_log
 from batch_os_provider.runtime.backoff import BACKOFF_FIRST
@@ -29,13 +29,13 @@ def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_each_pool_in_turn_is_read_by_itself_every_audit() -> None:
     room = steady("a", "b", "c")
     audited = []
-    while room.now < 4 * AUDIT_EVERY + TICK:
+    while room.now < 4 * AUDIT_EVERY + LIST_INTERVAL:
         room.wait()
         told = room.told("c", "b", "a")
         audited += [(key, room.now) for key in "abc" if key not in told]
     assert "".join(key for key, _now in audited) == "abca"
     spans = [now - before for (_, before), (_, now) in itertools.pairwise(audited)]
-    assert all(AUDIT_EVERY <= span <= AUDIT_EVERY + TICK for span in spans)
+    assert all(AUDIT_EVERY <= span <= AUDIT_EVERY + LIST_INTERVAL for span in spans)
 
 
 @pytest.mark.parametrize(
@@ -50,10 +50,10 @@ def test_where_lists_are_refused_each_pool_is_read_by_itself_for_a_while(
     room.failure = failure
     assert room.told("a", "b") == ""
     room.failure = None
-    room.now = DISTRUST - 0.1
+    room.now = DISABLE_FOR - 0.1
     assert room.told("a", "b") == ""
     assert (room.shared.pause("a"), len(room.lists)) == (None, 1)
-    room.now = DISTRUST
+    room.now = DISABLE_FOR
     assert room.shared.pause("a") == 0.0
     assert "b" in room.told("a", "b"), "lists again"
     assert len(notes) == 1
@@ -64,18 +64,18 @@ def test_a_list_that_hangs_is_not_waited_for_longer_than_patience(notes: list[st
     room = Room("a", "b", "c")
     room.takes = math.inf
     assert room.told("a") == ""
-    assert room.now == PATIENCE
+    assert room.now == LIST_TIMEOUT
     assert room.told("b", "c") == ""
-    assert (room.now, len(room.lists), len(notes)) == (PATIENCE, 1, 1)
+    assert (room.now, len(room.lists), len(notes)) == (LIST_TIMEOUT, 1, 1)
 
 
 def test_who_comes_to_a_list_that_hangs_is_kept_no_longer_either_and_it_is_said_once(notes: list[str]) -> None:
     room = Room("a", "b")
 
     def meanwhile() -> None:
-        room.now = PATIENCE / 2
+        room.now = LIST_TIMEOUT / 2
         assert room.told("b") == ""
-        assert room.now == 1.5 * PATIENCE
+        assert room.now == 1.5 * LIST_TIMEOUT
 
     room.takes, room.meanwhile = math.inf, meanwhile
     assert room.told("a") == ""
@@ -90,11 +90,11 @@ def test_whatever_becomes_of_a_list_that_hung_lists_are_read_again_after_distrus
     room = Room("a", "b", "c")
     room.takes = math.inf
     room.told("a")
-    if ends_at < DISTRUST:
+    if ends_at < DISABLE_FOR:
         room.now, room.failure = ends_at, failure
         assert room.told("a", "b", "c") == "", "they wait on"
         room.end()
-    room.failure, room.takes, room.now = None, 0.0, PATIENCE + DISTRUST - 1
+    room.failure, room.takes, room.now = None, 0.0, LIST_TIMEOUT + DISABLE_FOR - 1
     assert room.told("a", "b", "c") == ""
     room.now += 1
     assert room.shared.pause("a") == 0.0
@@ -140,7 +140,7 @@ def test_a_good_list_or_a_distrust_ends_the_row_of_failures() -> None:
     fail(room)
     room.failure = BUSY
     room.told("a", "b")
-    room.now += DISTRUST - 1
+    room.now += DISABLE_FOR - 1
     room.failure = None
     room.told("a", "b")
     room.now += 1
@@ -152,7 +152,7 @@ def test_a_good_list_or_a_distrust_ends_the_row_of_failures() -> None:
 @pytest.mark.parametrize("joins", [False, True], ids=["", "a pool joins"])
 def test_no_list_is_read_before_the_service_wants_to_be_asked_again(*, joins: bool) -> None:
     room = Room("a", "b")
-    room.now = TICK
+    room.now = LIST_INTERVAL
     room.failure = TransientError(ServiceAnswer(429, retry_after=20.0))
     with pytest.raises(TransientError):
         room.shared.look("a")
@@ -197,12 +197,12 @@ def keep_showing(room: Room, seconds: float) -> None:
 @pytest.mark.parametrize("seen", [None, Seen(at_it=False)], ids=["gone", "at rest"])
 def test_a_list_that_still_shows_a_pool_long_after_its_end_is_not_believed(seen: Seen | None, notes: list[str]) -> None:
     room = ended(seen)
-    keep_showing(room, _LAG - TICK + 1)
+    keep_showing(room, _LAG - LIST_INTERVAL + 1)
     assert room.are_used(), "it may lag"
-    keep_showing(room, 2 * TICK)
+    keep_showing(room, 2 * LIST_INTERVAL)
     assert not room.are_used()
     assert "still shows c" in notes[0]
-    room.now += DISTRUST - 1
+    room.now += DISABLE_FOR - 1
     room.told("a", "b")
     room.now += 1
     keep_showing(room, 3 * _LAG)
@@ -216,16 +216,16 @@ def test_a_list_that_shows_the_end_or_what_began_after_it_is_believed(shown: See
         del room.pools["c"]
     else:
         room.pools["c"] = shown
-    keep_showing(room, TICK)
+    keep_showing(room, LIST_INTERVAL)
     room.pools["c"] = Seen()
-    keep_showing(room, _LAG + 2 * TICK)
+    keep_showing(room, _LAG + 2 * LIST_INTERVAL)
     assert room.are_used()
 
 
 def test_a_pool_that_is_at_it_again_has_not_ended() -> None:
     room = ended()
     room.read("c")
-    keep_showing(room, _LAG + 2 * TICK)
+    keep_showing(room, _LAG + 2 * LIST_INTERVAL)
     assert room.are_used()
 
 
@@ -234,7 +234,7 @@ def test_a_pool_that_no_list_ever_showed_proves_nothing_by_its_end() -> None:
     room.pools["c"] = Seen()
     room.read("c")
     room.shared.take("c", None, room.now)
-    keep_showing(room, _LAG + 2 * TICK)
+    keep_showing(room, _LAG + 2 * LIST_INTERVAL)
     assert room.are_used()
 
 
@@ -246,7 +246,7 @@ def test_what_lists_last_showed_of_a_pool_is_what_they_may_not_show_after_its_en
     room.wait("c")
     assert room.told("c") == "c"
     room.shared.take("c", None, room.now)
-    keep_showing(room, _LAG + 2 * TICK)
+    keep_showing(room, _LAG + 2 * LIST_INTERVAL)
     assert not room.are_used()
 
 
@@ -262,14 +262,14 @@ def test_only_a_list_from_after_the_end_shows_that_lists_know_it() -> None:
     room.takes, room.meanwhile = 1.0, end
     assert room.told("a") == "a"
     room.takes, room.pools["c"] = 0.0, Seen()
-    keep_showing(room, _LAG + 2 * TICK)
+    keep_showing(room, _LAG + 2 * LIST_INTERVAL)
     assert not room.are_used()
 
 
 def test_who_leaves_after_its_end_is_not_held_against_the_list() -> None:
     room = ended()
-    room.shared.leave("c")
-    keep_showing(room, _LAG + TICK)
+    room.shared.forget("c")
+    keep_showing(room, _LAG + LIST_INTERVAL)
     assert room.are_used()
 
 
@@ -301,7 +301,7 @@ def test_a_pool_that_changes_all_the_time_or_is_shown_in_between_is_not_missed()
 def test_a_pool_that_lists_did_not_show_keeps_nobody_from_lists_for_ever() -> None:
     room = missing("-----")
     distrusted_at = room.now
-    while room.now < distrusted_at + DISTRUST:
+    while room.now < distrusted_at + DISABLE_FOR:
         assert not room.are_used()
         room.now += 10
         room.read("a", "b", "c")

@@ -11,9 +11,9 @@ import pytest
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Kind, Pool, PoolState
-from batch_os_provider.batch.shared_list import _LAG, TICK, TICK_FIRST
+from batch_os_provider.batch.shared_list import _LAG, LIST_INTERVAL, TICK_FIRST
 from batch_os_provider.batch.shared_poller import _TURN_LOST, COUNT_EVERY
-from batch_os_provider.batch.vm_pool import Mark, VmPool
+from batch_os_provider.batch.vm_pool import Marker, VmPool
 from batch_os_provider.errors import PoolGoneError, TransientError
 from tests.unit.batch.account_double import NODE, VM_NODE, Hall
 from tests.unit.rollout.doubles import REF, V24, V25, V26, State, at, begun, body_of, transient
@@ -26,7 +26,7 @@ UPGRADING = Pool.from_json(A, body_of(State(**begun(V25, 0.0))))
 STEADY = Pool.from_json(A, body_of(State()))
 VM_STEADY = image_doubles.look(image_doubles.pool_of(2)).pool
 VM_RESIZING = image_doubles.look(image_doubles.pool_of(2, allocation="resizing")).pool
-MARK = Mark(3, 1, "2026-01-01")
+MARK = Marker(3, 1, "2026-01-01")
 
 
 KINDS = [(UPGRADING, "upgrading"), (RESIZING, "resizing"), (VM_RESIZING, "resizing VMs")]
@@ -75,7 +75,7 @@ def test_a_pool_that_waits_for_nothing_or_tells_too_little_is_always_read_by_its
         (UPGRADING, STEADY),
         (RESIZING, replace(RESIZING, current_os_version=V25)),
         (RESIZING, STEADY),
-        (VM_RESIZING, replace(VM_RESIZING, mark_text="another")),
+        (VM_RESIZING, replace(VM_RESIZING, marker_text="another")),
         (VM_RESIZING, VM_STEADY),
     ],
 )
@@ -111,7 +111,7 @@ def test_a_list_that_shows_an_end_for_long_as_going_on_is_not_believed_unless_it
     later: dict[str, Any] = {"changed_at": at(99), "allocation_changed_at": at(99)}
     changed = replace(shown, **later) if isinstance(shown, Pool) else replace(shown, base=replace(shown.base, **later))
     hall.account.pools[C] = changed if anew else shown
-    for _ in range(int(_LAG / TICK) + 2):
+    for _ in range(int(_LAG / LIST_INTERVAL) + 2):
         hall.tick()
         hall.calls(A, B)
     assert (hall.observer.pause(A) is not None) == anew
@@ -148,7 +148,7 @@ def test_a_read_counts_from_its_beginning(pool: Any) -> None:
 # Writes.
 
 
-def test_no_list_from_before_an_upgrade_is_taken_tells_of_it() -> None:
+def test_no_list_from_before_an_upgrade_is_accepted_tells_of_it() -> None:
     hall = Hall({A: STEADY, B: UPGRADING, C: UPGRADING})
     hall.tick()
 
@@ -191,7 +191,7 @@ def test_an_upgrade_that_failed_is_not_expected_and_the_next_look_is_its_own(poo
 @pytest.mark.parametrize(
     ("write", "sent"),
     [
-        (lambda observer, pool: observer.put_mark(pool, MARK), f"put_mark {MARK}"),
+        (lambda observer, pool: observer.set_marker(pool, MARK), f"put_mark {MARK}"),
         (lambda observer, pool: observer.resize(pool, 4), "resize 4"),
         (lambda observer, pool: observer.remove_nodes(pool, ("n",), 60.0), "remove_nodes ('n',) 60"),
         (lambda observer, pool: observer.repin(pool, "1.2.3"), "repin 1.2.3"),
@@ -238,7 +238,7 @@ def counted(
     until = hall.now + seconds
     while hall.now < until:
         for name in names:
-            if hall.now - last.get(name, -every) >= every and hall.observer.may_count(REFS[name], every):
+            if hall.now - last.get(name, -every) >= every and hall.observer.may_list_nodes(REFS[name], every):
                 last[name] = hall.now
                 turns.append((name, hall.now))
         hall.now += step
@@ -247,17 +247,17 @@ def counted(
 
 def test_nodes_are_read_in_the_order_in_which_pools_asked() -> None:
     hall = Hall()
-    assert hall.observer.may_count(A, 30.0), "nobody has before"
-    assert not hall.observer.may_count(C, 30.0)
-    assert not hall.observer.may_count(B, 30.0)
+    assert hall.observer.may_list_nodes(A, 30.0), "nobody has before"
+    assert not hall.observer.may_list_nodes(C, 30.0)
+    assert not hall.observer.may_list_nodes(B, 30.0)
     assert "".join(name for name, _now in counted(hall, "bac", 30.0, every=5.0)) == "cbacb"
 
 
 def test_who_waits_long_for_its_turn_and_asks_on_keeps_its_place() -> None:
     hall = Hall()
-    assert hall.observer.may_count(A, 30.0)
+    assert hall.observer.may_list_nodes(A, 30.0)
     for name in "cdeab":
-        assert not hall.observer.may_count(REFS[name], 30.0)
+        assert not hall.observer.may_list_nodes(REFS[name], 30.0)
     assert "".join(name for name, _now in counted(hall, "abcde", 30.0, every=60.0)) == "cdeab"
 
 
@@ -277,9 +277,9 @@ def test_each_of_many_pools_is_counted_and_none_more_often_than_it_wants() -> No
 
 def test_a_pool_that_asks_no_more_loses_its_place() -> None:
     hall = Hall()
-    hall.observer.may_count(A, 30.0)
-    assert not hall.observer.may_count(B, 30.0)
+    hall.observer.may_list_nodes(A, 30.0)
+    assert not hall.observer.may_list_nodes(B, 30.0)
     hall.now = _TURN_LOST
-    assert not hall.observer.may_count(C, 30.0), "b was first"
+    assert not hall.observer.may_list_nodes(C, 30.0), "b was first"
     hall.now += 0.1
-    assert hall.observer.may_count(C, 30.0)
+    assert hall.observer.may_list_nodes(C, 30.0)

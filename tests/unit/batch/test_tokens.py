@@ -15,7 +15,7 @@ import pytest
 from azure.core.credentials import AccessTokenInfo
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError, ServiceResponseError
 
-from batch_os_provider.batch.tokens import NoTokenError, Told, assertion_of_file, assertion_of_url
+from batch_os_provider.batch.tokens import NoTokenError, TokenCredentialAdapter, assertion_of_file, assertion_of_url
 
 JWT = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJqb2IifQ.c2lnbmF0dXJl"
 BEARER = "b3arer"
@@ -44,7 +44,7 @@ class Failing:
 
 def failure(error: Exception) -> NoTokenError:
     with pytest.raises(NoTokenError) as caught:
-        Told(Failing(error)).get_token_info("scope")  # type: ignore[arg-type]
+        TokenCredentialAdapter(Failing(error)).get_token_info("scope")  # type: ignore[arg-type]
     return caught.value
 
 
@@ -58,8 +58,11 @@ def test_a_token_is_passed_on() -> None:
         def get_token_info(self, *scopes: str, options: Any = None) -> AccessTokenInfo:
             return AccessTokenInfo(f"{scopes}{options}", 1)
 
-    assert Told(Working()).get_token_info("s", options={"enable_cae": True}).token == "('s',){'enable_cae': True}"  # type: ignore[arg-type]
-    assert Told(Working()).get_token_info("s").token == "('s',){}"  # type: ignore[arg-type]
+    assert (
+        TokenCredentialAdapter(Working()).get_token_info("s", options={"enable_cae": True}).token
+        == "('s',){'enable_cae': True}"
+    )  # type: ignore[arg-type]
+    assert TokenCredentialAdapter(Working()).get_token_info("s").token == "('s',){}"  # type: ignore[arg-type]
 
 
 def test_entra_is_quoted_by_code_and_sentence_and_its_trace_is_kept() -> None:
@@ -205,7 +208,7 @@ def test_a_retry_after_that_is_no_number_of_seconds_is_none(odd: str) -> None:
 
 
 def test_nothing_of_the_credential_is_in_its_repr() -> None:
-    assert repr(Told(Failing(ValueError(JWT)))) == "Told(Failing)"  # type: ignore[arg-type]
+    assert repr(TokenCredentialAdapter(Failing(ValueError(JWT)))) == "Told(Failing)"  # type: ignore[arg-type]
 
 
 def test_a_file_that_cannot_be_read_is_named_with_its_variable(tmp_path: Path) -> None:

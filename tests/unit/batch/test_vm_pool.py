@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_os_provider.batch.client import BatchClient
-from batch_os_provider.batch.vm_pool import MARK, Mark, VmNode, VmPool, parse_image_version
+from batch_os_provider.batch.vm_pool import MARKER, Marker, VmNode, VmPool, parse_image_version
 from tests.unit.rollout.doubles import REF
 from tests.unit.rollout.image_renewal.image_doubles import body_of, pool_of
 from tests.unit.rollout.stage import quick
@@ -39,8 +39,8 @@ def test_what_is_no_version(text: object) -> None:
 @quick
 @given(size=st.integers(0, 10**6), surge=st.integers(1, 100), newest=st.text(max_size=40))
 def test_a_note_comes_back_as_it_was(size: int, surge: int, newest: str) -> None:
-    mark = Mark(size, surge, newest)
-    assert Mark.parse(str(mark)) == mark
+    mark = Marker(size, surge, newest)
+    assert Marker.parse(str(mark)) == mark
     assert json.loads(str(mark))["size"] == size
 
 
@@ -49,7 +49,7 @@ def test_a_note_comes_back_as_it_was(size: int, surge: int, newest: str) -> None
     text=st.one_of(st.none(), st.text(), st.integers(), st.recursive(st.none() | st.text(), st.lists).map(json.dumps))
 )
 def test_anything_else_is_no_note_and_no_error(text: object) -> None:
-    assert Mark.parse(text) is None
+    assert Marker.parse(text) is None
 
 
 @pytest.mark.parametrize(
@@ -67,15 +67,15 @@ def test_anything_else_is_no_note_and_no_error(text: object) -> None:
 )
 def test_a_note_that_is_not_one_of_ours(text: str) -> None:
     """Each would make the cycle resize to nonsense, or for ever; a later form is not ours to read."""
-    assert Mark.parse(text) is None
+    assert Marker.parse(text) is None
 
 
 def test_the_note_is_read_from_metadata_among_others() -> None:
-    mark = Mark(3, 1, "x")
-    pool = VmPool.from_json(REF, body_of(pool_of(3, metadata=(("a", "b"), (MARK, str(mark))))))
-    assert (pool.mark, pool.mark_text) == (mark, str(mark))
-    other = VmPool.from_json(REF, body_of(pool_of(3, metadata=((MARK, "free text"),))))
-    assert (other.mark, other.mark_text) == (None, "free text")
+    mark = Marker(3, 1, "x")
+    pool = VmPool.from_json(REF, body_of(pool_of(3, metadata=(("a", "b"), (MARKER, str(mark))))))
+    assert (pool.marker, pool.marker_text) == (mark, str(mark))
+    other = VmPool.from_json(REF, body_of(pool_of(3, metadata=((MARKER, "free text"),))))
+    assert (other.marker, other.marker_text) == (None, "free text")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_the_note_is_read_from_metadata_among_others() -> None:
 )
 def test_a_pool_in_any_shape_is_read(body: dict[str, Any]) -> None:
     pool = VmPool.from_json(REF, body)
-    assert (pool.size, pool.current, pool.mark, pool.automatic) == (0, 0, None, False)
+    assert (pool.size, pool.current, pool.marker, pool.automatic) == (0, 0, None, False)
 
 
 @pytest.mark.parametrize(
@@ -153,15 +153,15 @@ def test_every_write_is_conditional_and_says_what_it_means(wired: tuple[BatchCli
     client, wire = wired
     client.resize(POOL, 4)
     client.remove_nodes(POOL, ("a", "b"), 5400.0)
-    client.put_mark(POOL, Mark(3, 1, "x"))
-    client.put_mark(POOL, None)
+    client.set_marker(POOL, Marker(3, 1, "x"))
+    client.set_marker(POOL, None)
     client.repin(POOL, "1.2.3")
     assert {etag for *_, etag, _ in wire.sent} == {"0xAB"}
     resize, remove, note, clear, repin = (body for *_, body in wire.sent)
     assert resize == {"targetDedicatedNodes": 4, "targetLowPriorityNodes": 7}, "spot stays as it was read"
     assert remove == {"nodeList": ["a", "b"], "nodeDeallocationOption": "taskcompletion", "resizeTimeout": "PT1H30M"}
     owner = {"name": "owner", "value": "render team"}
-    assert note == {"metadata": [owner, {"name": MARK, "value": str(Mark(3, 1, "x"))}]}
+    assert note == {"metadata": [owner, {"name": MARKER, "value": str(Marker(3, 1, "x"))}]}
     assert clear == {"metadata": [owner]}
     assert repin == {
         "virtualMachineConfiguration": {

@@ -33,9 +33,9 @@ class Room:
         self.shared = SharedList[Seen](
             "at it",
             read=self._read,
-            is_at_it=lambda seen: seen.at_it,
-            same=lambda one, other: one.version == other.version,
-            began=lambda seen: seen.began,
+            is_in_progress=lambda seen: seen.at_it,
+            is_unchanged=lambda one, other: one.version == other.version,
+            started_at=lambda seen: seen.began,
             clock=lambda: self.now,
             start=self._start,
         )

@@ -19,7 +19,7 @@ from batch_os_provider.cli.comment import fail_on, preview_file
 from batch_os_provider.cli.comment.command import command
 from batch_os_provider.cli.comment.digest import Message, Row, Stack, digest
 from batch_os_provider.cli.comment.markdown import LIMIT, comment, marker, plain
-from batch_os_provider.preview.message_tail import NO_SUCH_POOL, WHATS, Tail
+from batch_os_provider.preview.message_tail import NO_SUCH_POOL, WHATS, MessageTail
 
 FARM = "https://farm.westeurope.batch.azure.com"
 V57, V58 = "WA-GUEST-OS-7.57_202510-01", "WA-GUEST-OS-7.58_202511-01"
@@ -50,7 +50,9 @@ def step(op: str, name: str, *, old: Any = None, new: Any = None, kind: str = OS
     return {"op": op, "urn": urn(name, kind), **{key: value for key, value in states.items() if value is not None}}
 
 
-def told(name: str, text: str, tail: Tail | str = "", severity: str = "info", kind: str = OS_TYPE) -> dict[str, Any]:
+def told(
+    name: str, text: str, tail: MessageTail | str = "", severity: str = "info", kind: str = OS_TYPE
+) -> dict[str, Any]:
     prefix = "" if severity == "info" else f"{severity}: "
     return {"urn": urn(name, kind), "message": f"{prefix}{text} {tail}".strip() + "\n", "severity": severity}
 
@@ -70,7 +72,7 @@ def only(stack: Stack) -> Row:
 
 
 def test_a_row_is_what_the_tail_says():
-    tail = Tail(f"{FARM}/pools/render", "os", "upgrade", V57, V58, nodes=8, tasks=3, warnings=("behind",))
+    tail = MessageTail(f"{FARM}/pools/render", "os", "upgrade", V57, V58, nodes=8, tasks=3, warnings=("behind",))
     row = only(
         read(
             step("update", "r", old=state("render", V57, V57), new=state("render", V58)),
@@ -85,7 +87,7 @@ def test_a_row_is_what_the_tail_says():
 
 @pytest.mark.parametrize("what", [each for each in WHATS if each not in ("warning", "not looked at")])
 def test_each_plan_of_a_tail_is_shown(what: Any):
-    tail = Tail(f"{FARM}/pools/render", "image", what, nodes=2)
+    tail = MessageTail(f"{FARM}/pools/render", "image", what, nodes=2)
     stack = read(
         step("create", "r", new=image_state("render", IMAGE_2), kind=IMAGE_TYPE),
         said=[told("r", "so", tail, kind=IMAGE_TYPE)],
@@ -97,9 +99,9 @@ def test_each_plan_of_a_tail_is_shown(what: Any):
 def test_codes_of_all_tails_come_together_and_the_last_plan_counts():
     pool = f"{FARM}/pools/render"
     said = [
-        told("r", "first", Tail(pool, "os", "wait", V57, V58, nodes=1, warnings=("resize",))),
-        told("r", "old", Tail(pool, "os", "warning", warnings=("disabled", "behind")), "warning"),
-        told("r", "second", Tail(pool, "os", "upgrade", V57, V58, nodes=1, warnings=("behind",))),
+        told("r", "first", MessageTail(pool, "os", "wait", V57, V58, nodes=1, warnings=("resize",))),
+        told("r", "old", MessageTail(pool, "os", "warning", warnings=("disabled", "behind")), "warning"),
+        told("r", "second", MessageTail(pool, "os", "upgrade", V57, V58, nodes=1, warnings=("behind",))),
     ]
     row = only(read(step("create", "r", new=state("render", V58)), said=said))
     assert (row.what, row.warnings) == ("upgrade", ("resize", "disabled", "behind"))
@@ -107,7 +109,7 @@ def test_codes_of_all_tails_come_together_and_the_last_plan_counts():
 
 
 def test_a_refusal_has_no_step_and_fails_the_stack_with_its_reason():
-    tail = Tail(f"{FARM}/pools/render", "os", "refused", V57, V58, why="it is a VM pool")
+    tail = MessageTail(f"{FARM}/pools/render", "os", "refused", V57, V58, why="it is a VM pool")
     stack = read(said=[told("r", "resource 'r' has a problem: it is a VM pool.", tail, "error")])
     row = only(stack)
     assert (row.what, row.op, row.looked, row.name) == ("refused", "", True, "render")
@@ -120,7 +122,7 @@ def test_an_error_without_a_tail_is_an_error_of_its_pool():
 
 
 def test_an_error_after_a_plan_is_an_error():
-    plan = Tail(f"{FARM}/pools/render", "os", "upgrade", V57, V58, nodes=1)
+    plan = MessageTail(f"{FARM}/pools/render", "os", "upgrade", V57, V58, nodes=1)
     stack = read(
         step("update", "r", old=state("render", V57), new=state("render", V58)),
         said=[told("r", "a -> b", plan), told("r", "broken", severity="error")],
@@ -159,7 +161,7 @@ def test_without_a_tail_an_update_of_a_vm_pool_is_judged_by_the_state(old: Any, 
 
 
 def test_a_new_pool_without_a_plan_was_not_looked_at():
-    failed = Tail(f"{FARM}/pools/render", "os", "not looked at", target=V58, why="403")
+    failed = MessageTail(f"{FARM}/pools/render", "os", "not looked at", target=V58, why="403")
     row = only(read(step("create", "r", new=state("render", V58)), said=[told("r", "403", failed, "warning")]))
     assert (row.what, row.looked, row.target, row.unseen) == ("not looked at", False, V58, "403")
     assert Page(comment([Stack("dev", (row,))])).rows[1][-1] == "403"
@@ -169,11 +171,11 @@ def test_a_new_pool_without_a_plan_was_not_looked_at():
 
 @pytest.mark.parametrize("why", [f"account {FARM}: listing pools failed: HTTP 403", "no credential can be used"])
 def test_why_an_account_was_not_looked_at_stands_with_its_other_pools_too(why: str):
-    failed = Tail(f"{FARM}/pools/first", "os", "not looked at", target=V58, why=why)
-    gone = Tail(f"{FARM}/pools/gone", "os", "not looked at", target=V58, why=NO_SUCH_POOL)
+    failed = MessageTail(f"{FARM}/pools/first", "os", "not looked at", target=V58, why=why)
+    gone = MessageTail(f"{FARM}/pools/gone", "os", "not looked at", target=V58, why=NO_SUCH_POOL)
     elsewhere = state("away", V58)
     elsewhere["inputs"]["account_endpoint"] = "https://farm.northeurope.batch.azure.com"
-    by_state = Tail(f"{FARM}/pools/old", "image", "renew", IMAGE_1, IMAGE_2)
+    by_state = MessageTail(f"{FARM}/pools/old", "image", "renew", IMAGE_1, IMAGE_2)
     stack = read(
         step("create", "f", new=state("first", V58)),
         step("create", "g", new=state("gone", V58)),
@@ -205,8 +207,8 @@ def test_why_an_account_was_not_looked_at_stands_with_its_other_pools_too(why: s
 
 
 def test_a_pool_that_is_not_there_says_nothing_about_the_others():
-    gone = Tail(f"{FARM}/pools/gone", "os", "not looked at", target=V58, why=NO_SUCH_POOL)
-    seen = Tail(f"{FARM}/pools/seen", "os", "upgrade", V57, V58, nodes=5, tasks=0)
+    gone = MessageTail(f"{FARM}/pools/gone", "os", "not looked at", target=V58, why=NO_SUCH_POOL)
+    seen = MessageTail(f"{FARM}/pools/seen", "os", "upgrade", V57, V58, nodes=5, tasks=0)
     stack = read(
         step("create", "g", new=state("gone", V58)),
         step("create", "s", new=state("seen", V58)),
@@ -243,7 +245,7 @@ def test_looks_that_are_off_are_the_reason_and_the_gate_stops():
 
 
 def test_a_pool_whose_step_is_missing_was_not_looked_at_either():
-    failed = Tail(f"{FARM}/pools/render", "os", "not looked at", target=V58, why="403")
+    failed = MessageTail(f"{FARM}/pools/render", "os", "not looked at", target=V58, why="403")
     stack = read(said=[told("r", "403", failed, "warning")])
     assert (only(stack).what, only(stack).op, only(stack).unseen) == ("warning", "", "403")
     assert "| **not looked at: 403** |" in comment([stack])
@@ -257,13 +259,13 @@ def test_a_deleted_pool_is_left_as_it_is():
 
 
 def test_a_replacement_leaves_one_pool_for_another():
-    tail = Tail(f"{FARM}/pools/b", "os", "adopt", V58, V58, nodes=2)
+    tail = MessageTail(f"{FARM}/pools/b", "os", "adopt", V58, V58, nodes=2)
     stack = read(step("replace", "r", old=state("a", V57, V57), new=state("b", V58)), said=[told("r", "adopts", tail)])
     assert [(row.name, row.what, row.came_from) for row in stack.rows] == [("a", "delete", V57), ("b", "adopt", V58)]
 
 
 def test_a_renamed_resource_leaves_no_pool():
-    tail = Tail(f"{FARM}/pools/render", "os", "adopt", V58, V58, nodes=2)
+    tail = MessageTail(f"{FARM}/pools/render", "os", "adopt", V58, V58, nodes=2)
     stack = read(
         step("create", "new", new=state("render", V58)),
         step("delete", "old", old=state("RENDER", V58, V58)),
@@ -306,7 +308,7 @@ def test_a_fleets_pools_are_pools_and_the_fleet_itself_is_no_change_and_may_warn
         step("create", "fleet-render", new=state("render", V58), kind=child),
         said=[
             told("fleet", "fleet fleet: no max_unhealthy", severity="warning", kind=fleet),
-            told("fleet-render", "up", Tail(f"{FARM}/pools/render", "os", "upgrade", V57, V58), kind=child),
+            told("fleet-render", "up", MessageTail(f"{FARM}/pools/render", "os", "upgrade", V57, V58), kind=child),
         ],
     )
     assert [(row.resource, row.name, row.what) for row in stack.rows] == [("fleet-render", "render", "upgrade")]
@@ -338,7 +340,7 @@ FORMER = "pulumi-python:dynamic:Resource"
 
 
 def test_a_pool_of_another_type_is_a_pool_by_its_tail_or_by_its_inputs():
-    tail = Tail(f"{FARM}/pools/render", "os", "rollback", V58, V57, nodes=1)
+    tail = MessageTail(f"{FARM}/pools/render", "os", "rollback", V58, V57, nodes=1)
     by_tail = read(step("update", "r", kind=FORMER), said=[told("r", "58 -> 57", tail, kind=FORMER)])
     assert only(by_tail).what == "rollback"
     by_inputs = read(step("update", "r", old=state("render", V58, V58), new=state("render", V57), kind=FORMER))
@@ -350,7 +352,7 @@ def test_a_pool_of_another_type_is_a_pool_by_its_tail_or_by_its_inputs():
 
 @pytest.mark.parametrize("where", [{}, {"urn": ""}, {"urn": "urn:pulumi:dev::farm::pulumi:pulumi:Stack::farm-dev"}])
 def test_a_tail_without_a_resource_goes_to_the_row_of_its_pool_or_has_a_row_of_its_own(where: dict[str, str]):
-    tail = Tail(f"{FARM}/pools/Render", "os", "rollback", V58, V57, nodes=1, warnings=("behind",))
+    tail = MessageTail(f"{FARM}/pools/Render", "os", "rollback", V58, V57, nodes=1, warnings=("behind",))
     said = told("r", "render: 58 -> 57", tail, "warning")
     del said["urn"]
     alone = read(said=[said | where])
@@ -770,7 +772,7 @@ def test_joining_a_rollback_is_a_rollback():
 
 @pytest.fixture
 def previews(tmp_path: Path) -> dict[str, Path]:
-    tail = Tail(f"{FARM}/pools/render", "os", "rollback", V58, V57, nodes=2, tasks=1, warnings=("rollback",))
+    tail = MessageTail(f"{FARM}/pools/render", "os", "rollback", V58, V57, nodes=2, tasks=1, warnings=("rollback",))
     body = {
         "steps": [step("update", "r", old=state("render", V58), new=state("render", V57))],
         "diagnostics": [told("r", "ROLLBACK", tail, "warning")],

@@ -8,7 +8,7 @@ import pytest
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Pool
-from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmSeen
+from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
 from batch_os_provider.cli.adopt.proposal import Declaration, Left, fit, propose
 from batch_os_provider.cli.inventory import PoolSeen
 from tests.support.simulator import ABOVE, BEHIND, NEW, OLD, TARGET, paas_pool, vm_pool
@@ -23,7 +23,7 @@ def seen(body: dict[str, Any], endpoint: str = ENDPOINT) -> PoolSeen:
     if "virtualMachineConfiguration" not in body:
         return PoolSeen(pool)
     nodes = tuple(VmNode.from_json(each) for each in body["nodes"])
-    return PoolSeen(pool, VmSeen(VmPool.from_json(ref, body), nodes))
+    return PoolSeen(pool, VmPoolView(VmPool.from_json(ref, body), nodes))
 
 
 def declared(body: dict[str, Any]) -> Declaration:

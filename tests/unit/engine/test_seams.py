@@ -17,10 +17,10 @@ import grpc
 import pytest
 
 from batch_os_provider.engine import diagnostics, seams
-from batch_os_provider.engine.diagnostics import Row
+from batch_os_provider.engine.diagnostics import ResourceLog
 from batch_os_provider.errors import RefusedError
 from batch_os_provider.runtime import request_log
-from batch_os_provider.runtime.cancellation import Stop, StopToken
+from batch_os_provider.runtime.cancellation import CancellationToken, StopReason
 from tests.support.stack import wait_until
 
 URN = "urn:pulumi:dev::demo::pulumi-python:dynamic/batch:PoolOsVersion::pool"
@@ -45,7 +45,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["plugin"])
     monkeypatch.setattr(diagnostics, "_stub", None)
-    monkeypatch.setattr(seams, "stop", StopToken())
+    monkeypatch.setattr(seams, "stop", CancellationToken())
 
 
 def notes(path: Path) -> list[str]:
@@ -104,7 +104,7 @@ def test_cancel_is_heard_and_answered_by_the_sdk_and_every_other_call_as_before(
         assert method is not None
         for _ in range(2):
             method.unary_unary(None, None)
-        assert seams.stop.reason is Stop.CANCELED
+        assert seams.stop.reason is StopReason.CANCELED
         assert sdk.asked == ["/pulumirpc.ResourceProvider/Cancel"] * 2
     finally:
         thread.shutdown()
@@ -168,7 +168,7 @@ class Engine:
 def test_a_row_speaks_to_its_own_resource(monkeypatch: pytest.MonkeyPatch) -> None:
     stub = Engine()
     monkeypatch.setattr(diagnostics, "_stub", stub)
-    row = Row(URN, "render-a")
+    row = ResourceLog(URN, "render-a")
     row.status("moving")
     row.info("done")
     row.warn("odd")
@@ -179,7 +179,7 @@ def test_a_row_speaks_to_its_own_resource(monkeypatch: pytest.MonkeyPatch) -> No
 def test_lines_on_the_stacks_row_name_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     stub = Engine()
     monkeypatch.setattr(diagnostics, "_stub", stub)
-    Row("", "render-a").info("done")
+    ResourceLog("", "render-a").info("done")
     assert stub.requests[0].message == "render-a: done"
 
 
@@ -189,7 +189,7 @@ def test_a_row_without_an_engine_falls_back_to_stderr(
 ) -> None:
     if error is not None:
         monkeypatch.setattr(diagnostics, "_stub", Engine(error))
-    Row(URN, "render-a").status("1 of 3 nodes back")
+    ResourceLog(URN, "render-a").status("1 of 3 nodes back")
     assert capsys.readouterr().err == "render-a: 1 of 3 nodes back\n"
     assert "seam 'row status' is missing" in notes(log)[0]
 
@@ -198,7 +198,7 @@ def test_a_closed_stderr_does_not_end_an_upgrade(log: Path, monkeypatch: pytest.
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stderr", closed)
-    Row(URN, "render-a").warn("odd")
+    ResourceLog(URN, "render-a").warn("odd")
     assert "stderr is closed" in notes(log)[-1]
 
 
@@ -220,7 +220,7 @@ def test_the_engines_address_is_the_last_argument(
     assert diagnostics.engine_address() == address
 
 
-def test_nothing_is_taken_for_a_terminal_without_proof(
+def test_nothing_is_accepted_for_a_terminal_without_proof(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CI", "true")
@@ -306,7 +306,7 @@ result = PoolOsVersionProvider().check({}, news)
 assert not result.failures, result.failures
 assert diagnostics.current_urn() == ""
 assert not diagnostics.is_terminal()
-diagnostics.Row("", "render-a").info("done")
+diagnostics.ResourceLog("", "render-a").info("done")
 """
 
 

@@ -205,7 +205,7 @@ def test_check_tells_what_is_new_and_writes_nothing(data: Path, capsys: Any):
     assert tables(data) == tables(PACKAGE)
 
 
-def test_a_date_that_microsoft_puts_right_is_taken_over_but_post_takes_back_none(data: Path, capsys: Any):
+def test_a_date_that_microsoft_puts_right_is_accepted_over_but_post_takes_back_none(data: Path, capsys: Any):
     assert refresh(data, PAGE.replace("|  April 9, 2024  |", "|  April 10, 2024  |")) == 0
     assert "~ WA-GUEST-OS-5.93_202403-02, released 2024-04-09 -> 2024-04-10\n" in capsys.readouterr().out
     assert "3.138_202404-01~~|  April 19, 2024  |  Post 3.141" in PAGE
@@ -217,7 +217,7 @@ def test_a_misprint_that_microsoft_puts_right_is_no_misprint(data: Path, capsys:
     assert capsys.readouterr().out.count("misprint: ") == 1
 
 
-def test_a_new_family_is_taken_over(data: Path, capsys: Any):
+def test_a_new_family_is_accepted_over(data: Path, capsys: Any):
     assert refresh(data, PAGE + FAMILY_8) == 0
     assert "+ family 8: Windows Server 2025\n" in capsys.readouterr().out
     known = read(data)

@@ -26,8 +26,8 @@ from batch_os_provider.errors import (
     ServiceAnswer,
     TransientError,
 )
-from batch_os_provider.preview.account_snapshot import BUDGET, FRESH_FOR, Lookout, NotLookedAt
-from batch_os_provider.runtime.cancellation import RealWaiter, Stop, Stopped, StopToken
+from batch_os_provider.preview.account_snapshot import BUDGET, FRESH_FOR, AccountSnapshot, NotChecked
+from batch_os_provider.runtime.cancellation import Canceled, CancellationToken, RealWaiter, StopReason
 from tests.unit.rollout.doubles import V24, V25, VirtualWaiter, transient
 
 ENDPOINT = "https://acct.westeurope.batch.azure.com"
@@ -93,13 +93,13 @@ class Account:
         return vm_pool(ref.pool_id)
 
 
-def lookout(account: Account) -> tuple[Lookout, VirtualWaiter]:
+def lookout(account: Account) -> tuple[AccountSnapshot, VirtualWaiter]:
     waiter = VirtualWaiter()
-    return Lookout(lambda: account, waiter), waiter
+    return AccountSnapshot(lambda: account, waiter), waiter
 
 
 def why(look: Callable[[], object]) -> tuple[str, bool]:
-    with pytest.raises(NotLookedAt) as caught:
+    with pytest.raises(NotChecked) as caught:
         look()
     return caught.value.why, caught.value.told
 
@@ -161,7 +161,7 @@ def test_nodes_that_nobody_asks_about_may_fail_unsaid() -> None:
 
 def test_many_rows_at_once_share_one_list() -> None:
     account = Account(tuple(pool(str(number)) for number in range(12)))
-    watch = Lookout(lambda: account, RealWaiter(StopToken()))
+    watch = AccountSnapshot(lambda: account, RealWaiter(CancellationToken()))
     with ThreadPoolExecutor(12) as rows:
         found = list(
             rows.map(lambda number: (watch.pool(ref(str(number))), watch.nodes(ref(str(number)), V25)), range(12))
@@ -209,7 +209,7 @@ def test_a_client_that_cannot_be_made_is_a_failure_like_any_other() -> None:
         tried.append(1)
         return connect()
 
-    watch = Lookout(counting, VirtualWaiter())
+    watch = AccountSnapshot(counting, VirtualWaiter())
     assert not tried, "a preview in which nothing changes needs no credential"
     assert why(lambda: watch.pool(ref("a"))) == ("no credential fits.", False)
     assert why(lambda: watch.vm(ref("b"))) == ("no credential fits.", True)
@@ -259,7 +259,7 @@ def test_pauses_and_calls_come_out_of_one_purse() -> None:
 
     waiter = Slow()
     account = Account((pool("a"),), fails={1: transient(429, "TooManyRequests", "busy", retry_after=4.0)})
-    watch = Lookout(lambda: account, waiter)
+    watch = AccountSnapshot(lambda: account, waiter)
     assert watch.pool(ref("a"))
     assert waiter.now() == BUDGET
     assert watch.nodes(ref("a"), V25) is None
@@ -306,7 +306,7 @@ def test_the_time_is_for_all_looks_together() -> None:
             return ()
 
     account = Silent(tuple(pool(str(number)) for number in range(10)))
-    watch = Lookout(lambda: account, RealWaiter(StopToken()), budget=0.3)
+    watch = AccountSnapshot(lambda: account, RealWaiter(CancellationToken()), budget=0.3)
     began = time.monotonic()
     try:
         assert [watch.nodes(ref(str(number)), V25) for number in range(10)] == [None] * 10
@@ -324,7 +324,7 @@ def test_silence_ends_at_the_budget_with_words_and_holds_up_nothing() -> None:
             release.wait(SILENT)
             return ()
 
-    watch = Lookout(Silent, RealWaiter(StopToken()), budget=0.2)
+    watch = AccountSnapshot(Silent, RealWaiter(CancellationToken()), budget=0.2)
     try:
         told = why(lambda: watch.pool(ref("a")))
         assert told == ("Batch did not answer within the 0s that looks at an account may take", False)
@@ -342,15 +342,15 @@ def test_silence_ends_at_the_budget_with_words_and_holds_up_nothing() -> None:
 def test_a_server_that_never_answers_does_not_hold_up_the_end_of_the_process() -> None:
     program = """
 import threading
-from batch_os_provider.preview.account_snapshot import Lookout, NotLookedAt
+from batch_os_provider.preview.account_snapshot import AccountSnapshot, NotChecked
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.runtime.cancellation import RealWaiter, StopToken
+from batch_os_provider.runtime.cancellation import RealWaiter, CancellationToken
 class Silent:
     def list_pools(self):
         threading.Event().wait()
 try:
-    Lookout(Silent, RealWaiter(StopToken()), budget=0.05).pool(PoolRef("https://acct.example", "a"))
-except NotLookedAt as error:
+    AccountSnapshot(Silent, RealWaiter(CancellationToken()), budget=0.05).pool(PoolRef("https://acct.example", "a"))
+except NotChecked as error:
     print(error.why)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)  # noqa: S603 - ours
@@ -359,27 +359,27 @@ except NotLookedAt as error:
 
 
 def test_a_stop_ends_a_look_and_is_no_failure_of_the_account() -> None:
-    token = StopToken()
+    token = CancellationToken()
     account = Account((pool("a"),))
-    watch = Lookout(lambda: account, RealWaiter(token))
-    token.set(Stop.CANCELED)
-    with pytest.raises(Stopped):
+    watch = AccountSnapshot(lambda: account, RealWaiter(token))
+    token.set(StopReason.CANCELED)
+    with pytest.raises(Canceled):
         watch.pool(ref("a"))
 
 
 def test_a_stop_during_a_silent_call_ends_the_look_at_once() -> None:
-    release, token = threading.Event(), StopToken()
+    release, token = threading.Event(), CancellationToken()
 
     class Stopping(Account):
         def list_pools(self) -> tuple[Pool, ...]:
-            token.set(Stop.CANCELED)
+            token.set(StopReason.CANCELED)
             release.wait(SILENT)
             return ()
 
-    watch = Lookout(Stopping, RealWaiter(token), budget=SILENT)
+    watch = AccountSnapshot(Stopping, RealWaiter(token), budget=SILENT)
     began = time.monotonic()
     try:
-        with pytest.raises(Stopped):
+        with pytest.raises(Canceled):
             watch.pool(ref("a"))
         assert time.monotonic() - began < 5
     finally:
@@ -400,13 +400,13 @@ def test_a_stop_is_not_remembered(stop_at: float) -> None:
         def _pass(self, function: Callable[[], T]) -> T:
             try:
                 return function()
-            except Stopped:
+            except Canceled:
                 self.stop_at = float("inf")
                 raise
 
     account = Account((pool("a"),), fails={1: transient(503, "ServerBusy", "busy", retry_after=4.0)})
-    watch = Lookout(lambda: account, OneStop(stop_at=stop_at))
-    with pytest.raises(Stopped):
+    watch = AccountSnapshot(lambda: account, OneStop(stop_at=stop_at))
+    with pytest.raises(Canceled):
         watch.pool(ref("a"))
     assert watch.pool(ref("a"))
 
@@ -469,15 +469,15 @@ def test_a_list_that_cannot_be_made_anew_is_not_good_after_all() -> None:
 def test_a_refusal_is_built_on_what_was_read_just_now() -> None:
     account = Account((pool("a"),))
     watch, waiter = lookout(account)
-    assert not watch.look_anew(), "there is nothing to forget"
+    assert not watch.refresh_if_stale(), "there is nothing to forget"
     watch.pool(ref("a"))
-    assert not watch.look_anew()
+    assert not watch.refresh_if_stale()
     waiter.spend(1)
-    assert watch.look_anew()
-    assert not watch.look_anew(), "it is forgotten already"
+    assert watch.refresh_if_stale()
+    assert not watch.refresh_if_stale(), "it is forgotten already"
     watch.pool(ref("a"))
     assert account.asked == ["pools", "pools"]
-    assert not watch.look_anew(), "and now it is new"
+    assert not watch.refresh_if_stale(), "and now it is new"
 
 
 def test_the_older_of_two_lists_says_whether_a_view_has_aged() -> None:
@@ -486,7 +486,7 @@ def test_the_older_of_two_lists_says_whether_a_view_has_aged() -> None:
     watch.vm(ref("m"))
     waiter.spend(2)
     watch.pool(ref("a"))
-    assert watch.look_anew()
+    assert watch.refresh_if_stale()
     watch.vm(ref("m"))
     assert account.asked.count("VM pools") == 2
 

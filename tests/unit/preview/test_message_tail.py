@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_os_provider.preview.message_tail import KINDS, WHATS, Tail, What, split
+from batch_os_provider.preview.message_tail import KINDS, WHATS, MessageTail, What, split
 from tests.unit.rollout.stage import quick
 
 POOL = "https://acct.westeurope.batch.azure.com/pools/render"
 TEXT = st.text(max_size=40)
 COUNT = st.none() | st.integers(0, 10**9)
 TAILS = st.builds(
-    Tail,
+    MessageTail,
     pool=st.text(min_size=1, max_size=40),
     kind=st.sampled_from(KINDS),
     what=st.sampled_from(WHATS),
@@ -70,7 +70,7 @@ BODIES = st.fixed_dictionaries(
 
 
 def test_the_form_is_stable() -> None:
-    tail = Tail(POOL, "os", "join", "A", "B", nodes=20, back=0, warnings=("rollback", "disabled"))
+    tail = MessageTail(POOL, "os", "join", "A", "B", nodes=20, back=0, warnings=("rollback", "disabled"))
     assert str(tail) == (
         f'[batch-os v1 {{"pool":"{POOL}","kind":"os","what":"join","from":"A","to":"B","nodes":20,"back":0,'
         '"warnings":["rollback","disabled"]}]'
@@ -78,7 +78,7 @@ def test_the_form_is_stable() -> None:
 
 
 def test_the_keys_stand_in_the_order_of_the_documentation() -> None:
-    tail = Tail(POOL, "image", "renew", "A", "B", 4, 3, 2, 1, ("w",), "because")
+    tail = MessageTail(POOL, "image", "renew", "A", "B", 4, 3, 2, 1, ("w",), "because")
     assert tuple(json.loads(str(tail).removeprefix("[batch-os v1 ").removesuffix("]"))) == KEYS
 
 
@@ -99,7 +99,7 @@ REASON = "the pool is of OS family 7 (WA-GUEST-OS-7.x)"
     ],
 )
 def test_a_reason_is_said_once_and_read_in_any_case(what: What, sentence: str, kept: bool) -> None:
-    tail = Tail(POOL, "os", what, why=REASON)
+    tail = MessageTail(POOL, "os", what, why=REASON)
     message = tail.after(sentence)
     assert ('"why":' in message) is kept
     assert message.count(REASON) == (2 if kept and REASON in sentence else 1)
@@ -109,20 +109,20 @@ def test_a_reason_is_said_once_and_read_in_any_case(what: What, sentence: str, k
 
 
 def test_a_reason_with_two_sentences_is_kept_whole() -> None:
-    tail = Tail(POOL, "os", "refused", why="one. two")
+    tail = MessageTail(POOL, "os", "refused", why="one. two")
     message = tail.after("an up would be refused: one. two. Do this.")
     assert split(message)[1] == tail
 
 
 def test_nothing_is_not_unknown() -> None:
-    tail = Tail(POOL, "os", "upgrade", nodes=0, tasks=0)
+    tail = MessageTail(POOL, "os", "upgrade", nodes=0, tasks=0)
     assert '"nodes":0,"tasks":0' in str(tail)
     assert split(str(tail)) == ("", tail)
 
 
 @quick
 @given(TAILS, SHARDS | st.text(max_size=60))
-def test_what_is_written_is_read_again_and_is_one_ascii_line(tail: Tail, sentence: str) -> None:
+def test_what_is_written_is_read_again_and_is_one_ascii_line(tail: MessageTail, sentence: str) -> None:
     assert str(tail).isascii()
     assert "\n" not in str(tail)
     assert split(f"{sentence} {tail}\n") == (sentence.strip(), tail)
@@ -130,7 +130,7 @@ def test_what_is_written_is_read_again_and_is_one_ascii_line(tail: Tail, sentenc
 
 @quick
 @given(TAILS, SHARDS)
-def test_a_reason_may_hold_pieces_of_tails(tail: Tail, why: str) -> None:
+def test_a_reason_may_hold_pieces_of_tails(tail: MessageTail, why: str) -> None:
     told = replace(tail, why=why)
     assert split(f"text {told}") == ("text", told)
 
@@ -149,7 +149,7 @@ def test_any_text_is_read_and_what_is_no_tail_is_kept(text: str) -> None:
 @quick
 @given(BODIES)
 def test_any_json_is_read_or_passed_over_and_what_was_read_can_be_written(body: dict[str, Any]) -> None:
-    tail = Tail.of(json.loads(json.dumps(body)))
+    tail = MessageTail.of(json.loads(json.dumps(body)))
     if tail is not None:
         assert split(str(tail)) == ("", tail)
         assert (tail.pool, tail.kind, tail.what) == (body["pool"], body["kind"], body["what"])
@@ -158,11 +158,11 @@ def test_any_json_is_read_or_passed_over_and_what_was_read_can_be_written(body: 
 
 @pytest.mark.parametrize("body", [None, [], "text", 1, {}, [{"pool": POOL, "kind": "os", "what": "adopt"}]])
 def test_json_that_is_no_object_of_ours_is_no_tail(body: object) -> None:
-    assert Tail.of(body) is None
+    assert MessageTail.of(body) is None
 
 
 def test_of_two_tails_the_last_one_speaks() -> None:
-    first, last = Tail(POOL, "os", "adopt"), Tail(POOL, "image", "wait")
+    first, last = MessageTail(POOL, "os", "adopt"), MessageTail(POOL, "image", "wait")
     assert split(f"one {first} two {last}") == (f"one {first} two", last)
 
 
@@ -170,7 +170,7 @@ def test_a_tail_over_several_lines_is_read_as_one() -> None:
     """Whoever wraps a message at blanks breaks the JSON only where blanks are allowed."""
     assert split('text [batch-os v1 {"pool":"x",\n  "kind":"os", "what":"adopt"}]') == (
         "text",
-        Tail("x", "os", "adopt"),
+        MessageTail("x", "os", "adopt"),
     )
 
 
@@ -193,17 +193,17 @@ def test_a_huge_message_is_text_and_takes_no_time(message: str) -> None:
 
 
 def test_a_huge_tail_is_a_tail() -> None:
-    tail = Tail(POOL, "os", "refused", why="}] [batch-os v1 {" * 50_000)
+    tail = MessageTail(POOL, "os", "refused", why="}] [batch-os v1 {" * 50_000)
     assert split(f"text {tail}") == ("text", tail)
 
 
 def test_a_sentence_that_quotes_the_start_of_a_tail_does_not_hide_the_real_one() -> None:
-    tail = Tail(POOL, "os", "adopt")
+    tail = MessageTail(POOL, "os", "adopt")
     assert split(f"Batch said [batch-os v1 {{x}}]. {tail}") == ("Batch said [batch-os v1 {x}].", tail)
 
 
 def test_brackets_and_braces_in_a_reason_do_not_end_it() -> None:
-    tail = Tail(POOL, "image", "refused", why='it said "}]" and [batch-os v1 {}]')
+    tail = MessageTail(POOL, "image", "refused", why='it said "}]" and [batch-os v1 {}]')
     assert split(f"error: no. {tail}") == ("error: no.", tail)
 
 
@@ -252,4 +252,4 @@ def test_what_is_no_tail_of_this_version_stays_text(damage: str) -> None:
 )
 def test_keys_and_values_that_nobody_knows_are_passed_over(odd: dict[str, Any]) -> None:
     body = {"pool": POOL, "kind": "os", "what": "adopt", **odd}
-    assert split(f"text [batch-os v1 {json.dumps(body)}]") == ("text", Tail(POOL, "os", "adopt"))
+    assert split(f"text [batch-os v1 {json.dumps(body)}]") == ("text", MessageTail(POOL, "os", "adopt"))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from batch_os_provider.batch.vm_pool import MARK, ImageVersion, Mark
+from batch_os_provider.batch.vm_pool import MARKER, ImageVersion, Marker
 from batch_os_provider.preview.plan import Plan, plan_image
 from batch_os_provider.rollout.actions import Refuse
 from batch_os_provider.schema.declared import ImagePolicy
@@ -21,7 +21,7 @@ from tests.unit.rollout.image_renewal.image_doubles import (
     pool_of,
 )
 
-NOTE = ((MARK, str(Mark(2, 1, "2018-11-30T12:00:01.000000Z"))),)
+NOTE = ((MARKER, str(Marker(2, 1, "2018-11-30T12:00:01.000000Z"))),)
 
 
 def told(state: VmState, strategy: str = "surge", surge: int = 1, target: ImageVersion = WANTED) -> str:

@@ -18,7 +18,7 @@ from batch_os_provider.batch.pool import Node, Pool
 from batch_os_provider.errors import ConflictError, PoolGoneError, ServiceAnswer, TransientError
 from batch_os_provider.guest_os import version
 from batch_os_provider.runtime import cancellation
-from batch_os_provider.runtime.cancellation import Stop, Stopped
+from batch_os_provider.runtime.cancellation import Canceled, StopReason
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class ImpossibleScriptError(AssertionError):
 class VirtualWaiter:
     """``wait.Waiter`` on virtual time; ``stop_at`` is when ^C is pressed, and may be changed."""
 
-    def __init__(self, *, stop_at: float = math.inf, reason: Stop = Stop.CANCELED) -> None:
+    def __init__(self, *, stop_at: float = math.inf, reason: StopReason = StopReason.CANCELED) -> None:
         self._now = 0.0
         self.stop_at = stop_at
         self._reason = reason
@@ -54,20 +54,20 @@ class VirtualWaiter:
         self.sleeps.append(seconds)
         if self._now + seconds >= self.stop_at:
             self._now = max(self._now, self.stop_at)
-            raise Stopped(self._reason)
+            raise Canceled(self._reason)
         self._now += seconds
 
     def call(self, function: Callable[[], T], *, write: bool = False) -> T:
         """Call at once; a stop that falls into the call overtakes it, a write after its grace."""
         if self._now >= self.stop_at:
-            raise Stopped(self._reason)
+            raise Canceled(self._reason)
         allowed = self.stop_at + (cancellation.WRITE_GRACE if write else 0.0)
         try:
             return function()
         finally:
             if self._now > allowed or (self._now >= allowed and not write):
                 self._now = allowed
-                raise Stopped(self._reason, in_call=True)
+                raise Canceled(self._reason, in_call=True)
 
     def spend(self, seconds: float) -> None:
         """Let a call take its time."""

@@ -13,7 +13,7 @@ from batch_os_provider.errors import BatchOsError
 from batch_os_provider.rollout.loop import Outcome
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import NODE_INTERVAL, Reporter
-from batch_os_provider.runtime.cancellation import Stop
+from batch_os_provider.runtime.cancellation import StopReason
 from batch_os_provider.schema.declared import Goal, Policy
 from tests.unit.rollout.doubles import REF, V25, FakeService, Script, State, VirtualWaiter
 
@@ -75,7 +75,7 @@ def play(
     *,
     goal: Goal = GOAL,
     stop_at: float = math.inf,
-    reason: Stop = Stop.CANCELED,
+    reason: StopReason = StopReason.CANCELED,
     chance: float = 0.5,
     node_interval: float = NODE_INTERVAL,
 ) -> Play:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from batch_os_provider.batch.pool import Node
-from batch_os_provider.rollout.progress import IDLE_AFTER, Nodes, Progress, Reporter
+from batch_os_provider.rollout.progress import IDLE_AFTER, NodeCounts, Progress, Reporter
 from batch_os_provider.schema.units import duration
 from tests.unit.rollout.doubles import at
 from tests.unit.rollout.stage import Listener
@@ -15,7 +15,7 @@ from tests.unit.rollout.stage import Listener
 BACK = Node("tvm-0", "idle", at(60))
 BUSY = Node("tvm-1", "reimaging", at(-60))
 BROKEN = Node("tvm-2", "starttaskfailed", at(60), "FailureExitCode: 1")
-THREE = Nodes((BACK, BUSY, BROKEN), since=at(0))
+THREE = NodeCounts((BACK, BUSY, BROKEN), since=at(0))
 UNDER_WAY = Progress("A", "B", "upgrading", "upgrading", 75.0, THREE)
 
 
@@ -46,11 +46,11 @@ RENEWAL = Progress("20348.2402.240402", "20348.2461.240510", "resizing", "adding
     ("progress", "text"),
     [
         (UNDER_WAY, "1 of 3 nodes back, 1m15s; 1 reimaging, 1 starttaskfailed; A -> B"),
-        (replace(UNDER_WAY, nodes=Nodes((BACK,), at(0))), "1 of 1 nodes back, 1m15s; A -> B"),
+        (replace(UNDER_WAY, nodes=NodeCounts((BACK,), at(0))), "1 of 1 nodes back, 1m15s; A -> B"),
         (replace(UNDER_WAY, nodes=None), "upgrading, 1m15s; A -> B"),
         (Progress("A", "B", "resizing", "a resize is under way", 5.0), "a resize is under way, 5s; A -> B"),
         (
-            replace(UPGRADE, nodes=Nodes((BACK, BACK, BACK), at(0))),
+            replace(UPGRADE, nodes=NodeCounts((BACK, BACK, BACK), at(0))),
             "3 of 3 nodes back, 2m10s; 7.57_202510-01 -> 7.58_202511-01",
         ),
         (
@@ -92,29 +92,31 @@ def test_idleness_is_told_from_fifteen_minutes_on_before_the_versions() -> None:
 
 def test_states_are_of_nodes_that_are_not_up_the_most_first() -> None:
     nodes = [Node(f"n{n}", state, None) for n, state in enumerate(("starting", "idle", "reimaging", "reimaging"))]
-    assert Nodes(tuple(nodes), at(0)).states() == "2 reimaging, 1 starting"
-    assert Nodes((Node("n", "running", None),), at(0)).states() == ""
+    assert NodeCounts(tuple(nodes), at(0)).states() == "2 reimaging, 1 starting"
+    assert NodeCounts((Node("n", "running", None),), at(0)).states() == ""
 
 
 def test_nodes_of_an_upgrade_whose_start_is_not_known_are_only_counted() -> None:
     assert str(replace(THREE, since=None)) == "3 nodes"
     assert replace(THREE, since=None).name_laggards() == THREE.name_laggards(), "those that are not up"
-    assert str(Nodes((), since=at(0))) == "no nodes"
+    assert str(NodeCounts((), since=at(0))) == "no nodes"
 
 
 def test_laggards_are_named_with_state_and_error_those_with_an_error_first() -> None:
     assert THREE.name_laggards() == "tvm-2 is starttaskfailed (FailureExitCode: 1), tvm-1 is reimaging"
-    many = Nodes(tuple(Node(f"tvm-{n}", "reimaging", None) for n in range(8)), since=at(0))
+    many = NodeCounts(tuple(Node(f"tvm-{n}", "reimaging", None) for n in range(8)), since=at(0))
     assert many.name_laggards().endswith("tvm-4 is reimaging and 3 more")
 
 
 def test_movement_is_any_change_of_any_node_in_any_order() -> None:
-    assert THREE.movement() == Nodes((BROKEN, BACK, BUSY), since=at(0)).movement()
-    assert THREE.movement() != Nodes((BACK, replace(BUSY, state="starting"), BROKEN), since=at(0)).movement()
-    assert THREE.movement() != Nodes((BACK, BUSY), since=at(0)).movement()
-    assert THREE.movement() == Nodes((replace(BACK, state="running"), BUSY, BROKEN), since=at(0)).movement(), "a task"
+    assert THREE.movement() == NodeCounts((BROKEN, BACK, BUSY), since=at(0)).movement()
+    assert THREE.movement() != NodeCounts((BACK, replace(BUSY, state="starting"), BROKEN), since=at(0)).movement()
+    assert THREE.movement() != NodeCounts((BACK, BUSY), since=at(0)).movement()
+    assert THREE.movement() == NodeCounts((replace(BACK, state="running"), BUSY, BROKEN), since=at(0)).movement(), (
+        "a task"
+    )
     rebooted = replace(BACK, last_boot_time=at(99))
-    assert THREE.movement() != Nodes((rebooted, BUSY, BROKEN), since=at(0)).movement()
+    assert THREE.movement() != NodeCounts((rebooted, BUSY, BROKEN), since=at(0)).movement()
 
 
 def test_a_new_phase_or_reason_is_said_at_once_and_new_counts_after_the_interval() -> None:

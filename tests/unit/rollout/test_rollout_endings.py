@@ -8,7 +8,7 @@ import pytest
 
 from batch_os_provider.errors import DeadlineError, InterruptedRolloutError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.rollout.loop import read
-from batch_os_provider.runtime.cancellation import Stop
+from batch_os_provider.runtime.cancellation import StopReason
 from batch_os_provider.schema.declared import Policy
 from tests.unit.rollout.doubles import (
     REF,
@@ -132,9 +132,10 @@ def test_a_pool_that_moved_away_into_endless_resizes_is_still_found_out() -> Non
 
 
 @pytest.mark.parametrize(
-    ("reason", "words"), [(Stop.CANCELED, "interrupted by ^C"), (Stop.ENGINE_GONE, "the Pulumi engine is gone")]
+    ("reason", "words"),
+    [(StopReason.CANCELED, "interrupted by ^C"), (StopReason.ENGINE_GONE, "the Pulumi engine is gone")],
 )
-def test_a_stop_during_the_wait_says_that_the_upgrade_goes_on(reason: Stop, words: str) -> None:
+def test_a_stop_during_the_wait_says_that_the_upgrade_goes_on(reason: StopReason, words: str) -> None:
     played = refused(InterruptedRolloutError, state=STUCK, stop_at=300.0, reason=reason)
     assert played.waiter.now() == 300.0
     for part in (words, "after 5m00s", GOES_ON, "pulumi up", "no second upgrade"):

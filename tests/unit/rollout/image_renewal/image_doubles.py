@@ -13,7 +13,15 @@ from datetime import timedelta
 from typing import Any
 
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.batch.vm_pool import MARK, ImageVersion, Mark, VmNode, VmPool, VmSeen, parse_image_version
+from batch_os_provider.batch.vm_pool import (
+    MARKER,
+    ImageVersion,
+    Marker,
+    VmNode,
+    VmPool,
+    VmPoolView,
+    parse_image_version,
+)
 from batch_os_provider.errors import BatchOsError, ConflictError, ServiceAnswer
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
 from batch_os_provider.rollout.loop import Outcome
@@ -91,9 +99,9 @@ class VmState:
         return tuple(node for node in self.nodes if node.dedicated)
 
     @property
-    def mark(self) -> Mark | None:
+    def marker(self) -> Marker | None:
         """Our note."""
-        return next((Mark.parse(value) for name, value in self.metadata if name == MARK), None)
+        return next((Marker.parse(value) for name, value in self.metadata if name == MARKER), None)
 
     @property
     def etag(self) -> str:
@@ -209,15 +217,15 @@ class FakeVmService:
 
     # -- writes
 
-    def put_mark(self, pool: VmPool, mark: Mark | None) -> None:
+    def set_marker(self, pool: VmPool, mark: Marker | None) -> None:
         """PATCH metadata."""
 
         def take() -> None:
             if mark is not None:
-                self._forbid(self.state.mark is not None, "a note is never written over another")
+                self._forbid(self.state.marker is not None, "a note is never written over another")
                 self._forbid(mark.size != self.state.size, "the note tells the size that the pool has")
-            kept = tuple(entry for entry in self.state.metadata if entry[0] != MARK)
-            self._become(metadata=kept + (() if mark is None else ((MARK, str(mark)),)))
+            kept = tuple(entry for entry in self.state.metadata if entry[0] != MARKER)
+            self._become(metadata=kept + (() if mark is None else ((MARKER, str(mark)),)))
 
         self._write("mark" if mark else "unmark", pool, mark, take)
 
@@ -225,7 +233,7 @@ class FakeVmService:
         """POST resize."""
 
         def take() -> None:
-            mark = self.state.mark
+            mark = self.state.marker
             self._forbid(mark is None, "no resize without a note")
             assert mark is not None
             self._forbid(not mark.size <= size <= mark.size + mark.surge, f"{size} is not of the cycle of {mark}")
@@ -283,7 +291,7 @@ class FakeVmService:
 
     def _may_leave(self, names: tuple[str, ...]) -> None:
         """What must hold before any node is asked to leave."""
-        mark, now = self.state.mark, self.waiter.now()
+        mark, now = self.state.marker, self.waiter.now()
         self._forbid(mark is None, "no removal without a note")
         assert mark is not None
         self._forbid(not 1 <= len(names) <= 100, "1 to 100 nodes a call")
@@ -458,17 +466,17 @@ def node_body(node: Machine, now: float) -> dict[str, Any]:
     return body
 
 
-def look(state: VmState, now: float = 0.0) -> VmSeen:
+def look(state: VmState, now: float = 0.0) -> VmPoolView:
     """What a look at a pool shows, without a service."""
     pool = VmPool.from_json(REF, body_of(state), etag=state.etag)
-    return VmSeen(pool, tuple(VmNode.from_json(node_body(node, now)) for node in state.nodes))
+    return VmPoolView(pool, tuple(VmNode.from_json(node_body(node, now)) for node in state.nodes))
 
 
 @dataclass(frozen=True)
 class ImagePlay:
     """How one renewal went."""
 
-    outcome: Outcome[VmSeen] | None
+    outcome: Outcome[VmPoolView] | None
     error: BatchOsError | None
     service: FakeVmService
     voice: Listener
@@ -481,7 +489,7 @@ class ImagePlay:
         return str(self.error)
 
     @property
-    def end(self) -> Outcome[VmSeen]:
+    def end(self) -> Outcome[VmPoolView]:
         """The outcome of a renewal that succeeded."""
         assert self.outcome is not None, f"it failed: {self.error}"
         return self.outcome
@@ -519,4 +527,4 @@ def play_image(state: VmState, script: VmScript | None = None, **kwargs: Any) ->
 def is_as_before(service: FakeVmService, size: int) -> bool:
     """Whether nothing of a cycle is left: the size, the count, the note."""
     state = service.state
-    return state.size == size == len(state.dedicated) and not any(name == MARK for name, _ in state.metadata)
+    return state.size == size == len(state.dedicated) and not any(name == MARKER for name, _ in state.metadata)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_os_provider.batch.vm_pool import MARK, Mark, parse_image_version
+from batch_os_provider.batch.vm_pool import MARKER, Marker, parse_image_version
 from batch_os_provider.errors import DeadlineError, RefusedError
 from tests.unit.rollout.image_renewal.image_doubles import (
     NEWER,
@@ -253,7 +253,7 @@ def test_an_old_node_that_breaks_mid_cycle_is_no_reason_to_stop() -> None:
     assert is_as_before(played.service, 3)
 
 
-def test_an_old_node_that_is_taken_away_mid_cycle_ends_at_the_size_it_had() -> None:
+def test_an_old_node_that_is_accepted_away_mid_cycle_ends_at_the_size_it_had() -> None:
     taken = When(
         lambda state: state.allocation == "steady" and any(node.ours for node in state.nodes),
         lambda state: replace(state, nodes=state.nodes[1:], gone=1),
@@ -290,10 +290,10 @@ def test_a_new_node_that_dies_without_ever_telling_a_version_is_removed_too() ->
 
 def test_no_old_node_goes_where_no_new_node_can_be_told_from_the_old_ones() -> None:
     """Without allocation times nothing is known to be ours: then nothing is proven, and nothing may go."""
-    mark = Mark(2, 1, "2999-01-01T00:00:00.000000Z")
+    mark = Marker(2, 1, "2999-01-01T00:00:00.000000Z")
     state = pool_of(2)
     extra = Machine("extra-0", OLD, 10.0, fate="starttaskfailed")
-    state = replace(state, nodes=(*state.nodes, extra), size=3, metadata=((MARK, str(mark)),))
+    state = replace(state, nodes=(*state.nodes, extra), size=3, metadata=((MARKER, str(mark)),))
     played = renew(FakeVmService(state, start=2))
     assert "remove" not in played.writes
 

@@ -14,17 +14,17 @@ from dataclasses import dataclass, replace
 import pytest
 
 from batch_os_provider.batch.pool import AllocationState, Kind, PoolState
-from batch_os_provider.batch.vm_pool import MARK, ImageVersion, Mark, VmSeen
+from batch_os_provider.batch.vm_pool import MARKER, ImageVersion, Marker, VmPoolView
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal.decide import decide_image
 from batch_os_provider.rollout.image_renewal.steps import (
     ImageAction,
     ImageHistory,
-    PutMark,
     RemoveNodes,
     Repin,
     Resize,
-    Undone,
+    SetMarker,
+    Undo,
     with_failure,
 )
 from batch_os_provider.schema.declared import ImagePolicy
@@ -41,11 +41,11 @@ VERSIONS = ("latest", NEWER, TARGET, OLD)
 class Case:
     """One cell of the product."""
 
-    seen: VmSeen
+    seen: VmPoolView
     version: str
     policy: ImagePolicy
     behind: int
-    noted: str
+    marker: str
     failed: bool
     extra: int
     """Target size minus the size in the note."""
@@ -71,11 +71,11 @@ def seen_of(
     state: PoolState,
     allocation: AllocationState,
     **change: object,
-) -> VmSeen:
+) -> VmPoolView:
     """A look with the parts of the pool that the wire spells set by hand."""
     seen = look(VmState(**change))  # type: ignore[arg-type]
     base = replace(seen.pool.base, kind=kind, state=state, allocation=allocation)
-    return VmSeen(replace(seen.pool, base=base), seen.nodes)
+    return VmPoolView(replace(seen.pool, base=base), seen.nodes)
 
 
 def product() -> Iterator[Case]:
@@ -107,8 +107,8 @@ def product() -> Iterator[Case]:
             new = tuple(Machine(f"new-{n}", TARGET, 10.0 + n, ours=True) for n in range(max(0, extra)))
             note = {
                 "none": (),
-                "ours": ((MARK, str(Mark(2, 1, NEWEST))),),
-                "foreign text": ((MARK, "keep out"),),
+                "ours": ((MARKER, str(Marker(2, 1, NEWEST))),),
+                "foreign text": ((MARKER, "keep out"),),
             }[noted]
             seen = seen_of(
                 kind,
@@ -135,7 +135,7 @@ def tidied(case: Case) -> str:
     if case.extra not in {0, 1}:
         return "Refuse"
     # Where the pool scales itself only the note is ours.
-    return "RemoveNodes" if case.extra and not case.seen.pool.base.autoscale else "PutMark"
+    return "RemoveNodes" if case.extra and not case.seen.pool.base.autoscale else "SetMarker"
 
 
 def finished(case: Case) -> str:
@@ -143,17 +143,17 @@ def finished(case: Case) -> str:
 
     No node lacks here, so an error of an earlier resize is over.
     """
-    if case.noted == "ours":
+    if case.marker == "ours":
         return tidied(case)
     return "Refuse" if case.failed else "Done"
 
 
 def cycle(case: Case) -> str:
     """The cycle's step. No node lacks here, so an error of an earlier resize is over."""
-    if case.noted == "foreign text":
+    if case.marker == "foreign text":
         return "Refuse"
-    if case.noted == "none":
-        return "Refuse" if case.failed else "PutMark"
+    if case.marker == "none":
+        return "Refuse" if case.failed else "SetMarker"
     if case.failed or case.extra not in {0, 1}:
         return tidied(case)
     return "RemoveNodes" if case.extra else "Resize"
@@ -175,7 +175,7 @@ TABLE: tuple[Row, ...] = (
     (
         "a note, but no cycle any more",
         lambda c: (
-            c.noted == "ours" and (c.pinned_below or c.policy.strategy == "when_empty" or c.seen.pool.base.autoscale)
+            c.marker == "ours" and (c.pinned_below or c.policy.strategy == "when_empty" or c.seen.pool.base.autoscale)
         ),
         tidied,
     ),
@@ -197,7 +197,7 @@ def kind_of(action: ImageAction) -> str:
 
 def is_foreign_when_finished(case: Case) -> bool:
     """Cells that ``test_with_nothing_behind_a_size_that_is_not_ours_...`` is about."""
-    return case.nothing_behind and case.noted == "ours" and case.extra in (-1, 2)
+    return case.nothing_behind and case.marker == "ours" and case.extra in (-1, 2)
 
 
 def test_the_whole_product_decides_as_the_design_says_first_match_first() -> None:
@@ -227,16 +227,16 @@ def test_no_cell_writes_what_is_not_allowed() -> None:
     for case in product():
         action = decide_image(case.seen, WANTED, case.policy, case.history)
         pool = case.seen.pool
-        if isinstance(action, (PutMark, Resize, RemoveNodes, Repin)):
+        if isinstance(action, (SetMarker, Resize, RemoveNodes, Repin)):
             assert pool.is_steady, "a write is for a steady pool"
             assert pool.is_vm
         if isinstance(action, (Resize, RemoveNodes)):
-            assert case.noted == "ours", "sizes and nodes are touched under our note only"
+            assert case.marker == "ours", "sizes and nodes are touched under our note only"
         if isinstance(action, RemoveNodes) and not is_foreign_when_finished(case):
             assert len(action.nodes) <= 1, "never more than the surplus"
         if pool.automatic and not case.nothing_behind:
             assert isinstance(action, (Wait, Refuse)), "automatic OS upgrade: never a write"
-        if case.policy.strategy == "when_empty" and case.behind and case.noted != "ours":
+        if case.policy.strategy == "when_empty" and case.behind and case.marker != "ours":
             assert isinstance(action, (Wait, Refuse)), "when_empty never touches a node"
         if isinstance(action, RemoveNodes) and case.policy.strategy == "when_empty":
             assert action.ours, "but for those that a cycle has added"
@@ -245,7 +245,7 @@ def test_no_cell_writes_what_is_not_allowed() -> None:
 def test_every_refusal_and_every_wait_has_whole_words() -> None:
     for case in itertools.islice(product(), 0, None, 7):
         action = decide_image(case.seen, WANTED, case.policy, case.history)
-        action = action.failure if isinstance(action, Undone) else action
+        action = action.failure if isinstance(action, Undo) else action
         if isinstance(action, Refuse):
             assert action.seen
             assert action.next_step
@@ -274,7 +274,7 @@ def refused(state: VmState, strategy: str = "surge") -> str:
 def test_a_cloud_services_pool_is_told_the_line_to_paste() -> None:
     seen = seen_of(Kind.CLOUD_SERVICES, PoolState.ACTIVE, AllocationState.STEADY)
     base = replace(seen.pool.base, current_os_version="WA-GUEST-OS-5.24_201810-01")
-    action = decide_image(VmSeen(replace(seen.pool, base=base), ()), WANTED, ImagePolicy("surge"), ImageHistory())
+    action = decide_image(VmPoolView(replace(seen.pool, base=base), ()), WANTED, ImagePolicy("surge"), ImageHistory())
     assert isinstance(action, Refuse)
     assert (
         'PoolOsVersion("Render-A", account_endpoint="https://acct.westeurope.batch.azure.com", pool_id="Render-A", '
@@ -328,7 +328,7 @@ def test_a_gallery_image_is_refused_in_a_preview_too(key: str) -> None:
     seen = look(pool_of(2, version=None))
     reference = {key: "/galleries/g/images/i"}
     pool = replace(seen.pool, gallery=True, image=reference[key], configuration={"imageReference": reference})
-    action = decide_image(VmSeen(pool, seen.nodes), WANTED, ImagePolicy("surge"), ImageHistory())
+    action = decide_image(VmPoolView(pool, seen.nodes), WANTED, ImagePolicy("surge"), ImageHistory())
     assert isinstance(action, Refuse)
     assert "gallery image (/galleries/g/images/i)" in action.seen
 
@@ -393,28 +393,29 @@ def test_done_needs_a_pool_without_resize_errors() -> None:
 
 
 def test_resize_errors_of_a_shrink_that_is_over_do_not_stop_a_renewal() -> None:
-    assert isinstance(decided(pool_of(2, errors=("RemoveNodesFailed: some stayed",))), PutMark)
+    assert isinstance(decided(pool_of(2, errors=("RemoveNodesFailed: some stayed",))), SetMarker)
 
 
 def test_the_note_is_gone_though_it_stands_in_this_run() -> None:
-    mark = Mark(2, 1, NEWEST)
-    action = decided(pool_of(3), history=ImageHistory(noted=mark))
+    mark = Marker(2, 1, NEWEST)
+    action = decided(pool_of(3), history=ImageHistory(marker=mark))
     assert isinstance(action, Refuse)
-    assert "its note in the metadata is gone: the rollout began at 2 nodes" in action.seen
+    assert "its marker in the metadata is gone: the rollout began at 2 nodes" in action.seen
 
 
 def test_a_floor_is_compared_by_numbers_not_by_text() -> None:
     assert isinstance(decided(pool_of(2, at="20348.10000.1")), Done)
-    assert isinstance(decided(pool_of(2, at="20348.246.999999")), PutMark)
+    assert isinstance(decided(pool_of(2, at="20348.246.999999")), SetMarker)
     assert isinstance(decided(pool_of(2, version="20348.10000.1", at="20348.10000.1")), Done)
 
 
 def test_the_note_tells_size_surge_and_the_newest_node() -> None:
-    assert decided(pool_of(2), surge=3) == PutMark(Mark(2, 3, NEWEST))
+    assert decided(pool_of(2), surge=3) == SetMarker(Marker(2, 3, NEWEST))
 
 
 def test_a_foreign_entry_is_named_and_left() -> None:
-    assert "batch-os holds 'keep out', which is no note" in refused(pool_of(2, metadata=((MARK, "keep out"),)))
+    said = refused(pool_of(2, metadata=((MARKER, "keep out"),)))
+    assert "batch-os holds 'keep out', which this provider did not write" in said
 
 
 def test_autoscale_points_to_when_empty() -> None:
@@ -426,19 +427,19 @@ def test_autoscale_points_to_when_empty() -> None:
 
 @pytest.mark.parametrize("size", [1, 4, 40])
 def test_a_foreign_size_mid_cycle_names_both(size: int) -> None:
-    text = refused(replace(pool_of(2), size=size, metadata=((MARK, str(Mark(2, 1, NEWEST))),)))
+    text = refused(replace(pool_of(2), size=size, metadata=((MARKER, str(Marker(2, 1, NEWEST))),)))
     assert "began at 2 nodes" in text
     assert f"the target is now {size}" in text
     assert "nothing more was changed" in text
 
 
 def test_more_nodes_than_the_cycle_can_have_are_not_told_as_two_equal_sizes() -> None:
-    text = refused(replace(pool_of(5), size=2, metadata=((MARK, str(Mark(2, 1, NEWEST))),)))
+    text = refused(replace(pool_of(5), size=2, metadata=((MARKER, str(Marker(2, 1, NEWEST))),)))
     assert "began at 2 nodes and there are 5 now" in text
 
 
 def test_a_note_of_an_earlier_run_keeps_its_own_surge() -> None:
-    state = pool_of(4, metadata=((MARK, str(Mark(4, 3, NEWEST))),))
+    state = pool_of(4, metadata=((MARKER, str(Marker(4, 3, NEWEST))),))
     assert decided(state, surge=1) == Resize(7, "adding 3")
 
 
@@ -449,7 +450,7 @@ def test_a_target_raised_after_a_crash_does_not_blame_batch_for_nodes_of_the_ear
         Machine("new-00", TARGET, 10.0, ours=True),
         Machine("new-01", NEWER, 20.0, ours=True),
     )
-    state = replace(pool_of(0), nodes=nodes, size=3, metadata=((MARK, str(Mark(2, 1, NEWEST))),))
+    state = replace(pool_of(0), nodes=nodes, size=3, metadata=((MARKER, str(Marker(2, 1, NEWEST))),))
     action = decide_image(look(state), ImageVersion.parse(NEWER), ImagePolicy("surge"), ImageHistory())
     assert isinstance(action, RemoveNodes), action
 
@@ -457,19 +458,19 @@ def test_a_target_raised_after_a_crash_does_not_blame_batch_for_nodes_of_the_ear
 def test_a_note_that_lost_its_rollout_to_when_empty_is_undone() -> None:
     """Issue 4: a crash leaves a note that the next `up` "reads and finishes or undoes", whatever its strategy."""
     nodes = (*pool_of(2).nodes, Machine("new-00", TARGET, 10.0, ours=True))
-    state = replace(pool_of(0), nodes=nodes, size=3, metadata=((MARK, str(Mark(2, 1, NEWEST))),))
+    state = replace(pool_of(0), nodes=nodes, size=3, metadata=((MARKER, str(Marker(2, 1, NEWEST))),))
     assert not isinstance(decided(state, "when_empty"), Wait)
 
 
 def test_a_node_left_over_by_an_undo_is_removed_though_nothing_is_behind() -> None:
     """Its drain ran out and the target stayed down: the note must not be cleared while a node is extra."""
     nodes = (*pool_of(2, at=TARGET).nodes, Machine("new-00", TARGET, 10.0, busy_until=999.0, ours=True))
-    state = replace(pool_of(0), nodes=nodes, size=2, metadata=((MARK, str(Mark(2, 1, NEWEST))),))
-    assert decided(state) != PutMark(None)
+    state = replace(pool_of(0), nodes=nodes, size=2, metadata=((MARKER, str(Marker(2, 1, NEWEST))),))
+    assert decided(state) != SetMarker(None)
 
 
 def test_a_note_that_adds_nothing_does_not_resize_for_ever() -> None:
-    assert decided(pool_of(2, metadata=((MARK, str(Mark(2, 0, NEWEST))),))) != Resize(2, "adding 0")
+    assert decided(pool_of(2, metadata=((MARKER, str(Marker(2, 0, NEWEST))),))) != Resize(2, "adding 0")
 
 
 def test_the_first_failure_counts() -> None:

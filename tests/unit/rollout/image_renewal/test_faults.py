@@ -11,7 +11,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from batch_os_provider.batch.vm_pool import MARK, Mark
+from batch_os_provider.batch.vm_pool import MARKER, Marker
 from batch_os_provider.errors import (
     BatchOsError,
     ConflictError,
@@ -181,7 +181,7 @@ def test_somebody_elses_resize_mid_cycle_is_told_with_both_sizes_and_nothing_mor
     assert "the rollout began at 4 nodes" in played.text
     assert f"the target is now {size}; nothing more was changed" in played.text
     assert played.writes == ["mark", "resize"]
-    assert played.service.state.mark is not None, "nothing more, not even the note"
+    assert played.service.state.marker is not None, "nothing more, not even the note"
 
 
 def test_somebody_elses_growth_in_the_last_round_is_never_removed() -> None:
@@ -189,7 +189,7 @@ def test_somebody_elses_growth_in_the_last_round_is_never_removed() -> None:
     last = When(
         lambda state: (
             state.allocation == "steady"
-            and state.mark is not None
+            and state.marker is not None
             and all(node.version == TARGET for node in state.dedicated)
         ),
         resized(9),
@@ -202,7 +202,7 @@ def test_somebody_elses_growth_in_the_last_round_is_never_removed() -> None:
 
 def test_a_note_left_for_long_never_shrinks_a_pool_that_its_owner_has_rebuilt() -> None:
     """A crash has left a note of 3; the owner emptied the pool and grew it to 20 by hand. All is new enough."""
-    note = ((MARK, str(Mark(3, 1, "2018-11-30T12:00:02.000000Z"))),)
+    note = ((MARKER, str(Marker(3, 1, "2018-11-30T12:00:02.000000Z"))),)
     nodes = tuple(Machine(f"theirs-{index:02d}", TARGET, 100.0 + index) for index in range(20))
     service = FakeVmService(VmState(nodes, 20, metadata=note), start=20)
     played = renew(service)
@@ -304,13 +304,13 @@ def test_an_interrupt_tells_what_there_is(second: float) -> None:
 def tells_truth(played: ImagePlay) -> None:
     """What an error that ends it early says of note and size, against the pool as it is."""
     state, text = played.service.state, played.text
-    if state.mark is None:
+    if state.marker is None:
         assert "the renewal began" not in text
     else:
         assert "nothing is under way" not in text
         assert "nothing was changed" not in text
-        assert f"began at {state.mark.size} nodes" in text, f"a note is there, and the text is silent: {text}"
-        extra = max(state.size, len(state.dedicated)) - state.mark.size
+        assert f"began at {state.marker.size} nodes" in text, f"a note is there, and the text is silent: {text}"
+        extra = max(state.size, len(state.dedicated)) - state.marker.size
         if extra:
             assert ", 0 are extra now" not in text, f"{extra} are ordered: {text}"
 

@@ -21,7 +21,7 @@ from batch_os_provider.rollout.os_upgrade.health import (
     newest_boot,
     unhealthy,
 )
-from batch_os_provider.rollout.os_upgrade.node_tracker import Watch
+from batch_os_provider.rollout.os_upgrade.node_tracker import NodeTracker
 from batch_os_provider.schema.declared import NO_GATE, Gate
 from batch_os_provider.schema.units import Share
 from tests.unit.rollout.doubles import at
@@ -139,7 +139,7 @@ def test_the_newest_boot_is_that_of_a_node_that_stays() -> None:
 
 
 def test_the_watch_knows_an_age_by_either_clock() -> None:
-    watch = Watch(0.0)
+    watch = NodeTracker(0.0)
     watch.take(nodes("idle", "idle"), 0.0)
     assert watch.age(at(101)) == 100.0
     watch.take(nodes("idle", "running"), 30.0)
@@ -149,7 +149,7 @@ def test_the_watch_knows_an_age_by_either_clock() -> None:
 
 
 def test_the_watch_counts_idleness_up_to_the_last_list() -> None:
-    watch = Watch(0.0)
+    watch = NodeTracker(0.0)
     assert watch.idle == 0.0
     watch.take(nodes("reimaging", "idle"), 10.0)
     watch.take(nodes("reimaging", "running"), 40.0)

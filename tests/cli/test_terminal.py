@@ -83,7 +83,12 @@ def test_watch_survives_what_passes(sim: Simulator, on_terminal: Callable[..., T
     answer = {"kind": "status", "status": 429, "code": "TooManyRequests", "message": "Slow down.", "retryAfter": 6}
     sim.fault("Pool_List", answer, nth=1)
     terminal = on_terminal(100, *WATCH, sim.endpoint)
-    wait_until(lambda: "429 TooManyRequests" in terminal.text and "trying again in" in terminal.text, "it says so")
+
+    def says_so() -> bool:
+        text = " ".join(terminal.text.split())
+        return "HTTP 429 TooManyRequests: Slow down; trying again in" in text
+
+    wait_until(says_so, "it says so")
     wait_until(lambda: "no pool is being upgraded" in terminal.text, "it goes on")
     assert "429" not in terminal.text, "what has passed is not shown any more"
     terminal.interrupt()

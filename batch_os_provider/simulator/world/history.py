@@ -14,18 +14,29 @@ from __future__ import annotations
 from collections import deque
 from copy import copy, deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from batch_os_provider.simulator.world.clock import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch_os_provider.simulator.world.model import Node, Pool
-    from batch_os_provider.simulator.world.world import World
+    from batch_os_provider.simulator.world.model import Job, Node, Pool
 
 KEPT: Final = 200
 """Changes that are kept of one pool; a view older than all of them is the oldest."""
+
+
+class Changing(Protocol):
+    """What is needed of a world: its pools and jobs, its virtual time, and how much has happened in it."""
+
+    now: int
+    changes: int
+    pools: dict[str, Pool]
+    jobs: dict[str, Job]
+
+
+W = TypeVar("W", bound=Changing)
 
 
 class History:
@@ -35,7 +46,7 @@ class History:
         self._views: dict[str, deque[tuple[int, Pool | None]]] = {}
         self._noted: int | None = None
 
-    def keep(self, world: World, *, wanted: bool) -> None:
+    def keep(self, world: Changing, *, wanted: bool) -> None:
         """Begin to keep views, or forget them all; what goes on already goes on."""
         if not wanted:
             self._views, self._noted = {}, None
@@ -43,7 +54,7 @@ class History:
             self._noted = -1
             self.note(world)
 
-    def note(self, world: World) -> None:
+    def note(self, world: Changing) -> None:
         """A write or an instant is over: keep what it has changed."""
         if self._noted is None or self._noted == world.changes:
             return
@@ -57,7 +68,7 @@ class History:
             if not views or views[-1][1] != pool:
                 views.append((world.now, None if pool is None else _kept(pool, views[-1][1] if views else None)))
 
-    def world(self, world: World, effect: Mapping[str, Any]) -> World:
+    def world(self, world: W, effect: Mapping[str, Any]) -> W:
         """A world to read from in which each pool is as old as a ``stale`` effect says."""
         older = copy(world)
         found = [(key, self._view(views, world.now, effect)) for key, views in self._views.items()]
@@ -78,7 +89,7 @@ def _kept(pool: Pool, before: Pool | None) -> Pool:
     return replace(deepcopy(replace(pool, nodes={})), nodes=nodes)
 
 
-def _of_tasks_there_are(world: World, pool: Pool) -> Pool:
+def _of_tasks_there_are(world: Changing, pool: Pool) -> Pool:
     """The view of a pool without tasks that have been deleted since: nobody could show them any more."""
 
     def kept(node: Node) -> Node:

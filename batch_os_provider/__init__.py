@@ -2,7 +2,7 @@
 
 ``PoolOsVersion`` is for pools of the Cloud Services kind, ``PoolImageVersion`` for pools of virtual
 machines, ``PoolFleet`` for many of either, in waves. The README shows them in a program, ARCHITECTURE.md shows how
-one `pulumi up` flows through the rooms of this package.
+one `pulumi up` flows through this package.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Create, update and read of both resources: the calls of the engine's that ask Batch.
 
-Why it exists: most calls of a plugin check and compare what has not changed, and ask nobody. What only the others need
-is imported with this room, by the first of them.
+Most calls of a plugin check and compare what has not changed, and ask nobody. What only the others need
+is imported with this module, by the first of them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Every error that a person may meet, drawn as a tree.
 
-Why it exists: an error ends a pipeline, often at night, and is read by someone who does not
+An error ends a pipeline, often at night, and is read by someone who does not
 know Batch. So each one says, in this order: which pool, what was seen, what to do next, and
 the service's own code and request id for a support case. Errors are classed by HTTP status
 and Batch code, never by the exception class of the azure client (with If-Match set it raises
@@ -109,7 +109,7 @@ class BatchOsError(Exception):
         super().__init__(seen)
 
     def add(self, text: str) -> None:
-        """Add to what was seen: the same error, known better by the room above."""
+        """Add to what was seen: the same error, known better by the caller."""
         self.seen = f"{self.seen}; {text}"
 
     @property

@@ -1,6 +1,6 @@
 """Many pools brought to one version in waves: a component whose children are ordinary pools.
 
-Why it exists: sixty pools that change in one `up` all change at once, and the first sign of a bad version is then
+Sixty pools that change in one `up` all change at once, and the first sign of a bad version is then
 sixty bad pools. The engine has all it takes to go in steps: what depends on a resource does not begin before that has
 succeeded. A fleet writes these dependencies, and nothing more: each pool keeps a row, a state and a gate of its own.
 """

@@ -1,6 +1,6 @@
 """The provider behind ``PoolImageVersion``: bags in, bags out.
 
-Why it exists: the same translation as in ``provider``, for VM pools. The declared version is a floor:
+The same translation as in ``provider``, for VM pools. The declared version is a floor:
 nodes above it are reported and never a change.
 
 Pulumi pickles the provider by reference, so ``batch_os_provider.image_provider.PoolImageVersionProvider``

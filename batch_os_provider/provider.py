@@ -1,8 +1,6 @@
 """The provider behind ``PoolOsVersion``: bags in, bags out.
 
-Why it exists: Pulumi calls check, diff, create, update, read and delete with plain
-dictionaries. This room turns them into typed values, runs the rollout, and turns what was
-seen back into a bag. It holds no state: Pulumi pickles the provider into the stack's state by
+What both kinds of pools share is in ``pool_provider``. Pulumi pickles the provider into the stack's state by
 reference, so ``batch_os_provider.provider.PoolOsVersionProvider`` is a persistent name that
 must never change.
 

@@ -1,6 +1,6 @@
 """The resources that a Pulumi program declares: typed inputs and outputs, and nothing else.
 
-Why it exists: this is the face that people see in their editor. Importing it must cost a
+This is the face that people see in their editor. Importing it must cost a
 program no more than Pulumi itself: nothing of azure is imported while a program runs.
 """
 

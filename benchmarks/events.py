@@ -1,6 +1,6 @@
 """The engine's own events, with the moment at which each arrived.
 
-Why it exists: "the resource is done" is when the engine says so. Its event log in a file has whole seconds and is read
+"the resource is done" is when the engine says so. Its event log in a file has whole seconds and is read
 late; over gRPC, the way the Automation API takes it, an event comes as it happens.
 """
 

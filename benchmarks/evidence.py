@@ -1,6 +1,6 @@
 """From a simulator's audit and the engine's events to what a run showed: pure.
 
-Why it exists: the service, not the client, is asked what was requested and when a pool was done, so that both providers
+The service, not the client, is asked what was requested and when a pool was done, so that both providers
 are judged by one clock and one witness.
 """
 

@@ -1,6 +1,6 @@
 """Several values of one thing as a page shows them: the median, and from where to where they went.
 
-Why it exists: a mean of three runs hides the one that was disturbed, and a number without its spread says nothing.
+A mean of three runs hides the one that was disturbed, and a number without its spread says nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What ``-X importtime`` wrote, and what one start imports that another does not: pure.
 
-Why it exists: where a plugin starts late, this is the profile that says why.
+Where a plugin starts late, this is the profile that says why.
 """
 
 from __future__ import annotations

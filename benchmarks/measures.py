@@ -1,6 +1,6 @@
 """The measures P1 to P8: what was aimed at, what came, and whether that is met. Pure, from the results.
 
-Why it exists: the rules by which a number is judged stand in one place, away from how it is got and how it is shown.
+The rules by which a number is judged stand in one place, away from how it is got and how it is shown.
 """
 
 from __future__ import annotations

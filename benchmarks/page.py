@@ -1,7 +1,7 @@
 """The tables of docs/performance.md, from the results: pure.
 
-Why it exists: the numbers of a page are those of a run, and the prose around them is written by hand.
-`<!-- bench: NAME -->` before a table marks it as this room's. A table of what was not run has a head and no rows.
+The numbers of a page are those of a run, and the prose around them is written by hand.
+`<!-- bench: NAME -->` before a table marks it as this module's. A table of what was not run has a head and no rows.
 """
 
 from __future__ import annotations

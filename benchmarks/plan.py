@@ -1,6 +1,6 @@
 """What has to be run for which measure, and how often: pure.
 
-Why it exists: several measures share runs, repeats are interleaved so that a disturbance hits all programs alike,
+Several measures share runs, repeats are interleaved so that a disturbance hits all programs alike,
 and all of it has to end within 45 minutes.
 """
 

@@ -1,6 +1,6 @@
 """The two plots of docs/performance.md.
 
-Why it exists: how a thing grows is seen, not read. matplotlib is imported here alone, since it lives in the bench's own
+How a thing grows is seen, not read. matplotlib is imported here alone, since it lives in the bench's own
 environment; `series` and `digest` need none of it, so that `make test` can tell whether a plot is that of the results.
 """
 

@@ -1,6 +1,6 @@
 """What the processes of a run take: memory and threads of the plugin, processor time of all of them.
 
-Why it exists: a stack is at least five processes, and "where does it bend" is the question which of them is busy.
+A stack is at least five processes, and "where does it bend" is the question which of them is busy.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One run: a fresh simulator, a fresh stack, one command of the real CLI, and what was seen.
 
-Why it exists: every number but those of `start` comes from here, so that all programs run under the same conditions:
+Every number but those of `start` comes from here, so that all programs run under the same conditions:
 the same pools, the same flags, a state that is new, and a simulator in a process of its own with its default limits.
 """
 

@@ -1,6 +1,6 @@
 """How many signed GETs of a pool one core of the simulator answers in a second, beside the framework's hello world.
 
-Why it exists: whoever measures a provider against the simulator must know that the simulator is not the lid. The
+Whoever measures a provider against the simulator must know that the simulator is not the lid. The
 number alone says as much about the machine as about the simulator, so the same requests go, in turns, to the
 smallest application that the same framework and server can run.
 

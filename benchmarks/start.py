@@ -1,6 +1,6 @@
 """How long a plugin process takes to its first answer: started and asked as the engine does it, without the engine.
 
-Why it exists: on the real CLI this time is buried in that of everything else. The launcher is Pulumi's own, and the
+On the real CLI this time is buried in that of everything else. The launcher is Pulumi's own, and the
 pickled provider is that of the state of a stack that was deployed.
 """
 

@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 - a policy pack is a program that the engine starts in its own folder, not a package
 """The policy pack: its policies, their levels, and the way from the engine's arguments to the rules.
 
-Why it exists: it is what `pulumi preview --policy-pack policies` starts. docs/policies.md says what each
+It is what `pulumi preview --policy-pack policies` starts. docs/policies.md says what each
 policy checks, how it is configured, and what it cannot see.
 """
 

@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 - a policy pack is a program that the engine starts in its own folder, not a package
 """What the policies ask of a declared pool: each rule takes a resource and a policy's config, and answers in words.
 
-Why it exists: rules that know neither Pulumi nor a clock can be tested without either. The only
+Rules that know neither Pulumi nor a clock can be tested without either. The only
 thing they share with the engine is that reading a property may raise, where a preview does not know
 its value yet; a rule therefore reads no property that it does not judge.
 """

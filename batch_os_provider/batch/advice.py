@@ -1,6 +1,6 @@
 """What to do about a refusal, by what was said and not by the HTTP status alone.
 
-Why it exists: one status has many causes. Batch answers 403 for a wrong key, for an account that takes no keys, for
+One status has many causes. Batch answers 403 for a wrong key, for an account that takes no keys, for
 network rules and for a missing role, and advice for one of them sends a reader of the others the wrong way.
 
 Sources: the table "Batch Status and Error Codes"; Azure/BatchExplorer#239 and MicrosoftDocs/azure-docs#51092 (the key

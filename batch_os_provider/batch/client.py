@@ -1,6 +1,6 @@
 """What we ask of Batch: one method for each call, for both kinds of pools.
 
-Why it exists: paths, API versions and bodies stand here and nowhere else; how a call is made and
+Paths, API versions and bodies stand here and nowhere else; how a call is made and
 how its answer is classed is ``connection``'s business.
 
 API versions: upgradeos exists up to 2018-08-01.7.0, so a pool is read with that version. Where

@@ -1,6 +1,6 @@
 """One account's connection: the official client's pipeline, and every answer classed.
 
-Why it exists: three rules of this project would be lost if calls were made anywhere else.
+Three rules of this project would be lost if calls were made anywhere else.
 First, a write is never repeated behind our back: azure-core would send a POST answered 409
 with Retry-After three times, so its retries are off and the rollout decides. Second, an error
 is classed by HTTP status and Batch code. Third, no call is unbounded: 5 s to connect, 20 s to

@@ -1,6 +1,6 @@
 """Which credential is used for an account, found in the environment at run time.
 
-Why it exists: a credential must never reach Pulumi's state, outputs, logs or errors, so it is
+A credential must never reach Pulumi's state, outputs, logs or errors, so it is
 neither an input nor stack config (all stack config is copied into the provider's state). The
 order is the one Pulumi users of Azure know: Batch's shared key where it is for this very
 account, else the ``ARM_*`` variables of azure-native, else ``DefaultAzureCredential``. Who signs

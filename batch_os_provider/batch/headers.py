@@ -1,6 +1,6 @@
 """What the headers of an answer say: an ETag, a time, how long to wait.
 
-Why it exists: Batch and whoever gives out tokens spell them alike, and both may send what nobody can read. Each is
+Batch and whoever gives out tokens spell them alike, and both may send what nobody can read. Each is
 read once, tolerantly: what is no value is None or empty.
 """
 

@@ -1,6 +1,6 @@
 """What we know of a pool and its nodes, as frozen values read from the wire.
 
-Why it exists: Batch's JSON differs by API version, grows fields, and may name states that
+Batch's JSON differs by API version, grows fields, and may name states that
 nobody here has heard of. This is the one place that reads it, tolerantly; everything above
 works on these values. It also owns the two spellings of a pool: its URL, which is the
 resource id, and (endpoint, pool id).

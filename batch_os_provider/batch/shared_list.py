@@ -1,6 +1,6 @@
 """One list for all pools that wait for the same thing, in place of a read of each.
 
-Why it exists: sixty pools that upgrade for an hour would cost an account sixty reads every few seconds, for the one
+Sixty pools that upgrade for an hour would cost an account sixty reads every few seconds, for the one
 word ``upgrading``. A list of the pools that still are has that word for all of them. Whoever comes first when a list
 is due reads it, in a thread of its own; all others are answered from it.
 

@@ -1,6 +1,6 @@
 """What all rollouts of a process that wait in one account see of it, with as few calls as one of them would make.
 
-Why it exists: a rollout looks at its pool again and again, and must not know that others do the same. This room stands
+A rollout looks at its pool again and again, and must not know that others do the same. This module stands
 between them and the client, answers their looks from a list wherever a list can tell, and shares out the reads of nodes
 that are made for the sake of a line of progress. Everything else is passed on as it is.
 """
@@ -76,7 +76,7 @@ class Account(Protocol):
 
 
 class SharedPoller:
-    """One account, for all that wait in it: ``upgrade.Service``, ``renewal.VmService`` and ``pace.Company``.
+    """One account, for all that wait in it: ``Service``, ``VmService`` and ``SharedPolling`` in one.
 
     Args:
         account: Batch.

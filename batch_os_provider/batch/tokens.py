@@ -1,6 +1,6 @@
 """An Entra token, or in one line why there is none.
 
-Why it exists: azure-identity tells its failures in many classes and over many lines, and what a token endpoint
+Azure-identity tells its failures in many classes and over many lines, and what a token endpoint
 says may quote what it was sent. Here each becomes one sentence without a secret, and one of two kinds: the way to
 a token is broken (a lost connection, 429, 5xx), which passes; or the identity was refused, which does not.
 

@@ -1,6 +1,6 @@
 """HTTP whose answers are bounded: in bytes, and in the time that they take.
 
-Why it exists: a read time-out bounds the silence between two pieces of an answer, and nothing bounds how many pieces
+A read time-out bounds the silence between two pieces of an answer, and nothing bounds how many pieces
 come. A broken proxy, or whoever answers under the account's name, could fill the memory of a plugin or hold a call for
 ever, and with it the deadline of an `up`. Everything between the client and its sockets is still the official client's.
 """

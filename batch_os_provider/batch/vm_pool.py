@@ -1,8 +1,8 @@
 """What we know of a VM pool and its nodes, as frozen values read from Batch 2025-06-01.
 
-Why it exists: on a VM pool each node tells which image version it was made from
-(``virtualMachineInfo.imageReference.exactVersion``), and the pool tells what the next node will be
-made from. Everything ``decide_image`` needs is read here, tolerantly, and nothing else.
+The pool says what its next node is made from. Its nodes show what they were made from
+(``virtualMachineInfo.imageReference.exactVersion``): a number, or since November 2024 the word ``latest`` on pools
+that are not pinned. Everything that the table of ``image_renewal`` needs is read here, tolerantly, and nothing else.
 
 Sources: azure-batch 15.1 models (API 2025-06-01).
 """

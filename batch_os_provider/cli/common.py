@@ -1,6 +1,6 @@
 """What the subcommands that look at accounts share: their arguments, and how they end.
 
-Why it exists: an endpoint is spelled in many ways and given twice, and an exit code is a promise that is kept in one
+An endpoint is spelled in many ways and given twice, and an exit code is a promise that is kept in one
 place.
 """
 

@@ -1,6 +1,6 @@
 """Everything that can be read of some accounts: their pools, and which image versions VM nodes run.
 
-Why it exists: ``status`` and ``adopt`` see the same things, and both must say what they could not see. What cannot
+``status`` and ``adopt`` see the same things, and both must say what they could not see. What cannot
 be read is kept as text beside what could, so one closed account does not hide the others.
 """
 
@@ -52,7 +52,7 @@ class Client(Protocol):
 
 @dataclass(frozen=True)
 class PoolSeen:
-    """A pool. ``vm`` is there for VM pools; ``retired`` says why nothing can be told of a Cloud Services pool.
+    """A pool. ``vm_pool`` is there for VM pools; ``retired`` says why nothing can be told of a Cloud Services pool.
 
     ``trouble`` is the error that came instead of its nodes, or of the pool itself.
     """

@@ -1,6 +1,6 @@
 """How a subcommand shows tables and sentences on any terminal: no word is cut, however narrow it is.
 
-Why it exists: in 40 columns a table prints a letter a line, and a version or an address that is cut in two can neither
+In 40 columns a table prints a letter a line, and a version or an address that is cut in two can neither
 be read nor copied. A table is shown where it fits with every word whole; else each row is a block of its own.
 """
 

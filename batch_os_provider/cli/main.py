@@ -1,6 +1,6 @@
 """The group `batch-os` and what its subcommands share: exit codes, how they are loaded, and how each of them ends.
 
-Why it exists: a subcommand is imported when it is called, so `batch-os comment` never pays for azure. And whatever ends
+A subcommand is imported when it is called, so `batch-os comment` never pays for azure. And whatever ends
 a command early (^C, a reader of its output that has left, a full disk) ends it without a traceback, in one place.
 """
 

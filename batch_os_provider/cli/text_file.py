@@ -1,6 +1,6 @@
 """Text files of users, in any encoding that their tools write.
 
-Why it exists: PowerShell 5 redirects as UTF-16 with a byte order mark, some editors put one before UTF-8, and a path
+PowerShell 5 redirects as UTF-16 with a byte order mark, some editors put one before UTF-8, and a path
 that a user names may be a folder, or not there. Each is handled once, here, and ends in a sentence.
 """
 

@@ -1,6 +1,6 @@
 """What a program passes to a resource: refused in the program where it could not work later.
 
-Why it exists: Pulumi's SDK ends with a traceback of its own for a value that it cannot send to the engine, and ignores
+Pulumi's SDK ends with a traceback of its own for a value that it cannot send to the engine, and ignores
 resource options that mean nothing to a dynamic resource. Here each of them is one sentence, raised where the program is
 written. What the SDK can send is judged by the provider's ``check``: one preview then shows what is wrong everywhere.
 """

@@ -147,7 +147,7 @@ def is_terminal() -> bool:
 
 
 def is_read_by_a_program() -> bool:
-    """Whether messages end in a tail for programs: in `pulumi preview --json`, and where ``tail.VARIABLE`` asks for it.
+    """Whether messages end in a tail for programs: in `pulumi preview --json`, and where ``VARIABLE`` asks for it.
 
     The command line is that of the plugin's ancestor named ``pulumi``. Where there is none, or no /proc, it is not
     known who reads, and the answer is True: a person can skip a tail, and a program cannot do without.

@@ -1,6 +1,6 @@
 """The hint that a preview gives when more pools change than the engine takes at once.
 
-Why it exists: the engine runs ``--parallel`` steps at a time, four for each processor by default, and an upgrade
+The engine runs ``--parallel`` steps at a time, four for each processor by default, and an upgrade
 takes an hour. Sixty pools then take eight hours instead of one, and nothing says why. Only the program knows both
 numbers: how many of its pools have no known outputs in a preview, which is how Pulumi shows a planned change, and
 how many steps the engine runs. It says so at its end, when both are final. One process may run many programs, one

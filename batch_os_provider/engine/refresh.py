@@ -1,6 +1,6 @@
 """What one plugin process knows of the program whose resources it serves.
 
-Why it exists: a refresh asks ``diff`` as well, to show drift. It must not fail for what an `up` would refuse, and it
+A refresh asks ``diff`` as well, to show drift. It must not fail for what an `up` would refuse, and it
 has just read the pool: there nothing is looked at. The engine does not say which of the two it is; but only a program's
 resource is checked first, so ``RefreshDetector`` remembers what was checked and not read since.
 

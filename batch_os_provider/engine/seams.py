@@ -1,6 +1,6 @@
 """The seams between a dynamic provider and the Pulumi engine that the SDK leaves open.
 
-Why it exists: the SDK's dynamic server answers ``Cancel`` with nothing, runs four calls at a
+The SDK's dynamic server answers ``Cancel`` with nothing, runs four calls at a
 time, turns every error into a traceback, passes no URN to the provider, and lives on when the
 engine has died. Each of these is opened here, by hand, on private parts of the SDK.
 

@@ -1,6 +1,6 @@
 """The Guest OS catalogue: what Microsoft has said about each version, as of a day that the caller names.
 
-Why it exists: whether a target is wise is not in the pool. A version can be old, withdrawn or of a dead family, and
+Whether a target is wise is not in the pool. A version can be old, withdrawn or of a dead family, and
 Batch has taken such versions with 202 (recordings a, e, f), so only Microsoft's own table tells the reviewer of a
 change. The table is package data, because a preview must not depend on a web page; a newer one may stand in a file
 (``catalogue_file``). No clock here: the same catalogue and day give the same verdicts.

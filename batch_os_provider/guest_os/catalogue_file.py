@@ -1,6 +1,6 @@
 """The Guest OS catalogue that counts on this machine: the one in the package, or a newer one in a file.
 
-Why it exists: an installed package grows old, and site-packages is not a place to write to. So a newer catalogue is
+An installed package grows old, and site-packages is not a place to write to. So a newer catalogue is
 kept in a file of the user, or in a file that ``BATCH_OS_CATALOGUE`` names, which a pipeline has in its repository.
 Previews, policies and ``batch-os`` all ask ``current``.
 

@@ -1,9 +1,9 @@
 """Guest OS version grammar, family and order.
 
-Why it exists: Batch stores a version string as it was given and checks little of it (an
+Batch stores a version string as it was given and checks little of it (an
 upgrade to another family was answered 202 on an empty pool, recordings e and f), so the
 grammar has to be checked on our side, before anything is sent. The simulator shares this
-room, and nothing else, with the provider.
+module, and nothing else, with the provider.
 
 Rules and where they come from:
 

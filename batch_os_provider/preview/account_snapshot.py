@@ -1,6 +1,6 @@
 """One account, looked at once for all rows of a preview.
 
-Why it exists: the engine asks about one resource after the other, so a preview of sixty pools that reads
+The engine asks about one resource after the other, so a preview of sixty pools that reads
 each in turn takes sixty times as long. The first look lists the account's pools; the second that needs nodes
 is a sign of more to come, and the nodes of every pool that is likely to be asked about are then read side by
 side. All looks at an account together may hold up a preview for ten seconds; what fails is remembered, and
@@ -63,7 +63,7 @@ class Account(Protocol):
         """One VM pool."""
 
 
-class NotChecked(Exception):  # noqa: N818 - an answer between rooms that never reaches a user, not an error
+class NotChecked(Exception):  # noqa: N818 - an answer between modules that never reaches a user, not an error
     """There is no look to be had. ``told``: the same was said before in this process."""
 
     def __init__(self, why: str, *, told: bool) -> None:

@@ -1,9 +1,9 @@
 """What a preview says about a pool that changes, and what it refuses.
 
-Why it exists: a reviewer sees from and to in the inputs, and nothing of what it costs or whether it can work.
+A reviewer sees from and to in the inputs, and nothing of what it costs or whether it can work.
 So a resource that is new, or that ``diff`` calls changed, is looked at: the plan goes on its row, what `up`
 would refuse is refused here, and the Guest OS catalogue adds what it knows of the target. Each message ends
-in a ``tail`` where a program reads. Nothing is said of what does not change, and it costs no call.
+in a ``message_tail`` where a program reads. Nothing is said of what does not change, and it costs no call.
 """
 
 from __future__ import annotations

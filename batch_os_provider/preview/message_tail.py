@@ -1,6 +1,6 @@
 """The machine-readable end of what a preview says: ``[batch-os v1 {json}]``.
 
-Why it exists: a preview speaks in sentences, and `pulumi preview --json` carries them as they are. Whoever
+A preview speaks in sentences, and `pulumi preview --json` carries them as they are. Whoever
 builds a table, a gate or a bot on them must not have to parse English. The form is stable: within ``v1`` keys
 are only ever added, and a reader passes over what it does not know. docs/preview.md lists the keys.
 

@@ -1,6 +1,6 @@
 """What an `up` would do to a pool, in one line for the reviewer of a preview.
 
-Why it exists: "update" says nothing about cost. The line comes from the same tables that the rollouts
+"update" says nothing about cost. The line comes from the same tables that the rollouts
 follow, on a look at the pool, so a preview cannot promise what an `up` would not do.
 """
 
@@ -31,7 +31,7 @@ ADOPTS = "adopts without a write"
 
 @dataclass(frozen=True)
 class Plan:
-    """One line for people, and the same for programs: the other fields are those of ``tail.MessageTail``.
+    """One line for people, and the same for programs: the other fields are those of ``message_tail.MessageTail``.
 
     ``detail`` is what an `up` takes, ``change`` from what to what: the news first and the short versions last, as in
     every line of a rollout (``report``).

@@ -1,13 +1,13 @@
 """The one loop: look, follow, wait, until it is done or time is up.
 
-Why it exists: everything hard about a rollout is in when to do things. The loop is driven by
+Everything hard about a rollout is in when to do things. The loop is driven by
 what the pool shows now, never by what an earlier run did, so that running it again is the
 recovery from anything: ^C, a kill, a lost answer, a deadline. It knows neither Pulumi nor
 azure; the clock and the voice are given to it.
 
 Each kind of rollout is a subclass that says how to look, what follows from a look, and what is
 true when it ends early. A permanent error ends it at once, failures in a row are counted, and
-the last look falls on the deadline. How often Batch is asked is ``pace``'s business.
+the last look falls on the deadline. How often Batch is asked is ``poll_schedule``'s business.
 """
 
 from __future__ import annotations

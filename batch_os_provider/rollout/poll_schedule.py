@@ -1,6 +1,6 @@
 """How often Batch is asked, and when asking is given up.
 
-Why it exists: dozens of rollouts share an account's request limits, and a failing service must
+Dozens of rollouts share an account's request limits, and a failing service must
 get fewer calls, not more. Reads come quickly when a phase begins and then every ten seconds, a
 little shorter or longer by chance so that many pools do not ask in step. A failed call is
 repeated after a growing pause, never sooner than Retry-After.
@@ -27,7 +27,7 @@ FIRST_CONTACT_FAILURES = 4
 
 
 class SharedPolling(Protocol):
-    """What a rollout has to know of others that wait in the same account; ``observer.Observer`` is the real one."""
+    """What a rollout must know of others that wait in its account; ``shared_poller.SharedPoller`` is the real one."""
 
     def pause(self, ref: PoolRef) -> float | None:
         """Seconds until the next look that serves all of them; None where this pool is looked at by itself."""

@@ -1,6 +1,6 @@
 """What is said while waiting: frozen progress in, one line of text out.
 
-Why it exists: a rollout may take an hour, and the reader is either a person at a terminal or
+A rollout may take an hour, and the reader is either a person at a terminal or
 a CI log that keeps every line. A terminal cuts the end of a row, so each line has the news first and the
 short versions last; and it stands alone. How often lines come is decided here, in one place: phase
 changes at once, node counts at most every 30 s (2 s at a terminal). Where the lines go is the ``Output``'s business.

@@ -1,6 +1,6 @@
 """Waiting that can be ended: the only clock and the only sleep of a rollout.
 
-Why it exists: a rollout waits for hours inside one call of the Pulumi engine. It must end
+A rollout waits for hours inside one call of the Pulumi engine. It must end
 within seconds of ^C, must stop when the engine has died, and tests must live through hours in
 milliseconds. So the loop never sleeps and never calls Batch but through a ``Waiter``.
 """
@@ -41,7 +41,7 @@ class StopReason(enum.Enum):
     """The Pulumi engine no longer answers: nobody would save what we do."""
 
 
-class Canceled(Exception):  # noqa: N818 - a signal between rooms that never reaches a user, not an error
+class Canceled(Exception):  # noqa: N818 - a signal between modules that never reaches a user, not an error
     """Raised out of a wait or a call when the token was set; ``in_call``: the call had begun."""
 
     def __init__(self, reason: StopReason, *, in_call: bool = False) -> None:

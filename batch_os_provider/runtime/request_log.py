@@ -1,6 +1,6 @@
 """The debug log: ``BATCH_OS_LOG=path`` gets one JSON line per request to Batch.
 
-Why it exists: when Azure support asks "which request, when, with what id", this is the
+When Azure support asks "which request, when, with what id", this is the
 answer. It holds ids, states and timings, and by construction no secret: only the headers named
 here are ever written. A log that cannot be written must not fail an upgrade: it is said once
 on stderr, and logging ends.

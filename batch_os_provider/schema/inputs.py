@@ -1,6 +1,6 @@
 """What a program may declare: grammar, defaults and comparison of every input.
 
-Why it exists: all that can be judged without a network is judged in one place, before
+All that can be judged without a network is judged in one place, before
 anything is touched. Each failure names the property, the value, what is allowed, and the
 nearest right spelling. Defaults are applied when a rollout starts and never written into the
 inputs: what the state and policy packs see is what the program said.

@@ -1,6 +1,6 @@
 """What both providers add to the inputs: the names, and their values from what was seen. Pure.
 
-Why it exists: create and update write them, a refresh writes them anew, and ``diff`` reads them without asking anybody.
+Create and update write them, a refresh writes them anew, and ``diff`` reads them without asking anybody.
 The names are in the states of the stacks that are deployed.
 """
 

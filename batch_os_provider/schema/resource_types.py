@@ -1,6 +1,6 @@
 """Which resources in a program, a preview, a state or a policy are pools of this package.
 
-Why it exists: the comment, the policies and ``adopt --check`` have to find every pool. A type token is not enough:
+The comment, the policies and ``adopt --check`` have to find every pool. A type token is not enough:
 earlier versions left a subclass the token that Pulumi's SDK gives it, and states with such tokens exist.
 """
 

@@ -1,7 +1,7 @@
 """How a program spells amounts: durations, and shares of a pool's nodes; and how a message shows any value.
 
-Why it exists: people write ``1h30m``, ``PT2H``, ``7200`` and ``10%``, configuration makes texts of numbers, and Pulumi
-makes floats of them. One room reads them all, says why it cannot, and knows what was most likely meant.
+People write ``1h30m``, ``PT2H``, ``7200`` and ``10%``, configuration makes texts of numbers, and Pulumi
+makes floats of them. One module reads them all, says why it cannot, and knows what was most likely meant.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which pools of a fleet come in which wave: pure, from the plain values that a program gives.
 
-Why it exists: what a share counts, what a wave takes, and in which order, is arithmetic that people have to be
+What a share counts, what a wave takes, and in which order, is arithmetic that people have to be
 able to foretell. It is judged here, before anything is registered, and tested without an engine.
 
 A percentage says how much of the whole fleet is done when its wave is, as the checkpoints of an EC2 instance

@@ -1,6 +1,6 @@
 """The application: control and token endpoints under ``/_simulator``, Batch everywhere else.
 
-Why it exists: one place that shows how the parts are put together, with nothing else in it.
+One place that shows how the parts are put together, with nothing else in it.
 """
 
 from __future__ import annotations

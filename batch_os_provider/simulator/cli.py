@@ -1,6 +1,6 @@
 """The command ``batch-simulator``.
 
-Why it exists: anyone, with any client in any language, must be able to start the simulator and find it. The
+Anyone, with any client in any language, must be able to start the simulator and find it. The
 first line on standard output is one JSON object, written once connections are accepted; all that is meant for
 people goes to standard error. It ends with 0 on SIGTERM and SIGINT, and with 2 when it cannot start.
 """

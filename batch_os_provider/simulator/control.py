@@ -1,6 +1,6 @@
 """``/_simulator``: the levers of the simulator, none of which Batch has.
 
-Why it exists: a test must be able to put the account into a state, move the clock, break an answer and read
+A test must be able to put the account into a state, move the clock, break an answer and read
 what happened, from any language. What it accepts and gives is fixed; PUT takes what GET gives. A refusal is a
 400 with one sentence. Control calls need no key (it is loopback) and leave no trace in the audit.
 """

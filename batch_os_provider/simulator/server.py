@@ -1,6 +1,6 @@
 """The server: uvicorn, with the three things it cannot do for Batch.
 
-Why it exists: uvicorn lower-cases header names, takes reason phrases from a table, and never closes a
+Uvicorn lower-cases header names, takes reason phrases from a table, and never closes a
 connection without an answer. A small protocol class gives the data plane a writer for its own bytes
 (``scope["extensions"]["batch.exchange"]``); everything else stays uvicorn's.
 

@@ -2,7 +2,7 @@
 
     python pull_request_comment.py comment.md
 
-Why it exists: a reviewer shall find one comment that is true, not one for each push. The comment's first line is its
+A reviewer shall find one comment that is true, not one for each push. The comment's first line is its
 hidden mark, as `batch-os comment` writes it; the first comment on the pull request that begins with the same line is
 replaced, and where there is none a new one is posted.
 

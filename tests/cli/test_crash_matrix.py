@@ -1,6 +1,6 @@
 """kill -9 at every boundary of an upgrade and of a VM cycle, on the real CLI: the plugin, the CLI, and both.
 
-Why it exists: `tests/inprocess/test_crash_points.py` crashes a rollout everywhere, but a rollout is no process. Here
+`tests/inprocess/test_crash_points.py` crashes a rollout everywhere, but a rollout is no process. Here
 real ones are killed. The boundaries are read off the audit of a run without faults; then one stack has a pool for each
 of them, a fault holds each pool at its own, and one kill hits all. A held request is never carried out by then:
 what the pool shows is all that the next `up` has.

@@ -1,6 +1,6 @@
 """A crash at every moment there is: before and after each request, and in the middle of each sleep.
 
-Why it exists: the promise is that the next `up` ends where a run without a crash would have ended. Each shape of a
+The promise is that the next `up` ends where a run without a crash would have ended. Each shape of a
 pool is run once and its moments are listed, then it is run again with a crash at each of them that tells apart from
 the one before: around every write, and wherever the pool has become something else. ``BATCH_OS_TEST_EVERY_MOMENT=1``
 tries every moment with every pause: ten minutes. Who crashed told nobody anything, and the next run starts with

@@ -1,6 +1,6 @@
 """The table: every fault of the list, on both kinds of rollout, and all invariants asked after each.
 
-Why it exists: the promise is about whatever fails, so the list is worked through row by row. Each row is one story:
+The promise is about whatever fails, so the list is worked through row by row. Each row is one story:
 a preview, an `up` in which it happens, the next `up` when it is over, a preview again, and one more `up` that must
 have nothing to do. Then one judge (`tests/support/invariants.py`) asks I1 to I12. What does not apply says why, in
 ``NOT_HERE`` for a fault and in the row for an invariant; nothing is left blank, and the last test counts.
@@ -690,7 +690,7 @@ NOT_HERE = {
     ("F25", "os"): "one pool here; tests/cli/test_many.py has twenty in one up",
     ("F25", "image"): "as for os; tests/cli/test_crash_matrix.py has 56 in one up",
     ("F26b", "image"): "a VM pool's image has no star, and its ETag moves with each write",
-    ("F27", "image"): "as for os: one room reads pages, and a renewal looks again before each write",
+    ("F27", "image"): "as for os: one module reads pages, and a renewal looks again before each write",
     ("F28", "os"): "test_a_full_disk_and_a_closed_stderr_end_nothing",
     ("F28", "image"): "as for os",
 }

@@ -1,6 +1,6 @@
 """Runs the jobs of the pipelines in examples/pipelines, step by step, as their services would.
 
-Why it exists: a step that is only ever read is a step that does not work. Every script runs as it stands in the file,
+A step that is only ever read is a step that does not work. Every script runs as it stands in the file,
 by the shell that the service takes, in a fresh copy of the repository, with the environment that the file declares.
 What cannot run here, since it belongs to the service, is listed in ``STAND_INS``, with what takes its place.
 """

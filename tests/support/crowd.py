@@ -119,7 +119,7 @@ class Scheduler:
 
 
 class CrowdWaiter:
-    """``wait.Waiter`` of one rollout."""
+    """``cancellation.Waiter`` of one rollout."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler

@@ -1,6 +1,6 @@
 """I1 to I12: what must hold after anything, judged from what the account and the caller have seen.
 
-Why it exists: a fault is survived when nothing was lost and nothing done twice, whatever the fault was. So there
+A fault is survived when nothing was lost and nothing done twice, whatever the fault was. So there
 is one judge for all of them. It looks at the world and its audit, at the calls as they left the client, and at
 what each run said and how it ended; it knows no fault, no rollout and no test.
 

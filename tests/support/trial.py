@@ -1,6 +1,6 @@
 """One pool, and the runs of one rollout on it, in one process: with faults, crashes, and all of it kept.
 
-Why it exists: every test of the fault table and of crashes tells the same story (look, run, something happens,
+Every test of the fault table and of crashes tells the same story (look, run, something happens,
 run again, look) and asks the same questions of it. A run is cut into moments: before and after each request,
 and in the middle of each sleep. A crash is an end at one of them, without a last word, as kill -9 has it.
 """

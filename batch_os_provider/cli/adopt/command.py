@@ -1,6 +1,6 @@
 """`batch-os adopt`: a Pulumi program for the pools that are there, and which pools no program declares.
 
-Why it exists: nobody should copy sixty versions from a portal by hand; and a pool that somebody made later must not
+Nobody should copy sixty versions from a portal by hand; and a pool that somebody made later must not
 stay outside unseen.
 """
 

@@ -1,7 +1,7 @@
 """Which pools a program declares, asked of the program itself or of what Pulumi wrote about it.
 
-Why it exists: a program that was written by ``adopt`` is soon edited into loops and modules, so its text does not
-tell. It is run, with a stand-in for the engine (``mocked``); or a file tells that ``pulumi preview --json
+A program that was written by ``adopt`` is soon edited into loops and modules, so its text does not
+tell. It is run, with a stand-in for the engine (``run_program``); or a file tells that ``pulumi preview --json
 --show-sames`` or ``pulumi stack export`` wrote, for programs that cannot be run so.
 """
 

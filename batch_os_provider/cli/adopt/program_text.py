@@ -1,6 +1,6 @@
 """The Pulumi program that adopts pools: declarations in, text out.
 
-Why it exists: the program is read, reviewed and kept by people, so it looks as one of them would have written it:
+The program is read, reviewed and kept by people, so it looks as one of them would have written it:
 endpoints once, one resource for each pool, names that stay, and a sentence for each pool that is left out.
 """
 

@@ -1,6 +1,6 @@
 """Which resource fits a pool, and what it would say so that an `up` adopts the pool and writes nothing.
 
-Why it exists: this is judged by the tables that an `up` follows, so a program written from it cannot do more
+This is judged by the tables that an `up` follows, so a program written from it cannot do more
 than it says. Nothing here asks Batch.
 """
 

@@ -1,6 +1,6 @@
 """Every declared pool that an `up` would refuse, in one run.
 
-Why it exists: Pulumi ends a preview at the first failed check, so of ten refused pools it shows one. Here each
+Pulumi ends a preview at the first failed check, so of ten refused pools it shows one. Here each
 declaration is judged by the tables that the preview and `up` follow, against one look at the accounts.
 """
 

@@ -1,6 +1,6 @@
 """Run a Pulumi program with a stand-in for the engine, and tell which pools it declares.
 
-Why it exists: a program declares pools in loops, functions and modules of its own, so only running it tells
+A program declares pools in loops, functions and modules of its own, so only running it tells
 what it declares. Pulumi's own mocks answer it as an engine does in a preview: nothing is deployed, no state is
 read, and what only a deployment knows stays unknown. It is a process of its own, started by ``declared``, since
 a program may change folders, print, or end the interpreter.

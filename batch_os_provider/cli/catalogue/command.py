@@ -1,6 +1,6 @@
 """`batch-os catalogue`: the Guest OS catalogue that previews and policies use, and how it becomes newer.
 
-Why it exists: the package's own catalogue is as old as the package. A team should not have to wait for its next
+The package's own catalogue is as old as the package. A team should not have to wait for its next
 release, nor to write into site-packages. docs/catalogue.md says which file counts, and how a pipeline gets one.
 """
 

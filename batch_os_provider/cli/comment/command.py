@@ -1,6 +1,6 @@
 """`batch-os comment`: one comment for a pull request from the previews of all its stacks.
 
-Why it exists: a reviewer who has never heard of Batch looks at the pull request and not into the logs of its jobs.
+A reviewer who has never heard of Batch looks at the pull request and not into the logs of its jobs.
 docs/comment.md shows what comes out, and how a pipeline uses it.
 """
 

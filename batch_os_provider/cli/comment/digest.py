@@ -1,6 +1,6 @@
 """What one `pulumi preview --json` says about the pools of a stack.
 
-Why it exists: the document holds every step of every provider, and what matters of it to a reviewer stands in the
+The document holds every step of every provider, and what matters of it to a reviewer stands in the
 tails of a few messages. A row here is one pool: what the tails say where there are any, else what the step itself
 shows. Only what was seen on the real CLI (3.259) is relied on:
 
@@ -67,7 +67,7 @@ class Row:
     ``what`` is that of the tail, or one of these where no tail says it: ``update`` (other settings), ``delete`` (Pulumi
     stops managing the pool), ``failed`` (an error without a tail). ``looked`` tells whether the preview has asked
     Batch about the pool, ``unseen`` why it has not (empty where the document does not show it). ``warnings`` are the
-    codes of all tails, the other fields as in ``tail.MessageTail``.
+    codes of all tails, the other fields as in ``message_tail.MessageTail``.
     """
 
     resource: str

@@ -1,6 +1,6 @@
 """What `--fail-on` can stop at.
 
-Why it exists: which finding stops a pull request is the team's decision, so each is a word that they name. The table
+Which finding stops a pull request is the team's decision, so each is a word that they name. The table
 of docs/comment.md is written from the one here.
 """
 

@@ -1,6 +1,6 @@
 """The digest of all stacks as one comment in Markdown.
 
-Why it exists: everything in it but the frame comes from somebody's program or from a service: pool ids, versions,
+Everything in it but the frame comes from somebody's program or from a service: pool ids, versions,
 errors. None of that may become a table cell, a tag, a link or a mention of somebody, and together it may not be longer
 than GitHub takes. So foreign text is written with character references, which stay text in Markdown and in HTML alike.
 """

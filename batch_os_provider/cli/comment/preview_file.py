@@ -1,6 +1,6 @@
 """What a preview wrote to its file, whatever became of the preview.
 
-Why it exists: a comment is needed most when the preview died, and then its file is empty, cut off, or holds an error
+A comment is needed most when the preview died, and then its file is empty, cut off, or holds an error
 instead of JSON. A file that holds something else altogether is a mistake of the pipeline and must not look like that.
 """
 

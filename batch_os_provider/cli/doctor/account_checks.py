@@ -1,6 +1,6 @@
 """The checks of `batch-os doctor` that concern an account: address, TLS, credential, rights, API versions.
 
-Why it exists: "it does not work from the pipeline" has a dozen causes that look alike. They are tried one after the
+"it does not work from the pipeline" has a dozen causes that look alike. They are tried one after the
 other, from the outside in, with reads only; what an earlier failure makes impossible is said to be skipped.
 """
 

@@ -1,6 +1,6 @@
 """`batch-os doctor`: why it works on a laptop and not in the pipeline.
 
-Why it exists: see ``checks`` and ``reach``; this is how they are shown.
+See ``machine_checks`` and ``account_checks``; this is how they are shown.
 """
 
 from __future__ import annotations

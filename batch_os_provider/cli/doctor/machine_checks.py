@@ -1,6 +1,6 @@
 """The checks of `batch-os doctor` that concern this machine: versions, seams, the debug log, the catalogue.
 
-Why it exists: what a pipeline's machine lacks shows late and in odd words elsewhere. Each check is a line that says
+What a pipeline's machine lacks shows late and in odd words elsewhere. Each check is a line that says
 what was found and what to do about it.
 """
 

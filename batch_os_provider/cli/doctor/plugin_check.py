@@ -1,6 +1,6 @@
 """Start the provider as Pulumi does, and learn which seams to the engine are open.
 
-Why it exists: the seams of ``engine`` hang on private parts of Pulumi's SDK, gRPC and Python. Whether a version still
+The seams of ``engine`` hang on private parts of Pulumi's SDK, gRPC and Python. Whether a version still
 has them cannot be read anywhere; it is tried. The process is a real plugin of the SDK, the engine is a stand-in, and
 one ``Check`` of a pool with an old version makes the provider open every seam and say a line on the pool's row.
 Nothing is asked of Batch.

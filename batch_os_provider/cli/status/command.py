@@ -1,6 +1,6 @@
 """`batch-os status`: every pool of some accounts, and which resource fits it.
 
-Why it exists: before somebody declares pools, and when nobody knows any more who runs what, this is the one list of
+Before somebody declares pools, and when nobody knows any more who runs what, this is the one list of
 both kinds of pools, with what their nodes really run.
 """
 

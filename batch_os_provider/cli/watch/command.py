@@ -1,6 +1,6 @@
 """`batch-os watch`: a live table of the pools of an account that are being changed.
 
-Why it exists: Pulumi's table cuts a row at the width of the terminal, and ends with the run. This needs only the right
+Pulumi's table cuts a row at the width of the terminal, and ends with the run. This needs only the right
 to read, so people can follow a rollout from any machine, and nothing depends on it.
 """
 

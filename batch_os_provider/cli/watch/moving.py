@@ -1,8 +1,8 @@
 """The pools of an account that are being changed, for `batch-os watch`. Pure but for ``look``, which reads.
 
-Why it exists: Batch has no list of rollouts. The state of a pool tells that it is upgrading, its allocation state that
-it is being resized, and the marker in its metadata (``vm.MARK``) that its nodes are being renewed. Its nodes tell how
-far that is. A look is one list of pools, a second one where some of them are no VM pools, and one list of nodes for
+Batch has no list of rollouts. A pool's state shows that it is upgrading, its allocation state that it is being
+resized, and the marker in its metadata (``vm_pool.MARKER``) that its nodes are being renewed. Its nodes show how far
+that is. A look is one list of pools, a second one where some of them are no VM pools, and one list of nodes for
 each pool that is being upgraded or renewed.
 """
 

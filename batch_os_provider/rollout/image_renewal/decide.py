@@ -1,6 +1,6 @@
 """What to do next with a VM pool: one table, first match wins, and the cycle of ``surge``.
 
-Why it exists: nothing upgrades the nodes of a VM pool in place, so keeping it on an image version
+Nothing upgrades the nodes of a VM pool in place, so keeping it on an image version
 means to let new nodes come and old ones go, without stopping a task and without ever having less
 than it had. This is the pure part: what was seen, what is wanted and what this run has done, to
 one action.

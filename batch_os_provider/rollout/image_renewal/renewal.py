@@ -1,6 +1,6 @@
 """The renewal of a VM pool's nodes: the kind of rollout that ``PoolImageVersion`` runs.
 
-Why it exists: this is what ``rollout``'s loop does with ``decide_image``'s table. Every step looks at
+This is what ``rollout``'s loop does with ``decide``'s table. Every step looks at
 pool and nodes afresh, and every write is one that may safely be sent again: a marker, an absolute
 size, node ids. So nothing but the marker in the pool has to outlive a crash.
 """

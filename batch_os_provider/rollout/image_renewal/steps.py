@@ -1,6 +1,6 @@
 """The steps of a renewal of a VM pool, as frozen values: what is asked for, what was done, what comes next.
 
-Why it exists: the table (``decide_image``), the cycle (``surge``) and the rollout that carries their steps out speak
+The table (``decide``), the cycle (``surge``) and the rollout that carries their steps out speak
 of the same few things, and none of them owns these.
 """
 

@@ -1,6 +1,6 @@
 """The cycle of ``surge``: add nodes, prove them, let as many old ones go, and begin again.
 
-Why it exists: this is the only part that changes a pool's size, and it must be able to begin wherever an earlier run
+This is the only part that changes a pool's size, and it must be able to begin wherever an earlier run
 has left it. Each step is read from the marker and the size; what fails is undone before it is told. Pure, like the
 table that calls it.
 """

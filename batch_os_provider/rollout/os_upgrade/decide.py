@@ -1,6 +1,6 @@
 """What to do next with a Cloud Services pool: one table, first match wins.
 
-Why it exists: this is the part that must never be wrong, so it is pure. ``decide`` takes what
+This is the part that must never be wrong, so it is pure. ``decide`` takes what
 was seen, what is wanted, and what this rollout has already done, and returns an action. It
 does not sleep, log or call, and can be read against the REST page from top to bottom.
 

@@ -1,6 +1,6 @@
 """Is a pool that runs its target as healthy as the program asks? One table, first match wins.
 
-Why it exists: Batch calls a pool active and upgraded whatever has become of its nodes. What the program declares
+Batch calls a pool active and upgraded whatever has become of its nodes. What the program declares
 about them (``max_unhealthy``, ``soak``) is judged here, pure, by the rollout, the refresh and the preview alike, so
 that none of them lets pass what another would not.
 

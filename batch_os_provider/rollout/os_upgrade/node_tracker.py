@@ -1,6 +1,6 @@
 """What is known of a pool's nodes while a rollout waits: who is back, when one last moved, when the last one booted.
 
-Why it exists: three questions need more than one look. That no node moves is seen by comparing lists; since when the
+Three questions need more than one look. That no node moves is seen by comparing lists; since when the
 newest boot has stood is seen on our own clock too, where the service's cannot be read; and which nodes are back
 depends on when the upgrade began.
 """

@@ -1,6 +1,6 @@
 """What is known of the one write: whether it was sent, whether Batch accepted it, and whether its upgrade runs.
 
-Why it exists: a rollout may end at any moment, by ^C, a deadline or an error, and its last words
+A rollout may end at any moment, by ^C, a deadline or an error, and its last words
 must be true. "No upgrade was started" is a claim like any other: after a lost answer it may be
 made only once a look at the pool bears it out.
 """

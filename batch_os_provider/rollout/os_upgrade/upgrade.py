@@ -1,6 +1,6 @@
 """The upgrade of a Cloud Services pool: one POST upgradeos, then reads only.
 
-Why it exists: this is what ``rollout``'s loop does for ``PoolOsVersion``. It follows ``decide``'s
+This is what ``rollout``'s loop does for ``PoolOsVersion``. It follows ``decide``'s
 table, sends the one write, watches the nodes come back, and keeps ``request_state`` informed. A pool at its
 target is done only when its nodes are as the program asks, whoever brought it there: that is judged
 by ``health``'s table, with a list of nodes every 30 seconds until it is decided.

@@ -1,6 +1,6 @@
 """Who is asking: shared key signatures and bearer tokens.
 
-Why it exists: a signing mistake must be found here and not on the real service, so the signature is verified
+A signing mistake must be found here and not on the real service, so the signature is verified
 over what was on the wire. Nothing is normalised: what a client did not send is signed as empty. Where client
 generations differ (names of query parameters as sent or lower-cased, values decoded once or twice, empty values
 signed or left out, path as sent or decoded, account as given or lower-cased) every way that verifies is accepted.

@@ -1,6 +1,6 @@
 """The order in which a request is checked, from its first byte to its answer.
 
-Why it exists: which refusal wins is part of a service's face. Path and verb come first (they need nobody's
+Which refusal wins is part of a service's face. Path and verb come first (they need nobody's
 permission), then who asks, then the api-version, then the rest of the request; a fault strikes only a request
 that would have reached its operation; then the operation itself runs, at one virtual instant, under the lock.
 

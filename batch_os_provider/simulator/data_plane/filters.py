@@ -1,6 +1,6 @@
 """``$filter``, as far as lists here have it.
 
-Why it exists: clients filter without being asked to, and a filter that is ignored is worse than one that is refused.
+Clients filter without being asked to, and a filter that is ignored is worse than one that is refused.
 Understood: ``name eq 'value'`` and ``ne``; ``lt``, ``le``, ``gt``, ``ge`` on ids and, as ``DateTime'...'``, on times;
 ``startswith(id,'value')``; ``and``, ``or``, ``not`` and parentheses. Anything else is refused by name.
 """

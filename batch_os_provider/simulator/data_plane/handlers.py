@@ -1,6 +1,6 @@
 """One function for each operation: from a checked request to an answer.
 
-Why it exists: here, and only here, the wire meets the world. A handler looks its resource up, honours the
+Here, and only here, the wire meets the world. A handler looks its resource up, honours the
 conditional headers, lets a lifecycle do the work and shows the result; it decides nothing by itself.
 """
 

@@ -1,6 +1,6 @@
 """``$select`` and paging, as far as lists here have them (``$filter`` is :mod:`.filters`).
 
-Why it exists: clients page without being asked to (some always send maxresults=1000).
+Clients page without being asked to (some always send maxresults=1000).
 
 A skip token is the id after which the next page begins, in base64url: it survives clients that decode a query
 twice, and a list that changes between two pages (no node is shown twice, none that stays is missed).

@@ -1,6 +1,6 @@
 """A request that is in order, as a handler sees it.
 
-Why it exists: between the bytes (:class:`.wire.Incoming`) and an operation stand the same steps for all: the
+Between the bytes (:class:`.wire.Incoming`) and an operation stand the same steps for all: the
 version is known, the query is decoded, the body is read by a schema, the conditional header is honoured.
 """
 

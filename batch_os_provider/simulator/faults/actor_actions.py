@@ -1,6 +1,6 @@
 """What somebody else, or the platform, does to a pool.
 
-Why it exists: a rollout is not alone with its pool. What other people do goes through the same rules as if they had
+A rollout is not alone with its pool. What other people do goes through the same rules as if they had
 called Batch, refusals included; what the platform does to nodes has no call, and its rules are here.
 
 Nodes are chosen by ``ids``, or as the first ``count`` of the pool that fit. If one does not fit, or there are too few,

@@ -1,6 +1,6 @@
 """Other actors, as scripts: who does what to which pool, and exactly when.
 
-Why it exists: what a rollout makes of a pool that is changed under its hands depends on the moment, so the moment is
+What a rollout makes of a pool that is changed under its hands depends on the moment, so the moment is
 part of the script: a virtual instant (by the world's heap, like everything else that happens), or just before or
 just after a request. What is done is in :mod:`.deeds`.
 

@@ -1,6 +1,6 @@
 """What is done to an answer on its way out: pure, an answer or bytes in, an answer or bytes out.
 
-Why it exists: a client is judged by what it makes of an answer that is wrong in one precise way, on a real socket and
+A client is judged by what it makes of an answer that is wrong in one precise way, on a real socket and
 in one process alike, so the wrongs are values and know nothing of sockets.
 """
 

@@ -1,6 +1,6 @@
 """What a fault may do, as a grammar: each kind of effect, its fields, and the sentence for nonsense.
 
-Why it exists: a rule that is misspelt must be refused when it is given; one that silently does nothing makes a test
+A rule that is misspelt must be refused when it is given; one that silently does nothing makes a test
 that proves nothing. :mod:`.mangling` and :mod:`.dataplane` say what the kinds do.
 """
 

@@ -1,6 +1,6 @@
 """What goes wrong on purpose.
 
-Why it exists: a rollout is judged by what it does when an answer is refused, late or lost. Rules say which
+A rollout is judged by what it does when an answer is refused, late or lost. Rules say which
 request is hit and how; they count what they did, so that a test can prove that its fault did fire. A request
 that one rule has answered is not seen by the rules after it.
 

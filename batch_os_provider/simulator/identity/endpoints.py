@@ -1,6 +1,6 @@
 """``/_simulator/identity``: where an Entra identity gets its token.
 
-Why it exists: with it the real azure-identity library signs in to a simulator, so a test of who may do what runs
+With it the real azure-identity library signs in to a simulator, so a test of who may do what runs
 the user's own credential code and not a header made by hand. What a principal may do is not decided here.
 
 Each way to sign in is one route: it reads its own protocol, finds the principal, and answers with :func:`issue`.

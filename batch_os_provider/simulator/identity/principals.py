@@ -1,6 +1,6 @@
 """Who may ask with a token: the ``principals`` of the state.
 
-Why it exists: the data plane and the endpoints that issue tokens must agree on who there is, so both look here.
+The data plane and the endpoints that issue tokens must agree on who there is, so both look here.
 
 A row is ``{"token": "...", "readOnly": true}``; ``name`` is what the holder shows to get the token (without it the
 token itself), and ``expires`` is real time. What Entra knows of an application is optional: its name is the client id,

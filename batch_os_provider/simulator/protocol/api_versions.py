@@ -1,6 +1,6 @@
 """The api-versions of the Batch data plane, in order.
 
-Why it exists: a version decides which operations, properties and states there are. Versions are compared by
+A version decides which operations, properties and states there are. Versions are compared by
 their place in this list, so that every other table can say "since" and "until" by name.
 """
 

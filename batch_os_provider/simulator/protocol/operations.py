@@ -1,6 +1,6 @@
 """Which request is which operation.
 
-Why it exists: one table answers four questions before any handler runs: is there such a path (else 400
+One table answers four questions before any handler runs: is there such a path (else 400
 InvalidUri), such a verb on it (else 405), in this api-version, and is it built (else 501 with its name). The
 names are the operation ids of the swagger files; faults and the audit use them.
 """

@@ -1,6 +1,6 @@
 """Secrets of a pool: kept, and never shown again.
 
-Why it exists: a client that reads a pool, changes one thing and writes the whole back loses what it was not shown.
+A client that reads a pool, changes one thing and writes the whole back loses what it was not shown.
 The simulator loses it the same way, so what is secret is stored with the rest and taken out of every answer (the
 state itself shows it: it is a seed).
 """

@@ -1,6 +1,6 @@
 """What a request body may contain, by operation and api-version.
 
-Why it exists: strict by default. A typing error in a property name that a simulator swallows is found on the
+Strict by default. A typing error in a property name that a simulator swallows is found on the
 real service; so unknown, missing and wrongly typed properties are refused with the codes of the table. Objects
 that the simulator only stores are checked to be objects and no further.
 """

@@ -1,6 +1,6 @@
 """Pools, nodes, jobs and tasks as JSON, in the shape of the api-version asked for.
 
-Why it exists: the same pool reads differently by version (two node counts or one, ``targetOSVersion`` or
+The same pool reads differently by version (two node counts or one, ``targetOSVersion`` or
 ``osVersion``, a state ``upgrading`` or none), and a provider has to bear that. The rules are tables of
 (name, since, until), read once for each version; nothing else in the simulator asks what version it is.
 """

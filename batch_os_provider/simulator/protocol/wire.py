@@ -1,6 +1,6 @@
 """An answer as bytes, as the recorded service spelled it.
 
-Why it exists: some clients look headers up by exact spelling, and the recorded reason phrase of an error is its
+Some clients look headers up by exact spelling, and the recorded reason phrase of an error is its
 message. Both are lost in a usual ASGI response (names are lower-cased, phrases come from a fixed table), so a
 data plane answer is rendered here, whole, and handed to the connection as it is (:mod:`.server`).
 """

@@ -1,6 +1,6 @@
 """Reading the script of a pool: what nodes to come are in for (:mod:`.resizes` says what it means).
 
-Why it exists: a script is written by hand and has few words; a wrong one must be refused with a sentence, or a test
+A script is written by hand and has few words; a wrong one must be refused with a sentence, or a test
 waits for a failure that never comes.
 """
 

@@ -1,6 +1,6 @@
 """What a state must not say.
 
-Why it exists: a test that starts from an impossible state proves nothing, however green it is. Each function
+A test that starts from an impossible state proves nothing, however green it is. Each function
 below knows one impossibility and says it in a sentence; a new one is a new function.
 """
 

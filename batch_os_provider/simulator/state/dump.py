@@ -1,6 +1,6 @@
 """The whole account as JSON; :mod:`.state` reads it back.
 
-Why it exists: what a state file says is the promise that a run can be continued, so the writer shows at a
+What a state file says is the promise that a run can be continued, so the writer shows at a
 glance everything there is to say: what Batch itself would show, and under ``simulator`` the work in flight.
 """
 

@@ -1,6 +1,6 @@
 """The whole account from JSON (:mod:`.dumping` is the way out).
 
-Why it exists: a test begins with a state and ends by looking at one, so the state is data that a person can
+A test begins with a state and ends by looking at one, so the state is data that a person can
 write by hand. A pool is its own JSON as a GET shows it (2018-08-01.7.0 for Cloud Services pools, the newest
 version for VM pools) plus ``nodes``; a job plus ``tasks``. What is left out is filled in with what a quiet,
 healthy account would have. Work in flight is written under ``simulator``, beside what Batch itself would show, so

@@ -1,6 +1,6 @@
 """What a seed can say: each field of a state, and what it means.
 
-Why it exists: a seed is written by hand. This table is printed in docs/simulator.md, and a test compares it with what
+A seed is written by hand. This table is printed in docs/simulator.md, and a test compares it with what
 :mod:`.state` and its neighbours read, so that no field is missing from the page and none is invented there.
 """
 

@@ -1,6 +1,6 @@
 """What happened: every request and every change of state, in one sequence.
 
-Why it exists: the audit is the oracle of the tests (was there one upgrade? was a task lost? what was asked
+The audit is the oracle of the tests (was there one upgrade? was a task lost? what was asked
 while nothing moved?), so it is kept apart from the world it describes. Secrets and User-Agent never get in:
 a request is recorded by operation, method and path alone.
 """

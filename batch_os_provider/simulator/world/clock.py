@@ -1,6 +1,6 @@
 """Virtual time, and the spellings of time that Batch uses.
 
-Why it exists: a rollout takes minutes, tests have milliseconds, and order must never depend on the speed.
+A rollout takes minutes, tests have milliseconds, and order must never depend on the speed.
 Every resource timestamp is virtual and comes from one :class:`VirtualClock`; whatever is about the connection
 (Date, the signature window, token expiry, Retry-After) is wall time.
 

@@ -1,6 +1,6 @@
 """How long things take: the lifecycles as data.
 
-Why it exists: durations are the least known part of the service, so they stand in one table where they can be
+Durations are the least known part of the service, so they stand in one table where they can be
 read, doubted and changed. One number is recorded: three small nodes took about 96 s in all to upgrade
 (2016-04-05). With one node of three out at a time that is at most 32 s for each: 22 s of reimaging and 8 s of
 starting, with up to a tenth more by node. All other numbers are assumptions of a plausible order of size.

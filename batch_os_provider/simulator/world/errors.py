@@ -1,6 +1,6 @@
 """What Batch refuses, and in which words.
 
-Why it exists: clients decide by status and code, and people read the message, so the table "Batch Status and
+Clients decide by status and code, and people read the message, so the table "Batch Status and
 Error Codes" (edition of 2017-02-01) is kept as a table. Codes and statuses are exact; messages are the recorded
 ones where a recording exists (PoolVersionEqualsUpgradeVersion, PoolBeingDeleted), else the table's sense.
 """

@@ -1,6 +1,6 @@
 """Which OS versions exist: the ``images`` of the state.
 
-Why it exists: "latest" is a question to a catalogue, and so are the codes OSVersionDisabled and OSVersionExpired.
+"latest" is a question to a catalogue, and so are the codes OSVersionDisabled and OSVersionExpired.
 The catalogue is seeded, never built in, so that a test can let a version expire between plan and apply.
 
 A row is a Guest OS version: ``{"osVersion": "WA-GUEST-OS-5.25_201811-01", "state": "available"}`` (or ``disabled``,

@@ -1,6 +1,6 @@
 """How pools were: for a read that lags behind.
 
-Why it exists: a service of many machines may answer a read with what another of them knew a moment ago, and then
+A service of many machines may answer a read with what another of them knew a moment ago, and then
 a client sees the pool as it was before the write that it has just been told is taken. Which older view is shown must
 be exact, or a test is no test.
 

@@ -1,6 +1,6 @@
 """What was handed out: tokens and assertions of a short life, and a record of who asked.
 
-Why it exists: a test must see that a token was renewed, and with an assertion that nobody had used before, and no
+A test must see that a token was renewed, and with an assertion that nobody had used before, and no
 secret may stand in what it reads. So what was handed out is known here by its text and shown by its number.
 Nothing of this is in the state: after a restart the holders sign in again, as after a revocation.
 """

@@ -1,6 +1,6 @@
 """The data of the world: pools, nodes, jobs, tasks, and the work in flight on them.
 
-Why it exists: lifecycles (:mod:`.pools`, :mod:`.nodes`, :mod:`.tasks`), JSON by version (:mod:`.shapes`) and
+Lifecycles (:mod:`.pools`, :mod:`.nodes`, :mod:`.tasks`), JSON by version (:mod:`.shapes`) and
 the state file (:mod:`.state`) all speak of the same few records, so the records stand apart and hold no rules.
 
 Whatever is still going to happen is a field (``due``), never a hidden timer: that is what lets a state be

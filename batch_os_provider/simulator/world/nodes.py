@@ -1,6 +1,6 @@
 """The life of a node: created, started, idle or running, reimaged, gone.
 
-Why it exists: an OS upgrade is visible only in its nodes, one at a time, so the steps of a node are kept apart
+An OS upgrade is visible only in its nodes, one at a time, so the steps of a node are kept apart
 from the reasons for them (:mod:`.pools`). The steps and their durations are the table in :mod:`.stages`.
 When a node is back, or gone, the event ``back`` tells the pool at the same instant.
 """

@@ -1,6 +1,6 @@
 """The two states of a pool, and the refusal that every write on a pool begins with.
 
-Why it exists: ``state`` and ``allocationState`` are independent (all recordings agree), and three lifecycles
+``state`` and ``allocationState`` are independent (all recordings agree), and three lifecycles
 (:mod:`.pools`, :mod:`.resizes`, :mod:`.upgrades`) move them; each move is recorded the same way.
 """
 

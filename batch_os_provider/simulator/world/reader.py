@@ -1,6 +1,6 @@
 """Reading hand-written JSON with errors that name the place.
 
-Why it exists: seeds are written by people. Each object is taken apart by name; what is of the wrong type, or
+Seeds are written by people. Each object is taken apart by name; what is of the wrong type, or
 left over at the end, is refused with a sentence, so that a misspelt property is never silently ignored.
 """
 

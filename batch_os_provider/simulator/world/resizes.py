@@ -1,6 +1,6 @@
 """The size of a pool: resized, nodes removed by name, autoscaled (as far as its refusals go).
 
-Why it exists: a VM pool gets a new image only with new nodes, so a rollout is made of these calls. What can go
+A VM pool gets a new image only with new nodes, so a rollout is made of these calls. What can go
 wrong in them is written in the state: ``quota`` of the account (nodes for cores; one pool's growth may use up
 another's) and, in a pool's ``simulator`` extras, ``allocation``, a script for nodes to come::
 

@@ -1,6 +1,6 @@
 """Jobs and tasks: queued, run on a node, put back in the queue, finished.
 
-Why it exists: "was a task lost?" is the question people ask about an OS upgrade, and only a service that really
+"was a task lost?" is the question people ask about an OS upgrade, and only a service that really
 runs tasks can answer it. A task takes the time its command line asks for (``sleep 30``), ends with the exit code
 it names (``exit 1``), and starts from the beginning when its node is taken away.
 """

@@ -1,6 +1,6 @@
 """What nobody has recorded, as switches.
 
-Why it exists: the real service can no longer be asked, and a guess buried in code looks like knowledge. Each
+The real service can no longer be asked, and a guess buried in code looks like knowledge. Each
 guess about it is one row here: the values the evidence allows, a default, and a sentence on why. A provider
 that is right must be right under every value, so tests turn every switch.
 

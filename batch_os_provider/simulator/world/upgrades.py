@@ -1,6 +1,6 @@
 """The OS of a pool's nodes, replaced: ``upgradeos`` on Cloud Services pools, the automatic OS upgrade of VM pools.
 
-Why it exists: this is the state machine that ``PoolOsVersion`` is about, and the return from ``upgrading`` keeps the
+This is the state machine that ``PoolOsVersion`` is about, and the return from ``upgrading`` keeps the
 recorded warts: ETag and lastModified stay those of the POST, stateTransitionTime goes back to the creation time.
 They are why a client must look at ``currentOSVersion`` and nothing else.
 

@@ -1,6 +1,6 @@
 """VM images: what ``latest`` means, and when that moves.
 
-Why it exists: a VM pool on ``latest`` has no version of its own; the truth is in its nodes, and a new node gets what
+A VM pool on ``latest`` has no version of its own; the truth is in its nodes, and a new node gets what
 is newest at that instant. So an image is a list of versions with dates, and the virtual clock moves ``latest``
 without any request.
 

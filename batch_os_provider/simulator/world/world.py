@@ -1,6 +1,6 @@
 """The world: all resources, and the heap of what is due.
 
-Why it exists: a lifecycle without threads or timers. Each request first asks the world to catch up with the
+A lifecycle without threads or timers. Each request first asks the world to catch up with the
 clock; the world then lets everything happen that was due, in order, at its exact virtual time. So the order
 never depends on the speed, a frozen clock freezes all, and tests move hours in a millisecond.
 

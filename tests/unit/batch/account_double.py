@@ -19,7 +19,7 @@ _GETS = {"Pool_Get", "VmPool_Get"}
 
 
 class FakeAccount:
-    """``observer.Account`` that counts; its pools are what the test says that they are."""
+    """``shared_poller.Account`` that counts; its pools are what the test says that they are."""
 
     def __init__(self, pools: dict[PoolRef, Pool | VmPool]) -> None:
         self.pools = {ref: self.named(ref, pool) for ref, pool in pools.items()}

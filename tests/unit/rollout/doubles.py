@@ -36,7 +36,7 @@ class ImpossibleScriptError(AssertionError):
 
 
 class VirtualWaiter:
-    """``wait.Waiter`` on virtual time; ``stop_at`` is when ^C is pressed, and may be changed."""
+    """``cancellation.Waiter`` on virtual time; ``stop_at`` is when ^C is pressed, and may be changed."""
 
     def __init__(self, *, stop_at: float = math.inf, reason: StopReason = StopReason.CANCELED) -> None:
         self._now = 0.0

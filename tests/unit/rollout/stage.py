@@ -25,7 +25,7 @@ GOAL = Goal(REF, V25, Policy(), timeout=7200.0)
 
 @dataclass
 class Listener:
-    """``report.Voice`` that keeps what was said."""
+    """``progress.Output`` that keeps what was said."""
 
     said: list[tuple[str, str]] = field(default_factory=list)
 

@@ -44,11 +44,18 @@ def test_no_traceback_follows_where_a_pool_was_declared(
     assert "KeyboardInterrupt" not in ended.text
 
     # The same without us is what a user reads elsewhere, and what the tests overlook.
-    stack.program("import asyncio\npulumi.run(lambda: asyncio.sleep(20))\n")
-    running = stack.start_up()
-    wait_until(lambda: "Stack" in running.text, "the program runs")
-    (stack.program_folder / "interrupt-the-program").touch()
-    bare = running.wait()
+    stack.program(
+        """
+        import asyncio, pathlib
+
+        def program():
+            pathlib.Path("interrupt-the-program").touch()
+            return asyncio.sleep(20)
+
+        pulumi.run(program)
+        """
+    )
+    bare = stack.up()
     assert TRACEBACK in bare.text, "the host of this test interrupts"
     assert "pulumi-language-python-exec" in bare.text
     assert TRACEBACK not in without_interrupts(bare.text), bare.text

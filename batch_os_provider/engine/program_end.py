@@ -18,6 +18,8 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from batch_os_provider.engine.foreign_calls import up
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
@@ -41,7 +43,7 @@ def at_end(speak: Callable[[], None]) -> None:
     end of the program, every task that is left in the loop: one is left for that. ``speak`` may have to bear an engine
     that is gone.
     """
-    if not any(frame.f_globals.get("__name__") == _INLINE for frame in _frames(sys._getframe())):  # noqa: SLF001 - private, guarded
+    if not any(frame.f_globals.get("__name__") == _INLINE for frame in up(sys._getframe())):  # noqa: SLF001 - private, guarded
         atexit.register(speak)
         return
     task = asyncio.get_running_loop().create_task(_at_cancel(speak))
@@ -99,17 +101,11 @@ def _is_main() -> bool:
 
 
 def _is_launched(frame: FrameType | None) -> bool:
-    return _is_main() and any(map(_is_launcher, _frames(frame)))
+    return _is_main() and any(map(_is_launcher, up(frame)))
 
 
 def _is_launcher(frame: FrameType) -> bool:
     return os.path.basename(frame.f_code.co_filename) == LAUNCHER  # noqa: PTH119 - a name is asked, not a file
-
-
-def _frames(frame: FrameType | None) -> Iterator[FrameType]:
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
 
 
 def _traced(trace: TracebackType | None) -> Iterator[FrameType]:

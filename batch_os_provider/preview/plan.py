@@ -22,7 +22,8 @@ from batch_os_provider.rollout.os_upgrade import decide as os_table
 from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, age_of, judge
 from batch_os_provider.rollout.progress import NodeCounts, name_nodes
 from batch_os_provider.schema.declared import NO_GATE, Gate, ImagePolicy, Policy
-from batch_os_provider.schema.units import counted, duration
+from batch_os_provider.schema.units import duration
+from batch_os_provider.wording import counted
 
 __all__ = ["Plan", "plan_image", "plan_os"]
 

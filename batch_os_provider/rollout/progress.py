@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from batch_os_provider.guest_os import version
-from batch_os_provider.schema.units import counted, duration
+from batch_os_provider.schema.units import duration
+from batch_os_provider.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,6 @@ __all__ = [
     "DURATION_FORM",
     "SHARE_FORM",
     "Share",
-    "counted",
     "duration",
     "parse_duration",
     "parse_share",
@@ -202,8 +201,3 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours}h{minutes_rest:02d}m"
     return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
-
-
-def counted(number: int, thing: str) -> str:
-    """``1 node``, ``2 nodes``."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -21,7 +21,7 @@ from batch_os_provider.guest_os import version
 from batch_os_provider.rollout.image_renewal.surge import added_since
 from batch_os_provider.rollout.progress import NodeCounts
 from batch_os_provider.runtime.threads import side_by_side
-from batch_os_provider.schema.units import counted
+from batch_os_provider.wording import counted
 
 __all__ = ["Client", "Moving", "look"]
 

@@ -49,7 +49,7 @@ from batch_os_provider.rollout.image_renewal.surge import (
 )
 from batch_os_provider.rollout.progress import name_some
 from batch_os_provider.schema.declared import ImagePolicy
-from batch_os_provider.schema.units import counted
+from batch_os_provider.wording import counted
 
 __all__ = ["another_product", "deallocated", "decide_image", "incomparable", "refuse_kind", "resize_errors"]
 

@@ -25,7 +25,7 @@ from batch_os_provider.rollout.poll_schedule import MAX_FAILURES, NOT_SHARED, Sh
 from batch_os_provider.rollout.progress import NODE_INTERVAL, RETRYING, Progress, Reporter
 from batch_os_provider.runtime.cancellation import Waiter
 from batch_os_provider.schema.declared import ImageGoal
-from batch_os_provider.schema.units import counted
+from batch_os_provider.wording import counted
 
 __all__ = ["ImageRenewal", "look_at"]
 

@@ -19,7 +19,7 @@ from batch_os_provider.rollout.image_renewal.steps import (
 )
 from batch_os_provider.rollout.progress import name_some
 from batch_os_provider.schema.declared import ImagePolicy
-from batch_os_provider.schema.units import counted
+from batch_os_provider.wording import counted
 
 __all__ = ["added_since", "cycle", "drains", "foreign", "is_left_in_order", "not_comparable", "tidy"]
 

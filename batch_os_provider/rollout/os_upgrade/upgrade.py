@@ -39,7 +39,8 @@ from batch_os_provider.rollout.poll_schedule import MAX_FAILURES, NOT_SHARED, Sh
 from batch_os_provider.rollout.progress import NODE_INTERVAL, NodeCounts, Progress, Reporter, name_nodes
 from batch_os_provider.runtime.cancellation import Canceled, Waiter
 from batch_os_provider.schema.declared import Goal
-from batch_os_provider.schema.units import counted, duration
+from batch_os_provider.schema.units import duration
+from batch_os_provider.wording import counted
 
 __all__ = ["OsUpgrade"]
 

@@ -1,8 +1,8 @@
 """Every error that a person may meet, drawn as a tree.
 
 An error ends a pipeline, often at night, and is read by someone who does not
-know Batch. So each one says, in this order: which pool, what was seen, what to do next, and
-the service's own code and request id for a support case. Errors are classed by HTTP status
+know Batch. So each one says, in this order: which pool, what was seen, the service's own code
+and request id for a support case, and on a line of its own what to do next. Errors are classed by HTTP status
 and Batch code, never by the exception class of the azure client (with If-Match set it raises
 ``ResourceModifiedError`` for a 400, a 403, a 409 and a 503 alike).
 
@@ -125,11 +125,12 @@ class BatchOsError(Exception):
     def __str__(self) -> str:
         what = "account" if "://" in self.pool and "/pools/" not in self.pool else "pool"
         text = f"{what} {self.pool}: {self.seen}." if self.pool else f"{self.seen}."
-        if self.next_step:
-            text += f" {self.next_step}."
         marks = [f"Batch code {self.code}"] if self.code else []
         marks += [f"request id {self.request_id}"] if self.request_id else []
         text = f"{text} [{', '.join(marks)}]" if marks else text
+        if self.next_step:
+            # A line of its own: the CLI cuts a row at the first line's end and shows both lines below.
+            text += f"\nNext: {self.next_step}."
         return f"{text} {self.tail}" if self.tail else text
 
 

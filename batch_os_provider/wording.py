@@ -1,4 +1,8 @@
-"""Plural forms: the one place where a message learns whether it speaks of one thing or of several."""
+"""Plural forms of the words in messages.
+
+Each message used to choose its own, and some said "1 nodes are": `tests/unit/plurals.py` judges
+the texts that come out.
+"""
 
 from __future__ import annotations
 

@@ -41,11 +41,11 @@ def test_every_error_says_when_it_is_raised() -> None:
         assert inspect.getdoc(getattr(errors, name))
 
 
-def test_an_error_names_pool_seen_next_step_code_and_request_id_in_this_order() -> None:
+def test_an_error_names_pool_seen_code_request_id_and_next_step_in_this_order() -> None:
     answer = ServiceAnswer(409, "PoolBeingResized", "The pool is being resized", "guid-1")
     error = RefusedError("it is being resized", pool=POOL, next_step="Run `pulumi up` again", answer=answer)
     assert str(error) == (
-        f"pool {POOL}: it is being resized. Run `pulumi up` again. [Batch code PoolBeingResized, request id guid-1]"
+        f"pool {POOL}: it is being resized. [Batch code PoolBeingResized, request id guid-1]\nNext: Run `pulumi up` again."
     )
     assert (error.code, error.request_id) == ("PoolBeingResized", "guid-1")
 
@@ -60,7 +60,7 @@ def test_an_error_leaves_out_what_it_does_not_know() -> None:
 def test_what_is_added_is_part_of_what_was_seen() -> None:
     error = BatchOsError("no", next_step="Wait")
     error.add("given up after 4 tries")
-    assert str(error) == "no; given up after 4 tries. Wait."
+    assert str(error) == "no; given up after 4 tries.\nNext: Wait."
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_a_service_error_says_what_was_being_done() -> None:
     answer = ServiceAnswer(503, "ServerBusy", "The server is busy.", "guid")
     error = TransientError(answer, pool=POOL, doing="reading it", next_step="Run it again")
     assert str(error) == (
-        f"pool {POOL}: reading it failed: HTTP 503 ServerBusy: The server is busy. Run it again. "
-        "[Batch code ServerBusy, request id guid]"
+        f"pool {POOL}: reading it failed: HTTP 503 ServerBusy: The server is busy. "
+        "[Batch code ServerBusy, request id guid]\nNext: Run it again."
     )
     assert error.reply is answer
     assert error.doing == "reading it"

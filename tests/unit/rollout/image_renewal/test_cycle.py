@@ -140,7 +140,7 @@ def test_a_canary_that_does_not_come_up_is_removed_by_name_and_told(fate: str, s
     assert type(played.error) is RefusedError
     why = ": The task exited with 1" if fate == "starttaskfailed" else ""
     assert f"the new node new-{surge - 1:02d} is {fate}{why}; no old node was touched; this came" in played.text
-    assert ". Fix the start task or the image, then run `pulumi up` again." in played.text
+    assert ".\nNext: Fix the start task or the image, then run `pulumi up` again." in played.text
     assert is_as_before(played.service, 3)
     assert versions(played.service.state) == [OLD] * 3
 
@@ -153,7 +153,9 @@ def test_quota_that_lacks_is_undone_and_told_with_what_is_missing(quota: int, su
         f"Batch could not allocate {missing} more node{'s' * (missing > 1)} (AccountCoreQuotaReached: The account has "
         "reached its core quota); no old node was touched; this came after "
     ) in played.text
-    assert "nodes are behind. Ask for more core quota, or declare a smaller surge, then run `pulumi up`" in played.text
+    assert (
+        "nodes are behind.\nNext: Ask for more core quota, or declare a smaller surge, then run `pulumi up`"
+    ) in played.text
     assert is_as_before(played.service, 3)
     assert versions(played.service.state) == [OLD] * 3
 

@@ -45,7 +45,8 @@ def test_an_error_names_pool_seen_code_request_id_and_next_step_in_this_order() 
     answer = ServiceAnswer(409, "PoolBeingResized", "The pool is being resized", "guid-1")
     error = RefusedError("it is being resized", pool=POOL, next_step="Run `pulumi up` again", answer=answer)
     assert str(error) == (
-        f"pool {POOL}: it is being resized. [Batch code PoolBeingResized, request id guid-1]\nNext: Run `pulumi up` again."
+        f"pool {POOL}: it is being resized. [Batch code PoolBeingResized, request id guid-1]\n"
+        "Next: Run `pulumi up` again."
     )
     assert (error.code, error.request_id) == ("PoolBeingResized", "guid-1")
 

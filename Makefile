@@ -13,10 +13,10 @@ help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/installed ## See a pool upgraded, drift, and come back; no cloud account (about a minute).
-	@.venv/bin/python scripts/demo
+	@.venv/bin/python scripts/demo.py
 
 demo-vm: .venv/installed ## See the busy nodes of a VM pool renewed without a task lost (half a minute).
-	@.venv/bin/python scripts/demo vm
+	@.venv/bin/python scripts/demo.py vm
 
 test: setup ## Every check there is: lint, types, contracts, packages, tests.
 	@scripts/test $(ARGS)
@@ -61,7 +61,7 @@ clean: ## Remove environments, builds and tool caches (the Pulumi CLI in the use
 	@touch $@
 
 pulumi:
-	@python=$$(scripts/python) && "$$python" scripts/pulumi-cli >/dev/null
+	@python=$$(scripts/python) && "$$python" scripts/pulumi_cli.py >/dev/null
 
 actionlint:
-	@python=$$(scripts/python) && "$$python" scripts/actionlint >/dev/null
+	@python=$$(scripts/python) && "$$python" scripts/actionlint.py >/dev/null

@@ -164,7 +164,7 @@ def measure(measures: Collection[str], *, quick: bool) -> int:
     from tests.support.stack import make_template  # noqa: PLC0415 - not needed to write the page
 
     found = subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, ROOT / "scripts" / "pulumi-cli"], stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, ROOT / "scripts" / "pulumi_cli.py"], stdout=subprocess.PIPE, text=True, check=True
     )
     os.environ["BATCH_OS_TEST_PULUMI"] = found.stdout.strip()
     known = {} if quick else results.load()

@@ -46,8 +46,8 @@ def fenced(page: Path, language: str) -> list[str]:
 
 def test_every_output_is_that_of_a_run():
     assert "BATCH_OS_TEST_PULUMI" in os.environ, "the Pulumi CLI is needed; run the tests with `make test`"
-    command = [sys.executable, ROOT / "scripts" / "docs", "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own script
+    command = [sys.executable, "-m", "scripts.docs", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - ours
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -1,4 +1,4 @@
-"""`scripts/actionlint` where there is no actionlint yet: the pinned release and no other, else Go, else clear words."""
+"""`scripts/actionlint.py` without an actionlint: the pinned release and no other, else Go, else clear words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROGRAM = b"#!/bin/sh\necho 1.7.12\n"
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The script as a module, with a cache of its own, no programs on PATH, and a release on this machine."""
     spec = spec_from_loader(
-        "actionlint_script", SourceFileLoader("actionlint_script", str(ROOT / "scripts/actionlint"))
+        "actionlint_script", SourceFileLoader("actionlint_script", str(ROOT / "scripts/actionlint.py"))
     )
     assert spec is not None
     assert spec.loader is not None

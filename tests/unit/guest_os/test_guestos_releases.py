@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = ROOT / "batch_os_provider" / "guest_os"
 GUEST_OS = catalogue.load()
-SCRIPT = runpy.run_path(str(ROOT / "scripts" / "guestos-releases"))
+SCRIPT = runpy.run_path(str(ROOT / "scripts" / "guestos_releases.py"))
 
 HEAD = "| Configuration string | Release date | Disable date |\n| --- | --- | --- |\n"
 PAGE = f"""\
@@ -333,7 +333,7 @@ def test_the_commands_of_the_page_run(site: str, data: Path, capsys: Any, monkey
             done = CliRunner().invoke(main, [*options[:at], *where, *options[at:]], env={"HOME": str(data.parent)})
             installed.append(done.exit_code)
         elif program != "git":
-            assert (program, options[0]) == (".venv/bin/python", "scripts/guestos-releases")
+            assert (program, options[0]) == (".venv/bin/python", "scripts/guestos_releases.py")
             more = [] if "--from" in options else ["--url", f"{site}/page.md"]
             ended.append(run(data, *options[1:], *more))
     assert ended == [1, 0, 0]

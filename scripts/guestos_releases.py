@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Bring the Guest OS catalogue up to date with Microsoft's published table.
 
-    .venv/bin/python scripts/guestos-releases                  read the page, write what is new into the package
-    .venv/bin/python scripts/guestos-releases --check          change nothing; exit with 1 if there is something new
-    .venv/bin/python scripts/guestos-releases --from page.md   read a page that was saved
+    .venv/bin/python scripts/guestos_releases.py                  read the page, write what is new into the package
+    .venv/bin/python scripts/guestos_releases.py --check          change nothing; exit with 1 if there is something new
+    .venv/bin/python scripts/guestos_releases.py --from page.md   read a page that was saved
 
 It writes the tables of the package, for its next release. On a machine that only has the package installed,
 `batch-os catalogue --update` reads the same page, with the same code, into a file of the user.

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Take a picture of a comment of `batch-os comment`, as a page on GitHub would show it.
 
-    .venv/bin/python scripts/comment-picture                        docs/comment.png, of the comment in docs/comment.md
-    .venv/bin/python scripts/comment-picture COMMENT.md PICTURE.png
+    .venv/bin/python scripts/comment_picture.py                      docs/comment.png, of the comment in docs/comment.md
+    .venv/bin/python scripts/comment_picture.py COMMENT.md PICTURE.png
 
 `scripts/docs` writes the comment in docs/comment.md from real previews. Needs Chromium on PATH (Debian: apt-get install
 chromium), or its path in CHROMIUM; no check and no test needs it.

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Renew the matrix of docs/parity.md from a run of all its cells.
 
-usage: .venv/bin/python scripts/parity
+usage: .venv/bin/python scripts/parity.py
 
-Official clients of two generations, and requests signed by hand, drive the simulator; see tests/conformance/ground.py. A
-test of the same cells fails when the page is out of date.
+Official clients of two generations, and requests signed by hand, drive the simulator; see tests/conformance/ground.py.
+A test of the same cells fails when the page is out of date.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The whole provider on the real Pulumi CLI, no cloud account.
 
-    scripts/demo        a pool upgraded, changed behind Pulumi's back, and brought back: about a minute
-    scripts/demo vm     a VM pool whose busy nodes are renewed without a task lost: half a minute
+    scripts/demo.py        a pool upgraded, changed behind Pulumi's back, and brought back: about a minute
+    scripts/demo.py vm     a VM pool whose busy nodes are renewed without a task lost: half a minute
 
 `make demo` and `make demo-vm` set up what this needs. Everything it makes (a simulated Batch account, a Pulumi home, a
 state file, a copy of the example project) lives in one temporary folder and ends with it, also on ^C.
@@ -175,7 +175,7 @@ def environment_for(scratch: Path, pulumi: str) -> dict[str, str]:
 
 def pulumi_directory() -> str:
     """Where the Pulumi CLI is; `make demo` has installed it if there was none."""
-    command = [sys.executable, str(ROOT / "scripts" / "pulumi-cli")]
+    command = [sys.executable, str(ROOT / "scripts" / "pulumi_cli.py")]
     found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if found.returncode != 0:
         raise DemoError("without the Pulumi CLI there is nothing to show")

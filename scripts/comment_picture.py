@@ -77,12 +77,12 @@ def picture(html: str, target: Path, chromium: str) -> None:
         dumped = run([*command, f"--window-size={WIDTH},600", "--dump-dom", file.as_uri()])
         height = re.search(r"<title>(\d+)</title>", dumped)
         if height is None:
-            raise LookupError("Chromium has not told how high the page is")
+            raise LookupError("Chromium did not report the height of the page")
         run([*command, f"--window-size={WIDTH},{height[1]}", f"--screenshot={target.resolve()}", file.as_uri()])
 
 
 def run(command: list[str]) -> str:
-    """Run Chromium; what it says on stderr only where it fails, for it always complains of something."""
+    """Run Chromium; show its stderr only if it fails, since Chromium always prints some warning."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     if done.returncode != 0:
         raise ChildProcessError(f"{command[0]} ended with {done.returncode}:\n{done.stderr}")

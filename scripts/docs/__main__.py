@@ -1,4 +1,4 @@
-"""Make every output shown in README.md and docs/ true: run it, and write down what came.
+"""Write every output shown in README.md and docs/ from a real run.
 
     .venv/bin/python -m scripts.docs            rewrite the blocks in place
     .venv/bin/python -m scripts.docs --check    change nothing; exit with 1 and a diff where a block is out of date
@@ -77,7 +77,7 @@ def play(scenario: Callable[[Ground], Outputs], template: Path, folder: Path) ->
 
 
 def play_all() -> tuple[Outputs, list[str]]:
-    """Run all of them; the outputs, and what went wrong."""
+    """Run all of them; return the outputs and the failures."""
     outputs: Outputs = {}
     troubles: list[str] = []
     with tempfile.TemporaryDirectory(prefix="batch-os-docs-") as scratch, ThreadPoolExecutor(len(SCENARIOS)) as pool:
@@ -105,7 +105,7 @@ def renewed(page: str, pattern: re.Pattern[str], texts: Mapping[str, str], used:
 
 
 def write(pages: Iterable[Path], outputs: Outputs, *, check: bool) -> list[str]:
-    """Renew the pages, or tell what would be renewed; the names of marks that nothing fills come too."""
+    """Update the pages, or return the differences (`check`); unknown and unused names of marks are findings too."""
     tables = {name: make() for name, make in TABLES.items()}
     used: set[str] = set()
     findings = []
@@ -141,7 +141,7 @@ def main() -> int:
     for finding in findings:
         print(finding, file=sys.stderr)
     if findings and check:
-        print("\nThe pages are out of date; to renew them: .venv/bin/python -m scripts.docs", file=sys.stderr)
+        print("\nThe pages are out of date.\nNext: Update them with .venv/bin/python -m scripts.docs", file=sys.stderr)
     return 1 if findings else 0
 
 

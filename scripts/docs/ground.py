@@ -49,7 +49,7 @@ def end(simulator: Simulator) -> None:
 
 
 def roll(simulator: Simulator, stack: Stack, *options: str) -> Result:
-    """`pulumi up` for a pool whose nodes come back only when it has been said that none is back yet."""
+    """`pulumi up` for a pool. Its nodes come back only after the row reported that none is back yet."""
     running = stack.start("up", *AFTER_UP, QUIET, *options)
     wait_until(lambda: "nodes back" in running.text or running.process.poll() is not None, "it waits")
     simulator.speed(30)

@@ -174,7 +174,7 @@ def killed(ground: Ground) -> Outputs:
     locked = stack.up()
     text = next(line for line in locked.text.splitlines() if "currently locked" in line)
     out = {"locked": shown(text)}
-    wait_until(lambda: stack.plugins() == [], "the plugin ends by itself")
+    wait_until(lambda: stack.plugins() == [], "the plugin ends")
     out["canceled"] = transcript("pulumi cancel --yes", stack.run("cancel", "--yes").ok())
     out["resumed"] = shown(diagnostics(roll(simulator, stack).text)["render"])
     return out
@@ -295,12 +295,12 @@ def federated(ground: Ground) -> Outputs:
         said = diagnostics(stack.run("up", *AFTER_UP, QUIET).failed().text)["render"]
         out[name] = shown(last_line(said))
     reader = simulator.by_secret("reader", readOnly=True)
-    # Only what a developer signs in with, in a home of its own: a machine in Azure has an identity.
-    nobody = {
+    # Only what a developer signs in with, in a separate home: a machine in Azure has an identity.
+    no_identity = {
         "REQUESTS_CA_BUNDLE": reader["REQUESTS_CA_BUNDLE"],
         "AZURE_TOKEN_CREDENTIALS": "dev",
     }
-    for name, environment in (("no-role", reader), ("no-identity", nobody)):
+    for name, environment in (("no-role", reader), ("no-identity", no_identity)):
         stack = ground.stack(simulator, name=name, **environment, AZURE_BATCH_ACCOUNT="", AZURE_BATCH_ACCESS_KEY="")
         stack.declare(simulator, NEW)
         out[name] = shown(last_line(diagnostics(stack.run("up", *AFTER_UP, QUIET).failed().text)["render"]))

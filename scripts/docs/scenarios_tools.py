@@ -28,7 +28,7 @@ from tests.support.stack import PROJECT, Result
 
 
 def newcomer(ground: Ground) -> Outputs:
-    """README: an account's pools looked at, adopted, and one of them changed; then the program on that page."""
+    """README: an account's pools: their status, their adoption, and a change of one; then the program on that page."""
     account = json.loads((ROOT / "examples" / "pinned_pools" / "account.json").read_text(encoding="utf-8"))
     pools = {pool["id"]: pool for pool in account["pools"]}
     # And one as most teams have it: on `latest`, whose nodes name no version.
@@ -209,11 +209,11 @@ def reviewed(ground: Ground) -> Outputs:
     preview("prod")
     files = [f"{name}={name}.json" for name in ("dev", "stage", "prod")]
     words = "rollback,failed,not-looked-at"
-    told = comment(*files, "--fail-on", words)
+    done = comment(*files, "--fail-on", words)
     (row, *_) = json.loads(comment(files[0], "--json").stdout)["stacks"][0]["pools"]
     return {
-        "comment": fixed(told.stdout),
-        "comment-stopped": transcript(f"batch-os comment {' '.join(files)} --fail-on {words}", told.stderr),
+        "comment": fixed(done.stdout),
+        "comment-stopped": transcript(f"batch-os comment {' '.join(files)} --fail-on {words}", done.stderr),
         "comment-json": fixed(json.dumps(row, indent=2)) + "\n",
     }
 
@@ -264,7 +264,7 @@ def probed(ground: Ground) -> Outputs:
 
 
 def commanded(ground: Ground) -> Outputs:
-    """command.md: what `status`, `watch`, `adopt` and `doctor` print of an account, and of one whose key is another."""
+    """command.md: what `status`, `watch`, `adopt` and `doctor` print of an account, and of one with another key."""
     simulator, locked = ground.simulator(), ground.simulator()
     gallery = vm_pool("legacy")
     image = "/subscriptions/.../galleries/studio/images/farm"
@@ -274,7 +274,7 @@ def commanded(ground: Ground) -> Outputs:
     simulator.outside("POST", "/pools/encode/upgradeos", {"targetOSVersion": NEW})
     account = {"name": locked.account, "key": "AAAA" + locked.key[4:]}
     locked.put("state", {**locked.get("state"), "account": account})
-    # Another name of this machine, so that the two accounts can be told apart.
+    # Another name of this machine, so that the two accounts differ on the page.
     other = locked.endpoint.replace("127.0.0.1", "localhost")
     stack = ground.stack(simulator, COLUMNS="112")
     program = stack.program_folder / "__main__.py"
@@ -290,7 +290,7 @@ def commanded(ground: Ground) -> Outputs:
             check=False,
         )
         text = done.stdout.replace(other, "http://localhost:8701")
-        # A constant has the port in its name; and versions are those of whoever writes the page.
+        # A constant has the port in its name; and versions are those of the machine that writes the page.
         text = re.sub(r"127_0_0_1_\d+", "127_0_0_1_8700", re.sub(r"127\.0\.0\.1 port \d+", "127.0.0.1 port 8700", text))
         for name, version in TESTED.items():
             text = re.sub(rf"({name} +)\S+;", rf"\g<1>{version};", text)

@@ -22,7 +22,7 @@ def renewed_pool(ground: Ground) -> Outputs:
     stack.run("config", "set", "accountEndpoint", simulator.endpoint).ok()
     out = {"vm-preview": shown(diagnostics(stack.run("preview").ok().text)["render"])}
     running = stack.start("up", *AFTER_UP, QUIET)
-    # Time stands still but for these leaps, so that each run sees the same. A line that came before is not said again.
+    # The clock moves only in these steps, so that each run sees the same. Pulumi does not repeat a line.
     for seen, seconds in (
         (lambda: "a resize is under way" in running.text, 60),
         (lambda: "2 of 2 new nodes" in running.text, 120),
@@ -48,7 +48,7 @@ def assert_renewed(simulator: Simulator) -> None:
 
 
 def refused_renewals(ground: Ground) -> Outputs:
-    """What a preview of a VM pool refuses, because a look at the pool shows that `up` could not do it."""
+    """What a preview of a VM pool refuses, because the pool shows that `up` would fail."""
     note = {"name": "batch-os", "value": '{"v":1,"size":2,"surge":1,"newest":"2024-04-02T00:00:00.000000Z"}'}
     simulator = ground.simulator()
     simulator.seed(

@@ -1,4 +1,4 @@
-"""The pages tell the truth: outputs are of real runs, links lead somewhere, and what is shown can be run."""
+"""The pages are correct: outputs are those of real runs, links have a target, and shown programs and commands run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read(page: Path) -> str:
 
 
 def prose(page: Path) -> str:
-    """A page without its fenced blocks: these hold anything."""
+    """A page without its fenced blocks, which may contain any text."""
     return FENCE.sub("", read(page))
 
 

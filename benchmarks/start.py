@@ -100,7 +100,7 @@ def _ended(plugin: subprocess.Popen[str]) -> str:
 
 @contextmanager
 def _engine() -> Iterator[str]:
-    """An address that answers, as the engine's does: our plugin ends when the address does not answer."""
+    """An address that answers, as the engine's does: without an answer our plugin ends."""
     server = grpc.server(ThreadPoolExecutor(max_workers=2))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

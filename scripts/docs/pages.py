@@ -95,8 +95,9 @@ def diagnostics(text: str) -> dict[str, str]:
 
 
 def last_line(text: str) -> str:
-    """The error, without the lines of the way to it."""
-    return text.strip().splitlines()[-1]
+    """The error with its `Next:` line, without the traceback before it."""
+    lines = text.strip().splitlines()
+    return "\n".join(lines[-2:] if lines[-1].startswith("Next: ") else lines[-1:])
 
 
 def ageless(text: str) -> str:

@@ -123,7 +123,7 @@ def unhealthy(ground: Ground) -> Outputs:
     out = {"unhealthy": under_row("pulumi up", stack.up().failed())}
     declare("stuck", 'stall_after="4s"')
     said = diagnostics(stack.up().failed().text)["stuck"]
-    out["stalled"] = shown("\n".join(line for line in said.splitlines() if line.startswith("error:")))
+    out["stalled"] = shown("\n".join(line for line in said.splitlines() if line.startswith(("error:", "Next:"))))
     return out
 
 

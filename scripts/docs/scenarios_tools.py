@@ -28,7 +28,7 @@ from tests.support.stack import PROJECT, Result
 
 
 def newcomer(ground: Ground) -> Outputs:
-    """README: an account's pools: their status, their adoption, and a change of one; then the program on that page."""
+    """README: the status, the adoption and a change of an account's pools; then the program on that page."""
     account = json.loads((ROOT / "examples" / "pinned_pools" / "account.json").read_text(encoding="utf-8"))
     pools = {pool["id"]: pool for pool in account["pools"]}
     # And one as most teams have it: on `latest`, whose nodes name no version.

@@ -2,7 +2,7 @@
 
 A cell is one client doing one operation: it must succeed, and the most telling refusal must reach the program as that
 client's kind of error with Batch's code in it. ``run`` plays all cells and says what became of each; the tests and
-``scripts/parity`` both use it, so a page can only tell what a run has shown.
+``scripts/parity.py`` both use it, so a page can only tell what a run has shown.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The pages tell the truth: outputs are of real runs, links lead somewhere, and what is shown can be run."""
+"""The pages are correct: outputs are those of real runs, links have a target, and shown programs and commands run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read(page: Path) -> str:
 
 
 def prose(page: Path) -> str:
-    """A page without its fenced blocks: these hold anything."""
+    """A page without its fenced blocks, which may contain any text."""
     return FENCE.sub("", read(page))
 
 
@@ -46,8 +46,8 @@ def fenced(page: Path, language: str) -> list[str]:
 
 def test_every_output_is_that_of_a_run():
     assert "BATCH_OS_TEST_PULUMI" in os.environ, "the Pulumi CLI is needed; run the tests with `make test`"
-    command = [sys.executable, ROOT / "scripts" / "docs", "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own script
+    command = [sys.executable, "-m", "scripts.docs", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - ours
     assert done.returncode == 0, done.stdout + done.stderr
 
 

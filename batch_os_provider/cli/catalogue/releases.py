@@ -1,6 +1,6 @@
 """Microsoft's page of Guest OS releases: fetched or saved, read as a whole, and taken over into a catalogue.
 
-`batch-os catalogue --update` and ``scripts/guestos-releases`` (which refreshes the package's own tables)
+`batch-os catalogue --update` and ``scripts/guestos_releases.py`` (which refreshes the package's own tables)
 read the same page: "Azure Guest OS releases and SDK compatibility matrix", in the Markdown that Microsoft publishes. A
 page that is not understood as a whole changes nothing. What the catalogue has and the page lacks is kept: the page has
 dropped old releases before. Where both have a release, the page counts, except that "Post 7.61" takes back no date.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import runpy
 import threading
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ from batch_os_provider.cli.main import main
 from batch_os_provider.guest_os import catalogue
 from batch_os_provider.guest_os.catalogue import Family
 from batch_os_provider.guest_os.catalogue_file import read_file
+from scripts import guestos_releases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = ROOT / "batch_os_provider" / "guest_os"
 GUEST_OS = catalogue.load()
-SCRIPT = runpy.run_path(str(ROOT / "scripts" / "guestos-releases"))
 
 HEAD = "| Configuration string | Release date | Disable date |\n| --- | --- | --- |\n"
 PAGE = f"""\
@@ -113,7 +112,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def run(data: Path, *options: str) -> int:
-    return SCRIPT["main"]([*options, "--data", str(data)])
+    return guestos_releases.main([*options, "--data", str(data)])
 
 
 def refresh(data: Path, page: str | bytes, *options: str) -> int:
@@ -333,7 +332,7 @@ def test_the_commands_of_the_page_run(site: str, data: Path, capsys: Any, monkey
             done = CliRunner().invoke(main, [*options[:at], *where, *options[at:]], env={"HOME": str(data.parent)})
             installed.append(done.exit_code)
         elif program != "git":
-            assert (program, options[0]) == (".venv/bin/python", "scripts/guestos-releases")
+            assert (program, options[0]) == (".venv/bin/python", "scripts/guestos_releases.py")
             more = [] if "--from" in options else ["--url", f"{site}/page.md"]
             ended.append(run(data, *options[1:], *more))
     assert ended == [1, 0, 0]
@@ -354,6 +353,6 @@ def test_a_page_that_moved_and_a_network_that_is_not_there_are_said(site: str, d
 def test_the_page_comes_from_microsoft_over_https(capsys: Any):
     assert URL.startswith("https://raw.githubusercontent.com/MicrosoftDocs/")
     with pytest.raises(SystemExit) as ended:
-        SCRIPT["main"](["--url", "http://example.com/page.md"])
+        guestos_releases.main(["--url", "http://example.com/page.md"])
     assert ended.value.code == 2
     assert "--url has to begin with https://" in capsys.readouterr().err

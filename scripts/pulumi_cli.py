@@ -4,7 +4,7 @@
 In this order: the one on PATH if it is new enough; the one an earlier run left in the user cache; the official
 installer (pinned, into the cache, shell profiles untouched); a build from source with Go (every module pinned by
 tools/pulumi/*/go.sum). What goes into the cache is made beside its place and renamed there, so an interrupted run
-leaves nothing that could be taken for whole, and two runs at once wait for one another.
+leaves no partial installation, and two runs at the same time wait for each other.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class SetupError(Exception):
 
 
 def say(text: str) -> None:
-    """Tell the user on stderr: stdout is for the directory alone."""
+    """Print a message on stderr, because stdout carries only the directory."""
     print(f"setup: {text}", file=sys.stderr, flush=True)
 
 
@@ -67,7 +67,7 @@ def on_path() -> Path | None:
         needed = ".".join(map(str, OLDEST))
         say(f"the Pulumi CLI on PATH ({pulumi}) is older than {needed}, or does not run: not used")
         return None
-    # The engine looks on PATH first, then beside itself, where a link to it may hide the rest.
+    # The engine searches PATH first, then its own folder; a link to the engine may hide the other programs.
     beside = f"{os.environ['PATH']}{os.pathsep}{Path(pulumi).resolve().parent}"
     missing = [program for program in PROGRAMS if shutil.which(program, path=beside) is None]
     if missing:
@@ -85,12 +85,12 @@ def whole(bin_dir: Path) -> bool:
 def demand_whole(bin_dir: Path) -> None:
     """Refuse an installation in which a program is missing."""
     if not whole(bin_dir):
-        raise SetupError(f"not all of {', '.join(PROGRAMS)} came out of it")
+        raise SetupError(f"the installation lacks some of {', '.join(PROGRAMS)}")
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Hold the cache's lock, so that two runs do not do the same work; it goes with the process."""
+    """Hold the cache's lock, so that two runs do not do the same work. The lock ends with the process."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         try:
@@ -102,7 +102,7 @@ def alone() -> Iterator[None]:
 
 
 def run(command: list[str], cwd: Path, what: str) -> None:
-    """Run quietly with a sign of life every half minute; on failure show the end of what it said."""
+    """Run quietly with a sign of life every half minute; on failure show the end of its output."""
     started = time.monotonic()
     with tempfile.TemporaryFile("w+", errors="replace") as log:
         process = subprocess.Popen(command, cwd=cwd, stdout=log, stderr=log, stdin=subprocess.DEVNULL)

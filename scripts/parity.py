@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Renew the matrix of docs/parity.md from a run of all its cells.
+"""Update the matrix of docs/parity.md from a run of all its cells.
 
-usage: .venv/bin/python scripts/parity
+usage: .venv/bin/python scripts/parity.py
 
-Official clients of two generations, and requests signed by hand, drive the simulator; see tests/conformance/ground.py. A
-test of the same cells fails when the page is out of date.
+Official clients of two generations, and requests signed by hand, drive the simulator; see tests/conformance/ground.py.
+A test of the same cells fails when the page is out of date.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from tests.conformance.ground import renewed, run  # noqa: E402 - found from the
 
 
 def main() -> int:
-    """Play, write, and tell what failed."""
+    """Run all cells, write the page, and print what failed."""
     if sys.argv[1:]:
         print(__doc__, file=sys.stderr)
         return 2
-    logging.getLogger("azure").setLevel(logging.CRITICAL)  # it tells of the empty body of a 404 to HEAD
+    logging.getLogger("azure").setLevel(logging.CRITICAL)  # it warns of the empty body of a 404 to HEAD
     results = run()
     page = ROOT / "docs" / "parity.md"
     page.write_text(renewed(page.read_text(encoding="utf-8"), results), encoding="utf-8")

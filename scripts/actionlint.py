@@ -3,7 +3,7 @@
 
 In this order: the one on PATH if it is new enough; the one an earlier run left in the user cache; the official release
 (its SHA-256 pinned here); a build from source with Go (every module pinned by tools/actionlint/go.sum). It is made
-beside its place in the cache and renamed there, so neither an interrupted run nor two at once leave half a program.
+beside its place in the cache and renamed there, so interrupted and parallel runs leave no half program.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class SetupError(Exception):
 
 
 def say(text: str) -> None:
-    """Tell the user on stderr: stdout is for the path alone."""
+    """Print a message on stderr, because stdout carries only the path."""
     print(f"setup: {text}", file=sys.stderr, flush=True)
 
 
@@ -56,7 +56,7 @@ def version_of(program: str) -> tuple[int, ...]:
 
 
 def download(target: Path) -> None:
-    """Take it out of the official release, if that is the one whose checksum we know."""
+    """Extract actionlint from the official release, after a check of the pinned SHA-256."""
     system = f"{platform.system().lower()}_{MACHINES.get(platform.machine().lower(), platform.machine())}"
     if system not in SHA256:
         raise SetupError(f"no official release is pinned for {system}")
@@ -76,7 +76,7 @@ def download(target: Path) -> None:
 
 
 def build(target: Path) -> None:
-    """Build it with Go."""
+    """Build actionlint with Go."""
     if shutil.which("go") is None:
         raise SetupError("Go is not installed, so it cannot be built from source")
     command = ["go", "build", "-mod=readonly", "-trimpath", "-ldflags", "-s -w"]
@@ -88,7 +88,7 @@ def build(target: Path) -> None:
 
 
 def install(place: Path) -> None:
-    """Put it there by the first way that works."""
+    """Install actionlint at this path by the first way that works."""
     troubles = []
     place.parent.mkdir(parents=True, exist_ok=True)
     for way, announcement in (
@@ -115,7 +115,7 @@ def install(place: Path) -> None:
 
 
 def find_or_install() -> Path:
-    """Where the program is."""
+    """Return the path of the program; install it where needed."""
     own = shutil.which("actionlint")
     if own is not None:
         if version_of(own) >= OLDEST:

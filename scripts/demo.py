@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The whole provider on the real Pulumi CLI, no cloud account.
 
-    scripts/demo        a pool upgraded, changed behind Pulumi's back, and brought back: about a minute
-    scripts/demo vm     a VM pool whose busy nodes are renewed without a task lost: half a minute
+    scripts/demo.py        a pool upgraded, changed behind Pulumi's back, and brought back: about a minute
+    scripts/demo.py vm     a VM pool whose busy nodes are renewed without a task lost: half a minute
 
 `make demo` and `make demo-vm` set up what this needs. Everything it makes (a simulated Batch account, a Pulumi home, a
 state file, a copy of the example project) lives in one temporary folder and ends with it, also on ^C.
@@ -47,7 +47,7 @@ NO_SIGNAL = 0  # only asks whether the process is there
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, to be met with the same clean end as ^C."""
+    """SIGTERM, which ends the demo as cleanly as ^C."""
 
 
 class DemoError(Exception):
@@ -86,7 +86,7 @@ def show(command: list[str]) -> None:
 
 
 def end(process: subprocess.Popen[str], first: int, patience: float) -> None:
-    """Make sure that a process is gone: ask, and after a while insist."""
+    """End a process: send `first`, and kill the process after `patience` seconds."""
     if process.poll() is None:
         process.send_signal(first)
         try:
@@ -127,7 +127,7 @@ class Shell:
         self.environment = environment
 
     def quietly(self, *command: str) -> None:
-        """Preparation: seen only if it fails."""
+        """Run a command of the preparation; its output shows only if it fails."""
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )
@@ -135,11 +135,11 @@ class Shell:
             raise DemoError(f"{shlex.join(command)} failed:\n{done.stdout}{done.stderr}")
 
     def pulumi(self, *command: str) -> None:
-        """A Pulumi command; without a terminal it is spared the rows of dots that only say that it lives."""
+        """A Pulumi command; without a terminal, Pulumi's progress dots are off."""
         self.run("pulumi", *command, *([] if ON_TERMINAL else ["--suppress-progress"]), shown=["pulumi", *command])
 
     def run(self, *command: str, shown: list[str]) -> None:
-        """A step: the command as a user would type it, then all it says."""
+        """A step: the command as a user would type it, then its output."""
         show(shown)
         process = subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True)
         try:
@@ -154,7 +154,7 @@ class Shell:
 
 
 def environment_for(scratch: Path, pulumi: str) -> dict[str, str]:
-    """The user's environment without other Pulumi settings, and with everything of ours in the scratch folder."""
+    """The user's environment without other Pulumi settings; all files of the demo are in the scratch folder."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -175,29 +175,29 @@ def environment_for(scratch: Path, pulumi: str) -> dict[str, str]:
 
 def pulumi_directory() -> str:
     """Where the Pulumi CLI is; `make demo` has installed it if there was none."""
-    command = [sys.executable, str(ROOT / "scripts" / "pulumi-cli")]
+    command = [sys.executable, str(ROOT / "scripts" / "pulumi_cli.py")]
     found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if found.returncode != 0:
-        raise DemoError("without the Pulumi CLI there is nothing to show")
+        raise DemoError("the demo needs the Pulumi CLI; see the lines above")
     return found.stdout.strip()
 
 
 # ── The stories ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def tell_upgrade(shell: Shell, account: Account) -> None:
+def run_upgrade(shell: Shell, account: Account) -> None:
     """A Cloud Services pool: six steps, each announced before it runs."""
     step("1/6", f"What would Pulumi do? Six busy nodes run {BEFORE}; the program declares {TARGET}.")
     shell.pulumi("preview")
 
-    step("2/6", "Do it. Batch takes the nodes a few at a time; the row of the resource tells how far it is.")
+    step("2/6", "Do it. Batch upgrades a few nodes at a time; the row of the resource shows the progress.")
     shell.pulumi("up", "--yes", "--skip-preview")
 
-    step("3/6", f"Somebody changes the pool behind Pulumi's back: a script takes it back to {BEFORE}.")
+    step("3/6", f"A script changes the pool behind Pulumi's back: it returns the pool to {BEFORE}.")
     script = [str(ROOT / "examples" / "upgradeos.py"), account["endpoint"], POOL, BEFORE]
     shell.run("python", *script, shown=["python", "examples/upgradeos.py", *script[1:]])
 
-    step("4/6", "Refresh: Pulumi reads what is really there. Nothing is changed.")
+    step("4/6", "Refresh: Pulumi reads the real version of the pool. The pool does not change.")
     shell.pulumi("refresh", "--yes", "--skip-preview", "--diff")
 
     step("5/6", "The drift is now a plain line in the preview, seen => declared.")
@@ -208,29 +208,30 @@ def tell_upgrade(shell: Shell, account: Account) -> None:
     print(tasks_of(account))
 
 
-def tell_renewal(shell: Shell, account: Account) -> None:
+def run_renewal(shell: Shell, account: Account) -> None:
     """A VM pool: three steps."""
     step("1/3", f"Four busy nodes are older than {NEWER_IMAGE}, which the program declares. What would Pulumi do?")
     shell.pulumi("preview")
 
     step(
-        "2/3", "Do it: two nodes more, proven; two old ones finish their tasks and go; again; the size is what it was."
+        "2/3",
+        "Do it: add two nodes, check them, remove two old ones after their tasks; repeat; the pool keeps its size.",
     )
     shell.pulumi("up", "--yes", "--skip-preview")
 
-    step("3/3", "Look again, at the pool too: nothing is left to do.")
+    step("3/3", "Preview again, with a refresh of the pool: no change is left.")
     shell.pulumi("preview", "--refresh", "--diff")
     print(tasks_of(account))
 
 
 @dataclass(frozen=True)
 class Story:
-    """One story: a program and an account of examples/, and how it is told."""
+    """One story: a program and an account of examples/, and the function that runs its steps."""
 
     folder: str
     config: dict[str, str]
     speed: int
-    tell: Callable[[Shell, Account], None]
+    run: Callable[[Shell, Account], None]
 
     @property
     def seed(self) -> Path:
@@ -239,19 +240,19 @@ class Story:
 
     @property
     def has_project(self) -> bool:
-        """Whether it has a Pulumi.yaml of its own; the one at the root is that of the quickstart."""
+        """Whether the example has its own Pulumi.yaml; the one at the root belongs to the quickstart."""
         return (ROOT / "examples" / self.folder / "Pulumi.yaml").exists()
 
 
 STORIES = {
     # Simulated seconds a second: six nodes take about seven seconds; two rounds of the renewal take about ten.
-    "upgrade": Story("quickstart", {"targetOsVersion": TARGET}, 30, tell_upgrade),
-    "vm": Story("vm_pool", {"targetImageVersion": NEWER_IMAGE}, 60, tell_renewal),
+    "upgrade": Story("quickstart", {"targetOsVersion": TARGET}, 30, run_upgrade),
+    "vm": Story("vm_pool", {"targetImageVersion": NEWER_IMAGE}, 60, run_renewal),
 }
 
 
 def tasks_of(account: Account) -> str:
-    """What became of the tasks that ran on the pool meanwhile."""
+    """Describe the state of the pool's tasks after the story."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with direct.open(f"{account['control']}/state", timeout=10) as answer:
         tasks = [task for job in json.load(answer)["jobs"] for task in job["tasks"]]
@@ -286,12 +287,12 @@ The program is examples/{story.folder}/__main__.py. `make test` runs every check
 
 
 def stop(_signal: int, _frame: FrameType | None) -> None:
-    """Take SIGTERM for a ^C."""
+    """Handle SIGTERM like ^C."""
     raise Terminated
 
 
 def main() -> int:
-    """Prepare, tell, clean up."""
+    """Prepare, run the story, clean up."""
     (name, *rest) = sys.argv[1:] or ["upgrade"]
     story = STORIES.get(name)
     if story is None or rest:
@@ -318,13 +319,13 @@ def main() -> int:
             environment = environment_for(scratch, pulumi)
             account = ending.enter_context(simulator(story, environment))
             environment.update(AZURE_BATCH_ACCOUNT=account["account"], AZURE_BATCH_ACCESS_KEY=account["key"])
-            print(f"A simulated Batch account at {account['endpoint']}; {story.speed} seconds there are one here.")
+            print(f"A simulated Batch account at {account['endpoint']}; {story.speed} of its seconds take one here.")
 
             shell = Shell(project / folder, environment)
             shell.quietly("pulumi", "stack", "init", "demo")
             for key, value in {"accountEndpoint": account["endpoint"], **story.config}.items():
                 shell.quietly("pulumi", "config", "set", key, value)
-            story.tell(shell, account)
+            story.run(shell, account)
         farewell(story, time.monotonic() - started, pulumi)
     except DemoError as error:
         print(f"\nerror: {error}\nNothing is left running.", file=sys.stderr)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Take a picture of a comment of `batch-os comment`, as a page on GitHub would show it.
 
-    .venv/bin/python scripts/comment-picture                        docs/comment.png, of the comment in docs/comment.md
-    .venv/bin/python scripts/comment-picture COMMENT.md PICTURE.png
+    .venv/bin/python scripts/comment_picture.py                      docs/comment.png, of the comment in docs/comment.md
+    .venv/bin/python scripts/comment_picture.py COMMENT.md PICTURE.png
 
 `scripts/docs` writes the comment in docs/comment.md from real previews. Needs Chromium on PATH (Debian: apt-get install
 chromium), or its path in CHROMIUM; no check and no test needs it.
@@ -77,12 +77,12 @@ def picture(html: str, target: Path, chromium: str) -> None:
         dumped = run([*command, f"--window-size={WIDTH},600", "--dump-dom", file.as_uri()])
         height = re.search(r"<title>(\d+)</title>", dumped)
         if height is None:
-            raise LookupError("Chromium has not told how high the page is")
+            raise LookupError("Chromium did not report the height of the page")
         run([*command, f"--window-size={WIDTH},{height[1]}", f"--screenshot={target.resolve()}", file.as_uri()])
 
 
 def run(command: list[str]) -> str:
-    """Run Chromium; what it says on stderr only where it fails, for it always complains of something."""
+    """Run Chromium; show its stderr only if it fails, since Chromium always prints some warning."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     if done.returncode != 0:
         raise ChildProcessError(f"{command[0]} ended with {done.returncode}:\n{done.stderr}")

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Bring the Guest OS catalogue up to date with Microsoft's published table.
 
-    .venv/bin/python scripts/guestos-releases                  read the page, write what is new into the package
-    .venv/bin/python scripts/guestos-releases --check          change nothing; exit with 1 if there is something new
-    .venv/bin/python scripts/guestos-releases --from page.md   read a page that was saved
+    .venv/bin/python scripts/guestos_releases.py                  read the page, write what is new into the package
+    .venv/bin/python scripts/guestos_releases.py --check          change nothing; exit with 1 if there is something new
+    .venv/bin/python scripts/guestos_releases.py --from page.md   read a page that was saved
 
 It writes the tables of the package, for its next release. On a machine that only has the package installed,
 `batch-os catalogue --update` reads the same page, with the same code, into a file of the user.
 
-When a family's retirement is announced, its dates come from a notice of its own: write them into
-batch_os_provider/guestos-families.csv by hand (a day, or the month where only that is published).
+When a family's retirement is announced, Microsoft publishes its dates in a separate notice. Write them into
+batch_os_provider/guest_os/guestos-families.csv by hand (a day, or the month where only that is published).
 
 Exit codes: 0 up to date, or written; 1 (--check) there is something new; 2 the page or a table cannot be read.
 """
@@ -79,7 +79,7 @@ def table(head: str, rows: Iterator[tuple[object, ...]]) -> str:
 
 
 def refresh(page: Page, folder: Path, *, check: bool) -> int:
-    """Take the page over into the tables of a folder, and say what is new."""
+    """Merge the page into the tables of a folder, and print what is new."""
     releases, families = folder / catalogue.RELEASES_FILE, folder / catalogue.FAMILIES_FILE
     written = families.read_bytes().decode()
     known = catalogue.read(releases.read_bytes().decode(), written)
@@ -104,7 +104,7 @@ def refresh(page: Page, folder: Path, *, check: bool) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     summary = (__doc__ or "").splitlines()[0]
-    parser = argparse.ArgumentParser(prog="guestos-releases", description=summary)
+    parser = argparse.ArgumentParser(prog="guestos_releases.py", description=summary)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--from", dest="file", type=Path, metavar="FILE", help="read a page that was saved")
     source.add_argument("--url", default=URL, help="read another page (default: %(default)s)")

@@ -1,29 +1,14 @@
 """The seams between a dynamic provider and the Pulumi engine that the SDK leaves open.
 
-The SDK's dynamic server answers ``Cancel`` with nothing, runs four calls at a
-time, turns every error into a traceback, passes no URN to the provider, and lives on when the
-engine has died. Each of these is opened here, by hand, on private parts of the SDK.
+The SDK's dynamic server ignores ``Cancel``, runs four calls at a time, turns every error into a traceback, passes no
+URN to the provider, and keeps running after the engine has died. This module and its neighbours open these seams on
+private parts of the SDK.
 
-Other packages' dynamic resources are served by the same process. What is opened is for our own
-calls: theirs run as many at a time as before, keep their tracebacks, and are not cut off.
+The same process serves dynamic resources of other packages. The seams change only our own calls. Other calls keep
+their limit and their tracebacks, and are not cut off.
 
-Every seam is guarded: where a private part is missing or has changed, the provider works with
-less comfort, and the debug log says which seam is missing. Proven on Pulumi CLI 3.259.0 with
-SDK 3.272.0. What is lost without each seam:
-
-=============  ===================================================================================
-other width    dynamic resources of other packages run more than four at once
-widen          more than four pools at once: the fifth waits for a free worker
-cancel         ^C is heard only when the running rollouts end by themselves
-clean errors   errors of ours are preceded by a traceback
-urn            lines stand on the stack's row instead of the resource's; one pool declared twice
-               is not noticed
-row status     lines go to stderr, which Pulumi shows under Diagnostics
-watch          after a kill -9 of the CLI the plugin waits to the end of its rollouts
-other calls    after a kill -9 of the CLI our rollouts stop, but the plugin's process stays
-terminal       node counts come every 30 s, also on a terminal
-tail           the tail for programs ends each message of a preview, also where a person reads it
-=============  ===================================================================================
+Each seam is guarded. If a private part is missing or has changed, the provider still works, and the debug log names
+the missing seam. ``SEAMS`` says what the provider then lacks.
 """
 
 from __future__ import annotations
@@ -34,6 +19,7 @@ import sys
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +40,40 @@ from batch_os_provider.runtime.cancellation import CancellationToken, StopReason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["attach", "stop"]
+__all__ = ["PROVEN_ON", "SEAMS", "Seam", "attach", "stop"]
+
+
+@dataclass(frozen=True)
+class Seam:
+    """One place where the provider uses a private part of the SDK.
+
+    ``without`` says what a user loses if that part is missing. Programs and documentation read these values.
+    """
+
+    name: str
+    without: str
+
+
+PROVEN_ON = {"Pulumi CLI": "3.259.0", "Pulumi SDK": "3.272.0"}
+"""The versions on which the tests exercise every seam."""
+
+SEAMS: tuple[Seam, ...] = (
+    Seam("other width", "dynamic resources of other packages run more than four at once"),
+    Seam("widen", "the provider works on at most four pools at once; the fifth waits for a free worker"),
+    Seam("cancel", "the provider notices ^C only after the running rollouts have ended"),
+    Seam("clean errors", "Pulumi prints a traceback before each error of this provider"),
+    Seam(
+        "urn",
+        "lines stand on the stack's row instead of the resource's row, and the provider does not notice a pool that is "
+        "declared twice",
+    ),
+    Seam("row status", "lines go to stderr, which Pulumi shows under Diagnostics"),
+    Seam("watch", "after a kill -9 of the CLI, the plugin continues until its rollouts end"),
+    Seam("other calls", "after a kill -9 of the CLI, the rollouts stop, but the plugin's process stays"),
+    Seam("terminal", "node counts come every 30 s, also on a terminal"),
+    Seam("tail", "the tail for programs ends each message of a preview, also where a person reads it"),
+)
+"""All seams. The debug log, `batch-os doctor` and docs/limits.md use these names."""
 
 WORKERS = 1024
 """Threads of the dynamic server; they are made as calls come, so an unused one costs nothing."""

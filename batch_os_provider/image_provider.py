@@ -17,7 +17,7 @@ from pulumi import dynamic
 from batch_os_provider import pool_provider
 from batch_os_provider.batch.vm_pool import parse_image_version
 from batch_os_provider.errors import BatchOsError
-from batch_os_provider.pool_provider import PoolProvider, ref_of
+from batch_os_provider.pool_provider import PoolProvider, crud, describe, ref_of
 from batch_os_provider.runtime.cancellation import Canceled
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.declared import DeclaredImage
@@ -55,20 +55,14 @@ class PoolImageVersionProvider(PoolProvider):
 
     def preview(self, bag: Mapping[str, Any], known: PriorState | None) -> Refused | None:
         """Tell what a renewal would take."""
-        from batch_os_provider.preview.describe import preview_image  # noqa: PLC0415 - what has not changed needs none of it
-
-        return preview_image(DeclaredImage.of(bag), known, look=pool_provider.program.looks)
+        return describe.preview_image(DeclaredImage.of(bag), known, look=pool_provider.program.looks)
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Adopt the pool: renew its nodes if some are behind, else write nothing."""
-        from batch_os_provider import crud  # noqa: PLC0415 - as above
-
         return dynamic.CreateResult(DeclaredImage.of(props).ref.url, crud.renew_image(props))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> dynamic.UpdateResult:
         """The same rollout as create."""
-        from batch_os_provider import crud  # noqa: PLC0415 - as above
-
         return dynamic.UpdateResult(crud.renew_image(_news))
 
     def look(self, ref: PoolRef, props: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -77,22 +71,17 @@ class PoolImageVersionProvider(PoolProvider):
         While nodes or the pin are behind, ``target_image_version`` becomes the oldest version seen, in
         inputs and outputs, so that drift is a property change in the next preview.
         """
-        from batch_os_provider import crud  # noqa: PLC0415 - as above
-
         return crud.read_image(ref, props)
 
 
 def _newest(bag: Mapping[str, Any]) -> str:
     """The newest version on the pool's nodes, for who asked for ``latest``; empty where it cannot be seen."""
-    from batch_os_provider.preview.account_snapshot import NotChecked  # noqa: PLC0415 - as above
-    from batch_os_provider.preview.describe import newest_image  # noqa: PLC0415 - as above
-
     named = [bag.get(name) for name in (inputs.ACCOUNT_ENDPOINT, inputs.POOL_ID_NAME)]
     if not pool_provider.program.looks or not all(isinstance(value, str) for value in named):
         return ""
     try:
-        newest = newest_image(ref_of(f"{named[0]}/pools/{named[1]}"))
-    except (BatchOsError, NotChecked, Canceled) as error:
+        newest = describe.newest_image(ref_of(f"{named[0]}/pools/{named[1]}"))
+    except (BatchOsError, describe.NotChecked, Canceled) as error:
         return f"; its nodes were not looked at: {error}"
     return (
         f"; the newest on this pool's nodes is {newest}" if newest else "; no node of this pool shows a version number"

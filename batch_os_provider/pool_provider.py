@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pulumi import dynamic
@@ -26,9 +27,25 @@ from batch_os_provider.schema.units import shown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from batch_os_provider import crud
+    from batch_os_provider.preview import describe
     from batch_os_provider.preview.describe import Refused
+else:
 
-__all__ = ["PoolProvider", "is_unknown", "program", "ref_of"]
+    class _AtFirstUse:
+        """A module that is imported when one of its names is first used."""
+
+        def __init__(self, module: str) -> None:
+            self._module = module
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(import_module(self._module), name)
+
+    # These two import azure. A program, a check and an unchanged resource do not need it.
+    crud = _AtFirstUse("batch_os_provider.crud")
+    describe = _AtFirstUse("batch_os_provider.preview.describe")
+
+__all__ = ["PoolProvider", "crud", "describe", "is_unknown", "program", "ref_of"]
 
 
 _REPLACING = (inputs.ACCOUNT_ENDPOINT, inputs.POOL_ID_NAME)

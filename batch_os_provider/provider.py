@@ -21,7 +21,7 @@ from batch_os_provider import pool_provider
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import PoolState
 from batch_os_provider.guest_os.version import same_version, short
-from batch_os_provider.pool_provider import PoolProvider, is_unknown
+from batch_os_provider.pool_provider import PoolProvider, crud, describe, is_unknown
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.declared import Declared
 from batch_os_provider.schema.outputs import CURRENT, STATE, UNPROVEN, PriorState
@@ -57,20 +57,14 @@ class PoolOsVersionProvider(PoolProvider):
 
     def preview(self, bag: Mapping[str, Any], known: PriorState | None) -> Refused | None:
         """Tell what an upgrade would take."""
-        from batch_os_provider.preview.describe import preview_os  # noqa: PLC0415 - what has not changed needs none of it
-
-        return preview_os(Declared.of(bag), known, look=pool_provider.program.looks)
+        return describe.preview_os(Declared.of(bag), known, look=pool_provider.program.looks)
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Adopt the pool: upgrade it if it does not run the target, else write nothing."""
-        from batch_os_provider import crud  # noqa: PLC0415 - as above
-
         return dynamic.CreateResult(Declared.of(props).ref.url, crud.upgrade_os(props, {}))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> dynamic.UpdateResult:
         """The same rollout as create."""
-        from batch_os_provider import crud  # noqa: PLC0415 - as above
-
         return dynamic.UpdateResult(crud.upgrade_os(_news, _olds))
 
     def look(self, ref: PoolRef, props: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -81,8 +75,6 @@ class PoolOsVersionProvider(PoolProvider):
         failed update keeps the old state, and a refresh that looked at the version alone would then make
         it look fine, with whoever depends on it.
         """
-        from batch_os_provider import crud  # noqa: PLC0415 - as above
-
         return crud.read_os(ref, props)
 
 

@@ -63,7 +63,7 @@ class PoolResource(dynamic.Resource):
         parallel_hint.count(self.pool_state)
 
     def _former(self, opts: ResourceOptions | None) -> Sequence[pulumi.Alias]:
-        """Aliases for a state with a former type of the class: the present name and each former name of the resource."""
+        """Aliases with each former type of the class, for the present name and for each former name."""
         given = [alias for alias in (opts and opts.aliases) or () if isinstance(alias, pulumi.Alias)]
         # The SDK sets an omitted type to an ellipsis.
         alike = [pulumi.Alias(), *(alias for alias in given if not isinstance(alias.type_, str))]
@@ -83,7 +83,7 @@ class PoolResource(dynamic.Resource):
     ) -> R:
         """Read a pool that another stack keeps, without managing it.
 
-        The outputs show the pool as it is. No `up` changes the pool.
+        No `up` changes the pool.
 
         Args:
             resource_name: the resource's name in the program.
@@ -92,7 +92,7 @@ class PoolResource(dynamic.Resource):
             opts: Pulumi's resource options. Options without an effect on a read are refused.
 
         Returns:
-            The resource. Its inputs are outputs here, with the values that a read finds.
+            The resource, whose outputs show the pool as Batch shows it now.
 
         Raises:
             pulumi.RunError: an argument is not allowed. Other errors come at preview and at `up`: the pool does not
@@ -299,7 +299,7 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
     nodes_behind: Output[int]
     """How many dedicated nodes were older than the target at the last read; 0 after a success."""
     pool_state: Output[str | None]
-    """The last pool ``state`` that Batch showed, ``active`` or ``deleting``; ``renewing`` if a renewal is unfinished."""
+    """``active`` or ``deleting``, as Batch last showed; ``renewing`` if a renewal is unfinished."""
 
     def __init__(  # noqa: PLR0913 - one argument for each input of the resource
         self,

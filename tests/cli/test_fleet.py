@@ -108,7 +108,7 @@ def test_pools_change_waves_are_dropped_and_are_taken_over_without_a_write_or_a_
     assert re.findall(r"\[urn=\S+::(\S+)\]", planned.text.partition("delete[retain]")[2])[:1] == ["third"]
     assert "- 1 to delete" in planned.flat
     assert "replace" not in planned.text
-    assert "no max_unhealthy, so a wave has passed when its pools run the target" in planned.flat
+    assert "max_unhealthy is not declared, so a wave passes when its pools run the target" in planned.flat
     stack.up().ok()
     assert {each["urn"].rpartition("::")[2] for each in stack.resources()} == {f"farm-{pool}" for pool in IDS}
     after = {each["outputs"]["pool_id"]: each["created"] for each in stack.resources()}

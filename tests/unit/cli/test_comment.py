@@ -307,13 +307,13 @@ def test_a_fleets_pools_are_pools_and_the_fleet_itself_is_no_change_and_may_warn
         step("create", "fleet", new={}, kind=fleet),
         step("create", "fleet-render", new=state("render", V58), kind=child),
         said=[
-            told("fleet", "fleet fleet: no max_unhealthy", severity="warning", kind=fleet),
+            told("fleet", "fleet fleet: max_unhealthy is not declared", severity="warning", kind=fleet),
             told("fleet-render", "up", MessageTail(f"{FARM}/pools/render", "os", "upgrade", V57, V58), kind=child),
         ],
     )
     assert [(row.resource, row.name, row.what) for row in stack.rows] == [("fleet-render", "render", "upgrade")]
     assert stack.others == {}
-    assert stack.said == (Message("warning", "fleet fleet: no max_unhealthy"),)
+    assert stack.said == (Message("warning", "fleet fleet: max_unhealthy is not declared"),)
 
 
 def test_what_is_not_ours_is_counted_and_so_is_what_stays():

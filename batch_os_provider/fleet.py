@@ -137,8 +137,9 @@ class PoolFleet(pulumi.ComponentResource):
         self.waves = [[member.spelled for member in wave] for wave in arranged]
         if len(arranged) > 1 and kind is PoolOsVersion and max_unhealthy is None and pulumi.runtime.is_dry_run():
             pulumi.log.warn(
-                f"fleet {resource_name}: max_unhealthy is not declared, so a wave passes when its pools run the target, even "
-                "with unhealthy nodes; declare max_unhealthy=0, or the number of nodes that a pool can lose",
+                f"fleet {resource_name}: max_unhealthy is not declared, so a wave passes when its pools run the "
+                "target, even with unhealthy nodes; declare max_unhealthy=0, or the number of nodes that each pool can "
+                "lose",
                 resource=self,
             )
         made: dict[str, PoolOsVersion | PoolImageVersion] = {}
@@ -226,8 +227,9 @@ def _checked(
     by_id = next((member for member in fleet if not member.endpoint), None)
     if by_id is not None and inputs.ACCOUNT_ENDPOINT not in given:
         raise WavesError(
-            f"account_endpoint: it is missing, and pools contains the pool id {by_id.spelled!r}; allowed: the account's "
-            "URL, as `az batch account show` prints in accountEndpoint, or pool URLs {account_endpoint}/pools/{pool_id}"
+            f"account_endpoint: it is missing, and pools contains the pool id {by_id.spelled!r}; allowed: the "
+            "account's URL, as `az batch account show` prints in accountEndpoint, or pool URLs "
+            "{account_endpoint}/pools/{pool_id}"
         )
     # `members` has checked every pool, so the first pool represents all of them.
     _, failures = inputs.check({**given, **_where(fleet[0]), "pool_id": fleet[0].pool_id}, is_promised, spec)

@@ -76,18 +76,18 @@ SEAMS: tuple[Seam, ...] = (
 """All seams. The debug log, `batch-os doctor` and docs/limits.md use these names."""
 
 WORKERS = 1024
-"""Threads of the dynamic server; they are made as calls come, so an unused one costs nothing."""
+"""Maximum threads of the dynamic server. It creates a thread only for a call, so a high number costs nothing."""
 WATCH_EVERY = 1.5
-"""Seconds between two looks at the engine's address."""
+"""Seconds between two calls that check whether the engine is alive."""
 _MISSES = 2
 _EXIT_AFTER = 2.0
-"""Seconds that our rollouts have to end, and then again the process."""
+"""Seconds that our rollouts get to end, and then again the process."""
 _LOOK_EVERY = 0.25
-"""Seconds between two looks at the calls of other packages, once the engine is gone."""
+"""Seconds between two checks for calls of other packages, after the engine is gone."""
 _CANCEL = "/pulumirpc.ResourceProvider/Cancel"
 
 stop = CancellationToken()
-"""Set by ^C, or when the engine has gone; heard by every wait in this process."""
+"""Set by ^C and by the loss of the engine. Every wait in this process ends when it is set."""
 
 _attached = threading.Lock()
 _is_attached = False
@@ -96,7 +96,7 @@ _can_tell_calls = False
 
 def attach() -> None:
     """Open the seams, once per plugin process. Does nothing outside a plugin process."""
-    global _is_attached  # noqa: PLW0603 - the process itself is what is attached
+    global _is_attached  # noqa: PLW0603 - a fact of the process
     main = sys.modules.get("__main__")
     if getattr(getattr(main, "__spec__", None), "name", "") != "pulumi.dynamic.__main__":
         return
@@ -123,8 +123,8 @@ def _open(name: str, seam: Callable[[], None]) -> None:
 
 
 def _executor() -> ThreadPoolExecutor:
-    """The executor that this thread works for."""
-    # A worker thread of an executor is started with a weak reference to it as its first argument.
+    """The executor of this worker thread. Raises one of GUARDED in another thread."""
+    # The first argument of an executor's worker thread is a weak reference to the executor.
     executor = threading.current_thread()._args[0]()  # type: ignore[attr-defined]  # noqa: SLF001 - the seam itself
     if not isinstance(executor, ThreadPoolExecutor):
         raise TypeError("the current thread is not a worker of an executor")
@@ -132,31 +132,31 @@ def _executor() -> ThreadPoolExecutor:
 
 
 def _keep_other_width() -> None:
-    """Let other packages' calls run as many at a time as before. Comes before the server is widened."""
+    """Keep the present limit for calls of other packages. Must run before ``_widen``."""
     foreign_calls.keep_width(sys.modules["__main__"], _executor()._max_workers)  # noqa: SLF001 - the seam itself
 
 
 def _widen() -> None:
-    """Let the dynamic server run as many calls as the engine sends (the SDK hard-codes four)."""
+    """Let the dynamic server run all calls that the engine sends; the SDK allows four at a time."""
     executor = _executor()
     executor._max_workers = max(WORKERS, executor._max_workers)  # noqa: SLF001 - the seam itself
 
 
 def _hear_cancel() -> None:
-    """Hear ``Cancel``, which the SDK ignores, and let the SDK answer it as before."""
+    """Handle ``Cancel``, which the SDK ignores; the SDK still sends the answer."""
     frame: FrameType | None = sys._current_frames()[threading.main_thread().ident or 0]  # noqa: SLF001 - the seam itself
     for candidate in up(frame):
         server = candidate.f_locals.get("server")
         if isinstance(server, grpc.Server):
             handlers = server._state.generic_handlers  # noqa: SLF001 - the seam itself
-            # First of all handlers; registering one after the start is refused by the public call.
+            # Insert the handler by hand: the public method refuses one after the server's start.
             handlers.insert(0, _CancelHandler(list(handlers)))
             return
     raise LookupError("no grpc server in the main thread")
 
 
 class _CancelHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
-    """Sets the stop token on ``Cancel``, then answers as the handlers that were there."""
+    """Sets the stop token on ``Cancel``, then answers with the SDK's own handlers."""
 
     def __init__(self, before: list[grpc.GenericRpcHandler]) -> None:
         self._before = before
@@ -179,7 +179,7 @@ class _CancelHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has 
 
 
 def _clean_errors() -> None:
-    """Print our own errors as their text; a bug, and every error of another package, keeps its traceback."""
+    """Print only the text of our own errors. Bugs and errors of other packages keep their traceback."""
     main = sys.modules["__main__"]
     if main.traceback is not traceback:
         raise AttributeError("the dynamic server does not format errors with traceback")
@@ -192,14 +192,14 @@ def _format_exc(*args: Any, **kwargs: Any) -> str:
 
 
 def _tell_calls_apart() -> None:
-    """Make sure that other packages' calls are known by their frames; this thread serves a call of ours."""
+    """Check that frames identify calls of other packages. This thread must serve a call of our own."""
     global _can_tell_calls  # noqa: PLW0603 - a fact of the process
     foreign_calls.confirm_ours(sys.modules["__main__"])
     _can_tell_calls = True
 
 
 def _watch() -> None:
-    """End our rollouts when the engine has gone: an orphan would upgrade pools that nobody saves."""
+    """End our rollouts when the engine is gone: without an engine, no state records what they do."""
     if engine_address() is None:
         raise LookupError("no engine address in the arguments")
     engine = engine_stub()
@@ -207,17 +207,17 @@ def _watch() -> None:
 
 
 def _watch_engine(engine: Any) -> None:
-    from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - in the SDK, but not in its public face
+    from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - a private module of the SDK
 
     misses = 0
-    # Event.wait, not sleep: the token is what everything here waits on, and ^C does not end the watch.
+    # Do not wait on the stop token: ^C sets it, and the watch must continue after ^C.
     pause = threading.Event()
     while misses < _MISSES:
         pause.wait(WATCH_EVERY)
         try:
             engine.GetRootResource(engine_pb2.GetRootResourceRequest(), timeout=WATCH_EVERY)
         except grpc.RpcError as error:
-            # Any answer, even a refusal, is a sign of life.
+            # Any answer, even an error, shows that the engine is alive.
             misses = misses + 1 if error.code() is grpc.StatusCode.UNAVAILABLE else 0
         else:
             misses = 0
@@ -237,7 +237,7 @@ def _watch_engine(engine: Any) -> None:
 
 
 def _end(pause: threading.Event) -> None:
-    """End this process as the engine ends a plugin: an interrupt, so that exit handlers run, then a kill."""
+    """End this process as the engine ends a plugin: first an interrupt, which runs exit handlers, then a kill."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         pause.wait(_EXIT_AFTER)

@@ -24,7 +24,7 @@ Wave = str | int | Sequence[str]
 """A share of the fleet such as ``"25%"``, a number of pools, or a list of pools."""
 
 _POOLS_FORM = (
-    "pool ids (1-64 of letters, digits, hyphen and underscore), or pool URLs {account_endpoint}/pools/{pool_id}"
+    "pool ids (1 to 64 letters, digits, hyphens and underscores), or pool URLs {account_endpoint}/pools/{pool_id}"
 )
 _WAVE_FORM = (
     'the percentage of the fleet that is done when the wave ends, from "1%" to "100%", a number of pools from 1 on, '

@@ -271,7 +271,7 @@ def test_that_the_catalogue_is_old_is_said_once_and_only_where_a_verdict_needs_i
     configuration = {"osFamily": "7", "targetOSVersion": known, "currentOSVersion": known}
     pools = [paas_pool(name, cloudServiceConfiguration=configuration) for name in ("render", "encode", "preview-4")]
     sim.seed(*pools)
-    old = "the Guest OS catalogue ends with the releases of 2026-01-14; it does not know what was released or disabled"
+    old = "the Guest OS catalogue ends with the releases of 2026-01-14 and does not know later changes"
     declare(stack, sim, "render", "encode", target=known)
     assert "catalogue" not in stack.preview().ok().flat, "nothing depends on it"
 
@@ -291,5 +291,5 @@ def test_that_the_catalogue_is_old_is_said_once_and_only_where_a_verdict_needs_i
 
     file.write_text("{}", encoding="utf-8")
     said = stack.preview().ok().flat
-    assert said.count(f"BATCH_OS_CATALOGUE: {file} is not a Guest OS catalogue: it has no format") == 1
+    assert said.count(f"BATCH_OS_CATALOGUE: {file} is not a Guest OS catalogue: its format is not") == 1
     assert said.count(old) == 1, "the package's own counts again"

@@ -135,10 +135,10 @@ def test_a_child_is_named_by_its_pool_alone() -> None:
             None,
             f"'a' is the id of pools in several accounts; write {AT}1/pools/a or",
         ),
-        (TEN, None, "50%", "waves: '50%' is not a list; allowed: a list, each wave a percentage of the fleet"),
+        (TEN, None, "50%", "waves: '50%' is not a list; allowed: a list, each wave the percentage of the fleet"),
         (TEN, None, [[]], "waves[0]: it is empty"),
         (TEN, None, [["a"]], "waves[0]: 'a' is already in canary; allowed: each pool in one wave"),
-        (TEN, None, [["b"], ["c", "b"]], "waves[1]: 'b' is in waves[0] already"),
+        (TEN, None, [["b"], ["c", "b"]], "waves[1]: 'b' is already in waves[0]"),
         (TEN, None, [["b", "z"]], "waves[0]: 'z' is not in pools"),
         (
             TEN,

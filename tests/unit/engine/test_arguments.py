@@ -356,7 +356,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
 def test_a_name_that_is_none_is_refused(who: str) -> None:
     for value in (None, "", 3, b"x", ["a"], Path("x")):
         said = refused(lambda value=value: MAKERS[who](value))
-        assert said.startswith(f"{who}: resource_name: {shown(value)} is not a name; allowed: a string")
+        assert said.startswith(f"{who}: resource_name: {shown(value)} is not a name; allowed: a non-empty string")
 
 
 @pytest.mark.parametrize("who", MAKERS)
@@ -394,7 +394,7 @@ REFUSED = {
     "import_": (URL, "declaring the resource adopts the pool without a write; remove import_"),
     "custom_timeouts": (pulumi.CustomTimeouts(update="4h"), "declare the input timeout instead"),
     "replace_on_changes": (["*"], "remove replace_on_changes"),
-    "id": (URL, "whose argument id is the pool's URL"),
+    "id": (URL, "the pool's URL as its argument id"),
     "urn": ("urn:pulumi:a::b::c::d", "remove urn"),
     "version": ("1.0.0", "pin the package batch-os-provider instead"),
     "plugin_download_url": ("https://a.b", "install the package batch-os-provider instead"),

@@ -85,6 +85,6 @@ def _known(olds: Mapping[str, Any], news: Mapping[str, Any], *, changed: bool) -
         return PriorState(at or "")
     if same_version(at, str(target)):
         if olds.get(STATE) == UNPROVEN:
-            return PriorState(at, f"at {short(at)}, but its nodes were not seen to be as declared", UNPROVEN)
-        return PriorState(at, f"still at {short(at)}, but it was upgrading when last looked at", "moving")
+            return PriorState(at, f"at {short(at)}, but the pool has not yet met max_unhealthy and soak", UNPROVEN)
+        return PriorState(at, f"still at {short(at)}, but it was upgrading at the last read", "moving")
     return PriorState(at, f"still at {short(at)}; upgrade to {short(str(target))} was deferred", "deferred")

@@ -26,6 +26,7 @@ from pulumi.runtime import settings
 
 from batch_os_provider.engine import program_end
 from batch_os_provider.runtime import request_log
+from batch_os_provider.wording import counted, plural
 
 __all__ = ["count", "hint", "together", "wave"]
 
@@ -122,4 +123,5 @@ def hint(changes: int, at_once: int | None, wanted: int | None = None) -> str:
     if not at_once or at_once < 1 or needed <= at_once:
         return ""
     waves = "" if needed == changes else f", up to {needed} at once"
-    return f"{changes} to change{waves}, engine runs {at_once}: pass --parallel {needed}"
+    pools = f"{counted(changes, 'pool')} {plural(changes, 'changes', 'change')}"
+    return f"{pools}{waves}, but the engine runs {counted(at_once, 'step')} at once; pass --parallel {needed}"

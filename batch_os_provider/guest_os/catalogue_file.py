@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from batch_os_provider.guest_os.catalogue import Catalogue, CatalogueError, Family, Release, contradictions, load
 from batch_os_provider.guest_os.version import GuestOsVersion
+from batch_os_provider.wording import counted
 
 __all__ = ["VARIABLE", "Current", "Source", "Unused", "as_text", "current", "find", "parse", "read_file", "user_file"]
 
@@ -146,7 +147,7 @@ def parse(data: bytes | str) -> Catalogue:
         CatalogueError: the content is not a catalogue, or it contradicts itself.
     """
     if len(data) > MOST:
-        raise CatalogueError(f"it has more than {MOST} bytes")
+        raise CatalogueError(f"it has more than {counted(MOST, 'byte')}")
     try:
         document = json.loads(data)  # bytes in UTF-8 or UTF-16, as PowerShell writes them
     except (ValueError, RecursionError) as error:

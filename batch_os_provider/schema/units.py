@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
+from batch_os_provider.wording import counted
+
 __all__ = [
     "DURATION_FORM",
     "SHARE_FORM",
@@ -159,7 +161,7 @@ def _shown(value: object, depth: int) -> str:
         text = "{" + ", ".join(f"{_repr(key)}: {_shown(each, depth - 1)}" for key, each in some) + "}"
     else:
         text = _repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text)} characters)"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({counted(len(text), 'character')})"
 
 
 def _repr(value: object) -> str:

@@ -69,7 +69,7 @@ def test_a_canary_that_ends_unhealthy_stops_the_fleet_and_mending_it_lets_all_wa
     assert (order[0], {*order[1:3]}, order[3]) == ("farm-render", {"farm-a", "farm-b"}, "farm-c"), "wave by wave"
     assert {each["urn"].split("::")[2] for each in steps} == {f"{FLEET}${TYPE}"}
     narrow = stack.run("preview", "--parallel", "1").ok().flat
-    assert "4 to change, up to 2 at once, engine runs 1: pass --parallel 2" in narrow
+    assert "4 pools change, up to 2 at once, but the engine runs 1 step at once; pass --parallel 2" in narrow
 
     running = stack.start_up()
     wait_until(lambda: sim.pool()["nodes"][0]["state"] == "reimaging", "the first node is taken out")

@@ -143,7 +143,10 @@ def test_more_pools_than_the_engine_runs_at_once_are_told_with_the_flag(sim: Sim
     pools = [f"p{number}" for number in range(5)]
     sim.seed(*(paas_pool(pool) for pool in pools))
     declare(stack, sim, *pools, target=OLD)
-    assert "5 to change, engine runs 3: pass --parallel 5" in stack.run("preview", "--parallel", "3").ok().flat
+    assert (
+        "5 pools change, but the engine runs 3 steps at once; pass --parallel 5"
+        in stack.run("preview", "--parallel", "3").ok().flat
+    )
     assert "pass --parallel" not in stack.run("preview", "--parallel", "5").ok().flat
     stack.up("--parallel", "5").ok()
     assert "pass --parallel" not in stack.run("preview", "--parallel", "3").ok().flat, "none of them changes"

@@ -316,6 +316,9 @@ def test_the_children_are_ordinary_pools_with_what_the_fleet_was_given() -> None
 def test_of_a_fleet_the_widest_wave_counts_against_the_engine() -> None:
     one, two = object(), object()
     assert parallel_hint.together({None: 3, (one, 0): 1, (one, 1): 20, (one, 2): 40, (two, 0): 5}) == 48
-    assert parallel_hint.hint(69, 8, 48) == "69 to change, up to 48 at once, engine runs 8: pass --parallel 48"
+    assert (
+        parallel_hint.hint(69, 8, 48)
+        == "69 pools change, up to 48 at once, but the engine runs 8 steps at once; pass --parallel 48"
+    )
     assert not parallel_hint.hint(69, 48, 48)
     assert parallel_hint.hint(9, 8, 9) == parallel_hint.hint(9, 8), "no words of waves where all come at once"

@@ -392,11 +392,16 @@ def test_a_failed_program_is_shown_by_the_last_line_of_its_traceback():
 
 def test_messages_of_the_program_come_last():
     said = [
-        {"message": "warning: 60 to change, engine runs 8: pass --parallel 60\n", "severity": "warning"},
+        {
+            "message": "warning: 60 pools change, but the engine runs 8 steps at once; pass --parallel 60\n",
+            "severity": "warning",
+        },
         {"message": "a print\n", "severity": "info"},
         {"message": "warning: of a bucket\n", "severity": "warning", "urn": urn("b", "aws:s3/bucket:Bucket")},
     ]
-    assert read(said=said).said == (Message("warning", "60 to change, engine runs 8: pass --parallel 60"),)
+    assert read(said=said).said == (
+        Message("warning", "60 pools change, but the engine runs 8 steps at once; pass --parallel 60"),
+    )
 
 
 @pytest.mark.parametrize(

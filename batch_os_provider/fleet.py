@@ -101,8 +101,8 @@ class PoolFleet(pulumi.ComponentResource):
         aliases: Mapping[str, str | pulumi.Alias] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        who = check_name(type(self).__name__, resource_name)
-        check_options(who, opts)
+        label = check_name(type(self).__name__, resource_name)
+        check_options(label, opts)
         plain = {"pools": pools, "canary": canary, "waves": waves, "aliases": aliases}
         bag = {
             "account_endpoint": account_endpoint,
@@ -129,7 +129,7 @@ class PoolFleet(pulumi.ComponentResource):
             kind = _kind(bag)
             declared = _checked(kind, bag, fleet, waits=len(arranged) > 1)
         except WavesError as error:
-            refuse(who, [str(error)])
+            refuse(label, [str(error)])
 
         super().__init__("batch:index:PoolFleet", resource_name, None, opts)
         for warning in strange_names(opts, ("waves",)):

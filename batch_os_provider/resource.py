@@ -51,12 +51,12 @@ class PoolResource(dynamic.Resource):
 
     def __init__(self, resource_name: str, declared: Mapping[str, Any], opts: ResourceOptions | None) -> None:
         program_end.be_quiet()
-        who = arguments.check_name(type(self).__name__, resource_name)
-        arguments.check_options(who, opts)
+        label = arguments.check_name(type(self).__name__, resource_name)
+        arguments.check_options(label, opts)
         # The preview of a removal then shows `delete[retain]`: the pool stays.
         own = ResourceOptions(retain_on_delete=True, aliases=self._former(opts))
         # Pulumi makes an attribute of every key, so the outputs are seeded with None.
-        seeded: dict[str, Any] = {**dict.fromkeys(self._shown), **arguments.carried(who, declared)}
+        seeded: dict[str, Any] = {**dict.fromkeys(self._shown), **arguments.carried(label, declared)}
         super().__init__(self._kept_by(), resource_name, seeded, ResourceOptions.merge(own, opts))
         for warning in arguments.strange_names(opts, (*self._kept_by.spec.names, *self._shown)):
             pulumi.log.warn(warning, resource=self)
@@ -99,10 +99,10 @@ class PoolResource(dynamic.Resource):
                 exist, it is of the other kind, or the provider cannot read it.
         """
         program_end.be_quiet()
-        who = arguments.check_name(f"{cls.__name__}.get", resource_name)
-        arguments.check_options(who, opts)
+        label = arguments.check_name(f"{cls.__name__}.get", resource_name)
+        arguments.check_options(label, opts)
         resource = cls.__new__(cls)
-        options = ResourceOptions.merge(opts, ResourceOptions(id=arguments.pool_url(who, id)))
+        options = ResourceOptions.merge(opts, ResourceOptions(id=arguments.pool_url(label, id)))
         empty: dict[str, Any] = dict.fromkeys((*cls._kept_by.spec.names, *cls._shown))
         dynamic.Resource.__init__(resource, cls._kept_by(), resource_name, empty, options)
         return resource

@@ -53,18 +53,18 @@ _OF_NAMES = ("ignore_changes", "additional_secret_outputs", "hide_diffs")
 """Resource options that contain names of properties. The engine ignores unknown names."""
 
 
-def refuse(who: str, wrong: Sequence[str]) -> NoReturn:
+def refuse(label: str, wrong: Sequence[str]) -> NoReturn:
     """End the program with an error.
 
     Args:
-        who: the class and the name of the resource.
+        label: the class and the name of the resource.
         wrong: the reasons, each of which begins with the name of the argument.
 
     Raises:
         pulumi.RunError: always. Pulumi prints its text without a traceback.
     """
     reasons = "; ".join(wrong)
-    raise pulumi.RunError(f"{who}: {reasons}{'' if reasons.endswith('?') else '.'} {_NEXT}")
+    raise pulumi.RunError(f"{label}: {reasons}{'' if reasons.endswith('?') else '.'} {_NEXT}")
 
 
 def check_name(kind: str, resource_name: object) -> str:
@@ -74,7 +74,7 @@ def check_name(kind: str, resource_name: object) -> str:
     return f"{kind} {resource_name}"
 
 
-def check_options(who: str, opts: object) -> None:
+def check_options(label: str, opts: object) -> None:
     """Refuse resource options that would have no effect.
 
     Raises:
@@ -83,7 +83,7 @@ def check_options(who: str, opts: object) -> None:
     if opts is None:
         return
     if not isinstance(opts, ResourceOptions):
-        refuse(who, [f"opts: {shown(opts)} is not allowed; allowed: pulumi.ResourceOptions(...)"])
+        refuse(label, [f"opts: {shown(opts)} is not allowed; allowed: pulumi.ResourceOptions(...)"])
     # An older SDK may lack an option.
     wrong = [f"opts.{name}: {why}" for name, why in _USELESS.items() if getattr(opts, name, None) is not None]
     providers = opts.providers.values() if isinstance(opts.providers, Mapping) else opts.providers or ()
@@ -95,7 +95,7 @@ def check_options(who: str, opts: object) -> None:
                 "the environment of the process; remove it"
             )
     if wrong:
-        refuse(who, wrong)
+        refuse(label, wrong)
 
 
 def strange_names(opts: ResourceOptions | None, names: Sequence[str]) -> list[str]:
@@ -117,7 +117,7 @@ def is_promised(value: object) -> bool:
     return isinstance(value, Output) or inspect.isawaitable(value)
 
 
-def carried(who: str, declared: Mapping[str, Any]) -> dict[str, Any]:
+def carried(label: str, declared: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs as Pulumi can send them to the provider: a ``timedelta`` as a duration, an enum as its value.
 
     An output is checked when its value is known. A secret output gets the full check here, because the provider
@@ -130,8 +130,8 @@ def carried(who: str, declared: Mapping[str, Any]) -> dict[str, Any]:
     if not all(map(_can_be_sent, plain.values())):
         # Report the other wrong inputs too, since the program ends before the provider's check.
         reasons = {name: _why_not(name, declared[name]) for name, value in plain.items() if value is not None}
-        refuse(who, [f"{name}: {why}" for name, why in reasons.items() if why])
-    return {name: plain[name] if name in plain else _when_known(who, name, value) for name, value in declared.items()}
+        refuse(label, [f"{name}: {why}" for name, why in reasons.items() if why])
+    return {name: plain[name] if name in plain else _when_known(label, name, value) for name, value in declared.items()}
 
 
 def _why_not(name: str, value: object) -> str:
@@ -140,48 +140,48 @@ def _why_not(name: str, value: object) -> str:
     return inputs.wrong(name, plain) or ("" if _can_be_sent(plain) else f"{shown(value)} is not a plain value")
 
 
-def _when_known(who: str, name: str, value: Input[Any]) -> Output[Any]:
+def _when_known(label: str, name: str, value: Input[Any]) -> Output[Any]:
     output: Output[Any] = Output.from_input(value)
 
     def judge(found: Sequence[Any]) -> Any:
         known, secret = found
         plain = _plain(name, known)
         if secret and known is not None and inputs.wrong(name, plain):
-            refuse(who, [f"{name}: {_SECRET} is not allowed; allowed: {inputs.allowed(name)}"])
+            refuse(label, [f"{name}: {_SECRET} is not allowed; allowed: {inputs.allowed(name)}"])
         if not _can_be_sent(plain):
-            refuse(who, [f"{name}: {_why_not(name, known)}"])
+            refuse(label, [f"{name}: {_why_not(name, known)}"])
         return plain
 
     return Output.all(output, output.is_secret()).apply(judge)
 
 
-def pool_url(who: str, id_: object) -> Input[str]:
+def pool_url(label: str, id_: object) -> Input[str]:
     """The id of a pool to read, in normal form.
 
     Raises:
         pulumi.RunError: the id is not the URL of a pool, or it is secret although Pulumi keeps ids as plain text.
     """
     if not is_promised(id_):
-        return _url(who, id_)
+        return _url(label, id_)
     output: Output[Any] = Output.from_input(id_)
 
     def judge(found: Sequence[Any]) -> str:
         known, secret = found
         if secret:
             why = f"id: {_SECRET} is not allowed, since Pulumi keeps ids as plain text; allowed: {_URL_FORM}"
-            refuse(who, [f"{why}; the URL is not confidential, so pass pulumi.Output.unsecret(...) of it"])
-        return _url(who, known)
+            refuse(label, [f"{why}; the URL is not confidential, so pass pulumi.Output.unsecret(...) of it"])
+        return _url(label, known)
 
     return Output.all(output, output.is_secret()).apply(judge)
 
 
-def _url(who: str, id_: object) -> str:
+def _url(label: str, id_: object) -> str:
     if not isinstance(id_, str):
-        refuse(who, [f"id: {shown(id_)} is not a string; allowed: {_URL_FORM}"])
+        refuse(label, [f"id: {shown(id_)} is not a string; allowed: {_URL_FORM}"])
     try:
         return parse_pool_url(id_).url
     except ValueError as error:
-        refuse(who, [f"id: {shown(id_)} is not the URL of a pool: {error}; allowed: {_URL_FORM}"])
+        refuse(label, [f"id: {shown(id_)} is not the URL of a pool: {error}; allowed: {_URL_FORM}"])
 
 
 def _plain(name: str, value: Any) -> Any:

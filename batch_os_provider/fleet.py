@@ -16,7 +16,7 @@ from pulumi import Input, ResourceOptions
 
 from batch_os_provider.batch.address import parse_endpoint
 from batch_os_provider.engine import parallel_hint
-from batch_os_provider.engine.arguments import check_name, check_options, is_promised, refuse, strange_names
+from batch_os_provider.engine.arguments import check_name, check_options, is_pending, refuse, unknown_names
 from batch_os_provider.resource import PoolImageVersion, PoolOsVersion
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.units import shown
@@ -132,7 +132,7 @@ class PoolFleet(pulumi.ComponentResource):
             refuse(label, [str(error)])
 
         super().__init__("batch:index:PoolFleet", resource_name, None, opts)
-        for warning in strange_names(opts, ("waves",)):
+        for warning in unknown_names(opts, ("waves",)):
             pulumi.log.warn(warning, resource=self)
         self.waves = [[member.spelled for member in wave] for wave in arranged]
         if len(arranged) > 1 and kind is PoolOsVersion and max_unhealthy is None and pulumi.runtime.is_dry_run():
@@ -161,7 +161,7 @@ class PoolFleet(pulumi.ComponentResource):
 
 def _check_plain(name: str, value: object) -> None:
     """Refuse an output, also inside lists and mappings: its value is not known while the program runs."""
-    if is_promised(value):
+    if is_pending(value):
         raise WavesError(
             f"{name}: it is or contains an output, whose value is not known while the program runs; allowed: plain "
             "values, such as those of pulumi.Config, since they decide which resources the program registers"
@@ -218,11 +218,11 @@ def _checked(
     """The inputs of every child. Raises WavesError once for a value that the check of each child would refuse."""
     spec = inputs.OS if kind is PoolOsVersion else inputs.IMAGE
     given = {name: value for name, value in bag.items() if value is not None}
-    stranger = next((name for name in given if name not in (*spec.names, inputs.ACCOUNT_ENDPOINT)), None)
-    if stranger is not None:
+    unfit = next((name for name in given if name not in (*spec.names, inputs.ACCOUNT_ENDPOINT)), None)
+    if unfit is not None:
         allowed = ", ".join(name for name in spec.names if name in bag)
         raise WavesError(
-            f"{stranger}: {shown(given[stranger])} is not allowed with {spec.target}; allowed with it: {allowed}"
+            f"{unfit}: {shown(given[unfit])} is not allowed with {spec.target}; allowed with it: {allowed}"
         )
     by_id = next((member for member in fleet if not member.endpoint), None)
     if by_id is not None and inputs.ACCOUNT_ENDPOINT not in given:
@@ -232,12 +232,12 @@ def _checked(
             "{account_endpoint}/pools/{pool_id}"
         )
     # `members` has checked every pool, so the first pool represents all of them.
-    _, failures = inputs.check({**given, **_where(fleet[0]), "pool_id": fleet[0].pool_id}, is_promised, spec)
-    _, wrong = inputs.check({"account_endpoint": given.get(inputs.ACCOUNT_ENDPOINT, "https://a.b")}, is_promised, spec)
+    _, failures = inputs.check({**given, **_where(fleet[0]), "pool_id": fleet[0].pool_id}, is_pending, spec)
+    _, wrong = inputs.check({"account_endpoint": given.get(inputs.ACCOUNT_ENDPOINT, "https://a.b")}, is_pending, spec)
     failures += [each for each in wrong if each.property == inputs.ACCOUNT_ENDPOINT and each not in failures]
     if failures:
         raise WavesError("; ".join(f"{failure.property}: {failure.reason}" for failure in failures))
-    if waits and is_promised(given.get("on_timeout")):
+    if waits and is_pending(given.get("on_timeout")):
         raise WavesError("on_timeout: it is an output; allowed for a fleet of several waves: fail, as a plain value")
     if waits and given.get("on_timeout") == "defer":
         raise WavesError(

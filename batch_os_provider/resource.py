@@ -56,9 +56,9 @@ class PoolResource(dynamic.Resource):
         # The preview of a removal then shows `delete[retain]`: the pool stays.
         own = ResourceOptions(retain_on_delete=True, aliases=self._former(opts))
         # Pulumi makes an attribute of every key, so the outputs are seeded with None.
-        seeded: dict[str, Any] = {**dict.fromkeys(self._shown), **arguments.carried(label, declared)}
+        seeded: dict[str, Any] = {**dict.fromkeys(self._shown), **arguments.sendable(label, declared)}
         super().__init__(self._kept_by(), resource_name, seeded, ResourceOptions.merge(own, opts))
-        for warning in arguments.strange_names(opts, (*self._kept_by.spec.names, *self._shown)):
+        for warning in arguments.unknown_names(opts, (*self._kept_by.spec.names, *self._shown)):
             pulumi.log.warn(warning, resource=self)
         parallel_hint.count(self.pool_state)
 

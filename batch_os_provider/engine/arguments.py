@@ -24,7 +24,7 @@ from batch_os_provider.batch.address import parse_pool_url
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.units import plain_duration, shown
 
-__all__ = ["carried", "check_name", "check_options", "is_promised", "pool_url", "refuse", "strange_names"]
+__all__ = ["check_name", "check_options", "is_pending", "pool_url", "refuse", "sendable", "unknown_names"]
 
 _NEXT = "Correct the program and run `pulumi preview`."
 _PACKAGE = "pulumi-python"
@@ -98,7 +98,7 @@ def check_options(label: str, opts: object) -> None:
         refuse(label, wrong)
 
 
-def strange_names(opts: ResourceOptions | None, names: Sequence[str]) -> list[str]:
+def unknown_names(opts: ResourceOptions | None, names: Sequence[str]) -> list[str]:
     """Warnings about names in resource options that are not properties of the resource."""
     found = []
     for option in _OF_NAMES:
@@ -112,21 +112,21 @@ def strange_names(opts: ResourceOptions | None, names: Sequence[str]) -> list[st
     return found
 
 
-def is_promised(value: object) -> bool:
+def is_pending(value: object) -> bool:
     """Whether a value is an output or an awaitable, so that the program does not know it yet."""
     return isinstance(value, Output) or inspect.isawaitable(value)
 
 
-def carried(label: str, declared: Mapping[str, Any]) -> dict[str, Any]:
+def sendable(label: str, declared: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs as Pulumi can send them to the provider: a ``timedelta`` as a duration, an enum as its value.
 
     An output is checked when its value is known. A secret output gets the full check here, because the provider
     receives secrets as plain values and its error would show them.
 
     Raises:
-        pulumi.RunError: Pulumi cannot send a value. The value of an output raises it later, when it is known.
+        pulumi.RunError: Pulumi cannot send a value. For an output, the error comes when its value is known.
     """
-    plain = {name: _plain(name, value) for name, value in declared.items() if not is_promised(value)}
+    plain = {name: _plain(name, value) for name, value in declared.items() if not is_pending(value)}
     if not all(map(_can_be_sent, plain.values())):
         # Report the other wrong inputs too, since the program ends before the provider's check.
         reasons = {name: _why_not(name, declared[name]) for name, value in plain.items() if value is not None}
@@ -161,7 +161,7 @@ def pool_url(label: str, id_: object) -> Input[str]:
     Raises:
         pulumi.RunError: the id is not the URL of a pool, or it is secret although Pulumi keeps ids as plain text.
     """
-    if not is_promised(id_):
+    if not is_pending(id_):
         return _url(label, id_)
     output: Output[Any] = Output.from_input(id_)
 

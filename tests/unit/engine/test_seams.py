@@ -59,6 +59,11 @@ def test_the_table_has_each_seam_once() -> None:
     assert sorted(names) == sorted({*SEAMS, *noted})
 
 
+def test_the_page_names_the_versions_on_which_the_seams_are_proven() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "limits.md").read_text(encoding="utf-8")
+    assert "Pulumi CLI {Pulumi CLI} with SDK {Pulumi SDK}".format(**seams.PROVEN_ON) in page
+
+
 def test_outside_a_plugin_process_nothing_is_attached(log: Path) -> None:
     seams.attach()
     assert not seams._is_attached

@@ -31,7 +31,7 @@ from batch_os_provider.runtime.cancellation import Canceled, RealWaiter
 from batch_os_provider.schema.declared import Declared, DeclaredImage
 from batch_os_provider.schema.outputs import PriorState
 
-__all__ = ["Refused", "lookout", "newest_image", "preview_image", "preview_os"]
+__all__ = ["NotChecked", "Refused", "lookout", "newest_image", "preview_image", "preview_os"]
 
 T = TypeVar("T")
 

@@ -1,6 +1,6 @@
-"""What a program declared, as typed values with the defaults applied.
+"""The inputs of a resource as typed values with the defaults applied.
 
-Defaults are applied here, when work starts, and never written into the inputs that Pulumi stores.
+A rollout reads them when its work starts. The defaults are never written into the inputs that Pulumi stores.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = ["NO_GATE", "Declared", "DeclaredImage", "Gate", "Goal", "ImageGoal", 
 
 @dataclass(frozen=True)
 class Policy:
-    """What the program declared about other actors."""
+    """How a rollout treats a resize or an upgrade that it did not start."""
 
     if_resizing: Literal["wait", "fail"] = "wait"
     on_conflict: Literal["fail", "wait"] = "fail"
@@ -48,9 +48,9 @@ class Policy:
 
 @dataclass(frozen=True)
 class Gate:
-    """What the program asks of a pool's nodes once it runs the target; by default nothing.
+    """The health that a pool's nodes must have at the target version.
 
-    ``max_unhealthy`` None is no limit, ``soak`` is in seconds.
+    ``max_unhealthy`` None means no limit. ``soak`` is in seconds; 0 means off.
     """
 
     max_unhealthy: Share | None = None
@@ -58,17 +58,17 @@ class Gate:
 
     @property
     def is_declared(self) -> bool:
-        """Whether there is anything to judge."""
+        """Whether the program declared ``max_unhealthy`` or ``soak``."""
         return self.max_unhealthy is not None or self.soak > 0
 
 
 NO_GATE = Gate()
-"""What is asked where nothing is declared."""
+"""The gate of a program that declares neither ``max_unhealthy`` nor ``soak``."""
 
 
 @dataclass(frozen=True)
 class ImagePolicy:
-    """What the program declared: how nodes are renewed, and how many are added at a time."""
+    """How a rollout renews nodes, and how many nodes it adds at a time (``surge``)."""
 
     strategy: Literal["surge", "when_empty"]
     surge: int = 1
@@ -76,7 +76,10 @@ class ImagePolicy:
 
 @dataclass(frozen=True)
 class Declared:
-    """The inputs of a PoolOsVersion as typed values, defaults applied; ``stall_after`` None is off."""
+    """The inputs of a PoolOsVersion as typed values, with defaults.
+
+    ``timeout`` and ``stall_after`` are in seconds; ``stall_after`` None means off.
+    """
 
     ref: PoolRef
     target: str
@@ -88,7 +91,7 @@ class Declared:
 
     @classmethod
     def of(cls, bag: Mapping[str, Any]) -> Declared:
-        """Read a bag that ``check`` has passed."""
+        """Read a bag. ``check`` must have passed it."""
         full = OS.full(bag)
         return cls(
             ref=PoolRef(parse_endpoint(full[ACCOUNT_ENDPOINT]), full[POOL_ID_NAME]),
@@ -106,7 +109,7 @@ class Declared:
 
 @dataclass(frozen=True)
 class DeclaredImage:
-    """The inputs of a PoolImageVersion as typed values, defaults applied."""
+    """The inputs of a PoolImageVersion as typed values, with defaults; ``drain_timeout`` and ``timeout`` in seconds."""
 
     ref: PoolRef
     target: ImageVersion
@@ -117,7 +120,7 @@ class DeclaredImage:
 
     @classmethod
     def of(cls, bag: Mapping[str, Any]) -> DeclaredImage:
-        """Read a bag that ``check`` has passed."""
+        """Read a bag. ``check`` must have passed it."""
         full = IMAGE.full(bag)
         return cls(
             ref=PoolRef(parse_endpoint(full[ACCOUNT_ENDPOINT]), full[POOL_ID_NAME]),
@@ -130,7 +133,7 @@ class DeclaredImage:
 
 
 def gate_of(bag: Mapping[str, Any]) -> Gate:
-    """The health that a bag asks for, which ``check`` has passed."""
+    """The gate that a bag declares. ``check`` must have passed the bag."""
     most, soak = bag.get(MAX_UNHEALTHY), bag.get(SOAK)
     return Gate(
         max_unhealthy=None if most is None else parse_share(most), soak=0.0 if soak is None else parse_duration(soak)

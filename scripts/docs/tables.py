@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 
 from batch_os_provider.cli.comment.fail_on import MEANINGS
-from batch_os_provider.engine import seams
+from batch_os_provider.engine.seams import SEAMS
 from batch_os_provider.simulator.state.seed_fields import FIELDS
 from batch_os_provider.simulator.world.unknowns import ROWS as UNKNOWNS
 
@@ -22,16 +21,9 @@ def unknowns_table() -> str:
 
 
 def seams_table() -> str:
-    """What is lost without each seam, as engine.py's own table has it."""
-    _, body, *_ = re.split(r"^=+ +=+$\n", seams.__doc__ or "", flags=re.MULTILINE)
-    rows: list[list[str]] = []
-    for line in body.splitlines():
-        name, text = line[:15].strip(), line[15:].strip()
-        if name:
-            rows.append([name, text])
-        else:
-            rows[-1][1] += f" {text}"
-    return "".join(f"{row}\n" for row in ("| Seam | Without it |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)))
+    """What a user loses without each seam."""
+    rows = ("| Seam | Without it |", "|---|---|", *(f"| {seam.name} | {seam.without} |" for seam in SEAMS))
+    return "".join(f"{row}\n" for row in rows)
 
 
 def seed_table() -> str:

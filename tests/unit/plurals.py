@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _NOUN = (
-    "account|attempt|call|canary|change|day|error|finding|hour|image|instance|line|message|minute|node|pool|preview"
+    "account|attempt|byte|call|canary|change|character|day|error|finding|hour|image|instance|line|message|minute|node|pool|preview"
     "|problem|refusal|release|request|resource|round|run|second|stack|step|task|time|try|upgrade|version|warning|wave"
 )
 _MANY = _NOUN.replace("|", "s|").replace("canarys", "canaries").replace("trys", "tries") + "s"
@@ -21,8 +21,8 @@ _WRONG = tuple(
     for pattern in (
         rf"(?<!of ){_NUMBER}1 {_KIND}(?:{_MANY})\b",  # 1 nodes, but not 1 of 1 nodes
         rf"{_SEVERAL}{_KIND}(?:{_NOUN})\b(?!-)",  # 2 node
-        rf"{_NUMBER}(?<!of )1 (?:of \d+ )?{_KIND}(?:{_NOUN}|{_MANY}) (?:are|have|were|run|show|do|wait|go)\b",
-        rf"(?<!of ){_SEVERAL}(?:of \d+ )?{_KIND}(?:{_MANY}) (?:is|has|was|runs|shows|does|waits|goes)\b",
+        rf"{_NUMBER}(?<!of )1 (?:of \d+ )?{_KIND}(?:{_NOUN}|{_MANY}) (?:are|have|were|run|show|do|wait|go|change)\b",
+        rf"(?<!of ){_SEVERAL}(?:of \d+ )?{_KIND}(?:{_MANY}) (?:is|has|was|runs|shows|does|waits|goes|changes)\b",
         r"\(e?s\)",  # node(s)
     )
 )

@@ -579,7 +579,7 @@ def test_the_row_of_a_pool_that_is_not_proven_says_why_it_is_planned(
     assert planned({**PROVEN, "pool_state": "unproven"}, GATED) == (True, [])
     said = capsys.readouterr().err
     assert ": 1 of 3 nodes is unhealthy, max_unhealthy 0: tvm-1 is unusable; this up fails while that is so; " in said
-    assert f"; at {S25}, but its nodes were not seen to be as declared [batch-os" in said
+    assert f"; at {S25}, but the pool has not yet met max_unhealthy and soak [batch-os" in said
     _, tail = split(said)
     assert tail is not None
     assert tail.warnings[:2] == ("unhealthy", "unproven")

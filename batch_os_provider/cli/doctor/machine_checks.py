@@ -21,6 +21,7 @@ from typing import Literal
 
 from batch_os_provider.cli.doctor.plugin_check import PluginError, missing_seams
 from batch_os_provider.engine.diagnostics import VARIABLE as TAIL
+from batch_os_provider.engine.seams import PROVEN_ON, SEAMS
 from batch_os_provider.guest_os import catalogue_file
 from batch_os_provider.guest_os.catalogue_file import Current
 from batch_os_provider.runtime.request_log import VARIABLE
@@ -33,21 +34,7 @@ PULUMI = ((3, 216), (4,))
 AZURE_BATCH = ((15, 1), (16,))
 PYTHON = ((3, 10), (3, 14))
 """What is supported: from the first, and below the second."""
-TESTED = {"Pulumi CLI": "3.259.0", "Pulumi SDK": "3.272.0", "azure-batch": "15.1.0", "Python": "3.11"}
-
-LOST = {
-    "other width": "dynamic resources of other packages run more than four at once",
-    "widen": "more than four pools at once wait for a free worker",
-    "cancel": "^C is heard only when the running rollouts end by themselves",
-    "clean errors": "errors are preceded by a traceback",
-    "urn": "lines stand on the stack's row, and one pool declared twice is not noticed",
-    "row status": "lines go to stderr instead of the resource's row",
-    "watch": "after a kill -9 of the CLI the plugin waits to the end of its rollouts",
-    "other calls": "after a kill -9 of the CLI our rollouts stop, but the plugin's process stays",
-    "terminal": "node counts come every 30 s, also on a terminal",
-    "tail": "the tail for programs ends each message of a preview, also where a person reads it",
-}
-"""What is lost without each seam of ``engine``."""
+TESTED = {**PROVEN_ON, "azure-batch": "15.1.0", "Python": "3.11"}
 _PULUMI_SECONDS = 30.0
 
 
@@ -124,9 +111,10 @@ def _seams(probe: Callable[[], Mapping[str, str]]) -> list[Check]:
     except PluginError as error:
         return [Check("machine", name, "fail", f"no provider could be started: {error}", fix)]
     if not missing:
-        return [Check("machine", name, "ok", f"all {len(LOST)} to Pulumi are there")]
+        return [Check("machine", name, "ok", f"all {len(SEAMS)} to Pulumi are there")]
+    lost = {seam.name: seam.without for seam in SEAMS}
     return [
-        Check("machine", name, "warn", f"{seam!r} is missing ({why}): {LOST.get(seam, 'less comfort')}", fix)
+        Check("machine", name, "warn", f"{seam!r} is missing ({why}): {lost.get(seam, 'less comfort')}", fix)
         for seam, why in missing.items()
     ]
 

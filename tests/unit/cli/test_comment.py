@@ -307,13 +307,13 @@ def test_a_fleets_pools_are_pools_and_the_fleet_itself_is_no_change_and_may_warn
         step("create", "fleet", new={}, kind=fleet),
         step("create", "fleet-render", new=state("render", V58), kind=child),
         said=[
-            told("fleet", "fleet fleet: no max_unhealthy", severity="warning", kind=fleet),
+            told("fleet", "fleet fleet: max_unhealthy is not declared", severity="warning", kind=fleet),
             told("fleet-render", "up", MessageTail(f"{FARM}/pools/render", "os", "upgrade", V57, V58), kind=child),
         ],
     )
     assert [(row.resource, row.name, row.what) for row in stack.rows] == [("fleet-render", "render", "upgrade")]
     assert stack.others == {}
-    assert stack.said == (Message("warning", "fleet fleet: no max_unhealthy"),)
+    assert stack.said == (Message("warning", "fleet fleet: max_unhealthy is not declared"),)
 
 
 def test_what_is_not_ours_is_counted_and_so_is_what_stays():
@@ -392,11 +392,16 @@ def test_a_failed_program_is_shown_by_the_last_line_of_its_traceback():
 
 def test_messages_of_the_program_come_last():
     said = [
-        {"message": "warning: 60 to change, engine runs 8: pass --parallel 60\n", "severity": "warning"},
+        {
+            "message": "warning: 60 pools change, but the engine runs 8 steps at once; pass --parallel 60\n",
+            "severity": "warning",
+        },
         {"message": "a print\n", "severity": "info"},
         {"message": "warning: of a bucket\n", "severity": "warning", "urn": urn("b", "aws:s3/bucket:Bucket")},
     ]
-    assert read(said=said).said == (Message("warning", "60 to change, engine runs 8: pass --parallel 60"),)
+    assert read(said=said).said == (
+        Message("warning", "60 pools change, but the engine runs 8 steps at once; pass --parallel 60"),
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +10,6 @@ from batch_os_provider.cli.doctor import machine_checks
 from batch_os_provider.cli.doctor.command import as_json, lines
 from batch_os_provider.cli.doctor.machine_checks import Check, judge_version
 from batch_os_provider.cli.doctor.plugin_check import PluginError
-from batch_os_provider.engine import seams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +52,7 @@ def test_each_missing_seam_is_a_warning_that_says_what_is_lost() -> None:
 
     found = machine_checks._seams(two_missing)
     assert [each.status for each in found] == ["warn", "warn"]
-    assert "^C is heard only when" in found[0].seen
+    assert "notices ^C only after" in found[0].seen
 
 
 def test_a_provider_that_does_not_start_is_a_failure() -> None:
@@ -64,12 +62,6 @@ def test_a_provider_that_does_not_start_is_a_failure() -> None:
     (found,) = machine_checks._seams(broken)
     assert found.status == "fail"
     assert "No module named 'pulumi'" in found.seen
-
-
-def test_every_seam_of_the_engine_is_known_here() -> None:
-    _, table, _ = re.split(r"^=+ +=+$\n", seams.__doc__ or "", flags=re.MULTILINE)
-    names = [line[:15].strip() for line in table.splitlines() if line[:15].strip()]
-    assert names == list(machine_checks.LOST)
 
 
 CHECKS = [

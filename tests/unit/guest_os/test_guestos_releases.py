@@ -249,7 +249,7 @@ DAMAGE = {
     "month": (lambda page: page.replace("7.59_202601", "7.59_202511"), "line 21: .*neither a later month nor"),
     "year": (lambda page: page.replace("12, 2026  |  Post", "12, 2025  |  Post"), "line 21: .*released before"),
     "too soon": (lambda page: page.replace("June 27, 2024", "June 27, 2023"), "is disabled before it is released"),
-    "one number": (lambda page: page.replace("7.58_202511-01", "7.59_202511-01"), "have one number"),
+    "one number": (lambda page: page.replace("7.58_202511-01", "7.59_202511-01"), "have the same number"),
     "no date": (lambda page: page.replace("October 7, 2019", "soon"), "'soon' is not a date"),
     "no day": (
         lambda page: page.replace("June 27, 2024", "June 31, 2024"),

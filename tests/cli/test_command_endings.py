@@ -94,6 +94,7 @@ COMMANDS = {
     "catalogue help": ["catalogue", "--help"],
     "doctor": ["doctor", "ENDPOINT"],
     "doctor help": ["doctor", "--help"],
+    "probe help": ["probe", "--help"],
 }
 CODES = {"adopt check": 3, "doctor": 3}
 """Where it is not 0: nobody declares the pools, and this machine has no `pulumi` on PATH."""

@@ -6,7 +6,6 @@ to read, so people can follow a rollout from any machine, and nothing depends on
 
 from __future__ import annotations
 
-import os
 import random
 import select
 import sys
@@ -25,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from batch_os_provider.batch.client import shared_client
-from batch_os_provider.cli.common import UNREADABLE, endpoints_of
+from batch_os_provider.cli.common import UNREADABLE, discard_unwritten, endpoints_of
 from batch_os_provider.cli.watch.moving import Client, Moving, look
 from batch_os_provider.errors import BatchOsError, TransientError
 from batch_os_provider.rollout.progress import NODE_INTERVAL
@@ -89,8 +88,7 @@ def command(endpoints: tuple[str, ...], once: bool) -> None:  # noqa: FBT001 - c
     except KeyboardInterrupt:
         return
     except BrokenPipeError:
-        # What is still in the buffer has no reader either, and the interpreter flushes it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_unwritten()  # a closed pipe is how a reader ends `watch`, so it is a success here
     except BatchOsError as error:
         click.echo(f"could not be read: {error}", err=True)
         sys.exit(UNREADABLE)

@@ -127,7 +127,7 @@ def test_a_reader_that_leaves_at_once_ends_a_command_quietly(farm: Simulator, fi
         assert process.stdout
         assert process.stderr
         process.stdout.close()
-        assert process.stderr.read() in {b"", b"4 of 8 pools declared; what is left out is named in comments\n"}
+        assert process.stderr.read() in {b"", b"4 of 8 pools declared; comments name the pools that are left out\n"}
     assert process.returncode == CLOSED_PIPE
 
 
@@ -217,10 +217,10 @@ def test_an_empty_file_and_one_of_powershell(files: Path, farm: Simulator) -> No
 
 
 STACKS: dict[str, tuple[list[str], str]] = {
-    "not there": (["program", "--stack", "nostack"], "there is no stack nostack in .*Name one of dev, prod-weu"),
+    "not there": (["program", "--stack", "nostack"], "program has no stack nostack: .*Name one of dev, prod-weu"),
     "which": (["program"], "has config for several stacks: dev, prod-weu"),
     "config": (["program", "--stack", "dev"], r"ConfigMissingError: .*'program:pools'.* \(.*__main__.py, line 2\)"),
-    "no program": (["folder.json/.."], "has no Python program: there is no __main__.py"),
+    "no program": (["folder.json/.."], "has no Python program: __main__.py is missing"),
     "other language": (["program/Pulumi.dev.yaml"], "is neither a Python program"),
 }
 

@@ -220,7 +220,7 @@ def test_an_interrupted_preview_is_told_too(stack: Stack) -> None:
     running = stack.start("preview", "--json")
     wait_until(runs.exists, "the program runs")
     running.kill()
-    assert read(running.log)["error"].startswith("it wrote nothing")
+    assert read(running.log)["error"].startswith("the preview wrote nothing")
 
 
 def test_the_command_needs_neither_pulumi_nor_azure(sim: Simulator, stack: Stack) -> None:

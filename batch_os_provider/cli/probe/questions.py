@@ -180,7 +180,7 @@ def _reimaged(pool: ThrowawayPool) -> str:
 
 
 def _remove_on_autoscale(pool: ThrowawayPool) -> None:
-    """Does Batch accept removenodes on a pool that scales automatically?"""
+    """Does Batch accept removenodes on a pool that scales itself?"""
     node = pool.resize(NODES)[0]
     formula = {"autoScaleFormula": f"$TargetDedicatedNodes={NODES};", "autoScaleEvaluationInterval": "PT15M"}
     pool.demand("POST", f"{pool.path}/enableautoscale", formula)

@@ -165,10 +165,11 @@ def _rank(row: Row) -> int:
 
 
 def _summary(stacks: Sequence[Stack]) -> str:
-    """The line of all counts."""
+    """The counts of all stacks, as one line."""
     counts = Counter(_label(row).strip("*") for stack in stacks for row in stack.rows)
     order = [label.strip("*") for label in (*_LABELS.values(), _NO_WRITE)]
-    changes = ", ".join(f"{counts[label]} {label}" for label in order if counts[label])
+    # "2 x upgrade": most labels are no nouns, so they have no plural.
+    changes = ", ".join(f"{counts[label]} x {label}" for label in order if counts[label])
     failed = sum(bool(stack.error) for stack in stacks)
     if failed:
         of = "the preview failed" if len(stacks) == 1 else f"{failed} of {len(stacks)} previews failed"

@@ -795,7 +795,9 @@ def run(*arguments: str | Path) -> Result:
 def test_a_failed_preview_is_written_and_stops_nothing_by_itself(previews: dict[str, Path]):
     done = run(f"dev={previews['good']}", f"prod={previews['died']}")
     assert (done.exit_code, done.stderr) == (0, "")
-    assert done.stdout.startswith("<!-- batch-os comment v1 -->\n### Batch pools: 1 of 2 previews failed; 1 ROLLBACK\n")
+    assert done.stdout.startswith(
+        "<!-- batch-os comment v1 -->\n### Batch pools: 1 of 2 previews failed; 1 x ROLLBACK\n"
+    )
 
 
 def test_fail_on_exits_with_3_after_the_comment(previews: dict[str, Path], tmp_path: Path):

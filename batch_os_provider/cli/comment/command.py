@@ -16,8 +16,9 @@ from typing import Any
 import click
 
 from batch_os_provider.cli.comment import fail_on, preview_file
-from batch_os_provider.cli.comment.digest import Row, Stack, digest
+from batch_os_provider.cli.comment.digest import digest
 from batch_os_provider.cli.comment.markdown import comment as write
+from batch_os_provider.cli.comment.rows import Row, Stack
 from batch_os_provider.cli.common import NO
 
 __all__ = ["command", "json_document"]

@@ -16,18 +16,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from batch_os_provider.batch.address import parse_pool_url
 from batch_os_provider.batch.vm_pool import parse_image_version
 from batch_os_provider.cli.comment.preview_file import Document
+from batch_os_provider.cli.comment.rows import Message, Row, Stack
 from batch_os_provider.guest_os.version import is_rollback
 from batch_os_provider.preview.message_tail import NO_SUCH_POOL, MessageTail, split
 from batch_os_provider.schema.resource_types import kind_of
 from batch_os_provider.wording import plural
 
-__all__ = ["Message", "Row", "Stack", "digest"]
+__all__ = ["digest"]
 
 _STACK = "pulumi:pulumi:Stack"
 _FRAMES = ("", _STACK, "batch:index:PoolFleet")
@@ -45,75 +46,9 @@ _LOOK = "batch:previewLook"
 _OPEN = "not known before `up`"
 _FOREIGN = "its message comes from another version of batch_os_provider, which this command cannot read"
 _ANY_TAIL = re.compile(r"\[batch-os v\d+ \{")
-
-
-@dataclass(frozen=True)
-class Message:
-    """One sentence of the preview, without its tail; ``severity`` as Pulumi spells it, such as ``warning``."""
-
-    severity: str
-    text: str
-
-
 _SILENT = Message(
     "info", "the preview has no message about this pool; what `up` would do is unknown, or judged by the state only"
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """One pool of a stack.
-
-    ``what`` is that of the tail. Without a tail it is ``update`` (other settings), ``delete`` (Pulumi stops managing
-    the pool) or ``failed`` (an error). ``looked`` is True where the preview has checked the pool, and ``unseen`` says
-    why it has not (empty where the document does not show why).
-    ``warnings`` are the codes of all tails, the other fields as in ``message_tail.MessageTail``.
-    """
-
-    resource: str
-    kind: str
-    op: str
-    what: str
-    pool: str = ""
-    pool_id: str = ""
-    came_from: str = ""
-    target: str = ""
-    nodes: int | None = None
-    behind: int | None = None
-    tasks: int | None = None
-    back: int | None = None
-    warnings: tuple[str, ...] = ()
-    looked: bool = False
-    unseen: str = ""
-    said: tuple[Message, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The pool's id, or the resource's name where no pool is known."""
-        return self.pool_id or self.resource
-
-    @property
-    def account(self) -> str:
-        """The account's name, or its host where it has no such name; empty where no pool is known."""
-        host = self.pool.partition("://")[2].partition("/")[0]
-        return host.partition(".")[0] if host.endswith(".batch.azure.com") else host
-
-
-@dataclass(frozen=True)
-class Stack:
-    """The preview of one stack; ``error`` is its first error, empty where it succeeded.
-
-    ``others`` counts the changes of other resources, by operation; ``unchanged`` counts the resources that do not
-    change, None where the preview ended too early to know.
-    """
-
-    name: str
-    rows: tuple[Row, ...] = ()
-    error: str = ""
-    full_error: str = ""
-    others: Mapping[str, int] = field(default_factory=dict)
-    unchanged: int | None = None
-    said: tuple[Message, ...] = ()
 
 
 def digest(name: str, document: Document) -> Stack:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from batch_os_provider.cli.comment.digest import Row, Stack
+from batch_os_provider.cli.comment.rows import Row, Stack
 
 __all__ = ["MEANINGS", "Tripped", "not_seen", "tripped"]
 
@@ -75,7 +75,7 @@ _RULES: dict[str, _Rule] = {
     "unknown-state": (_code("unknown state"), "a pool in an unknown state"),
     "another-product": (_code("another product"), "a VM pool whose target is of another product than its nodes"),
     "resize-errors": (_code("resize errors"), "a VM pool that shows an error of an earlier resize"),
-    "deallocated": (_code("deallocated"), "a VM pool with deallocated nodes, which keep their version"),
+    "deallocated": (_code("deallocated"), "a VM pool with deallocated nodes, which `up` does not change"),
     "upgrade": (_what("upgrade"), "an upgrade"),
     "renew": (_what("renew"), "a VM pool whose nodes are renewed"),
     "repin": (_what("repin"), "an empty VM pool that gets another pin"),

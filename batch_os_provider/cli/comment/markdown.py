@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from batch_os_provider.cli.comment.digest import Message, Row, Stack
 from batch_os_provider.cli.comment.fail_on import Tripped, not_seen
+from batch_os_provider.cli.comment.rows import Message, Row, Stack
 from batch_os_provider.wording import counted
 
 __all__ = ["LIMIT", "comment", "marker", "plain", "prose"]

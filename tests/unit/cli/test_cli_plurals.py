@@ -18,8 +18,8 @@ from batch_os_provider.cli.adopt.proposal import propose
 from batch_os_provider.cli.catalogue.command import _releases
 from batch_os_provider.cli.catalogue.releases import Page, PageError, merge
 from batch_os_provider.cli.comment import markdown, preview_file
-from batch_os_provider.cli.comment.digest import Row, Stack
 from batch_os_provider.cli.comment.fail_on import Tripped
+from batch_os_provider.cli.comment.rows import Row, Stack
 from batch_os_provider.cli.doctor import account_checks
 from batch_os_provider.cli.doctor.command import lines
 from batch_os_provider.cli.doctor.machine_checks import Check

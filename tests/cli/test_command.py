@@ -354,7 +354,7 @@ def test_several_refused_pools_one_by_the_preview_and_all_by_check(
     (tmp_path / "preview.json").write_text(preview, encoding="utf-8")
     comment = batch_os(sim, "comment", f"dev={tmp_path / 'preview.json'}")
     # Pulumi does not promise in which order it asks.
-    shown = re.search(r"\*\*dev: the preview failed:\*\* (\w+): (.*?)\. What else", comment.out)
+    shown = re.search(r"\*\*dev: the preview failed:\*\* (\w+): (.*?)\. Other changes", comment.out)
     assert shown is not None, comment.out
     assert not sim.writes()
 
@@ -458,10 +458,10 @@ def test_doctor_of_an_account_that_has_retired_the_old_api(sim: Simulator) -> No
     said = batch_os(sim, "doctor", sim.endpoint)
     assert said.code == 0, said.out
     assert "warn  API versions" in said.out
-    assert "2025-06-01 is answered, 2018-08-01.7.0 is not" in said.out
+    assert "Batch answers 2025-06-01 and not 2018-08-01.7.0" in said.out
     assert "skip  reads nodes" in said.out
     sim.seed(paas_pool(), vm_pool("vm"))
-    assert "ok    reads nodes        2 of pool vm" in batch_os(sim, "doctor", sim.endpoint).out
+    assert "ok    reads nodes        2 nodes of pool vm" in batch_os(sim, "doctor", sim.endpoint).out
 
 
 def test_doctor_where_nodes_may_not_be_read(sim: Simulator) -> None:

@@ -217,7 +217,7 @@ def test_an_empty_file_and_one_of_powershell(files: Path, farm: Simulator) -> No
 
 
 STACKS: dict[str, tuple[list[str], str]] = {
-    "not there": (["program", "--stack", "nostack"], "program has no stack nostack: .*Name one of dev, prod-weu"),
+    "not there": (["program", "--stack", "nostack"], r"has no stack nostack: .*\nNext: Name one of dev, prod-weu"),
     "which": (["program"], "has config for several stacks: dev, prod-weu"),
     "config": (["program", "--stack", "dev"], r"ConfigMissingError: .*'program:pools'.* \(.*__main__.py, line 2\)"),
     "no program": (["folder.json/.."], "has no Python program: __main__.py is missing"),
@@ -226,12 +226,12 @@ STACKS: dict[str, tuple[list[str], str]] = {
 
 
 @pytest.mark.parametrize("case", STACKS)
-def test_a_stack_or_program_that_is_not_there_is_one_sentence(files: Path, case: str) -> None:
+def test_a_stack_or_program_that_is_not_there_is_a_line_and_its_next_step(files: Path, case: str) -> None:
     arguments, sentence = STACKS[case]
     code, out, err = ended(start(None, "adopt", "http://127.0.0.1:1", "--check", *arguments, cwd=files))
     assert (code, out) == (1, b""), err
     assert re.search(sentence, err), err
-    assert err.count("\n") == 1, err
+    assert re.fullmatch(r"error: .*\nNext: .*\n", err), err
 
 
 @pytest.mark.parametrize("command", ["status", "adopt", "doctor"])
@@ -274,5 +274,5 @@ def test_completion_knows_every_subcommand() -> None:
         check=True,
     )
     assert done.stdout.splitlines() == [
-        f"plain,{name}" for name in ("status", "watch", "adopt", "comment", "catalogue", "doctor")
+        f"plain,{name}" for name in ("status", "watch", "adopt", "comment", "catalogue", "doctor", "probe")
     ]

@@ -250,7 +250,14 @@ def probed(ground: Ground) -> Outputs:
     simulator.put("state", {**simulator.get("state"), "images": [image]})
     simulator.speed(100)
     done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "probe"), simulator.endpoint, "--poll", "0.1"],
+        [
+            sys.executable,
+            "-c",
+            "from batch_os_provider.cli.main import main; main()",
+            "probe",
+            simulator.endpoint,
+            "--poll=0.1",
+        ],
         env={**os.environ, **simulator.environment},
         input="y\n" * 6 + "n\n" * 4,  # the pool itself, then five probes
         stdout=subprocess.PIPE,

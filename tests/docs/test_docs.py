@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_os_provider.cli.probe.questions import ON_RETURN, questions
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.outputs import IMAGE_OUTPUTS, OUTPUTS
 from batch_os_provider.simulator.state.load import load
@@ -152,8 +153,7 @@ def test_the_pinned_pools_example_declares_its_account_and_has_no_windows_2022()
 
 def test_the_probe_page_has_every_question():
     page = read(ROOT / "docs" / "probe.md")
-    asked = re.findall(r"\(\s*\(((?:\s*\"\w+\",?)+)\s*\),", read(ROOT / "scripts" / "probe"), re.MULTILINE)
-    names = {name for group in asked for name in re.findall(r"\w+", group)}
+    names = {name for question in (*questions(), ON_RETURN) for name in question.names}
     assert {"patchNonEmptyCode", "latestOfNewNodes"} <= names
     assert [name for name in sorted(names) if f"`{name}`" not in page and name != "reimagedVersion"] == []
 

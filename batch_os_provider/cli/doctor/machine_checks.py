@@ -1,7 +1,7 @@
 """The checks of `batch-os doctor` that concern this machine: versions, seams, the debug log, the catalogue.
 
-What a pipeline's machine lacks shows late and in odd words elsewhere. Each check is a line that says
-what was found and what to do about it.
+What a pipeline's machine lacks shows late elsewhere, and in other words. Each check says what it found and what to do
+about it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _PULUMI_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Check:
-    """A line. ``about`` is ``machine`` or an account's endpoint; ``skip`` is what could not be tried here."""
+    """The result of a check. ``about`` is ``machine`` or an endpoint; ``skip``: the check could not be made here."""
 
     about: str
     name: str
@@ -50,7 +50,7 @@ class Check:
 
 
 def machine(environ: Mapping[str, str] = os.environ) -> list[Check]:
-    """Everything about this machine."""
+    """All checks of this machine."""
     return [
         judge_version("Python", ".".join(map(str, sys.version_info[:3])), *PYTHON, fix="Use Python 3.10 to 3.13"),
         Check("machine", "batch-os-provider", "ok", metadata.version("batch-os-provider")),
@@ -65,7 +65,7 @@ def machine(environ: Mapping[str, str] = os.environ) -> list[Check]:
 
 
 def judge_version(name: str, text: str, least: tuple[int, ...], below: tuple[int, ...], *, fix: str) -> Check:
-    """Whether a version is supported; a newer one may well work, so it is a warning."""
+    """Whether a version is supported; a newer one may work, so it is a warning."""
     found = re.match(r"v?(\d+(?:\.\d+)*)", text)
     tested = f"; tested with {TESTED[name]}"
     if found is None:
@@ -74,13 +74,13 @@ def judge_version(name: str, text: str, least: tuple[int, ...], below: tuple[int
     if version < least:
         return Check("machine", name, "fail", f"{found[1]} is older than {'.'.join(map(str, least))}{tested}", fix)
     if version >= below:
-        return Check("machine", name, "warn", f"{found[1]} is newer than what is supported{tested}", fix)
+        return Check("machine", name, "warn", f"{found[1]} is newer than the supported versions{tested}", fix)
     return Check("machine", name, "ok", f"{found[1]}{tested}")
 
 
 def _installed(name: str, package: str, least: tuple[int, ...], below: tuple[int, ...]) -> Check:
     wanted = f"{package}>={'.'.join(map(str, least))},<{'.'.join(map(str, below))}"
-    return judge_version(name, metadata.version(package), least, below, fix=f"pip install '{wanted}'")
+    return judge_version(name, metadata.version(package), least, below, fix=f"Run `pip install '{wanted}'`")
 
 
 def _cli() -> Check:
@@ -120,7 +120,7 @@ def _seams(probe: Callable[[], Mapping[str, str]]) -> list[Check]:
 
 
 def catalogue(used: Current, today: date) -> Check:
-    """The Guest OS catalogue that counts: a broken file fails, an old catalogue is a warning."""
+    """The Guest OS catalogue in use: a broken file fails, an old catalogue is a warning."""
     until, unused = f"releases until {used.catalogue.covers_until}", used.unused
     where = {"package": "of this package", "user": used.file, "variable": f"{used.file} ({catalogue_file.VARIABLE})"}
     seen, name = f"{until}, {where[used.source]}", "catalogue"
@@ -137,7 +137,7 @@ def catalogue(used: Current, today: date) -> Check:
 
 
 def _tail(asked: str) -> list[Check]:
-    """Whether the variable that asks for tails can be read; nothing is said where it is not set."""
+    """Whether the variable for tails has a known value; no check where it is not set."""
     if asked.strip().lower() in ("", "always", "never"):
         return [Check("machine", TAIL, "ok", asked)] if asked else []
     return [Check("machine", TAIL, "warn", f"{asked!r} is ignored", "Set it to always or never, or unset it")]
@@ -150,5 +150,5 @@ def _log(path: str) -> Check:
     if os.access(file, os.W_OK) and file.is_file():
         return Check("machine", VARIABLE, "ok", f"{path} can be written")
     if not file.exists() and file.parent.is_dir() and os.access(file.parent, os.W_OK):
-        return Check("machine", VARIABLE, "ok", f"{path} can be made")
-    return Check("machine", VARIABLE, "fail", f"{path} cannot be written", "Name a file in a folder that is there")
+        return Check("machine", VARIABLE, "ok", f"{path} can be created")
+    return Check("machine", VARIABLE, "fail", f"{path} cannot be written", "Name a file in a folder that exists")

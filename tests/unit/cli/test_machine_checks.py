@@ -66,7 +66,7 @@ def test_a_provider_that_does_not_start_is_a_failure() -> None:
 
 CHECKS = [
     Check("machine", "Python", "ok", "3.11"),
-    Check("https://a.x", "address", "fail", "a.x does not resolve", "check the spelling"),
+    Check("https://a.x", "address", "fail", "a.x does not resolve", "Check the spelling"),
     Check("https://a.x", "TLS", "skip", "not tried without address"),
 ]
 
@@ -77,7 +77,7 @@ def test_a_line_each_with_the_fix() -> None:
         "  ok    Python   3.11",
         "https://a.x",
         "  fail  address  a.x does not resolve",
-        "                 -> check the spelling",
+        "                 Next: Check the spelling.",
         "  skip  TLS      not tried without address",
     ]
 
@@ -91,7 +91,7 @@ def test_the_document() -> None:
         "check": "address",
         "status": "fail",
         "seen": "a.x does not resolve",
-        "fix": "check the spelling",
+        "fix": "Check the spelling",
     }
     assert as_json([CHECKS[0]])["ok"] is True
 
@@ -104,7 +104,7 @@ def test_doctors_lines_are_whole_in_a_log_and_folded_between_words_on_a_terminal
     assert lines(found) == [
         "machine",
         "  fail  Pulumi CLI  there is no `pulumi` on PATH",
-        "                    -> Install the Pulumi CLI 3.216 or newer",
+        "                    Next: Install the Pulumi CLI 3.216 or newer.",
         "https://farm.westeurope.batch.azure.com",
         "  ok    address     fine",
     ]

@@ -56,7 +56,7 @@ class Refuse:
     ``property`` is the input that is wrong, as a program writes it; empty is the declared version.
     """
 
-    seen: str
+    reason: str
     next_step: str
     answer: ServiceAnswer | None = None
     property: str = ""

@@ -133,7 +133,7 @@ def follow(  # noqa: PLR0913 - a clock, a sleep, a day and dice are given
             failures += 1
             wait = _pause_after(error, failures, chance())
             # What passes is tried again here: the advice of the error is for those who do not.
-            why = error.seen if isinstance(error, TransientError) else str(error)
+            why = error.reason if isinstance(error, TransientError) else str(error)
             trouble = f"could not be read: {why.rstrip('.')}; trying again in {duration(wait)}"
             screen.show(Watched(_timed(known or (), begun, clock(), now()), trouble=trouble))
         else:

@@ -257,13 +257,13 @@ class ImageRenewal(Rollout[VmPoolView]):
     def _refuse(self, action: Refuse, seen: VmPoolView) -> Outcome[VmPoolView]:
         """End with the refusal; one that time alone would mend may be deferred."""
         if self._goal.defer and self._history.may_defer:
-            self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {action.seen}")
+            self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {action.reason}")
             return Outcome(seen, deferred=True)
         if action == self._history.failure:
             # Told now, and undone: what is added to an error that ends a rollout need not tell it again.
             self._history = replace(self._history, failure=None)
         kind = PoolGoneError if seen.pool.base.state is PoolState.DELETING else RefusedError
-        raise kind(action.seen, pool=self.ref.url, next_step=action.next_step, answer=action.answer)
+        raise kind(action.reason, pool=self.ref.url, next_step=action.next_step, answer=action.answer)
 
     def defer(self) -> Outcome[VmPoolView] | None:
         """At the deadline: succeed with the truth, where the goal allows it and a look was had."""
@@ -292,7 +292,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         elif not self._written:
             text += "; nothing is under way"
         failure = self._history.failure
-        return f"{failure.seen}; undoing that: {text}" if failure is not None else text
+        return f"{failure.reason}; undoing that: {text}" if failure is not None else text
 
     def tell_all(self) -> str:
         """The same: it has the counts."""

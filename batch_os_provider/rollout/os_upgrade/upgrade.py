@@ -301,8 +301,8 @@ class OsUpgrade(Rollout[Pool]):
     def _refused(self, action: Refuse) -> BatchOsError:
         ref, last = self.ref, self._request.last
         if last is not None and last.state is PoolState.DELETING:
-            return PoolGoneError(action.seen, pool=ref.url, next_step=action.next_step)
-        return RefusedError(action.seen, pool=ref.url, next_step=action.next_step, answer=action.answer)
+            return PoolGoneError(action.reason, pool=ref.url, next_step=action.next_step)
+        return RefusedError(action.reason, pool=ref.url, next_step=action.next_step, answer=action.answer)
 
     def defer(self) -> Outcome[Pool] | None:
         """At the deadline: succeed with the truth, where the goal allows it and a look was had."""

@@ -284,7 +284,7 @@ def test_the_refusals_are_those_of_the_table_word_for_word() -> None:
     ):
         told = plan_os(replace(POOL, **changes), None, V25, DEFAULT, 60.0)  # type: ignore[arg-type]
         assert isinstance(told, Refuse)
-        assert word in told.seen
+        assert word in told.reason
 
 
 STEADY_AGAIN = Script(events=(At(60.0, {"allocation": "steady"}),), upgrade_takes=60.0)
@@ -327,7 +327,7 @@ def test_an_up_does_what_its_preview_said(
     assert played.service.upgrades == posts
     if isinstance(told, Refuse):
         assert what == "refused"
-        assert told.seen.removesuffix(".") in played.text.replace("20348.2402.240402", "<exact version>")
+        assert told.reason.removesuffix(".") in played.text.replace("20348.2402.240402", "<exact version>")
     else:
         assert told.what == what
         assert played.end.pool.current_os_version == target

@@ -247,10 +247,10 @@ def test_every_refusal_and_every_wait_has_whole_words() -> None:
         action = decide_image(case.seen, WANTED, case.policy, case.history)
         action = action.failure if isinstance(action, Undo) else action
         if isinstance(action, Refuse):
-            assert action.seen
+            assert action.reason
             assert action.next_step
-            assert "None" not in action.seen + action.next_step
-            assert not action.seen.endswith(".")
+            assert "None" not in action.reason + action.next_step
+            assert not action.reason.endswith(".")
             assert not action.next_step.endswith(".")
         elif isinstance(action, Wait):
             assert action.why
@@ -268,7 +268,7 @@ def refused(state: VmState, strategy: str = "surge") -> str:
     """The text of a refusal."""
     action = decided(state, strategy)
     assert isinstance(action, Refuse), action
-    return f"{action.seen}. {action.next_step}"
+    return f"{action.reason}. {action.next_step}"
 
 
 def test_a_cloud_services_pool_is_told_the_line_to_paste() -> None:
@@ -330,7 +330,7 @@ def test_a_gallery_image_is_refused_in_a_preview_too(key: str) -> None:
     pool = replace(seen.pool, gallery=True, image=reference[key], configuration={"imageReference": reference})
     action = decide_image(VmPoolView(pool, seen.nodes), WANTED, ImagePolicy("surge"), ImageHistory())
     assert isinstance(action, Refuse)
-    assert "gallery image (/galleries/g/images/i)" in action.seen
+    assert "gallery image (/galleries/g/images/i)" in action.reason
 
 
 @pytest.mark.parametrize("strategy", ["surge", "when_empty"])
@@ -342,7 +342,7 @@ def test_nodes_that_show_no_number_are_refused_and_called_what_they_are(
     """A pool with automatic OS upgrade is on latest, and so waited for what no look can show."""
     action = decided(pool_of(2, at=text, automatic=automatic), strategy)
     assert isinstance(action, Refuse)
-    assert f"(Batch shows {text!r} for 2 of 2 nodes), so the version of a node cannot be compared" in action.seen
+    assert f"(Batch shows {text!r} for 2 of 2 nodes), so the version of a node cannot be compared" in action.reason
     assert "resize the pool to 0 nodes and back" in action.next_step
 
 
@@ -400,7 +400,7 @@ def test_the_note_is_gone_though_it_stands_in_this_run() -> None:
     mark = Marker(2, 1, NEWEST)
     action = decided(pool_of(3), history=ImageHistory(marker=mark))
     assert isinstance(action, Refuse)
-    assert "its marker in the metadata is gone: the rollout began at 2 nodes" in action.seen
+    assert "its marker in the metadata is gone: the rollout began at 2 nodes" in action.reason
 
 
 def test_a_floor_is_compared_by_numbers_not_by_text() -> None:

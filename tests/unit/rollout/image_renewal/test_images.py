@@ -320,8 +320,8 @@ def test_an_image_of_any_gallery_is_named_by_its_id(key: str, text: str) -> None
     assert pool.pin_text == ("1.0.3" if text.endswith("1.0.3") else "latest")
     action = decide_image(VmPoolView(pool, ()), WANTED, ImagePolicy("surge"), ImageHistory())
     assert isinstance(action, Refuse)
-    assert f"a gallery image ({text})" in action.seen
+    assert f"a gallery image ({text})" in action.reason
     old = os_table.decide(Pool.from_json(REF, body), "*", Policy(), os_table.History(), 0.0)
     assert isinstance(old, Refuse)
-    assert f"it is a VM pool (image {text})" in old.seen
+    assert f"it is a VM pool (image {text})" in old.reason
     assert "PoolImageVersion" not in old.next_step, "which would be refused"

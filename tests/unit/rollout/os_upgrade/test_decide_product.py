@@ -182,10 +182,10 @@ def test_every_refusal_says_what_was_seen_and_what_to_do_and_every_wait_why() ->
     for case in itertools.islice(product(), 0, None, 7):
         action = decide(case.seen, case.target, case.policy, case.history, NOW)
         if isinstance(action, Refuse):
-            assert action.seen
+            assert action.reason
             assert action.next_step
-            assert "None" not in action.seen + action.next_step, f"a hole in the text: {action}"
-            assert not action.seen.endswith("."), "the error sets the final stop"
+            assert "None" not in action.reason + action.next_step, f"a hole in the text: {action}"
+            assert not action.reason.endswith("."), "the error sets the final stop"
             assert not action.next_step.endswith(".")
         elif isinstance(action, Wait):
             assert action.why

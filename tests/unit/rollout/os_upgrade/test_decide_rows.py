@@ -39,7 +39,7 @@ def deciding(
 
 def refusal(action: Action) -> str:
     assert isinstance(action, Refuse), action
-    return f"{action.seen}. {action.next_step}."
+    return f"{action.reason}. {action.next_step}."
 
 
 def waiting(action: Action) -> Wait:

@@ -17,6 +17,7 @@ from batch_os_provider.batch.vm_pool import VmPoolView, parse_image_version
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import ApiRetiredError, InputError, PoolGoneError, ServiceAnswer
 from batch_os_provider.guest_os.version import same_version
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, look_at
 from batch_os_provider.rollout.loop import read
 from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, age_of, judge, unhealthy
@@ -25,7 +26,7 @@ from batch_os_provider.rollout.progress import NODE_INTERVAL, NODE_INTERVAL_TERM
 from batch_os_provider.runtime.cancellation import RealWaiter
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema import outputs as out
-from batch_os_provider.schema.declared import Declared, DeclaredImage, Goal, ImageGoal, gate_of
+from batch_os_provider.schema.declared import Declared, DeclaredImage, gate_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,16 +35,22 @@ __all__ = ["read_image", "read_os", "renew_image", "upgrade_os"]
 
 Bag = dict[str, Any]
 
-_observers: dict[str, SharedPoller] = {}
-_observers_lock = threading.Lock()
+_pollers: dict[str, SharedPoller] = {}
+_pollers_lock = threading.Lock()
 
 
-def _observer(endpoint: str) -> SharedPoller:
-    """The one observer of an account in this process. Raises CredentialError: no credential fits the endpoint."""
-    with _observers_lock:
-        if endpoint not in _observers:
-            _observers[endpoint] = SharedPoller(shared_client(endpoint))
-        return _observers[endpoint]
+def _shared_poller(endpoint: str) -> SharedPoller:
+    """The one shared poller of an account in this process. Raises CredentialError: no credential fits the endpoint."""
+    with _pollers_lock:
+        if endpoint not in _pollers:
+            _pollers[endpoint] = SharedPoller(shared_client(endpoint))
+        return _pollers[endpoint]
+
+
+def _context(ref: PoolRef, reporter: Reporter) -> RolloutContext[SharedPoller]:
+    """What a rollout of this pool gets from outside. Raises CredentialError as ``_shared_poller``."""
+    poller = _shared_poller(ref.endpoint)
+    return RolloutContext(poller, RealWaiter(seams.stop), reporter, polling=poller)
 
 
 def upgrade_os(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> Bag:
@@ -55,18 +62,8 @@ def upgrade_os(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> Bag:
     declared = Declared.of(bag)
     row = diagnostics.ResourceLog(diagnostics.current_urn(), declared.ref.pool_id)
     interval = NODE_INTERVAL_TERMINAL if diagnostics.is_terminal() else NODE_INTERVAL
-    goal = Goal(
-        declared.ref,
-        declared.target,
-        declared.policy,
-        declared.timeout,
-        declared.defer,
-        declared.gate,
-        declared.stall_after,
-        report=olds.get(out.UNHEALTHY) is None or not same_version(olds.get(out.CURRENT), declared.target),
-    )
-    account = _observer(declared.ref.endpoint)
-    rollout = OsUpgrade(goal, account, RealWaiter(seams.stop), Reporter(row, interval), company=account)
+    never_counted = olds.get(out.UNHEALTHY) is None or not same_version(olds.get(out.CURRENT), declared.target)
+    rollout = OsUpgrade(declared, _context(declared.ref, Reporter(row, interval)), report=never_counted)
     pool = rollout.run().pool
     count = out.last_count(pool, olds) if rollout.unhealthy is None else rollout.unhealthy
     return {**out.known(inputs.INPUTS, bag), **out.of_pool(pool, count, proven=rollout.is_proven)}
@@ -121,12 +118,7 @@ def renew_image(bag: Mapping[str, Any]) -> Bag:
     """Bring one VM pool's nodes to the target. Returns the inputs and the outputs."""
     declared = DeclaredImage.of(bag)
     row = diagnostics.ResourceLog(diagnostics.current_urn(), declared.ref.pool_id)
-    goal = ImageGoal(
-        declared.ref, declared.target, declared.policy, declared.drain_timeout, declared.timeout, declared.defer
-    )
-    account = _observer(declared.ref.endpoint)
-    rollout = ImageRenewal(goal, account, RealWaiter(seams.stop), Reporter(row), company=account)
-    seen: VmPoolView = rollout.run().pool
+    seen: VmPoolView = ImageRenewal(declared, _context(declared.ref, Reporter(row))).run().pool
     return {**out.known(inputs.IMAGE.names, bag), **out.of_vm_pool(seen, bag[inputs.IMAGE_TARGET])}
 
 

@@ -31,14 +31,9 @@ from batch_os_provider.errors import (
     TransientError,
     UnhealthyError,
 )
-from batch_os_provider.rollout.poll_schedule import (
-    FIRST_CONTACT_FAILURES,
-    MAX_FAILURES,
-    NOT_SHARED,
-    PollSchedule,
-    SharedPolling,
-)
-from batch_os_provider.rollout.progress import RETRYING, Reporter
+from batch_os_provider.rollout.context import RolloutContext
+from batch_os_provider.rollout.poll_schedule import FIRST_CONTACT_FAILURES, MAX_FAILURES, PollSchedule
+from batch_os_provider.rollout.progress import RETRYING
 from batch_os_provider.runtime.backoff import back_off
 from batch_os_provider.runtime.cancellation import Canceled, StopReason, Waiter
 from batch_os_provider.schema.units import duration
@@ -65,31 +60,19 @@ class Rollout(ABC, Generic[Seen]):
         ref: the pool.
         target: the declared version.
         timeout: seconds, from now.
-        waiter: clock, sleep and caller; ends everything on ^C.
-        reporter: says what is seen.
-        chance: a number from 0 to 1, for jitter.
-        company: others that wait in the same account.
+        context: what the rollout gets from outside.
     """
 
     resumes: ClassVar[str]
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all that a loop needs from outside
-        self,
-        ref: PoolRef,
-        target: str,
-        timeout: float,
-        waiter: Waiter,
-        reporter: Reporter,
-        chance: Callable[[], float] = random.random,
-        company: SharedPolling = NOT_SHARED,
-    ) -> None:
+    def __init__(self, ref: PoolRef, target: str, timeout: float, context: RolloutContext[object]) -> None:
         self.ref = ref
         self.target = target
-        self.waiter = waiter
-        self.reporter = reporter
-        self.pace = PollSchedule(chance)
-        self.company = company
-        self.started = waiter.now()
+        self.waiter = context.waiter
+        self.reporter = context.reporter
+        self.polling = context.polling
+        self.schedule = PollSchedule(context.chance)
+        self.started = self.waiter.now()
         self._timeout = timeout
         self._looked = False
         self._failed_looks = 0
@@ -170,14 +153,14 @@ class Rollout(ABC, Generic[Seen]):
             self._failed_looks += 1
             limit = MAX_FAILURES if self._looked else FIRST_CONTACT_FAILURES
             self.give_up_after(self._failed_looks, limit, error)
-            return self.retrying(error, self.pace.after_failed_read(self._failed_looks, error))
+            return self.retrying(error, self.schedule.after_failed_read(self._failed_looks, error))
         self._looked, self._failed_looks = True, 0
         return self.follow(seen)
 
     def next_look(self) -> float:
         """Seconds until the next look: the one that serves all who wait, or one of its own."""
-        shared = self.company.pause(self.ref)
-        return self.pace.next_poll() if shared is None else shared
+        shared = self.polling.pause(self.ref)
+        return self.schedule.next_poll() if shared is None else shared
 
     def remaining(self) -> float:
         """Seconds until the deadline."""

@@ -9,9 +9,10 @@ import pytest
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.errors import DeadlineError, StalledError, UnhealthyError
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import Reporter
-from batch_os_provider.schema.declared import Gate, Goal, Policy
+from batch_os_provider.schema.declared import Declared, Gate, Policy
 from batch_os_provider.schema.units import Share
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import NEW, paas_pool
@@ -33,8 +34,8 @@ class Farm:
 
     def rollout(self, **goal: Any) -> OsUpgrade:
         """A rollout that is yet to run."""
-        wanted = Goal(RENDER, NEW, Policy(), **{"timeout": 7200.0, **goal})
-        return OsUpgrade(wanted, self.account.client(), self.waiter, Reporter(self.voice), lambda: 0.5)
+        wanted = Declared(RENDER, NEW, Policy(), **{"timeout": 7200.0, **goal})
+        return OsUpgrade(wanted, RolloutContext(self.account.client(), self.waiter, Reporter(self.voice), lambda: 0.5))
 
     def strike(self, fate: str, *, node: str = "tvm-002") -> None:
         """Let a node end like this when it has been upgraded; struck right after the upgrade has begun."""

@@ -54,7 +54,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> RefreshDetector:
     """Begin a new plugin process that serves one resource, which nobody has asked about yet."""
     monkeypatch.setattr(diagnostics, "current_urn", lambda: URN)
     monkeypatch.setattr(describe, "_lookouts", {})
-    monkeypatch.setattr(crud, "_observers", {})
+    monkeypatch.setattr(crud, "_pollers", {})
     fresh = RefreshDetector()
     monkeypatch.setattr(pool_provider, "program", fresh)
     monkeypatch.setattr(pool_provider, "_register", _Register())
@@ -68,7 +68,7 @@ def batch(monkeypatch: pytest.MonkeyPatch) -> Any:
     def stand_in(state: State = AT_TARGET, script: Script | None = None) -> FakeService:
         service = FakeService(VirtualWaiter(), state, script or Script())
         monkeypatch.setitem(client._clients, ENDPOINT, service)
-        crud._observers.clear()
+        crud._pollers.clear()
         return service
 
     return stand_in

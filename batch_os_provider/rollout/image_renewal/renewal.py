@@ -7,8 +7,6 @@ size, node ids. So nothing but the marker in the pool has to outlive a crash.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
 from dataclasses import replace
 
 from batch_os_provider.batch.address import PoolRef
@@ -18,13 +16,13 @@ from batch_os_provider.batch.vm_pool import VmPool, VmPoolView, parse_image_vers
 from batch_os_provider.errors import ConflictError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.guest_os import version
 from batch_os_provider.rollout.actions import GRACE, Done, Refuse, Wait
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal import steps
 from batch_os_provider.rollout.image_renewal.decide import deallocated, decide_image, resize_errors
 from batch_os_provider.rollout.loop import Outcome, Rollout
-from batch_os_provider.rollout.poll_schedule import MAX_FAILURES, NOT_SHARED, SharedPolling
-from batch_os_provider.rollout.progress import NODE_INTERVAL, RETRYING, Progress, Reporter
-from batch_os_provider.runtime.cancellation import Waiter
-from batch_os_provider.schema.declared import ImageGoal
+from batch_os_provider.rollout.poll_schedule import MAX_FAILURES
+from batch_os_provider.rollout.progress import NODE_INTERVAL, RETRYING, Progress
+from batch_os_provider.schema.declared import DeclaredImage
 from batch_os_provider.wording import counted
 
 __all__ = ["ImageRenewal", "look_at"]
@@ -43,28 +41,16 @@ class ImageRenewal(Rollout[VmPoolView]):
     """One run of the loop for one VM pool.
 
     Args:
-        goal: what to reach.
-        service: Batch.
-        waiter: clock, sleep and caller; ends everything on ^C.
-        reporter: says what is seen.
-        chance: a number from 0 to 1, for jitter.
-        company: others that wait in the same account.
+        declared: what the program declares.
+        context: what the rollout gets from outside.
     """
 
     resumes = "Run `pulumi up` again: it goes on from what it finds, or undoes it"
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all that a rollout needs from outside
-        self,
-        goal: ImageGoal,
-        service: VmService,
-        waiter: Waiter,
-        reporter: Reporter,
-        chance: Callable[[], float] = random.random,
-        company: SharedPolling = NOT_SHARED,
-    ) -> None:
-        super().__init__(goal.ref, goal.target.text, goal.timeout, waiter, reporter, chance, company)
-        self._goal = goal
-        self._service = service
+    def __init__(self, declared: DeclaredImage, context: RolloutContext[VmService]) -> None:
+        super().__init__(declared.ref, declared.target.text, declared.timeout, context)
+        self._declared = declared
+        self._service = context.service
         self._history = steps.ImageHistory()
         self._seen: VmPoolView | None = None
         self._ordered = 0
@@ -89,14 +75,14 @@ class ImageRenewal(Rollout[VmPoolView]):
 
     def _may_count(self) -> bool:
         due = self.waiter.now() - self._counted_at >= NODE_INTERVAL
-        return due and self.company.may_list_nodes(self.ref, NODE_INTERVAL)
+        return due and self.polling.may_list_nodes(self.ref, NODE_INTERVAL)
 
     def follow(self, seen: VmPoolView) -> Outcome[VmPoolView] | float:
         """Decide and act."""
         action: steps.ImageAction = Wait("lagging", "Batch does not show the last change yet")
         if not self._lags(seen):
             self._note(seen)
-            action = decide_image(seen, self._goal.target, self._goal.policy, self._history)
+            action = decide_image(seen, self._declared.target, self._declared.policy, self._history)
         if isinstance(action, Done):
             return self._done(seen)
         if isinstance(action, Refuse):
@@ -138,7 +124,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         oldest = seen.oldest()
         if not self._came_from:
             shown = oldest.version_text if oldest is not None else seen.pool.pin_text
-            self._came_from = shown if parse_image_version(shown) != self._goal.target.numbers else ""
+            self._came_from = shown if parse_image_version(shown) != self._declared.target.numbers else ""
         if seen.pool.is_steady and self._history.asked:
             there = {node.node_id for node in seen.nodes}
             stayed = self._history.asked & there
@@ -164,7 +150,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         except TransientError as error:
             self._lost_writes += 1
             self.give_up_after(self._lost_writes, MAX_FAILURES, error)
-            return self.retrying(error, self.pace.after_failed_write(self._lost_writes, error))
+            return self.retrying(error, self.schedule.after_failed_write(self._lost_writes, error))
         self._written += 1
         self._lost_writes = 0
         if pool.base.etag:
@@ -175,7 +161,7 @@ class ImageRenewal(Rollout[VmPoolView]):
             self._ordered = action.size
         if isinstance(action, steps.RemoveNodes) and not action.ours:
             self._history = replace(self._history, asked=frozenset(action.nodes))
-        self.pace.reset()
+        self.schedule.reset()
         return 0.0
 
     def _send(self, action: steps.ImageAction, pool: VmPool) -> None:
@@ -185,7 +171,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         elif isinstance(action, steps.Resize):
             service.resize(pool, action.size)
         elif isinstance(action, steps.RemoveNodes):
-            service.remove_nodes(pool, action.nodes, self._goal.drain_timeout)
+            service.remove_nodes(pool, action.nodes, self._declared.drain_timeout)
         elif isinstance(action, steps.Repin):
             service.repin(pool, action.version)
 
@@ -200,11 +186,11 @@ class ImageRenewal(Rollout[VmPoolView]):
             why = f"Batch refused to go on twice while nothing changed: {error.reply}"
             failure = Refuse(why, "See the service's text, then run `pulumi up` again", error.reply)
             self._history = steps.with_failure(self._history, failure)
-        return self.retrying(error, self.pace.after_failed_write(times, error))
+        return self.retrying(error, self.schedule.after_failed_write(times, error))
 
     def _words(self, action: steps.ImageAction, seen: VmPoolView) -> tuple[str, str]:
         """Phase and reason of a step, for its line. How many nodes are behind makes it a phase of its own."""
-        left = len(seen.behind(self._goal.target.numbers))
+        left = len(seen.behind(self._declared.target.numbers))
         if isinstance(action, steps.Resize):
             return f"resize at {left}", action.why
         if isinstance(action, steps.RemoveNodes):
@@ -219,7 +205,7 @@ class ImageRenewal(Rollout[VmPoolView]):
     def _wait(self, action: Wait) -> float:
         if action.warning:
             self.reporter.warn_once(action.warning, action.warning)
-        self.pace.enter(action.phase)
+        self.schedule.enter(action.phase)
         self.say(action.phase, action.why)
         return self.next_look()
 
@@ -235,7 +221,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         seen = self._seen
         if seen is None or not seen.dedicated:
             return ""
-        return steps.tally(seen, self._goal.target)
+        return steps.tally(seen, self._declared.target)
 
     def _done(self, seen: VmPoolView) -> Outcome[VmPoolView]:
         count, stopped, spot = len(seen.judged), len(seen.deallocated), len(seen.nodes) - len(seen.dedicated)
@@ -251,12 +237,12 @@ class ImageRenewal(Rollout[VmPoolView]):
         if seen.past_errors:
             self.reporter.warn_once("resize errors", resize_errors(seen))
         if stopped:
-            self.reporter.warn_once("deallocated", deallocated(seen, self._goal.target))
+            self.reporter.warn_once("deallocated", deallocated(seen, self._declared.target))
         return Outcome(seen)
 
     def _refuse(self, action: Refuse, seen: VmPoolView) -> Outcome[VmPoolView]:
         """End with the refusal; one that time alone would mend may be deferred."""
-        if self._goal.defer and self._history.may_defer:
+        if self._declared.defer and self._history.may_defer:
             self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {action.reason}")
             return Outcome(seen, deferred=True)
         if action == self._history.failure:
@@ -268,7 +254,7 @@ class ImageRenewal(Rollout[VmPoolView]):
     def defer(self) -> Outcome[VmPoolView] | None:
         """At the deadline: succeed with the truth, where the goal allows it and a look was had."""
         failure = self._history.failure
-        if not self._goal.defer or self._seen is None or (failure is not None and not self._history.may_defer):
+        if not self._declared.defer or self._seen is None or (failure is not None and not self._history.may_defer):
             return None
         self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {self.tell()}")
         return Outcome(self._seen, deferred=True)
@@ -279,7 +265,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         if seen is None:
             return "nothing was changed"
         count = len(seen.dedicated)
-        behind, judged = len(seen.behind(self._goal.target.numbers)), len(seen.judged)
+        behind, judged = len(seen.behind(self._declared.target.numbers)), len(seen.judged)
         text = f"{behind} of {judged} nodes {'is' if behind == 1 else 'are'} behind"
         text += f", {len(seen.deallocated)} deallocated" if seen.deallocated else ""
         if noted is not None:

@@ -9,8 +9,6 @@ by ``health``'s table, with a list of nodes every 30 seconds until it is decided
 from __future__ import annotations
 
 import contextlib
-import random
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -30,15 +28,16 @@ from batch_os_provider.errors import (
 from batch_os_provider.guest_os import version
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.rollout.actions import GRACE, Done, Phase, Refuse, Wait
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.loop import Outcome, Rollout
 from batch_os_provider.rollout.os_upgrade import decide as table
 from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, Settling, Soaking, judge, unhealthy
 from batch_os_provider.rollout.os_upgrade.node_tracker import NodeTracker
 from batch_os_provider.rollout.os_upgrade.request_state import UpgradeRequest
-from batch_os_provider.rollout.poll_schedule import MAX_FAILURES, NOT_SHARED, SharedPolling
-from batch_os_provider.rollout.progress import NODE_INTERVAL, NodeCounts, Progress, Reporter, name_nodes
-from batch_os_provider.runtime.cancellation import Canceled, Waiter
-from batch_os_provider.schema.declared import Goal
+from batch_os_provider.rollout.poll_schedule import MAX_FAILURES
+from batch_os_provider.rollout.progress import NODE_INTERVAL, NodeCounts, Progress, name_nodes
+from batch_os_provider.runtime.cancellation import Canceled
+from batch_os_provider.schema.declared import Declared
 from batch_os_provider.schema.units import duration
 from batch_os_provider.wording import counted
 
@@ -60,29 +59,20 @@ class OsUpgrade(Rollout[Pool]):
     ``is_proven`` says whether the gate was passed, which is so where none is declared.
 
     Args:
-        goal: what to reach.
-        service: Batch.
-        waiter: clock, sleep and caller; ends everything on ^C.
-        reporter: says what is seen.
-        chance: a number from 0 to 1, for jitter.
-        company: others that wait in the same account.
+        declared: what the program declares.
+        context: what the rollout gets from outside.
+        report: count the nodes even if the pool already runs the target. An earlier run that was killed may have
+            left broken nodes without a report.
     """
 
     resumes = "Run `pulumi up` again: it goes on from what it finds and starts no second upgrade"
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all that a rollout needs from outside
-        self,
-        goal: Goal,
-        service: Service,
-        waiter: Waiter,
-        reporter: Reporter,
-        chance: Callable[[], float] = random.random,
-        company: SharedPolling = NOT_SHARED,
-    ) -> None:
-        super().__init__(goal.ref, goal.target, goal.timeout, waiter, reporter, chance, company)
-        self._goal = goal
-        self._service = service
-        self._request = UpgradeRequest(goal.target)
+    def __init__(self, declared: Declared, context: RolloutContext[Service], *, report: bool = False) -> None:
+        super().__init__(declared.ref, declared.target, declared.timeout, context)
+        self._declared = declared
+        self._service = context.service
+        self._report_always = report
+        self._request = UpgradeRequest(declared.target)
         self._phase: Phase | None = None
         self._history = table.History()
         self._lost_writes = 0
@@ -93,7 +83,7 @@ class OsUpgrade(Rollout[Pool]):
         self._judged: Settling | Soaking | None = None
         self._tracker = NodeTracker(self.started)
         self.unhealthy: int | None = None
-        self.is_proven = not goal.gate.is_declared
+        self.is_proven = not declared.gate.is_declared
 
     def look(self) -> Pool:
         """Read the pool; of a VM pool also what its nodes run, for the refusal."""
@@ -110,9 +100,9 @@ class OsUpgrade(Rollout[Pool]):
         """Decide and act."""
         self._note(seen)
         now = self.waiter.now()
-        action = table.decide(seen, self.target, self._goal.policy, self._history, now)
+        action = table.decide(seen, self.target, self._declared.policy, self._history, now)
         if isinstance(action, Done):
-            return self._prove(seen) if self._goal.gate.is_declared else self._done(seen)
+            return self._prove(seen) if self._declared.gate.is_declared else self._done(seen)
         self._judged = self.unhealthy = None
         if isinstance(action, Refuse):
             raise self._refused(action)
@@ -145,7 +135,7 @@ class OsUpgrade(Rollout[Pool]):
                 self._request.answer_lost(self.waiter.now())
             self._lost_writes += 1
             self.give_up_after(self._lost_writes, MAX_FAILURES, error)
-            return self.retrying(error, self.pace.after_failed_write(self._lost_writes, error))
+            return self.retrying(error, self.schedule.after_failed_write(self._lost_writes, error))
         except Canceled as stopped:
             if stopped.in_call:
                 self._request.answer_lost(self.waiter.now())
@@ -158,8 +148,8 @@ class OsUpgrade(Rollout[Pool]):
         self._tracker = NodeTracker(now, since)
         self._request.accepted()
         self._history = self._history.accepted(now)
-        self.pace.reset()
-        return self.company.pause(self.ref) or 0.0
+        self.schedule.reset()
+        return self.polling.pause(self.ref) or 0.0
 
     def _refused_write(self, error: ConflictError, seen: Pool) -> float:
         """Note a 409, a 412 or "already there", and whether it can still turn into another answer."""
@@ -174,7 +164,7 @@ class OsUpgrade(Rollout[Pool]):
         passing = error.code in _PASSING or lagging or self._request.may_lag(now)
         self._refused_writes += 1
         self._history = self._history.refused(error.reply, seen, lasting=not passing)
-        return self.retrying(error, self.pace.after_failed_write(self._refused_writes, error))
+        return self.retrying(error, self.schedule.after_failed_write(self._refused_writes, error))
 
     def _wait(self, action: Wait) -> float:
         if action.warning:
@@ -183,21 +173,21 @@ class OsUpgrade(Rollout[Pool]):
         if action.phase == "resizing" and len(self._resizes) > 1:
             why += f", number {len(self._resizes)} since this began"
         if action.phase in ("upgrading", "joined"):
-            self._count_nodes(force=self.pace.is_new(action.phase))
+            self._count_nodes(force=self.schedule.is_new(action.phase))
             self._give_up_on_a_stall()
-        self.pace.enter(action.phase)
+        self.schedule.enter(action.phase)
         self._phase = action.phase
         self.say(action.phase, why)
         return self.next_look()
 
     def _count_nodes(self, *, force: bool) -> None:
         """Read the nodes when a line with counts is due."""
-        stall_after = self._goal.stall_after
+        stall_after = self._declared.stall_after
         interval = min(self.reporter.node_interval, NODE_INTERVAL if stall_after is None else stall_after)
         if not force and self.waiter.now() - self._tracker.tried_at < interval:
             return
         # Where a stall is to be seen the nodes are more than a line, and no other pool may hold them up.
-        if stall_after is not None or self.company.may_list_nodes(self.ref, interval):
+        if stall_after is not None or self.polling.may_list_nodes(self.ref, interval):
             self._look_at_nodes()
 
     def _look_at_nodes(self) -> None:
@@ -212,7 +202,7 @@ class OsUpgrade(Rollout[Pool]):
 
     def _give_up_on_a_stall(self) -> None:
         """Raise StalledError when no node has moved for as long as the program allows."""
-        stall_after, nodes = self._goal.stall_after, self._tracker.nodes
+        stall_after, nodes = self._declared.stall_after, self._tracker.nodes
         if stall_after is None or nodes is None or self._tracker.idle < stall_after:
             return
         idle, named = duration(self._tracker.idle), nodes.name_laggards()
@@ -225,13 +215,13 @@ class OsUpgrade(Rollout[Pool]):
 
     def _prove(self, seen: Pool) -> Outcome[Pool] | float:
         """The pool runs the target: judge the nodes, and wait until that can be done."""
-        now, watch, gate = self.waiter.now(), self._tracker, self._goal.gate
+        now, watch, gate = self.waiter.now(), self._tracker, self._declared.gate
         try:
             nodes = self.waiter.call(lambda: self._service.list_nodes(self.ref))
         except TransientError as error:
             self._failed_lists += 1
             self.give_up_after(self._failed_lists, MAX_FAILURES, error)
-            return self.retrying(error, self.pace.after_failed_write(self._failed_lists, error))
+            return self.retrying(error, self.schedule.after_failed_write(self._failed_lists, error))
         self._failed_lists = 0
         watch.take(nodes, now)
         bad = unhealthy(nodes)
@@ -271,7 +261,7 @@ class OsUpgrade(Rollout[Pool]):
         """End well; ``proof`` says how the nodes were judged, where a gate is declared."""
         target, watch = self.target, self._tracker
         found = not self._request.is_accepted and same_version(self._request.came_from, target)
-        if not proof and (self._goal.report or not found):
+        if not proof and (self._report_always or not found):
             # The pool is at its target: not even ^C takes that back, it only costs the count.
             with contextlib.suppress(Canceled):
                 self._look_at_nodes()
@@ -307,7 +297,7 @@ class OsUpgrade(Rollout[Pool]):
     def defer(self) -> Outcome[Pool] | None:
         """At the deadline: succeed with the truth, where the goal allows it and a look was had."""
         last = self._request.last
-        if not self._goal.defer or last is None:
+        if not self._declared.defer or last is None:
             return None
         if self._request.is_reached:
             self.reporter.warn_once("deferred", f"{self.tell()}; proving its health was deferred")

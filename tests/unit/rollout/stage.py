@@ -10,17 +10,18 @@ import pytest
 from hypothesis import settings
 
 from batch_os_provider.errors import BatchOsError
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.loop import Outcome
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import NODE_INTERVAL, Reporter
 from batch_os_provider.runtime.cancellation import StopReason
-from batch_os_provider.schema.declared import Goal, Policy
+from batch_os_provider.schema.declared import Declared, Policy
 from tests.unit.rollout.doubles import REF, V25, FakeService, Script, State, VirtualWaiter
 
 quick = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 """Hypothesis, the same examples in every run."""
 
-GOAL = Goal(REF, V25, Policy(), timeout=7200.0)
+GOAL = Declared(REF, V25, Policy(), timeout=7200.0)
 
 
 @dataclass
@@ -73,7 +74,7 @@ def play(
     state: State | None = None,
     script: Script | None = None,
     *,
-    goal: Goal = GOAL,
+    goal: Declared = GOAL,
     stop_at: float = math.inf,
     reason: StopReason = StopReason.CANCELED,
     chance: float = 0.5,
@@ -83,7 +84,7 @@ def play(
     waiter = VirtualWaiter(stop_at=stop_at, reason=reason)
     service = FakeService(waiter, state or State(), script or Script())
     voice = Listener()
-    rollout = OsUpgrade(goal, service, waiter, Reporter(voice, node_interval), lambda: chance)
+    rollout = OsUpgrade(goal, RolloutContext(service, waiter, Reporter(voice, node_interval), lambda: chance))
     outcome, error = None, None
     try:
         outcome = rollout.run()
@@ -100,6 +101,6 @@ def refused(kind: type[BatchOsError], **kwargs: Any) -> Play:
     return played
 
 
-def wanting(**change: Any) -> Goal:
+def wanting(**change: Any) -> Declared:
     """The usual goal with a change."""
     return replace(GOAL, **change)

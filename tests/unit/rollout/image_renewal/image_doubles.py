@@ -23,10 +23,11 @@ from batch_os_provider.batch.vm_pool import (
     parse_image_version,
 )
 from batch_os_provider.errors import BatchOsError, ConflictError, ServiceAnswer
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
 from batch_os_provider.rollout.loop import Outcome
 from batch_os_provider.rollout.progress import Reporter
-from batch_os_provider.schema.declared import ImageGoal, ImagePolicy
+from batch_os_provider.schema.declared import DeclaredImage, ImagePolicy
 from tests.unit.rollout.doubles import EPOCH, REF, Lost, VirtualWaiter, transient
 from tests.unit.rollout.stage import Listener
 
@@ -500,17 +501,17 @@ class ImagePlay:
         return [kind for kind, _ in self.service.took]
 
 
-GOAL = ImageGoal(REF, WANTED, ImagePolicy("surge", 1), drain_timeout=3600.0, timeout=20 * 3600.0)
+GOAL = DeclaredImage(REF, WANTED, ImagePolicy("surge", 1), drain_timeout=3600.0, timeout=20 * 3600.0)
 
 
-def renew(service: FakeVmService, *, stop_at: float = math.inf, goal: ImageGoal = GOAL, **wanted: Any) -> ImagePlay:
+def renew(service: FakeVmService, *, stop_at: float = math.inf, goal: DeclaredImage = GOAL, **wanted: Any) -> ImagePlay:
     """Run one renewal in a process of its own; ``surge`` and ``strategy`` go to the policy."""
     policy = {key: wanted.pop(key) for key in ("surge", "strategy") if key in wanted}
     goal = replace(goal, policy=replace(goal.policy, **policy), **wanted)
     waiter, voice = VirtualWaiter(stop_at=service.waiter.now() + stop_at), Listener()
     service.begin(waiter)
     began = waiter.now()
-    renewal = ImageRenewal(goal, service, waiter, Reporter(voice), lambda: 0.5)
+    renewal = ImageRenewal(goal, RolloutContext(service, waiter, Reporter(voice), lambda: 0.5))
     outcome, error = None, None
     try:
         outcome = renewal.run()

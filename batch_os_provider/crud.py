@@ -1,7 +1,6 @@
-"""Create, update and read of both resources: the calls of the engine's that ask Batch.
+"""Create, update and read of both resources: the calls of the engine that need Batch.
 
-Most calls of a plugin check and compare what has not changed, and ask nobody. What only the others need
-is imported with this module, by the first of them.
+Most calls of a plugin only check and compare, without Batch. So they do not import this module, which imports azure.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _pollers_lock = threading.Lock()
 
 
 def _shared_poller(endpoint: str) -> SharedPoller:
-    """The one shared poller of an account in this process. Raises CredentialError: no credential fits the endpoint."""
+    """The one shared poller of an account in this process. Raises CredentialError: no credential fits."""
     with _pollers_lock:
         if endpoint not in _pollers:
             _pollers[endpoint] = SharedPoller(shared_client(endpoint))
@@ -54,7 +53,7 @@ def _context(ref: PoolRef, reporter: Reporter) -> RolloutContext[SharedPoller]:
 
 
 def upgrade_os(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> Bag:
-    """Bring one Cloud Services pool to its target; ``olds`` are the outputs as they were, if there were any.
+    """Bring one Cloud Services pool to its target; ``olds`` are the earlier outputs, empty for a new resource.
 
     Returns:
         The inputs and the outputs.
@@ -70,13 +69,13 @@ def upgrade_os(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> Bag:
 
 
 def read_os(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
-    """What a Cloud Services pool shows now, as ``PoolOsVersionProvider.look`` has it.
+    """Read a Cloud Services pool, for ``PoolOsVersionProvider.look``.
 
     Returns:
-        The outputs with the inputs, and the inputs; None where the pool is gone.
+        The outputs with the inputs, and the inputs; None if the pool does not exist.
 
     Raises:
-        PoolGoneError, InputError, ApiRetiredError: a `get` of a pool that is not there, or has no OS version.
+        PoolGoneError, InputError, ApiRetiredError: a `get` of a pool that does not exist or has no OS version.
     """
     bag = _addressed(ref, inputs.INPUTS, props)
     row = diagnostics.ResourceLog(diagnostics.current_urn(), ref.pool_id)
@@ -93,7 +92,7 @@ def read_os(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
     except ApiRetiredError as error:
         if _is_get(props):
             raise
-        # Not gone, and nothing is known that contradicts the state: no reason to block every refresh of the stack.
+        # The pool exists, and nothing contradicts the state: an error would block every refresh of the stack.
         row.warn(str(error))
         return {**bag, **out.known(out.OUTPUTS, props)}, dict(bag)
     if _is_get(props):
@@ -108,7 +107,7 @@ def read_os(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
     if nodes is None:
         return {**bag, **out.of_pool(pool, out.last_count(pool, props))}, dict(bag)
     verdict = judge(nodes, gate, age_of(nodes, pool.seen_at))
-    # What only waits has been waited for, where the state says that this version has passed.
+    # An earlier `up` has waited for soaking and slow nodes, if the state shows that this version has passed.
     passed = props.get(out.STATE) == PoolState.ACTIVE.value and props.get(out.CURRENT) == pool.current_os_version
     proven = isinstance(verdict, Passed) or (passed and not isinstance(verdict, Failed))
     return {**bag, **out.of_pool(pool, len(unhealthy(nodes)), proven=proven)}, dict(bag)
@@ -123,7 +122,7 @@ def renew_image(bag: Mapping[str, Any]) -> Bag:
 
 
 def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
-    """What a VM pool and its nodes show now, as ``PoolImageVersionProvider.look`` has it; returns as ``read_os``."""
+    """Read a VM pool and its nodes, for ``PoolImageVersionProvider.look``; returns the same as ``read_os``."""
     bag = _addressed(ref, inputs.IMAGE.names, props)
     client = shared_client(ref.endpoint)
     seen = read(ref, lambda: look_at(client, ref), RealWaiter(seams.stop))
@@ -143,15 +142,15 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
 
 
 def _is_get(props: Mapping[str, Any]) -> bool:
-    """Whether a program only reads the pool: a refresh has what an earlier call returned, and that has a pool id."""
+    """Whether a program only reads the pool. A refresh has the bag of an earlier call, which has a pool id."""
     return props.get(inputs.POOL_ID_NAME) is None
 
 
 def _check_get(ref: PoolRef, row: diagnostics.ResourceLog, pool: Pool | None, kind: Kind) -> None:
-    """Refuse a `get` whose outputs would be missing; warn of one that soon has none.
+    """Refuse a `get` of a pool that has no version to read; warn if the pool is being deleted.
 
     Raises:
-        PoolGoneError, InputError: there is no such pool, it is of the other kind, or it shows no version.
+        PoolGoneError, InputError: the pool does not exist, is of the other kind, or shows no version.
     """
     if pool is None:
         raise PoolGoneError(
@@ -174,12 +173,12 @@ def _check_get(ref: PoolRef, row: diagnostics.ResourceLog, pool: Pool | None, ki
         raise InputError(
             "Batch does not show its OS version (currentOSVersion)",
             pool=ref.url,
-            next_step="Look at the pool with `az batch pool show`; run the command again once it shows a version",
+            next_step="Check the pool with `az batch pool show`; run the command again once it shows a version",
         )
     if pool.state is PoolState.DELETING:
-        row.warn(f"pool {ref.url} is being deleted; what was read of it is soon gone")
+        row.warn(f"pool {ref.url} is being deleted; its outputs will soon be out of date")
 
 
 def _addressed(ref: PoolRef, names: tuple[str, ...], props: Mapping[str, Any]) -> Bag:
-    """The inputs that the state knows, with the pool that is read."""
+    """The inputs in the state, with the address of the pool."""
     return {inputs.ACCOUNT_ENDPOINT: ref.endpoint, inputs.POOL_ID_NAME: ref.pool_id, **out.known(names, props)}

@@ -76,7 +76,7 @@ def test_a_rotated_key_ends_an_upgrade_at_once_and_the_next_run_joins(reads: int
     assert "; this came after " in text
     assert f"; the upgrade {OLD} -> {NEW} goes on in Batch. " in text
     assert "`az batch account keys list`" in text
-    assert "Run `pulumi up` again: it goes on from what it finds and starts no second upgrade." in text
+    assert "Run `pulumi up` again: it continues from the pool's state and starts no second upgrade." in text
     assert FRESH_KEY not in text
 
     account.hook = lambda *_: None

@@ -116,7 +116,7 @@ def test_a_soak_ends_so_long_after_the_newest_boot_by_the_services_clock(farm: F
 
 
 def test_a_soak_that_was_cut_off_goes_on_where_it_was_and_a_settled_pool_passes_at_once(farm: Farm) -> None:
-    with pytest.raises(DeadlineError, match="the health that is declared was not seen"):
+    with pytest.raises(DeadlineError, match="the declared health was not confirmed"):
         farm.rollout(gate=Gate(soak=3600.0), timeout=1800.0).run()
     cut = farm.waiter.now()
     farm.rollout(gate=Gate(soak=3600.0)).run()

@@ -204,7 +204,7 @@ V4 = "WA-GUEST-OS-4.59_201810-01"
             State(allocation="resizing"),
             {"if_resizing": "fail"},
             "if_resizing",
-            "a resize is under way (resizing); the resize was left alone. Run",
+            "a resize is under way (resizing); this `up` does not stop it. Run",
         ),
     ],
 )
@@ -415,7 +415,7 @@ def test_a_get_of_a_pool_that_is_being_deleted_reads_it_and_warns(batch: Any, mo
     monkeypatch.setattr(diagnostics.ResourceLog, "warn", lambda _, text: warned.append(text))
     batch(replace(AT_TARGET, state="deleting"))
     assert (PROVIDER.read(REF.url, dict(GET)).outs or {})["current_os_version"] == V25
-    assert warned == [f"pool {REF.url} is being deleted; what was read of it is soon gone"]
+    assert warned == [f"pool {REF.url} is being deleted; its outputs will soon be out of date"]
     PROVIDER.read(REF.url, dict(OUTS))
     assert len(warned) == 1, "a refresh shows pool_state"
 

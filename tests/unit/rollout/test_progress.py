@@ -39,7 +39,9 @@ def test_a_duration_has_two_units_at_most(seconds: float, text: str) -> None:
 
 WA = "WA-GUEST-OS-"
 UPGRADE = Progress(f"{WA}7.57_202510-01", f"{WA}7.58_202511-01", "upgrading", "upgrading", 130.0, THREE)
-RENEWAL = Progress("20348.2402.240402", "20348.2461.240510", "resizing", "adding 2", 65.0, counts="2 of 4 nodes behind")
+RENEWAL = Progress(
+    "20348.2402.240402", "20348.2461.240510", "resizing", "adding 2 nodes", 65.0, counts="2 of 4 nodes behind"
+)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ RENEWAL = Progress("20348.2402.240402", "20348.2461.240510", "resizing", "adding
             ),
             "HTTP 503 ServerBusy, 5s; trying again in 9s; * -> 7.58_202511-01",
         ),
-        (RENEWAL, "2 of 4 nodes behind, 1m05s; adding 2; 20348.2402.240402 -> 20348.2461.240510"),
+        (RENEWAL, "2 of 4 nodes behind, 1m05s; adding 2 nodes; 20348.2402.240402 -> 20348.2461.240510"),
         (replace(RENEWAL, why=""), "2 of 4 nodes behind, 1m05s; 20348.2402.240402 -> 20348.2461.240510"),
         (
             replace(RENEWAL, came_from="22.04.202404090", target="22.04.202405140", counts="", why="the pool is empty"),

@@ -46,7 +46,7 @@ def test_a_deadline_before_the_post_fails_and_says_that_none_was_started_and_why
     resize = refused(DeadlineError, state=RESIZING, goal=wanting(timeout=300.0))
     assert resize.service.count("post") == 0
     assert f"{NOT_STARTED}: a resize is under way" in resize.text
-    assert "goes on" not in resize.text.replace("it goes on from what it finds", "")
+    assert "goes on" not in resize.text
     away = refused(DeadlineError, state=AWAY, goal=wanting(timeout=300.0, policy=Policy(on_conflict="wait")))
     assert f"{NOT_STARTED}: another upgrade is in flight" in away.text
 
@@ -122,13 +122,13 @@ def test_a_refusal_after_our_202_says_that_batch_took_the_upgrade() -> None:
     assert played.end.pool.current_os_version == V25
     moved = Script(events=(At(40, {**ended(V24), "allocation": "resizing"}),))
     left = refused(RefusedError, script=moved, goal=wanting(policy=Policy(if_resizing="fail")))
-    assert "Batch took the upgrade" in left.text
+    assert "Batch accepted the upgrade" in left.text
 
 
 def test_a_pool_that_moved_away_into_endless_resizes_is_still_found_out() -> None:
     moved = Script(events=(At(40, {**ended(V24), "allocation": "resizing"}),))
     played = play(script=moved, goal=wanting(timeout=600.0))
-    assert "does not show it any more" in played.text or "moved away" in played.text
+    assert "no longer shows it" in played.text or "moved away" in played.text
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_spot_nodes_are_told_and_left_alone() -> None:
     played = play_image(replace(state, nodes=(*state.nodes, spot), spot=1))
     assert played.service.state.spot == 1
     assert spot in played.service.state.nodes
-    assert ", 1 spot node not looked after, " in played.voice.lines("info")[0]
+    assert ", 1 spot node not renewed, " in played.voice.lines("info")[0]
 
 
 def test_a_hundred_nodes_at_most_are_named_in_a_call() -> None:
@@ -110,10 +110,10 @@ def test_done_is_seen_on_a_node_list_begun_after_the_last_write() -> None:
 @pytest.mark.parametrize(
     ("state", "text"),
     [
-        (pool_of(3, at=TARGET), "nothing was written, 3 nodes at the target or above; 20348.2461.240510"),
-        (pool_of(1, at=TARGET), "nothing was written, 1 node at the target or above; 20348.2461.240510"),
-        (pool_of(3, at=NEWER), "nothing was written, 3 nodes at the target or above; 20348.2461.240510"),
-        (pool_of(0), "nothing was written, no nodes, new ones get the newest version; 20348.2461.240510"),
+        (pool_of(3, at=TARGET), "nothing was written, 3 nodes at the target or newer; 20348.2461.240510"),
+        (pool_of(1, at=TARGET), "nothing was written, 1 node at the target or newer; 20348.2461.240510"),
+        (pool_of(3, at=NEWER), "nothing was written, 3 nodes at the target or newer; 20348.2461.240510"),
+        (pool_of(0), "nothing was written, no nodes, new nodes get the newest version; 20348.2461.240510"),
         (pool_of(0, version=NEWER), f"nothing was written, no nodes, pinned to {NEWER}; 20348.2461.240510"),
     ],
 )

@@ -440,7 +440,7 @@ def test_more_nodes_than_the_cycle_can_have_are_not_told_as_two_equal_sizes() ->
 
 def test_a_note_of_an_earlier_run_keeps_its_own_surge() -> None:
     state = pool_of(4, metadata=((MARKER, str(Marker(4, 3, NEWEST))),))
-    assert decided(state, surge=1) == Resize(7, "adding 3")
+    assert decided(state, surge=1) == Resize(7, "adding 3 nodes")
 
 
 def test_a_target_raised_after_a_crash_does_not_blame_batch_for_nodes_of_the_earlier_run() -> None:
@@ -470,7 +470,7 @@ def test_a_node_left_over_by_an_undo_is_removed_though_nothing_is_behind() -> No
 
 
 def test_a_note_that_adds_nothing_does_not_resize_for_ever() -> None:
-    assert decided(pool_of(2, metadata=((MARKER, str(Marker(2, 0, NEWEST))),))) != Resize(2, "adding 0")
+    assert decided(pool_of(2, metadata=((MARKER, str(Marker(2, 0, NEWEST))),))) != Resize(2, "adding 0 nodes")
 
 
 def test_the_first_failure_counts() -> None:

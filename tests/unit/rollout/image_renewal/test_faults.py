@@ -163,7 +163,7 @@ def test_a_lasting_refusal_mid_cycle_is_undone_then_told(first: int) -> None:
     script = VmScript(writes={n: conflict("OperationInvalidForCurrentState") for n in (first, first + 1)})
     played = play_image(pool_of(2), script)
     assert type(played.error) is RefusedError
-    assert "Batch refused to go on twice while nothing changed: HTTP 409 OperationInvalid" in played.text
+    assert "Batch refused the same step twice while nothing changed: HTTP 409 OperationInvalid" in played.text
     assert "Batch code OperationInvalidForCurrentState" in played.text
     assert is_as_before(played.service, 2)
 
@@ -297,7 +297,7 @@ def test_a_failure_is_told_even_where_the_undo_outlasts_the_deadline() -> None:
 def test_an_interrupt_tells_what_there_is(second: float) -> None:
     played = play_image(pool_of(3, busy={0: 500.0, 1: 500.0, 2: 500.0}), stop_at=second)
     assert type(played.error) is InterruptedRolloutError
-    assert "Run `pulumi up` again: it goes on from what it finds, or undoes it" in played.text
+    assert "Run `pulumi up` again: it continues from the pool's state, or undoes the unfinished renewal" in played.text
     tells_truth(played)
 
 

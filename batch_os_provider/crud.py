@@ -17,7 +17,7 @@ from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import ApiRetiredError, InputError, PoolGoneError, ServiceAnswer
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.rollout.context import RolloutContext
-from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, look_at
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, read_view
 from batch_os_provider.rollout.loop import read
 from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, age_of, judge, unhealthy
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
@@ -125,7 +125,7 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
     """Read a VM pool and its nodes, for ``PoolImageVersionProvider.look``; returns the same as ``read_os``."""
     bag = _addressed(ref, inputs.IMAGE.names, props)
     client = shared_client(ref.endpoint)
-    seen = read(ref, lambda: look_at(client, ref), RealWaiter(seams.stop))
+    seen = read(ref, lambda: read_view(client, ref), RealWaiter(seams.stop))
     row = diagnostics.ResourceLog(diagnostics.current_urn(), ref.pool_id)
     if _is_get(props):
         _check_get(ref, row, seen.pool.base if seen else None, Kind.VM)

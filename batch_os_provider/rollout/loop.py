@@ -74,11 +74,11 @@ class Rollout(ABC, Generic[Seen]):
         self.schedule = PollSchedule(context.chance)
         self.started = self.waiter.now()
         self._timeout = timeout
-        self._looked = False
-        self._failed_looks = 0
+        self._has_read = False
+        self._failed_reads = 0
 
     @abstractmethod
-    def look(self) -> Seen:
+    def observe(self) -> Seen:
         """Read the pool from Batch; runs inside ``waiter.call``."""
 
     @abstractmethod
@@ -90,12 +90,12 @@ class Rollout(ABC, Generic[Seen]):
         """At the deadline: the outcome if the program declares it as a success, else None."""
 
     @abstractmethod
-    def tell(self) -> str:
+    def describe(self) -> str:
         """What runs in Batch now, in words, for an error that ends the rollout early."""
 
     @abstractmethod
-    def tell_all(self) -> str:
-        """The same as ``tell``, with the progress so far."""
+    def describe_all(self) -> str:
+        """The same as ``describe``, with the progress so far."""
 
     @abstractmethod
     def has_acted(self) -> bool:
@@ -131,7 +131,7 @@ class Rollout(ABC, Generic[Seen]):
             raise
         except BatchOsError as error:
             if self.has_acted():
-                error.add(f"this came after {self.elapsed()}; {self.tell()}")
+                error.add(f"this came after {self.elapsed()}; {self.describe()}")
                 if isinstance(error, CredentialError | TokenError):
                     error.next_step = f"{error.next_step}. {self.resumes}"
             raise
@@ -148,16 +148,16 @@ class Rollout(ABC, Generic[Seen]):
 
     def _step(self) -> Outcome[Seen] | float:
         try:
-            seen = self.waiter.call(self.look)
+            seen = self.waiter.call(self.observe)
         except TransientError as error:
-            self._failed_looks += 1
-            limit = MAX_FAILURES if self._looked else FIRST_CONTACT_FAILURES
-            self.give_up_after(self._failed_looks, limit, error)
-            return self.retrying(error, self.schedule.after_failed_read(self._failed_looks, error))
-        self._looked, self._failed_looks = True, 0
+            self._failed_reads += 1
+            limit = MAX_FAILURES if self._has_read else FIRST_CONTACT_FAILURES
+            self.give_up_after(self._failed_reads, limit, error)
+            return self.retrying(error, self.schedule.after_failed_read(self._failed_reads, error))
+        self._has_read, self._failed_reads = True, 0
         return self.follow(seen)
 
-    def next_look(self) -> float:
+    def next_read(self) -> float:
         """Seconds until the next read: the shared list, or a read of this pool alone."""
         shared = self.polling.pause(self.ref)
         return self.schedule.next_poll() if shared is None else shared
@@ -186,7 +186,7 @@ class Rollout(ABC, Generic[Seen]):
         if deferred is not None:
             return deferred
         raise DeadlineError(
-            f"{self.missed()} within the timeout of {duration(self._timeout)}; {self.tell_all()}",
+            f"{self.missed()} within the timeout of {duration(self._timeout)}; {self.describe_all()}",
             pool=self.ref.url,
             next_step=f"{self._next_step()}. To allow more time declare a longer timeout, "
             'or on_timeout="defer" to let this `up` succeed and plan the rest again',
@@ -194,7 +194,7 @@ class Rollout(ABC, Generic[Seen]):
 
     def _interrupted(self, reason: StopReason) -> InterruptedRolloutError:
         return InterruptedRolloutError(
-            f"{_why(reason)} after {self.elapsed()}; {self.tell()}", pool=self.ref.url, next_step=self._next_step()
+            f"{_why(reason)} after {self.elapsed()}; {self.describe()}", pool=self.ref.url, next_step=self._next_step()
         )
 
     def _next_step(self) -> str:

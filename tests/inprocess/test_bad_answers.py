@@ -23,7 +23,7 @@ from batch_os_provider.batch.transport import MAX_ANSWER, bounded
 from batch_os_provider.batch.vm_pool import ImageVersion, Marker, VmPool
 from batch_os_provider.errors import BatchOsError, PermanentError, TransientError
 from batch_os_provider.rollout.context import RolloutContext
-from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, look_at
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, read_view
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import Reporter
 from batch_os_provider.schema.declared import Declared, DeclaredImage, ImagePolicy, Policy
@@ -74,7 +74,7 @@ CALLS: dict[str, Callable[[BatchClient], object]] = {
     "get_vm_pool": lambda c: c.get_vm_pool(RENDER),
     "list_vm_nodes": lambda c: c.list_vm_nodes(RENDER),
     "newest_image_version": lambda c: c.newest_image_version(RENDER),
-    "look_at": lambda c: look_at(c, RENDER),
+    "read_view": lambda c: read_view(c, RENDER),
     "upgrade_os": lambda c: c.upgrade_os(RENDER, NEW, "0x1"),
     "put_mark": lambda c: c.set_marker(vm(c), Marker(2, 1, "")),
     "resize": lambda c: c.resize(vm(c), 3),

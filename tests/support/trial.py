@@ -16,7 +16,7 @@ from batch_os_provider.batch.vm_pool import ImageVersion
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.preview.plan import Plan, plan_image, plan_os
 from batch_os_provider.rollout.context import RolloutContext
-from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, look_at
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, read_view
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import NODE_INTERVAL, Reporter
 from batch_os_provider.schema.declared import Declared, DeclaredImage, ImagePolicy, Policy
@@ -181,7 +181,7 @@ class Trial:
             pool = client.get_pool(RENDER)
             policy = self.shape.goal.get("policy", Policy())
             return plan_os(pool, client.list_nodes(RENDER), self.shape.target, policy, 7200.0)
-        return plan_image(look_at(client, RENDER), self._wanted, self._policy, 7200.0)
+        return plan_image(read_view(client, RENDER), self._wanted, self._policy, 7200.0)
 
     @property
     def _policy(self) -> ImagePolicy:

@@ -25,13 +25,13 @@ from batch_os_provider.rollout.progress import NODE_INTERVAL, RETRYING, Progress
 from batch_os_provider.schema.declared import DeclaredImage
 from batch_os_provider.wording import counted, plural
 
-__all__ = ["ImageRenewal", "look_at"]
+__all__ = ["ImageRenewal", "read_view"]
 
 # Conflicts that end without a change of ours; the view may lag behind them.
 _PASSING = frozenset({"PoolBeingResized", "PoolBeingCreated", "ConditionNotMet"})
 
 
-def look_at(service: VmService, ref: PoolRef) -> VmPoolView:
+def read_view(service: VmService, ref: PoolRef) -> VmPoolView:
     """Read the pool, then its nodes; of a pool of another kind only the pool."""
     pool = service.get_vm_pool(ref)
     return VmPoolView(pool, service.list_vm_nodes(ref) if pool.is_vm else ())
@@ -62,7 +62,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         self._lagging_since: float | None = None
         self._counted_at = float("-inf")
 
-    def look(self) -> VmPoolView:
+    def observe(self) -> VmPoolView:
         """Read pool and nodes. During a resize the nodes decide nothing, so they are listed only for the line."""
         pool, seen = self._service.get_vm_pool(self.ref), self._seen
         if not pool.is_vm:
@@ -81,7 +81,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         """Decide and act."""
         action: steps.ImageAction = Wait("lagging", "Batch does not show the last change yet")
         if not self._lags(seen):
-            self._note(seen)
+            self._record(seen)
             action = decide_image(seen, self._declared.target, self._declared.policy, self._history)
         if isinstance(action, Done):
             return self._done(seen)
@@ -115,7 +115,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         undoes = isinstance(action, steps.SetMarker) and action.marker is None
         return not undoes and not (isinstance(action, steps.RemoveNodes) and action.ours)
 
-    def _note(self, seen: VmPoolView) -> None:
+    def _record(self, seen: VmPoolView) -> None:
         if self._seen is None:
             self._history = replace(self._history, found=frozenset(node.node_id for node in seen.nodes))
         self._seen, self._ordered = seen, seen.pool.size
@@ -208,7 +208,7 @@ class ImageRenewal(Rollout[VmPoolView]):
             self.reporter.warn_once(action.warning, action.warning)
         self.schedule.enter(action.phase)
         self.say(action.phase, action.why)
-        return self.next_look()
+        return self.next_read()
 
     def say(self, phase: str, why: str, detail: str = "") -> None:
         """Write a line."""
@@ -247,7 +247,7 @@ class ImageRenewal(Rollout[VmPoolView]):
             self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {action.reason}")
             return Outcome(seen, deferred=True)
         if action == self._history.failure:
-            # This error reports the failure, and it is undone, so ``tell`` must not repeat it.
+            # This error reports the failure, and it is undone, so ``describe`` must not repeat it.
             self._history = replace(self._history, failure=None)
         kind = PoolGoneError if seen.pool.base.state is PoolState.DELETING else RefusedError
         raise kind(action.reason, pool=self.ref.url, next_step=action.next_step, answer=action.answer)
@@ -257,10 +257,10 @@ class ImageRenewal(Rollout[VmPoolView]):
         failure = self._history.failure
         if not self._declared.defer or self._seen is None or (failure is not None and not self._history.may_defer):
             return None
-        self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {self.tell()}")
+        self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {self.describe()}")
         return Outcome(self._seen, deferred=True)
 
-    def tell(self) -> str:
+    def describe(self) -> str:
         """The progress so far, in words."""
         seen, marker = self._seen, self._history.marker
         if seen is None:
@@ -281,9 +281,9 @@ class ImageRenewal(Rollout[VmPoolView]):
         failure = self._history.failure
         return f"{failure.reason}; undoing that: {text}" if failure is not None else text
 
-    def tell_all(self) -> str:
-        """The same as ``tell``, which has the counts."""
-        return self.tell()
+    def describe_all(self) -> str:
+        """The same as ``describe``, which has the counts."""
+        return self.describe()
 
     def has_acted(self) -> bool:
         """Whether this run has written something, or the pool has the marker of an unfinished renewal."""

@@ -131,9 +131,9 @@ def _add(behind: tuple[VmNode, ...], history: ImageHistory, mark: Marker) -> Ima
 
 def _stayed(history: ImageHistory) -> Refuse:
     names = sorted(history.stayed)
-    whose = plural(len(names), "its", "their")
+    their = plural(len(names), "its", "their")
     return Refuse(
-        f"{counted(len(names), 'old node')} did not finish {whose} tasks within drain_timeout: {name_some(names)}; "
+        f"{counted(len(names), 'old node')} did not finish {their} tasks within drain_timeout: {name_some(names)}; "
         "no task was stopped",
         "Run `pulumi up` again when their tasks are done, or declare a longer drain_timeout",
         property="drain_timeout",

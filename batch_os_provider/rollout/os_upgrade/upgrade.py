@@ -84,7 +84,7 @@ class OsUpgrade(Rollout[Pool]):
         self.unhealthy: int | None = None
         self.is_proven = not declared.gate.is_declared
 
-    def look(self) -> Pool:
+    def observe(self) -> Pool:
         """Read the pool; of a VM pool also the image version of its nodes, for the refusal."""
         pool = self._service.get_pool(self.ref)
         if pool.kind is not Kind.VM:
@@ -97,7 +97,7 @@ class OsUpgrade(Rollout[Pool]):
 
     def follow(self, seen: Pool) -> Outcome[Pool] | float:
         """Decide and act."""
-        self._note(seen)
+        self._record(seen)
         now = self.waiter.now()
         action = table.decide(seen, self.target, self._declared.policy, self._history, now)
         if isinstance(action, Done):
@@ -110,7 +110,7 @@ class OsUpgrade(Rollout[Pool]):
             return self._upgrade(action, seen) if self.remaining() > 0 else 0.0
         return self._wait(action)
 
-    def _note(self, seen: Pool) -> None:
+    def _record(self, seen: Pool) -> None:
         """Record what later views are compared with."""
         now = self.waiter.now()
         self._request.observed(seen, now)
@@ -177,7 +177,7 @@ class OsUpgrade(Rollout[Pool]):
         self.schedule.enter(action.phase)
         self._phase = action.phase
         self.say(action.phase, why)
-        return self.next_look()
+        return self.next_read()
 
     def _count_nodes(self, *, force: bool) -> None:
         """List the nodes when a line with counts is due."""
@@ -207,7 +207,7 @@ class OsUpgrade(Rollout[Pool]):
         idle, named = duration(self._tracker.idle), nodes.name_laggards()
         raise StalledError(
             f"no node moved for {idle}, stall_after is {duration(stall_after)}"
-            f"{f': {named}' if named else ''}; this came after {self.elapsed()}; {self.tell()}",
+            f"{f': {named}' if named else ''}; this came after {self.elapsed()}; {self.describe()}",
             pool=self.ref.url,
             next_step=f"Check what holds up the nodes; reboot or reimage the stuck nodes. {self._next_step()}",
         )
@@ -299,22 +299,22 @@ class OsUpgrade(Rollout[Pool]):
         if not self._declared.defer or last is None:
             return None
         if self._request.is_reached:
-            self.reporter.warn_once("deferred", f"{self.tell()}; the health check was deferred")
+            self.reporter.warn_once("deferred", f"{self.describe()}; the health check was deferred")
             return Outcome(last, deferred=True)
         at = last.current_os_version or "an unknown version"
-        text = f"still at {at}; upgrade to {self.target} was deferred: {self._counted() or self.tell()}"
+        text = f"still at {at}; upgrade to {self.target} was deferred: {self._counted() or self.describe()}"
         self.reporter.warn_once("deferred", text)
         return Outcome(last, deferred=True)
 
-    def tell(self) -> str:
+    def describe(self) -> str:
         """What runs in Batch, in words."""
-        told = self._request.describe(self._phase)
-        return f"{told}; {self._judged.why}" if self._judged is not None else told
+        described = self._request.describe(self._phase)
+        return f"{described}; {self._judged.why}" if self._judged is not None else described
 
-    def tell_all(self) -> str:
+    def describe_all(self) -> str:
         """The same with the number of nodes that are back."""
         counted = self._counted()
-        return f"{self.tell()} ({counted})" if counted else self.tell()
+        return f"{self.describe()} ({counted})" if counted else self.describe()
 
     def has_acted(self) -> bool:
         """Whether an upgrade to our target runs, or our write was sent."""

@@ -131,10 +131,9 @@ def _add(behind: tuple[VmNode, ...], history: ImageHistory, mark: Marker) -> Ima
 
 def _stayed(history: ImageHistory) -> Refuse:
     names = sorted(history.stayed)
-    their = plural(len(names), "its", "their")
+    did_not = plural(len(names), "did not finish its tasks", "did not finish their tasks")
     return Refuse(
-        f"{counted(len(names), 'old node')} did not finish {their} tasks within drain_timeout: {name_some(names)}; "
-        "no task was stopped",
+        f"{counted(len(names), 'old node')} {did_not} within drain_timeout: {name_some(names)}; no task was stopped",
         "Run `pulumi up` again when their tasks are done, or declare a longer drain_timeout",
         property="drain_timeout",
     )

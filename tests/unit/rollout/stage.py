@@ -1,4 +1,4 @@
-"""Playing one rollout on the doubles and keeping everything a test may ask about."""
+"""Run one rollout on the doubles, and keep all that a test may check."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GOAL = Declared(REF, V25, Policy(), timeout=7200.0)
 
 @dataclass
 class Listener:
-    """``progress.Output`` that keeps what was said."""
+    """A ``progress.Output`` that keeps all lines."""
 
     said: list[tuple[str, str]] = field(default_factory=list)
 
@@ -43,13 +43,13 @@ class Listener:
         self.said.append(("warn", text))
 
     def lines(self, kind: str) -> list[str]:
-        """What was said in one voice."""
+        """The lines of one kind."""
         return [text for voice, text in self.said if voice == kind]
 
 
 @dataclass(frozen=True)
 class Play:
-    """How one rollout went."""
+    """The result of one rollout."""
 
     outcome: Outcome | None
     error: BatchOsError | None

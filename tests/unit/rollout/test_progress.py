@@ -63,7 +63,7 @@ RENEWAL = Progress(
             ),
         ),
         (replace(UPGRADE, target="*", nodes=None), "upgrading, 2m10s; 7.57_202510-01 -> *"),
-        # Nothing was seen yet, or the pool runs the target already: there is no version to come from.
+        # Before the first read, or if the pool runs the target already, the line has no version to come from.
         (replace(UPGRADE, came_from="", nodes=None), "upgrading, 2m10s; 7.58_202511-01"),
         (replace(UPGRADE, came_from=UPGRADE.target.lower(), nodes=None), "upgrading, 2m10s; 7.58_202511-01"),
         (
@@ -84,7 +84,7 @@ def test_a_line_has_the_news_first_and_the_short_versions_last(progress: Progres
     assert str(progress) == text
 
 
-def test_idleness_is_told_from_fifteen_minutes_on_before_the_versions() -> None:
+def test_idleness_is_shown_from_fifteen_minutes_on_before_the_versions() -> None:
     assert "no node moved" not in str(replace(UNDER_WAY, idle_for=IDLE_AFTER - 1))
     states = "1 reimaging, 1 starttaskfailed"
     for seconds, told in ((IDLE_AFTER, "15m"), (34 * 60.0 + 59, "34m"), (3600.0, "1h00m"), (2 * 3600.0 + 300, "2h05m")):

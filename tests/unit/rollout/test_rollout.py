@@ -1,4 +1,4 @@
-"""Pins the loop on an obliging service: what is written, what is waited for, how often is asked."""
+"""Pins the loop on a service without failures: its writes, its waits, and how often it reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pins the endings short of the target (deadline, ^C, a dead engine) and that their texts tell the truth."""
+"""Pins the endings short of the target (deadline, ^C, a dead engine) and that their texts are true."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_pool_that_was_never_seen_cannot_be_deferred() -> None:
 
 
 def test_after_our_202_an_upgrade_to_another_target_is_not_called_ours() -> None:
-    """Ours ended and somebody started another: nothing of ours goes on."""
+    """Our upgrade ended and another actor started one: no upgrade of this rollout runs."""
     events = (At(30, ended(V25)), At(30.0, begun(V26, 30.0)))
     script = Script(events=events, upgrade_takes=5000.0)
     played = refused(DeadlineError, script=script, goal=wanting(timeout=120.0, policy=Policy(on_conflict="wait")))

@@ -148,7 +148,7 @@ def refusals(count: int) -> Texts:
         pool_of(count, at=""),
         replace(pool_of(3 - count, at=TARGET), size=3, errors=FAILED_RESIZE),
         replace(pool_of(3 - count), size=3, errors=FAILED_RESIZE),
-        replace(pool_of(3), nodes=tuple(replace(node, told_from=DAY) for node in pool_of(count).nodes), size=count),
+        replace(pool_of(3), nodes=tuple(replace(node, shown_from=DAY) for node in pool_of(count).nodes), size=count),
     ]
     return [
         text

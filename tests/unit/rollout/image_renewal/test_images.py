@@ -141,7 +141,7 @@ def test_the_nodes_renewed_before_such_a_canary_stay_and_are_counted() -> None:
 
 
 def test_what_a_crash_leaves_of_such_a_canary_is_undone_by_the_next_up_which_says_why() -> None:
-    """The pool stands at 3 with the note, as an earlier release left it; the preview says that it is undone."""
+    """The pool has 3 nodes and the marker of an earlier release; the preview reports the undo."""
     service = FakeVmService(pool_of(2), VmScript(latest=((-math.inf, "latest"),)))
     assert renew(service, stop_at=100.0).writes == ["mark", "resize"]
     seen = look(service.state, service.waiter.now())
@@ -169,7 +169,7 @@ def test_the_cause_is_still_said_where_somebody_resized_while_it_was_undone() ->
     "state", ["creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"]
 )
 def test_a_node_that_is_not_up_is_waited_for(state: str) -> None:
-    """What it does not show yet it may show later; that is no reason to undo, nor to refuse."""
+    """A node may show its version later, so this is not a reason to undo or to refuse."""
     nodes = (*pool_of(2, at=TARGET).nodes, Machine("new-00", "", 10.0, fate=state))
     action = decide_image(look(replace(pool_of(0), nodes=nodes, size=3)), WANTED, ImagePolicy("surge"), ImageHistory())
     assert isinstance(action, Wait)
@@ -243,7 +243,7 @@ def test_a_stopped_node_is_left_counted_apart_and_said(stopped: tuple[int, ...],
     (warning,) = played.voice.lines("warn")
     assert ", ".join(names) in warning
     assert warning.endswith("To renew such a node start it, then run `pulumi up` again")
-    assert of_vm_pool(look(played.service.state, 1e6), TARGET)["nodes_behind"] == 0, "no drift for ever"
+    assert of_vm_pool(look(played.service.state, 1e6), TARGET)["nodes_behind"] == 0, "no lasting drift"
 
 
 def test_a_pool_of_stopped_nodes_alone_is_adopted() -> None:

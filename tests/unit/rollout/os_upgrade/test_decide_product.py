@@ -118,7 +118,7 @@ TABLE: tuple[Row, ...] = (
         lambda c: "Wait" if c.policy.on_conflict == "wait" else "Refuse",
     ),
     (
-        "nobody has heard of it",
+        "an unknown state",
         lambda c: c.seen.state is PoolState.UNKNOWN or c.seen.current_os_version is None,
         lambda _: "Wait, warned",
     ),
@@ -128,7 +128,7 @@ TABLE: tuple[Row, ...] = (
         lambda c: "Wait" if c.policy.if_resizing == "wait" else "Refuse",
     ),
     (
-        "an allocation state nobody has heard of",
+        "an unknown allocation state",
         lambda c: c.seen.allocation is AllocationState.UNKNOWN,
         lambda _: "Wait, warned",
     ),

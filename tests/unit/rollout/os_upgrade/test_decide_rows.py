@@ -1,4 +1,4 @@
-"""Pins each row of the decide table by a named example, with what its text must tell."""
+"""Pins each row of the decide table by a named example, with the parts of its text."""
 
 from __future__ import annotations
 

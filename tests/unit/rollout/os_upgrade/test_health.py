@@ -98,7 +98,7 @@ def test_a_failed_start_task_is_unhealthy_where_the_node_stays(state: str) -> No
     by_state = state in ("unusable", "starttaskfailed")
     assert bool(unhealthy([node])) is by_state
     failed = replace(node, start_task_failed=True)
-    # Of a node that starts anew this is what the last boot left.
+    # A node that starts again still shows the result of its last boot.
     assert bool(unhealthy([failed])) is (by_state or state in ("idle", "running", "offline"))
 
 

@@ -92,7 +92,7 @@ class BatchOsError(Exception):
     """Base of all errors of this package.
 
     Args:
-        seen: what was seen, one or more full sentences without the final stop.
+        reason: what is wrong and why, one or more full sentences without the final stop.
         pool: the URL of the pool, or of the account if the error is not about a pool.
         next_step: what the reader should do: one or more sentences without the final stop.
         answer: the service's answer; None without one.
@@ -100,17 +100,19 @@ class BatchOsError(Exception):
     ``tail`` ends the text, for programs (docs/preview.md). It is empty except for refusals in a preview.
     """
 
-    def __init__(self, seen: str, *, pool: str = "", next_step: str = "", answer: ServiceAnswer | None = None) -> None:
-        self.seen = seen.rstrip(".")
+    def __init__(
+        self, reason: str, *, pool: str = "", next_step: str = "", answer: ServiceAnswer | None = None
+    ) -> None:
+        self.reason = reason.rstrip(".")
         self.pool = pool
         self.next_step = next_step
         self.answer = answer
         self.tail = ""
-        super().__init__(seen)
+        super().__init__(reason)
 
     def add(self, text: str) -> None:
-        """Add to what was seen: the same error, known better by the caller."""
-        self.seen = f"{self.seen}; {text}"
+        """Add to the reason: the same error, known better by the caller."""
+        self.reason = f"{self.reason}; {text}"
 
     @property
     def code(self) -> str:
@@ -124,7 +126,7 @@ class BatchOsError(Exception):
 
     def __str__(self) -> str:
         what = "account" if "://" in self.pool and "/pools/" not in self.pool else "pool"
-        text = f"{what} {self.pool}: {self.seen}." if self.pool else f"{self.seen}."
+        text = f"{what} {self.pool}: {self.reason}." if self.pool else f"{self.reason}."
         marks = [f"Batch code {self.code}"] if self.code else []
         marks += [f"request id {self.request_id}"] if self.request_id else []
         text = f"{text} [{', '.join(marks)}]" if marks else text
@@ -175,8 +177,8 @@ class ServiceError(BatchOsError):
 
     def __init__(self, answer: ServiceAnswer, *, pool: str = "", doing: str = "", next_step: str = "") -> None:
         self.doing = doing
-        seen = f"{doing} failed: {str(answer).rstrip('.')}" if doing else str(answer)
-        super().__init__(seen, pool=pool, next_step=next_step, answer=answer)
+        reason = f"{doing} failed: {str(answer).rstrip('.')}" if doing else str(answer)
+        super().__init__(reason, pool=pool, next_step=next_step, answer=answer)
 
     @property
     def reply(self) -> ServiceAnswer:

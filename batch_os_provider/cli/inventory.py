@@ -174,7 +174,7 @@ def _with(seen: PoolSeen, answer: Pool | tuple[VmNode, ...] | BatchOsError) -> P
     if isinstance(answer, PoolGoneError):
         return None
     if isinstance(answer, ApiRetiredError):
-        return replace(seen, retired=answer.seen)
+        return replace(seen, retired=answer.reason)
     if isinstance(answer, BatchOsError):
         return replace(seen, trouble=str(answer))
     if isinstance(answer, Pool):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from batch_os_provider.schema.units import Share
 
-__all__ = ["NO_GATE", "Declared", "DeclaredImage", "Gate", "Goal", "ImageGoal", "ImagePolicy", "Policy", "gate_of"]
+__all__ = ["NO_GATE", "Declared", "DeclaredImage", "Gate", "ImagePolicy", "Policy", "gate_of"]
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,20 @@ class ImagePolicy:
 
 @dataclass(frozen=True)
 class Declared:
-    """The inputs of a PoolOsVersion as typed values, with defaults.
+    """The inputs of a PoolOsVersion as typed values, defaults applied.
 
-    ``timeout`` and ``stall_after`` are in seconds; ``stall_after`` None means off.
+    ``timeout`` is in seconds and starts when work starts. ``defer``: a rollout that reaches its deadline succeeds and
+    reports what is left. ``gate`` is the health that the nodes need at the target. ``stall_after`` is how many seconds
+    no node may move before the wait ends with an error; None is no limit.
     """
 
     ref: PoolRef
     target: str
-    timeout: float
-    defer: bool
     policy: Policy
-    stall_after: float | None
-    gate: Gate
+    timeout: float
+    defer: bool = False
+    gate: Gate = NO_GATE
+    stall_after: float | None = None
 
     @classmethod
     def of(cls, bag: Mapping[str, Any]) -> Declared:
@@ -109,14 +111,14 @@ class Declared:
 
 @dataclass(frozen=True)
 class DeclaredImage:
-    """The inputs of a PoolImageVersion as typed values, with defaults; ``drain_timeout`` and ``timeout`` in seconds."""
+    """The inputs of a PoolImageVersion as typed values, defaults applied. Both timeouts are in seconds."""
 
     ref: PoolRef
     target: ImageVersion
     policy: ImagePolicy
     drain_timeout: float
     timeout: float
-    defer: bool
+    defer: bool = False
 
     @classmethod
     def of(cls, bag: Mapping[str, Any]) -> DeclaredImage:
@@ -138,36 +140,3 @@ def gate_of(bag: Mapping[str, Any]) -> Gate:
     return Gate(
         max_unhealthy=None if most is None else parse_share(most), soak=0.0 if soak is None else parse_duration(soak)
     )
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What one upgrade is to reach, and how long it may take.
-
-    ``timeout`` is in seconds and starts when work starts; ``defer`` makes the deadline a success
-    that tells the truth instead of an error. ``gate`` is what the nodes have to be like at the
-    target, ``stall_after`` the seconds after which a wait in which no node moves is given up.
-    ``report`` has the nodes counted also where the pool is found at its target: whoever brought it
-    there, an earlier run that was killed perhaps, nobody has told of nodes that did not survive it.
-    """
-
-    ref: PoolRef
-    target: str
-    policy: Policy
-    timeout: float
-    defer: bool = False
-    gate: Gate = NO_GATE
-    stall_after: float | None = None
-    report: bool = False
-
-
-@dataclass(frozen=True)
-class ImageGoal:
-    """What one renewal is to reach. ``drain_timeout`` and ``timeout`` are in seconds."""
-
-    ref: PoolRef
-    target: ImageVersion
-    policy: ImagePolicy
-    drain_timeout: float
-    timeout: float
-    defer: bool = False

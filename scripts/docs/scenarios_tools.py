@@ -157,7 +157,7 @@ def words(_ground: Ground) -> Outputs:
     return {
         "not-base64": shown(bad_key),
         "other-account": shown(credentials.find(ref.endpoint, other).passed_over),
-        "moved-away": shown(f"{moved.seen}. {moved.next_step}."),
+        "moved-away": shown(f"{moved.reason}. {moved.next_step}."),
     }
 
 

@@ -214,7 +214,7 @@ REFUSED = {
         NEW,
         ", if_resizing='fail'",
         "if_resizing value {fail}",
-        "a resize is under way (resizing); the resize was left alone",
+        "a resize is under way (resizing); this `up` does not stop it",
     ),
 }
 

@@ -462,7 +462,7 @@ ROWS: tuple[Row, ...] = (
         happens=((growing, resize(5)),),
         ends="RefusedError",
         next_ends="RefusedError",
-        says="somebody else resized it",
+        says="another person or program resized the pool",
         without=FOREIGN,
     ),
     Row("F15", "shrinks while it upgrades", OS, happens=((upgrading, resize(2)),), expects=sized(2)),

@@ -13,9 +13,10 @@ from batch_os_provider.batch.vm_pool import MARKER, ImageVersion, VmPoolView, pa
 from batch_os_provider.errors import RefusedError
 from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.preview.plan import plan_image
-from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, look_at
+from batch_os_provider.rollout.context import RolloutContext
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, read_view
 from batch_os_provider.rollout.progress import Reporter
-from batch_os_provider.schema.declared import ImageGoal, ImagePolicy
+from batch_os_provider.schema.declared import DeclaredImage, ImagePolicy
 from batch_os_provider.schema.outputs import of_vm_pool
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world import nodes, pools, resizes, tasks, upgrades
@@ -78,14 +79,14 @@ class VmMachine(PoolMachine):
         }
 
     def rollout(self, reporter: Reporter, timeout: float, *, defer: bool) -> ImageRenewal:
-        goal = ImageGoal(RENDER, ImageVersion.parse(self.target), self.policy, self.drain, timeout, defer)
-        return ImageRenewal(goal, self.client, self.clock, reporter, lambda: 0.5)
+        goal = DeclaredImage(RENDER, ImageVersion.parse(self.target), self.policy, self.drain, timeout, defer)
+        return ImageRenewal(goal, RolloutContext(self.client, self.clock, reporter, lambda: 0.5))
 
     def look(self) -> VmPoolView:
-        return look_at(self.client, RENDER)
+        return read_view(self.client, RENDER)
 
     def plan(self) -> None:
-        plan_image(look_at(self.client, RENDER), ImageVersion.parse(self.target), self.policy, HOUR)
+        plan_image(read_view(self.client, RENDER), ImageVersion.parse(self.target), self.policy, HOUR)
 
     def is_empty_diff(self, seen: VmPoolView) -> bool:
         declared = {"account_endpoint": ENDPOINT, "pool_id": "render", "target_image_version": self.target}

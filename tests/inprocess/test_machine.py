@@ -11,9 +11,10 @@ from batch_os_provider.batch.pool import Pool as Seen
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.preview.plan import plan_os
 from batch_os_provider.provider import PoolOsVersionProvider
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import Reporter
-from batch_os_provider.schema.declared import Goal, Policy
+from batch_os_provider.schema.declared import Declared, Policy
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world import nodes, pools, resizes, upgrades
 from batch_os_provider.simulator.world.clock import VirtualClock
@@ -53,8 +54,8 @@ class CloudServicesMachine(PoolMachine):
         return {"pools": [paas_pool()], "jobs": [job("render", 40, 90, 200, 10, 60)]}
 
     def rollout(self, reporter: Reporter, timeout: float, *, defer: bool) -> OsUpgrade:
-        goal = Goal(RENDER, self.target, self.policy, timeout, defer)
-        return OsUpgrade(goal, self.client, self.clock, reporter, lambda: 0.5)
+        goal = Declared(RENDER, self.target, self.policy, timeout, defer)
+        return OsUpgrade(goal, RolloutContext(self.client, self.clock, reporter, lambda: 0.5))
 
     def look(self) -> Seen:
         return self.client.get_pool(RENDER)

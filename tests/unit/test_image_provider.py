@@ -49,7 +49,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> RefreshDetector:
     """Begin a new plugin process that serves one resource, which its program has declared."""
     monkeypatch.setattr(diagnostics, "current_urn", lambda: URN)
     monkeypatch.setattr(describe, "_lookouts", {})
-    monkeypatch.setattr(crud, "_observers", {})
+    monkeypatch.setattr(crud, "_pollers", {})
     fresh = RefreshDetector()
     fresh.checked(URN)
     monkeypatch.setattr(pool_provider, "program", fresh)

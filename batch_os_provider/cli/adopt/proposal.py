@@ -58,7 +58,7 @@ def fit(seen: PoolSeen) -> Fit:
         return Fit("PoolOsVersion")
     if seen.vm is not None:
         never = incomparable(seen.vm)
-        return Fit("PoolImageVersion") if never is None else Fit(None, never.seen)
+        return Fit("PoolImageVersion") if never is None else Fit(None, never.reason)
     if seen.retired:
         return Fit(None, seen.retired)
     return Fit(None, "Batch shows neither a cloudServiceConfiguration nor a virtualMachineConfiguration")
@@ -128,5 +128,5 @@ def _wrong(bag: Mapping[str, str], spec: Spec) -> str:
 
 def _unless_it_writes(declaration: Declaration, told: Plan | Refuse) -> Declaration | Left:
     if isinstance(told, Refuse):
-        return Left(declaration.seen, told.seen)
+        return Left(declaration.seen, told.reason)
     return declaration if told.what == "adopt" else Left(declaration.seen, told.text)

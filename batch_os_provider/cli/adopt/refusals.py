@@ -43,7 +43,7 @@ def refused(accounts: list[Account], declared: list[DeclaredPool]) -> tuple[Refu
         told = _judge(each, seen) if seen is not None else None
         if seen is not None and told is not None:
             target = inputs.IMAGE_TARGET if _is_image(each) else inputs.TARGET
-            found.append(Refused(each, seen.pool.ref.url, told.property or target, told.seen, told.next_step))
+            found.append(Refused(each, seen.pool.ref.url, told.property or target, told.reason, told.next_step))
     return tuple(found)
 
 

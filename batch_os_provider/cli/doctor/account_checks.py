@@ -103,7 +103,7 @@ def _tls(endpoint: str, error: BatchOsError | None) -> Check:
     """How the client judged the certificate, as its first call shows."""
     if not endpoint.startswith("https://"):
         return Check(endpoint, "TLS", "ok", "none: plain http, which is allowed only on this machine")
-    if error is not None and UNTRUSTED in error.seen:
+    if error is not None and UNTRUSTED in error.reason:
         return _failed(endpoint, "TLS", error)
     if error is not None and not (error.answer and error.answer.status):
         return Check(endpoint, "TLS", "skip", "not known: no answer came")
@@ -146,5 +146,5 @@ def _rights(endpoint: str, found: credentials.Found) -> Check:
 
 
 def _failed(endpoint: str, name: str, error: BatchOsError) -> Check:
-    seen = f"{error.seen} [request id {error.request_id}]" if error.request_id else error.seen
+    seen = f"{error.reason} [request id {error.request_id}]" if error.request_id else error.reason
     return Check(endpoint, name, "fail", seen, error.next_step)

@@ -131,7 +131,7 @@ def follow(  # noqa: PLR0913 - clock, sleep, time and jitter are given
             failures += 1
             wait = _pause_after(error, failures, chance())
             # This loop retries a transient error, so its advice is left out.
-            why = error.seen if isinstance(error, TransientError) else str(error)
+            why = error.reason if isinstance(error, TransientError) else str(error)
             trouble = f"could not be read: {why.rstrip('.')}; trying again in {duration(wait)}"
             screen.show(Watched(_timed(known or (), begun, clock(), now()), trouble=trouble))
         else:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from batch_os_provider.simulator.world.world import World
 
 
-def build(world: World, initial: object, saved: Callable[[], None]) -> Starlette:
-    """The simulator over a world. ``initial`` is loaded now and at every reset; ``saved`` runs after changes.
+def build(world: World, initial: object, on_change: Callable[[], None]) -> Starlette:
+    """The simulator over a world. ``initial`` is loaded now and at every reset; ``on_change`` runs after changes.
 
     Raises:
         StateError: the initial state is not one.
@@ -35,8 +35,8 @@ def build(world: World, initial: object, saved: Callable[[], None]) -> Starlette
     return Starlette(
         routes=[
             Mount("/_simulator/identity", routes=Identity(world).routes()),
-            Mount("/_simulator", routes=Control(world, faults, initial, saved).routes()),
-            Mount("", app=DataPlane(world, faults, saved)),
+            Mount("/_simulator", routes=Control(world, faults, initial, on_change).routes()),
+            Mount("", app=DataPlane(world, faults, on_change)),
         ],
         exception_handlers={RefusedError: refused, HTTPException: refused},
     )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from importlib.resources.abc import Traversable
 
-    from batch_os_provider.simulator.server import Saver, Server
+    from batch_os_provider.simulator.server import Server, StateFile
     from batch_os_provider.simulator.world.world import World
 
 BANNER = """\
@@ -35,11 +35,11 @@ runs, costs or is billed, and what it answers is no promise of what Azure would 
 Its default account key is published in its source code and protects nothing.
 """
 CANNOT_START = 2
-FASTEST = 1_000_000
-HIGHEST_PORT = 65_535
+MAX_SPEED = 1_000_000
+MAX_PORT = 65_535
 EXAMPLES = ("cloud-services", "vm", "mixed")
 """Files of the folder ``examples``."""
-EXTRA = ("starlette", "uvicorn", "httptools", "trustme")
+EXTRA_MODULES = ("starlette", "uvicorn", "httptools", "trustme")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,11 +79,11 @@ def _seed(options: argparse.Namespace) -> Any:
 
 
 def _fail(message: str) -> int:
-    _say(f"batch-simulator: {message}")
+    _print_to_stderr(f"batch-simulator: {message}")
     return CANNOT_START
 
 
-def _say(text: str) -> None:
+def _print_to_stderr(text: str) -> None:
     """Say something to people. A stderr that is closed must not end a simulator that is asked by programs."""
     with suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
@@ -99,13 +99,13 @@ def _is_loopback(host: str) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = _parser().parse_args(arguments)
-    if not 0 <= options.speed <= FASTEST:
-        return _fail(f"--speed is a number from 0 to {FASTEST}, not {options.speed:g}")
-    if not 0 <= options.port <= HIGHEST_PORT:
-        return _fail(f"--port is a number from 0 to {HIGHEST_PORT}, not {options.port}; 0 takes a free one")
+    if not 0 <= options.speed <= MAX_SPEED:
+        return _fail(f"--speed is a number from 0 to {MAX_SPEED}, not {options.speed:g}")
+    if not 0 <= options.port <= MAX_PORT:
+        return _fail(f"--port is a number from 0 to {MAX_PORT}, not {options.port}; 0 takes a free one")
     if options.state and not options.state.resolve().parent.is_dir():
         return _fail(f"cannot write {options.state}: there is no folder {options.state.resolve().parent}")
-    missing = [name for name in EXTRA if find_spec(name) is None]
+    missing = [name for name in EXTRA_MODULES if find_spec(name) is None]
     if missing:
         return _fail(f"{', '.join(missing)} missing; install the extra: pip install 'batch-os-provider[simulator]'")
     with tempfile.TemporaryDirectory(prefix="batch-simulator-") as folder:
@@ -120,11 +120,11 @@ def _serve(options: argparse.Namespace, folder: Path) -> int:
     from batch_os_provider.simulator.world.world import World  # noqa: PLC0415 - as above
 
     world = World(VirtualClock(speed=options.speed))
-    bound = _listening(server.bind, options.host, options.port)
+    bound = _bind(server.bind, options.host, options.port)
     endpoint = server.url_of(bound, tls=options.tls)
-    saver = server.Saver(world, options.state, endpoint) if options.state else None
+    state_file = server.StateFile(world, options.state, endpoint) if options.state else None
     try:
-        app = build(world, _seed(options), saver or (lambda: None))
+        app = build(world, _seed(options), state_file or (lambda: None))
         if options.state and options.state.exists():
             load(world, _read(options.state))
     except StateError as error:
@@ -134,45 +134,45 @@ def _serve(options: argparse.Namespace, folder: Path) -> int:
     line = {"endpoint": endpoint, "account": world.account, "key": world.key, "control": endpoint + "/_simulator"}
     if certificates is not None:
         line["ca"] = str(certificates.authority)
-    troubles: list[str] = []
+    failures: list[str] = []
 
     def announce() -> None:
         try:
             print(json.dumps(line), flush=True)
         except OSError as error:
             # Whoever started it cannot learn where it is, and would never end it.
-            troubles.append(f"the first line cannot be written to stdout: {error.strerror}")
+            failures.append(f"the first line cannot be written to stdout: {error.strerror}")
             running.should_exit = True
 
-    _greet(options.host, line)
+    _print_banner(options.host, line)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn stops at the signal and raises it again at the end; by then it has done its work.
         signal.signal(number, lambda *_: None)
     running = server.make_server(app, announce, certificates)
     try:
-        _run_to_the_end(running, bound, world, saver)
+        _run(running, bound, world, state_file)
     except OSError as error:
         if error.filename is None:
             raise
-        troubles.append(f"cannot write {options.state}: {error.strerror}")
-    if not troubles:
+        failures.append(f"cannot write {options.state}: {error.strerror}")
+    if not failures:
         return 0
     with suppress(OSError):  # or the interpreter tries again to send off the line, and fails
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return _fail(troubles[0])
+    return _fail(failures[0])
 
 
-def _run_to_the_end(running: Server, bound: socket.socket, world: World, saver: Saver | None) -> None:
+def _run(running: Server, bound: socket.socket, world: World, state_file: StateFile | None) -> None:
     """Serve until a signal, with the state file written before and after. Raises OSError where it cannot be."""
-    if saver is not None:
-        saver()
+    if state_file is not None:
+        state_file()
     running.run(sockets=[bound])
-    if saver is not None:
+    if state_file is not None:
         world.advance()
-        saver.write()
+        state_file.write()
 
 
-def _listening(bind: Callable[[str, int], socket.socket], host: str, port: int) -> socket.socket:
+def _bind(bind: Callable[[str, int], socket.socket], host: str, port: int) -> socket.socket:
     try:
         return bind(host, port)
     except OSError as error:
@@ -181,20 +181,20 @@ def _listening(bind: Callable[[str, int], socket.socket], host: str, port: int) 
         raise SystemExit(_fail(f"cannot listen on {host!r}: it is not a host name")) from None
 
 
-def _greet(host: str, line: Mapping[str, str]) -> None:
-    _say(BANNER)
+def _print_banner(host: str, line: Mapping[str, str]) -> None:
+    _print_to_stderr(BANNER)
     if not _is_loopback(host):
-        _say(
+        _print_to_stderr(
             f"WARNING: listening on {host}, which other machines can reach. The key is public and the control "
             "endpoints ask for none: anybody who can connect can read and change everything here.\n"
         )
-    _say(f"account {line['account']} at {line['endpoint']}; control at {line['control']}")
+    _print_to_stderr(f"account {line['account']} at {line['endpoint']}; control at {line['control']}")
     names = {"account": "AZURE_BATCH_ACCOUNT", "key": "AZURE_BATCH_ACCESS_KEY", "endpoint": "ENDPOINT"}
     names["ca"] = "REQUESTS_CA_BUNDLE"
     variables = {name: line[key] for key, name in names.items() if key in line}
     for every, loopback in (("//0.0.0.0:", "//127.0.0.1:"), ("//[::]:", "//[::1]:")):  # no client can be sent to these
         variables["ENDPOINT"] = variables["ENDPOINT"].replace(every, loopback)
-    _say("\n".join(["To use it, paste this into another terminal:", *exports(variables, sys.platform), ""]))
+    _print_to_stderr("\n".join(["To use it, paste this into another terminal:", *exports(variables, sys.platform), ""]))
 
 
 def exports(variables: Mapping[str, str], platform: str) -> list[str]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from batch_os_provider.simulator.world.world import World
 
 
-def base_of(request: Request) -> str:
+def account_url(request: Request) -> str:
     """The account URL that the caller used."""
     return f"{request.url.scheme}://{request.url.netloc}"
 
@@ -55,14 +55,17 @@ async def refused(_request: Request, error: Exception) -> Response:
 
 
 class Control:
-    """The control endpoints over one world. ``saved`` is called after every change; ``initial`` is what reset loads."""
+    """The control endpoints over one world.
 
-    def __init__(self, world: World, faults: Faults, initial: object, saved: Callable[[], None]) -> None:
+    ``initial`` is the state that a reset loads; ``on_change`` is called after every change.
+    """
+
+    def __init__(self, world: World, faults: Faults, initial: object, on_change: Callable[[], None]) -> None:
         self._world = world
         self._faults = faults
         self._initial = initial
         self._account = (world.account, world.key)
-        self._saved = saved
+        self._on_change = on_change
 
     def routes(self) -> list[Route]:
         """The routes below ``/_simulator``."""
@@ -91,7 +94,7 @@ class Control:
         """The whole account at the present virtual instant."""
         with self._world.lock:
             self._world.advance()
-            return _answer(dump(self._world, base_of(request)))
+            return _answer(dump(self._world, account_url(request)))
 
     async def put_state(self, request: Request) -> Response:
         """Replace the account; an impossible state changes nothing."""
@@ -99,8 +102,8 @@ class Control:
         with self._world.lock:
             self._world.advance()
             load(self._world, data)
-            self._saved()
-            return _answer(dump(self._world, base_of(request)))
+            self._on_change()
+            return _answer(dump(self._world, account_url(request)))
 
     async def reset(self, request: Request) -> Response:
         """Back to the beginning: first state, default switches, no faults, no actors, empty audit."""
@@ -113,8 +116,8 @@ class Control:
             load(self._world, self._initial)
             self._world.audit.clear()
             self._world.issued.clear()
-            self._saved()
-            return _answer(dump(self._world, base_of(request)))
+            self._on_change()
+            return _answer(dump(self._world, account_url(request)))
 
     def _clock(self) -> Response:
         return _answer({"virtual": iso(self._world.advance()), "speed": self._world.clock.speed})
@@ -130,14 +133,14 @@ class Control:
         if not isinstance(data, dict) or not data or not set(data) <= {"advance", "speed"}:
             raise RefusedError('The clock takes {"advance": seconds}, {"speed": x} or both.')
         for name, value in data.items():
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _LONGEST:
-                raise RefusedError(f"{name} is a number from 0 to {_LONGEST}; time never runs back.")
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MAX_SECONDS:
+                raise RefusedError(f"{name} is a number from 0 to {_MAX_SECONDS}; time never runs back.")
         with self._world.lock:
             self._world.clock.advance(data.get("advance", 0))
             self._world.advance()
             if "speed" in data:
                 self._world.clock.set_speed(data["speed"])
-            self._saved()
+            self._on_change()
             return self._clock()
 
     async def get_audit(self, request: Request) -> Response:
@@ -239,5 +242,5 @@ class Control:
 
 
 _SEQ = re.compile(r"[0-9]{1,18}")
-_LONGEST = 1_000_000_000
+_MAX_SECONDS = 1_000_000_000
 """A bound that only catches mistakes (30 years of virtual seconds)."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
-GRACE = 2
+SHUTDOWN_SECONDS = 2
 """Seconds that open requests get at the end."""
 
 
@@ -43,13 +43,13 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._tell = started
+        self._on_started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
         await super().startup(sockets=sockets)
         if self.started:
-            self._tell()
+            self._on_started()
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,13 @@ def make_server(app: Starlette, started: Callable[[], None], certificates: Certi
         server_header=False,
         date_header=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         ssl_certfile=certificates.certificate if certificates else None,
     )
     return Server(config, started)
 
 
-class Saver:
+class StateFile:
     """Keeps the state file: written whole beside it and moved over it, after changes and at the end."""
 
     def __init__(self, world: World, path: Path, base: str) -> None:
@@ -182,5 +182,5 @@ def running(speed: float = 1.0, seed: dict[str, Any] | None = None) -> Iterator[
         yield Simulator(endpoint, endpoint + "/_simulator", world)
     finally:
         server.should_exit = True
-        thread.join(GRACE + 8)
+        thread.join(SHUTDOWN_SECONDS + 8)
         bound.close()

@@ -26,7 +26,7 @@ NOT_OFFERED = frozenset({("azure-batch 5.1.1", "Account_ListSupportedImages")})
 """What a client has no call for; its cell shows that."""
 BY_HAND = frozenset({("azure-batch 15.1.0", "Pool_UpgradeOS")})
 """What a client has no method for, and sends with its ``send_request``."""
-CLAIMED = tuple(operation.id for operation in OPERATIONS if operation.built)
+CLAIMED = tuple(operation.id for operation in OPERATIONS if operation.implemented)
 CLIENTS = ("azure-batch 5.1.1", "azure-batch 15.1.0", "raw HTTP")
 
 Results = dict[tuple[str, str], str]

@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 from batch_os_provider.simulator.faults import actors
-from batch_os_provider.simulator.faults.actor_actions import DEEDS
+from batch_os_provider.simulator.faults.actor_actions import ACTIONS
 from batch_os_provider.simulator.state.dump import dump
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world import resizes
@@ -94,8 +94,8 @@ def test_a_script_that_is_not_understood(world, given, sentence):
 
 def test_every_deed_has_its_fields_and_its_place_on_the_page(request):
     text = (request.config.rootpath / "docs" / "simulator.md").read_text()
-    assert set(actors._FIELDS) == set(DEEDS)
-    assert [kind for kind in DEEDS if f"| `{kind}` |" not in text] == []
+    assert set(actors._FIELDS) == set(ACTIONS)
+    assert [kind for kind in ACTIONS if f"| `{kind}` |" not in text] == []
 
 
 # --- when ---

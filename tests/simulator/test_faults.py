@@ -17,7 +17,7 @@ from batch_os_provider.batch.client import BatchClient
 from batch_os_provider.batch.pool import PoolState
 from batch_os_provider.errors import BatchOsError, TransientError
 from batch_os_provider.simulator.data_plane.exchange import Exchange
-from batch_os_provider.simulator.faults.corrupt import pieces, truncated
+from batch_os_provider.simulator.faults.corrupt import split_body, truncate
 from batch_os_provider.simulator.faults.effects import KINDS, check
 from batch_os_provider.simulator.faults.rules import Faults
 from batch_os_provider.simulator.protocol.wire import EMPTY_CHUNKED
@@ -173,12 +173,12 @@ def test_a_truncated_write_has_happened(client, batch, pool):
 
 
 def test_cuts_and_pieces():
-    assert truncated(HEAD + b"0123456789", None) == HEAD + b"01234"
-    assert truncated(HEAD, 5) == HEAD
-    assert truncated(HEAD + EMPTY_CHUNKED, None) == HEAD
-    assert pieces(HEAD + b"0123456789", 3) == (HEAD, [b"012", b"345", b"6789"])
-    assert pieces(HEAD + b"01", None) == (HEAD, [b"0", b"1"])
-    assert pieces(HEAD, 3) == (HEAD, [])
+    assert truncate(HEAD + b"0123456789", None) == HEAD + b"01234"
+    assert truncate(HEAD, 5) == HEAD
+    assert truncate(HEAD + EMPTY_CHUNKED, None) == HEAD
+    assert split_body(HEAD + b"0123456789", 3) == (HEAD, [b"012", b"345", b"6789"])
+    assert split_body(HEAD + b"01", None) == (HEAD, [b"0", b"1"])
+    assert split_body(HEAD, 3) == (HEAD, [])
 
 
 def test_a_slow_answer_holds_up_nobody_else(client, batch, pool):
@@ -212,12 +212,12 @@ def test_nothing_is_held_back_for_a_client_that_has_gone():
         cycle = Cycle()
         cycle.message_event = asyncio.Event()
         cycle.message_event.set()
-        waiting = asyncio.ensure_future(Exchange(cycle).outlast(asyncio.sleep(3600)))
+        waiting = asyncio.ensure_future(Exchange(cycle).wait_while_connected(asyncio.sleep(3600)))
         await asyncio.sleep(0)
         cycle.disconnected = True
         cycle.message_event.set()
         await waiting
-        await Exchange(cycle).outlast(asyncio.sleep(3600))
+        await Exchange(cycle).wait_while_connected(asyncio.sleep(3600))
 
     asyncio.run(asyncio.wait_for(run(), 30))
 
@@ -370,7 +370,7 @@ def test_nothing_is_kept_where_nothing_is_stale_and_never_too_much(world):
     rule = faults.add({"effect": {"kind": "stale", "changes": 1}})
     for _ in range(history.KEPT + 50):
         world.touch(world.pool("p"))
-        world.history.note(world)
+        world.history.record(world)
     assert len(world.history._views["p"]) == history.KEPT + 1
     faults.remove(rule.id)
     assert not world.history._views

@@ -99,6 +99,6 @@ def test_two_writes_in_one_frozen_instant_have_two_etags(world):
     pool = world.pool("p")
     tags = {pool.etag}
     for value in ("a", "b", "c"):
-        pools.change(world, pool, {"metadata": [{"name": "n", "value": value}]})
+        pools.update(world, pool, {"metadata": [{"name": "n", "value": value}]})
         tags.add(pool.etag)
     assert len(tags) == 4

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from batch_os_provider.simulator.protocol.wire import Incoming
     from batch_os_provider.simulator.world.world import World
 
-WINDOW: Final = 15 * 60
+MAX_DATE_SKEW: Final = 15 * 60
 """Seconds of wall time by which the signed date may differ, either way."""
 
 LEEWAY: Final = 10
@@ -124,7 +124,7 @@ def _check_date(headers: Mapping[str, str], wall: int) -> None:
     sent = _seconds_of(text)
     if sent is None:
         raise _refused("The date of the request is not in the RFC 1123 format.")
-    if abs(wall / TICKS - sent) > WINDOW:
+    if abs(wall / TICKS - sent) > MAX_DATE_SKEW:
         raise _refused("The date of the request is more than 15 minutes away from the time of the server.")
 
 

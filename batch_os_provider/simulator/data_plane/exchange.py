@@ -51,14 +51,14 @@ class Exchange:
             self._cycle.response_started = True
             self._cycle.transport.write(part)
 
-    async def outlast(self, pause: Awaitable[None]) -> None:
+    async def wait_while_connected(self, pause: Awaitable[None]) -> None:
         """Wait, but no longer than the client does: an answer that nobody waits for would only hold up the end."""
-        gone, waited = asyncio.ensure_future(self._until_gone()), asyncio.ensure_future(pause)
+        gone, waited = asyncio.ensure_future(self._wait_for_disconnect()), asyncio.ensure_future(pause)
         await asyncio.wait((gone, waited), return_when=asyncio.FIRST_COMPLETED)
         gone.cancel()
         waited.cancel()
 
-    async def _until_gone(self) -> None:
+    async def _wait_for_disconnect(self) -> None:
         cycle = self._cycle
         while not cycle.disconnected:
             cycle.message_event.clear()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batch_os_provider.simulator.data_plane.filters import parse_filter
 from batch_os_provider.simulator.data_plane.odata import MAX_RESULTS, link, page, parse_select, select
 from batch_os_provider.simulator.protocol import request_schemas
-from batch_os_provider.simulator.protocol.redaction import hide
+from batch_os_provider.simulator.protocol.redaction import redact
 from batch_os_provider.simulator.protocol.response_shapes import (
     counts_json,
     job_json,
@@ -51,7 +51,7 @@ _FILTERS: Final = {
 }
 
 
-def _stamped(
+def _with_etag(
     status: int, resource: Pool | Job | Task, *headers: tuple[str, str], body: dict[str, Any] | None = None
 ) -> Answer:
     stamps = [("ETag", resource.etag), ("Last-Modified", http_date(resource.modified))]
@@ -59,22 +59,22 @@ def _stamped(
 
 
 def _accepted(request: Request, resource: Pool | Job | Task, status: int = 202) -> Answer:
-    return _stamped(status, resource, ("DataServiceId", request.url))
+    return _with_etag(status, resource, ("DataServiceId", request.url))
 
 
 def _created(request: Request, resource: Pool | Job | Task) -> Answer:
     url = f"{request.url}/{resource.id}"
-    return _stamped(201, resource, ("DataServiceId", url), ("Location", url))
+    return _with_etag(201, resource, ("DataServiceId", url), ("Location", url))
 
 
-def _one(request: Request, kind: str, item: dict[str, Any], resource: Pool | Job | Task | None = None) -> Answer:
+def _single(request: Request, kind: str, item: dict[str, Any], resource: Pool | Job | Task | None = None) -> Answer:
     wanted = request.query.get("$select")
     names = parse_select(wanted, wire_names(kind)) if wanted else None
     body = {"odata.metadata": f"{request.base}/$metadata#{kind}/@Element", **select(item, names)}
-    return Answer(200, body) if resource is None else _stamped(200, resource, body=body)
+    return Answer(200, body) if resource is None else _with_etag(200, resource, body=body)
 
 
-def _many(request: Request, kind: str, rows: Rows, limit: int = MAX_RESULTS) -> Answer:
+def _list_page(request: Request, kind: str, rows: Rows, limit: int = MAX_RESULTS) -> Answer:
     query = request.query
     passes = parse_filter(query["$filter"], _FILTERS[kind]) if query.get("$filter") else None
     wanted = query.get("$select")
@@ -95,8 +95,8 @@ def _pool(request: Request) -> Pool:
     return pool
 
 
-def _shown(request: Request, pool: Pool) -> dict[str, Any]:
-    return hide(pool_json(request.world, pool, request.version, request.base))
+def _pool_body(request: Request, pool: Pool) -> dict[str, Any]:
+    return redact(pool_json(request.world, pool, request.version, request.base))
 
 
 def pool_add(request: Request) -> Answer:
@@ -124,20 +124,20 @@ def pool_list(request: Request) -> Answer:
     """Pool_List."""
     world, version = request.world, request.version
     rows: Rows = [
-        (pool.key, partial(_shown, request, pool)) for pool in world.pools.values() if visible(world, pool, version)
+        (pool.key, partial(_pool_body, request, pool)) for pool in world.pools.values() if visible(world, pool, version)
     ]
-    return _many(request, "pools", rows)
+    return _list_page(request, "pools", rows)
 
 
 def pool_get(request: Request) -> Answer:
     """Pool_Get."""
     pool = _pool(request)
-    return _one(request, "pools", _shown(request, pool), pool)
+    return _single(request, "pools", _pool_body(request, pool), pool)
 
 
 def pool_exists(request: Request) -> Answer:
     """Pool_Exists."""
-    return _stamped(200, _pool(request))
+    return _with_etag(200, _pool(request))
 
 
 def pool_delete(request: Request) -> Answer:
@@ -158,7 +158,7 @@ def pool_update_properties(request: Request) -> Answer:
     """Pool_UpdateProperties: replaces start task, packages, certificates and metadata as a whole."""
     pool = request.world.pool(request.names[0])  # no conditional headers here, by the swagger file
     body = request.json(request_schemas.POOL_UPDATE)
-    pools.change(request.world, pool, {"startTask": None, **{name: value or None for name, value in body.items()}})
+    pools.update(request.world, pool, {"startTask": None, **{name: value or None for name, value in body.items()}})
     return _accepted(request, pool, 204)
 
 
@@ -222,14 +222,14 @@ def node_list(request: Request) -> Answer:
         (node.id.lower(), partial(node_json, request.world, pool, node, request.version, request.base))
         for node in pool.nodes.values()
     ]
-    return _many(request, "nodes", rows)
+    return _list_page(request, "nodes", rows)
 
 
 def node_get(request: Request) -> Answer:
     """ComputeNode_Get."""
     pool = _pool(request)
     node = request.world.node(*request.names)
-    return _one(request, "nodes", node_json(request.world, pool, node, request.version, request.base))
+    return _single(request, "nodes", node_json(request.world, pool, node, request.version, request.base))
 
 
 def node_counts(request: Request) -> Answer:
@@ -239,14 +239,14 @@ def node_counts(request: Request) -> Answer:
         for pool in request.world.pools.values()
         if visible(request.world, pool, request.version)
     ]
-    return _many(request, "poolnodecounts", rows, NODE_COUNTS_PAGE)
+    return _list_page(request, "poolnodecounts", rows, NODE_COUNTS_PAGE)
 
 
 def supported_images(request: Request) -> Answer:
     """Account_ListSupportedImages."""
     world = request.world
-    rows: Rows = [(key, partial(dict, item)) for key, item in vm_images.supported(world.images, world.now)]
-    return _many(request, "supportedimages", rows)
+    rows: Rows = [(key, partial(dict, item)) for key, item in vm_images.supported_images(world.images, world.now)]
+    return _list_page(request, "supportedimages", rows)
 
 
 # --- jobs and tasks ---
@@ -268,14 +268,14 @@ def job_list(request: Request) -> Answer:
     rows: Rows = [
         (job.key, partial(job_json, job, request.version, request.base)) for job in request.world.jobs.values()
     ]
-    return _many(request, "jobs", rows)
+    return _list_page(request, "jobs", rows)
 
 
 def job_get(request: Request) -> Answer:
     """Job_Get."""
     job = _job(request)
     request.check_condition(job)
-    return _one(request, "jobs", job_json(job, request.version, request.base), job)
+    return _single(request, "jobs", job_json(job, request.version, request.base), job)
 
 
 def job_delete(request: Request) -> Answer:
@@ -291,7 +291,7 @@ def task_add(request: Request) -> Answer:
     job = _job(request)
     body = request.json(request_schemas.TASK_ADD)
     task = tasks.add_task(request.world, job, body.pop("id"), body)
-    tasks.schedule_everywhere(request.world, job)
+    tasks.schedule_pool_of(request.world, job)
     return _created(request, task)
 
 
@@ -321,7 +321,7 @@ def task_add_collection(request: Request) -> Answer:
                 "location": shown["url"],
             }
         )
-    tasks.schedule_everywhere(request.world, job)
+    tasks.schedule_pool_of(request.world, job)
     return Answer(200, {"odata.metadata": f"{request.base}/$metadata#taskaddresult", "value": results})
 
 
@@ -331,7 +331,7 @@ def task_list(request: Request) -> Answer:
     rows: Rows = [
         (task.key, partial(task_json, job, task, request.version, request.base)) for task in job.tasks.values()
     ]
-    return _many(request, "tasks", rows)
+    return _list_page(request, "tasks", rows)
 
 
 def task_get(request: Request) -> Answer:
@@ -339,7 +339,7 @@ def task_get(request: Request) -> Answer:
     job = _job(request)
     task = request.world.task(*request.names)
     request.check_condition(task)
-    return _one(request, "tasks", task_json(job, task, request.version, request.base), task)
+    return _single(request, "tasks", task_json(job, task, request.version, request.base), task)
 
 
 def task_delete(request: Request) -> Answer:
@@ -348,7 +348,7 @@ def task_delete(request: Request) -> Answer:
     task = request.world.task(*request.names)
     request.check_condition(task)
     tasks.delete_task(request.world, job, task)
-    tasks.schedule_everywhere(request.world, job)
+    tasks.schedule_pool_of(request.world, job)
     return Answer(200)
 
 

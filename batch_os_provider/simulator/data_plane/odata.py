@@ -76,7 +76,7 @@ def _token(name: str) -> str:
     return urlsafe_b64encode(name.encode()).decode().rstrip("=")
 
 
-def _after(token: str) -> str:
+def _id_in(token: str) -> str:
     try:
         name = urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
     except (binascii.Error, UnicodeDecodeError):
@@ -90,20 +90,20 @@ def page(
     rows: Iterable[tuple[str, Callable[[], dict[str, Any]]]],
     query: Mapping[str, str],
     limit: int,
-    passes: Predicate | None,
+    predicate: Predicate | None,
     next_url: Callable[[str], str],
 ) -> dict[str, Any]:
     """One page of ``(key, make)`` rows: sorted by key, filtered, and with a link to the rest if there is one."""
     size = max_results(query.get("maxresults"), limit)
     token = query.get("$skiptoken")
-    start = _after(token) if token else ""
+    start = _id_in(token) if token else ""
     items: list[dict[str, Any]] = []
     last = ""
     for key, make in sorted(rows, key=lambda row: row[0]):
         if key <= start:
             continue
         item = make()
-        if passes is not None and not passes(item):
+        if predicate is not None and not predicate(item):
             continue
         if len(items) == size:
             return {"value": items, "odata.nextLink": next_url(_token(last))}

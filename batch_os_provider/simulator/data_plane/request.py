@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _CONDITIONS: Final = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 
 
-def _no_constant(text: str) -> None:
+def _reject_constant(text: str) -> None:
     """Refuse NaN and its kin, which Python reads and JSON does not know."""
     raise ValueError(f"{text} is not JSON")
 
@@ -55,7 +55,7 @@ class Request:
     def json(self, schema: tuple[request_schemas.Prop, ...]) -> dict[str, Any]:
         """The body, checked."""
         try:
-            body = json.loads(self.incoming.body, parse_constant=_no_constant)
+            body = json.loads(self.incoming.body, parse_constant=_reject_constant)
         except (ValueError, RecursionError) as error:
             raise BatchError("InvalidRequestBody", ("Reason", str(error))) from None
         return request_schemas.check(body, schema, self.version)

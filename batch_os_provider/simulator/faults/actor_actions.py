@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_os_provider.simulator.world import nodes, pools, resizes, tasks, upgrades
-from batch_os_provider.simulator.world.durations import STAGES, lasts
+from batch_os_provider.simulator.world.durations import TRANSITIONS, state_duration
 from batch_os_provider.simulator.world.reader import RefusedError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Do = Mapping[str, Any]
 
-STICKING: Final = (
+STUCK_STATES: Final = (
     *("unusable", "unknown", "creating", "starting", "rebooting", "reimaging", "upgradingos"),
     "waitingforstarttask",
 )
@@ -31,7 +31,7 @@ STICKING: Final = (
 _FAILED: Final = ("unusable", "unknown", "starttaskfailed")
 
 
-def _nodes(pool: Pool, do: Do, fits: Callable[[Node], bool], wanted: str) -> list[Node]:
+def _choose_nodes(pool: Pool, do: Do, fits: Callable[[Node], bool], wanted: str) -> list[Node]:
     """The chosen nodes, each of which ``fits``; ``wanted`` is the word for those."""
     if do.get("ids") is None:
         found = [node for node in pool.nodes.values() if fits(node)][: do["count"]]
@@ -49,12 +49,12 @@ def _nodes(pool: Pool, do: Do, fits: Callable[[Node], bool], wanted: str) -> lis
     return found
 
 
-def _stays(node: Node) -> bool:
+def _is_staying(node: Node) -> bool:
     return node.state != "leavingpool"
 
 
-def _moving(node: Node) -> bool:
-    return node.state in STAGES and _stays(node)
+def _is_in_transition(node: Node) -> bool:
+    return node.state in TRANSITIONS and _is_staying(node)
 
 
 # --- people ---
@@ -78,7 +78,7 @@ def _add_nodes(world: World, pool: Pool, do: Do) -> None:
 
 
 def _remove_nodes(world: World, pool: Pool, do: Do) -> None:
-    names = [node.id for node in _nodes(pool, do, _stays, "that stay")]
+    names = [node.id for node in _choose_nodes(pool, do, _is_staying, "that stay")]
     resizes.remove_nodes(world, pool, names, None, "requeue")
 
 
@@ -90,17 +90,21 @@ def _rollback(world: World, pool: Pool, _do: Do) -> None:
 
 
 def _preempt(world: World, pool: Pool, do: Do) -> None:
-    for node in _nodes(pool, do, lambda node: not node.dedicated and _stays(node), "of low priority"):
+    for node in _choose_nodes(pool, do, lambda node: not node.dedicated and _is_staying(node), "of low priority"):
         tasks.evict(world, node, terminate=False)
-        nodes.move(world, pool, node, "preempted")
+        nodes.set_state(world, pool, node, "preempted")
 
 
 def _stick(world: World, pool: Pool, do: Do) -> None:
     state = do.get("state")
-    for node in _nodes(pool, do, _stays, "that stay") if state else _nodes(pool, do, _moving, "on their way"):
+    for node in (
+        _choose_nodes(pool, do, _is_staying, "that stay")
+        if state
+        else _choose_nodes(pool, do, _is_in_transition, "on their way")
+    ):
         if state:
             tasks.evict(world, node, terminate=False)
-            nodes.move(world, pool, node, state)
+            nodes.set_state(world, pool, node, state)
         node.due = None
 
 
@@ -108,25 +112,25 @@ def _fail_start_task(_world: World, pool: Pool, do: Do) -> None:
     """A node's next start task fails: of a node on its way up, the one it is about to run."""
     if pool.start_task is None:
         raise RefusedError("the pool has no start task that could fail")
-    for node in _nodes(pool, do, _stays, "that stay"):
+    for node in _choose_nodes(pool, do, _is_staying, "that stay"):
         node.fate = "starttaskfailed"
 
 
 def _recover(world: World, pool: Pool, do: Do) -> None:
     """A stuck node goes on from where it is; a failed one boots again, a preempted one is allocated again."""
 
-    def lost(node: Node) -> bool:
-        return node.state in (*_FAILED, "preempted") or (node.state in STAGES and node.due is None)
+    def needs_recovery(node: Node) -> bool:
+        return node.state in (*_FAILED, "preempted") or (node.state in TRANSITIONS and node.due is None)
 
-    for node in _nodes(pool, do, lost, "that are stuck or have failed"):
+    for node in _choose_nodes(pool, do, needs_recovery, "that are stuck or have failed"):
         node.fate, node.errors = None, []
-        if node.state in STAGES:
-            node.due = world.at(world.now + lasts(node.state, node.id), "node", pool.key, node.id)
+        if node.state in TRANSITIONS:
+            node.due = world.schedule(world.now + state_duration(node.state, node.id), "node", pool.key, node.id)
         else:
-            nodes.move(world, pool, node, "creating" if node.state == "preempted" else "rebooting")
+            nodes.set_state(world, pool, node, "creating" if node.state == "preempted" else "rebooting")
 
 
-DEEDS: Final[Mapping[str, Callable[[World, Pool, Do], None]]] = {
+ACTIONS: Final[Mapping[str, Callable[[World, Pool, Do], None]]] = {
     "resize": _resize,
     "delete": _delete,
     "upgrade": _upgrade,
@@ -149,6 +153,6 @@ def perform(world: World, name: str, do: Do) -> None:
         RefusedError: it cannot be done to this pool or its nodes.
     """
     pool = world.pool(name)
-    DEEDS[do["kind"]](world, pool, do)
+    ACTIONS[do["kind"]](world, pool, do)
     world.changes += 1
-    upgrades.go_on(world, pool)
+    upgrades.reconcile(world, pool)

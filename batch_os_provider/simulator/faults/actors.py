@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from batch_os_provider.simulator.world.world import World
 
 MOMENTS: Final = ("before", "after")
-_LONGEST: Final = 1_000_000_000
-_MOST_NODES: Final = 10_000
+_MAX_SECONDS: Final = 1_000_000_000
+_MAX_NODES: Final = 10_000
 _NODES: Final = frozenset({"count", "ids"})
 _FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "resize": frozenset({"targetDedicatedNodes", "targetLowPriorityNodes"}),
@@ -62,27 +62,27 @@ def add(world: World, given: object) -> Actor:
         raise RefusedError(f"there is already an actor with the id {name!r}")
     actor = world.actors[name] = Actor(name, when, pool, do)
     if "after" in when:
-        actor.due = world.at(world.now + seconds(when["after"]), "actor", name)
+        actor.due = world.schedule(world.now + seconds(when["after"]), "actor", name)
     return actor
 
 
-def meet(world: World, moment: str, operation: str, pool: str | None) -> None:
+def run_for_request(world: World, moment: str, operation: str, pool: str | None) -> None:
     """A request is about to be carried out, or has been: who waits for it acts now."""
     for actor in list(world.actors.values()):
-        if actor.meets(moment, operation, pool):
-            _act(world, actor)
+        if actor.matches(moment, operation, pool):
+            _run(world, actor)
 
 
 @event("actor")
-def time_has_come(world: World, key: tuple[str, ...], due: int) -> None:
+def run_when_due(world: World, key: tuple[str, ...], due: int) -> None:
     """The instant of a script, if it is still in force."""
     actor = world.actors.get(key[0])
     if actor is not None and actor.due == due:
         actor.due = None
-        _act(world, actor)
+        _run(world, actor)
 
 
-def _act(world: World, actor: Actor) -> None:
+def _run(world: World, actor: Actor) -> None:
     actor.fired += 1
     actor.refused = None
     try:
@@ -91,16 +91,16 @@ def _act(world: World, actor: Actor) -> None:
         actor.refused = str(error)
     except RefusedError as error:
         actor.refused = f"{error}."
-    world.changed("actor", actor.id, None, actor.do["kind"], pool=actor.pool, refused=actor.refused)
-    world.history.note(world)
+    world.record_change("actor", actor.id, None, actor.do["kind"], pool=actor.pool, refused=actor.refused)
+    world.history.record(world)
 
 
 def _when(when: object) -> dict[str, Any]:
     if not isinstance(when, dict) or ("after" in when) is ("operation" in when):
         raise RefusedError("when has either after (virtual seconds from now) or operation (of a request)")
     if "after" in when:
-        if set(when) != {"after"} or not is_number(when["after"], 0, _LONGEST):
-            raise RefusedError(f"when.after stands alone, and is a number of virtual seconds from 0 to {_LONGEST}")
+        if set(when) != {"after"} or not is_number(when["after"], 0, _MAX_SECONDS):
+            raise RefusedError(f"when.after stands alone, and is a number of virtual seconds from 0 to {_MAX_SECONDS}")
         return when
     if not set(when) <= {"operation", "pool", "nth", "moment"}:
         raise RefusedError("when knows of a request only: operation, pool, nth, moment")
@@ -108,7 +108,7 @@ def _when(when: object) -> dict[str, Any]:
     if when.get("pool") is not None and not isinstance(when["pool"], str):
         raise RefusedError("when.pool is a text: the pool of the request")
     nth = when.get("nth")
-    if nth is not None and not (isinstance(nth, int) and is_number(nth, 1, _LONGEST)):
+    if nth is not None and not (isinstance(nth, int) and is_number(nth, 1, _MAX_SECONDS)):
         raise RefusedError("when.nth is a whole number from 1: the nth such request since the script was given")
     if when.get("moment", "after") not in MOMENTS:
         raise RefusedError(f"when.moment is {' or '.join(MOMENTS)}, not {when['moment']!r}")
@@ -125,16 +125,16 @@ def _do(do: object) -> dict[str, Any]:
     if kind == "resize" and not given:
         raise RefusedError("resize wants targetDedicatedNodes or targetLowPriorityNodes")
     for name, least in (("count", 1), ("targetDedicatedNodes", 0), ("targetLowPriorityNodes", 0)):
-        if name in do and not (isinstance(do[name], int) and is_number(do[name], least, _MOST_NODES)):
-            raise RefusedError(f"do.{name} is a whole number from {least} to {_MOST_NODES}")
+        if name in do and not (isinstance(do[name], int) and is_number(do[name], least, _MAX_NODES)):
+            raise RefusedError(f"do.{name} is a whole number from {least} to {_MAX_NODES}")
     if "count" in _FIELDS[kind] and len(given & _NODES) != 1:
         raise RefusedError(f"{kind} wants {' or '.join(sorted(_FIELDS[kind] & _NODES))}")
     if "ids" in do and not _are_ids(do["ids"]):
         raise RefusedError("do.ids is a list of node ids, not empty, each of them once")
     if kind == "upgrade" and not (isinstance(do.get("targetOSVersion"), str) and do["targetOSVersion"]):
         raise RefusedError("upgrade wants targetOSVersion, a text")
-    if do.get("state") is not None and do["state"] not in actor_actions.STICKING:
-        raise RefusedError(f"do.state is one of {', '.join(actor_actions.STICKING)}, not {do['state']!r}")
+    if do.get("state") is not None and do["state"] not in actor_actions.STUCK_STATES:
+        raise RefusedError(f"do.state is one of {', '.join(actor_actions.STUCK_STATES)}, not {do['state']!r}")
     return do
 
 

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_os_provider.simulator.faults.effects import UNHEARD_OF
+from batch_os_provider.simulator.faults.effects import UNKNOWN_STATE
 from batch_os_provider.simulator.protocol.wire import EMPTY_CHUNKED
 from batch_os_provider.simulator.world.clock import TICKS, http_date, iso, parse_iso, seconds
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 GARBAGE: Final = "<html><body>Please sign in to the network.</body></html>"
 """What ``garbage`` says unless told: the page of somebody who stands between."""
-PIECES: Final = 10
+DEFAULT_PIECES: Final = 10
 """Into how many pieces ``slow`` cuts a body unless told."""
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,7})?Z")
@@ -34,7 +34,7 @@ _EXTRA: Final[dict[str, Any]] = {
 }
 
 
-def mangled(answer: Answer, effect: Mapping[str, Any]) -> Answer:
+def corrupted(answer: Answer, effect: Mapping[str, Any]) -> Answer:
     """The answer as an effect of the JSON has it; other effects leave it as it is."""
     change = _CHANGES.get(effect["kind"])
     return answer if change is None else change(answer, effect)
@@ -42,16 +42,16 @@ def mangled(answer: Answer, effect: Mapping[str, Any]) -> Answer:
 
 def _unknown_state(answer: Answer, effect: Mapping[str, Any]) -> Answer:
     """In the resource of the answer, or in each row of a list: no state of a start task, no state of an error."""
-    word, names = effect.get("value") or UNHEARD_OF, effect.get("fields") or ["state"]
+    word, names = effect.get("value") or UNKNOWN_STATE, effect.get("fields") or ["state"]
 
-    def spoken(item: dict[str, Any]) -> dict[str, Any]:
+    def with_state(item: dict[str, Any]) -> dict[str, Any]:
         return {name: word if name in names else value for name, value in item.items()}
 
     body = answer.body
     if body is None:
         return answer
     rows = body.get("value")
-    changed = {**body, "value": [spoken(row) for row in rows]} if isinstance(rows, list) else spoken(body)
+    changed = {**body, "value": [with_state(row) for row in rows]} if isinstance(rows, list) else with_state(body)
     return replace(answer, body=changed)
 
 
@@ -108,7 +108,7 @@ def _everywhere(answer: Answer, change: Callable[[dict[str, Any]], dict[str, Any
     return replace(answer, body=walk(answer.body))
 
 
-def truncated(sent: bytes, kept: int | None) -> bytes:
+def truncate(sent: bytes, kept: int | None) -> bytes:
     """The whole head and the first ``kept`` bytes of the body: half of it by default, and never all of it.
 
     Of the empty chunked body, by default nothing: clients take the first half of its end for the whole.
@@ -119,10 +119,10 @@ def truncated(sent: bytes, kept: int | None) -> bytes:
     return sent[: end + min(half if kept is None else kept, max(0, length - 1))]
 
 
-def pieces(sent: bytes, count: int | None) -> tuple[bytes, list[bytes]]:
+def split_body(sent: bytes, count: int | None) -> tuple[bytes, list[bytes]]:
     """The head, and the body in so many pieces: fewer where it is shorter, none where there is no body."""
     end = sent.index(_END_OF_HEAD) + len(_END_OF_HEAD)
     body = sent[end:]
-    number = min(len(body), count or PIECES)
+    number = min(len(body), count or DEFAULT_PIECES)
     cuts = [len(body) * place // number for place in range(number + 1)] if number else []
     return sent[:end], [body[here:there] for here, there in pairwise(cuts)]

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 HOUR: Final = 3_600
 DAY: Final = 24 * HOUR
-_MOST_CHANGES: Final = 100
-_MOST_PIECES: Final = 1_000
+_MAX_CHANGES: Final = 100
+_MAX_PIECES: Final = 1_000
 STATES: Final = ("state", "allocationState")
 """What ``unknownState`` can replace."""
-UNHEARD_OF: Final = "defragmenting"
+UNKNOWN_STATE: Final = "defragmenting"
 """A state that Batch does not have."""
 
 
@@ -66,15 +66,15 @@ _FIELDS: Final[Mapping[str, Mapping[str, tuple[Callable[[Any], bool], str]]]] = 
     "dropAfter": {},
     "reset": {"after": _TRUTH},
     "truncate": {"bytes": _whole(0, 1_000_000)},
-    "slow": {"seconds": _number(0, HOUR), "pieces": _whole(1, _MOST_PIECES)},
-    "stale": {"changes": _whole(1, _MOST_CHANGES), "seconds": _number(0, DAY)},
+    "slow": {"seconds": _number(0, HOUR), "pieces": _whole(1, _MAX_PIECES)},
+    "stale": {"changes": _whole(1, _MAX_CHANGES), "seconds": _number(0, DAY)},
     "garbage": {"body": _TEXT},
     "unknownState": {"value": _TEXT, "fields": _texts(*STATES)},
     "extraFields": {},
     "missingFields": {"names": _texts()},
     "clockSkew": {"seconds": _number(-DAY, DAY)},
 }
-_NEEDED: Final = {
+_REQUIRED: Final = {
     "status": ("status",),
     "delay": ("seconds",),
     "slow": ("seconds",),
@@ -98,7 +98,7 @@ def check(effect: object) -> dict[str, Any]:
     if not given <= set(fields):
         raise RefusedError(f"effect {kind} knows only: {', '.join(sorted(['kind', *fields]))}")
     for name, (fits, words) in fields.items():
-        if not fits(effect[name]) if name in given else name in _NEEDED.get(kind, ()):
+        if not fits(effect[name]) if name in given else name in _REQUIRED.get(kind, ()):
             raise RefusedError(f"effect.{name} is {words}")
     if kind == "stale" and len(given) != 1:
         raise RefusedError("effect stale is told how old by one of: changes, seconds")

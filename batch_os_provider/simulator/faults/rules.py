@@ -38,16 +38,16 @@ _MATCH: Final = frozenset({"operation", "pool", "nth", "probability", "seed"})
 
 @dataclass(slots=True)
 class Fault:
-    """One rule. ``seen`` counts the requests that its match describes, ``fired`` those it hit."""
+    """One rule. ``matched`` counts the requests that its match describes, ``fired`` those it hit."""
 
     id: str
     match: dict[str, Any]
     effect: dict[str, Any]
-    dice: random.Random
+    rng: random.Random
     fired: int = 0
-    seen: int = field(default=0)
+    matched: int = field(default=0)
 
-    def hits(self, operation: str, pool: str | None) -> bool:
+    def matches(self, operation: str, pool: str | None) -> bool:
         """Whether this request is hit; to ask is to count it."""
         wanted_operation, wanted_pool = self.match.get("operation"), self.match.get("pool")
         if wanted_operation is not None and wanted_operation != operation:
@@ -56,11 +56,11 @@ class Fault:
             return False
         if self.effect["kind"] == "stale" and _WRITES[operation]:
             return False
-        self.seen += 1
+        self.matched += 1
         nth, probability = self.match.get("nth"), self.match.get("probability")
-        if nth is not None and self.seen != nth:
+        if nth is not None and self.matched != nth:
             return False
-        if probability is not None and self.dice.random() >= probability:
+        if probability is not None and self.rng.random() >= probability:
             return False
         self.fired += 1
         return True
@@ -75,7 +75,7 @@ class Faults:
 
     def __init__(self, world: World) -> None:
         self.rules: list[Fault] = []
-        self._given = 0
+        self._added = 0
         self._world = world
 
     def add(self, given: object) -> Fault:
@@ -89,13 +89,13 @@ class Faults:
         match, effect = _match(given.get("match", {})), effects.check(given.get("effect"))
         if effect["kind"] == "stale" and _WRITES.get(match.get("operation", ""), False):
             raise RefusedError(f"only a read can be stale, and {match['operation']} is a write")
-        self._given += 1
-        name = str(given.get("id") or f"fault-{self._given}")
+        self._added += 1
+        name = str(given.get("id") or f"fault-{self._added}")
         if any(rule.id == name for rule in self.rules):
             raise RefusedError(f"there is already a fault with the id {name!r}")
         # Seeded on purpose: a fault must hit the same requests in every run.
-        dice = random.Random(match.get("seed", 0))  # noqa: S311 - no secret depends on it
-        rule = Fault(name, match, effect, dice)
+        rng = random.Random(match.get("seed", 0))  # noqa: S311 - no secret depends on it
+        rule = Fault(name, match, effect, rng)
         self.rules.append(rule)
         self._keep_history()
         return rule
@@ -115,17 +115,17 @@ class Faults:
     def clear(self) -> None:
         """Remove all rules and start their numbering again."""
         self.rules = []
-        self._given = 0
+        self._added = 0
         self._keep_history()
 
     def _keep_history(self) -> None:
-        self._world.history.keep(self._world, wanted=any(rule.effect["kind"] == "stale" for rule in self.rules))
+        self._world.history.enable(self._world, wanted=any(rule.effect["kind"] == "stale" for rule in self.rules))
 
-    def hitting(self, operation: str, pool: str | None) -> list[Fault]:
+    def matching(self, operation: str, pool: str | None) -> list[Fault]:
         """The rules that hit this request: delays add up, the first other effect ends the list."""
         hit: list[Fault] = []
         for rule in self.rules:
-            if rule.hits(operation, pool):
+            if rule.matches(operation, pool):
                 hit.append(rule)
                 if rule.effect["kind"] != "delay":
                     break

@@ -108,8 +108,8 @@ class Identity:
         header = request.headers.get("x-identity-header", "").encode("latin-1")
         with self._world.lock:
             principal = principals.by_secret(self._world.principals, header)
-            refusal = _managed_refusal(principal, asked)
-            self._note("managedIdentity", principal, refusal[0] if refusal else 200, resource=resource)
+            refusal = _managed_identity_refusal(principal, asked)
+            self._log("managedIdentity", principal, refusal[0] if refusal else 200, resource=resource)
             if principal is None or refusal is not None:
                 status, message = refusal or (401, "")
                 return JSONResponse({"statusCode": status, "message": message}, status)
@@ -153,16 +153,16 @@ class Identity:
                 for each in self._world.principals
                 if "assertions" in each
                 and name in (None, each["name"])
-                and principals.same(each.get("secret", each["token"]), bearer.encode("latin-1"))
+                and principals.secrets_match(each.get("secret", each["token"]), bearer.encode("latin-1"))
             )
             principal = next(known, None) if scheme.lower() == "bearer" else None
             if principal is None:
-                self._note("assertion", None, 401)
+                self._log("assertion", None, 401)
                 return None
             wall = wall_now()
             end = wall + principal["assertions"]["lifetime"] * TICKS
             text = self._world.issued.assertion(principal["name"], end, audience)
-            self._note("assertion", principal, 200, assertion=self._world.issued.assertions[text].number)
+            self._log("assertion", principal, 200, assertion=self._world.issued.assertions[text].number)
         return text
 
     async def discovery(self, request: Request) -> JSONResponse:
@@ -171,7 +171,7 @@ class Identity:
         here = f"{request.url.scheme}://{request.url.netloc}/_simulator/identity/{tenant}"
         with self._world.lock:
             try:
-                self._known(tenant)
+                self._check_tenant(tenant)
             except EntraError as error:
                 return _entra_refused(error)
         return JSONResponse(
@@ -195,24 +195,24 @@ class Identity:
             if assertion is not None:
                 noted["assertion"] = assertion.number
             try:
-                holder = self._granted(request.path_params["tenant"], form, wall)
+                holder = self._authenticate(request.path_params["tenant"], form, wall)
             except EntraError as error:
-                self._note(way, principal, error.status, code=f"AADSTS{error.code}", **noted)
+                self._log(way, principal, error.status, code=f"AADSTS{error.code}", **noted)
                 return _entra_refused(error)
             token = issue(self._world, holder, wall)
-            self._note(way, holder, 200, **noted)
+            self._log(way, holder, 200, **noted)
         left = max(0, token.expires_on - wall // TICKS)
         return JSONResponse(
             {"token_type": "Bearer", "expires_in": left, "ext_expires_in": left, "access_token": token.text}
         )
 
-    def _granted(self, tenant: str, form: Mapping[str, str], wall: int) -> Mapping[str, Any]:
+    def _authenticate(self, tenant: str, form: Mapping[str, str], wall: int) -> Mapping[str, Any]:
         """Whom a request is from.
 
         Raises:
             EntraError: it is refused.
         """
-        self._known(tenant)
+        self._check_tenant(tenant)
         if form.get("grant_type") != "client_credentials":
             raise EntraError("unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
         client = form.get("client_id", "")
@@ -225,7 +225,7 @@ class Identity:
             )
         if "client_assertion" in form:
             self._check_assertion(principal, form, wall)
-        elif "secret" not in principal or not principals.same(
+        elif "secret" not in principal or not principals.secrets_match(
             principal["secret"], form.get("client_secret", "").encode()
         ):
             raise EntraError("invalid_client", 7000215, "Invalid client secret provided.", 401)
@@ -261,7 +261,7 @@ class Identity:
             raise EntraError("invalid_client", 50013, "The assertion has been used before.", 401)
         assertion.used = True
 
-    def _known(self, tenant: str) -> None:
+    def _check_tenant(self, tenant: str) -> None:
         """A tenant is known when some principal is not of another one.
 
         Raises:
@@ -270,12 +270,12 @@ class Identity:
         if not any(each.get("tenant", tenant) == tenant for each in self._world.principals):
             raise EntraError("invalid_tenant", 90002, f"Tenant '{tenant}' not found.")
 
-    def _note(self, way: str, principal: Mapping[str, Any] | None, status: int, **what: Any) -> None:
+    def _log(self, way: str, principal: Mapping[str, Any] | None, status: int, **what: Any) -> None:
         name = None if principal is None else principal.get("name")
-        self._world.issued.note(wall_now(), way, principal=name, status=status, **what)
+        self._world.issued.log(wall_now(), way, principal=name, status=status, **what)
 
 
-def _managed_refusal(principal: object, asked: Mapping[str, str]) -> tuple[int, str] | None:
+def _managed_identity_refusal(principal: object, asked: Mapping[str, str]) -> tuple[int, str] | None:
     """What the App Service endpoint refuses a request with."""
     resource = asked.get("resource", "")
     if principal is None:

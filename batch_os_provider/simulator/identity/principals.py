@@ -49,7 +49,7 @@ def read(row: object) -> dict[str, Any]:
             )
         principal["name"] = name
     if expires is not None:
-        reader.time("expires", expires)
+        reader.parse_time("expires", expires)
         principal["expires"] = expires
     principal |= _application(reader, named=name is not None)
     reader.finish()
@@ -89,7 +89,7 @@ def _lifetime(where: str, reader: Reader) -> dict[str, int]:
 
 def by_token(principals: Sequence[Mapping[str, Any]], token: bytes) -> Mapping[str, Any] | None:
     """Whose token it is."""
-    return next((each for each in principals if same(each["token"], token)), None)
+    return next((each for each in principals if secrets_match(each["token"], token)), None)
 
 
 def by_name(principals: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
@@ -99,10 +99,10 @@ def by_name(principals: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, 
 
 def by_secret(principals: Sequence[Mapping[str, Any]], secret: bytes) -> Mapping[str, Any] | None:
     """Who gets a token for this: the name, or the token of one without a name."""
-    return next((each for each in principals if same(each.get("name", each["token"]), secret)), None)
+    return next((each for each in principals if secrets_match(each.get("name", each["token"]), secret)), None)
 
 
-def same(known: str, given: bytes) -> bool:
+def secrets_match(known: str, given: bytes) -> bool:
     """Whether a secret is the one that is known, told in a time that does not tell where they differ."""
     return hmac.compare_digest(known.encode(), given)
 
@@ -113,7 +113,7 @@ def expiry(principal: Mapping[str, Any]) -> int | None:
     return None if expires is None else parse_iso(expires)
 
 
-def twice(principals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def duplicates(principals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Names and tokens that are there twice, as sentences: who asks must be one and the same principal."""
     names = [each["name"] for each in principals if "name" in each]
     yield from (

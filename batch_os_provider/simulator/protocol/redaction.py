@@ -13,12 +13,12 @@ _SECRET: Final = frozenset({"protectedSettings", "password", "accountKey", "sasK
 _HOLDERS: Final = ("virtualMachineConfiguration", "startTask", "userAccounts", "mountConfiguration")
 
 
-def _without(value: Any) -> Any:
+def _without_secrets(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _without(part) for name, part in value.items() if name not in _SECRET}
-    return [_without(part) for part in value] if isinstance(value, list) else value
+        return {name: _without_secrets(part) for name, part in value.items() if name not in _SECRET}
+    return [_without_secrets(part) for part in value] if isinstance(value, list) else value
 
 
-def hide(pool: dict[str, Any]) -> dict[str, Any]:
+def redact(pool: dict[str, Any]) -> dict[str, Any]:
     """A pool as shown, without its secrets."""
-    return {name: _without(value) if name in _HOLDERS else value for name, value in pool.items()}
+    return {name: _without_secrets(value) if name in _HOLDERS else value for name, value in pool.items()}

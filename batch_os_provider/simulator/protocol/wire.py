@@ -23,7 +23,7 @@ ERRORS: Final = "Microsoft.Azure.Batch.Protocol.Entities.Container.errors"
 JSON_TYPE: Final = "application/json;odata=minimalmetadata"
 EMPTY_CHUNKED: Final = b"0\r\n\r\n"
 """The recorded body of an answer without a body."""
-_STANDING: Final = (
+_FIXED_HEADERS: Final = (
     "Server: Microsoft-HTTPAPI/2.0\r\n"
     "Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n"
     "X-Content-Type-Options: nosniff\r\n"
@@ -96,7 +96,7 @@ def render(answer: Answer, incoming: Incoming, wall: int, *, close: bool) -> byt
     lines = [
         f"HTTP/1.1 {status} {answer.reason or _PHRASES.get(status, '')}\r\n",
         *(f"{name}: {value}\r\n" for name, value in answer.headers),
-        _STANDING,
+        _FIXED_HEADERS,
         f"request-id: {incoming.request_id}\r\nDate: {http_date(wall)}\r\n",
     ]
     if incoming.echo is not None:

@@ -20,7 +20,7 @@ FAILURES: Final = (
 _WORDS: Final = {"fail": FAILURES, "startTask": ("fail", "hang"), "state": ("unusable", "unknown"), "version": ()}
 _NUMBERS: Final = {"failAfter": 0, "times": 1, "count": 1}
 """Each with its least value."""
-_NEEDS: Final = {
+_REQUIRES: Final = {
     "failAfter": ("fail",),
     "times": ("fail",),
     "count": ("startTask", "state", "version"),
@@ -43,7 +43,7 @@ def read_script(work: Reader, pool: Pool) -> dict[str, Any] | None:
         if number < _NUMBERS[name]:
             raise StateError(f"{reader.where}: {name} is at least {_NUMBERS[name]}, not {number}.")
     script: dict[str, Any] = {**words, **numbers}
-    for name, needed in _NEEDS.items():
+    for name, needed in _REQUIRES.items():
         if name in script and not set(needed) & set(script):
             raise StateError(f"{reader.where}: {name} says nothing without {' or '.join(needed)}.")
     if "version" in script and pool.virtual_machine is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch_os_provider.simulator.identity import principals
 from batch_os_provider.simulator.protocol.response_shapes import NODE_STATES
-from batch_os_provider.simulator.world.model import FATES, LOST, READY, Node, Pool
+from batch_os_provider.simulator.world.model import FATES, READY, WITHOUT_TASKS, Node, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,11 +33,11 @@ def _ids(world: World) -> Iterator[str]:
 
 
 def _principals(world: World) -> Iterator[str]:
-    yield from principals.twice(world.principals)
+    yield from principals.duplicates(world.principals)
 
 
 def _states(world: World) -> Iterator[str]:
-    seen = [
+    shown = [
         *((f"Pool {pool.id}", pool.state, _POOL_STATES) for pool in world.pools.values()),
         *((f"Pool {pool.id} (allocation)", pool.allocation, _ALLOCATION_STATES) for pool in world.pools.values()),
         *((f"Node {node.id}", node.state, tuple(NODE_STATES)) for _, node in _nodes(world)),
@@ -49,7 +49,7 @@ def _states(world: World) -> Iterator[str]:
             for task in job.tasks.values()
         ),
     ]
-    for name, state, known in seen:
+    for name, state, known in shown:
         if state not in known:
             yield f"{name} is in the state {state!r}, which is not one of {', '.join(known)}."
 
@@ -120,7 +120,7 @@ def _running_tasks(world: World) -> Iterator[str]:
                     "is put on a node by itself."
                 )
     for pool, node in _nodes(world):
-        if node.running and node.state != "running" and node.state not in LOST:
+        if node.running and node.state != "running" and node.state not in WITHOUT_TASKS:
             yield f"Node {node.id} of pool {pool.id} is {node.state}, yet tasks are running on it."
         if len(node.running) > pool.slots:
             yield f"Node {node.id} of pool {pool.id} runs {len(node.running)} tasks and has {pool.slots} slots."

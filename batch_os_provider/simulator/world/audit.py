@@ -16,7 +16,7 @@ from batch_os_provider.simulator.world.clock import iso, wall_now
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KEPT = 200_000
+MAX_ENTRIES = 200_000
 """Entries kept; older ones fall out (``seq`` shows it), so that a long benchmark does not eat the machine."""
 
 
@@ -59,7 +59,7 @@ class Audit:
     def __init__(self, wall: Callable[[], int] = wall_now) -> None:
         self._wall = wall
         self._seq = 0
-        self.entries: deque[Entry] = deque(maxlen=KEPT)
+        self.entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
 
     def _append(self, kind: str, virtual: int) -> Entry:
         self._seq += 1

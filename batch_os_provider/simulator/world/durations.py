@@ -18,7 +18,7 @@ from batch_os_provider.simulator.world.clock import seconds
 
 
 @dataclass(frozen=True)
-class Stage:
+class Transition:
     """A node state that ends by itself: what follows, after how many seconds, and whether the machine boots then."""
 
     after: float
@@ -26,14 +26,14 @@ class Stage:
     boots: bool = False
 
 
-STAGES: Final = {
-    "creating": Stage(40, "starting", boots=True),
-    "rebooting": Stage(22, "starting", boots=True),
-    "reimaging": Stage(22, "starting", boots=True),
-    "upgradingos": Stage(22, "starting", boots=True),
-    "starting": Stage(8, "waitingforstarttask"),
-    "waitingforstarttask": Stage(6, "ready"),
-    "leavingpool": Stage(15, "gone"),
+TRANSITIONS: Final = {
+    "creating": Transition(40, "starting", boots=True),
+    "rebooting": Transition(22, "starting", boots=True),
+    "reimaging": Transition(22, "starting", boots=True),
+    "upgradingos": Transition(22, "starting", boots=True),
+    "starting": Transition(8, "waitingforstarttask"),
+    "waitingforstarttask": Transition(6, "ready"),
+    "leavingpool": Transition(15, "gone"),
 }
 """Node state -> stage. ``waitingforstarttask`` is skipped without a start task to wait for; ``ready`` is idle
 (offline where scheduling is disabled)."""
@@ -44,17 +44,17 @@ JITTER: Final = 0.06
 UPGRADE_SHARE: Final = 0.2
 """The part of a pool's nodes that an upgrade takes out at a time (at least one node)."""
 
-ALLOCATE_FIRST: Final = 30.0
+FIRST_NODES_DELAY: Final = 30.0
 """Seconds from a resize to its first new node."""
-ALLOCATE_STEP: Final = 5.0
+RESIZE_STEP: Final = 5.0
 """Seconds between two helpings of new nodes, and between two looks at nodes that leave."""
-ALLOCATE_SHARE: Final = 0.25
+RESIZE_SHARE: Final = 0.25
 """The part of the missing nodes in one helping."""
-STOP_RESIZE: Final = 10.0
+STOP_RESIZE_DURATION: Final = 10.0
 """Seconds in allocation state ``stopping``."""
-DELETE: Final = 20.0
+DELETE_DURATION: Final = 20.0
 """Seconds in pool state ``deleting`` (job: a quarter of it)."""
-TASK: Final = 60.0
+DEFAULT_TASK_DURATION: Final = 60.0
 """Seconds a task runs when its command line does not say (``sleep 30``, ``timeout /t 30``, ``Start-Sleep 30``)."""
 RESIZE_TIMEOUT: Final = 900.0
 """Seconds: the default resizeTimeout of the service (PT15M)."""
@@ -64,7 +64,7 @@ RESIZE_TIMEOUT_MINIMUM: Final = 300.0
 """Seconds: a smaller resizeTimeout is refused."""
 
 
-def lasts(state: str, name: str) -> int:
+def state_duration(state: str, name: str) -> int:
     """How long this node stays in this state, in ticks."""
     share = crc32(f"{name}/{state}".encode()) / 0xFFFF_FFFF
-    return seconds(STAGES[state].after * (1 + JITTER * share))
+    return seconds(TRANSITIONS[state].after * (1 + JITTER * share))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from batch_os_provider.simulator.world.model import Job, Node, Pool
 
-KEPT: Final = 200
+MAX_CHANGES: Final = 200
 """Changes that are kept of one pool; a view older than all of them is the oldest."""
 
 
@@ -44,35 +44,35 @@ class History:
 
     def __init__(self) -> None:
         self._views: dict[str, deque[tuple[int, Pool | None]]] = {}
-        self._noted: int | None = None
+        self._recorded: int | None = None
 
-    def keep(self, world: Changing, *, wanted: bool) -> None:
+    def enable(self, world: Changing, *, wanted: bool) -> None:
         """Begin to keep views, or forget them all; what goes on already goes on."""
         if not wanted:
-            self._views, self._noted = {}, None
-        elif self._noted is None:
-            self._noted = -1
-            self.note(world)
+            self._views, self._recorded = {}, None
+        elif self._recorded is None:
+            self._recorded = -1
+            self.record(world)
 
-    def note(self, world: Changing) -> None:
+    def record(self, world: Changing) -> None:
         """A write or an instant is over: keep what it has changed."""
-        if self._noted is None or self._noted == world.changes:
+        if self._recorded is None or self._recorded == world.changes:
             return
-        first, self._noted = self._noted < 0, world.changes
+        first, self._recorded = self._recorded < 0, world.changes
         for key in {*self._views, *world.pools}:
             pool = world.pools.get(key)
             views = self._views.get(key)
             if views is None:
                 # Whoever saw nothing of a pool before it was made still sees nothing.
-                self._views[key] = views = deque([] if first else [(0, None)], maxlen=KEPT + 1)
+                self._views[key] = views = deque([] if first else [(0, None)], maxlen=MAX_CHANGES + 1)
             if not views or views[-1][1] != pool:
-                views.append((world.now, None if pool is None else _kept(pool, views[-1][1] if views else None)))
+                views.append((world.now, None if pool is None else _snapshot(pool, views[-1][1] if views else None)))
 
-    def world(self, world: W, effect: Mapping[str, Any]) -> W:
+    def older_world(self, world: W, effect: Mapping[str, Any]) -> W:
         """A world to read from in which each pool is as old as a ``stale`` effect says."""
         older = copy(world)
         found = [(key, self._view(views, world.now, effect)) for key, views in self._views.items()]
-        older.pools = {key: _of_tasks_there_are(world, pool) for key, pool in found if pool is not None}
+        older.pools = {key: _without_deleted_tasks(world, pool) for key, pool in found if pool is not None}
         return older
 
     def _view(self, views: deque[tuple[int, Pool | None]], now: int, effect: Mapping[str, Any]) -> Pool | None:
@@ -82,14 +82,14 @@ class History:
         return next((pool for since, pool in reversed(views) if since <= then), views[0][1])
 
 
-def _kept(pool: Pool, before: Pool | None) -> Pool:
+def _snapshot(pool: Pool, before: Pool | None) -> Pool:
     """A copy of a pool that shares with the view before it the nodes that are as they were."""
     known = before.nodes if before is not None else {}
     nodes = {key: known[key] if known.get(key) == node else deepcopy(node) for key, node in pool.nodes.items()}
     return replace(deepcopy(replace(pool, nodes={})), nodes=nodes)
 
 
-def _of_tasks_there_are(world: Changing, pool: Pool) -> Pool:
+def _without_deleted_tasks(world: Changing, pool: Pool) -> Pool:
     """The view of a pool without tasks that have been deleted since: nobody could show them any more."""
 
     def kept(node: Node) -> Node:

@@ -16,12 +16,12 @@ from typing import Any, Final
 
 from batch_os_provider.simulator.world.clock import TICKS, iso
 
-KEPT: Final = 10_000
+MAX_KEPT: Final = 10_000
 """Entries of the record, tokens, and assertions kept; older ones fall out."""
 
 
 @dataclass(slots=True)
-class Handed:
+class IssuedToken:
     """Something handed out: its number, whose it is, and when it ends (ticks of wall time)."""
 
     number: int
@@ -34,9 +34,9 @@ class Issued:
     """Everything that was handed out since the beginning."""
 
     def __init__(self) -> None:
-        self.tokens: dict[str, Handed] = {}
-        self.assertions: dict[str, Handed] = {}
-        self.record: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self.tokens: dict[str, IssuedToken] = {}
+        self.assertions: dict[str, IssuedToken] = {}
+        self.record: deque[dict[str, Any]] = deque(maxlen=MAX_KEPT)
         self._number = 0
 
     def clear(self) -> None:
@@ -48,22 +48,22 @@ class Issued:
 
     def token(self, holder: str, end: int) -> str:
         """A new token."""
-        return self._hand(self.tokens, secrets.token_urlsafe(32), holder, end)
+        return self._issue(self.tokens, secrets.token_urlsafe(32), holder, end)
 
     def assertion(self, holder: str, end: int, audience: str) -> str:
         """A new assertion, which looks like a JWT and is signed by nobody."""
         claims = {"sub": holder, "aud": audience, "exp": end // TICKS, "jti": secrets.token_hex(8)}
         parts = [{"alg": "none", "typ": "JWT"}, claims]
         text = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
-        return self._hand(self.assertions, f"{text}.{secrets.token_urlsafe(32)}", holder, end)
+        return self._issue(self.assertions, f"{text}.{secrets.token_urlsafe(32)}", holder, end)
 
-    def _hand(self, kind: dict[str, Handed], text: str, holder: str, end: int) -> str:
+    def _issue(self, kind: dict[str, IssuedToken], text: str, holder: str, end: int) -> str:
         self._number += 1
-        kind[text] = Handed(self._number, holder, end)
-        if len(kind) > KEPT:
+        kind[text] = IssuedToken(self._number, holder, end)
+        if len(kind) > MAX_KEPT:
             del kind[next(iter(kind))]
         return text
 
-    def note(self, wall: int, way: str, **what: Any) -> None:
+    def log(self, wall: int, way: str, **what: Any) -> None:
         """Record a request: which way it came, and what became of it."""
         self.record.append({"wall": iso(wall), "way": way, **what})

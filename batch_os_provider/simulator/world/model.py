@@ -17,7 +17,7 @@ from batch_os_provider.simulator.world.clock import iso
 
 READY = ("idle", "running")
 """Node states in which a node takes tasks; an upgraded node in one of them is back."""
-LOST: Final = frozenset(
+WITHOUT_TASKS: Final = frozenset(
     {"preempted", "unusable", "unknown", "starttaskfailed", "deallocated", "deallocating", "creating", "rebooting"}
     | {"reimaging", "upgradingos", "starting", "waitingforstarttask", "leavingpool"}
 )
@@ -52,7 +52,7 @@ class Resize:
     option: str = "requeue"
     leaving: list[str] = field(default_factory=list)
     removal: bool = False
-    earlier: list[dict[str, Any]] = field(default_factory=list)
+    earlier_errors: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -107,10 +107,10 @@ class Pool:
     resize: Resize | None = None
     delete_due: int | None = None
     node_counter: int = 0
-    resolved: str | None = None
+    resolved_latest: str | None = None
     script: dict[str, Any] | None = None
-    autoscaled: int | None = None
-    previous: str | None = None
+    autoscale_enabled_at: int | None = None
+    previous_version: str | None = None
 
     @property
     def key(self) -> str:
@@ -118,7 +118,7 @@ class Pool:
         return self.id.lower()
 
     @property
-    def autoscales(self) -> bool:
+    def autoscale_enabled(self) -> bool:
         """Whether a formula has the say over the targets."""
         return bool(self.props.get("enableAutoScale"))
 
@@ -128,7 +128,7 @@ class Pool:
         return policy
 
     @property
-    def follows_latest(self) -> bool:
+    def has_automatic_upgrade(self) -> bool:
         """Whether the automatic OS upgrade is on."""
         return self.virtual_machine is not None and bool(self._automatic_upgrade.get("enableAutomaticOSUpgrade"))
 
@@ -152,7 +152,7 @@ class Pool:
         """How many nodes of one kind are asked for."""
         return self.target_dedicated if dedicated else self.target_low_priority
 
-    def aim(self, change: int, *, dedicated: bool) -> None:
+    def adjust_target(self, change: int, *, dedicated: bool) -> None:
         """Move the target of one kind; it never falls below zero."""
         if dedicated:
             self.target_dedicated = max(0, self.target_dedicated + change)
@@ -216,7 +216,7 @@ class Job:
 
 @dataclass(slots=True)
 class Actor:
-    """One script. ``seen`` counts the requests that it waits for, ``fired`` how often it acted, refused or not.
+    """One script. ``matched`` counts the requests that it waits for, ``fired`` how often it acted, refused or not.
 
     ``due`` is its virtual instant until then; ``refused`` says why its last deed was not done.
     """
@@ -227,7 +227,7 @@ class Actor:
     do: dict[str, Any]
     due: int | None = None
     fired: int = 0
-    seen: int = 0
+    matched: int = 0
     refused: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -236,12 +236,12 @@ class Actor:
         due = {} if self.due is None else {"due": iso(self.due)}
         return {**shown, **due, "refused": self.refused}
 
-    def meets(self, moment: str, operation: str, pool: str | None) -> bool:
+    def matches(self, moment: str, operation: str, pool: str | None) -> bool:
         """Whether this request is the one it waits for; to ask is to count it."""
         if self.when.get("operation") != operation or self.when.get("moment", "after") != moment:
             return False
         wanted = self.when.get("pool")
         if wanted is not None and (pool is None or wanted.lower() != pool.lower()):
             return False
-        self.seen += 1
-        return self.when.get("nth") in (None, self.seen)
+        self.matched += 1
+        return self.when.get("nth") in (None, self.matched)

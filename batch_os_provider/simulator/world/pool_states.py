@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def set_state(world: World, pool: Pool, state: str, since: int) -> None:
     """Move the pool's state; ``since`` is the transition time that it shows."""
     before, pool.state, pool.state_time = pool.state, state, since
-    world.changed("pool", pool.id, before, state, pool=pool.id)
+    world.record_change("pool", pool.id, before, state, pool=pool.id)
 
 
 def set_allocation(world: World, pool: Pool, state: str) -> None:
     """Move the allocation state now."""
     before, pool.allocation, pool.allocation_time = pool.allocation, state, world.now
-    world.changed("allocation", pool.id, before, state, pool=pool.id)
+    world.record_change("allocation", pool.id, before, state, pool=pool.id)
 
 
 def refuse_deleting(pool: Pool) -> None:

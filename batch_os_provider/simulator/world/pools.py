@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_os_provider.simulator.world import nodes, resizes, tasks, vm_images
 from batch_os_provider.simulator.world.clock import etag, seconds
-from batch_os_provider.simulator.world.durations import DELETE
+from batch_os_provider.simulator.world.durations import DELETE_DURATION
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.model import Pool
 from batch_os_provider.simulator.world.pool_states import refuse_deleting, set_allocation, set_state
@@ -33,14 +33,14 @@ def add(
         vm_images.refuse_unknown_pin(world, virtual["imageReference"])
     pool = Pool(name, props, now, now, etag(now), "active", now, "steady", now, 0, 0, cloud, virtual)
     world.pools[pool.key] = pool
-    world.changed("pool", name, None, "active", pool=name)
+    world.record_change("pool", name, None, "active", pool=name)
     if any(target):
-        resizes.begin(world, pool, target, props.get("resizeTimeout"), "requeue")
+        resizes.start_resize(world, pool, target, props.get("resizeTimeout"), "requeue")
     tasks.schedule(world, pool)
     return pool
 
 
-def change(world: World, pool: Pool, props: dict[str, Any]) -> None:
+def update(world: World, pool: Pool, props: dict[str, Any]) -> None:
     """Patch or update properties: what is given replaces what is there, None removes it."""
     refuse_deleting(pool)
     for name, value in props.items():
@@ -70,8 +70,8 @@ def patch(world: World, pool: Pool, props: dict[str, Any]) -> None:
         raise BatchError("OperationNotValidOnPool")
     if machine is not None:
         vm_images.refuse_unknown_pin(world, machine["imageReference"])
-        pool.virtual_machine, pool.resolved = machine, None  # the next node begins a new deployment
-    change(world, pool, props)
+        pool.virtual_machine, pool.resolved_latest = machine, None  # the next node begins a new deployment
+    update(world, pool, props)
 
 
 def delete(world: World, pool: Pool) -> None:
@@ -84,14 +84,14 @@ def delete(world: World, pool: Pool) -> None:
     world.touch(pool)
     for node in list(pool.nodes.values()):
         if node.state != "leavingpool":
-            nodes.leave(world, pool, node)
-    pool.delete_due = world.at(world.now + seconds(DELETE), "pool-delete", pool.key)
+            nodes.remove(world, pool, node)
+    pool.delete_due = world.schedule(world.now + seconds(DELETE_DURATION), "pool-delete", pool.key)
 
 
 @event("pool-delete")
-def deleted(world: World, key: tuple[str, ...], due: int) -> None:
+def finish_delete(world: World, key: tuple[str, ...], due: int) -> None:
     """A pool marked for deletion disappears."""
     pool = world.pools.get(key[0])
     if pool is not None and pool.delete_due == due:
         del world.pools[pool.key]
-        world.changed("pool", pool.id, pool.state, None, pool=pool.id)
+        world.record_change("pool", pool.id, pool.state, None, pool=pool.id)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, overload
 from batch_os_provider.simulator.world.clock import parse_iso
 
 T = TypeVar("T")
-_NEEDED: Any = object()
+_REQUIRED: Any = object()
 
 
 class RefusedError(ValueError):
@@ -22,7 +22,7 @@ class StateError(RefusedError):
     """The state is not one, or is impossible; the text says where and why."""
 
 
-def fill(props: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+def with_defaults(props: dict[str, Any], **defaults: Any) -> dict[str, Any]:
     """The properties, with defaults for those that are missing."""
     return {**defaults, **props}
 
@@ -42,11 +42,11 @@ class Reader:
     def take(self, name: str, kind: type[T], default: None) -> T | None: ...
     @overload
     def take(self, name: str, kind: type[T], default: T) -> T: ...
-    def take(self, name: str, kind: type[Any], default: Any = _NEEDED) -> Any:
+    def take(self, name: str, kind: type[Any], default: Any = _REQUIRED) -> Any:
         """Take one property of the given type; null is the same as absent."""
         value = self._left.pop(name, None)
         if value is None:
-            if default is _NEEDED:
+            if default is _REQUIRED:
                 raise StateError(f"{self.where}: {name} is missing.")
             return default
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -54,26 +54,26 @@ class Reader:
         return value
 
     @overload
-    def time_of(self, name: str, default: int) -> int: ...
+    def take_time(self, name: str, default: int) -> int: ...
     @overload
-    def time_of(self, name: str, default: None) -> int | None: ...
-    def time_of(self, name: str, default: int | None) -> int | None:
+    def take_time(self, name: str, default: None) -> int | None: ...
+    def take_time(self, name: str, default: int | None) -> int | None:
         """Take a time, in ticks."""
         text = self.take(name, str, None)
-        return default if text is None else self.time(name, text)
+        return default if text is None else self.parse_time(name, text)
 
-    def time(self, name: str, text: str) -> int:
+    def parse_time(self, name: str, text: str) -> int:
         """Read a time."""
         try:
             return parse_iso(text)
         except ValueError as error:
             raise StateError(f"{self.where}: {name}: {error}.") from None
 
-    def drop(self, name: str) -> None:
+    def discard(self, name: str) -> None:
         """Leave out a property that follows from others."""
         self._left.pop(name, None)
 
-    def rest(self, allowed: frozenset[str] | set[str]) -> dict[str, Any]:
+    def take_rest(self, allowed: frozenset[str] | set[str]) -> dict[str, Any]:
         """Whatever is left, all of it allowed."""
         unknown = sorted(set(self._left) - allowed)
         if unknown:
@@ -84,4 +84,4 @@ class Reader:
 
     def finish(self) -> None:
         """Nothing may be left."""
-        self.rest(frozenset())
+        self.take_rest(frozenset())

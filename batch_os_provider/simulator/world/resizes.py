@@ -27,25 +27,25 @@ from typing import TYPE_CHECKING, Any, Final
 from batch_os_provider.simulator.world import nodes
 from batch_os_provider.simulator.world.clock import parse_duration, seconds
 from batch_os_provider.simulator.world.durations import (
-    ALLOCATE_FIRST,
-    ALLOCATE_SHARE,
-    ALLOCATE_STEP,
     ENABLE_AUTOSCALE_PAUSE,
+    FIRST_NODES_DELAY,
+    RESIZE_SHARE,
+    RESIZE_STEP,
     RESIZE_TIMEOUT,
-    STOP_RESIZE,
+    STOP_RESIZE_DURATION,
 )
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.model import Node, Pool, Resize
 from batch_os_provider.simulator.world.pool_states import refuse_deleting, set_allocation
-from batch_os_provider.simulator.world.upgrades import go_on
+from batch_os_provider.simulator.world.upgrades import reconcile
 from batch_os_provider.simulator.world.world import event
 
 if TYPE_CHECKING:
     from batch_os_provider.simulator.world.world import World
 
-KINDS = (True, False)
+NODE_KINDS = (True, False)
 """Dedicated and low-priority nodes."""
-_WAITING: Final = ("taskcompletion", "retaineddata")
+_WAITS_FOR_TASKS: Final = ("taskcompletion", "retaineddata")
 MESSAGES: Final = {
     "AccountCoreQuotaReached": "The specified account has reached core quota.",
     "AccountLowPriorityCoreQuotaReached": "The specified account has reached low-priority core quota.",
@@ -74,7 +74,7 @@ def _refuse(world: World, pool: Pool, *, autoscale: bool) -> None:
 
 def resize(world: World, pool: Pool, target: tuple[int | None, int | None], timeout: str | None, option: str) -> None:
     """Ask for another number of nodes; None keeps a number."""
-    _refuse(world, pool, autoscale=pool.autoscales)
+    _refuse(world, pool, autoscale=pool.autoscale_enabled)
     dedicated, low_priority = target
     wanted = (
         pool.target_dedicated if dedicated is None else dedicated,
@@ -82,21 +82,21 @@ def resize(world: World, pool: Pool, target: tuple[int | None, int | None], time
     )
     if timeout is not None:
         pool.props["resizeTimeout"] = timeout
-    begin(world, pool, wanted, pool.props.get("resizeTimeout"), option)
+    start_resize(world, pool, wanted, pool.props.get("resizeTimeout"), option)
     world.touch(pool)
 
 
-def begin(world: World, pool: Pool, target: tuple[int, int], timeout: str | None, option: str) -> None:
+def start_resize(world: World, pool: Pool, target: tuple[int, int], timeout: str | None, option: str) -> None:
     """Start a resize, whoever asked for it."""
     pool.target_dedicated, pool.target_low_priority = target
     pool.resize_errors = []
     set_allocation(world, pool, "resizing")
-    grows = any(_missing(pool, dedicated=kind) > 0 for kind in KINDS)
-    due = world.at(world.now + seconds(ALLOCATE_FIRST if grows else ALLOCATE_STEP), "resize", pool.key)
+    grows = any(_missing(pool, dedicated=kind) > 0 for kind in NODE_KINDS)
+    due = world.schedule(world.now + seconds(FIRST_NODES_DELAY if grows else RESIZE_STEP), "resize", pool.key)
     pool.resize = Resize(due, _deadline(world, timeout), option)
-    for kind in KINDS:
+    for kind in NODE_KINDS:
         _shrink(world, pool, pool.resize, -_missing(pool, dedicated=kind), dedicated=kind)
-    go_on(world, pool)
+    reconcile(world, pool)
 
 
 def _deadline(world: World, timeout: str | None) -> int:
@@ -118,15 +118,15 @@ def _shrink(world: World, pool: Pool, work: Resize, surplus: int, *, dedicated: 
     staying = _staying(pool, dedicated=dedicated)
     staying.reverse()
     for node in sorted(staying, key=lambda node: len(node.running))[:surplus]:
-        _take_out(world, pool, work, node)
+        _remove(world, pool, work, node)
 
 
-def _take_out(world: World, pool: Pool, work: Resize, node: Node) -> None:
+def _remove(world: World, pool: Pool, work: Resize, node: Node) -> None:
     """Let a node go: now, or when its tasks have ended."""
-    if node.running and work.option in _WAITING:
+    if node.running and work.option in _WAITS_FOR_TASKS:
         work.leaving.append(node.id)
     else:
-        nodes.leave(world, pool, node, terminate=work.option == "terminate")
+        nodes.remove(world, pool, node, terminate=work.option == "terminate")
 
 
 # --- nodes removed by name ---
@@ -134,21 +134,21 @@ def _take_out(world: World, pool: Pool, work: Resize, node: Node) -> None:
 
 def remove_nodes(world: World, pool: Pool, names: list[str], timeout: str | None, option: str) -> None:
     """``removenodes``: the target is lowered at once by the nodes that are to go."""
-    refused = pool.autoscales and world.unknowns["removeNodesOnAutoscale"] != "accepted"
+    refused = pool.autoscale_enabled and world.unknowns["removeNodesOnAutoscale"] != "accepted"
     _refuse(world, pool, autoscale=refused)
-    chosen = _chosen(world, pool, names)
+    chosen = _nodes_by_id(world, pool, names)
     set_allocation(world, pool, "resizing")
-    due = world.at(world.now + seconds(ALLOCATE_STEP), "resize", pool.key)
-    pool.resize = Resize(due, _deadline(world, timeout), option, removal=True, earlier=pool.resize_errors)
+    due = world.schedule(world.now + seconds(RESIZE_STEP), "resize", pool.key)
+    pool.resize = Resize(due, _deadline(world, timeout), option, removal=True, earlier_errors=pool.resize_errors)
     pool.resize_errors = []
     for node in chosen:
-        pool.aim(-1, dedicated=node.dedicated)
-        _take_out(world, pool, pool.resize, node)
-    go_on(world, pool)
+        pool.adjust_target(-1, dedicated=node.dedicated)
+        _remove(world, pool, pool.resize, node)
+    reconcile(world, pool)
     world.touch(pool)
 
 
-def _chosen(world: World, pool: Pool, names: list[str]) -> list[Node]:
+def _nodes_by_id(world: World, pool: Pool, names: list[str]) -> list[Node]:
     found = []
     for key in dict.fromkeys(name.lower() for name in names):
         node = pool.nodes.get(key)
@@ -159,13 +159,13 @@ def _chosen(world: World, pool: Pool, names: list[str]) -> list[Node]:
     return found
 
 
-def _keep(world: World, pool: Pool, work: Resize) -> None:
+def _cancel_removals(world: World, pool: Pool, work: Resize) -> None:
     """Nodes that were waited for stay after all and take tasks again."""
     if work.removal and world.unknowns["removeNodesTimeoutTarget"] == "restored":
         for name in work.leaving:
             node = pool.nodes.get(name.lower())
             if node is not None:
-                pool.aim(1, dedicated=node.dedicated)
+                pool.adjust_target(1, dedicated=node.dedicated)
     work.leaving = []
 
 
@@ -177,80 +177,80 @@ def stop_resize(world: World, pool: Pool) -> None:
     refuse_deleting(pool)
     if pool.allocation != "resizing" or pool.resize is None:
         raise BatchError("OperationInvalidForCurrentState")
-    _keep(world, pool, pool.resize)
-    pool.resize.due = world.at(world.now + seconds(STOP_RESIZE), "resize", pool.key)
+    _cancel_removals(world, pool, pool.resize)
+    pool.resize.due = world.schedule(world.now + seconds(STOP_RESIZE_DURATION), "resize", pool.key)
     set_allocation(world, pool, "stopping")
-    go_on(world, pool)
+    reconcile(world, pool)
     world.touch(pool)
 
 
 @event("resize")
 def resize_step(world: World, key: tuple[str, ...], due: int) -> None:
-    """The next helping of new nodes, the next look at leaving ones, or the end."""
+    """The next batch of new nodes, the next look at leaving ones, or the end."""
     pool = world.pools.get(key[0])
     work = pool.resize if pool else None
     if pool is None or work is None or work.due != due:
         return
     if pool.allocation == "stopping":
-        _end(world, pool, ["ResizeStopped"])
+        _finish(world, pool, ["ResizeStopped"])
         return
     for name in list(work.leaving):
         node = pool.nodes.get(name.lower())
         if node is None or not node.running:
             work.leaving.remove(name)
         if node is not None and not node.running:
-            nodes.leave(world, pool, node)
-    go_on(world, pool)
+            nodes.remove(world, pool, node)
+    reconcile(world, pool)
     grows = not work.removal or world.unknowns["removeNodesWhileShort"] == "fillsUp"
-    blocked = {kind: _grow(world, pool, dedicated=kind) for kind in KINDS} if grows else {}
+    blocked = {kind: _grow(world, pool, dedicated=kind) for kind in NODE_KINDS} if grows else {}
     codes = list(dict.fromkeys(code for code in blocked.values() if code))
     busy = bool(work.leaving) or any(node.state == "leavingpool" for node in pool.nodes.values())
-    missing = [0 if blocked.get(kind) else _missing(pool, dedicated=kind) for kind in KINDS]
+    missing = [0 if blocked.get(kind) else _missing(pool, dedicated=kind) for kind in NODE_KINDS]
     if not busy and (not any(missing) or (work.removal and (not grows or max(missing) <= 0))):
-        _end(world, pool, codes)
+        _finish(world, pool, codes)
     elif world.now >= work.deadline:
         waited = work.removal and bool(work.leaving)
-        _keep(world, pool, work)
-        _end(world, pool, [str(world.unknowns["removeNodesTimeoutCode"]) if waited else "AllocationTimedout"])
+        _cancel_removals(world, pool, work)
+        _finish(world, pool, [str(world.unknowns["removeNodesTimeoutCode"]) if waited else "AllocationTimedout"])
     else:
-        work.due = world.at(world.now + seconds(ALLOCATE_STEP), "resize", pool.key)
+        work.due = world.schedule(world.now + seconds(RESIZE_STEP), "resize", pool.key)
 
 
 def _grow(world: World, pool: Pool, *, dedicated: bool) -> str | None:
-    """The next helping of one kind; the code of what stands in the way of more."""
+    """The next batch of one kind; the code of what stands in the way of more."""
     script = pool.script or {}
     missing = _missing(pool, dedicated=dedicated)
     if missing <= 0:
         return None
     fails = script.get("fail")
-    room = world.room(dedicated=dedicated)
+    room = world.remaining_quota(dedicated=dedicated)
     scripted = script.get("failAfter", 0) if fails else missing
-    helping = min(ceil(missing * ALLOCATE_SHARE), room, scripted)
-    for _ in range(helping):
+    batch = min(ceil(missing * RESIZE_SHARE), room, scripted)
+    for _ in range(batch):
         nodes.create(world, pool, dedicated=dedicated)
     if fails and "failAfter" in script:
-        script["failAfter"] -= helping
-    if missing == helping:
+        script["failAfter"] -= batch
+    if missing == batch:
         return None
-    if fails and scripted == helping:
+    if fails and scripted == batch:
         return None if fails == "AllocationTimedout" else str(fails)
-    if room == helping:
+    if room == batch:
         return "AccountCoreQuotaReached" if dedicated else "AccountLowPriorityCoreQuotaReached"
     return None
 
 
-def _end(world: World, pool: Pool, codes: list[str]) -> None:
+def _finish(world: World, pool: Pool, codes: list[str]) -> None:
     work, pool.resize = pool.resize, None
     script = pool.script or {}
     if script.get("fail") in codes and "times" in script:
         script["times"] -= 1
         if not script["times"]:
             pool.script = {name: script[name] for name in script if name not in ("fail", "failAfter", "times")}
-    short = any(_missing(pool, dedicated=kind) for kind in KINDS)
-    kept = work.earlier if work is not None and short else []
+    short = any(_missing(pool, dedicated=kind) for kind in NODE_KINDS)
+    kept = work.earlier_errors if work is not None and short else []
     pool.resize_errors = [{"code": code, "message": MESSAGES.get(code, code)} for code in codes] or kept
     set_allocation(world, pool, "steady")
-    go_on(world, pool)
+    reconcile(world, pool)
 
 
 # --- autoscale: formulas are kept and shown, never evaluated ---
@@ -263,9 +263,11 @@ def enable_autoscale(world: World, pool: Pool, given: dict[str, Any]) -> None:
         raise BatchError("PoolBeingResized")
     if not given.get("autoScaleFormula") and not pool.props.get("autoScaleFormula"):
         raise BatchError("MissingRequiredProperty", ("PropertyName", "autoScaleFormula"))
-    if pool.autoscaled is not None and world.now - pool.autoscaled < seconds(ENABLE_AUTOSCALE_PAUSE):
+    if pool.autoscale_enabled_at is not None and world.now - pool.autoscale_enabled_at < seconds(
+        ENABLE_AUTOSCALE_PAUSE
+    ):
         raise BatchError("TooManyEnableAutoScaleRequests")
-    pool.autoscaled = world.now
+    pool.autoscale_enabled_at = world.now
     pool.props |= {"autoScaleEvaluationInterval": "PT15M", **pool.props, "enableAutoScale": True, **given}
     world.touch(pool)
 

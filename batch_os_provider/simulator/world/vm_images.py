@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 MARKETPLACE: Final = ("publisher", "offer", "sku")
 GALLERY: Final = ("virtualMachineImageId", "sharedGalleryImageId", "communityGalleryImageId")
-UNLISTED: Final = "1.0.0"
+UNLISTED_VERSION: Final = "1.0.0"
 """The exact version behind "latest" of an image that the state does not list."""
 
-_SHOWN: Final = ("nodeAgentSKUId", "osType", "verificationType", "batchSupportEndOfLife")
-_NUMBER: Final = re.compile(r"[0-9]{1,18}")
+_DETAILS: Final = ("nodeAgentSKUId", "osType", "verificationType", "batchSupportEndOfLife")
+_DIGITS: Final = re.compile(r"[0-9]{1,18}")
 _OS_TYPES: Final = ("linux", "windows")
 _IN_ID: Final = "/versions/"
 
@@ -50,7 +50,7 @@ def read(row: object) -> dict[str, Any]:
         StateError: it is not one.
     """
     reader = Reader("images", row)
-    names = (*MARKETPLACE, *GALLERY, "version", "since", *_SHOWN)
+    names = (*MARKETPLACE, *GALLERY, "version", "since", *_DETAILS)
     image: dict[str, Any] = {name: value for name in names if (value := reader.take(name, str, None)) is not None}
     image |= {
         name: rows for name in ("versions", "capabilities") if (rows := reader.take(name, list, None)) is not None
@@ -67,14 +67,14 @@ def read(row: object) -> dict[str, Any]:
     for given in image.get("versions", [image]):
         _check_version(given, flat=given is image)
     if "batchSupportEndOfLife" in image:
-        reader.time("batchSupportEndOfLife", image["batchSupportEndOfLife"])
+        reader.parse_time("batchSupportEndOfLife", image["batchSupportEndOfLife"])
     return image
 
 
 def _check_version(given: object, *, flat: bool) -> None:
     reader = Reader("images versions", given)
     reader.take("version", str)
-    reader.time_of("since", None)
+    reader.take_time("since", None)
     if not flat:
         reader.finish()
 
@@ -86,12 +86,12 @@ def _versions(rows: list[dict[str, Any]]) -> Iterator[tuple[int, str]]:
             yield (parse_iso(given["since"]) if given.get("since") else 0), given["version"]
 
 
-def moves(images: list[dict[str, Any]], now: int) -> list[int]:
+def release_times(images: list[dict[str, Any]], now: int) -> list[int]:
     """The times to come at which some version appears."""
     return sorted({since for since, _ in _versions([row for row in images if "osVersion" not in row]) if since > now})
 
 
-def _same(row: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+def _matches(row: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
     """Whether a row speaks of this image; names are compared without case, as Azure does."""
     names = [name for name in GALLERY if name in reference] or MARKETPLACE
     return all(
@@ -100,16 +100,18 @@ def _same(row: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) if _NUMBER.fullmatch(part) else 0 for part in version.split("."))
+    return tuple(int(part) if _DIGITS.fullmatch(part) else 0 for part in version.split("."))
 
 
 def newest(images: list[dict[str, Any]], reference: Mapping[str, Any], now: int) -> str | None:
     """What ``latest`` of an image means at a time: the highest version that is there; None if none is listed."""
-    known = [version for since, version in _versions([row for row in images if _same(row, reference)]) if since <= now]
+    known = [
+        version for since, version in _versions([row for row in images if _matches(row, reference)]) if since <= now
+    ]
     return max(known, key=_numbers, default=None)
 
 
-def pinned(reference: Mapping[str, Any]) -> str | None:
+def pinned_version(reference: Mapping[str, Any]) -> str | None:
     """The version that a reference names itself; None for ``latest``."""
     for name in GALLERY:
         if name in reference:
@@ -129,17 +131,17 @@ def refuse_unknown_pin(world: World, reference: Mapping[str, Any]) -> None:
     code = world.unknowns["unknownImageVersion"]
     if code == "accepted" or any(name in reference for name in GALLERY):
         return
-    version = pinned(reference)
+    version = pinned_version(reference)
     known = {
         known
-        for since, known in _versions([row for row in world.images if _same(row, reference)])
+        for since, known in _versions([row for row in world.images if _matches(row, reference)])
         if since <= world.now
     }
     if version is not None and version not in known:
         raise BatchError(str(code))
 
 
-def of_new_node(world: World, pool: Pool) -> dict[str, Any]:
+def image_of_new_node(world: World, pool: Pool) -> dict[str, Any]:
     """The imageReference of a node made now; a pin that only a seed can give is taken.
 
     What a pool on ``latest`` resolves it to is the switch ``latestOfNewNodes``.
@@ -149,17 +151,17 @@ def of_new_node(world: World, pool: Pool) -> dict[str, Any]:
     gallery = any(name in reference for name in GALLERY)
     if gallery and world.unknowns["galleryExactVersion"] == "absent":
         return dict(reference)
-    version = pinned(reference)
+    version = pinned_version(reference)
     if version is None:
         rule = world.unknowns["latestOfNewNodes"]
         empty = not pool.nodes and rule != "asFirstNodeEver"
-        if pool.resolved is None or rule == "newest" or empty:
-            pool.resolved = newest(world.images, reference, world.now) or UNLISTED
-        version = pool.resolved
+        if pool.resolved_latest is None or rule == "newest" or empty:
+            pool.resolved_latest = newest(world.images, reference, world.now) or UNLISTED_VERSION
+        version = pool.resolved_latest
     return {**reference, "exactVersion": scripted or version}
 
 
-def supported(images: list[dict[str, Any]], now: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def supported_images(images: list[dict[str, Any]], now: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """The marketplace images that Batch supports, as ``GET /supportedimages`` lists them (it names no versions)."""
     seen = set()
     for row in images:

@@ -70,17 +70,17 @@ class World:
         """Catch up with the clock and return virtual now."""
         until = max(self.clock.now(), self.now)
         heap = self._heap
-        self.history.note(self)
+        self.history.record(self)
         while heap and heap[0][0] <= until:
             due, kind, key = heapq.heappop(heap)
             self.now = max(due, self.now)
             EVENTS[kind](self, key, due)
             if not heap or heap[0][0] > due:
-                self.history.note(self)
+                self.history.record(self)
         self.now = until
         return until
 
-    def at(self, due: int, kind: str, *key: str) -> int:
+    def schedule(self, due: int, kind: str, *key: str) -> int:
         """Note that something is due; the caller keeps the returned time in the resource."""
         heapq.heappush(self._heap, (due, kind, key))
         return due
@@ -94,9 +94,9 @@ class World:
         self.changes += 1
         for actor in self.actors.values():
             if actor.due is not None:
-                self.at(actor.due, "actor", actor.id)
+                self.schedule(actor.due, "actor", actor.id)
 
-    def changed(self, resource: str, name: str, before: str | None, after: str | None, **more: Any) -> None:
+    def record_change(self, resource: str, name: str, before: str | None, after: str | None, **more: Any) -> None:
         """Record a transition at the present instant."""
         self.changes += 1
         self.audit.transition(self.now, self.clock.real_ago(self.now), resource, name, (before, after), **more)
@@ -106,7 +106,7 @@ class World:
         self.changes += 1
         resource.modified, resource.etag = self.now, next_etag(resource.etag, self.now)
 
-    def room(self, *, dedicated: bool) -> int:
+    def remaining_quota(self, *, dedicated: bool) -> int:
         """How many nodes of one kind the quota still allows."""
         limit = self.quota.get("dedicatedNodes" if dedicated else "lowPriorityNodes")
         if limit is None:

@@ -18,8 +18,8 @@ from pathlib import Path
 from batch_os_provider.simulator.protocol.operations import OPERATIONS
 from batch_os_provider.simulator.server import Simulator, running
 from tests.conformance import azure_batch_15, raw_cells
-from tests.simulator.places import MOVING, job, paas, windows
-from tests.simulator.raw import Client
+from tests.simulator.raw_client import Client
+from tests.simulator.seeds import MOVING, job, paas, windows
 
 OLD_CLIENT = Path(__file__).with_name("azure_batch_5.py")
 NOT_OFFERED = frozenset({("azure-batch 5.1.1", "Account_ListSupportedImages")})

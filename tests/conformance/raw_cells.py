@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tests.simulator.places import NEW, OLD
-from tests.simulator.raw import LAST, NEWEST, Client
+from tests.simulator.raw_client import LAST, NEWEST, Client
+from tests.simulator.seeds import NEW, OLD
 
 Request = tuple[str, str, Any]
 UPDATE = {"certificateReferences": [], "applicationPackageReferences": [], "metadata": []}

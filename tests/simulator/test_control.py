@@ -14,8 +14,8 @@ from batch_os_provider.simulator.server import running
 from batch_os_provider.simulator.world.clock import VirtualClock, parse_iso
 from batch_os_provider.simulator.world.reader import RefusedError
 from batch_os_provider.simulator.world.world import World
-from tests.simulator.places import NEW, OLD, job, paas
-from tests.simulator.raw import Client
+from tests.simulator.raw_client import Client
+from tests.simulator.seeds import NEW, OLD, job, paas
 
 
 def refused(client, method, path, body):

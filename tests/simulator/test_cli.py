@@ -21,8 +21,8 @@ import pytest
 from batch_os_provider.simulator import cli
 from batch_os_provider.simulator.state.seed_fields import FIELDS
 from batch_os_provider.simulator.world.world import DEFAULT_ACCOUNT, DEFAULT_KEY
-from tests.simulator.places import NEW, job, paas
-from tests.simulator.raw import Client
+from tests.simulator.raw_client import Client
+from tests.simulator.seeds import NEW, job, paas
 
 COMMAND = Path(sys.executable).with_name("batch-simulator")
 

@@ -7,7 +7,7 @@ import pytest
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world import pools, resizes
 from batch_os_provider.simulator.world.errors import BatchError
-from tests.simulator.places import job, moves, paas, pass_time
+from tests.simulator.seeds import job, moves, paas, pass_time
 
 
 def test_up(world):

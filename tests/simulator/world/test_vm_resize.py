@@ -15,7 +15,7 @@ from batch_os_provider.simulator.world import pools, resizes
 from batch_os_provider.simulator.world.clock import VirtualClock, parse_iso
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.world import World
-from tests.simulator.places import FIRST, MOVING, SECOND, WINDOWS, job, moves, paas, pass_time, versions, vm, windows
+from tests.simulator.seeds import FIRST, MOVING, SECOND, WINDOWS, job, moves, paas, pass_time, versions, vm, windows
 
 BASE = "http://127.0.0.1:1"
 START = parse_iso("2018-08-24T07:46:48.3436665Z")

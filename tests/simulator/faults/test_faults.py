@@ -26,8 +26,8 @@ from batch_os_provider.simulator.world import history
 from batch_os_provider.simulator.world.clock import parse_iso
 from batch_os_provider.simulator.world.reader import RefusedError
 from batch_os_provider.simulator.world.world import World
-from tests.simulator import raw
-from tests.simulator.places import NEW, OLD, job, paas, pass_time
+from tests.simulator import raw_client
+from tests.simulator.seeds import NEW, OLD, job, paas, pass_time
 from tests.support.stack import wait_until
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
@@ -124,10 +124,14 @@ def test_a_delay_after_the_commit_holds_the_answer_and_not_the_write(client):
 def _signed_upgrade(client):
     """The bytes of an upgrade, signed, that nobody waits for."""
     target, body = f"/pools/p/upgradeos?api-version={client.version}", json.dumps({"targetOSVersion": NEW}).encode()
-    headers = {"ocp-date": raw.formatdate(usegmt=True), "Content-Type": raw.FULL_TYPE, "Content-Length": str(len(body))}
+    headers = {
+        "ocp-date": raw_client.formatdate(usegmt=True),
+        "Content-Type": raw_client.FULL_TYPE,
+        "Content-Length": str(len(body)),
+    }
     where = client.simulator
     headers["Authorization"] = (
-        f"SharedKey {where.account}:{raw.signature(where.key, where.account, 'POST', target, headers)}"
+        f"SharedKey {where.account}:{raw_client.signature(where.key, where.account, 'POST', target, headers)}"
     )
     lines = [f"POST {target} HTTP/1.1", "Host: here", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode() + body
@@ -197,9 +201,9 @@ def test_a_slow_answer_holds_up_nobody_else(client, batch, pool):
 
 
 def _signed_read(client):
-    target, headers = f"/pools/p?api-version={client.version}", {"ocp-date": raw.formatdate(usegmt=True)}
+    target, headers = f"/pools/p?api-version={client.version}", {"ocp-date": raw_client.formatdate(usegmt=True)}
     where = client.simulator
-    made = raw.signature(where.key, where.account, "GET", target, headers)
+    made = raw_client.signature(where.key, where.account, "GET", target, headers)
     lines = [f"GET {target} HTTP/1.1", "Host: here", f"ocp-date: {headers['ocp-date']}"]
     return "\r\n".join([*lines, f"Authorization: SharedKey {where.account}:{made}", "", ""]).encode()
 
@@ -368,10 +372,10 @@ def test_nothing_is_kept_where_nothing_is_stale_and_never_too_much(world):
     pass_time(world, 1)
     assert not world.history._views
     rule = faults.add({"effect": {"kind": "stale", "changes": 1}})
-    for _ in range(history.KEPT + 50):
+    for _ in range(history.MAX_CHANGES + 50):
         world.touch(world.pool("p"))
         world.history.record(world)
-    assert len(world.history._views["p"]) == history.KEPT + 1
+    assert len(world.history._views["p"]) == history.MAX_CHANGES + 1
     faults.remove(rule.id)
     assert not world.history._views
 

@@ -20,7 +20,7 @@ from batch_os_provider.simulator.state.dump import dump
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world.clock import TICKS
 from batch_os_provider.simulator.world.reader import StateError
-from tests.simulator.places import paas
+from tests.simulator.seeds import paas
 from tests.support import simulator as simulators
 
 SCOPE = "https://batch.core.windows.net//.default"
@@ -143,7 +143,9 @@ def test_azure_pipelines_that_refuses_or_is_not_there_is_named_and_its_token_is_
     environ = pipelines(secure, monkeypatch)
     for change in ({"SYSTEM_ACCESSTOKEN": "wrong"}, {"AZURESUBSCRIPTION_SERVICE_CONNECTION_ID": "of another job"}):
         text = refused(secure, {**environ, **change})
-        assert "(ARM_USE_OIDC): HTTP 401: The job may not use this service connection.\nNext: Check ARM_TENANT_ID" in text
+        assert (
+            "(ARM_USE_OIDC): HTTP 401: The job may not use this service connection.\nNext: Check ARM_TENANT_ID" in text
+        )
         assert "that this job may use the service connection" in text
         assert environ["SYSTEM_ACCESSTOKEN"] not in text
     monkeypatch.setenv("SYSTEM_OIDCREQUESTURI", "https://127.0.0.1:9/oidctoken")

@@ -13,8 +13,8 @@ from urllib.parse import quote, unquote, urlsplit
 import pytest
 
 from batch_os_provider.simulator.state.load import StateError, load
-from tests.simulator.places import NEW, job, paas, vm, windows
-from tests.simulator.raw import FULL_TYPE, LAST, NEWEST, Answer, Client
+from tests.simulator.raw_client import FULL_TYPE, LAST, NEWEST, Answer, Client
+from tests.simulator.seeds import NEW, job, paas, vm, windows
 
 TYPED = "application/json; charset=utf-8"
 CREATED = {

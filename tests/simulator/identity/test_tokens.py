@@ -18,8 +18,8 @@ from batch_os_provider.simulator.protocol.operations import OPERATIONS
 from batch_os_provider.simulator.state.dump import dump
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world.reader import StateError
-from tests.simulator.places import NEW, job, paas
-from tests.simulator.raw import LAST, NEWEST
+from tests.simulator.raw_client import LAST, NEWEST
+from tests.simulator.seeds import NEW, job, paas
 
 SCOPE = "https://batch.core.windows.net//.default"
 READER = {"name": "reader", "token": "token-of-the-reader", "readOnly": True}

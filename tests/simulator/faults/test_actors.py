@@ -19,7 +19,7 @@ from batch_os_provider.simulator.world.model import Actor
 from batch_os_provider.simulator.world.reader import RefusedError
 from batch_os_provider.simulator.world.upgrades import upgrade_os
 from batch_os_provider.simulator.world.world import World
-from tests.simulator.places import NEW, OLD, job, moves, paas, pass_time, windows
+from tests.simulator.seeds import NEW, OLD, job, moves, paas, pass_time, windows
 
 HERE = "http://here"
 LATER = "WA-GUEST-OS-5.26_201812-01"

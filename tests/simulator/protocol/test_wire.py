@@ -9,8 +9,8 @@ from email.utils import formatdate, parsedate_to_datetime
 import pytest
 
 from batch_os_provider.simulator.server import bind
-from tests.simulator.places import NEW, OLD, job, paas, vm
-from tests.simulator.raw import LAST, NEWEST
+from tests.simulator.raw_client import LAST, NEWEST
+from tests.simulator.seeds import NEW, OLD, job, paas, vm
 
 
 def test_a_pool_may_be_deleted_while_it_upgrades(client):
@@ -58,7 +58,7 @@ def test_head(client):
 
 def test_an_answer_keeps_the_connection_for_the_next_request(client):
     """Two pipelined requests on one connection, the second asking to close."""
-    from tests.simulator.raw import exchange  # noqa: PLC0415 - only here
+    from tests.simulator.raw_client import exchange  # noqa: PLC0415 - only here
 
     received = exchange(
         client.simulator.endpoint,

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from batch_os_provider.simulator.world.clock import http_date
-from tests.simulator.raw import Client
+from tests.simulator.raw_client import Client
 
 FOLDER = Path(__file__).with_name("recordings")
 RECORDINGS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}

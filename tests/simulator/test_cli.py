@@ -232,6 +232,8 @@ def test_the_table_of_seed_fields_has_what_the_reader_reads():
     taken, words = set(), set()
     readers = (
         "state/load",
+        "state/load_pools",
+        "state/load_jobs",
         "state/allocation_script",
         "identity/account_access",
         "world/vm_images",
@@ -243,7 +245,7 @@ def test_the_table_of_seed_fields_has_what_the_reader_reads():
                 words.add(node.value)
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
                 first = node.args[0]
-                if node.func.attr in {"take", "time_of"} and isinstance(first, ast.Constant):
+                if node.func.attr in {"take", "take_time"} and isinstance(first, ast.Constant):
                     taken.add(first.value)
     table = "\n".join(f"{name} {means}" for _, name, means in FIELDS)
     everywhere = {"creationTime", "lastModified", "eTag", "stateTransitionTime", "simulator", "osVersion"}

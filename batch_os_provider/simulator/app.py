@@ -1,6 +1,6 @@
 """The application: control and token endpoints under ``/_simulator``, Batch everywhere else.
 
-One place that shows how the parts are put together, with nothing else in it.
+This module shows how the parts are connected, and does nothing else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def build(world: World, initial: object, on_change: Callable[[], None]) -> Starl
     """The simulator over a world. ``initial`` is loaded now and at every reset; ``on_change`` runs after changes.
 
     Raises:
-        StateError: the initial state is not one.
+        StateError: the initial state is not valid.
     """
     load(world, initial)
     faults = Faults(world)

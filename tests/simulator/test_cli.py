@@ -138,7 +138,7 @@ def failing(*arguments):
 BAD = {
     "not there": (None, "cannot read"),
     "not json": ("{", "is not JSON"),
-    "not a state": ("[]", "an object is expected"),
+    "not a state": ("[]", "expected an object"),
     "impossible": (json.dumps({"pools": [paas(targetDedicatedNodes=9)]}), "steady with 3 dedicated nodes"),
 }
 
@@ -277,7 +277,7 @@ def test_wrong_arguments(arguments):
     [
         (("--seed", "a.json", "--example", "vm"), "not allowed with"),
         (("--example", "farm"), "choose from"),
-        (("--state", "no/such/folder.json"), "cannot write no/such/folder.json: there is no folder "),
+        (("--state", "no/such/folder.json"), "cannot write no/such/folder.json: the folder "),
         (("--host", "no.such.host.invalid"), "cannot listen on no.such.host.invalid port 0: "),
         (("--seed", "/dev/null"), "/dev/null is empty; a state is a JSON object"),
     ],

@@ -1,10 +1,10 @@
 """The order in which a request is checked, from its first byte to its answer.
 
-Which refusal wins is part of a service's face. Path and verb come first (they need nobody's
-permission), then who asks, then the api-version, then the rest of the request; a fault strikes only a request
-that would have reached its operation; then the operation itself runs, at one virtual instant, under the lock.
+A request can have several errors, and clients see the one that the service checks first. The order is: path and verb,
+authentication, api-version, the rest of the request. A fault applies only to a request that passed these checks. Then
+the operation runs at one virtual instant, under the lock.
 
-Everything here is about requests in general; operations are in :mod:`.handlers`.
+This module handles requests in general; the operations are in :mod:`.handlers`.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ if TYPE_CHECKING:
     Effect = dict[str, Any]
 
 MAX_BODY: Final = 4 * 1024 * 1024
-"""Bytes of a request body. The real limit is not documented; clients know what to do with the 413."""
+"""Bytes of a request body. The real limit is not documented; clients handle the 413."""
 MAX_TASK_COLLECTION_BODY: Final = 1024 * 1024
 """Bytes of an addtaskcollection body (documented: 1 MB)."""
 MAX_HEAD: Final = 16 * 1024
 """Bytes of a request's path, query and headers: the default of the Windows HTTP server that Batch names as its own."""
 _INT32: Final = 2**31
 _WITH_DETAIL: Final = frozenset({UPGRADE_OS, "Pool_Resize", "Pool_RemoveNodes"})
-"""Operations whose body goes into the audit: they hold no secrets, and tests want to know what was asked."""
+"""Operations whose body is recorded in the audit: tests check it, and it contains no secrets."""
 
 
 _NO_EFFECT: Final[dict[str, Any]] = {"kind": "none"}
 _UNANSWERED: Final = frozenset({"dropBefore", "dropAfter", "reset"})
-"""Effects after which a request has no status: the client never learns of one."""
+"""Effects after which a request has no status, since the client never receives one."""
 
 
 class DataPlane:
@@ -76,7 +76,7 @@ class DataPlane:
         self._wall = wall
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request over the connection's own writer (see :mod:`.server`)."""
+        """Answer one request with the writer of its connection (see :mod:`.exchange`)."""
         del send
         exchange = scope["extensions"]["batch.exchange"]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -88,7 +88,7 @@ class DataPlane:
             base=f"{scope['scheme']}://{headers.get('host', 'localhost')}",
             request_id=new_id(),
         )
-        # Asked twice on purpose: httptools 0.6 overlooks Connection: close on a request with a body.
+        # Checked twice: httptools 0.6 misses Connection: close on a request with a body.
         close = not exchange.keep_alive or headers.get("connection", "").lower() == "close"
         effect: Effect = _NO_EFFECT
         try:
@@ -107,7 +107,7 @@ class DataPlane:
         await self._send(exchange, sent, effect, close=close)
 
     async def _send(self, exchange: Exchange, sent: bytes, effect: Effect, *, close: bool) -> None:
-        """Give an answer to its connection, or do to the connection what a fault wants done."""
+        """Write an answer to its connection, or break the connection as the fault says."""
         match effect["kind"]:
             case "dropBefore" | "dropAfter":
                 exchange.drop()
@@ -136,9 +136,9 @@ class DataPlane:
         return entry
 
     async def _answer(self, incoming: Incoming) -> tuple[Answer, Effect, float]:
-        """Check, perhaps wait for a fault's delay, commit.
+        """Check a request, wait for the delay of a fault, and run the operation.
 
-        With the answer goes what is to be done to it, and for how many seconds it is held back.
+        Returns the answer, the effect to apply to it, and the seconds to wait before it is sent.
         """
         operations, names = resolve(incoming.path)
         with self._world.lock:
@@ -176,7 +176,7 @@ class DataPlane:
     def _execute(self, request: Request, entry: Entry, effect: Effect) -> Answer:
         kind = effect["kind"]
         if kind == "dropBefore" or (kind == "reset" and not effect.get("after")):
-            return Answer(200)  # nobody will see it
+            return Answer(200)  # never sent
         if kind == "status":
             raise BatchError(
                 status_code(effect),
@@ -221,13 +221,13 @@ class DataPlane:
 
 
 def _delay(hits: list[Fault], *, after: bool) -> float:
-    """Seconds to wait before the commit, or after it."""
+    """Seconds to wait before the operation, or after it."""
     delays = [fault.effect for fault in hits if fault.effect["kind"] == "delay"]
     return sum(float(delay["seconds"]) for delay in delays if bool(delay.get("after")) is after)
 
 
 def _check_head(incoming: Incoming) -> None:
-    """Refuse a head that is too large (the real server's own answer to it is not documented)."""
+    """Refuse a head that is too large (the answer of the real server is not documented)."""
     size = len(incoming.path) + len(incoming.query)
     size += sum(len(name) + len(value) for name, value in incoming.headers.items())
     if size > MAX_HEAD:
@@ -235,7 +235,7 @@ def _check_head(incoming: Incoming) -> None:
 
 
 async def _read_body(incoming: Incoming, receive: Receive) -> bytes:
-    """The request body, read to its end even if it is refused: a client that still sends would not see why.
+    """The request body, read to its end even if it is refused: a client that is still sending would miss the answer.
 
     Raises:
         BatchError: MissingContentLengthHeader, RequestBodyTooLarge.
@@ -259,7 +259,7 @@ async def _read_body(incoming: Incoming, receive: Receive) -> bytes:
 
 
 def _parse_query(query: str) -> dict[str, str]:
-    """Query parameters by lower-case name; blanks come as ``%20`` and as ``+``."""
+    """Query parameters by lower-case name; clients send blanks as ``%20`` or ``+``."""
     found: dict[str, str] = {}
     for pair in query.split("&"):
         if pair:

@@ -1,8 +1,9 @@
-"""``$filter``, as far as lists here have it.
+"""``$filter`` of the lists.
 
-Clients filter without being asked to, and a filter that is ignored is worse than one that is refused.
-Understood: ``name eq 'value'`` and ``ne``; ``lt``, ``le``, ``gt``, ``ge`` on ids and, as ``DateTime'...'``, on times;
-``startswith(id,'value')``; ``and``, ``or``, ``not`` and parentheses. Anything else is refused by name.
+Clients filter on their own, and a filter that is ignored is worse than one that is refused. Supported:
+``name eq 'value'`` and ``ne``; ``lt``, ``le``, ``gt``, ``ge`` on ids and, as ``DateTime'...'``, on times;
+``startswith(id,'value')``; ``and``, ``or``, ``not`` and parentheses. The error of any other filter names the part that
+is not supported.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ class _FilterError(Exception):
 
 @lru_cache(maxsize=256)
 def parse_filter(text: str, allowed: frozenset[str]) -> Predicate:
-    """Read a filter over the properties in ``allowed``: whether an item, as shown, passes.
+    """Read a filter over the properties in ``allowed``. The predicate gets an item as Batch returns it.
 
     Raises:
-        BatchError: InvalidQueryParameterValue, naming what is not understood.
+        BatchError: InvalidQueryParameterValue, with the part that is not supported.
     """
     try:
         return _Parser(text, allowed).whole()

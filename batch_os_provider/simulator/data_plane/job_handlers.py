@@ -68,7 +68,7 @@ def task_add(request: Request) -> Answer:
 
 
 def task_add_collection(request: Request) -> Answer:
-    """Task_AddCollection: each task succeeds or fails for itself."""
+    """Task_AddCollection: each task succeeds or fails separately."""
     job = _job(request)
     given = request.json(request_schemas.TASK_COLLECTION)["value"]
     if len(given) > MAX_COLLECTION:

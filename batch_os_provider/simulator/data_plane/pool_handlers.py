@@ -97,8 +97,8 @@ def pool_patch(request: Request) -> Answer:
 
 
 def pool_update_properties(request: Request) -> Answer:
-    """Pool_UpdateProperties: replaces start task, packages, certificates and metadata as a whole."""
-    pool = request.world.pool(request.names[0])  # no conditional headers here, by the swagger file
+    """Pool_UpdateProperties: replaces the whole start task, packages, certificates and metadata."""
+    pool = request.world.pool(request.names[0])  # the swagger file has no conditional headers here
     body = request.json(request_schemas.POOL_UPDATE)
     pools.update(request.world, pool, {"startTask": None, **{name: value or None for name, value in body.items()}})
     return accepted(request, pool, 204)
@@ -134,7 +134,7 @@ def pool_enable_autoscale(request: Request) -> Answer:
 
 def pool_disable_autoscale(request: Request) -> Answer:
     """Pool_DisableAutoScale."""
-    pool = request.world.pool(request.names[0])  # no conditional headers here, by the swagger file
+    pool = request.world.pool(request.names[0])  # the swagger file has no conditional headers here
     resizes.disable_autoscale(request.world, pool)
     return accepted(request, pool, 200)
 

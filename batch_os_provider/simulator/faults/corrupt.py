@@ -1,7 +1,7 @@
-"""What is done to an answer on its way out: pure, an answer or bytes in, an answer or bytes out.
+"""Corrupted answers: pure functions from an answer, or its bytes, to a wrong one.
 
-A client is judged by what it makes of an answer that is wrong in one precise way, on a real socket and
-in one process alike, so the wrongs are values and know nothing of sockets.
+Tests check how a client handles an answer that is wrong in one exact way, on a real socket and in one process. So these
+functions do not use sockets.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from batch_os_provider.simulator.protocol.wire import Answer
 
 GARBAGE: Final = "<html><body>Please sign in to the network.</body></html>"
-"""What ``garbage`` says unless told: the page of somebody who stands between."""
+"""The default body of ``garbage``: the sign-in page of a proxy."""
 DEFAULT_PIECES: Final = 10
-"""Into how many pieces ``slow`` cuts a body unless told."""
+"""The default number of pieces into which ``slow`` cuts a body."""
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,7})?Z")
 _EXTRA: Final[dict[str, Any]] = {
@@ -35,13 +35,13 @@ _EXTRA: Final[dict[str, Any]] = {
 
 
 def corrupted(answer: Answer, effect: Mapping[str, Any]) -> Answer:
-    """The answer as an effect of the JSON has it; other effects leave it as it is."""
+    """The answer changed by an effect; effects that do not change answers return it unchanged."""
     change = _CHANGES.get(effect["kind"])
     return answer if change is None else change(answer, effect)
 
 
 def _unknown_state(answer: Answer, effect: Mapping[str, Any]) -> Answer:
-    """In the resource of the answer, or in each row of a list: no state of a start task, no state of an error."""
+    """Changes the resource, or each row of a list, but no nested state (start task, errors)."""
     word, names = effect.get("value") or UNKNOWN_STATE, effect.get("fields") or ["state"]
 
     def with_state(item: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _garbage(answer: Answer, effect: Mapping[str, Any]) -> Answer:
 
 
 def _clock_skew(answer: Answer, effect: Mapping[str, Any]) -> Answer:
-    """Every timestamp of the body, and Last-Modified; Date is the renderer's."""
+    """Shifts every timestamp of the body, and Last-Modified; :mod:`.data_plane` shifts Date."""
     skew = seconds(effect["seconds"])
 
     def shifted(value: Any) -> Any:
@@ -109,9 +109,9 @@ def _everywhere(answer: Answer, change: Callable[[dict[str, Any]], dict[str, Any
 
 
 def truncate(sent: bytes, kept: int | None) -> bytes:
-    """The whole head and the first ``kept`` bytes of the body: half of it by default, and never all of it.
+    """The whole head and the first ``kept`` bytes of the body: by default half, and never all of it.
 
-    Of the empty chunked body, by default nothing: clients take the first half of its end for the whole.
+    Of the empty chunked body, by default nothing is kept: clients accept the first half of its end as the end.
     """
     end = sent.index(_END_OF_HEAD) + len(_END_OF_HEAD)
     length = len(sent) - end
@@ -120,7 +120,7 @@ def truncate(sent: bytes, kept: int | None) -> bytes:
 
 
 def split_body(sent: bytes, count: int | None) -> tuple[bytes, list[bytes]]:
-    """The head, and the body in so many pieces: fewer where it is shorter, none where there is no body."""
+    """The head, and the body in ``count`` pieces; a short body has fewer, an empty body none."""
     end = sent.index(_END_OF_HEAD) + len(_END_OF_HEAD)
     body = sent[end:]
     number = min(len(body), count or DEFAULT_PIECES)

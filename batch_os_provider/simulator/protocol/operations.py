@@ -1,8 +1,8 @@
-"""Which request is which operation.
+"""The operations of Batch, by path and verb.
 
-One table answers four questions before any handler runs: is there such a path (else 400
-InvalidUri), such a verb on it (else 405), in this api-version, and is it implemented (else 501 with its name). The
-names are the operation ids of the swagger files; faults and the audit use them.
+One table decides four things before a handler runs: whether the path exists (else 400 InvalidUri), whether the verb
+does (else 405), whether the api-version has the operation, and whether the simulator implements it (else 501 with its
+name). The names are the operation ids of the swagger files; faults and the audit use them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Operation:
 
     @property
     def writes(self) -> bool:
-        """Whether a read-only principal must be refused."""
+        """Whether the operation writes, so that a read-only principal is refused."""
         return self.method not in ("GET", "HEAD")
 
 
@@ -150,11 +150,11 @@ File_DeleteFromTask DELETE_DURATION /jobs/{jobId}/tasks/{taskId}/files/{filePath
 OPERATIONS: Final = (*_IMPLEMENTED, *_NOT_IMPLEMENTED)
 
 _FILES: Final = 4
-"""The place of ``files`` in a path; whatever follows is one name with slashes in it."""
+"""The place of ``files`` in a path; the rest of the path is one name with slashes."""
 
 
 def _key(segments: list[str]) -> tuple[str, ...]:
-    """In every path of Batch the 2nd, 4th and 6th segment is a name."""
+    """The path with its names replaced: in Batch the 2nd, 4th and 6th segments are names."""
     return tuple("{}" if place % 2 else segment for place, segment in enumerate(segments))
 
 
@@ -169,20 +169,20 @@ _TABLE: Final = _table()
 
 
 def check_id(given: object) -> None:
-    """Refuse what is no operation's id, with the nearest one that is.
+    """Refuse an unknown operation id, and suggest the nearest one.
 
     Raises:
-        RefusedError: there is no such operation.
+        RefusedError: the operation does not exist.
     """
     ids = [operation.id for operation in OPERATIONS]
     if given not in ids:
         near = get_close_matches(str(given), ids, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise RefusedError(f"there is no operation {given!r}{hint}")
+        raise RefusedError(f"unknown operation {given!r}{hint}")
 
 
 def resolve(path: str) -> tuple[dict[str, Operation], list[str]]:
-    """The operations of a path as sent, by method, and the names in it; no operations for a path Batch has not."""
+    """The operations of a path as sent, by method, and the names in it; empty for a path that Batch does not have."""
     segments = path[1:].split("/")
     if segments[0].startswith("certificates("):
         segments[0] = "certificates()"

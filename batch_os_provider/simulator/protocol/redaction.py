@@ -1,8 +1,8 @@
-"""Secrets of a pool: kept, and never shown again.
+"""Removes the secrets of a pool from answers.
 
-A client that reads a pool, changes one thing and writes the whole back loses what it was not shown.
-The simulator loses it the same way, so what is secret is stored with the rest and taken out of every answer (the
-state itself shows it: it is a seed).
+A client that reads a pool, changes one property and writes the whole pool back loses the secrets, since Batch does not
+return them. The simulator behaves the same: it stores secrets and removes them from every answer. The state has them,
+since it is a seed.
 """
 
 from __future__ import annotations
@@ -20,5 +20,5 @@ def _without_secrets(value: Any) -> Any:
 
 
 def redact(pool: dict[str, Any]) -> dict[str, Any]:
-    """A pool as shown, without its secrets."""
+    """A pool as Batch returns it, without its secrets."""
     return {name: _without_secrets(value) if name in _HOLDERS else value for name, value in pool.items()}

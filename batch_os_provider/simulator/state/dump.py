@@ -1,7 +1,7 @@
-"""The whole account as JSON; :mod:`.state` reads it back.
+"""Writes the whole account as JSON; :mod:`.load` reads it.
 
-What a state file says is the promise that a run can be continued, so the writer shows at a
-glance everything there is to say: what Batch itself would show, and under ``simulator`` the work in flight.
+A run can continue from a state file, so the file has everything: the JSON that Batch would return, and under
+``simulator`` the work in progress.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from batch_os_provider.simulator.world.model import Job, Node, Pool
 from batch_os_provider.simulator.world.world import World
 
 VERSION: Final = 1
-"""The version of the state's shape."""
+"""The version of the state format."""
 
 
 def dump(world: World, base: str) -> dict[str, Any]:
-    """The state at the present virtual instant; :func:`load` takes it back."""
+    """The state at the current virtual time; :func:`.load` reads it."""
     return {
         "version": VERSION,
         "virtual": iso(world.now),

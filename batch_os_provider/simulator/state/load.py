@@ -1,15 +1,15 @@
-"""The whole account from JSON (:mod:`.dumping` is the way out).
+"""Reads the whole account from JSON (:mod:`.dump` writes it).
 
-A test begins with a state and ends by looking at one, so the state is data that a person can
-write by hand. A pool is its own JSON as a GET shows it (2018-08-01.7.0 for Cloud Services pools, the newest
-version for VM pools) plus ``nodes``; a job plus ``tasks``. What is left out is filled in with what a quiet,
-healthy account would have. Work in flight is written under ``simulator``, beside what Batch itself would show, so
-that a state saved in the middle of an upgrade goes on at the same instant; without it the work is made up from
-what is visible. Where the two disagree (somebody edited a saved state), what is visible wins.
-Images are described in :mod:`.images`, principals in :mod:`.principals`; the account's ``quota`` and what nodes to
-come are in for, in :mod:`.resizes`.
+A test starts from a state and ends with a check of one, so people must be able to write it by hand. A pool is its JSON
+as a GET returns it (2018-08-01.7.0 for Cloud Services pools, the newest version for VM pools) plus ``nodes``; a job has
+``tasks``. Missing fields get the values of an idle, healthy account.
 
-A state is read aside and checked (:mod:`.checker`) before it replaces anything.
+Work in progress is under ``simulator``, so a state that was saved during an upgrade continues at the same instant.
+Without it, the work is derived from the visible fields. If both disagree because a saved state was edited, the visible
+fields win. :mod:`.vm_images` describes images, :mod:`.principals` principals, :mod:`.resizes` the ``quota`` and the
+allocation script of a pool.
+
+A new state is read and checked (:mod:`.consistency`) before it replaces the account.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ __all__ = ["StateError", "load"]
 
 
 def load(world: World, data: object) -> None:
-    """Replace the account by a state.
+    """Replace the account with a state.
 
     Raises:
-        StateError: it is not a state, or an impossible one; nothing has changed then.
+        StateError: the state is invalid or cannot exist; the account is unchanged.
     """
     reader = Reader("state", data)
     if reader.take("version", int, VERSION) != VERSION:
@@ -80,7 +80,7 @@ def load(world: World, data: object) -> None:
 
 
 def _record_edits(world: World, pool: Pool, before: dict[tuple[str, int, str], str]) -> None:
-    """Somebody edited a saved state: a node moved (audited as by the state), and a node that is lost has no tasks."""
+    """Audit nodes whose state the new state changes, and requeue the tasks of nodes that cannot run them."""
     for node in pool.nodes.values():
         seen = before.get((pool.key, pool.created, node.id), node.state)
         if seen != node.state:
@@ -98,12 +98,12 @@ def _quota(reader: Reader) -> dict[str, int]:
 
 
 def _image(row: object) -> dict[str, Any]:
-    """One row of the catalogue: a Guest OS version or an image of virtual machines."""
+    """One row of ``images``: a Guest OS version or a VM image."""
     return guest_os(row) if isinstance(row, dict) and "osVersion" in row else vm_images.read(row)
 
 
 def _link_running_tasks(world: World) -> None:
-    """Tie running tasks to their nodes, and give a node without a state the one that follows."""
+    """Link running tasks to their nodes, and set the state of nodes that have none."""
     for job in world.jobs.values():
         for task in job.tasks.values():
             pool = world.pools.get((task.pool or "").lower())

@@ -37,7 +37,7 @@ def load_job(world: World, row: object) -> None:
     name = reader.take("id", str)
     reader.where = f"job {name}"
     if name.lower() in world.jobs:
-        raise StateError(f"There are two jobs with the id {name} (ids are compared without case).")
+        raise StateError(f"Two jobs have the id {name} (case does not count).")
     created = reader.take_time("creationTime", world.now)
     modified = reader.take_time("lastModified", created)
     pool_id = Reader(f"{reader.where} poolInfo", reader.take("poolInfo", dict)).take("poolId", str)
@@ -62,7 +62,7 @@ def _load_task(world: World, job: Job, row: object) -> None:
     name = reader.take("id", str)
     reader.where = f"task {job.id}/{name}"
     if name.lower() in job.tasks:
-        raise StateError(f"Job {job.id} has two tasks with the id {name} (ids are compared without case).")
+        raise StateError(f"Job {job.id} has two tasks with the id {name} (case does not count).")
     created = reader.take_time("creationTime", job.created)
     modified = reader.take_time("lastModified", created)
     execution = Reader(f"{reader.where} executionInfo", reader.take("executionInfo", dict, {}))

@@ -25,6 +25,7 @@ from batch_os_provider.simulator.world.model import FATES, Node, Pool, Resize, U
 from batch_os_provider.simulator.world.nodes import create
 from batch_os_provider.simulator.world.reader import Reader, StateError
 from batch_os_provider.simulator.world.world import World
+from batch_os_provider.wording import counted
 
 _DERIVED_POOL: Final = ("url", "odata.metadata")
 _POOL_PROPS: Final = {
@@ -44,7 +45,7 @@ def load_pool(world: World, row: object) -> None:
     name = reader.take("id", str)
     reader.where = f"pool {name}"
     if name.lower() in world.pools:
-        raise StateError(f"There are two pools with the id {name} (ids are compared without case).")
+        raise StateError(f"Two pools have the id {name} (case does not count).")
     created = reader.take_time("creationTime", world.now)
     modified = reader.take_time("lastModified", created)
     virtual = reader.take("virtualMachineConfiguration", dict, None)
@@ -82,7 +83,7 @@ def load_pool(world: World, row: object) -> None:
 
 
 def _load_nodes(world: World, pool: Pool, reader: Reader) -> None:
-    """The nodes as listed; or, without a list, as many idle ones as the counts say."""
+    """The listed nodes; without a list, as many idle nodes as the counts say."""
     rows = reader.take("nodes", list, None)
     for row in rows or []:
         node = _load_node(reader.where, row, pool.created)
@@ -97,7 +98,7 @@ def _load_nodes(world: World, pool: Pool, reader: Reader) -> None:
             _add_idle_nodes(world, pool, wanted if shown is None else shown, dedicated=dedicated)
         elif shown is not None and shown != pool.count(dedicated=dedicated):
             present = pool.count(dedicated=dedicated)
-            raise StateError(f"Pool {pool.id} says current{kind} {shown}, but {present} such nodes are listed.")
+            raise StateError(f"Pool {pool.id} has current{kind} {shown}, but lists {counted(present, 'such node')}.")
         staying = sum(node.dedicated is dedicated and node.state != "leavingpool" for node in pool.nodes.values())
         targets.append(staying if target is None else target)
     pool.target_dedicated, pool.target_low_priority = targets
@@ -112,7 +113,7 @@ def _load_nodes(world: World, pool: Pool, reader: Reader) -> None:
 
 
 def _set_images(world: World, pool: Pool) -> None:
-    """A node of a VM pool shows the pool's reference; one without exactVersion is taken for one made now."""
+    """A node of a VM pool has the pool's image; without exactVersion it gets the version of a node created now."""
     if pool.virtual_machine is None:
         return
     reference = pool.virtual_machine["imageReference"]
@@ -144,7 +145,7 @@ def _cloud_service(where: str, given: dict[str, Any] | None) -> dict[str, str] |
 
 
 def _load_in_flight(world: World, pool: Pool, work: Reader) -> None:
-    """What is in flight: as written, or made up from what is visible."""
+    """The work in progress: as written, or derived from the visible fields."""
     now = world.now
     upgrade, resize = work.take("upgrade", dict, None), work.take("resize", dict, None)
     if pool.state == "upgrading":
@@ -167,7 +168,7 @@ def _present(pool: Pool, names: list[Any]) -> list[str]:
 
 
 def _assumed_upgrade(world: World, pool: Pool) -> Upgrade:
-    """Nodes in the middle of it are out; nodes that have not booted since it began are still to be taken."""
+    """Booting nodes are being upgraded; nodes that have not booted since the upgrade began are pending."""
     out = [node.id for node in pool.nodes.values() if node.state in ("reimaging", "rebooting", "starting")]
     old = [node.id for node in pool.nodes.values() if node.boot_time <= pool.state_time and node.id not in out]
     until = None if pool.nodes else world.now + seconds(float(world.unknowns["emptyPoolUpgradeSeconds"]))
@@ -192,7 +193,7 @@ def _read_resize(pool: Pool, where: str, given: dict[str, Any], assumed: Resize)
 
 
 STUCK: Final = -1
-"""Stands for "never" while a node is being read."""
+"""The ``due`` of a stuck node while it is read."""
 _DERIVED_NODE: Final = (
     *("url", "odata.metadata", "ipAddress", "affinityId", "vmSize", "runningTasksCount", "runningTaskSlotsCount"),
     *("startTask", "endpointConfiguration", "nodeAgentInfo", "recentTasks", "certificateReferences"),
@@ -200,9 +201,9 @@ _DERIVED_NODE: Final = (
 
 
 def _read_fate(work: Reader, state: str) -> str | None:
-    """How the present boot of a node ends, or the next one of a node that is up."""
+    """How the current boot of a node ends, or the next boot of a node that is up."""
     fate, later = work.take("fate", str, None), work.take("nextFate", str, None)
-    moved_on = state not in TRANSITIONS and fate in FATES  # somebody has moved it on
+    moved_on = state not in TRANSITIONS and fate in FATES  # the saved state was edited
     return later or (None if moved_on else fate)
 
 

@@ -1,8 +1,8 @@
-"""What was handed out: tokens and assertions of a short life, and a record of who asked.
+"""Issued tokens and assertions, and a record of the requests for them.
 
-A test must see that a token was renewed, and with an assertion that nobody had used before, and no
-secret may stand in what it reads. So what was handed out is known here by its text and shown by its number.
-Nothing of this is in the state: after a restart the holders sign in again, as after a revocation.
+A test must see that a token was renewed with an unused assertion, without reading a secret. So tokens and assertions
+are stored by their text and listed by their number. They are not in the state: after a restart the principals sign in
+again, as after a revocation.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any, Final
 from batch_os_provider.simulator.world.clock import TICKS, iso
 
 MAX_KEPT: Final = 10_000
-"""Entries of the record, tokens, and assertions kept; older ones fall out."""
+"""Number of record entries, of tokens and of assertions kept; older ones are removed."""
 
 
 @dataclass(slots=True)
 class IssuedToken:
-    """Something handed out: its number, whose it is, and when it ends (ticks of wall time)."""
+    """A token or an assertion: its number, its principal, and its expiry (ticks of wall time)."""
 
     number: int
     holder: str
@@ -31,7 +31,7 @@ class IssuedToken:
 
 
 class Issued:
-    """Everything that was handed out since the beginning."""
+    """All tokens and assertions since the start."""
 
     def __init__(self) -> None:
         self.tokens: dict[str, IssuedToken] = {}
@@ -40,7 +40,7 @@ class Issued:
         self._number = 0
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove everything, and restart the numbering."""
         self.tokens.clear()
         self.assertions.clear()
         self.record.clear()
@@ -51,7 +51,7 @@ class Issued:
         return self._issue(self.tokens, secrets.token_urlsafe(32), holder, end)
 
     def assertion(self, holder: str, end: int, audience: str) -> str:
-        """A new assertion, which looks like a JWT and is signed by nobody."""
+        """A new assertion: it has the form of a JWT, without a signature."""
         claims = {"sub": holder, "aud": audience, "exp": end // TICKS, "jti": secrets.token_hex(8)}
         parts = [{"alg": "none", "typ": "JWT"}, claims]
         text = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
@@ -65,5 +65,5 @@ class Issued:
         return text
 
     def log(self, wall: int, way: str, **what: Any) -> None:
-        """Record a request: which way it came, and what became of it."""
+        """Record a request: the kind of sign-in, and its result."""
         self.record.append({"wall": iso(wall), "way": way, **what})

@@ -1,8 +1,8 @@
-"""The life of a node: created, started, idle or running, reimaged, gone.
+"""The lifecycle of a node: created, started, idle or running, reimaged, removed.
 
-An OS upgrade is visible only in its nodes, one at a time, so the steps of a node are kept apart
-from the reasons for them (:mod:`.pools`). The steps and their durations are the table in :mod:`.stages`.
-When a node is back, or gone, the event ``back`` tells the pool at the same instant.
+Resizes and upgrades use the same node states, so the states are here and the reasons for them in :mod:`.resizes` and
+:mod:`.upgrades`. :mod:`.durations` has the states and how long they last. When a node is ready or removed, the event
+``back`` continues the work of its pool at the same instant.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def set_state(world: World, pool: Pool, node: Node, state: str) -> None:
-    """Put a node into a state now, and note when that state ends by itself."""
+    """Put a node into a state now, and schedule the end of a temporary state."""
     before, node.state, node.state_time = node.state, state, world.now
     node.due = None
     if state in TRANSITIONS:
@@ -49,7 +49,7 @@ def create(world: World, pool: Pool, *, dedicated: bool) -> Node:
 
 
 def _scripted_fate(pool: Pool) -> str | None:
-    """What the pool's script has in store for the node that is being made; its count goes down."""
+    """The fate that the allocation script of the pool has for a new node; decrements the script's count."""
     script = pool.script
     if not script or not {"startTask", "state", "version"} & set(script):
         return None
@@ -63,13 +63,13 @@ def _scripted_fate(pool: Pool) -> str | None:
 
 
 def start_upgrade(world: World, pool: Pool, node: Node) -> None:
-    """Take a node out to replace its OS: its tasks go back to the queue first."""
+    """Take a node out to replace its OS: its tasks return to the queue first."""
     tasks.evict(world, node, terminate=False)
     set_state(world, pool, node, str(world.unknowns["nodeStateDuringUpgrade"]))
 
 
 def remove(world: World, pool: Pool, node: Node, *, terminate: bool = False) -> None:
-    """Take a node out for good."""
+    """Remove a node from its pool; its tasks are requeued or terminated first."""
     tasks.evict(world, node, terminate=terminate)
     node.fate = None
     set_state(world, pool, node, "leavingpool")
@@ -85,7 +85,7 @@ def begin_start_task(world: World, pool: Pool, node: Node) -> bool:
 
 
 def end_start_task(world: World, node: Node) -> None:
-    """The start task ended: well, unless the state says otherwise (nothing says how often it fails)."""
+    """End the start task: with success, unless the fate of the node is a failure (real failure rates are unknown)."""
     if node.start_task is not None and node.start_task["state"] == "running":
         failed = node.fate == "starttaskfailed"
         ended: dict[str, Any] = {"state": "completed", "endTime": iso(world.now), "exitCode": int(failed)}
@@ -97,7 +97,7 @@ def end_start_task(world: World, node: Node) -> None:
 
 
 def _end_boot(world: World, pool: Pool, node: Node) -> str:
-    """Where a node ends that has started: ready, or as its fate has it."""
+    """The state of a node after its boot: ready, or the state of its fate."""
     end_start_task(world, node)
     fate, node.fate = node.fate, None
     if fate in ("unusable", "unknown"):
@@ -110,7 +110,7 @@ def _end_boot(world: World, pool: Pool, node: Node) -> str:
 
 @event("node")
 def state_ended(world: World, key: tuple[str, ...], due: int) -> None:
-    """A node's present state ends: go on to the next one."""
+    """A temporary state of a node ends: enter the next one."""
     pool = world.pools.get(key[0])
     node = pool.nodes.get(key[1].lower()) if pool else None
     if pool is None or node is None or node.due != due:

@@ -1,4 +1,7 @@
-"""The life of a pool: created, changed, deleted; its size is in :mod:`.resizes`, its OS in :mod:`.upgrades`."""
+"""The lifecycle of a pool: created, changed, deleted.
+
+Its size is in :mod:`.resizes`, its OS in :mod:`.upgrades`.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def add(
     configuration: tuple[dict[str, str] | None, dict[str, Any] | None],
     target: tuple[int, int],
 ) -> Pool:
-    """Create a pool; with a target its first resize starts at once."""
+    """Create a pool; a pool with a target starts its first resize at once."""
     present = world.pools.get(name.lower())
     if present is not None:
         raise BatchError("PoolBeingDeleted" if present.state == "deleting" else "PoolExists")
@@ -41,7 +44,7 @@ def add(
 
 
 def update(world: World, pool: Pool, props: dict[str, Any]) -> None:
-    """Patch or update properties: what is given replaces what is there, None removes it."""
+    """Patch or update properties: a value replaces the property, None removes it."""
     refuse_deleting(pool)
     for name, value in props.items():
         if value is None:
@@ -57,7 +60,7 @@ _ANY_TIME: Final = frozenset({"startTask", "certificateReferences", "application
 def patch(world: World, pool: Pool, props: dict[str, Any]) -> None:
     """PATCH: a few properties at any time; the others only on a steady pool without nodes (documented).
 
-    The code of that refusal is not documented, nor whether a pool that is being resized has one of its own.
+    The code of that refusal is not documented, nor is the code for a pool that is being resized.
     """
     refuse_deleting(pool)
     machine = props.pop("virtualMachineConfiguration", None)
@@ -75,7 +78,7 @@ def patch(world: World, pool: Pool, props: dict[str, Any]) -> None:
 
 
 def delete(world: World, pool: Pool) -> None:
-    """Mark a pool for deletion; a resize or an upgrade under way ends with it (202 while upgrading is recorded)."""
+    """Mark a pool for deletion, and end a running resize or upgrade (202 while upgrading is recorded)."""
     refuse_deleting(pool)
     pool.upgrade = pool.resize = None
     if pool.allocation != "steady":

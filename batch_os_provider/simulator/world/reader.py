@@ -1,7 +1,7 @@
-"""Reading hand-written JSON with errors that name the place.
+"""Reads hand-written JSON; its errors name the place.
 
-Seeds are written by people. Each object is taken apart by name; what is of the wrong type, or
-left over at the end, is refused with a sentence, so that a misspelt property is never silently ignored.
+Seeds are written by people. Each property is taken by name. A property of the wrong type, or one that is left at the
+end, is refused, so that a misspelt property is never ignored.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 from typing import Any, TypeVar, overload
 
 from batch_os_provider.simulator.world.clock import parse_iso
+from batch_os_provider.wording import plural
 
 T = TypeVar("T")
 _REQUIRED: Any = object()
 
 
 class RefusedError(ValueError):
-    """A control endpoint refuses what it was given; the text is the sentence that it answers."""
+    """A control endpoint refuses a request; the text is its answer."""
 
 
 class StateError(RefusedError):
-    """The state is not one, or is impossible; the text says where and why."""
+    """The state is invalid or cannot exist; the text says where and why."""
 
 
 def with_defaults(props: dict[str, Any], **defaults: Any) -> dict[str, Any]:
@@ -28,11 +29,11 @@ def with_defaults(props: dict[str, Any], **defaults: Any) -> dict[str, Any]:
 
 
 class Reader:
-    """One JSON object that is being taken apart. ``where`` names it in errors."""
+    """The properties of one JSON object. ``where`` names it in errors."""
 
     def __init__(self, where: str, data: object) -> None:
         if not isinstance(data, dict):
-            raise StateError(f"{where}: an object is expected, not {type(data).__name__}.")
+            raise StateError(f"{where}: expected an object, not {type(data).__name__}.")
         self.where = where
         self._left: dict[str, Any] = dict(data)
 
@@ -70,18 +71,20 @@ class Reader:
             raise StateError(f"{self.where}: {name}: {error}.") from None
 
     def discard(self, name: str) -> None:
-        """Leave out a property that follows from others."""
+        """Ignore a property that is derived from others."""
         self._left.pop(name, None)
 
     def take_rest(self, allowed: frozenset[str] | set[str]) -> dict[str, Any]:
-        """Whatever is left, all of it allowed."""
+        """Take the remaining properties, all of which must be allowed."""
         unknown = sorted(set(self._left) - allowed)
         if unknown:
-            raise StateError(f"{self.where}: there is no property {', '.join(unknown)}.")
+            raise StateError(
+                f"{self.where}: unknown {plural(len(unknown), 'property', 'properties')} {', '.join(unknown)}."
+            )
         left = {name: value for name, value in self._left.items() if value is not None}
         self._left = {}
         return left
 
     def finish(self) -> None:
-        """Nothing may be left."""
+        """Refuse remaining properties."""
         self.take_rest(frozenset())

@@ -1,22 +1,22 @@
-"""The size of a pool: resized, nodes removed by name, autoscaled (as far as its refusals go).
+"""The size of a pool: resize, removenodes, and the refusals of autoscale.
 
-A VM pool gets a new image only with new nodes, so a rollout is made of these calls. What can go
-wrong in them is written in the state: ``quota`` of the account (nodes for cores; one pool's growth may use up
-another's) and, in a pool's ``simulator`` extras, ``allocation``, a script for nodes to come::
+A VM pool gets a new image only with new nodes, so a rollout consists of these calls. The state says which of them fail:
+by the ``quota`` of the account (counted in nodes, not cores; all pools share it) and by the allocation script of a
+pool, ``allocation`` in its ``simulator`` object::
 
     {"fail": "AllocationFailed", "failAfter": 0, "times": 1,
      "version": "20348.2227.240104", "startTask": "fail", "state": "unusable", "count": 2}
 
-``fail`` ends a growth with that resizeError (``AllocationTimedout``: only when resizeTimeout is over) once
-``failAfter`` more nodes have come; ``times`` is how many growths fail (left out: all). ``version``, ``startTask``
-(``fail``: the node ends as starttaskfailed if the pool waits for success; ``hang``: it stays in waitingforstarttask)
-and ``state`` (``unusable`` or ``unknown``: where the node ends instead of idle) strike the next ``count`` nodes (left
-out: all). The numbers count down, and the state shows them so. A single node that is still to come has its own
-``simulator`` extra ``fate`` (``starttaskfailed``, ``hangs``, ``unusable``, ``unknown``); ``stuck`` keeps it where
-it is.
+``fail`` ends a resize with that resizeError after ``failAfter`` more nodes (``AllocationTimedout``: only after the
+resizeTimeout). ``times`` is the number of resizes that fail (default: all). ``version``, ``startTask`` and ``state``
+apply to the next ``count`` nodes (default: all). ``startTask`` is ``fail`` (the node becomes starttaskfailed if the
+pool waits for success) or ``hang`` (it stays in waitingforstarttask). ``state`` is the final state instead of idle:
+``unusable`` or ``unknown``. The numbers count down, and the state shows the remaining ones. A single node can have its
+own ``fate`` in its ``simulator`` object (``starttaskfailed``, ``hangs``, ``unusable``, ``unknown``); a ``stuck`` node
+stays in its state.
 
-A node that a removal waits for (taskcompletion) takes no new tasks. Guess: a removal from a pool that is short of its
-target leaves the errors of the resize that fell short in sight.
+A node that a removal waits for (taskcompletion) gets no new tasks. Assumption: a removal from a pool with fewer nodes
+than its target keeps the errors of the failed resize.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ MESSAGES: Final = {
     "ResizeStopped": "The resize operation was stopped.",
     "Unknown": "An unknown error occurred during the resize operation.",
 }
-"""The codes of resizeErrors, and words for them."""
+"""The codes of resizeErrors, and their messages."""
 
 
 def _refuse(world: World, pool: Pool, *, autoscale: bool) -> None:
-    """What a resize and a removal refuse alike."""
+    """The refusals that resize and removenodes share."""
     refuse_deleting(pool)
     if pool.allocation != "steady":
         raise BatchError("PoolBeingResized")
@@ -73,7 +73,7 @@ def _refuse(world: World, pool: Pool, *, autoscale: bool) -> None:
 
 
 def resize(world: World, pool: Pool, target: tuple[int | None, int | None], timeout: str | None, option: str) -> None:
-    """Ask for another number of nodes; None keeps a number."""
+    """Set new targets; None keeps a target."""
     _refuse(world, pool, autoscale=pool.autoscale_enabled)
     dedicated, low_priority = target
     wanted = (
@@ -87,7 +87,7 @@ def resize(world: World, pool: Pool, target: tuple[int | None, int | None], time
 
 
 def start_resize(world: World, pool: Pool, target: tuple[int, int], timeout: str | None, option: str) -> None:
-    """Start a resize, whoever asked for it."""
+    """Start a resize to a target, for any caller."""
     pool.target_dedicated, pool.target_low_priority = target
     pool.resize_errors = []
     set_allocation(world, pool, "resizing")
@@ -112,7 +112,7 @@ def _missing(pool: Pool, *, dedicated: bool) -> int:
 
 
 def _shrink(world: World, pool: Pool, work: Resize, surplus: int, *, dedicated: bool) -> None:
-    """Batch picks the nodes that go: those that do nothing first, the newest first."""
+    """Remove surplus nodes. Batch chooses them: idle nodes first, and the newest of those first."""
     if surplus <= 0:
         return
     staying = _staying(pool, dedicated=dedicated)
@@ -122,7 +122,7 @@ def _shrink(world: World, pool: Pool, work: Resize, surplus: int, *, dedicated: 
 
 
 def _remove(world: World, pool: Pool, work: Resize, node: Node) -> None:
-    """Let a node go: now, or when its tasks have ended."""
+    """Remove a node: now, or when its tasks have ended."""
     if node.running and work.option in _WAITS_FOR_TASKS:
         work.leaving.append(node.id)
     else:
@@ -133,7 +133,7 @@ def _remove(world: World, pool: Pool, work: Resize, node: Node) -> None:
 
 
 def remove_nodes(world: World, pool: Pool, names: list[str], timeout: str | None, option: str) -> None:
-    """``removenodes``: the target is lowered at once by the nodes that are to go."""
+    """``removenodes``: lowers the target at once by the number of removed nodes."""
     refused = pool.autoscale_enabled and world.unknowns["removeNodesOnAutoscale"] != "accepted"
     _refuse(world, pool, autoscale=refused)
     chosen = _nodes_by_id(world, pool, names)
@@ -160,7 +160,7 @@ def _nodes_by_id(world: World, pool: Pool, names: list[str]) -> list[Node]:
 
 
 def _cancel_removals(world: World, pool: Pool, work: Resize) -> None:
-    """Nodes that were waited for stay after all and take tasks again."""
+    """Keep the nodes that the resize waited for; they get tasks again."""
     if work.removal and world.unknowns["removeNodesTimeoutTarget"] == "restored":
         for name in work.leaving:
             node = pool.nodes.get(name.lower())
@@ -173,7 +173,7 @@ def _cancel_removals(world: World, pool: Pool, work: Resize) -> None:
 
 
 def stop_resize(world: World, pool: Pool) -> None:
-    """Stop a resize: what is there stays, nodes already leaving leave."""
+    """Stop a resize: nodes that are leaving still leave, all others stay."""
     refuse_deleting(pool)
     if pool.allocation != "resizing" or pool.resize is None:
         raise BatchError("OperationInvalidForCurrentState")
@@ -186,7 +186,7 @@ def stop_resize(world: World, pool: Pool) -> None:
 
 @event("resize")
 def resize_step(world: World, key: tuple[str, ...], due: int) -> None:
-    """The next batch of new nodes, the next look at leaving ones, or the end."""
+    """One step of a resize: add new nodes, remove nodes whose tasks have ended, or finish."""
     pool = world.pools.get(key[0])
     work = pool.resize if pool else None
     if pool is None or work is None or work.due != due:
@@ -217,7 +217,7 @@ def resize_step(world: World, key: tuple[str, ...], due: int) -> None:
 
 
 def _grow(world: World, pool: Pool, *, dedicated: bool) -> str | None:
-    """The next batch of one kind; the code of what stands in the way of more."""
+    """Add the next new nodes of one kind; returns the error code if no more can be added."""
     script = pool.script or {}
     missing = _missing(pool, dedicated=dedicated)
     if missing <= 0:
@@ -253,7 +253,7 @@ def _finish(world: World, pool: Pool, codes: list[str]) -> None:
     reconcile(world, pool)
 
 
-# --- autoscale: formulas are kept and shown, never evaluated ---
+# --- autoscale: formulas are stored and returned, never evaluated ---
 
 
 def enable_autoscale(world: World, pool: Pool, given: dict[str, Any]) -> None:
@@ -273,7 +273,7 @@ def enable_autoscale(world: World, pool: Pool, given: dict[str, Any]) -> None:
 
 
 def disable_autoscale(world: World, pool: Pool) -> None:
-    """``disableautoscale``: the formula goes with it."""
+    """``disableautoscale``: also removes the formula."""
     refuse_deleting(pool)
     for name in ("enableAutoScale", "autoScaleFormula", "autoScaleEvaluationInterval"):
         pool.props.pop(name, None)

@@ -1,8 +1,7 @@
-"""Jobs and tasks: queued, run on a node, put back in the queue, finished.
+"""The lifecycle of jobs and tasks: queued, running on a node, requeued, finished.
 
-"was a task lost?" is the question people ask about an OS upgrade, and only a service that really
-runs tasks can answer it. A task takes the time its command line asks for (``sleep 30``), ends with the exit code
-it names (``exit 1``), and starts from the beginning when its node is taken away.
+Users of an OS upgrade ask whether a task is lost, so the simulator runs tasks. A task takes the time in its command
+line (``sleep 30``), ends with the exit code there (``exit 1``), and starts again if its node is removed or reimaged.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ _EXIT = re.compile(r"\bexit(?:\s+/b)?\s+(\d+)", re.IGNORECASE)
 
 
 def run_time(command_line: str) -> int:
-    """How long the command runs, in ticks; at least a second, so that a task that fails for ever lets time pass."""
+    """How long the command runs, in ticks; at least a second, so that a task that always fails lets time pass."""
     match = _SLEEP.search(command_line)
     return seconds(max(1.0, float(match.group(1))) if match else DEFAULT_TASK_DURATION)
 
 
 def exit_code(command_line: str) -> int:
-    """How the command ends."""
+    """The exit code of the command."""
     match = _EXIT.search(command_line)
     return int(match.group(1)) if match else 0
 
 
 def set_state(world: World, job: Job, task: Task, state: str) -> None:
-    """Move a task to a state now."""
+    """Put a task into a state now."""
     task.previous_state, task.previous_state_time = task.state, task.state_time
     task.state, task.state_time = state, world.now
     world.record_change("task", f"{job.id}/{task.id}", task.previous_state, state, pool=job.pool_id, node=task.node)
@@ -91,7 +90,7 @@ def add_task(world: World, job: Job, name: str, props: dict[str, Any]) -> Task:
 
 
 def delete_task(world: World, job: Job, task: Task) -> None:
-    """Remove a task, from its node too."""
+    """Remove a task, also from its node."""
     node = _node_of(world, task)
     if node is not None:
         _release(world, job, task, node)
@@ -100,14 +99,14 @@ def delete_task(world: World, job: Job, task: Task) -> None:
 
 
 def schedule_pool_of(world: World, job: Job) -> None:
-    """Tasks came or went: let the job's pool, if it exists, fill its free nodes."""
+    """Schedule tasks on the pool of a job, if the pool exists."""
     pool = world.pools.get(job.pool_id.lower())
     if pool is not None:
         schedule(world, pool)
 
 
 def schedule(world: World, pool: Pool) -> None:
-    """Give queued tasks to free nodes: higher job priority first, then who has waited longest."""
+    """Give queued tasks to free nodes: higher job priority first, then the longest wait."""
     if pool.state == "deleting":
         return
     leaving = pool.resize.leaving if pool.resize else ()
@@ -136,11 +135,11 @@ def schedule(world: World, pool: Pool) -> None:
 
 
 def _may_run(job: Job, task: Task) -> bool:
-    """Whether all that a task depends on has ended well; what failed, or is not there, blocks it as in Batch."""
+    """Whether all dependencies of a task have succeeded; a failed or missing one blocks it, as in Batch."""
     wanted = task.props.get("dependsOn", {})
     spans = [range(span["start"], span["end"] + 1) for span in wanted.get("taskIdRanges", ())]
     if any(len(span) > len(job.tasks) for span in spans):
-        return False  # some of it is not there; a span may be far too long to walk
+        return False  # some tasks of it are missing; do not walk a range that may be huge
     names = chain(wanted.get("taskIds", ()), *spans)
     before = (job.tasks.get(str(name).lower()) for name in names)
     return all(other is not None and other.state == "completed" and other.exit_code == 0 for other in before)
@@ -168,7 +167,7 @@ def _update_node_state(world: World, pool_id: str, node: Node) -> None:
         world.record_change("node", node.id, before, state, pool=pool_id, dedicated=node.dedicated)
         pool = world.pools.get(pool_id.lower())
         if pool is not None and pool.has_automatic_upgrade:
-            world.schedule(world.now, "back", pool.key)  # an upgrade may have waited for this
+            world.schedule(world.now, "back", pool.key)  # an automatic upgrade may wait for this node
 
 
 def _node_of(world: World, task: Task) -> Node | None:
@@ -183,7 +182,7 @@ def _release(world: World, job: Job, task: Task, node: Node) -> None:
 
 
 def evict(world: World, node: Node, *, terminate: bool) -> None:
-    """A node is taken away: its tasks go back to the queue (or end, where a resize asks to terminate them)."""
+    """Take the tasks from a node: they return to the queue, or end if a resize terminates them."""
     running, node.running = node.running, []
     for job_key, task_key in running:
         job = world.jobs[job_key]
@@ -195,13 +194,13 @@ def evict(world: World, node: Node, *, terminate: bool) -> None:
         if world.unknowns["requeueCount"] == "increments":
             task.requeues += 1
             task.requeued = world.now
-        set_state(world, job, task, "active")  # before the node is forgotten: the audit names it
+        set_state(world, job, task, "active")  # before task.node is cleared: the audit names the node
         task.started = task.node = task.pool = None
 
 
 @event("task")
 def task_ended(world: World, key: tuple[str, ...], due: int) -> None:
-    """A task's command ends; a failed one is run again while its retries last."""
+    """A task's command ends; a failed one runs again while it has retries left."""
     job = world.jobs.get(key[0])
     task = job.tasks.get(key[1]) if job else None
     if job is None or task is None or task.due != due:

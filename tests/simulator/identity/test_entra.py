@@ -427,12 +427,12 @@ def test_applications_survive_a_state(world):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({**APP, "secret": ""}, "a secret is not empty"),
+        ({**APP, "secret": ""}, "a secret cannot be empty"),
         ({**APP, "tenant": "a/b"}, "is not a tenant"),
         ({**APP, "lifetime": 0}, "lifetime is a number of seconds from 1 to 86400"),
         ({**CI, "assertions": {"lifetime": 90_000}}, "principals assertions: lifetime"),
         ({**CI, "assertions": {"twice": True}}, "twice"),
-        ({"token": "x", "secret": "s"}, "secret is for a principal with a name"),
+        ({"token": "x", "secret": "s"}, "secret needs a principal with a name"),
     ],
 )
 def test_applications_that_cannot_be(world, row, words):

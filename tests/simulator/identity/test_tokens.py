@@ -138,8 +138,8 @@ def test_names_survive_a_state(world):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([READER, {**WRITER, "name": "reader"}], "two principals with the name reader"),
-        ([READER, {**WRITER, "token": READER["token"]}], "two principals with the same token"),
+        ([READER, {**WRITER, "name": "reader"}], "Two principals have the name reader"),
+        ([READER, {**WRITER, "token": READER["token"]}], "Two principals have the same token"),
         ([{**READER, "name": "a b"}], "is not a name"),
         ([{**READER, "role": "owner"}], "role"),
     ],

@@ -181,7 +181,7 @@ VM_TABLE: Final = (
         "OperationInvalidForCurrentState",
         ("OperationInvalidForCurrentState", "OperationNotValidOnPool", "PropertyCannotBeUpdated"),
         "PATCH of the image (or of another property that needs an empty pool) on a pool with nodes: the rule is "
-        "documented, the code is not. The first two are 409; PropertyCannotBeUpdated (400) is from the management plane.",
+        "documented, the code is not. The first two are 409; the management plane has PropertyCannotBeUpdated (400).",
     ),
     Unknown(
         "removeNodesOnAutoscale",

@@ -15,7 +15,7 @@ from tests.simulator.raw_client import LAST, Client
 from tests.simulator.seeds import NEW, OLD, WINDOWS
 
 LONG = 3600
-"""Its pollers ask in threads of their own; nobody waits for them here."""
+"""Its pollers run in their own threads; the cells do not wait for them."""
 
 
 def refused(code: str, call: Callable[..., Any], *arguments: Any, **more: Any) -> None:

@@ -1,4 +1,4 @@
-"""The cells of a client that is no client: requests signed by the published rules, answers as they come."""
+"""The cells without a client library: requests signed by the published rules, raw answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The levers: clock, audit, faults, state, reset."""
+"""The control endpoints: clock, audit, faults, state, reset."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class Identity:
         return JSONResponse({"oidcToken": text})
 
     def _assertion(self, request: Request, audience: str, name: str | None = None) -> str | None:
-        """A new assertion for the principal of the bearer, which must have ``name`` if given; None if there is none."""
+        """A new assertion for the principal of the bearer (with this ``name``, if given); None without one."""
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         with self._world.lock:
             known = (

@@ -1,4 +1,4 @@
-"""The provider's own lists of an account: every page, of both kinds of pools, whatever is still answered."""
+"""The provider's own lists of an account: every page, of both kinds of pools, whichever API version still answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signatures as client generations make them, and all that must not pass."""
+"""Signatures as client generations make them, and requests that must be refused."""
 
 from __future__ import annotations
 

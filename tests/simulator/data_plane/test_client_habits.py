@@ -1,6 +1,6 @@
-"""Habits of official clients in other languages, on the wire: what they send all the time must be borne.
+"""Habits of official clients in other languages, on the wire: the simulator must accept what they always send.
 
-What of it concerns a signature alone is in ``test_auth``, pages in ``test_lists``, headers of answers in
+Signatures are in ``test_auth``, pages in ``test_lists``, headers of answers in
 ``test_recordings`` and ``test_wire``.
 """
 

@@ -1,4 +1,4 @@
-"""Other actors, as scripts: at their instant, by Batch's rules where there are any, the same way each time."""
+"""Other actors: they act at their time, follow Batch's rules, and do the same in every run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def versions(world: World) -> tuple[str, str, str]:
     return pool.state, pool.cloud_service["currentOSVersion"], pool.cloud_service["targetOSVersion"]
 
 
-# --- what is no script ---
+# --- invalid actors ---
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Each kind of fault, on a real socket: by a client that hides nothing, and by the one that the provider uses."""
+"""Each kind of fault, on a real socket: by a raw client, and by the client of the provider."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def pool(client):
     return PoolRef(client.simulator.endpoint, "p")
 
 
-# --- what is no effect ---
+# --- invalid effects ---
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_delay_after_the_commit_holds_the_answer_and_not_the_write(client):
 
 
 def _signed_upgrade(client):
-    """The bytes of an upgrade, signed, that nobody waits for."""
+    """The bytes of a signed upgrade request; its answer is not read."""
     target, body = f"/pools/p/upgradeos?api-version={client.version}", json.dumps({"targetOSVersion": NEW}).encode()
     headers = {
         "ocp-date": raw_client.formatdate(usegmt=True),

@@ -33,13 +33,13 @@ JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 @pytest.fixture(scope="module")
 def tls():
-    """One simulator over TLS for the module; each test brings principals of its own."""
+    """One simulator over TLS for the module; each test adds its own principals."""
     yield from simulators.running(("--tls", "--speed", "0"))
 
 
 @pytest.fixture
 def secure(tls, monkeypatch):
-    """A pool, nobody who may see it, and a machine that trusts the simulator's authority."""
+    """A pool, no principals, and a machine that trusts the simulator's certificate authority."""
     tls.post("reset", {})
     tls.pools(simulators.paas_pool())
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.authority))
@@ -234,7 +234,7 @@ def test_a_token_endpoint_that_is_not_there_passes_and_is_named(secure):
 
 
 def test_a_refusal_after_it_worked_gets_another_try_and_one_before_does_not(secure):
-    # Tokens of less than five minutes are renewed at every request, so that nobody has to wait for an end.
+    # Tokens of less than five minutes are renewed at every request, so that no test waits for an expiry.
     environ = secure.by_secret("app", lifetime=200)
     client, ref = BatchClient(secure.endpoint, environ), PoolRef(secure.endpoint, "render")
     client.get_pool(ref)
@@ -282,7 +282,7 @@ def test_each_cloud_is_asked_for_its_own_audience(secure, endpoint, scope):
         assert secure.tokens()[-1]["scope"] == scope
 
 
-# --- azure-identity by itself ---
+# --- azure-identity alone ---
 
 
 def test_a_token_for_something_else_than_batch_is_refused(secure):

@@ -1,4 +1,4 @@
-"""Tokens of principals: the real azure-identity library gets them here, and what each may do with them."""
+"""Tokens of principals: the real azure-identity library gets them, and each principal may do what the state allows."""
 
 from __future__ import annotations
 

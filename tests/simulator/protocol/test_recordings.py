@@ -35,7 +35,7 @@ OURS = {"Connection"}
 
 
 def assert_like(seen: Any, recorded: Any, endpoint: str, where: str) -> None:
-    """The same shape, and the same texts but for what differs each time."""
+    """The same shape and the same texts, except values that are different each time."""
     if isinstance(recorded, dict):
         assert set(seen) == set(recorded), where
         for name, value in recorded.items():

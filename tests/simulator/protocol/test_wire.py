@@ -449,12 +449,12 @@ def test_the_account_url_is_not_the_clients_to_change(client):
     """No proxy stands before the simulator: what looks like one's header changes no link."""
     client.put(paas())
     plain = client("GET", "/pools/p").json["url"]
-    told = client("GET", "/pools/p", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"})
-    assert told.json["url"] == plain
+    answer = client("GET", "/pools/p", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"})
+    assert answer.json["url"] == plain
 
 
 def test_an_answer_in_parts_waits_for_no_acknowledgement():
-    """An answer of the control endpoints is two writes, and asyncio looks at the socket's protocol before it acts."""
+    """A control answer is two writes, and asyncio sets TCP_NODELAY only if it knows that the socket is TCP."""
     taken: list[int] = []
 
     async def serve() -> None:

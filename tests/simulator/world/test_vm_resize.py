@@ -284,7 +284,7 @@ def test_more_that_is_refused(world):
 
 
 def edited(world: World, node: str, state: str) -> None:
-    """What somebody does who reads the state, changes one node and writes it back."""
+    """Read the state, change one node, and write it back, as a person would."""
     saved = json.loads(json.dumps(dump(world, BASE)))
     for row in saved["pools"][0]["nodes"]:
         if row["id"] == node:

@@ -18,7 +18,7 @@ from shutil import copy
 from typing import Any
 
 from batch_os_provider.simulator.world.clock import TICKS
-from batch_os_provider.simulator.world.durations import lasts
+from batch_os_provider.simulator.world.durations import state_duration
 from tests.support import simulator as simulators
 from tests.support.simulator import NEW, OLD, Simulator, paas_pool
 from tests.support.stack import Running, Stack, wait_until
@@ -53,7 +53,7 @@ class RunError(RuntimeError):
 def speed(upgrade: float) -> float:
     """The simulator's speed at which a pool takes so many real seconds. Nodes' durations follow from their ids."""
     nodes = [node["id"] for node in paas_pool(nodes=NODES)["nodes"]]
-    virtual = sum(lasts(state, node) for node in nodes for state in ("reimaging", "starting"))
+    virtual = sum(state_duration(state, node) for node in nodes for state in ("reimaging", "starting"))
     return virtual / TICKS / upgrade
 
 

@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "parity.md"
 
 @pytest.fixture(scope="module")
 def results() -> Results:
-    """What became of every cell."""
+    """The result of every cell."""
     return run()
 
 

@@ -72,7 +72,7 @@ def stop_new_nodes(world: World) -> None:
     pool = world.pool("render")
     for node in pool.nodes.values():
         if node.id not in OLD_NODES:
-            nodes.move(world, pool, node, "deallocated")
+            nodes.set_state(world, pool, node, "deallocated")
 
 
 def mends(place: Place) -> None:

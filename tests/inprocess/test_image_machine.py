@@ -184,7 +184,7 @@ class VmMachine(PoolMachine):
         self._step("somebody adds a task")
         work = self.world.jobs["job-render"]
         tasks.add_task(self.world, work, f"more-{len(work.tasks)}", {"commandLine": f"sleep {seconds}"})
-        tasks.schedule_everywhere(self.world, work)
+        tasks.schedule_pool_of(self.world, work)
 
     @rule()
     def somebody_notes_something(self) -> None:
@@ -209,7 +209,7 @@ class VmMachine(PoolMachine):
         pool = fresh.pools["render"]
         pool.etag = f"{pool.etag}{self.world.now:X}"
         self.world.pools["render"] = pool
-        upgrades.go_on(self.world, pool)
+        upgrades.reconcile(self.world, pool)
         self.size, self.is_muddled = 2, False
 
     @rule(
@@ -248,7 +248,7 @@ class VmMachine(PoolMachine):
         assert pool is not None
         pool.script = None
         settle_nodes(pool)
-        upgrades.go_on(self.world, pool)
+        upgrades.reconcile(self.world, pool)
         self.clock.spend(HOUR)
         self.account.catch_up()
         if self.is_muddled:
@@ -295,8 +295,8 @@ def strike(world: World, pool: Pool, index: int) -> None:
     there = [node for node in pool.nodes.values() if node.state != "leavingpool"]
     if index < len(there) and pool.state != "deleting":
         nodes.tasks.evict(world, there[index], terminate=False)
-        nodes.move(world, pool, there[index], "unusable")
-        upgrades.go_on(world, pool)
+        nodes.set_state(world, pool, there[index], "unusable")
+        upgrades.reconcile(world, pool)
 
 
 def test_whatever_befalls_a_vm_pool() -> None:

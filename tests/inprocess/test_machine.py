@@ -168,7 +168,7 @@ class CloudServicesMachine(PoolMachine):
         settle_nodes(pool)
         if not pool.nodes:
             resizes.resize(self.world, pool, (3, 0), None, "requeue")  # somebody has to run the tasks
-        upgrades.go_on(self.world, pool)
+        upgrades.reconcile(self.world, pool)
 
     def teardown(self) -> None:
         super().teardown()
@@ -196,11 +196,11 @@ def strike(world: World, pool: Pool, index: int, state: str) -> None:
     if index >= len(there) or pool.state == "deleting":
         return
     if state == "leavingpool":
-        nodes.leave(world, pool, there[index])
+        nodes.remove(world, pool, there[index])
         return
     nodes.tasks.evict(world, there[index], terminate=False)
-    nodes.move(world, pool, there[index], state)
-    upgrades.go_on(world, pool)
+    nodes.set_state(world, pool, there[index], state)
+    upgrades.reconcile(world, pool)
 
 
 def create(world: World) -> None:
@@ -210,7 +210,7 @@ def create(world: World) -> None:
     pool = fresh.pools["render"]
     pool.etag = f"{pool.etag}{world.now:X}"
     world.pools["render"] = pool
-    upgrades.go_on(world, pool)
+    upgrades.reconcile(world, pool)
 
 
 def test_whatever_befalls_a_cloud_services_pool() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 _NOUN = (
-    "account|attempt|byte|call|canary|change|character|day|error|finding|hour|image|instance|line|message|minute|node|pool|preview"
-    "|problem|refusal|release|request|resource|round|run|second|stack|step|task|time|try|upgrade|version|warning|wave"
+    "account|attempt|byte|call|canary|change|character|day|error|finding|hour|image|instance|line|message|minute|node|pool"
+    "|preview|problem|refusal|release|request|resource|round|run|second|slot|stack|step|task|time|try|upgrade|version"
+    "|warning|wave"
 )
 _MANY = _NOUN.replace("|", "s|").replace("canarys", "canaries").replace("trys", "tries") + "s"
 _KIND = (
-    r"(?:(?:active|dedicated|deallocated|extra|idle|later|more|new|newer|old|older|other|queued|running|spot|unchanged"
+    r"(?:(?:active|dedicated|deallocated|extra|idle|later|low-priority|more|new|newer|old|older|other|queued|running|spot|such|unchanged"
     r"|unhealthy) ){0,2}"  # "2 more old nodes"
 )
 _NUMBER = r"(?<![\w.,:/-])"  # begins here: no part of a version, a time or a name

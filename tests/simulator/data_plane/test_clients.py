@@ -13,8 +13,8 @@ from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.core.rest import HttpRequest
 
-from tests.simulator.places import NEW, OLD, job, paas, vm
-from tests.simulator.raw import LAST
+from tests.simulator.raw_client import LAST
+from tests.simulator.seeds import NEW, OLD, job, paas, vm
 
 IMAGES = [{"publisher": "canonical", "offer": "ubuntu", "sku": "22_04-lts", "version": "22.04.10"}]
 

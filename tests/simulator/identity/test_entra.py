@@ -20,7 +20,7 @@ from batch_os_provider.simulator.state.dump import dump
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world.clock import TICKS
 from batch_os_provider.simulator.world.reader import StateError
-from tests.simulator.places import paas
+from tests.simulator.seeds import paas
 from tests.support import simulator as simulators
 
 SCOPE = "https://batch.core.windows.net//.default"
@@ -33,13 +33,13 @@ JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 @pytest.fixture(scope="module")
 def tls():
-    """One simulator over TLS for the module; each test brings principals of its own."""
+    """One simulator over TLS for the module; each test adds its own principals."""
     yield from simulators.running(("--tls", "--speed", "0"))
 
 
 @pytest.fixture
 def secure(tls, monkeypatch):
-    """A pool, nobody who may see it, and a machine that trusts the simulator's authority."""
+    """A pool, no principals, and a machine that trusts the simulator's certificate authority."""
     tls.post("reset", {})
     tls.pools(simulators.paas_pool())
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.authority))
@@ -143,7 +143,9 @@ def test_azure_pipelines_that_refuses_or_is_not_there_is_named_and_its_token_is_
     environ = pipelines(secure, monkeypatch)
     for change in ({"SYSTEM_ACCESSTOKEN": "wrong"}, {"AZURESUBSCRIPTION_SERVICE_CONNECTION_ID": "of another job"}):
         text = refused(secure, {**environ, **change})
-        assert "(ARM_USE_OIDC): HTTP 401: The job may not use this service connection. Check ARM_TENANT_ID" in text
+        assert (
+            "(ARM_USE_OIDC): HTTP 401: The job may not use this service connection.\nNext: Check ARM_TENANT_ID" in text
+        )
         assert "that this job may use the service connection" in text
         assert environ["SYSTEM_ACCESSTOKEN"] not in text
     monkeypatch.setenv("SYSTEM_OIDCREQUESTURI", "https://127.0.0.1:9/oidctoken")
@@ -232,7 +234,7 @@ def test_a_token_endpoint_that_is_not_there_passes_and_is_named(secure):
 
 
 def test_a_refusal_after_it_worked_gets_another_try_and_one_before_does_not(secure):
-    # Tokens of less than five minutes are renewed at every request, so that nobody has to wait for an end.
+    # Tokens of less than five minutes are renewed at every request, so that no test waits for an expiry.
     environ = secure.by_secret("app", lifetime=200)
     client, ref = BatchClient(secure.endpoint, environ), PoolRef(secure.endpoint, "render")
     client.get_pool(ref)
@@ -280,7 +282,7 @@ def test_each_cloud_is_asked_for_its_own_audience(secure, endpoint, scope):
         assert secure.tokens()[-1]["scope"] == scope
 
 
-# --- azure-identity by itself ---
+# --- azure-identity alone ---
 
 
 def test_a_token_for_something_else_than_batch_is_refused(secure):
@@ -425,12 +427,12 @@ def test_applications_survive_a_state(world):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({**APP, "secret": ""}, "a secret is not empty"),
+        ({**APP, "secret": ""}, "a secret cannot be empty"),
         ({**APP, "tenant": "a/b"}, "is not a tenant"),
         ({**APP, "lifetime": 0}, "lifetime is a number of seconds from 1 to 86400"),
         ({**CI, "assertions": {"lifetime": 90_000}}, "principals assertions: lifetime"),
         ({**CI, "assertions": {"twice": True}}, "twice"),
-        ({"token": "x", "secret": "s"}, "secret is for a principal with a name"),
+        ({"token": "x", "secret": "s"}, "secret needs a principal with a name"),
     ],
 )
 def test_applications_that_cannot_be(world, row, words):

@@ -1,4 +1,4 @@
-"""Each kind of fault, on a real socket: by a client that hides nothing, and by the one that the provider uses."""
+"""Each kind of fault, on a real socket: by a raw client, and by the client of the provider."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from batch_os_provider.batch.client import BatchClient
 from batch_os_provider.batch.pool import PoolState
 from batch_os_provider.errors import BatchOsError, TransientError
 from batch_os_provider.simulator.data_plane.exchange import Exchange
-from batch_os_provider.simulator.faults.corrupt import pieces, truncated
+from batch_os_provider.simulator.faults.corrupt import split_body, truncate
 from batch_os_provider.simulator.faults.effects import KINDS, check
 from batch_os_provider.simulator.faults.rules import Faults
 from batch_os_provider.simulator.protocol.wire import EMPTY_CHUNKED
@@ -26,8 +26,8 @@ from batch_os_provider.simulator.world import history
 from batch_os_provider.simulator.world.clock import parse_iso
 from batch_os_provider.simulator.world.reader import RefusedError
 from batch_os_provider.simulator.world.world import World
-from tests.simulator import raw
-from tests.simulator.places import NEW, OLD, job, paas, pass_time
+from tests.simulator import raw_client
+from tests.simulator.seeds import NEW, OLD, job, paas, pass_time
 from tests.support.stack import wait_until
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
@@ -55,7 +55,7 @@ def pool(client):
     return PoolRef(client.simulator.endpoint, "p")
 
 
-# --- what is no effect ---
+# --- invalid effects ---
 
 
 @pytest.mark.parametrize(
@@ -68,19 +68,19 @@ def pool(client):
         ({"kind": "truncate", "bytes": True}, "bytes is a whole number"),
         ({"kind": "slow"}, "seconds is a number from 0 to 3600"),
         ({"kind": "slow", "seconds": 1, "pieces": 0}, "pieces is a whole number from 1"),
-        ({"kind": "stale"}, "stale is told how old by one of: changes, seconds"),
-        ({"kind": "stale", "changes": 1, "seconds": 1}, "by one of"),
+        ({"kind": "stale"}, "stale needs exactly one of: changes, seconds"),
+        ({"kind": "stale", "changes": 1, "seconds": 1}, "exactly one of"),
         ({"kind": "stale", "changes": 0}, "changes is a whole number from 1"),
-        ({"kind": "garbage", "body": {}}, "body is a text"),
+        ({"kind": "garbage", "body": {}}, "body is a string"),
         ({"kind": "unknownState", "fields": ["id"]}, "a list of any of state, allocationState"),
-        ({"kind": "unknownState", "fields": []}, "not empty"),
+        ({"kind": "unknownState", "fields": []}, "at least one"),
         ({"kind": "missingFields"}, "names is a list of names"),
         ({"kind": "missingFields", "names": "state"}, "names is a list of names"),
         ({"kind": "clockSkew"}, "seconds is a number from -86400"),
-        ({"kind": "extraFields", "names": ["a"]}, "knows only: kind"),
-        ({"kind": "status", "status": 503, "retryAfterAs": "date"}, "retryAfterAs says how"),
+        ({"kind": "extraFields", "names": ["a"]}, "has only these fields: kind"),
+        ({"kind": "status", "status": 503, "retryAfterAs": "date"}, "retryAfterAs needs effect.retryAfter"),
         ({"kind": "status", "status": 503, "retryAfter": 5, "retryAfterAs": "minutes"}, "seconds or date"),
-        ({"kind": "status", "status": 503, "retryAfter": "soon", "retryAfterAs": "date"}, "retryAfterAs says how"),
+        ({"kind": "status", "status": 503, "retryAfter": "soon", "retryAfterAs": "date"}, "retryAfterAs needs"),
     ],
 )
 def test_an_effect_that_is_not_understood(effect, sentence):
@@ -122,12 +122,16 @@ def test_a_delay_after_the_commit_holds_the_answer_and_not_the_write(client):
 
 
 def _signed_upgrade(client):
-    """The bytes of an upgrade, signed, that nobody waits for."""
+    """The bytes of a signed upgrade request; its answer is not read."""
     target, body = f"/pools/p/upgradeos?api-version={client.version}", json.dumps({"targetOSVersion": NEW}).encode()
-    headers = {"ocp-date": raw.formatdate(usegmt=True), "Content-Type": raw.FULL_TYPE, "Content-Length": str(len(body))}
+    headers = {
+        "ocp-date": raw_client.formatdate(usegmt=True),
+        "Content-Type": raw_client.FULL_TYPE,
+        "Content-Length": str(len(body)),
+    }
     where = client.simulator
     headers["Authorization"] = (
-        f"SharedKey {where.account}:{raw.signature(where.key, where.account, 'POST', target, headers)}"
+        f"SharedKey {where.account}:{raw_client.signature(where.key, where.account, 'POST', target, headers)}"
     )
     lines = [f"POST {target} HTTP/1.1", "Host: here", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode() + body
@@ -173,12 +177,12 @@ def test_a_truncated_write_has_happened(client, batch, pool):
 
 
 def test_cuts_and_pieces():
-    assert truncated(HEAD + b"0123456789", None) == HEAD + b"01234"
-    assert truncated(HEAD, 5) == HEAD
-    assert truncated(HEAD + EMPTY_CHUNKED, None) == HEAD
-    assert pieces(HEAD + b"0123456789", 3) == (HEAD, [b"012", b"345", b"6789"])
-    assert pieces(HEAD + b"01", None) == (HEAD, [b"0", b"1"])
-    assert pieces(HEAD, 3) == (HEAD, [])
+    assert truncate(HEAD + b"0123456789", None) == HEAD + b"01234"
+    assert truncate(HEAD, 5) == HEAD
+    assert truncate(HEAD + EMPTY_CHUNKED, None) == HEAD
+    assert split_body(HEAD + b"0123456789", 3) == (HEAD, [b"012", b"345", b"6789"])
+    assert split_body(HEAD + b"01", None) == (HEAD, [b"0", b"1"])
+    assert split_body(HEAD, 3) == (HEAD, [])
 
 
 def test_a_slow_answer_holds_up_nobody_else(client, batch, pool):
@@ -197,9 +201,9 @@ def test_a_slow_answer_holds_up_nobody_else(client, batch, pool):
 
 
 def _signed_read(client):
-    target, headers = f"/pools/p?api-version={client.version}", {"ocp-date": raw.formatdate(usegmt=True)}
+    target, headers = f"/pools/p?api-version={client.version}", {"ocp-date": raw_client.formatdate(usegmt=True)}
     where = client.simulator
-    made = raw.signature(where.key, where.account, "GET", target, headers)
+    made = raw_client.signature(where.key, where.account, "GET", target, headers)
     lines = [f"GET {target} HTTP/1.1", "Host: here", f"ocp-date: {headers['ocp-date']}"]
     return "\r\n".join([*lines, f"Authorization: SharedKey {where.account}:{made}", "", ""]).encode()
 
@@ -212,12 +216,12 @@ def test_nothing_is_held_back_for_a_client_that_has_gone():
         cycle = Cycle()
         cycle.message_event = asyncio.Event()
         cycle.message_event.set()
-        waiting = asyncio.ensure_future(Exchange(cycle).outlast(asyncio.sleep(3600)))
+        waiting = asyncio.ensure_future(Exchange(cycle).wait_while_connected(asyncio.sleep(3600)))
         await asyncio.sleep(0)
         cycle.disconnected = True
         cycle.message_event.set()
         await waiting
-        await Exchange(cycle).outlast(asyncio.sleep(3600))
+        await Exchange(cycle).wait_while_connected(asyncio.sleep(3600))
 
     asyncio.run(asyncio.wait_for(run(), 30))
 
@@ -368,10 +372,10 @@ def test_nothing_is_kept_where_nothing_is_stale_and_never_too_much(world):
     pass_time(world, 1)
     assert not world.history._views
     rule = faults.add({"effect": {"kind": "stale", "changes": 1}})
-    for _ in range(history.KEPT + 50):
+    for _ in range(history.MAX_CHANGES + 50):
         world.touch(world.pool("p"))
-        world.history.note(world)
-    assert len(world.history._views["p"]) == history.KEPT + 1
+        world.history.record(world)
+    assert len(world.history._views["p"]) == history.MAX_CHANGES + 1
     faults.remove(rule.id)
     assert not world.history._views
 

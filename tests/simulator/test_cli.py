@@ -21,8 +21,8 @@ import pytest
 from batch_os_provider.simulator import cli
 from batch_os_provider.simulator.state.seed_fields import FIELDS
 from batch_os_provider.simulator.world.world import DEFAULT_ACCOUNT, DEFAULT_KEY
-from tests.simulator.places import NEW, job, paas
-from tests.simulator.raw import Client
+from tests.simulator.raw_client import Client
+from tests.simulator.seeds import NEW, job, paas
 
 COMMAND = Path(sys.executable).with_name("batch-simulator")
 
@@ -138,7 +138,7 @@ def failing(*arguments):
 BAD = {
     "not there": (None, "cannot read"),
     "not json": ("{", "is not JSON"),
-    "not a state": ("[]", "an object is expected"),
+    "not a state": ("[]", "expected an object"),
     "impossible": (json.dumps({"pools": [paas(targetDedicatedNodes=9)]}), "steady with 3 dedicated nodes"),
 }
 
@@ -232,6 +232,8 @@ def test_the_table_of_seed_fields_has_what_the_reader_reads():
     taken, words = set(), set()
     readers = (
         "state/load",
+        "state/load_pools",
+        "state/load_jobs",
         "state/allocation_script",
         "identity/account_access",
         "world/vm_images",
@@ -243,7 +245,7 @@ def test_the_table_of_seed_fields_has_what_the_reader_reads():
                 words.add(node.value)
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
                 first = node.args[0]
-                if node.func.attr in {"take", "time_of"} and isinstance(first, ast.Constant):
+                if node.func.attr in {"take", "take_time"} and isinstance(first, ast.Constant):
                     taken.add(first.value)
     table = "\n".join(f"{name} {means}" for _, name, means in FIELDS)
     everywhere = {"creationTime", "lastModified", "eTag", "stateTransitionTime", "simulator", "osVersion"}
@@ -275,7 +277,7 @@ def test_wrong_arguments(arguments):
     [
         (("--seed", "a.json", "--example", "vm"), "not allowed with"),
         (("--example", "farm"), "choose from"),
-        (("--state", "no/such/folder.json"), "cannot write no/such/folder.json: there is no folder "),
+        (("--state", "no/such/folder.json"), "cannot write no/such/folder.json: the folder "),
         (("--host", "no.such.host.invalid"), "cannot listen on no.such.host.invalid port 0: "),
         (("--seed", "/dev/null"), "/dev/null is empty; a state is a JSON object"),
     ],

@@ -11,7 +11,7 @@ NEW = "WA-GUEST-OS-5.25_201811-01"
 
 
 def paas(name: str = "p", nodes: int = 3, current: str = OLD, **more: Any) -> dict[str, Any]:
-    """A quiet Cloud Services pool."""
+    """An idle Cloud Services pool."""
     listed = [{"id": f"tvm-{place}"} for place in range(1, nodes + 1)]
     return {
         "id": name,
@@ -22,7 +22,7 @@ def paas(name: str = "p", nodes: int = 3, current: str = OLD, **more: Any) -> di
 
 
 def vm(name: str = "v", nodes: int = 2, version: str = "latest", **more: Any) -> dict[str, Any]:
-    """A quiet VM pool."""
+    """An idle VM pool."""
     image = {"publisher": "canonical", "offer": "ubuntu", "sku": "22_04-lts", "version": version}
     machine = {"imageReference": image, "nodeAgentSKUId": "batch.node.ubuntu 22.04"}
     return {"id": name, "virtualMachineConfiguration": machine, "targetDedicatedNodes": nodes, **more}
@@ -35,7 +35,7 @@ def job(*commands: str, name: str = "j", pool: str = "p", **more: Any) -> dict[s
 
 
 def pass_time(world: World, count: float) -> None:
-    """So many virtual seconds."""
+    """Advance by a number of virtual seconds."""
     world.clock.advance(count)
     world.advance()
 
@@ -54,11 +54,11 @@ FIRST, SECOND = "20348.2227.240104", "20348.2402.240402"
 MOVING = [
     {**WINDOWS, "versions": [{"version": FIRST}, {"version": SECOND, "since": "2018-08-24T08:00:00Z"}]},
 ]
-"""An image whose ``latest`` moves a quarter of an hour after the tests' beginning of time."""
+"""An image whose ``latest`` moves a quarter of an hour after the start time of the tests."""
 
 
 def windows(name: str = "v", nodes: int = 4, exact: str | None = FIRST, **more: Any) -> dict[str, Any]:
-    """A quiet VM pool on ``latest``, its nodes listed."""
+    """An idle VM pool on ``latest``, with listed nodes."""
     image = {**WINDOWS, "version": more.pop("version", "latest")}
     machine = {"imageReference": image, "nodeAgentSKUId": "batch.node.windows amd64"}
     listed: list[dict[str, Any]] = [{"id": f"tvm-{place}"} for place in range(1, nodes + 1)]

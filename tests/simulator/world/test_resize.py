@@ -7,7 +7,7 @@ import pytest
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world import pools, resizes
 from batch_os_provider.simulator.world.errors import BatchError
-from tests.simulator.places import job, moves, paas, pass_time
+from tests.simulator.seeds import job, moves, paas, pass_time
 
 
 def test_up(world):
@@ -99,6 +99,6 @@ def test_two_writes_in_one_frozen_instant_have_two_etags(world):
     pool = world.pool("p")
     tags = {pool.etag}
     for value in ("a", "b", "c"):
-        pools.change(world, pool, {"metadata": [{"name": "n", "value": value}]})
+        pools.update(world, pool, {"metadata": [{"name": "n", "value": value}]})
         tags.add(pool.etag)
     assert len(tags) == 4

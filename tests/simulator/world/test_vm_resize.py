@@ -15,7 +15,7 @@ from batch_os_provider.simulator.world import pools, resizes
 from batch_os_provider.simulator.world.clock import VirtualClock, parse_iso
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.world import World
-from tests.simulator.places import FIRST, MOVING, SECOND, WINDOWS, job, moves, paas, pass_time, versions, vm, windows
+from tests.simulator.seeds import FIRST, MOVING, SECOND, WINDOWS, job, moves, paas, pass_time, versions, vm, windows
 
 BASE = "http://127.0.0.1:1"
 START = parse_iso("2018-08-24T07:46:48.3436665Z")
@@ -73,12 +73,12 @@ def test_the_highest_version_wins_and_unlisted_images_have_one_too(world):
         ({**WINDOWS, "version": "1", "versions": []}, "either version or versions"),
         ({**WINDOWS, "versions": [{"since": "2026-01-01T00:00:00Z"}]}, "version is missing"),
         ({**WINDOWS, "versions": [{"version": "1", "since": "soon"}]}, "is not a UTC time"),
-        ({**WINDOWS, "versions": [{"version": "1", "until": "x"}]}, "no property until"),
+        ({**WINDOWS, "versions": [{"version": "1", "until": "x"}]}, "unknown property until"),
         ({**WINDOWS, "versions": [], "osType": "beos"}, "not one of linux, windows"),
         ({**WINDOWS, "versions": [], "batchSupportEndOfLife": "never"}, "is not a UTC time"),
-        ({"publisher": "p", "versions": []}, "or by one gallery id"),
-        ({**WINDOWS, "virtualMachineImageId": "i", "versions": []}, "or by one gallery id"),
-        ({"versions": []}, "or by one gallery id"),
+        ({"publisher": "p", "versions": []}, "or one gallery id"),
+        ({**WINDOWS, "virtualMachineImageId": "i", "versions": []}, "or one gallery id"),
+        ({"versions": []}, "or one gallery id"),
     ],
 )
 def test_images_that_are_refused(world, row, sentence):
@@ -256,10 +256,10 @@ def test_nodes_that_come_up_unusable(world):
         ({"fail": "Nonsense"}, "fail is one of"),
         ({"startTask": "late"}, "startTask is one of fail, hang"),
         ({"state": "idle"}, "state is one of"),
-        ({"failAfter": 1}, "failAfter says nothing without fail"),
+        ({"failAfter": 1}, "failAfter needs fail"),
         ({"fail": "Unknown", "times": 0}, "times is at least 1"),
-        ({"fail": "Unknown", "count": 1}, "count says nothing without"),
-        ({"color": "red"}, "no property color"),
+        ({"fail": "Unknown", "count": 1}, "count needs"),
+        ({"color": "red"}, "unknown property color"),
     ],
 )
 def test_scripts_that_are_refused(world, script, sentence):
@@ -268,11 +268,11 @@ def test_scripts_that_are_refused(world, script, sentence):
 
 
 def test_more_that_is_refused(world):
-    with pytest.raises(StateError, match="only nodes of a VM pool"):
+    with pytest.raises(StateError, match="needs a VM pool"):
         load(world, {"pools": [paas(simulator={"allocation": {"version": "1"}})]})
     with pytest.raises(StateError, match="dedicatedNodes cannot be -1"):
         load(world, {"quota": {"dedicatedNodes": -1}})
-    with pytest.raises(StateError, match="no property cores"):
+    with pytest.raises(StateError, match="unknown property cores"):
         load(world, {"quota": {"cores": 1}})
     for state in ("starting", "idle"):
         node = {"id": "a", "state": state, "simulator": {"fate": "doom"}}
@@ -284,7 +284,7 @@ def test_more_that_is_refused(world):
 
 
 def edited(world: World, node: str, state: str) -> None:
-    """What somebody does who reads the state, changes one node and writes it back."""
+    """Read the state, change one node, and write it back, as a person would."""
     saved = json.loads(json.dumps(dump(world, BASE)))
     for row in saved["pools"][0]["nodes"]:
         if row["id"] == node:

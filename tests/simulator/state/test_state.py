@@ -15,7 +15,7 @@ from batch_os_provider.simulator.world import pools, resizes, upgrades
 from batch_os_provider.simulator.world.clock import VirtualClock, iso, parse_duration, parse_iso
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.world import World
-from tests.simulator.places import NEW, OLD, job, paas, pass_time, vm
+from tests.simulator.seeds import NEW, OLD, job, paas, pass_time, vm
 
 BASE = "http://127.0.0.1:1"
 START = parse_iso("2018-08-24T07:46:48.3436665Z")
@@ -91,7 +91,7 @@ def test_what_is_visible_wins_over_saved_work(world):
 
 
 IMPOSSIBLE = {
-    "two pools": ([paas(), paas("P")], [], "two pools with the id"),
+    "two pools": ([paas(), paas("P")], [], "Two pools have the id"),
     "two nodes": ([paas() | {"nodes": [{"id": "a"}, {"id": "A"}]}], [], "two nodes with the same id"),
     "bad id": ([paas("no good")], [], "is not an id"),
     "no configuration": ([{"id": "p"}], [], "must have either"),
@@ -102,14 +102,14 @@ IMPOSSIBLE = {
     "active between versions": (
         [paas(cloudServiceConfiguration={"osFamily": "5", "targetOSVersion": NEW, "currentOSVersion": OLD})],
         [],
-        "differ only while a pool is upgrading",
+        "differ only while the pool is upgrading",
     ),
     "steady without nodes": ([paas(nodes=2, targetDedicatedNodes=3)], [], "steady with 2 dedicated nodes"),
-    "count": ([paas(nodes=2, currentDedicatedNodes=3)], [], "says currentDedicatedNodes 3"),
+    "count": ([paas(nodes=2, currentDedicatedNodes=3)], [], "has currentDedicatedNodes 3"),
     "pool state": ([paas(state="broken")], [], "'broken', which is not one of"),
     "node state": ([paas() | {"nodes": [{"id": "a", "state": "asleep"}]}], [], "'asleep'"),
-    "older name": ([paas(targetDedicated=3)], [], "no property targetDedicated"),
-    "unknown property": ([paas(colour="red")], [], "no property colour"),
+    "older name": ([paas(targetDedicated=3)], [], "unknown property targetDedicated"),
+    "unknown property": ([paas(colour="red")], [], "unknown property colour"),
     "wrong type": ([paas(targetDedicatedNodes="3")], [], "must be of type int"),
     "bad time": ([paas(creationTime="yesterday")], [], "is not a UTC time"),
     "no such day": (
@@ -117,20 +117,20 @@ IMPOSSIBLE = {
         [],
         r"creationTime: day (is out of range|30 must be in range)",
     ),
-    "task nowhere": ([], [job() | {"tasks": [{"id": "t", "state": "running"}]}], "names no node"),
+    "task nowhere": ([], [job() | {"tasks": [{"id": "t", "state": "running"}]}], "does not name a node"),
     "task on idle node": (
         [paas() | {"nodes": [{"id": "a", "state": "idle"}]}],
         [job() | {"tasks": [{"id": "t", "state": "running", "nodeInfo": {"nodeId": "a"}}]}],
-        "is idle, yet tasks are running on it",
+        "is idle, but tasks are running on it",
     ),
     "too many tasks": (
         [paas() | {"nodes": [{"id": "a"}]}],
         [job() | {"tasks": [{"id": x, "state": "running", "nodeInfo": {"nodeId": "a"}} for x in "xy"]}],
-        "runs 2 tasks and has 1 slots",
+        "runs 2 tasks and has 1 slot",
     ),
-    "two jobs": ([], [job(), job(name="J")], "two jobs with the id"),
+    "two jobs": ([], [job(), job(name="J")], "Two jobs have the id"),
     "two tasks": ([], [job() | {"tasks": [{"id": "t"}, {"id": "T"}]}], "two tasks with the id"),
-    "scheduling": ([paas() | {"nodes": [{"id": "a", "schedulingState": "disabled"}]}], [], "so it is offline"),
+    "scheduling": ([paas() | {"nodes": [{"id": "a", "schedulingState": "disabled"}]}], [], "so its state is offline"),
 }
 
 
@@ -147,13 +147,13 @@ def test_an_impossible_state_is_refused_with_a_sentence_and_changes_nothing(worl
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        ([], "an object is expected"),
+        ([], "expected an object"),
         ({"version": 2}, "version 1 only"),
         ({"account": {"key": "not base64!"}}, "not base64"),
         ({"principals": [{"readOnly": True}]}, "token is missing"),
         ({"images": [{"osVersion": "5"}]}, "neither"),
         ({"images": [{"osVersion": NEW, "state": "lost"}]}, "not one of"),
-        ({"pool": []}, "no property pool"),
+        ({"pool": []}, "unknown property pool"),
     ],
 )
 def test_what_is_not_a_state(world, data, sentence):

@@ -1,4 +1,4 @@
-"""The provider's own lists of an account: every page, of both kinds of pools, whatever is still answered."""
+"""The provider's own lists of an account: every page, of both kinds of pools, whichever API version still answers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from batch_os_provider.batch.client import LAST_WITH_UPGRADE_OS, NEWEST, BatchClient
 from batch_os_provider.batch.pool import Kind, PoolState
 from batch_os_provider.errors import CredentialError, TransientError
-from tests.simulator.places import NEW, OLD, paas, windows
-from tests.simulator.raw import Client
+from tests.simulator.raw_client import Client
+from tests.simulator.seeds import NEW, OLD, paas, windows
 
 PAGE = 1000
 """Pools on a page, where the client asks for no other number."""

@@ -1,4 +1,4 @@
-"""Other actors, as scripts: at their instant, by Batch's rules where there are any, the same way each time."""
+"""Other actors: they act at their time, follow Batch's rules, and do the same in every run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 from batch_os_provider.simulator.faults import actors
-from batch_os_provider.simulator.faults.actor_actions import DEEDS
+from batch_os_provider.simulator.faults.actor_actions import ACTIONS
 from batch_os_provider.simulator.state.dump import dump
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world import resizes
@@ -19,7 +19,7 @@ from batch_os_provider.simulator.world.model import Actor
 from batch_os_provider.simulator.world.reader import RefusedError
 from batch_os_provider.simulator.world.upgrades import upgrade_os
 from batch_os_provider.simulator.world.world import World
-from tests.simulator.places import NEW, OLD, job, moves, paas, pass_time, windows
+from tests.simulator.seeds import NEW, OLD, job, moves, paas, pass_time, windows
 
 HERE = "http://here"
 LATER = "WA-GUEST-OS-5.26_201812-01"
@@ -49,37 +49,37 @@ def versions(world: World) -> tuple[str, str, str]:
     return pool.state, pool.cloud_service["currentOSVersion"], pool.cloud_service["targetOSVersion"]
 
 
-# --- what is no script ---
+# --- invalid actors ---
 
 
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
         ([], "an actor is an object"),
-        ({"who": "me"}, "an actor is an object with when, pool and do"),
+        ({"who": "me"}, "an actor is an object with when, pool, do"),
         ({}, "when has either after"),
         ({"when": {"after": 1, "operation": "Pool_Get"}}, "when has either after"),
-        ({"when": {"after": 1, "nth": 1}}, "after stands alone"),
+        ({"when": {"after": 1, "nth": 1}}, "after is the only field"),
         ({"when": {"after": -1}}, "virtual seconds from 0"),
         ({"when": {"operation": "Pool_get"}}, "did you mean Pool_Get"),
-        ({"when": {"operation": ["?"]}}, "there is no operation"),
-        ({"when": {"operation": "Pool_Get", "seed": 1}}, "knows of a request only"),
-        ({"when": {"operation": "Pool_Get", "pool": 1}}, "when.pool is a text"),
+        ({"when": {"operation": ["?"]}}, "unknown operation"),
+        ({"when": {"operation": "Pool_Get", "seed": 1}}, "when has only these fields"),
+        ({"when": {"operation": "Pool_Get", "pool": 1}}, "when.pool is a string"),
         ({"when": {"operation": "Pool_Get", "nth": 0}}, "when.nth is a whole number from 1"),
         ({"when": {"operation": "Pool_Get", "moment": "during"}}, "when.moment is before or after, not 'during'"),
-        ({"do": None}, "unknown deed None; deeds: resize, delete"),
-        ({"do": {"kind": "explode"}}, "unknown deed 'explode'"),
-        ({"do": {"kind": "delete", "count": 1}}, "delete knows only: kind"),
-        ({"do": {"kind": "resize"}}, "resize wants targetDedicatedNodes or"),
+        ({"do": None}, "unknown action None; actions: resize, delete"),
+        ({"do": {"kind": "explode"}}, "unknown action 'explode'"),
+        ({"do": {"kind": "delete", "count": 1}}, "delete has only these fields: kind"),
+        ({"do": {"kind": "resize"}}, "resize needs targetDedicatedNodes or"),
         ({"do": {"kind": "resize", "targetDedicatedNodes": -1}}, "targetDedicatedNodes is a whole number from 0"),
-        ({"do": {"kind": "addNodes"}}, "addNodes wants count"),
+        ({"do": {"kind": "addNodes"}}, "addNodes needs count"),
         ({"do": {"kind": "addNodes", "count": True}}, "count is a whole number from 1"),
-        ({"do": {"kind": "stick"}}, "stick wants count or ids"),
-        ({"do": {"kind": "stick", "count": 1, "ids": ["a"]}}, "stick wants count or ids"),
+        ({"do": {"kind": "stick"}}, "stick needs count or ids"),
+        ({"do": {"kind": "stick", "count": 1, "ids": ["a"]}}, "stick needs count or ids"),
         ({"do": {"kind": "stick", "ids": []}}, "do.ids is a list"),
-        ({"do": {"kind": "stick", "ids": ["a", "A"]}}, "each of them once"),
+        ({"do": {"kind": "stick", "ids": ["a", "A"]}}, "without duplicates"),
         ({"do": {"kind": "stick", "count": 1, "state": "asleep"}}, "do.state is one of unusable"),
-        ({"do": {"kind": "upgrade"}}, "upgrade wants targetOSVersion"),
+        ({"do": {"kind": "upgrade"}}, "upgrade needs targetOSVersion"),
         ({"pool": None}, "pool is the id of the pool"),
     ],
 )
@@ -94,8 +94,8 @@ def test_a_script_that_is_not_understood(world, given, sentence):
 
 def test_every_deed_has_its_fields_and_its_place_on_the_page(request):
     text = (request.config.rootpath / "docs" / "simulator.md").read_text()
-    assert set(actors._FIELDS) == set(DEEDS)
-    assert [kind for kind in DEEDS if f"| `{kind}` |" not in text] == []
+    assert set(actors._FIELDS) == set(ACTIONS)
+    assert [kind for kind in ACTIONS if f"| `{kind}` |" not in text] == []
 
 
 # --- when ---
@@ -174,7 +174,7 @@ def test_scripts_can_be_taken_back_and_a_reset_ends_them(client):
     first, second = (client.control("POST", "actors", given)["id"] for _ in range(2))
     assert [actor["id"] for actor in client.control("DELETE", f"actors/{first}")] == [second]
     for method, name in (("GET", first), ("DELETE", "nobody")):
-        assert "no actor" in _refused(client, method, f"actors/{name}")
+        assert "does not exist" in _refused(client, method, f"actors/{name}")
     assert "already" in _refused(client, "POST", "actors", {**given, "id": second})
     assert client.control("DELETE", "actors") == []
     client.control("POST", "actors", given)
@@ -217,8 +217,8 @@ def test_nodes_removed_by_name_and_by_number(world):
     assert act(world, "removeNodes", count=1) is None
     pass_time(world, 100)
     assert list(world.pool("p").nodes) == ["tvm-3", "tvm-4"]
-    assert act(world, "removeNodes", ids=["tvm-2"]) == "the pool has no node 'tvm-2'."
-    assert act(world, "removeNodes", count=3) == "the pool has 2 nodes that stay, and count is 3."
+    assert act(world, "removeNodes", ids=["tvm-2"]) == "node 'tvm-2' is not in the pool."
+    assert act(world, "removeNodes", count=3) == "the pool has 2 nodes not leaving the pool, and count is 3."
 
 
 def test_a_pool_deleted_and_one_that_is_not_there(world):
@@ -238,7 +238,7 @@ def test_an_upgrade_rolled_back_on_its_way(world):
     pass_time(world, 50)
     assert act(world, "rollback") is None
     assert versions(world) == ("upgrading", OLD, OLD)
-    assert act(world, "rollback") == "the upgrade of the pool is being rolled back already."
+    assert act(world, "rollback") == "the upgrade of the pool is already being rolled back."
     state = dump(world, HERE)
     load(world, state)
     assert dump(world, HERE) == state
@@ -271,13 +271,13 @@ def test_an_upgrade_of_an_empty_pool_rolled_back(world):
 def test_nothing_to_roll_back(world):
     load(world, {"pools": [paas(), windows()]})
     for name in ("p", "v"):
-        assert act(world, "rollback", pool=name) == "the pool has had no upgrade that could be rolled back."
+        assert act(world, "rollback", pool=name) == "the pool has not had an upgrade to roll back."
 
 
 def test_low_priority_nodes_are_preempted_and_allocated_again(world):
     load(world, {"pools": [paas()], "jobs": [job("sleep 500", "sleep 500", "sleep 500")]})
-    assert act(world, "preempt", count=1) == "the pool has 0 nodes of low priority, and count is 1."
-    assert act(world, "preempt", ids=["tvm-1"]) == "node tvm-1 (running) is not one of those of low priority."
+    assert act(world, "preempt", count=1) == "the pool has 0 nodes with low priority, and count is 1."
+    assert act(world, "preempt", ids=["tvm-1"]) == "node tvm-1 (running) is not one of the nodes with low priority."
     assert act(world, "resize", targetDedicatedNodes=0, targetLowPriorityNodes=2) is None
     pass_time(world, 300)
     assert act(world, "preempt", count=1) is None
@@ -290,7 +290,7 @@ def test_low_priority_nodes_are_preempted_and_allocated_again(world):
 
 def test_a_node_sticks_where_it_is_until_it_recovers(world):
     load(world, {"pools": [paas()]})
-    assert act(world, "stick", count=1) == "the pool has 0 nodes on their way, and count is 1."
+    assert act(world, "stick", count=1) == "the pool has 0 nodes in transition, and count is 1."
     upgrade_os(world, world.pool("p"), NEW)
     pass_time(world, 5)
     assert act(world, "stick", count=1) is None
@@ -301,7 +301,7 @@ def test_a_node_sticks_where_it_is_until_it_recovers(world):
     assert act(world, "recover", ids=["tvm-1"]) is None
     pass_time(world, 300)
     assert versions(world) == ("active", NEW, NEW)
-    assert act(world, "recover", count=1) == "the pool has 0 nodes that are stuck or have failed, and count is 1."
+    assert act(world, "recover", count=1) == "the pool has 0 nodes stuck, failed or preempted, and count is 1."
 
 
 @pytest.mark.parametrize("state", ["unusable", "unknown", "starting", "waitingforstarttask"])

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from batch_os_provider.simulator.data_plane.filters import parse_filter
 from batch_os_provider.simulator.data_plane.odata import page
 from batch_os_provider.simulator.world.errors import BatchError
-from tests.simulator.places import NEW, job, paas
-from tests.simulator.raw import LAST
+from tests.simulator.raw_client import LAST
+from tests.simulator.seeds import NEW, job, paas
 
 NAMES = frozenset({"id", "state"})
 

@@ -1,4 +1,4 @@
-"""A client that hides nothing: it signs by the published rules and hands back the very bytes of the answer."""
+"""A raw client: it signs by the published rules and returns the bytes of an answer unchanged."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def signature(key: str, account: str, method: str, target: str, headers: dict[st
 
 
 def exchange(endpoint: str, request: bytes) -> bytes:
-    """Send bytes, read until the server closes."""
+    """Send bytes, and read until the server closes."""
     where = urlsplit(endpoint)
     with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
         connection.sendall(request)

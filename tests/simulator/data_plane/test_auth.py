@@ -1,4 +1,4 @@
-"""Signatures as client generations make them, and all that must not pass."""
+"""Signatures as client generations make them, and requests that must be refused."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from batch_os_provider.simulator.protocol.wire import Incoming
 from batch_os_provider.simulator.world.clock import parse_iso, wall_now
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.world import DEFAULT_KEY, World
-from tests.simulator.places import NEW, paas
-from tests.simulator.raw import FULL_TYPE, LAST, signature
+from tests.simulator.raw_client import FULL_TYPE, LAST, signature
+from tests.simulator.seeds import NEW, paas
 
 NOON = parse_iso("2018-08-24T12:00:00Z")
 DATE = "Fri, 24 Aug 2018 12:00:00 GMT"

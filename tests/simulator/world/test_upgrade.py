@@ -9,7 +9,7 @@ from batch_os_provider.simulator.world import pools, resizes, tasks, upgrades
 from batch_os_provider.simulator.world.clock import TICKS
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.world import World
-from tests.simulator.places import NEW, OLD, job, moves, paas, pass_time, vm
+from tests.simulator.seeds import NEW, OLD, job, moves, paas, pass_time, vm
 
 
 def start(world: World, *more: dict, nodes: int = 3) -> None:

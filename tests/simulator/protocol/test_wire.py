@@ -9,8 +9,8 @@ from email.utils import formatdate, parsedate_to_datetime
 import pytest
 
 from batch_os_provider.simulator.server import bind
-from tests.simulator.places import NEW, OLD, job, paas, vm
-from tests.simulator.raw import LAST, NEWEST
+from tests.simulator.raw_client import LAST, NEWEST
+from tests.simulator.seeds import NEW, OLD, job, paas, vm
 
 
 def test_a_pool_may_be_deleted_while_it_upgrades(client):
@@ -58,7 +58,7 @@ def test_head(client):
 
 def test_an_answer_keeps_the_connection_for_the_next_request(client):
     """Two pipelined requests on one connection, the second asking to close."""
-    from tests.simulator.raw import exchange  # noqa: PLC0415 - only here
+    from tests.simulator.raw_client import exchange  # noqa: PLC0415 - only here
 
     received = exchange(
         client.simulator.endpoint,
@@ -449,12 +449,12 @@ def test_the_account_url_is_not_the_clients_to_change(client):
     """No proxy stands before the simulator: what looks like one's header changes no link."""
     client.put(paas())
     plain = client("GET", "/pools/p").json["url"]
-    told = client("GET", "/pools/p", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"})
-    assert told.json["url"] == plain
+    answer = client("GET", "/pools/p", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"})
+    assert answer.json["url"] == plain
 
 
 def test_an_answer_in_parts_waits_for_no_acknowledgement():
-    """An answer of the control endpoints is two writes, and asyncio looks at the socket's protocol before it acts."""
+    """A control answer is two writes, and asyncio sets TCP_NODELAY only if it knows that the socket is TCP."""
     taken: list[int] = []
 
     async def serve() -> None:

@@ -1,6 +1,6 @@
-"""Habits of official clients in other languages, on the wire: what they send all the time must be borne.
+"""Habits of official clients in other languages, on the wire: the simulator must accept what they always send.
 
-What of it concerns a signature alone is in ``test_auth``, pages in ``test_lists``, headers of answers in
+Signatures are in ``test_auth``, pages in ``test_lists``, headers of answers in
 ``test_recordings`` and ``test_wire``.
 """
 
@@ -13,8 +13,8 @@ from urllib.parse import quote, unquote, urlsplit
 import pytest
 
 from batch_os_provider.simulator.state.load import StateError, load
-from tests.simulator.places import NEW, job, paas, vm, windows
-from tests.simulator.raw import FULL_TYPE, LAST, NEWEST, Answer, Client
+from tests.simulator.raw_client import FULL_TYPE, LAST, NEWEST, Answer, Client
+from tests.simulator.seeds import NEW, job, paas, vm, windows
 
 TYPED = "application/json; charset=utf-8"
 CREATED = {

@@ -1,6 +1,6 @@
-"""The last client generation with upgradeos, azure-batch 5, driving every operation that the simulator builds.
+"""The last client generation with upgradeos, azure-batch 5, drives every operation that the simulator implements.
 
-It needs an environment of its own, so it is a script: ``azure_batch_5.py ENDPOINT ACCOUNT KEY`` prints ``ok``.
+It needs its own environment, so it is a script: ``azure_batch_5.py ENDPOINT ACCOUNT KEY`` prints ``ok``.
 """
 
 from __future__ import annotations

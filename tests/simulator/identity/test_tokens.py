@@ -1,4 +1,4 @@
-"""Tokens of principals: the real azure-identity library gets them here, and what each may do with them."""
+"""Tokens of principals: the real azure-identity library gets them, and each principal may do what the state allows."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from batch_os_provider.simulator.protocol.operations import OPERATIONS
 from batch_os_provider.simulator.state.dump import dump
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world.reader import StateError
-from tests.simulator.places import NEW, job, paas
-from tests.simulator.raw import LAST, NEWEST
+from tests.simulator.raw_client import LAST, NEWEST
+from tests.simulator.seeds import NEW, job, paas
 
 SCOPE = "https://batch.core.windows.net//.default"
 READER = {"name": "reader", "token": "token-of-the-reader", "readOnly": True}
@@ -138,8 +138,8 @@ def test_names_survive_a_state(world):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([READER, {**WRITER, "name": "reader"}], "two principals with the name reader"),
-        ([READER, {**WRITER, "token": READER["token"]}], "two principals with the same token"),
+        ([READER, {**WRITER, "name": "reader"}], "Two principals have the name reader"),
+        ([READER, {**WRITER, "token": READER["token"]}], "Two principals have the same token"),
         ([{**READER, "name": "a b"}], "is not a name"),
         ([{**READER, "role": "owner"}], "role"),
     ],
@@ -153,7 +153,7 @@ def every_operation():
     """Each operation that is built, with a path that leads somewhere and a version that has it."""
     ids = {"poolId": "p", "nodeId": "tvm-1", "jobId": "j", "taskId": "t1"}
     for operation in OPERATIONS:
-        if operation.built:
+        if operation.implemented:
             version = LAST if operation.until == LAST else NEWEST
             yield pytest.param(operation.method, operation.path.format(**ids), version, id=operation.id)
 

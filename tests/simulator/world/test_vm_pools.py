@@ -10,8 +10,8 @@ from azure.core import MatchConditions
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 
-from tests.simulator.places import FIRST, MOVING, SECOND, WINDOWS, job, windows
-from tests.simulator.raw import NEWEST
+from tests.simulator.raw_client import NEWEST
+from tests.simulator.seeds import FIRST, MOVING, SECOND, WINDOWS, job, windows
 
 FIELDS = ["id", "state", "isDedicated", "virtualMachineInfo", "runningTasksCount", "errors", "startTaskInfo"]
 FIELDS += ["schedulingState", "allocationTime", "nodeAgentInfo"]

@@ -9,7 +9,8 @@ from batch_os_provider.simulator.world import pools, resizes, upgrades
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.reader import RefusedError
 from batch_os_provider.simulator.world.unknowns import ROWS
-from tests.simulator.places import (
+from tests.simulator.raw_client import LAST, NEWEST
+from tests.simulator.seeds import (
     FIRST,
     MOVING,
     NEW,
@@ -23,7 +24,6 @@ from tests.simulator.places import (
     vm,
     windows,
 )
-from tests.simulator.raw import LAST, NEWEST
 
 OTHER_FAMILY = "WA-GUEST-OS-4.60_201811-01"
 DISABLED = "WA-GUEST-OS-5.23_201809-01"
@@ -376,6 +376,6 @@ def test_the_table_over_http_takes_what_it_gives(client):
 
 @pytest.mark.parametrize("wanted", [{"nonsense": 1}, {"requeueCount": "perhaps"}, {"requeueCount": {"value": True}}])
 def test_a_wrong_switch_or_value_is_refused_and_nothing_turns(world, wanted):
-    with pytest.raises(RefusedError, match=r"allowed|there are"):
+    with pytest.raises(RefusedError, match=r"allowed|switches"):
         world.unknowns.set({"startTaskAfterUpgrade": "notRun", **wanted})
     assert world.unknowns["startTaskAfterUpgrade"] == "rerun"

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from batch_os_provider.simulator.world.clock import http_date
-from tests.simulator.raw import Client
+from tests.simulator.raw_client import Client
 
 FOLDER = Path(__file__).with_name("recordings")
 RECORDINGS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
@@ -35,7 +35,7 @@ OURS = {"Connection"}
 
 
 def assert_like(seen: Any, recorded: Any, endpoint: str, where: str) -> None:
-    """The same shape, and the same texts but for what differs each time."""
+    """The same shape and the same texts, except values that are different each time."""
     if isinstance(recorded, dict):
         assert set(seen) == set(recorded), where
         for name, value in recorded.items():

@@ -6,7 +6,6 @@ is imported with this module, by the first of them.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.address import PoolRef
@@ -23,6 +22,7 @@ from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, age_of, 
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import NODE_INTERVAL, NODE_INTERVAL_TERMINAL, Reporter
 from batch_os_provider.runtime.cancellation import RealWaiter
+from batch_os_provider.runtime.per_account import PerAccount
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema import outputs as out
 from batch_os_provider.schema.declared import Declared, DeclaredImage, Goal, ImageGoal, gate_of
@@ -34,16 +34,8 @@ __all__ = ["read_image", "read_os", "renew_image", "upgrade_os"]
 
 Bag = dict[str, Any]
 
-_observers: dict[str, SharedPoller] = {}
-_observers_lock = threading.Lock()
-
-
-def _observer(endpoint: str) -> SharedPoller:
-    """The one observer of an account in this process. Raises CredentialError: no credential fits the endpoint."""
-    with _observers_lock:
-        if endpoint not in _observers:
-            _observers[endpoint] = SharedPoller(shared_client(endpoint))
-        return _observers[endpoint]
+_shared_poller = PerAccount(lambda endpoint: SharedPoller(shared_client(endpoint)))
+"""The poller that all rollouts of an account share. Raises CredentialError: no credential fits the endpoint."""
 
 
 def upgrade_os(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> Bag:
@@ -65,7 +57,7 @@ def upgrade_os(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> Bag:
         declared.stall_after,
         report=olds.get(out.UNHEALTHY) is None or not same_version(olds.get(out.CURRENT), declared.target),
     )
-    account = _observer(declared.ref.endpoint)
+    account = _shared_poller(declared.ref.endpoint)
     rollout = OsUpgrade(goal, account, RealWaiter(seams.stop), Reporter(row, interval), company=account)
     pool = rollout.run().pool
     count = out.last_count(pool, olds) if rollout.unhealthy is None else rollout.unhealthy
@@ -124,7 +116,7 @@ def renew_image(bag: Mapping[str, Any]) -> Bag:
     goal = ImageGoal(
         declared.ref, declared.target, declared.policy, declared.drain_timeout, declared.timeout, declared.defer
     )
-    account = _observer(declared.ref.endpoint)
+    account = _shared_poller(declared.ref.endpoint)
     rollout = ImageRenewal(goal, account, RealWaiter(seams.stop), Reporter(row), company=account)
     seen: VmPoolView = rollout.run().pool
     return {**out.known(inputs.IMAGE.names, bag), **out.of_vm_pool(seen, bag[inputs.IMAGE_TARGET])}

@@ -11,7 +11,6 @@ kind of pool it is. VM pools are renewed with the newest version.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -26,6 +25,7 @@ from batch_os_provider.batch.headers import header, http_date
 from batch_os_provider.batch.pool import Kind, Node, Pool
 from batch_os_provider.batch.vm_pool import MARKER, Marker, VmNode, VmPool
 from batch_os_provider.errors import ApiRetiredError, PermanentError, PoolGoneError, ServiceAnswer, ServiceError
+from batch_os_provider.runtime.per_account import PerAccount
 
 if TYPE_CHECKING:
     from azure.core.pipeline.transport import HttpTransport
@@ -55,20 +55,6 @@ _WRITE = "Microsoft.Batch/batchAccounts/pools/write"
 _UPGRADE = "Microsoft.Batch/batchAccounts/pools/upgradeOs/action"
 # Azure's list of actions names it no more, and refuses a custom role that does; the built-in role has pools/*.
 _HOLDS_UPGRADE = "which the role Azure Batch Data Contributor holds"
-_clients: dict[str, BatchClient] = {}
-_clients_lock = threading.Lock()
-
-
-def shared_client(endpoint: str) -> BatchClient:
-    """One client, credential and connection pool per account and process.
-
-    Raises:
-        CredentialError: no credential fits the endpoint.
-    """
-    with _clients_lock:
-        if endpoint not in _clients:
-            _clients[endpoint] = BatchClient(endpoint, os.environ)
-        return _clients[endpoint]
 
 
 class BatchClient:
@@ -254,14 +240,14 @@ class BatchClient:
         told = [(node.version, node.version_text) for node in self.list_vm_nodes(ref) if node.version is not None]
         return max(told)[1] if told else ""
 
-    def set_marker(self, pool: VmPool, mark: Marker | None) -> None:
+    def set_marker(self, pool: VmPool, marker: Marker | None) -> None:
         """PATCH the pool's metadata with our marker, or without it; other entries stay as they were read.
 
         Raises:
             ConflictError: the pool has changed since it was read. Else as ``get_vm_pool``.
         """
         kept = [dict(entry) for entry in pool.metadata if entry.get("name") != MARKER]
-        noted = [] if mark is None else [{"name": MARKER, "value": str(mark)}]
+        noted = [] if marker is None else [{"name": MARKER, "value": str(marker)}]
         self._write("PATCH", "", pool, "noting the renewal in the pool's metadata", {"metadata": kept + noted})
 
     def resize(self, pool: VmPool, size: int) -> None:
@@ -355,3 +341,7 @@ def _retired(ref: PoolRef, answer: ServiceAnswer) -> ApiRetiredError:
         "and remove this PoolOsVersion from the program; nothing was written",
         answer=answer,
     )
+
+
+shared_client = PerAccount(lambda endpoint: BatchClient(endpoint, os.environ))
+"""One client, credential and connection pool for each account. Raises CredentialError: no credential fits."""

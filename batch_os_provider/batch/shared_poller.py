@@ -12,16 +12,17 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState
+from batch_os_provider.batch.service import PolledAccount
 from batch_os_provider.batch.shared_list import SharedList
 from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool
 from batch_os_provider.errors import PoolGoneError
 from batch_os_provider.runtime.threads import Start, in_a_thread
 
-__all__ = ["COUNT_EVERY", "Account", "SharedPoller"]
+__all__ = ["COUNT_EVERY", "SharedPoller"]
 
 P = TypeVar("P")
 
@@ -30,49 +31,6 @@ COUNT_EVERY = 5.0
 than every 30 s."""
 _TURN_LOST = 15.0
 """Seconds after which a pool that does not ask any more loses its place."""
-
-
-class Account(Protocol):
-    """What is needed of Batch; ``client.BatchClient`` is the real one."""
-
-    def get_pool(self, ref: PoolRef) -> Pool:
-        """Read a Cloud Services pool."""
-
-    def list_upgrading(self) -> tuple[Pool, ...]:
-        """Read all pools that are upgrading."""
-
-    def list_resizing(self) -> tuple[Pool, ...]:
-        """Read all pools that are not steady."""
-
-    def list_nodes(self, ref: PoolRef) -> tuple[Node, ...]:
-        """Read the nodes of a Cloud Services pool."""
-
-    def upgrade_os(self, ref: PoolRef, target: str, etag: str) -> datetime | None:
-        """Start an upgrade, once."""
-
-    def newest_image_version(self, ref: PoolRef) -> str:
-        """Read the newest image version on a VM pool's nodes."""
-
-    def get_vm_pool(self, ref: PoolRef) -> VmPool:
-        """Read a VM pool."""
-
-    def list_resizing_vms(self) -> tuple[VmPool, ...]:
-        """Read all pools that are not steady, as VM pools."""
-
-    def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
-        """Read the nodes of a VM pool."""
-
-    def set_marker(self, pool: VmPool, mark: Marker | None) -> None:
-        """Write or clear the note in a pool's metadata."""
-
-    def resize(self, pool: VmPool, size: int) -> None:
-        """Set the number of dedicated nodes."""
-
-    def remove_nodes(self, pool: VmPool, nodes: tuple[str, ...], timeout: float) -> None:
-        """Let nodes finish their tasks, and go."""
-
-    def repin(self, pool: VmPool, version: str) -> None:
-        """Change the image version of an empty pool."""
 
 
 class SharedPoller:
@@ -86,7 +44,7 @@ class SharedPoller:
 
     def __init__(
         self,
-        account: Account,
+        account: PolledAccount,
         clock: Callable[[], float] = time.monotonic,
         start: Start = in_a_thread,
     ) -> None:
@@ -168,10 +126,10 @@ class SharedPoller:
         """As ``BatchClient``."""
         return self._account.list_vm_nodes(ref)
 
-    def set_marker(self, pool: VmPool, mark: Marker | None) -> None:
+    def set_marker(self, pool: VmPool, marker: Marker | None) -> None:
         """As ``BatchClient``."""
         self._leave(pool.base.ref)
-        self._account.set_marker(pool, mark)
+        self._account.set_marker(pool, marker)
 
     def resize(self, pool: VmPool, size: int) -> None:
         """As ``BatchClient``."""

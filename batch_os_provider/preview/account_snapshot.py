@@ -13,19 +13,20 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late  # a class of its own before Python 3.11
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Kind, Node, Pool
+from batch_os_provider.batch.service import AccountReader
 from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
-from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError, TransientError
+from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError
 from batch_os_provider.guest_os.version import same_version
-from batch_os_provider.runtime.backoff import back_off
+from batch_os_provider.runtime.backoff import retry
 from batch_os_provider.runtime.cancellation import Waiter
 from batch_os_provider.runtime.threads import beside
 from batch_os_provider.schema.units import duration
 
-__all__ = ["BUDGET", "FRESH_FOR", "Account", "AccountSnapshot", "NotChecked"]
+__all__ = ["BUDGET", "FRESH_FOR", "AccountSnapshot", "NotChecked"]
 
 BUDGET = 10.0
 """Seconds that all looks at one account may hold up one process, together."""
@@ -39,28 +40,6 @@ _TRIES = 3
 T = TypeVar("T")
 P = TypeVar("P")
 N = TypeVar("N")
-
-
-class Account(Protocol):
-    """What a look needs of Batch; ``client.BatchClient`` is the real one."""
-
-    def list_pools(self) -> tuple[Pool, ...]:
-        """All pools, as the last API version with upgradeos shows them."""
-
-    def list_nodes(self, ref: PoolRef) -> tuple[Node, ...]:
-        """All nodes of a Cloud Services pool."""
-
-    def get_pool(self, ref: PoolRef) -> Pool:
-        """One pool."""
-
-    def list_vm_pools(self) -> tuple[VmPool, ...]:
-        """All pools, as the newest API version shows them."""
-
-    def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
-        """All nodes of a VM pool."""
-
-    def get_vm_pool(self, ref: PoolRef) -> VmPool:
-        """One VM pool."""
 
 
 class NotChecked(Exception):  # noqa: N818 - an answer between modules that never reaches a user, not an error
@@ -104,7 +83,7 @@ class AccountSnapshot:
         budget: seconds that all looks together may take.
     """
 
-    def __init__(self, connect: Callable[[], Account], waiter: Waiter, *, budget: float = BUDGET) -> None:
+    def __init__(self, connect: Callable[[], AccountReader], waiter: Waiter, *, budget: float = BUDGET) -> None:
         self._connect = connect
         self._waiter = waiter
         self._budget = self._left = budget
@@ -213,22 +192,26 @@ class AccountSnapshot:
 
     def _required(self, start: Callable[[], Future[T]], tries: int = 1) -> T:
         """The result of a call that a look cannot do without; once it has failed there are no more looks."""
-        failures = 0
-        while True:
-            try:
-                return self._wait(start())
-            except (PoolGoneError, RefusedError):
-                raise
-            except BatchOsError as error:
-                failures += 1
-                pause = back_off(failures, error, 0.0) if isinstance(error, TransientError) else self._budget
-                if failures >= tries or pause >= self._left:
-                    raise self._remember(str(error)) from error
-                self._left -= pause
-                self._waiter.sleep(pause)
-            except Late:
-                text = f"Batch did not answer within the {duration(self._budget)} that looks at an account may take"
-                raise self._remember(text) from None
+        try:
+            return retry(
+                lambda: self._wait(start()),
+                tries=tries,
+                sleep=self._sleep,
+                chance=lambda: 0.0,
+                affords=lambda pause: pause < self._left,
+            )
+        except (PoolGoneError, RefusedError):
+            raise
+        except BatchOsError as error:
+            raise self._remember(str(error)) from error
+        except Late:
+            text = f"Batch did not answer within the {duration(self._budget)} that looks at an account may take"
+            raise self._remember(text) from None
+
+    def _sleep(self, seconds: float) -> None:
+        """Pause, on the account's time."""
+        self._left -= seconds
+        self._waiter.sleep(seconds)
 
     def _wait(self, task: Future[T]) -> T:
         """The result, on the account's time."""

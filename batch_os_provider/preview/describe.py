@@ -8,7 +8,6 @@ in a ``message_tail`` where a program reads. Nothing is said of what does not ch
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
@@ -28,10 +27,11 @@ from batch_os_provider.preview.message_tail import NO_SUCH_POOL, Kind, MessageTa
 from batch_os_provider.preview.plan import Plan, plan_image, plan_os
 from batch_os_provider.rollout.actions import Refuse
 from batch_os_provider.runtime.cancellation import Canceled, RealWaiter
+from batch_os_provider.runtime.per_account import PerAccount
 from batch_os_provider.schema.declared import Declared, DeclaredImage
 from batch_os_provider.schema.outputs import PriorState
 
-__all__ = ["Refused", "lookout", "newest_image", "preview_image", "preview_os"]
+__all__ = ["Refused", "newest_image", "preview_image", "preview_os", "snapshot_of"]
 
 T = TypeVar("T")
 
@@ -39,16 +39,8 @@ T = TypeVar("T")
 _GRAVE = frozenset({"rollback", "conflict", "unknown state", "unhealthy", "another product"})
 
 _said: set[str] = set()
-_lookouts: dict[str, AccountSnapshot] = {}
-_lookouts_lock = threading.Lock()
-
-
-def lookout(endpoint: str) -> AccountSnapshot:
-    """The one lookout for an account in this process."""
-    with _lookouts_lock:
-        if endpoint not in _lookouts:
-            _lookouts[endpoint] = AccountSnapshot(lambda: shared_client(endpoint), RealWaiter(seams.stop))
-        return _lookouts[endpoint]
+snapshot_of = PerAccount(lambda endpoint: AccountSnapshot(lambda: shared_client(endpoint), RealWaiter(seams.stop)))
+"""The snapshot of an account that all rows of a preview share."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +105,7 @@ def preview_os(
     family = pool.os_family if pool is not None else None
     verdicts = _judged(target, family, today or datetime.now(timezone.utc).date())
     if told is None and known is not None and known.version:
-        told = _plan_by_state(known.version, target)
+        told = _plan_by_state(ref, known.version, target)
     elif told is not None and known is not None and known.version and not same_version(known.version, came_from):
         told = told.noting("stale", f"the state is older, it says {short(known.version)}")
     if told is not None:
@@ -170,7 +162,7 @@ def newest_image(ref: PoolRef) -> str:
 
     Raises as ``AccountSnapshot.vm``.
     """
-    told = [(node.version, node.version_text) for node in lookout(ref.endpoint).vm(ref).nodes if node.version]
+    told = [(node.version, node.version_text) for node in snapshot_of(ref.endpoint).vm(ref).nodes if node.version]
     return max(told)[1] if told else ""
 
 
@@ -199,7 +191,7 @@ class _Speaker:
             codes = tuple(each.code for each in verdicts)
             told = replace(told, detail=f"{told.detail}; {verdicts[0].text}", warnings=(*told.warnings, *codes))
         warn = any(each.is_warning for each in verdicts) or not _GRAVE.isdisjoint(told.warnings)
-        self.say(told.text, told.tail(self._ref.url, self._kind), warn=warn)
+        self.say(told.text, told, warn=warn)
 
     def look(self, look: Callable[[], T]) -> T | Refuse | None:
         """What a look gives; None where there is none to be had, which is said."""
@@ -220,21 +212,21 @@ class _Speaker:
 
 
 def _plan_os(declared: Declared) -> tuple[Plan | Refuse, Pool]:
-    ref, watch = declared.ref, lookout(declared.ref.endpoint)
+    ref, snapshot = declared.ref, snapshot_of(declared.ref.endpoint)
 
     def plan(pool: Pool, nodes: tuple[Node, ...] | None) -> Plan | Refuse:
         now = datetime.now(timezone.utc)
         return plan_os(pool, nodes, declared.target, declared.policy, declared.timeout, gate=declared.gate, at=now)
 
-    pool = watch.pool(ref)
+    pool = snapshot.pool(ref)
     told = plan(pool, None)
     if isinstance(told, Refuse):
-        if watch.refresh_if_stale():
+        if snapshot.refresh_if_stale():
             return _plan_os(declared)
         if pool.kind is PoolKind.VM:
             told = plan(_with_image(pool), None)
     elif pool.node_count and (told.what != "adopt" or declared.gate.is_declared):
-        told = plan(pool, watch.nodes(ref, declared.target))
+        told = plan(pool, snapshot.nodes(ref, declared.target))
     return told, pool
 
 
@@ -248,20 +240,21 @@ def _with_image(pool: Pool) -> Pool:
 
 
 def _plan_image(declared: DeclaredImage) -> Plan | Refuse:
-    watch = lookout(declared.ref.endpoint)
-    told = plan_image(watch.vm(declared.ref), declared.target, declared.policy, declared.timeout)
-    return _plan_image(declared) if isinstance(told, Refuse) and watch.refresh_if_stale() else told
+    snapshot = snapshot_of(declared.ref.endpoint)
+    told = plan_image(snapshot.vm(declared.ref), declared.target, declared.policy, declared.timeout)
+    return _plan_image(declared) if isinstance(told, Refuse) and snapshot.refresh_if_stale() else told
 
 
-def _plan_by_state(at: str, target: str) -> Plan:
+def _plan_by_state(ref: PoolRef, at: str, target: str) -> Plan:
     """The plan as far as the state tells, where nobody has looked."""
     back = is_rollback(at, target)
-    warnings = ("rollback",) if back else ()
     return Plan(
+        ref.url,
+        "os",
         "rollback" if back else "upgrade",
-        "as the state has it, not looked at",
         at,
         target,
-        warnings=warnings,
+        warnings=("rollback",) if back else (),
+        detail="as the state has it, not looked at",
         change=change(at, target),
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, cast, get_args
 
 __all__ = ["KINDS", "LEADS", "NO_SUCH_POOL", "WHATS", "Kind", "MessageTail", "What", "split"]
@@ -70,8 +70,10 @@ class MessageTail:
     why: str = ""
 
     def __str__(self) -> str:
-        told = {_NAMES.get(name, name): value for name, value in vars(self).items() if value not in (None, "", ())}
-        return f"[batch-os v1 {json.dumps(told, separators=(',', ':'))}]"
+        # The fields of a subclass are for people.
+        known = {_NAMES.get(each.name, each.name): getattr(self, each.name) for each in fields(MessageTail)}
+        body = {name: value for name, value in known.items() if value not in (None, "", ())}
+        return f"[batch-os v1 {json.dumps(body, separators=(',', ':'))}]"
 
     def after(self, sentence: str) -> str:
         """The sentence with this tail at its end; the reason stands in one of them only."""

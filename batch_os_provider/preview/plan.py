@@ -14,7 +14,7 @@ from batch_os_provider.batch.pool import Node, Pool
 from batch_os_provider.batch.vm_pool import ImageVersion, VmPoolView
 from batch_os_provider.guest_os import version
 from batch_os_provider.guest_os.version import is_rollback
-from batch_os_provider.preview.message_tail import Kind, MessageTail, What
+from batch_os_provider.preview.message_tail import MessageTail
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal import steps
 from batch_os_provider.rollout.image_renewal.decide import another_product, deallocated, decide_image, resize_errors
@@ -31,22 +31,14 @@ ADOPTS = "adopts without a write"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One line for people, and the same for programs: the other fields are those of ``message_tail.MessageTail``.
+class Plan(MessageTail):
+    """One line for people; the fields of ``MessageTail`` say the same to programs.
 
-    ``detail`` is what an `up` takes, ``change`` from what to what: the news first and the short versions last, as in
-    every line of a rollout (``report``).
+    ``detail`` is what an `up` takes, ``change`` from what to what. The news comes first and the short versions last, as
+    in every line of a rollout (``rollout/progress``).
     """
 
-    what: What
-    detail: str
-    came_from: str = ""
-    target: str = ""
-    nodes: int | None = None
-    behind: int | None = None
-    tasks: int | None = None
-    back: int | None = None
-    warnings: tuple[str, ...] = ()
+    detail: str = ""
     change: str = ""
 
     @property
@@ -58,11 +50,6 @@ class Plan:
     def noting(self, code: str, text: str) -> Plan:
         """The same plan with a warning after what it takes."""
         return replace(self, detail=f"{self.detail}; {text}", warnings=(*self.warnings, code))
-
-    def tail(self, pool: str, kind: Kind) -> MessageTail:
-        """The plan for programs."""
-        known = {name: value for name, value in vars(self).items() if name not in {"change", "detail"}}
-        return MessageTail(pool=pool, kind=kind, **known)
 
 
 def plan_os(  # noqa: PLR0913 - a look at a pool, what is declared, and when
@@ -91,7 +78,8 @@ def plan_os(  # noqa: PLR0913 - a look at a pool, what is declared, and when
         return action
     runs = pool.current_os_version or ""
     count = len(nodes) if nodes is not None else pool.node_count
-    told = Plan("adopt", ADOPTS, runs, target, nodes=count, change=f"it runs {version.short(target)}")
+    told = Plan(pool.ref.url, "os", "adopt", runs, target, nodes=count, detail=ADOPTS)
+    told = replace(told, change=f"it runs {version.short(target)}")
     if isinstance(action, Done):
         return _judged(told, nodes, gate, timeout, at) if gate.is_declared and count else told
     # What comes after an upgrade to another version starts from that one.
@@ -174,7 +162,8 @@ def _plan_image(  # noqa: PLR0911 - a table
     nodes, mark, behind = len(seen.judged), seen.pool.marker, seen.behind(target.numbers)
     oldest = seen.oldest()
     came_from, wanted = oldest.version_text if oldest else "", target.text
-    told = Plan("adopt", "", came_from, wanted, nodes=len(seen.dedicated), behind=len(behind))
+    url, nodes_in_all = seen.pool.base.ref.url, len(seen.dedicated)
+    told = Plan(url, "image", "adopt", came_from, wanted, nodes=nodes_in_all, behind=len(behind))
     if isinstance(action, Done):
         what = f"{'its 1 node is' if nodes == 1 else f'all {nodes} nodes are'} at {wanted} or above"
         what = what if nodes else "all its nodes are deallocated" if seen.deallocated else "it has no nodes"

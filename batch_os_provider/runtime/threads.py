@@ -76,7 +76,7 @@ def side_by_side(function: Callable[[A], R], items: Sequence[A], at_once: int = 
                 ended.put((number, None, error))
 
     for _ in range(min(at_once, len(items))):
-        threading.Thread(target=work, daemon=True, name="batch-os-call").start()
+        beside(work, "batch-os-call")
     results: dict[int, R] = {}
     for _ in items:
         number, result, error = ended.get()

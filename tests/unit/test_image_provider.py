@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from pulumi.output import UNKNOWN
 
-from batch_os_provider import crud, pool_provider
-from batch_os_provider.batch import client
+from batch_os_provider import pool_provider
+from batch_os_provider.batch.client import shared_client
 from batch_os_provider.engine import diagnostics
 from batch_os_provider.engine.refresh import RefreshDetector
 from batch_os_provider.errors import BatchOsError, CredentialError, PoolGoneError, RefusedError
 from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.pool_provider import _Register
-from batch_os_provider.preview import describe
 from batch_os_provider.preview.message_tail import split
+from batch_os_provider.runtime import per_account
 from batch_os_provider.schema.outputs import IMAGE_OUTPUTS
 from tests.unit.rollout.doubles import REF, gone
 from tests.unit.rollout.image_renewal.image_doubles import NEWER, OLD, TARGET, FakeVmService, VmScript, VmState, pool_of
@@ -48,8 +48,7 @@ URN = "urn:pulumi:dev::farm::pulumi-python:dynamic/batch:PoolImageVersion::rende
 def program(monkeypatch: pytest.MonkeyPatch) -> RefreshDetector:
     """Begin a new plugin process that serves one resource, which its program has declared."""
     monkeypatch.setattr(diagnostics, "current_urn", lambda: URN)
-    monkeypatch.setattr(describe, "_lookouts", {})
-    monkeypatch.setattr(crud, "_observers", {})
+    per_account.reset()
     fresh = RefreshDetector()
     fresh.checked(URN)
     monkeypatch.setattr(pool_provider, "program", fresh)
@@ -63,7 +62,7 @@ def batch(monkeypatch: pytest.MonkeyPatch) -> Batch:
 
     def stand_in(state: VmState, script: VmScript | None = None) -> FakeVmService:
         service = FakeVmService(state, script)
-        monkeypatch.setitem(client._clients, REF.endpoint, service)  # type: ignore[arg-type]
+        shared_client.put(REF.endpoint, service)  # type: ignore[arg-type]
         return service
 
     return stand_in
@@ -262,7 +261,7 @@ def test_latest_on_an_empty_pool_or_one_that_cannot_be_seen_says_so(batch: Batch
     bag = {**INPUTS, "target_image_version": "latest"}
     batch(pool_of(0))
     assert "no node of this pool shows a version number" in PROVIDER.check({}, bag).failures[0].reason
-    describe._lookouts.clear()
+    per_account.reset()
     batch(pool_of(1), VmScript(reads={1: CredentialError("Batch refused it", pool=REF.endpoint)}))
     assert "its nodes were not looked at: " in PROVIDER.check({}, bag).failures[0].reason
     assert "moving target" in PROVIDER.check({}, {**bag, "pool_id": UNKNOWN}).failures[0].reason

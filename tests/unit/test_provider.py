@@ -16,7 +16,7 @@ from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.output import UNKNOWN, Unknown
 
 from batch_os_provider import crud, pool_provider
-from batch_os_provider.batch import client
+from batch_os_provider.batch.client import shared_client
 from batch_os_provider.engine import diagnostics
 from batch_os_provider.engine.refresh import RefreshDetector
 from batch_os_provider.errors import (
@@ -29,9 +29,9 @@ from batch_os_provider.errors import (
     UnhealthyError,
 )
 from batch_os_provider.pool_provider import _Register
-from batch_os_provider.preview import describe
 from batch_os_provider.preview.message_tail import split
 from batch_os_provider.provider import PoolOsVersionProvider
+from batch_os_provider.runtime import per_account
 from batch_os_provider.schema.inputs import is_on
 from batch_os_provider.schema.outputs import OUTPUTS
 from tests.unit.rollout.doubles import REF, V24, V25, V26, FakeService, Script, State, VirtualWaiter
@@ -53,8 +53,7 @@ URN = "urn:pulumi:dev::farm::pulumi-python:dynamic/batch:PoolOsVersion::render"
 def program(monkeypatch: pytest.MonkeyPatch) -> RefreshDetector:
     """Begin a new plugin process that serves one resource, which nobody has asked about yet."""
     monkeypatch.setattr(diagnostics, "current_urn", lambda: URN)
-    monkeypatch.setattr(describe, "_lookouts", {})
-    monkeypatch.setattr(crud, "_observers", {})
+    per_account.reset()
     fresh = RefreshDetector()
     monkeypatch.setattr(pool_provider, "program", fresh)
     monkeypatch.setattr(pool_provider, "_register", _Register())
@@ -67,8 +66,8 @@ def batch(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def stand_in(state: State = AT_TARGET, script: Script | None = None) -> FakeService:
         service = FakeService(VirtualWaiter(), state, script or Script())
-        monkeypatch.setitem(client._clients, ENDPOINT, service)
-        crud._observers.clear()
+        per_account.reset()
+        shared_client.put(ENDPOINT, service)
         return service
 
     return stand_in

@@ -185,13 +185,13 @@ def test_the_lines(changes: dict[str, Any], text: str, what: str, warnings: tupl
 
 
 def test_programs_get_the_same() -> None:
-    tail = planned(BUSY).tail(REF.url, "os")
+    tail = planned(BUSY)
     assert (tail.pool, tail.kind, tail.what, tail.came_from, tail.target) == (REF.url, "os", "upgrade", V24, V25)
     assert (tail.nodes, tail.tasks, tail.back, tail.behind) == (3, 6, None, None)
-    assert planned(None).tail(REF.url, "os").tasks is None, "nobody has counted them"
-    unseen = planned(current_os_version=None).tail(REF.url, "os")
+    assert planned(None).tasks is None, "nobody has counted them"
+    unseen = planned(current_os_version=None)
     assert (unseen.what, unseen.came_from) == ("wait", ""), "what is not known is left out, not described"
-    behind = planned(**JOINED, target=V24, policy=Policy(on_conflict="wait")).tail(REF.url, "os")
+    behind = planned(**JOINED, target=V24, policy=Policy(on_conflict="wait"))
     assert behind.came_from == V24, "the version that runs, whatever the upgrade will start from"
     assert planned(**JOINED).back == 0
     assert planned(**JOINED, nodes=None).back is None
@@ -246,8 +246,9 @@ def test_the_line_never_promises_what_an_up_would_not_do() -> None:
 def assert_fits(told: Plan | Refuse, pool: Pool) -> None:
     """What holds of every line, whatever the view."""
     assert isinstance(told, Plan)
-    tail = told.tail(REF.url, "os")
-    assert split(f"{told.text} {tail}") == (told.text, tail)
+    sentence, tail = split(f"{told.text} {told}")
+    assert tail is not None
+    assert (sentence, str(tail)) == (told.text, str(told))
     assert "None" not in told.text
     # A terminal cuts the end: what changes stands first, and the versions, without what they share, last.
     assert "WA-GUEST-OS-" not in told.text

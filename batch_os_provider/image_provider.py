@@ -93,7 +93,7 @@ def _newest(bag: Mapping[str, Any]) -> str:
     try:
         newest = newest_image(ref_of(f"{named[0]}/pools/{named[1]}"))
     except (BatchOsError, NotChecked, Canceled) as error:
-        return f"; its nodes were not looked at: {error}"
+        return f"; its nodes could not be checked: {error}"
     return (
         f"; the newest on this pool's nodes is {newest}" if newest else "; no node of this pool shows a version number"
     )

@@ -161,7 +161,7 @@ def test_a_reader_previews_refreshes_and_adopts_and_an_up_that_must_write_change
 def test_somebody_who_is_nobody_gets_no_token(people: People) -> None:
     people.become({"IDENTITY_HEADER": "nobody"})
     people.declare(OLD, BEHIND)
-    assert "not looked at: " in people.stack.preview().ok().flat
+    assert "could not check the pool: " in people.stack.preview().ok().flat
     failed = people.stack.up().failed()
     assert "could not get a token from DefaultAzureCredential: ManagedIdentityCredential: " in failed.flat
     assert not people.sim.requests(), "nothing was asked without a token"

@@ -88,7 +88,7 @@ def test_the_target_is_a_floor(oldest: str | None) -> None:
 def test_a_lower_target_is_a_change_that_writes_nothing(batch: Batch, capsys: pytest.CaptureFixture[str]) -> None:
     batch(pool_of(2, at=TARGET))
     assert diff(OUTS, {**INPUTS, "target_image_version": OLD}) == (True, [])
-    assert "adopts without a write; all 2 nodes are at" in capsys.readouterr().err
+    assert "no change needed; all 2 nodes run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_what_was_deferred_is_planned_again_with_the_line(
 ) -> None:
     batch(pool_of(3))
     assert diff({**OUTS, **change}, INPUTS) == (True, [])
-    said = "3 of 3 nodes behind, 0 tasks running, none will be stopped; surge 1: 3 rounds, +1 node meanwhile; "
+    said = "3 of 3 nodes behind, 0 running tasks, none will be stopped; surge 1: 3 rounds, +1 node at a time; "
     assert f"{said}{OLD} -> {TARGET}" in capsys.readouterr().err
 
 
@@ -147,7 +147,7 @@ def test_a_look_that_fails_is_told_and_the_plan_stands(
 ) -> None:
     batch(pool_of(2), VmScript(reads={1: failure}))
     assert diff({**OUTS, "oldest_node_version": OLD}, INPUTS) == (True, [])
-    assert "not looked at: " in capsys.readouterr().err
+    assert "could not check the pool: " in capsys.readouterr().err
 
 
 def test_reading_a_pool_at_its_target_changes_nothing(batch: Batch) -> None:
@@ -217,7 +217,7 @@ def test_a_first_check_tells_the_plan_and_a_later_one_makes_no_call(
 ) -> None:
     service = batch(pool_of(3))
     assert PROVIDER.check({}, INPUTS).failures == []
-    assert "surge 1: 3 rounds, +1 node meanwhile" in capsys.readouterr().err
+    assert "surge 1: 3 rounds, +1 node at a time" in capsys.readouterr().err
     calls = len(service.calls)
     assert PROVIDER.check(INPUTS, INPUTS).failures == []
     assert len(service.calls) == calls
@@ -263,7 +263,7 @@ def test_latest_on_an_empty_pool_or_one_that_cannot_be_seen_says_so(batch: Batch
     assert "no node of this pool shows a version number" in PROVIDER.check({}, bag).failures[0].reason
     per_account.reset()
     batch(pool_of(1), VmScript(reads={1: CredentialError("Batch refused it", pool=REF.endpoint)}))
-    assert "its nodes were not looked at: " in PROVIDER.check({}, bag).failures[0].reason
+    assert "its nodes could not be checked: " in PROVIDER.check({}, bag).failures[0].reason
     assert "moving target" in PROVIDER.check({}, {**bag, "pool_id": UNKNOWN}).failures[0].reason
     assert len(PROVIDER.check({}, {**bag, "account_endpoint": "ftp://x"}).failures) == 2
 

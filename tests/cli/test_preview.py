@@ -120,7 +120,7 @@ def test_the_tail_is_there_only_where_a_program_reads(sim: Simulator, new_stack:
         assert "no task runs" in said, "the plan itself"
         assert "batch-os v1" not in said
     assert set(told(stack, "--refresh")) == {"missing"}, "the other is upgraded"
-    assert told(stack)["missing"][1].why.startswith("there is no such pool in the account")
+    assert told(stack)["missing"][1].why.startswith("the account has no such pool")
     asked = re.findall(r'\[batch-os v1 {"pool":"[^"]+/(\w+)"', asks.run("preview").ok().text)
     assert set(asked) == {"plain", "missing"}
     assert "batch-os v1" not in never.run("pre", "-j").ok().text
@@ -165,7 +165,10 @@ def test_a_service_that_does_not_answer_holds_up_a_preview_for_ten_seconds_in_al
     sim.fault("Pool_List", {"kind": "delay", "seconds": 60})
     declare(stack, sim, "a", "b", "c", "d")
     previewed = stack.run("preview").ok()
-    assert "could not check the pool: Batch did not answer within 10s, the time that a preview gives one account" in previewed.flat
+    assert (
+        "could not check the pool: Batch did not answer within 10s, the time that a preview gives one account"
+        in previewed.flat
+    )
     assert "+ 5 to create" in previewed.text
     assert 10 < previewed.seconds < 40
 

@@ -230,7 +230,9 @@ def test_state_that_is_older_than_the_service_is_said(batch: Any, capsys: pytest
     batch(AT_TARGET)
     assert planned({**OUTS, "current_os_version": V24}, {**INPUTS, "timeout": "3h"}) == (True, [])
     said = capsys.readouterr().err
-    assert re.search(rf"no change needed; the state is out of date: it says {S24}; .*; the pool runs {S25} \[batch-os", said)
+    assert re.search(
+        rf"no change needed; the state is out of date: it says {S24}; .*; the pool runs {S25} \[batch-os", said
+    )
 
 
 def test_an_older_target_is_a_rollback_and_never_refused(batch: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -245,7 +247,9 @@ def test_looking_can_be_turned_off_and_the_state_still_tells_a_rollback(
     service = batch(AT_TARGET)
     program.looks = False
     assert planned(OUTS, {**INPUTS, "target_os_version": V24}) == (True, [])
-    assert re.search(rf"ROLLBACK: according to the state; the pool was not checked; .*; {S25} -> {S24} \[", capsys.readouterr().err)
+    assert re.search(
+        rf"ROLLBACK: according to the state; the pool was not checked; .*; {S25} -> {S24} \[", capsys.readouterr().err
+    )
     assert PROVIDER.check({}, INPUTS).failures == []
     assert service.calls == []
 
@@ -577,7 +581,9 @@ def test_the_row_of_a_pool_that_is_not_proven_says_why_it_is_planned(
     batch(SICK)
     assert planned({**PROVEN, "pool_state": "unproven"}, GATED) == (True, [])
     said = capsys.readouterr().err
-    assert ": 1 of 3 nodes is unhealthy, max_unhealthy 0: tvm-1 is unusable; this up fails unless this changes; " in said
+    assert (
+        ": 1 of 3 nodes is unhealthy, max_unhealthy 0: tvm-1 is unusable; this up fails unless this changes; " in said
+    )
     assert f"; at {S25}, but its nodes were not seen to be as declared [batch-os" in said
     _, tail = split(said)
     assert tail is not None

@@ -329,7 +329,7 @@ def test_silence_ends_at_the_budget_with_words_and_holds_up_nothing() -> None:
         told = why(lambda: watch.pool(ref("a")))
         assert told == ("Batch did not answer within 0s, the time that a preview gives one account", False)
         assert why(lambda: watch.pool(ref("a")))[1]
-        looking = [thread for thread in threading.enumerate() if thread.name == "batch-os-look"]
+        looking = [thread for thread in threading.enumerate() if thread.name == "batch-os-preview"]
         assert looking
         assert all(thread.daemon for thread in looking)
     finally:

@@ -335,7 +335,7 @@ def test_an_up_does_what_its_preview_said(
 
 
 JUDGED = {"current_os_version": V25, "gate": Gate(Share(0), 86400.0 * 2), "at": STARTED}
-WELL, RUNS = "no change needed", f"it runs {S25}"
+WELL, RUNS = "no change needed", f"the pool runs {S25}"
 FAILS = "this up fails unless this changes"
 SOAKS = "the newest boot was 24h00m of 48h00m ago"
 WAITS = "this up waits for it, at most 2h00m, and writes nothing"

@@ -58,8 +58,8 @@ class AllocationState(enum.Enum):
 class Pool:
     """A pool as read. Only ``state`` and the versions prove that an upgrade has ended.
 
-    ``etag`` is only for preconditions, and ``changed_at`` (``stateTransitionTime``) only for counting nodes: when a pool
-    returns to active, the ETag stays and the time goes back to the creation time (recordings a and b).
+    ``etag`` is only for preconditions, and ``changed_at`` (``stateTransitionTime``) only for counting nodes: when a
+    pool returns to active, the ETag stays and the time goes back to the creation time (recordings a and b).
     ``image_version`` is the newest one on a VM pool's nodes, if they were read. ``seen_at`` is when Batch answered, by
     the service's clock.
     """

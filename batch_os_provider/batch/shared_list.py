@@ -1,8 +1,8 @@
 """One list for all pools that wait for the same change, instead of a read of each pool.
 
 Sixty pools that upgrade for an hour would cost sixty reads every few seconds, for the one word ``upgrading``. A list of
-the upgrading pools has that word for all of them. The first caller after a list is due starts it, in its own thread; all
-other callers are answered from it.
+the upgrading pools has that word for all of them. The first caller after a list is due starts it, in its own thread;
+all other callers are answered from it.
 
 A list proves only that nothing has changed. A pool is read individually if the list does not contain it, if the list
 shows a change, or if its last read or write began after the list. A list may also be refused, fail, hang, lag or be
@@ -74,7 +74,7 @@ class SharedList(Generic[P]):
         read: lists these pools, by key.
         is_in_progress: whether the pool was still upgrading or resizing.
         is_unchanged: whether a pool is the same in two reads.
-        started_at: when the change began, by the service's clock. It distinguishes a second upgrade from a lagging list.
+        started_at: when the change began, by the service's clock. A second upgrade and a lagging list differ in it.
         clock: seconds on a clock that never jumps.
         start: starts a list in another thread.
     """

@@ -1,8 +1,8 @@
 """One poller for all rollouts that wait in one account, with about as many calls as one rollout makes.
 
 Each rollout polls its own pool and knows nothing of the others. The poller stands between the rollouts and the client.
-It answers reads of a pool from a shared list where it can, and limits the reads of nodes that only serve progress lines.
-It passes on all other calls.
+It answers reads of a pool from a shared list where it can, and limits the reads of nodes that only serve progress
+lines. It passes on all other calls.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def test_each_row_says_what_the_up_will_do(sim: Simulator, stack: Stack) -> None
     expected = {
         "busy": ("upgrade", "3 nodes, 2 running tasks go back to the queue; ", change),
         "joined": ("join", "2 of 3 nodes back, this up joins the upgrade in flight; ", change),
-        "same": ("adopt", "no change needed; ", f"it runs {SHORT_NEW}"),
+        "same": ("adopt", "no change needed; ", f"the pool runs {SHORT_NEW}"),
         "newer": ("rollback", "ROLLBACK: 3 nodes, no task runs; ", f"{SHORT_OTHER} -> {SHORT_NEW}"),
         "resizing": (
             "wait",

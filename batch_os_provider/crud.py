@@ -5,7 +5,6 @@ Most calls of a plugin only check and compare, without Batch. So they do not imp
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.address import PoolRef
@@ -23,6 +22,7 @@ from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, age_of, 
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import NODE_INTERVAL, NODE_INTERVAL_TERMINAL, Reporter
 from batch_os_provider.runtime.cancellation import RealWaiter
+from batch_os_provider.runtime.per_account import PerAccount
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema import outputs as out
 from batch_os_provider.schema.declared import Declared, DeclaredImage, gate_of
@@ -34,16 +34,8 @@ __all__ = ["read_image", "read_os", "renew_image", "upgrade_os"]
 
 Bag = dict[str, Any]
 
-_pollers: dict[str, SharedPoller] = {}
-_pollers_lock = threading.Lock()
-
-
-def _shared_poller(endpoint: str) -> SharedPoller:
-    """The one shared poller of an account in this process. Raises CredentialError: no credential fits."""
-    with _pollers_lock:
-        if endpoint not in _pollers:
-            _pollers[endpoint] = SharedPoller(shared_client(endpoint))
-        return _pollers[endpoint]
+_shared_poller = PerAccount(lambda endpoint: SharedPoller(shared_client(endpoint)))
+"""The poller that all rollouts of an account share. Raises CredentialError: no credential fits the endpoint."""
 
 
 def _context(ref: PoolRef, reporter: Reporter) -> RolloutContext[SharedPoller]:

@@ -1,5 +1,5 @@
-"""Everything that speaks to Azure Batch, and what is read from it.
+"""All calls to Azure Batch, and the values that they return.
 
-``client`` knows paths and bodies and ``connection`` sends them; ``pool`` and ``vm_pool`` are what comes back, as frozen
-values. ``shared_poller`` lets all pools of an account that wait share one list. Only this folder imports azure.
+``client`` knows paths and bodies, and ``connection`` sends them. ``pool`` and ``vm_pool`` are the answers, as frozen
+values. ``shared_poller`` lets all waiting pools of an account share one list. Only this folder imports azure.
 """

@@ -1,6 +1,6 @@
 """The two spellings of a pool: its URL, which is the resource id, and (endpoint, pool id).
 
-The grammar of endpoints and ids is judged here, without a network, for inputs, ids and the command line alike.
+Inputs, resource ids and the command line share this grammar, which is checked without a network.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ POOL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Swagger: 1-64 of letters, digits, hyphen, underscore; case-preserving, case-insensitive."""
 
 
-# The standard library drops these from a URL in silence.
+# The standard library silently drops these from a URL.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -50,17 +50,17 @@ def parse_endpoint(text: str) -> str:
 
     No scheme means https; http is for loopback only (a key would cross the network in the
     clear otherwise). A host has a dot (``account.region.batch.azure.com``), or is an address or ``localhost``.
-    Raises ValueError with what is wrong with it.
+    Raises ValueError; its text says what is wrong.
     """
     stripped = text.strip()
     if _CONTROL.search(stripped):
-        raise ValueError("it holds a control character")
+        raise ValueError("it contains a control character")
     parts = urlsplit(stripped if "://" in stripped else f"https://{stripped}")
     scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
     if scheme not in _DEFAULT_PORTS:
         raise ValueError(f"the scheme {scheme!r} is not https")
-    if "@" in stripped:  # also where a password with a slash makes it look like a path
-        raise ValueError("it holds a user name or password")
+    if "@" in stripped:  # also if a password with a slash makes it look like a path
+        raise ValueError("it contains a user name or password")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(f"it has more than a host: {(parts.path + ('?' + parts.query if parts.query else ''))!r}")
     address = _ip(host)
@@ -73,7 +73,7 @@ def parse_endpoint(text: str) -> str:
         raise ValueError("http is for loopback only, the account's key or token would cross the network in the clear")
     if parts.netloc.endswith(":"):
         raise ValueError("the port is missing")
-    port = parts.port  # ValueError from the standard library when it is no port
+    port = parts.port  # the standard library raises ValueError for an invalid port
     if port == 0:
         raise ValueError("0 is not a port")
     shown = host if address is None else f"[{address.compressed}]" if bracketed else address.compressed
@@ -81,7 +81,7 @@ def parse_endpoint(text: str) -> str:
 
 
 def parse_pool_url(url: str) -> PoolRef:
-    """The inverse of ``PoolRef.url``. Raises ValueError with what is wrong with it."""
+    """The inverse of ``PoolRef.url``. Raises ValueError; its text says what is wrong."""
     endpoint, separator, pool_id = url.strip().rstrip("/").rpartition("/pools/")
     if not separator:
         raise ValueError("it has no /pools/<pool id>")
@@ -92,7 +92,7 @@ def parse_pool_url(url: str) -> PoolRef:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, or an endpoint, can only be this machine."""
+    """Whether a host or an endpoint is always this machine."""
     name = (urlsplit(host).hostname or "") if "://" in host else host
     address = _ip(name)
     return name.lower() == "localhost" if address is None else address.is_loopback

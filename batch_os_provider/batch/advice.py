@@ -1,12 +1,12 @@
-"""What to do about a refusal, by what was said and not by the HTTP status alone.
+"""The next step after a failed call, by the text of the answer and not only by its HTTP status.
 
-One status has many causes. Batch answers 403 for a wrong key, for an account that takes no keys, for
-network rules and for a missing role, and advice for one of them sends a reader of the others the wrong way.
+One status has many causes. Batch answers 403 for a wrong key, for an account that takes no keys, for network rules and
+for a missing role. The advice for one of these causes misleads the reader with another one.
 
 Sources: the table "Batch Status and Error Codes"; Azure/BatchExplorer#239 and MicrosoftDocs/azure-docs#51092 (the key
-is not allowed: AuthenticationFailed, and only the detail tells); Azure/azure-sdk-for-net#8026 (a token for another
-audience); Azure/BatchExplorer#2203 (AuthorizationFailure, with no cause named). That network rules answer with
-AuthorizationFailure is known of Azure Storage, and not recorded for Batch.
+is not allowed: AuthenticationFailed, and only the detail shows the cause); Azure/azure-sdk-for-net#8026 (a token for
+another audience); Azure/BatchExplorer#2203 (AuthorizationFailure, with no cause named). That network rules answer with
+AuthorizationFailure is known from Azure Storage, and not recorded for Batch.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["NOT_BATCH", "OTHERS", "TRUST", "UNTRUSTED", "denied", "failed"]
 
 UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
-"""What Python's ssl says of a certificate that nobody vouches for."""
+"""The code of Python's ssl for a certificate without a trusted issuer."""
 TRUST = (
-    "Where a proxy or a simulator signs with an authority of its own, "
-    "name the file of that authority in REQUESTS_CA_BUNDLE; otherwise do not trust this endpoint"
+    "If a proxy or a simulator signs with a private authority, "
+    "name the certificate file of that authority in REQUESTS_CA_BUNDLE; otherwise do not trust this endpoint"
 )
-OTHERS = "Somebody else or Batch itself is changing the pool: look at its state, then run the command again"
+OTHERS = "Another program or Batch itself is changing the pool: check its state, then run the command again"
 NOT_BATCH = "Check that account_endpoint is that of a Batch account, then run the command again"
 
 _WRONG_KEY = (
@@ -33,8 +33,8 @@ _WRONG_KEY = (
     "(`az batch account keys list`), and that this machine's clock is right"
 )
 _SIGN_IN = (
-    "This account takes no shared keys: unset AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY, and sign in with Entra "
-    "(`az login`, or the ARM_* variables)"
+    "This account does not take shared keys: unset AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY, and sign in with "
+    "Entra (`az login`, or the ARM_* variables)"
 )
 _USE_KEY = (
     "This account does not take Entra identities: set AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY, or add AAD to "
@@ -46,28 +46,29 @@ _TENANT = (
 )
 _NETWORK = (
     "Check the account's networking (`az batch account show --query publicNetworkAccess`): run this where its private "
-    "endpoint is reached, or add this machine's public address to its selected networks; a new rule takes some minutes"
+    "endpoint can be reached, or add this machine's public address to its selected networks; a new rule takes "
+    "some minutes"
 )
-_DISABLED = "Look at the account and its subscription in the Azure portal; run the command again when they are enabled"
+_DISABLED = "Check the account and its subscription in the Azure portal; run the command again when they are enabled"
 _NO_ROLE = (
-    "A shared key needs no role, so the key and the clock are not the cause: look at the account's networking in the "
+    "A shared key needs no role, so the key and the clock are not the cause: check the account's networking in the "
     "Azure portal, and quote the request id to Azure support"
 )
 _BEFORE_BATCH = (
-    "The answer has no code of Batch, so a proxy or a firewall may have given it: check HTTPS_PROXY and NO_PROXY, and "
+    "The answer has no code of Batch, so it may come from a proxy or a firewall: check HTTPS_PROXY and NO_PROXY, and "
     "that account_endpoint is that of a Batch account"
 )
 _REACHABLE = "Check that account_endpoint is right and reachable from here, then run the command again"
 _NAME = (
-    "Check the account's name and region in account_endpoint; where the account has a private endpoint, this machine "
+    "Check the account's name and region in account_endpoint; if the account has a private endpoint, this machine "
     "needs the private DNS zone of Batch (privatelink.batch.azure.com)"
 )
 _PROXY = "Check the proxy that HTTPS_PROXY names and its credentials; NO_PROXY lists hosts that need none"
 _TLS = "Check that account_endpoint is right and that no proxy on the way breaks TLS, then run the command again"
 _BUSY = "Batch is busy or limits the requests to this account: wait some minutes, then run the command again"
 _OUTAGE = (
-    "Batch, or a proxy before it, fails for now: wait some minutes, then run the command again; "
-    "https://azure.status.microsoft tells of outages"
+    "Batch, or a proxy in front of it, fails for now: wait some minutes, then run the command again; "
+    "https://azure.status.microsoft lists outages"
 )
 _QUOTA = "Ask Azure for more quota of this account, or free some of it, then run the command again"
 _ADDRESS = "Check account_endpoint and pool_id, then run the command again"
@@ -77,7 +78,7 @@ _ABOUT_NETWORK = re.compile(
     r"public network access|network rule|network security perimeter|private endpoint|firewall|\bIP address",
     re.IGNORECASE,
 )
-# How resolvers of Linux, macOS and Windows, and urllib3, say that a host has no address.
+# The texts of Linux, macOS, Windows and urllib3 for a host without an address.
 _UNRESOLVED = re.compile(
     r"failed to resolve|name or service not known|nodename nor servname|getaddrinfo|name resolution", re.IGNORECASE
 )
@@ -86,11 +87,11 @@ _ABOUT_TLS = re.compile(r"\bSSL|\bTLS|certificate", re.IGNORECASE)
 
 
 def denied(answer: ServiceAnswer, *, by_key: bool, right: str = "") -> str:  # noqa: PLR0911 - a table
-    """What to do about a 401 or 403.
+    """The next step after a 401 or 403.
 
     Args:
-        answer: what came.
-        by_key: whether the request was signed with a shared key, else with an identity's token.
+        answer: the answer of the service.
+        by_key: whether a shared key signed the request; else an identity's token.
         right: the Azure action that the call needs besides reading.
     """
     code, said = answer.code, answer.message
@@ -105,7 +106,7 @@ def denied(answer: ServiceAnswer, *, by_key: bool, right: str = "") -> str:  # n
     if not code:
         return _BEFORE_BATCH
     if code == "AuthorizationFailure":
-        # A key may do everything, so with one it is no role that is missing.
+        # A key has all rights, so with a key a missing role is not the cause.
         return _NETWORK if by_key else f"{_role(right)}. If it has them: {_NETWORK[0].lower()}{_NETWORK[1:]}"
     return _NO_ROLE if by_key else _role(right)
 
@@ -116,7 +117,7 @@ def _role(right: str) -> str:
 
 
 def failed(answer: ServiceAnswer) -> str:  # noqa: C901, PLR0911 - a table
-    """What to do about any other answer, or about none."""
+    """The next step after any other answer, or after none (status 0)."""
     status, code, said = answer.status, answer.code, answer.message
     if not status:
         if UNTRUSTED in said:

@@ -1,17 +1,15 @@
-"""What we ask of Batch: one method for each call, for both kinds of pools.
+"""The calls to Batch: one method for each, for both kinds of pools.
 
-Paths, API versions and bodies stand here and nowhere else; how a call is made and
-how its answer is classed is ``connection``'s business.
+Only this module knows paths, API versions and bodies; ``connection`` sends the calls and classifies the answers.
 
-API versions: upgradeos exists up to 2018-08-01.7.0, so a pool is read with that version. Where
-the service refuses it, the pool is read once more with the newest version, only to tell what
-kind of pool it is. VM pools are renewed with the newest version.
+API versions: upgradeos exists up to 2018-08-01.7.0, so a pool is read with that version. If the service refuses it, the
+pool is read again with the newest version, only to learn the kind of the pool. VM pools are renewed with the newest
+version.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -26,6 +24,8 @@ from batch_os_provider.batch.headers import header, http_date
 from batch_os_provider.batch.pool import Kind, Node, Pool
 from batch_os_provider.batch.vm_pool import MARKER, Marker, VmNode, VmPool
 from batch_os_provider.errors import ApiRetiredError, PermanentError, PoolGoneError, ServiceAnswer, ServiceError
+from batch_os_provider.runtime.per_account import PerAccount
+from batch_os_provider.wording import counted
 
 if TYPE_CHECKING:
     from azure.core.pipeline.transport import HttpTransport
@@ -35,17 +35,17 @@ __all__ = ["LAST_WITH_UPGRADE_OS", "NEWEST", "BatchClient", "shared_client"]
 LAST_WITH_UPGRADE_OS = "2018-08-01.7.0"
 """The last API version that has upgradeos (swagger; it is gone from 2018-12-01.8.0)."""
 NEWEST = "2025-06-01"
-"""The newest API version, the one azure-batch 15.1 speaks by itself."""
+"""The newest API version, the default of azure-batch 15.1."""
 
 _VERSION_REFUSED = "UnsupportedRequestVersion"
-# What a service may answer to an operation it no longer has; which of them is not documented.
+# Possible answers to an operation that no longer exists; Azure does not document which one comes.
 _OPERATION_UNKNOWN = frozenset({"InvalidUri", "ResourceNotFound", "UnsupportedHttpVerb", _VERSION_REFUSED})
 _NODE_FIELDS = "id,state,lastBootTime,runningTasksCount,errors,startTaskInfo"
 _POOL_FIELDS = (
     "id,state,stateTransitionTime,allocationState,allocationStateTransitionTime,eTag,enableAutoScale,"
     "currentDedicatedNodes,currentLowPriorityNodes,virtualMachineConfiguration"
 )
-# The newest version has no such property: whether it takes its name is not known.
+# The newest version has no such property; it may refuse the name.
 _OLD_POOL_FIELDS = f"{_POOL_FIELDS},cloudServiceConfiguration"
 _IMAGE_FLAGS = (("-p", "publisher"), ("-f", "offer"), ("-s", "sku"))
 _VM_POOL_FIELDS = f"{_POOL_FIELDS},targetDedicatedNodes,targetLowPriorityNodes,resizeErrors,metadata,upgradePolicy"
@@ -53,22 +53,8 @@ _VM_NODE_FIELDS = "id,state,isDedicated,allocationTime,virtualMachineInfo,runnin
 _NOT_STEADY = "allocationState ne 'steady'"
 _WRITE = "Microsoft.Batch/batchAccounts/pools/write"
 _UPGRADE = "Microsoft.Batch/batchAccounts/pools/upgradeOs/action"
-# Azure's list of actions names it no more, and refuses a custom role that does; the built-in role has pools/*.
+# Azure no longer lists this action and refuses custom roles that name it; the built-in role has pools/*.
 _HOLDS_UPGRADE = "which the role Azure Batch Data Contributor holds"
-_clients: dict[str, BatchClient] = {}
-_clients_lock = threading.Lock()
-
-
-def shared_client(endpoint: str) -> BatchClient:
-    """One client, credential and connection pool per account and process.
-
-    Raises:
-        CredentialError: no credential fits the endpoint.
-    """
-    with _clients_lock:
-        if endpoint not in _clients:
-            _clients[endpoint] = BatchClient(endpoint, os.environ)
-        return _clients[endpoint]
 
 
 class BatchClient:
@@ -76,7 +62,7 @@ class BatchClient:
 
     Args:
         endpoint: the account's endpoint, normalised.
-        environ: where credentials are looked for.
+        environ: the environment that holds the credentials.
         transport: as for ``Connection``.
 
     Raises:
@@ -90,14 +76,14 @@ class BatchClient:
 
     @property
     def signed_in_as(self) -> str:
-        """What the credential is called in messages; never the credential."""
+        """The name of the credential in messages; never the credential."""
         return self._connection.signed_in_as
 
     def list_pools(self) -> tuple[Pool, ...]:
         """All pools of the account, as the last API version with upgradeos shows them, every page.
 
-        Where that version is no longer answered they come from the newest one, which tells of Cloud Services
-        pools no more than that they are no VM pools.
+        If Batch no longer answers that version, they come from the newest one, which shows of Cloud Services pools only
+        that they are not VM pools.
 
         Raises:
             CredentialError, TransientError, PermanentError: see there.
@@ -153,8 +139,7 @@ class BatchClient:
     def get_pool(self, ref: PoolRef) -> Pool:
         """Read a pool, as the last API version with upgradeos shows it.
 
-        A VM pool may come from the newest version instead, where the old one is no longer
-        answered; it looks the same.
+        If Batch no longer answers that version, a VM pool comes from the newest one; the values are the same.
 
         Raises:
             PoolGoneError: 404 PoolNotFound.
@@ -170,7 +155,7 @@ class BatchClient:
             try:
                 pool = self._pool(ref, NEWEST)
             except PoolGoneError:
-                # The newest version may not show a pool of the retired kind at all: that is no proof that it is gone.
+                # The newest version may hide a pool of the retired kind, so this does not prove that the pool is gone.
                 raise _retired(ref, error.reply) from error
             if pool.kind is Kind.VM:
                 return pool
@@ -187,18 +172,18 @@ class BatchClient:
         return tuple(Node.from_json(body) for body in self._connection.pages(f"{_path(ref)}/nodes?{query}", ref.url))
 
     def upgrade_os(self, ref: PoolRef, target: str, etag: str) -> datetime | None:
-        """POST upgradeos once; returns the service's time of the change (``Last-Modified``), if it gave one.
+        """POST upgradeos once. Return the service's time of the change (``Last-Modified``), or None.
 
         Args:
             ref: the pool.
-            target: ``targetOSVersion``, checked before.
-            etag: the pool's ETag as just read; the write happens only if it still holds. Empty
-                where the service gave none: then the write is unconditional.
+            target: ``targetOSVersion``, already validated.
+            etag: the pool's ETag as just read; the write happens only if it still matches. Empty if the service sent
+                none: then the write is unconditional.
 
         Raises:
             ConflictError: 409, 412, or 400 PoolVersionEqualsUpgradeVersion: read, then decide again.
             ApiRetiredError: Batch no longer has the operation.
-            TransientError: it may have happened or not: read, then decide again.
+            TransientError: the write may have happened: read, then decide again.
             PoolGoneError, CredentialError, PermanentError: see there.
 
         """
@@ -229,7 +214,7 @@ class BatchClient:
         if pool.base.kind is not Kind.UNKNOWN:
             return pool
         try:
-            # The newest version does not show what a Cloud Services pool is made of; the last old one does.
+            # The newest version does not show the configuration of a Cloud Services pool; the last old one does.
             return replace(pool, base=self._pool(ref, LAST_WITH_UPGRADE_OS))
         except PermanentError as error:
             if not _is_version_refused(error):
@@ -246,40 +231,42 @@ class BatchClient:
         return tuple(VmNode.from_json(body) for body in self._connection.pages(f"{_path(ref)}/nodes?{query}", ref.url))
 
     def newest_image_version(self, ref: PoolRef) -> str:
-        """The newest image version on a VM pool's nodes; empty where no node tells one.
+        """The newest image version on a VM pool's nodes; empty if no node shows a version.
 
         Raises:
             PoolGoneError, CredentialError, TransientError, PermanentError: see there.
         """
-        told = [(node.version, node.version_text) for node in self.list_vm_nodes(ref) if node.version is not None]
-        return max(told)[1] if told else ""
+        versions = [(node.version, node.version_text) for node in self.list_vm_nodes(ref) if node.version is not None]
+        return max(versions)[1] if versions else ""
 
-    def set_marker(self, pool: VmPool, mark: Marker | None) -> None:
-        """PATCH the pool's metadata with our marker, or without it; other entries stay as they were read.
+    def set_marker(self, pool: VmPool, marker: Marker | None) -> None:
+        """PATCH the pool's metadata with our marker, or without it (None); other entries stay as read.
 
         Raises:
             ConflictError: the pool has changed since it was read. Else as ``get_vm_pool``.
         """
         kept = [dict(entry) for entry in pool.metadata if entry.get("name") != MARKER]
-        noted = [] if mark is None else [{"name": MARKER, "value": str(mark)}]
-        self._write("PATCH", "", pool, "noting the renewal in the pool's metadata", {"metadata": kept + noted})
+        marked = [] if marker is None else [{"name": MARKER, "value": str(marker)}]
+        self._write(
+            "PATCH", "", pool, "writing the marker of the renewal to the pool's metadata", {"metadata": kept + marked}
+        )
 
     def resize(self, pool: VmPool, size: int) -> None:
-        """POST resize to ``size`` dedicated nodes; the target of spot nodes is sent as it was read.
+        """POST resize to ``size`` dedicated nodes; the target of spot nodes is sent as read.
 
         Raises:
             ConflictError: the pool is being resized, scales itself, or has changed. Else as ``get_vm_pool``.
         """
         body = {"targetDedicatedNodes": size, "targetLowPriorityNodes": pool.target_spot}
-        self._write("POST", "/resize", pool, f"resizing it to {size} nodes", body)
+        self._write("POST", "/resize", pool, f"resizing it to {counted(size, 'node')}", body)
 
     def remove_nodes(self, pool: VmPool, nodes: tuple[str, ...], timeout: float) -> None:
-        """POST removenodes with option taskcompletion: no task is stopped.
+        """POST removenodes with the option taskcompletion: tasks are not stopped.
 
         Args:
             pool: the pool as just read.
             nodes: at most 100 node ids.
-            timeout: seconds that the nodes' tasks may take; nodes that are not done by then stay.
+            timeout: seconds that the nodes' tasks may take; nodes with tasks after that stay.
 
         Raises:
             ConflictError: the pool is being resized, or has changed. Else as ``get_vm_pool``.
@@ -289,15 +276,15 @@ class BatchClient:
             "nodeDeallocationOption": "taskcompletion",
             "resizeTimeout": isodate.duration_isoformat(timedelta(seconds=timeout)),
         }
-        self._write("POST", "/removenodes", pool, f"removing {len(nodes)} nodes", body)
+        self._write("POST", "/removenodes", pool, f"removing {counted(len(nodes), 'node')}", body)
 
     def repin(self, pool: VmPool, version: str) -> None:
-        """PATCH the configuration of an empty pool as it was read, with only the image version changed.
+        """PATCH the configuration of an empty pool as read, with only the image version changed.
 
-        ``version`` is the text as it was declared: Azure knows `22.04.202405140` and no `22.4.202405140`.
+        ``version`` is the declared text: Azure has `22.04.202405140` and not `22.4.202405140`.
 
         Raises:
-            ConflictError: the pool is not empty any more, or has changed. Else as ``get_vm_pool``; PermanentError
+            ConflictError: the pool is no longer empty, or has changed. Else as ``get_vm_pool``; PermanentError
                 also where the image has no such version.
         """
         reference = {**pool.configuration["imageReference"], "version": version}
@@ -309,8 +296,8 @@ class BatchClient:
             if error.code == "InvalidPropertyValue":
                 names = " ".join(f"{flag} {reference.get(name, '?')}" for flag, name in _IMAGE_FLAGS)
                 error.next_step = (
-                    f"See which versions there are with `az vm image list --all {names}`, and declare one as it is "
-                    "spelled there"
+                    f"List the versions with `az vm image list --all {names}`, and declare one of them, "
+                    "spelled as there"
                 )
             raise
 
@@ -324,7 +311,7 @@ class BatchClient:
         return Pool.from_json(ref, body, etag=headers["ETag"], seen_at=http_date(headers["Date"]))
 
     def _read(self, ref: PoolRef, api_version: str) -> tuple[Mapping[str, Any], Mapping[str, str]]:
-        """A pool's JSON, and the headers that belong to it."""
+        """A pool's JSON, and its headers ETag and Date."""
         response = self._connection.send("GET", f"{_path(ref)}?api-version={api_version}", ref.url)
         headers = {name: header(response, name) for name in ("ETag", "Date")}
         return json_object(response, ref.url, "reading the pool"), headers
@@ -355,3 +342,7 @@ def _retired(ref: PoolRef, answer: ServiceAnswer) -> ApiRetiredError:
         "and remove this PoolOsVersion from the program; nothing was written",
         answer=answer,
     )
+
+
+shared_client = PerAccount(lambda endpoint: BatchClient(endpoint, os.environ))
+"""One client, credential and connection pool for each account. Raises CredentialError: no credential fits."""

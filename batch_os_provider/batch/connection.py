@@ -1,13 +1,12 @@
-"""One account's connection: the official client's pipeline, and every answer classed.
+"""One account's connection: sends calls through the official client, and classifies every answer.
 
-Three rules of this project would be lost if calls were made anywhere else.
-First, a write is never repeated behind our back: azure-core would send a POST answered 409
-with Retry-After three times, so its retries are off and the rollout decides. Second, an error
-is classed by HTTP status and Batch code. Third, no call is unbounded: 5 s to connect, 20 s to
-read, and what ``transport`` allows an answer in all.
+Three rules hold only because all calls are made here. First, a write is never repeated without a decision of the
+rollout: azure-core would send a POST answered 409 with Retry-After three times, so its retries are off. Second, errors
+are classified by HTTP status and Batch code. Third, each call is bounded: 5 s to connect, 20 s to read, and the bounds
+of ``transport`` for a whole answer.
 
-Calls go through the client's ``send_request``. Its own methods for resize and removenodes start a
-thread that keeps polling after ^C and takes failures for success (azure-batch 15.1).
+Calls use the client's ``send_request``. Its methods for resize and removenodes start a thread that keeps polling after
+^C and treats failures as success (azure-batch 15.1).
 """
 
 from __future__ import annotations
@@ -46,9 +45,9 @@ __all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "Connection", "json_object"]
 _MAX_PAGES = 1000
 
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
-# The pool is not as it was read, whatever the status says.
+# The pool has changed since it was read, even if the status is not 409 or 412.
 _OURS_TO_DECIDE = frozenset({ALREADY_THERE, NODE_GONE, NOT_EMPTY})
-# Bytes that are no text, text that is no JSON, lengths that are no numbers; a charset nobody knows; endless brackets.
+# Invalid text, JSON or lengths; an unknown charset; brackets nested too deep.
 _UNREADABLE = (ValueError, LookupError, RecursionError)
 _CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
 _JSON = "application/json; odata=minimalmetadata; charset=utf-8"
@@ -59,8 +58,8 @@ class Connection:
 
     Args:
         endpoint: the account's endpoint, normalised.
-        environ: where credentials are looked for.
-        transport: carries the signed requests; None is HTTP, bounded. A test may put a service behind it.
+        environ: the environment that holds the credentials.
+        transport: carries the signed requests; None is bounded HTTP. A test may give a service in the same process.
 
     Raises:
         CredentialError: no credential fits the endpoint.
@@ -91,15 +90,14 @@ class Connection:
         found = self._found.credential
         if isinstance(found, credentials.Identity):
             settings["credential_scopes"] = [found.scope]
-            told: Any = TokenCredentialAdapter(
-                found.credential
-            )  # typed by get_token, which is not asked where get_token_info is
-            return AzureClient(self.endpoint, told, **settings)
+            # The client calls get_token_info if it exists; its type asks for get_token.
+            credential: Any = TokenCredentialAdapter(found.credential)
+            return AzureClient(self.endpoint, credential, **settings)
         return AzureClient(self.endpoint, found.credential, **settings)
 
     @property
     def signed_in_as(self) -> str:
-        """What the credential is called in messages; never the credential."""
+        """The name of the credential in messages; never the credential."""
         return self._found.name
 
     def account_pages(self, path: str) -> Iterator[Mapping[str, Any]]:
@@ -110,7 +108,7 @@ class Connection:
         """The items of a list, every page.
 
         Raises:
-            PermanentError: the list does not end, or leaves this host. Else as ``send``.
+            PermanentError: the list does not end, or continues on another host. Else as ``send``.
         """
         link: str | None = path
         for _ in range(_MAX_PAGES):
@@ -123,7 +121,7 @@ class Connection:
             link = following if isinstance(following, str) and following else None
             if link is not None and not link.startswith(self.endpoint + "/"):
                 raise PermanentError(
-                    ServiceAnswer(message=f"the next page is said to be on another host: {link!r}"),
+                    ServiceAnswer(message=f"the next page is on another host: {link!r}"),
                     pool=about,
                     doing=doing,
                     next_step=NOT_BATCH,
@@ -131,7 +129,7 @@ class Connection:
         answer = ServiceAnswer(message=f"more than {_MAX_PAGES} pages")
         raise PermanentError(answer, pool=about, doing=doing, next_step=NOT_BATCH)
 
-    def send(  # noqa: PLR0913 - one call, all its parts
+    def send(  # noqa: PLR0913 - the parts of a call
         self,
         method: str,
         path: str,
@@ -148,9 +146,9 @@ class Connection:
             method: the HTTP method.
             path: path and query below the endpoint, or a whole URL on it.
             about: the URL of the pool, or the account's endpoint, for messages.
-            doing: what the call does, for messages.
+            doing: the purpose of the call, for messages.
             right: the Azure action that a write needs, for messages.
-            etag: the write happens only if this still holds; empty for reads.
+            etag: the write happens only if this still matches; empty for reads.
             body: JSON to send.
 
         Raises:
@@ -159,7 +157,7 @@ class Connection:
         from azure.core.exceptions import AzureError  # noqa: PLC0415 - imported when a call needs it
         from azure.core.rest import HttpRequest  # noqa: PLC0415 - as above
 
-        # The service echoes our id only when asked; with it a line of our log finds its line in theirs.
+        # The service returns our id only on request; the id connects our log with that of the service.
         asked = {"Accept": "application/json", "return-client-request-id": "true"}
         asked |= {"Content-Type": _JSON} if body is not None else {}
         asked |= {"If-Match": etag} if etag else {}
@@ -188,7 +186,7 @@ class Connection:
     def _classed(
         self, error: Exception, about: str, doing: str, right: str
     ) -> ServiceError | CredentialError | PoolGoneError:
-        """Our error for the client's: by status and Batch code, and by class only where no answer came."""
+        """The error for an exception of the client, by status and Batch code."""
         answer = _answer(error)
         status, code = answer.status, answer.code
         if status in (401, 403):
@@ -218,7 +216,7 @@ class Connection:
         return CredentialError(seen.rstrip("."), pool=about, next_step=next_step, answer=answer)
 
     def _no_token(self, error: NoTokenError, about: str, doing: str) -> CredentialError | TokenError:
-        """There is no token: for now where the way to it is broken, or where there was one before."""
+        """The error for a missing token: TokenError if it may pass or a token was accepted before."""
         answer = ServiceAnswer(
             message=f"could not get a token from {self._found.name}: {error.why}"
             + (f"; {self._found.passed_over}" if self._found.passed_over else ""),
@@ -234,7 +232,7 @@ class Connection:
 
 
 def _answer(error: Exception) -> ServiceAnswer:
-    """What a failed call of the azure client brought back."""
+    """The answer in an exception of the azure client."""
     response = getattr(error, "response", None)
     if response is None or getattr(response, "status_code", None) is None:
         return ServiceAnswer(message=_first_line(error))
@@ -242,7 +240,7 @@ def _answer(error: Exception) -> ServiceAnswer:
     message = getattr(getattr(model, "message", None), "value", None) or getattr(response, "reason", None) or ""
     rows = getattr(model, "error_values", None)
     rows = rows if isinstance(rows, list) else []
-    # What is not of the documented shape is handed out as it came.
+    # azure-core returns values of an undocumented shape unchanged.
     details = [f"{row.key}={str(row.value).rstrip('.')}" for row in rows if hasattr(row, "key")]
     first = str(message).partition("\n")[0].strip()
     return ServiceAnswer(
@@ -255,7 +253,7 @@ def _answer(error: Exception) -> ServiceAnswer:
 
 
 def json_object(response: Any, about: str, doing: str) -> Mapping[str, Any]:
-    """The JSON object of an answer. Raises TransientError where it is not one."""
+    """The JSON object of an answer. Raises TransientError if the body is anything else."""
     try:
         body = response.json()
     except _UNREADABLE as error:
@@ -268,5 +266,5 @@ def json_object(response: Any, about: str, doing: str) -> Mapping[str, Any]:
 
 
 def _first_line(error: Exception) -> str:
-    """The client's own words, without the connection object that they begin with."""
+    """The first line of the client's text, without the connection object at its beginning."""
     return _CONNECTION.sub("", str(error).strip().partition("\n")[0].strip())

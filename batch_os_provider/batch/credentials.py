@@ -1,13 +1,11 @@
-"""Which credential is used for an account, found in the environment at run time.
+"""The credential for an account, found in the environment at run time.
 
-A credential must never reach Pulumi's state, outputs, logs or errors, so it is
-neither an input nor stack config (all stack config is copied into the provider's state). The
-order is the one Pulumi users of Azure know: Batch's shared key where it is for this very
-account, else the ``ARM_*`` variables of azure-native, else ``DefaultAzureCredential``. Who signs
-tokens follows from the endpoint's cloud, unless ``AZURE_AUTHORITY_HOST`` names somebody else.
+A credential must never reach Pulumi's state, outputs, logs or errors. So it is neither an input nor stack config (all
+stack config is copied into the provider's state). The order is the one that Pulumi users of Azure know: Batch's shared
+key if it belongs to this account, else the ``ARM_*`` variables of azure-native, else ``DefaultAzureCredential``. The
+endpoint's cloud determines the token authority, unless ``AZURE_AUTHORITY_HOST`` names another one.
 
-The azure packages are imported when a credential is made, not before: checking and comparing
-declarations must not pay for them.
+The azure packages are imported only when a credential is made, so that checking and comparing inputs stays fast.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ __all__ = ["Cloud", "Found", "Identity", "SharedKey", "cloud_of", "find"]
 
 ACCOUNT, KEY = "AZURE_BATCH_ACCOUNT", "AZURE_BATCH_ACCESS_KEY"
 AUTHORITY = "AZURE_AUTHORITY_HOST"
-"""azure-identity's own variable: another token authority than the one of the endpoint's cloud."""
+"""azure-identity's variable for another token authority than the one of the endpoint's cloud."""
 _TRUE = frozenset({"true", "1", "yes"})
 _TENANT = re.compile(r"[A-Za-z0-9.-]+")
 _FILE = "ARM_OIDC_TOKEN_FILE_PATH"
@@ -47,7 +45,7 @@ _CONNECTIONS = (
 
 @dataclass(frozen=True)
 class Cloud:
-    """What differs between Azure's clouds: the token scope of Batch, and who signs tokens."""
+    """The differences between Azure's clouds: the token scope of Batch, and the token authority."""
 
     scope: str
     authority: str
@@ -59,13 +57,14 @@ _CLOUDS = {
     ".batch.chinacloudapi.cn": Cloud("https://batch.chinacloudapi.cn//.default", "login.chinacloudapi.cn"),
     ".batch.usgovcloudapi.net": Cloud("https://batch.core.usgovcloudapi.net//.default", "login.microsoftonline.us"),
 }
-# Whom Entra vouches for by itself. Source: azure-identity's AzureAuthorityHosts and its KnownAuthorities.
+# The authorities that Entra's instance discovery knows. Source: azure-identity's
+# AzureAuthorityHosts and KnownAuthorities.
 _KNOWN = frozenset({PUBLIC.authority, *(cloud.authority for cloud in _CLOUDS.values())})
 
 
 @dataclass(frozen=True)
 class SharedKey:
-    """An account's shared key. Not printable: the key is kept out of ``repr``."""
+    """An account's shared key; ``repr`` does not contain the key."""
 
     account: str
     credential: AzureNamedKeyCredential
@@ -76,7 +75,7 @@ class SharedKey:
 
 @dataclass(frozen=True)
 class Identity:
-    """An Entra identity and the scope its tokens are for."""
+    """An Entra identity and the scope of its tokens."""
 
     credential: SupportsTokenInfo
     scope: str
@@ -89,8 +88,8 @@ class Identity:
 class Found:
     """The credential for an endpoint.
 
-    ``name`` is what to call it in messages, ``passed_over`` why a shared key was not used, and ``check`` what to look
-    at when no token can be had, as a sentence without its stop.
+    ``name`` is its name in messages. ``passed_over`` says why a shared key was not used. ``check`` is the next step if
+    it gives no token, a sentence without its final period.
     """
 
     credential: SharedKey | Identity
@@ -100,7 +99,7 @@ class Found:
 
 
 def cloud_of(endpoint: str) -> Cloud:
-    """The cloud an endpoint belongs to; public Azure where the suffix says nothing else."""
+    """The cloud of an endpoint; public Azure unless the suffix is that of another cloud."""
     host = urlsplit(endpoint).hostname or ""
     return next((cloud for suffix, cloud in _CLOUDS.items() if host.endswith(suffix)), PUBLIC)
 
@@ -113,8 +112,7 @@ def find(endpoint: str, environ: Mapping[str, str]) -> Found:
         environ: the process environment.
 
     Raises:
-        CredentialError: a shared key is there and cannot be one, http would carry a token, or a variable is not
-            what it has to be.
+        CredentialError: the shared key is invalid, http would carry a token, or a variable is invalid.
 
     """
     account, key = environ.get(ACCOUNT, "").strip(), environ.get(KEY, "").strip()
@@ -129,7 +127,7 @@ def find(endpoint: str, environ: Mapping[str, str]) -> Found:
         passed_over = f"{there} is set without {missing}, so no shared key was used"
     if endpoint.startswith("http://"):
         raise CredentialError(
-            f"{endpoint} is plain http, which carries no Entra token" + (f"; {passed_over}" if passed_over else ""),
+            f"{endpoint} is plain http, and Entra tokens need https" + (f"; {passed_over}" if passed_over else ""),
             next_step=f"Set {ACCOUNT} and {KEY} to the account name and key of this endpoint",
         )
     return _identity(endpoint, environ, passed_over)
@@ -165,9 +163,9 @@ def _identity(endpoint: str, environ: Mapping[str, str], passed_over: str) -> Fo
         "connection_timeout": CONNECT_TIMEOUT,
         "read_timeout": READ_TIMEOUT,
     }
-    # Entra vouches for its own hosts only; it would be asked about any other one, and does not know it.
+    # Instance discovery asks Entra about the authority, and Entra knows only its own hosts.
     discovery = {} if _host_of(authority) in _KNOWN else {"disable_instance_discovery": True}
-    ours = {**settings, "retry_total": 0}  # the rollout decides about the next try, and says so
+    ours = {**settings, "retry_total": 0}  # the rollout decides about retries, and reports them
     check = "Check ARM_TENANT_ID, ARM_CLIENT_ID and "
     credential: Any
     if tenant and client and environ.get("ARM_USE_OIDC", "").lower() in _TRUE:
@@ -179,7 +177,7 @@ def _identity(endpoint: str, environ: Mapping[str, str], passed_over: str) -> Fo
         if environ.get("ARM_OIDC_TOKEN"):
             check += (
                 ". ARM_OIDC_TOKEN is one assertion and ends within minutes: for longer runs set ARM_OIDC_REQUEST_URL "
-                "and ARM_OIDC_REQUEST_TOKEN instead, or ARM_OIDC_TOKEN_FILE_PATH where somebody keeps that file fresh; "
+                "and ARM_OIDC_REQUEST_TOKEN instead, or ARM_OIDC_TOKEN_FILE_PATH if another program renews that file; "
                 "in Azure Pipelines unset it and set SYSTEM_ACCESSTOKEN"
             )
     elif tenant and client and secret:
@@ -190,7 +188,7 @@ def _identity(endpoint: str, environ: Mapping[str, str], passed_over: str) -> Fo
         try:
             credential = identity.DefaultAzureCredential(**settings, **discovery)
         except ValueError as error:
-            # It reads variables of its own, and its text names the one that is wrong.
+            # The class reads its own variables, and its text names the wrong one.
             raise CredentialError(
                 f"DefaultAzureCredential cannot be made for {endpoint}: {str(error).partition(chr(10))[0]}",
                 next_step="Correct or unset that variable",
@@ -201,23 +199,23 @@ def _identity(endpoint: str, environ: Mapping[str, str], passed_over: str) -> Fo
 
 
 def _checked(tenant: str) -> str:
-    """A tenant that can stand in a URL."""
+    """The tenant, if it can be part of a URL. Raises CredentialError otherwise."""
     if _TENANT.fullmatch(tenant) is None:
         raise CredentialError(
-            f"ARM_TENANT_ID is {tenant!r}, which is no tenant",
+            f"ARM_TENANT_ID is {tenant!r}, which is not a tenant",
             next_step="Set it to the tenant's id (`az account show --query tenantId`) or one of its domain names",
         )
     return tenant
 
 
 def _authority(environ: Mapping[str, str], cloud: Cloud) -> str:
-    """Who signs tokens: the named authority, or the one of the cloud."""
+    """The token authority: the one in the environment, or else that of the cloud."""
     named = environ.get(AUTHORITY, "").strip().rstrip("/")
     if not named:
         return cloud.authority
     if "://" in named and not named.startswith("https://"):
         raise CredentialError(
-            f"{AUTHORITY} is {named!r}, and a secret goes only over https",
+            f"{AUTHORITY} is {named!r}, and secrets are sent only over https",
             next_step=f"Unset {AUTHORITY}, or set it to a host or an https URL, such as {cloud.authority}",
         )
     return named
@@ -228,13 +226,13 @@ def _host_of(authority: str) -> str:
 
 
 def _federated(environ: Mapping[str, str], tenant: str, client: str, settings: Mapping[str, Any]) -> SupportsTokenInfo:
-    """A credential that asks for a fresh OIDC assertion for every token, from the CI system or from a variable."""
+    """A credential that reads a new OIDC assertion for every token, from the CI system or from a variable."""
     from azure import identity  # noqa: PLC0415 - see the module docstring
 
     if not environ.get("ARM_OIDC_TOKEN") and not environ.get(_FILE):
         connection = next((environ[name] for name in _CONNECTIONS if environ.get(name)), "")
         token = environ.get("SYSTEM_ACCESSTOKEN", "")
-        # Azure Pipelines has a protocol of its own. This class reads the URL itself, from the process environment.
+        # Azure Pipelines has its own protocol. This class reads the URL from the process environment.
         if connection and token and environ.get("SYSTEM_OIDCREQUESTURI", "").startswith("https://"):
             return identity.AzurePipelinesCredential(
                 tenant_id=tenant,
@@ -247,7 +245,7 @@ def _federated(environ: Mapping[str, str], tenant: str, client: str, settings: M
 
 
 def _assertion(environ: Mapping[str, str]) -> Callable[[], str]:
-    """Where the OIDC assertion comes from. It is fetched for every token: CI assertions live for minutes only."""
+    """A function that returns the OIDC assertion; called for every token, because CI assertions live only minutes."""
     if environ.get("ARM_OIDC_TOKEN"):
         return lambda: environ["ARM_OIDC_TOKEN"]
     if environ.get(_FILE):
@@ -258,7 +256,7 @@ def _assertion(environ: Mapping[str, str]) -> Callable[[], str]:
     if url.startswith("https://") and token:
         return lambda: assertion_of_url(url, token)
     raise CredentialError(
-        "ARM_USE_OIDC is set, but no assertion can be had",
+        "ARM_USE_OIDC is set, but the environment has no assertion",
         next_step="Set ARM_OIDC_TOKEN, or ARM_OIDC_TOKEN_FILE_PATH, or ARM_OIDC_REQUEST_URL (https) with "
         "ARM_OIDC_REQUEST_TOKEN; in GitHub Actions give the job `permissions: id-token: write`; in Azure Pipelines "
         "set SYSTEM_ACCESSTOKEN: $(System.AccessToken) on a step of the task AzureCLI",

@@ -1,7 +1,7 @@
-"""What the headers of an answer say: an ETag, a time, how long to wait.
+"""The values of response headers: an ETag, a time, how long to wait.
 
-Batch and whoever gives out tokens spell them alike, and both may send what nobody can read. Each is
-read once, tolerantly: what is no value is None or empty.
+Batch and token endpoints use the same headers, and both may send invalid ones. This is the one place that reads them;
+an invalid value is None or empty.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 def header(response: Any, name: str) -> str:
-    """A header of an answer, without the quotes that an ETag may have; empty where it is missing."""
+    """A header, without the quotes that an ETag may have; empty if missing."""
     return str(response.headers.get(name) or "").strip('"')
 
 
 def http_date(text: str | None) -> datetime | None:
-    """A time as HTTP headers spell it; None where there is none."""
+    """A time in the format of HTTP headers; None if missing or invalid."""
     if not text:
         return None
     try:
@@ -33,7 +33,7 @@ def http_date(text: str | None) -> datetime | None:
 
 
 def retry_after(response: Any) -> float | None:
-    """Retry-After in seconds, from its number or its date (measured by the service's own Date)."""
+    """Retry-After in seconds, from its number or its date (compared with the service's own Date)."""
     text = str(response.headers.get("Retry-After") or "").strip()
     if not text:
         return None

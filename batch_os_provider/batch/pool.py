@@ -1,9 +1,7 @@
-"""What we know of a pool and its nodes, as frozen values read from the wire.
+"""A pool and its nodes, as frozen values read from Batch's JSON.
 
-Batch's JSON differs by API version, grows fields, and may name states that
-nobody here has heard of. This is the one place that reads it, tolerantly; everything above
-works on these values. It also owns the two spellings of a pool: its URL, which is the
-resource id, and (endpoint, pool id).
+The JSON differs by API version, gets new fields, and may contain unknown states. This is the one place that reads it,
+tolerantly; all other modules work on these values.
 
 Sources: swagger 2018-08-01.7.0 (``CloudPool``, ``ComputeNode``), Batch 2025-06-01 models.
 """
@@ -39,7 +37,7 @@ class Kind(enum.Enum):
 
 
 class PoolState(enum.Enum):
-    """``CloudPool.state``; the enum is open, so a state nobody has heard of is ``UNKNOWN``."""
+    """``CloudPool.state``; the enum is open, and a new state is ``UNKNOWN``."""
 
     ACTIVE = "active"
     DELETING = "deleting"
@@ -58,12 +56,12 @@ class AllocationState(enum.Enum):
 
 @dataclass(frozen=True)
 class Pool:
-    """One look at a pool. Nothing in it proves that an upgrade has ended but ``state`` and the versions.
+    """A pool as read. Only ``state`` and the versions prove that an upgrade has ended.
 
-    ``etag`` and ``changed_at`` (``stateTransitionTime``) are for preconditions and for counting
-    nodes only: on return to active the ETag stays and the time goes back to the creation time
-    (recordings a and b). ``image_version`` is the newest on a VM pool's nodes, where somebody looked.
-    ``seen_at`` is when the look was answered, by the service's clock.
+    ``etag`` is only for preconditions, and ``changed_at`` (``stateTransitionTime``) only for counting nodes: when a
+    pool returns to active, the ETag stays and the time goes back to the creation time (recordings a and b).
+    ``image_version`` is the newest one on a VM pool's nodes, if they were read. ``seen_at`` is when Batch answered, by
+    the service's clock.
     """
 
     ref: PoolRef
@@ -89,7 +87,7 @@ class Pool:
     def from_json(
         cls, ref: PoolRef, body: Mapping[str, Any], *, etag: str = "", seen_at: datetime | None = None
     ) -> Pool:
-        """Read a pool as any API version shows it; what is missing stays empty."""
+        """Read the JSON of any API version; a missing value stays empty."""
         cloud, machine = _mapping(body, "cloudServiceConfiguration"), _mapping(body, "virtualMachineConfiguration")
         kind = Kind.CLOUD_SERVICES if cloud is not None else Kind.VM if machine is not None else Kind.UNKNOWN
         cloud, machine = cloud or {}, machine or {}
@@ -116,12 +114,12 @@ class Pool:
 
     @property
     def is_being_resized(self) -> bool:
-        """Whether a resize is known to be under way, or to be stopping."""
+        """Whether Batch shows a resize that runs or is stopping."""
         return self.allocation in (AllocationState.RESIZING, AllocationState.STOPPING)
 
     @property
     def fingerprint(self) -> tuple[str, ...]:
-        """What a decision depends on; two looks with equal fingerprints decide alike."""
+        """The values on which a decision depends: equal fingerprints lead to equal decisions."""
         return (
             self.state_text,
             self.allocation_text,
@@ -133,10 +131,10 @@ class Pool:
 
 @dataclass(frozen=True)
 class Node:
-    """One look at a compute node, as far as progress and health need it.
+    """A compute node as read: the values that progress and health need.
 
-    ``start_task_failed`` says how its start task ended, whatever the state: without waitForSuccess, which is the
-    default of API 2018-08-01.7.0, a node whose start task has failed is idle all the same.
+    ``start_task_failed`` is independent of the state: without waitForSuccess, the default of API 2018-08-01.7.0, a node
+    is idle even if its start task has failed.
     """
 
     node_id: str
@@ -159,7 +157,7 @@ class Node:
             last_boot_time=parse_time(body.get("lastBootTime")),
             error=": ".join(_first_line(failure[key]) for key in ("code", "message") if failure.get(key)),
             running_tasks=_count(body, "runningTasksCount") or 0,
-            # While it is tried again the failure of the last try stays.
+            # During a retry the failure of the last try stays in the JSON.
             start_task_failed=start_task.get("state") != "running"
             and start_task.get("result") != "success"
             and (start_task.get("result") == "failure" or bool(start_task.get("failureInfo"))),
@@ -167,7 +165,7 @@ class Node:
 
     @property
     def is_up(self) -> bool:
-        """Whether it takes tasks, or runs some."""
+        """Whether the node takes or runs tasks."""
         return self.state in _UP_STATES
 
     def is_back(self, since: datetime | None) -> bool:
@@ -196,10 +194,10 @@ def _count(body: Mapping[str, Any], name: str) -> int | None:
 
 
 def parse_time(value: object) -> datetime | None:
-    """Read a Batch time (ISO with up to seven decimals and Z); None for anything that is not one."""
+    """Read a Batch time (ISO with up to seven decimals and Z); None for any other value."""
     if not isinstance(value, str):
         return None
-    import isodate  # noqa: PLC0415 - what asks Batch nothing reads no time
+    import isodate  # noqa: PLC0415 - calls that ask Batch nothing need no isodate
 
     try:
         parsed: datetime = isodate.parse_datetime(value)

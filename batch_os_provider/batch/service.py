@@ -1,6 +1,7 @@
-"""What the rest of the package needs of Batch, as protocols; ``client.BatchClient`` is the real one.
+"""What the rest of the package needs of Azure Batch, as protocols; ``client.BatchClient`` is the real one.
 
-A rollout depends on these few calls and not on the client, so tests can play Batch on a virtual clock.
+Rollouts, previews and commands depend on these few calls and not on the client, so tests can play Batch on a virtual
+clock.
 """
 
 from __future__ import annotations
@@ -12,11 +13,37 @@ from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Node, Pool
 from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool
 
-__all__ = ["Service", "VmService"]
+__all__ = ["AccountReader", "PolledAccount", "Service", "VmService"]
+
+
+class AccountReader(Protocol):
+    """What a preview and the commands read of an account."""
+
+    @property
+    def signed_in_as(self) -> str:
+        """The name of the credential in messages."""
+
+    def list_pools(self) -> tuple[Pool, ...]:
+        """All pools, as the last API version with upgradeos shows them."""
+
+    def list_vm_pools(self) -> tuple[VmPool, ...]:
+        """All pools, as the newest API version shows them."""
+
+    def get_pool(self, ref: PoolRef) -> Pool:
+        """One pool, as the last API version with upgradeos shows it."""
+
+    def get_vm_pool(self, ref: PoolRef) -> VmPool:
+        """One pool, as the newest API version shows it."""
+
+    def list_nodes(self, ref: PoolRef) -> tuple[Node, ...]:
+        """All nodes of a Cloud Services pool."""
+
+    def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
+        """All nodes of a VM pool, with the image version of each."""
 
 
 class Service(Protocol):
-    """What an upgrade needs of Batch; ``client.BatchClient`` is the real one."""
+    """What an upgrade needs of Batch."""
 
     def get_pool(self, ref: PoolRef) -> Pool:
         """Read the pool."""
@@ -28,11 +55,11 @@ class Service(Protocol):
         """Start the upgrade, once."""
 
     def newest_image_version(self, ref: PoolRef) -> str:
-        """Read the newest image version on a VM pool's nodes; empty where there is none."""
+        """Read the newest image version on a VM pool's nodes; empty if no node shows a version."""
 
 
 class VmService(Protocol):
-    """What a renewal needs of Batch; ``client.BatchClient`` is the real one. Each write is conditional on the ETag."""
+    """What a renewal needs of Batch. Each write is conditional on the ETag."""
 
     def get_vm_pool(self, ref: PoolRef) -> VmPool:
         """Read the pool."""
@@ -40,14 +67,27 @@ class VmService(Protocol):
     def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
         """Read all its nodes."""
 
-    def set_marker(self, pool: VmPool, mark: Marker | None) -> None:
-        """Write or clear the marker in the pool's metadata; other entries stay."""
+    def set_marker(self, pool: VmPool, marker: Marker | None) -> None:
+        """Write the marker to the pool's metadata, or clear it (None); other entries stay."""
 
     def resize(self, pool: VmPool, size: int) -> None:
         """Set the number of dedicated nodes."""
 
     def remove_nodes(self, pool: VmPool, nodes: tuple[str, ...], timeout: float) -> None:
-        """Let nodes finish their tasks for at most ``timeout`` seconds, and go."""
+        """Remove nodes; their tasks have ``timeout`` seconds to finish."""
 
     def repin(self, pool: VmPool, version: str) -> None:
         """Change the image version of an empty pool."""
+
+
+class PolledAccount(Service, VmService, Protocol):
+    """What a ``SharedPoller`` needs of Batch: the calls that it passes on, and the lists that it shares."""
+
+    def list_upgrading(self) -> tuple[Pool, ...]:
+        """Read all pools that are upgrading."""
+
+    def list_resizing(self) -> tuple[Pool, ...]:
+        """Read all pools that are not steady."""
+
+    def list_resizing_vms(self) -> tuple[VmPool, ...]:
+        """Read all pools that are not steady, as VM pools."""

@@ -1,13 +1,13 @@
-"""One list for all pools that wait for the same thing, in place of a read of each.
+"""One list for all pools that wait for the same change, instead of a read of each pool.
 
-Sixty pools that upgrade for an hour would cost an account sixty reads every few seconds, for the one
-word ``upgrading``. A list of the pools that still are has that word for all of them. Whoever comes first when a list
-is due reads it, in a thread of its own; all others are answered from it.
+Sixty pools that upgrade for an hour would cost sixty reads every few seconds, for the one word ``upgrading``. A list of
+the upgrading pools has that word for all of them. The first caller after a list is due starts it, in its own thread;
+all other callers are answered from it.
 
-A list is only ever evidence that nothing has changed. A pool that is not in it, or that it shows to be anything else,
-is read by itself before anybody is told, and so is a pool whose last read or write began after the list. A list may
-also be refused, fail, hang, lag or lie: each pool in turn is read by itself once in a while to find that out, and then
-every pool is, for some minutes. Nobody waits here longer than ``LIST_TIMEOUT``.
+A list proves only that nothing has changed. A pool is read individually if the list does not contain it, if the list
+shows a change, or if its last read or write began after the list. A list may also be refused, fail, hang, lag or be
+wrong. To find that out, each pool in turn is sometimes read individually; after such a finding all pools are, for some
+minutes. No caller waits longer than ``LIST_TIMEOUT``.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ P = TypeVar("P")
 
 
 TICK_FIRST, LIST_INTERVAL = 0.5, 3.0
-"""Seconds from one list to the next: quick when a pool has joined, then doubled up to the second number."""
+"""Seconds from one list to the next: the first number after a pool has joined, then doubled up to the second."""
 AUDIT_EVERY = 60.0
-"""Seconds after which the pool that was longest not read by itself is, whatever the list says."""
+"""Seconds between two audits. An audit individually reads the pool whose last such read is the oldest."""
 LIST_TIMEOUT = 10.0
-"""Seconds that a list may take; one that takes longer is not waited for."""
+"""Seconds that callers wait for a list."""
 DISABLE_FOR = 300.0
-"""Seconds without lists after one was refused, hung, or did not tell the truth, or two in a row have failed."""
+"""Seconds without lists after one was refused, hung or was wrong, or after two in a row failed."""
 _DUTY = 0.25
-"""The share of time that lists may take, so that a huge account is listed less often."""
+"""The share of time that lists may take, so that a large account is listed less often."""
 _FORGET = 60.0
-"""Seconds after which a pool is forgotten about which nobody asks any more."""
+"""Seconds without a question after which a pool is forgotten."""
 _LAG = 10.0
-"""Seconds that a list may be behind what a pool itself shows; one that is further behind is not believed any more."""
+"""Seconds that a list may lag behind the pools; a longer lag disables lists."""
 
 
 @dataclass
 class _Waiting(Generic[P]):
-    """A pool that somebody waits for: as last seen, and since when only a later list tells anything new."""
+    """A pool that a rollout waits for: as last seen, and since when. Only a list that began after ``since`` is news."""
 
     seen: P
     since: float
@@ -56,7 +56,7 @@ class _Waiting(Generic[P]):
 
 
 class _Reading(Generic[P]):
-    """One list, from its beginning on."""
+    """One list, running or done."""
 
     def __init__(self, begun: float) -> None:
         self.begun = begun
@@ -67,19 +67,19 @@ class _Reading(Generic[P]):
 
 
 class SharedList(Generic[P]):
-    """The pools of one account that are at one thing.
+    """The pools of one account in which the same kind of change is in progress.
 
     Args:
-        name: what they are at, for the debug log.
-        read: lists them, by key.
-        is_in_progress: whether a pool is still being upgraded or resized, as it was seen.
-        is_unchanged: whether one of them is unchanged from one look to the next.
-        started_at: when it began, by the service's clock. It tells a second upgrade from a list that lags.
+        name: the kind of change, for the debug log.
+        read: lists these pools, by key.
+        is_in_progress: whether the pool was still upgrading or resizing.
+        is_unchanged: whether a pool is the same in two reads.
+        started_at: when the change began, by the service's clock. A second upgrade and a lagging list differ in it.
         clock: seconds on a clock that never jumps.
-        start: runs a list beside the caller.
+        start: starts a list in another thread.
     """
 
-    def __init__(  # noqa: PLR0913 - what one kind of wait is
+    def __init__(  # noqa: PLR0913 - the parts of one kind of change
         self,
         name: str,
         *,
@@ -98,7 +98,7 @@ class SharedList(Generic[P]):
         self._clock = clock
         self._start = start
         self._lock = threading.RLock()
-        # In the order in which they were last read by themselves.
+        # In the order of their last individual reads.
         self._waiting: dict[str, _Waiting[P]] = {}
         self._ended: dict[str, tuple[float, P]] = {}
         self._latest: _Reading[P] | None = None
@@ -111,7 +111,7 @@ class SharedList(Generic[P]):
         self._off_until = float("-inf")
 
     def look(self, key: str) -> P | None:
-        """The pool as a list shows it that began after the last look at it; None where it has to be read by itself.
+        """The pool in a list that began after its last read or list; None if it must be read individually.
 
         Raises:
             TransientError: the list failed, for the first time in a row.
@@ -137,7 +137,7 @@ class SharedList(Generic[P]):
         return self._answer(key, mine, reading)
 
     def take(self, key: str, seen: P | None, begun: float) -> None:
-        """Note a read of the pool by itself: what it showed, None where it is gone, and when it began."""
+        """Record an individual read: what it showed (None if the pool is gone), and when it began."""
         with self._lock:
             now = self._clock()
             mine = self._waiting.pop(key, None)
@@ -159,13 +159,13 @@ class SharedList(Generic[P]):
         self.take(key, seen, self._clock())
 
     def forget(self, key: str) -> None:
-        """Forget the pool: what a list says of it proves nothing any more."""
+        """Forget the pool, because lists prove nothing about it until its next individual read."""
         with self._lock:
             self._waiting.pop(key, None)
             self._ended.pop(key, None)
 
     def pause(self, key: str) -> float | None:
-        """Seconds until the next list, for who waits for this pool; None where it is looked at by itself."""
+        """Seconds until the next list that may show this pool; None if it is read individually."""
         with self._lock:
             now = self._clock()
             if key not in self._waiting or self._is_off(now):
@@ -177,22 +177,22 @@ class SharedList(Generic[P]):
             return max(soonest, self._due - now)
 
     def _is_off(self, now: float) -> bool:
-        """Whether everybody reads for himself: one pool alone is better off with its own read."""
-        return len(self._waiting) < 2 or now < self._off_until  # noqa: PLR2004 - company
+        """Whether each pool is read individually, as when only one pool waits."""
+        return len(self._waiting) < 2 or now < self._off_until  # noqa: PLR2004 - a list pays from two pools on
 
     def _is_audited(self, key: str, now: float) -> bool:
-        """Whether it is this pool's turn to be read by itself."""
+        """Whether an audit is due and it is this pool's turn."""
         if now - self._audited_at < AUDIT_EVERY or next(iter(self._waiting)) != key:
             return False
         self._audited_at = now
         return True
 
     def _reading_for(self, mine: _Waiting[P], now: float) -> _Reading[P] | None:
-        """The list that can tell of this pool, begun now if one is due; None where there is none to wait for."""
+        """The list that has news of this pool, started now if one is due; None if no list will have news."""
         latest = self._latest
         if latest is not None and latest.begun >= mine.since and latest is not mine.answer:
             return latest
-        # A look that comes between two lists is one that cannot wait: a deadline, a write that was refused.
+        # A caller that comes between two lists cannot wait: its deadline is near, or a write was refused.
         if now < self._due or (latest is not None and not latest.is_done):
             return None
         reading: _Reading[P] = _Reading(now)
@@ -203,9 +203,9 @@ class SharedList(Generic[P]):
         return reading
 
     def _quicken(self, now: float) -> None:
-        """A pool has joined: look soon, but pools that join one after the other do not make a list each.
+        """A pool has joined: list soon. Pools that join one after the other share this list.
 
-        Nor do they make one that comes too soon for the service.
+        The list never comes sooner than the service allows.
         """
         if now - self._quickened_at < LIST_INTERVAL:
             return
@@ -217,7 +217,7 @@ class SharedList(Generic[P]):
         """Read the list."""
         try:
             reading.pools = self._read()
-        except BaseException as error:  # noqa: BLE001 - handed to those who wait for it
+        except BaseException as error:  # noqa: BLE001 - raised in the callers that wait for it
             reading.failure = error
         with self._lock:
             reading.is_done = True
@@ -225,13 +225,13 @@ class SharedList(Generic[P]):
                 self._judge(reading, self._clock())
 
     def _judge(self, reading: _Reading[P], now: float) -> None:
-        """Decide what comes after this list, and whether there are to be more."""
+        """Decide when the next list is due, and whether lists stay enabled."""
         failure = reading.failure
         if isinstance(failure, TransientError):
             self._failures += 1
             if self._failures > 1:
                 self._disable(now, f"it failed twice in a row: {failure.reply}")
-            # Not later than those come back who are told of the failure.
+            # Not later than the callers that receive this failure retry.
             self._due = self._not_before = now + max(0.8 * BACKOFF_FIRST, failure.reply.retry_after or 0.0)
             return
         if failure is not None:
@@ -251,14 +251,14 @@ class SharedList(Generic[P]):
             ):
                 del self._ended[key]
             elif reading.begun - ended_at > _LAG:
-                self._disable(now, f"it still shows {key}, which had ended {_LAG:g} s before")
+                self._disable(now, f"it still shows {key}, which ended more than {_LAG:g} s before")
         for key in [key for key, each in self._waiting.items() if now - each.asked_at > _FORGET]:
             del self._waiting[key]
 
     def _failed(self, failure: BaseException) -> None:
-        """Raise what those have to know who waited for the list."""
+        """Raise the failure of the list in a caller that waited for it, unless the caller reads its pool instead."""
         if isinstance(failure, TransientError) and self._clock() >= self._off_until:
-            # A new one for each: every rollout adds its own words to it.
+            # A new error for each caller, because each rollout adds its own words.
             raise TransientError(
                 failure.reply, pool=failure.pool, doing=failure.doing, next_step=failure.next_step
             ) from failure
@@ -269,7 +269,7 @@ class SharedList(Generic[P]):
         with self._lock:
             shown = reading.pools.get(key)
             if self._waiting.get(key) is not mine:
-                return None  # it was read, or written to, while the list was under way
+                return None  # it was read or written while the list was running
             if shown is None or not self._is_in_progress(shown) or not self._is_unchanged(shown, mine.seen):
                 mine.missed_at = reading.begun if mine.missed_at is None else mine.missed_at
                 return None
@@ -277,7 +277,7 @@ class SharedList(Generic[P]):
             return shown
 
     def _give_up(self, reading: _Reading[P]) -> None:
-        """Wait for this list no longer. Its end, if there is one, decides nothing."""
+        """Abandon this list. If it ends later, its result is ignored."""
         with self._lock:
             if self._latest is reading:
                 self._latest = None
@@ -286,11 +286,11 @@ class SharedList(Generic[P]):
     def _disable(self, now: float, why: str) -> None:
         if now >= self._off_until:
             request_log.note(
-                f"no list of pools that are {self._name} for {DISABLE_FOR:g} s, each is read by itself: {why}"
+                f"no list of pools that are {self._name} for {DISABLE_FOR:g} s, each is read individually: {why}"
             )
         self._off_until = now + DISABLE_FOR
         self._failures = 0
-        # Held against lists once, and not again while there are none.
+        # These pools have disabled lists once; they must not do so again.
         self._ended.clear()
         for each in self._waiting.values():
             each.missed_at = None

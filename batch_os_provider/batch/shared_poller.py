@@ -1,8 +1,8 @@
-"""What all rollouts of a process that wait in one account see of it, with as few calls as one of them would make.
+"""One poller for all rollouts that wait in one account, with about as many calls as one rollout makes.
 
-A rollout looks at its pool again and again, and must not know that others do the same. This module stands
-between them and the client, answers their looks from a list wherever a list can tell, and shares out the reads of nodes
-that are made for the sake of a line of progress. Everything else is passed on as it is.
+Each rollout polls its own pool and knows nothing of the others. The poller stands between the rollouts and the client.
+It answers reads of a pool from a shared list where it can, and limits the reads of nodes that only serve progress
+lines. It passes on all other calls.
 """
 
 from __future__ import annotations
@@ -12,81 +12,39 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState
+from batch_os_provider.batch.service import PolledAccount
 from batch_os_provider.batch.shared_list import SharedList
 from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool
 from batch_os_provider.errors import PoolGoneError
 from batch_os_provider.runtime.threads import Start, in_a_thread
 
-__all__ = ["COUNT_EVERY", "Account", "SharedPoller"]
+__all__ = ["COUNT_EVERY", "SharedPoller"]
 
 P = TypeVar("P")
 
 COUNT_EVERY = 5.0
-"""Seconds between two reads of nodes for progress in one account: with more than six pools each has its turn less often
-than every 30 s."""
+"""Seconds between two reads of nodes for progress in one account. With more than six pools, each pool has its turn less
+often than every 30 s."""
 _TURN_LOST = 15.0
-"""Seconds after which a pool that does not ask any more loses its place."""
-
-
-class Account(Protocol):
-    """What is needed of Batch; ``client.BatchClient`` is the real one."""
-
-    def get_pool(self, ref: PoolRef) -> Pool:
-        """Read a Cloud Services pool."""
-
-    def list_upgrading(self) -> tuple[Pool, ...]:
-        """Read all pools that are upgrading."""
-
-    def list_resizing(self) -> tuple[Pool, ...]:
-        """Read all pools that are not steady."""
-
-    def list_nodes(self, ref: PoolRef) -> tuple[Node, ...]:
-        """Read the nodes of a Cloud Services pool."""
-
-    def upgrade_os(self, ref: PoolRef, target: str, etag: str) -> datetime | None:
-        """Start an upgrade, once."""
-
-    def newest_image_version(self, ref: PoolRef) -> str:
-        """Read the newest image version on a VM pool's nodes."""
-
-    def get_vm_pool(self, ref: PoolRef) -> VmPool:
-        """Read a VM pool."""
-
-    def list_resizing_vms(self) -> tuple[VmPool, ...]:
-        """Read all pools that are not steady, as VM pools."""
-
-    def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
-        """Read the nodes of a VM pool."""
-
-    def set_marker(self, pool: VmPool, mark: Marker | None) -> None:
-        """Write or clear the note in a pool's metadata."""
-
-    def resize(self, pool: VmPool, size: int) -> None:
-        """Set the number of dedicated nodes."""
-
-    def remove_nodes(self, pool: VmPool, nodes: tuple[str, ...], timeout: float) -> None:
-        """Let nodes finish their tasks, and go."""
-
-    def repin(self, pool: VmPool, version: str) -> None:
-        """Change the image version of an empty pool."""
+"""Seconds without a question after which a pool loses its turn."""
 
 
 class SharedPoller:
-    """One account, for all that wait in it: ``Service``, ``VmService`` and ``SharedPolling`` in one.
+    """One account for all rollouts that wait in it: implements ``Service``, ``VmService`` and ``SharedPolling``.
 
     Args:
-        account: Batch.
+        account: the client.
         clock: seconds on a clock that never jumps.
-        start: runs a list beside the caller.
+        start: starts a list in another thread.
     """
 
     def __init__(
         self,
-        account: Account,
+        account: PolledAccount,
         clock: Callable[[], float] = time.monotonic,
         start: Start = in_a_thread,
     ) -> None:
@@ -124,10 +82,10 @@ class SharedPoller:
         self._turns: dict[str, float] = {}
         self._counted_at = float("-inf")
 
-    # Looks and writes of Cloud Services pools.
+    # Reads and writes of Cloud Services pools.
 
     def get_pool(self, ref: PoolRef) -> Pool:
-        """The pool; of one that waits with others only what a list shows to be unchanged. Raises as ``BatchClient``."""
+        """The pool; from a list if other pools wait too and the list shows no change. Raises as ``BatchClient``."""
         for shared in (self._upgrading, self._resizing):
             shown = shared.look(ref.key)
             if shown is not None:
@@ -142,8 +100,8 @@ class SharedPoller:
         return self._account.list_nodes(ref)
 
     def upgrade_os(self, ref: PoolRef, target: str, etag: str) -> datetime | None:
-        """As ``BatchClient``. No look that began before the answer says anything of this upgrade."""
-        self._leave(ref)
+        """As ``BatchClient``. Reads that began before the answer are ignored, since they do not show this upgrade."""
+        self._forget(ref)
         since = self._account.upgrade_os(ref, target, etag)
         with self._lock:
             seen = self._read.get(ref.key)
@@ -155,7 +113,7 @@ class SharedPoller:
         """As ``BatchClient``."""
         return self._account.newest_image_version(ref)
 
-    # Looks and writes of VM pools. Each write is followed by a look of the pool's own.
+    # Reads and writes of VM pools. The pool is read individually after each write.
 
     def get_vm_pool(self, ref: PoolRef) -> VmPool:
         """The pool, as ``get_pool``. Raises as ``BatchClient``."""
@@ -168,35 +126,35 @@ class SharedPoller:
         """As ``BatchClient``."""
         return self._account.list_vm_nodes(ref)
 
-    def set_marker(self, pool: VmPool, mark: Marker | None) -> None:
+    def set_marker(self, pool: VmPool, marker: Marker | None) -> None:
         """As ``BatchClient``."""
-        self._leave(pool.base.ref)
-        self._account.set_marker(pool, mark)
+        self._forget(pool.base.ref)
+        self._account.set_marker(pool, marker)
 
     def resize(self, pool: VmPool, size: int) -> None:
         """As ``BatchClient``."""
-        self._leave(pool.base.ref)
+        self._forget(pool.base.ref)
         self._account.resize(pool, size)
 
     def remove_nodes(self, pool: VmPool, nodes: tuple[str, ...], timeout: float) -> None:
         """As ``BatchClient``."""
-        self._leave(pool.base.ref)
+        self._forget(pool.base.ref)
         self._account.remove_nodes(pool, nodes, timeout)
 
     def repin(self, pool: VmPool, version: str) -> None:
         """As ``BatchClient``."""
-        self._leave(pool.base.ref)
+        self._forget(pool.base.ref)
         self._account.repin(pool, version)
 
-    # The company.
+    # SharedPolling.
 
     def pause(self, ref: PoolRef) -> float | None:
-        """Seconds until the next list that tells of this pool; None where it is read by itself."""
+        """Seconds until the next list that may show this pool; None if it is read individually."""
         pauses = (shared.pause(ref.key) for shared in (self._upgrading, self._resizing, self._vms))
         return min((pause for pause in pauses if pause is not None), default=None)
 
     def may_list_nodes(self, ref: PoolRef, every: float) -> bool:
-        """Whether it is this pool's turn to have its nodes read for progress; whoever asked first is first."""
+        """Whether this pool may read its nodes for progress now; pools take turns in the order in which they asked."""
         with self._lock:
             now = self._clock()
             self._turns[ref.key] = now
@@ -209,7 +167,7 @@ class SharedPoller:
             return True
 
     def _read_alone(self, ref: PoolRef, read: Callable[[PoolRef], P], *lists: SharedList[P]) -> P:
-        """Read a pool by itself, and let the lists know; also that it is gone."""
+        """Read a pool individually, and record the result in the lists, also if the pool is gone."""
         begun = self._clock()
         try:
             pool = read(ref)
@@ -221,16 +179,16 @@ class SharedPoller:
             shared.take(ref.key, pool, begun)
         return pool
 
-    def _leave(self, ref: PoolRef) -> None:
+    def _forget(self, ref: PoolRef) -> None:
         for shared in (self._upgrading, self._resizing):
             shared.forget(ref.key)
         self._vms.forget(ref.key)
 
 
 def _is_upgrading(pool: Pool) -> bool:
-    """Whether all is told that a wait for an upgrade rests on."""
-    told = pool.current_os_version is not None and pool.target_os_version is not None
-    return pool.kind is Kind.CLOUD_SERVICES and pool.state is PoolState.UPGRADING and told
+    """Whether the pool is upgrading and shows both versions, which a wait for an upgrade needs."""
+    is_known = pool.current_os_version is not None and pool.target_os_version is not None
+    return pool.kind is Kind.CLOUD_SERVICES and pool.state is PoolState.UPGRADING and is_known
 
 
 def _upgrades_as(one: Pool, other: Pool) -> bool:

@@ -1,10 +1,10 @@
-"""An Entra token, or in one line why there is none.
+"""An Entra token, or one line that says why the credential gave none.
 
-Azure-identity tells its failures in many classes and over many lines, and what a token endpoint
-says may quote what it was sent. Here each becomes one sentence without a secret, and one of two kinds: the way to
-a token is broken (a lost connection, 429, 5xx), which passes; or the identity was refused, which does not.
+azure-identity reports failures in many classes and many lines, and the text of a token endpoint may quote secrets that
+it received. Here each failure becomes one sentence without a secret, and one of two kinds. Either the way to a token is
+broken (a lost connection, 429, 5xx), which passes, or the identity was refused, which does not.
 
-CI systems hand out assertions that live for minutes, so one is fetched for every token.
+The assertions of CI systems live only minutes, so a new one is read for every token.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ __all__ = [
 ]
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 20
-"""Seconds; a call that takes longer has failed."""
+"""Seconds after which a call has failed."""
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _AUDIENCE = "api://AzureADTokenExchange"
-# Entra's own code and sentence; what follows are ids and a time.
+# Entra's code and sentence; ids and a time follow.
 _ENTRA = re.compile(r"AADSTS\d+: (?:(?! Trace ID:)[^\r\n])*")
 _TRACE = re.compile(r"Trace ID: ([0-9A-Fa-f-]{36})")
 _ATTEMPT = re.compile(r"^\t(\w+): (.*)$", re.MULTILINE)
-# How urllib3 begins; which host it was about is kept, since it is not the account's.
+# The beginning of urllib3's texts. The host is kept, since it is not the account's.
 _CONNECTION = re.compile(r"HTTPS?Connection(?:Pool)?\(host='([^']*)', port=(\d+)\): ")
-# How a source of DefaultAzureCredential says that it has no identity, and how one that is assigned wrongly does.
+# The texts of DefaultAzureCredential's sources: without an identity, and with an identity that is not assigned.
 _EMPTY = re.compile(
     r"unavailable|not found on path|not installed|could not be found|requires the '.*' package|"
     r"az login|azd auth login|Connect-AzAccount",
@@ -55,11 +55,11 @@ _JWT = re.compile(r"eyJ[\w-]+(?:\.[\w-]*)*")
 
 
 class NoTokenError(Exception):
-    """There is no token.
+    """The credential gave no token.
 
     Args:
         why: one line, without secrets.
-        passing: the way to the token is broken, so it may be there in a while.
+        passing: the way to a token is broken, so a retry may succeed.
         trace: Entra's id of the request, for a support case.
         retry_after: seconds that the endpoint asked to wait.
     """
@@ -73,39 +73,39 @@ class NoTokenError(Exception):
 
 
 class TokenCredentialAdapter:
-    """A credential of azure-identity whose failures are ``NoTokenError``; what the azure client is given."""
+    """A credential of azure-identity for the azure client; its failures become ``NoTokenError``."""
 
     def __init__(self, credential: Credential) -> None:
         self._credential = credential
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
-        """A token for the scopes; the credential keeps it until it has to be renewed.
+        """A token for the scopes; the credential caches it until it must be renewed.
 
         Raises:
-            NoTokenError: there is none.
+            NoTokenError: the credential gave none.
         """
         try:
             return self._credential.get_token_info(*scopes, options=options or {})
         except NoTokenError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a credential fails with, it has no token
-            # Not chained: what the error quotes would be shown with it.
-            raise _told(error) from None
+        except Exception as error:  # noqa: BLE001 - after any failure there is no token
+            # Not chained: a traceback would show the secrets that the error quotes.
+            raise _failure(error) from None
 
     def __repr__(self) -> str:
-        return f"Told({type(self._credential).__name__})"
+        return f"TokenCredentialAdapter({type(self._credential).__name__})"
 
 
 def assertion_of_file(path: Path, variable: str) -> str:
-    """The assertion in a file, which somebody else keeps fresh.
+    """The assertion in a file that another program renews.
 
     Raises:
-        NoTokenError: it cannot be read, or is empty.
+        NoTokenError: the file cannot be read, or is empty.
     """
     try:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a text"
+        reason = getattr(error, "strerror", None) or "it is not text"
         raise NoTokenError(f"{variable} names {path}, which cannot be read: {reason}") from None
     if not text:
         raise NoTokenError(f"{variable} names {path}, which is empty")
@@ -113,13 +113,13 @@ def assertion_of_file(path: Path, variable: str) -> str:
 
 
 def assertion_of_url(url: str, token: str) -> str:
-    """Ask the CI system for an assertion, as GitHub's `ACTIONS_ID_TOKEN_REQUEST_URL` is documented to be used.
+    """Ask the CI system for an assertion, as GitHub documents it for `ACTIONS_ID_TOKEN_REQUEST_URL`.
 
-    Through azure-core's transport, so that proxies and REQUESTS_CA_BUNDLE hold here as they do for Batch, and no
-    redirect carries the bearer to another host.
+    The request uses azure-core's transport. So proxies and REQUESTS_CA_BUNDLE apply as they do for Batch, and no
+    redirect sends the bearer token to another host.
 
     Raises:
-        NoTokenError: it gave none.
+        NoTokenError: the CI system gave none.
     """
     from azure.core.exceptions import AzureError  # noqa: PLC0415 - imported when a call needs it
     from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415 - as above
@@ -137,7 +137,7 @@ def assertion_of_url(url: str, token: str) -> str:
             response: Any = transport.send(request)
             status, answer = response.status_code, response.json() if response.status_code == _OK else None
     except AzureError as error:
-        found = _told(error)
+        found = _failure(error)
         raise NoTokenError(f"{who} did not answer: {found.why}", passing=found.passing) from None
     except ValueError:
         raise NoTokenError(f"{who} answered with something that is not JSON", passing=True) from None
@@ -152,8 +152,8 @@ def assertion_of_url(url: str, token: str) -> str:
 _OK = 200
 
 
-def _told(error: Exception) -> NoTokenError:
-    """What became of asking, by the answer where there was one, else by the failures below the error."""
+def _failure(error: Exception) -> NoTokenError:
+    """The failure of a credential, by the answer if one came, else by the causes of the error."""
     from azure.core.exceptions import (  # noqa: PLC0415 - as above
         ClientAuthenticationError,
         ServiceRequestError,
@@ -167,7 +167,7 @@ def _told(error: Exception) -> NoTokenError:
     trace = _TRACE.search(text)
     why = _one_line(text) or type(error).__name__
     if isinstance(error, ClientAuthenticationError) and error.response is not None and not _ENTRA.search(text):
-        # Not Entra and not a chain, but Azure Pipelines: its text alone does not say that it is a refusal.
+        # Not Entra and not a chain, but Azure Pipelines, whose text alone does not show a refusal.
         why = f"HTTP {status}: {why.removeprefix('(None) ')}"
     return NoTokenError(
         why,
@@ -178,7 +178,7 @@ def _told(error: Exception) -> NoTokenError:
 
 
 def _below(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what it came from."""
+    """The error and its causes."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
@@ -189,7 +189,7 @@ def _named(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Entra's own sentence; of a chain its cause, while the debug log gets every source; else the first line."""
+    """Entra's sentence, or the cause in a chain, or else the first line. The debug log gets every source of a chain."""
     entra = _ENTRA.search(text)
     attempts = _ATTEMPT.findall(text)
     line = entra[0] if entra else _named(text.strip().partition("\n")[0])
@@ -201,7 +201,7 @@ def _one_line(text: str) -> str:
 
 
 def _cause(attempts: list[tuple[str, str]], entra: str) -> str:
-    """Why a chain gave no token: what the first source said that has an identity, if one has, or the only source."""
+    """Why a chain gave no token: the text of the first source with an identity, or else of the last source."""
     telling = [(name, said) for name, said in attempts if _ENTRA.search(said)]
     telling += [(name, said) for name, said in attempts if not _EMPTY.search(said) or _NOT_ASSIGNED.search(said)]
     if not telling and not entra and len(attempts) > 1:

@@ -1,8 +1,8 @@
-"""HTTP whose answers are bounded: in bytes, and in the time that they take.
+"""HTTP with bounded answers: in bytes, and in time.
 
-A read time-out bounds the silence between two pieces of an answer, and nothing bounds how many pieces
-come. A broken proxy, or whoever answers under the account's name, could fill the memory of a plugin or hold a call for
-ever, and with it the deadline of an `up`. Everything between the client and its sockets is still the official client's.
+A read time-out bounds the silence between two pieces of an answer, but not the number of pieces. A broken proxy or a
+false server could fill the memory of a plugin, or delay a call and the deadline of an `up` without end. All else
+between the client and its sockets is the official client's.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from urllib3.util.retry import Retry
 __all__ = ["ANSWER_SECONDS", "KEPT_CONNECTIONS", "MAX_ANSWER", "BoundedAdapter", "bounded"]
 
 MAX_ANSWER = 32 * 1024 * 1024
-"""Bytes of an answer, unpacked. A page of 1,000 nodes with everything that a node can tell is a few MB."""
+"""Bytes of an unpacked answer. A page of 1,000 nodes with all their properties has a few MB."""
 ANSWER_SECONDS = 60.0
 """Seconds from the head of an answer to its end."""
 KEPT_CONNECTIONS = 128
-"""Connections to an account that are kept alive for the next call. A call beyond them makes its own and closes it; none
-ever waits for that of another, which may hang."""
+"""Connections to an account that stay open for the next call. A call beyond them opens a new one and closes it. No call
+waits for the connection of another call, which may hang."""
 
 
 class BoundedAdapter(HTTPAdapter):
-    """The adapter of ``requests``, giving up an answer that is too long or too slow.
+    """The adapter of ``requests``; it abandons an answer that is too long or too slow.
 
     Args:
-        seconds: what an answer may take, from its head to its end.
+        seconds: how long an answer may take, from its head to its end.
     """
 
     def __init__(self, seconds: float = ANSWER_SECONDS) -> None:
-        # As the official client has it: urllib3 tries nothing again, and tells the failure itself.
+        # As in the official client: urllib3 retries nothing and raises the failure.
         super().__init__(
             max_retries=Retry(total=False, redirect=False, raise_on_status=False), pool_maxsize=KEPT_CONNECTIONS
         )
         self._seconds = seconds
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """Bound the body before anybody reads it."""
+        """Bound the body before it is read."""
         resp.stream = _Bounded(resp, self._seconds)
         return super().build_response(req, resp)
 
 
 class _Bounded:
-    """``urllib3.HTTPResponse.stream``, in bounds. What it raises is told as a connection that broke."""
+    """``urllib3.HTTPResponse.stream`` with bounds. Beyond them it raises ProtocolError, as for a broken connection."""
 
     def __init__(self, response: Any, seconds: float) -> None:
         self._response, self._stream, self._seconds = response, response.stream, seconds
@@ -64,13 +64,13 @@ class _Bounded:
         try:
             yield from _measured(self._stream(amount, decode_content=decode_content))
         except ProtocolError as error:
-            self._response.close()  # what is still to come is not for the next call
+            self._response.close()  # the rest of this answer must not reach the next call
             if self._late:
                 raise ProtocolError(self._too_slow) from error
             raise
         finally:
             alarm.cancel()
-        if self._late:  # where only the end of the connection ends the body, it looks like the end
+        if self._late:  # the alarm looks like the end of a body that has no length
             raise ProtocolError(self._too_slow)
 
     @property
@@ -78,9 +78,9 @@ class _Bounded:
         return f"the answer took more than {self._seconds:g} s"
 
     def _give_up(self) -> None:
-        """End the read that is going on, from outside: it may be waiting for its next byte."""
+        """End the running read from another thread, since the read may be waiting for a byte."""
         self._late = True
-        with suppress(OSError, RuntimeError, ValueError, AttributeError):  # it is over already
+        with suppress(OSError, RuntimeError, ValueError, AttributeError):  # the answer has already ended
             self._response.shutdown()
 
 

@@ -1,8 +1,8 @@
-"""What we know of a VM pool and its nodes, as frozen values read from Batch 2025-06-01.
+"""A VM pool and its nodes, as frozen values read from Batch 2025-06-01.
 
-The pool says what its next node is made from. Its nodes show what they were made from
+The pool shows the image of its next node. Each node shows the image that it was made from
 (``virtualMachineInfo.imageReference.exactVersion``): a number, or since November 2024 the word ``latest`` on pools
-that are not pinned. Everything that the table of ``image_renewal`` needs is read here, tolerantly, and nothing else.
+that are not pinned. This is the one place that reads the values for the table of ``image_renewal``, tolerantly.
 
 Sources: azure-batch 15.1 models (API 2025-06-01).
 """
@@ -32,11 +32,11 @@ __all__ = [
 ]
 
 MARKER = "batch-os"
-"""Name of the pool metadata entry in which a rollout keeps the size that it started from."""
+"""Name of the pool metadata entry that holds the marker of an unfinished rollout."""
 
 _DIGITS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10}){1,4}")
 LARGEST_PART = 2**32 - 1
-"""The largest number that a part of an image version can be: Azure keeps each as an unsigned 32-bit number."""
+"""The largest part of an image version: Azure stores each part as an unsigned 32-bit number."""
 _READY = frozenset({"idle", "running"})
 _FAILED = frozenset({"starttaskfailed", "unusable"})
 _DEALLOCATED = frozenset({"deallocated", "deallocating"})
@@ -54,9 +54,9 @@ def parse_image_version(text: object) -> Version | None:
 
 @dataclass(frozen=True)
 class ImageVersion:
-    """An exact image version: the text as it was declared, and its numbers.
+    """An exact image version: the declared text, and its numbers.
 
-    ``numbers`` are for comparing only. What is written to Batch or shown is ``text``: `22.04.202405140` and
+    ``numbers`` are only for comparing. ``text`` is written to Batch and shown to people: `22.04.202405140` and
     `22.4.202405140` compare equal, and Azure offers only the first.
     """
 
@@ -65,7 +65,7 @@ class ImageVersion:
 
     @classmethod
     def parse(cls, text: object) -> ImageVersion:
-        """Read a version. Raises ValueError where it is not an exact one."""
+        """Read a version. Raises ValueError if it is not an exact one."""
         numbers = parse_image_version(text)
         if numbers is None:
             raise ValueError(f"{text!r} is not an exact image version")
@@ -75,16 +75,16 @@ class ImageVersion:
         return self.text
 
     def is_of_another_product(self, version: Version | None) -> bool:
-        """Whether a version is of another product: its first number (the release of the OS) is not the same."""
+        """Whether a version belongs to another product: its first number (the release of the OS) differs."""
         return version is not None and version[0] != self.numbers[0]
 
 
 @dataclass(frozen=True)
 class Marker:
-    """What an unfinished rollout noted in the pool: the size it started from, and how many nodes it may add.
+    """The marker of an unfinished rollout: the pool's original size, and how many nodes the rollout may add.
 
-    ``newest`` is the latest allocation time among the nodes before the first was added: what was
-    allocated later is ours.
+    ``newest`` is the latest allocation time of a node before the rollout added the first one. The rollout has added all
+    nodes with a later allocation time.
     """
 
     size: int
@@ -97,22 +97,22 @@ class Marker:
 
     @classmethod
     def parse(cls, text: object) -> Marker | None:
-        """Read a mark; None where it is not one of ours."""
+        """Read a marker; None if this provider did not write the text."""
         try:
             body = json.loads(str(text))
-            mark = cls(int(body["size"]), int(body["surge"]), str(body["newest"]))
+            marker = cls(int(body["size"]), int(body["surge"]), str(body["newest"]))
             known = body["v"] == 1
         except (ValueError, TypeError, KeyError, OverflowError):
             return None
-        return mark if known and mark.size >= 0 and mark.surge > 0 else None
+        return marker if known and marker.size >= 0 and marker.surge > 0 else None
 
 
 @dataclass(frozen=True)
 class VmNode:
-    """One look at a node. ``version`` is None where the node does not tell it.
+    """A node as read. ``version`` is None if the node does not show one.
 
-    ``start_task`` is ``running`` or ``failure`` where it has not succeeded: without waitForSuccess a
-    node is idle all the same.
+    ``start_task`` is ``running`` or ``failure`` if the start task has not succeeded: without waitForSuccess the node is
+    idle even then.
     """
 
     node_id: str
@@ -127,14 +127,14 @@ class VmNode:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> VmNode:
-        """Read a node as the service lists it."""
+        """Read the JSON of a node."""
         info = body.get("virtualMachineInfo")
         reference = info.get("imageReference") if isinstance(info, Mapping) else None
         exact = reference.get("exactVersion") if isinstance(reference, Mapping) else None
         start = body.get("startTaskInfo")
         start = start if isinstance(start, Mapping) else {}
         failure = start.get("failureInfo")
-        # A start task that succeeded in the end may still show the failure of an earlier try.
+        # A start task that succeeded may still show the failure of an earlier try.
         result, runs = start.get("result"), start.get("state") == "running"
         failed = result == "failure" or (bool(failure) and result != "success")
         errors = body.get("errors")
@@ -154,23 +154,23 @@ class VmNode:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it takes tasks; its start task has then succeeded."""
+        """Whether the node takes tasks and its start task has succeeded."""
         return self.state in _READY and not self.start_task
 
     @property
     def has_failed(self) -> bool:
-        """Whether it will not take tasks by itself any more."""
+        """Whether the node will not take tasks again without help."""
         return self.state in _FAILED or self.start_task == "failure"
 
     @property
     def is_deallocated(self) -> bool:
-        """Whether its machine is stopped and not billed; it keeps its place in the pool until it is started."""
+        """Whether the machine is stopped and not billed; the node stays in the pool until it is started."""
         return self.state in _DEALLOCATED
 
 
 @dataclass(frozen=True)
 class VmPool:
-    """One look at a VM pool."""
+    """A VM pool as read."""
 
     base: Pool
     image: str
@@ -189,7 +189,7 @@ class VmPool:
 
     @classmethod
     def from_json(cls, ref: PoolRef, body: Mapping[str, Any], *, etag: str = "") -> VmPool:
-        """Read a pool as API 2025-06-01 shows it."""
+        """Read the JSON of API 2025-06-01."""
         configuration = body.get("virtualMachineConfiguration")
         configuration = configuration if isinstance(configuration, Mapping) else {}
         reference = configuration.get("imageReference")
@@ -217,31 +217,31 @@ class VmPool:
 
     @property
     def is_latest(self) -> bool:
-        """Whether new nodes get the newest image version there is."""
+        """Whether new nodes get the newest image version."""
         return self.pin_text.lower() == "latest"
 
     @property
     def pin(self) -> Version | None:
-        """The version that new nodes get, where it is pinned."""
+        """The version that new nodes get; None if the pool is not pinned to an exact one."""
         return parse_image_version(self.pin_text)
 
     @property
     def is_steady(self) -> bool:
-        """Whether no resize is under way."""
+        """Whether no resize runs."""
         return self.base.allocation is AllocationState.STEADY
 
     @property
     def is_being_resized(self) -> bool:
-        """Whether it is an active VM pool, and a resize is known to be under way."""
+        """Whether this is an active VM pool and Batch shows a running resize."""
         return self.base.is_being_resized and self.is_vm and self.base.state is PoolState.ACTIVE
 
     @property
     def is_vm(self) -> bool:
-        """Whether it is a VM pool at all."""
+        """Whether this is a VM pool."""
         return self.base.kind is Kind.VM
 
     def guarded_parts(self) -> list[str]:
-        """Parts of the configuration that a GET may not give back whole, so that a PATCH could lose them."""
+        """Parts of the configuration that a GET may return incomplete, so that a PATCH could lose them."""
         found = []
         extensions = self.configuration.get("extensions")
         if isinstance(extensions, list) and extensions:
@@ -257,24 +257,24 @@ class VmPool:
 
 @dataclass(frozen=True)
 class VmPoolView:
-    """A pool and its nodes, looked at one after the other."""
+    """A pool and its nodes, read one after the other."""
 
     pool: VmPool
     nodes: tuple[VmNode, ...]
 
     @property
     def dedicated(self) -> tuple[VmNode, ...]:
-        """The dedicated nodes, deallocated ones included: what the pool's target counts."""
+        """The dedicated nodes, including deallocated ones: the nodes that the pool's target counts."""
         return tuple(node for node in self.nodes if node.dedicated)
 
     @property
     def deallocated(self) -> tuple[VmNode, ...]:
-        """The dedicated nodes whose machines are stopped: a rollout leaves them as they are."""
+        """The dedicated nodes with stopped machines: a rollout does not change them."""
         return tuple(node for node in self.dedicated if node.is_deallocated)
 
     @property
     def judged(self) -> tuple[VmNode, ...]:
-        """The nodes that a rollout is about: dedicated (spot nodes come and go by themselves) and not deallocated."""
+        """The nodes that a rollout renews: dedicated (Batch replaces spot nodes at any time) and not deallocated."""
         return tuple(node for node in self.dedicated if not node.is_deallocated)
 
     def behind(self, target: Version) -> tuple[VmNode, ...]:
@@ -288,10 +288,10 @@ class VmPoolView:
 
     @property
     def past_errors(self) -> tuple[str, ...]:
-        """Errors of the last resize that explain nothing that is missing now.
+        """Errors of the last resize that do not explain missing nodes.
 
-        Batch keeps ``resizeErrors`` until the next resize, and does not say which kind of nodes they are about. With
-        all dedicated nodes there they are of the past, or of spot nodes.
+        Batch keeps ``resizeErrors`` until the next resize, and does not say to which kind of nodes they belong. If all
+        dedicated nodes are there, the errors are old or belong to spot nodes.
         """
         return () if self.is_short else self.pool.resize_errors
 
@@ -302,7 +302,7 @@ class VmPoolView:
 
 
 def _pin_text(reference: Mapping[str, Any]) -> str:
-    """What new nodes get, as the reference has it; the id of a gallery image may end in a version."""
+    """The image version of new nodes, from the reference; the id of a gallery image may end in a version."""
     for name in GALLERIES:
         if reference.get(name):
             return str(reference[name]).partition("/versions/")[2] or "latest"
@@ -328,6 +328,6 @@ def _is_automatic(policy: object) -> bool:
 
 
 def _sortable(value: object) -> str:
-    """A time that sorts as text: ISO in UTC with microseconds; empty where there is none."""
+    """A time that sorts as text: ISO in UTC with microseconds; empty if missing or invalid."""
     parsed: datetime | None = parse_time(value)
     return parsed.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if parsed is not None else ""

@@ -11,43 +11,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.pool import Kind, Pool
+from batch_os_provider.batch.service import AccountReader
 from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
-from batch_os_provider.errors import ApiRetiredError, BatchOsError, PoolGoneError, TransientError
-from batch_os_provider.runtime.backoff import back_off
+from batch_os_provider.errors import ApiRetiredError, BatchOsError, PoolGoneError
+from batch_os_provider.runtime.backoff import retry
 from batch_os_provider.runtime.threads import side_by_side
 
-__all__ = ["Account", "Client", "PoolSeen", "ask", "survey"]
+__all__ = ["Account", "PoolSeen", "ask", "survey"]
 
 T = TypeVar("T")
 
 _TRIES = 3
 _LONGEST_PAUSE = 10.0
 """Seconds. Where the service asks for a longer pause, the error is reported: a person waits at a terminal."""
-
-
-class Client(Protocol):
-    """The reads of an account; ``client.BatchClient`` is the real one."""
-
-    @property
-    def signed_in_as(self) -> str:
-        """The name of the credential."""
-
-    def list_pools(self) -> tuple[Pool, ...]:
-        """All pools, as the last API version with upgradeos shows them."""
-
-    def list_vm_pools(self) -> tuple[VmPool, ...]:
-        """All pools, as the newest API version shows them."""
-
-    def get_pool(self, ref: PoolRef) -> Pool:
-        """One pool."""
-
-    def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
-        """All nodes of a VM pool."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +68,7 @@ class Account:
 
 def survey(
     endpoints: Sequence[str],
-    connect: Callable[[str], Client] = shared_client,
+    connect: Callable[[str], AccountReader] = shared_client,
     pause: Callable[[float], None] = time.sleep,
 ) -> list[Account]:
     """Read accounts concurrently, then concurrently what the lists do not show of their pools.
@@ -123,16 +103,8 @@ def _try(call: Callable[[], T]) -> T | BatchOsError:
 
 
 def ask(call: Callable[[], T], pause: Callable[[float], None]) -> T | BatchOsError:
-    """The answer of a call, with a few tries; the last error where all of them failed."""
-    for failures in range(1, _TRIES):
-        answer = _try(call)
-        if not isinstance(answer, TransientError):
-            return answer
-        seconds = back_off(failures, answer, 0.5)
-        if seconds > _LONGEST_PAUSE:
-            return answer
-        pause(seconds)
-    return _try(call)
+    """The answer of a call, with a few tries; the last error if all of them failed."""
+    return _try(lambda: retry(call, tries=_TRIES, sleep=pause, affords=lambda seconds: seconds <= _LONGEST_PAUSE))
 
 
 def _account(
@@ -154,7 +126,7 @@ def _account(
     return Account(endpoint, signed_in_as, pools=tuple(sorted(seen, key=lambda each: each.pool.ref.pool_id.lower())))
 
 
-def _complete(client: Client | BatchOsError, seen: PoolSeen, pause: Callable[[float], None]) -> PoolSeen | None:
+def _complete(client: AccountReader | BatchOsError, seen: PoolSeen, pause: Callable[[float], None]) -> PoolSeen | None:
     """A pool with what its list does not show; None where it is gone since."""
     if isinstance(client, BatchOsError):
         return seen

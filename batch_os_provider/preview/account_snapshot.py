@@ -1,10 +1,9 @@
-"""One account, looked at once for all rows of a preview.
+"""One account, read once for all rows of a preview.
 
-The engine asks about one resource after the other, so a preview of sixty pools that reads
-each in turn takes sixty times as long. The first look lists the account's pools; the second that needs nodes
-is a sign of more to come, and the nodes of every pool that is likely to be asked about are then read side by
-side. All looks at an account together may hold up a preview for ten seconds; what fails is remembered, and
-told once.
+The engine asks about one resource after the other. If each of sixty pools were read in turn, a preview would take sixty
+times as long. So the first call lists the account's pools. The second call that needs nodes shows that more will
+follow: the nodes of every pool that the engine is likely to ask about are then read side by side. All reads of an
+account together may delay a preview by ten seconds. A failure is remembered and reported once.
 """
 
 from __future__ import annotations
@@ -13,26 +12,27 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late  # a class of its own before Python 3.11
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Kind, Node, Pool
+from batch_os_provider.batch.service import AccountReader
 from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
-from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError, TransientError
+from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError
 from batch_os_provider.guest_os.version import same_version
-from batch_os_provider.runtime.backoff import back_off
+from batch_os_provider.runtime.backoff import retry
 from batch_os_provider.runtime.cancellation import Waiter
 from batch_os_provider.runtime.threads import beside
 from batch_os_provider.schema.units import duration
 
-__all__ = ["BUDGET", "FRESH_FOR", "Account", "AccountSnapshot", "NotChecked"]
+__all__ = ["BUDGET", "FRESH_FOR", "AccountSnapshot", "NotChecked"]
 
 BUDGET = 10.0
-"""Seconds that all looks at one account may hold up one process, together."""
+"""Seconds by which all reads of one account together may delay one process."""
 FRESH_FOR = 60.0
-"""Seconds for which a list of pools is good: within an `up`, a resource may be asked about an hour after another."""
+"""Seconds for which a list of pools is used: within one `up`, the engine may ask about two resources an hour apart."""
 _CONFIRM_AFTER = 1.0
-"""Seconds after which a refusal is not built on a list any more, but on a read of the pool."""
+"""Seconds after which a list is too old for a refusal, so the pool is read again."""
 _AT_ONCE = 16
 _TRIES = 3
 
@@ -41,39 +41,17 @@ P = TypeVar("P")
 N = TypeVar("N")
 
 
-class Account(Protocol):
-    """What a look needs of Batch; ``client.BatchClient`` is the real one."""
-
-    def list_pools(self) -> tuple[Pool, ...]:
-        """All pools, as the last API version with upgradeos shows them."""
-
-    def list_nodes(self, ref: PoolRef) -> tuple[Node, ...]:
-        """All nodes of a Cloud Services pool."""
-
-    def get_pool(self, ref: PoolRef) -> Pool:
-        """One pool."""
-
-    def list_vm_pools(self) -> tuple[VmPool, ...]:
-        """All pools, as the newest API version shows them."""
-
-    def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
-        """All nodes of a VM pool."""
-
-    def get_vm_pool(self, ref: PoolRef) -> VmPool:
-        """One VM pool."""
-
-
 class NotChecked(Exception):  # noqa: N818 - an answer between modules that never reaches a user, not an error
-    """There is no look to be had. ``told``: the same was said before in this process."""
+    """The account cannot be read. ``is_reported``: this process has reported the same reason before."""
 
-    def __init__(self, why: str, *, told: bool) -> None:
+    def __init__(self, why: str, *, is_reported: bool) -> None:
         self.why = why
-        self.told = told
+        self.is_reported = is_reported
         super().__init__(why)
 
 
 class _Listing(Generic[P, N]):
-    """The pools of an account at one moment, and the nodes that were asked for since."""
+    """The pools of an account at one moment, and the nodes that were read since then."""
 
     def __init__(self, taken_at: float, pools: Mapping[str, P]) -> None:
         self.taken_at = taken_at
@@ -86,7 +64,7 @@ class _Listing(Generic[P, N]):
         read: Callable[[PoolRef], Future[tuple[N, ...]]],
         likely: Callable[[], Iterable[PoolRef]],
     ) -> Future[tuple[N, ...]]:
-        """The nodes of a pool; from the second pool on, those of every pool that is likely to be asked about."""
+        """The nodes of a pool; the second call also starts to read the nodes of all ``likely`` pools."""
         if ref.key not in self._nodes:
             wanted = [ref] if not self._nodes else [ref, *likely()]
             for each in wanted:
@@ -96,15 +74,15 @@ class _Listing(Generic[P, N]):
 
 
 class AccountSnapshot:
-    """Looks at one account.
+    """What one account shows.
 
     Args:
-        connect: gives the account's client; called within the first look, so that its errors are remembered too.
+        connect: returns the account's client; called within the first read, so that its errors are remembered too.
         waiter: clock, sleep and caller; ends everything on ^C.
-        budget: seconds that all looks together may take.
+        budget: seconds that all reads together may take.
     """
 
-    def __init__(self, connect: Callable[[], Account], waiter: Waiter, *, budget: float = BUDGET) -> None:
+    def __init__(self, connect: Callable[[], AccountReader], waiter: Waiter, *, budget: float = BUDGET) -> None:
         self._connect = connect
         self._waiter = waiter
         self._budget = self._left = budget
@@ -118,40 +96,40 @@ class AccountSnapshot:
         """A pool as the last API version with upgradeos shows it, at most ``FRESH_FOR`` old.
 
         Raises:
-            NotLookedAt, PoolGoneError, Stopped: see there.
+            NotChecked, PoolGoneError, Canceled: see there.
             ApiRetiredError: Batch no longer answers that version.
         """
         with self._lock:
-            pool = self._find(self._os_album, ref)
+            pool = self._find(self._os_listing, ref)
             if pool.kind is Kind.UNKNOWN:
-                # The newest version does not show what such a pool is; a read of its own tells, or refuses.
+                # The newest version does not show what kind such a pool is; a read of the pool shows it, or fails.
                 return self._required(lambda: self._task(lambda: self._connect().get_pool(ref)))
             return pool
 
     def nodes(self, ref: PoolRef, target: str) -> tuple[Node, ...] | None:
-        """The nodes of a Cloud Services pool; None where they cannot be listed, or not in time: they are comfort.
+        """The nodes of a Cloud Services pool; None if they cannot be listed in time. A plan can do without them.
 
         Args:
             ref: the pool.
-            target: what it is to run; pools of the account that do not run it are likely to be asked about too.
+            target: the declared version. The engine is likely to ask also about the pools that do not run this version.
         """
 
         def likely() -> Iterable[PoolRef]:
             return [
                 pool.ref
-                for pool in album.pools.values()
+                for pool in listing.pools.values()
                 if pool.kind is Kind.CLOUD_SERVICES
                 and pool.node_count
                 and not same_version(pool.current_os_version, target)
             ]
 
         with self._lock:
-            album = self._os_album()
+            listing = self._os_listing()
             if self._failure:
                 return None
             try:
                 return self._wait(
-                    album.nodes(ref, lambda each: self._task(lambda: self._connect().list_nodes(each)), likely)
+                    listing.nodes(ref, lambda each: self._task(lambda: self._connect().list_nodes(each)), likely)
                 )
             except (BatchOsError, Late):
                 return None
@@ -160,75 +138,79 @@ class AccountSnapshot:
         """A VM pool and its nodes, the pool at most ``FRESH_FOR`` old.
 
         Raises:
-            NotLookedAt, PoolGoneError, Stopped: see there.
+            NotChecked, PoolGoneError, Canceled: see there.
         """
 
         def likely() -> Iterable[PoolRef]:
-            return [pool.base.ref for pool in album.pools.values() if pool.is_vm and pool.base.node_count]
+            return [pool.base.ref for pool in listing.pools.values() if pool.is_vm and pool.base.node_count]
 
         def read(each: PoolRef) -> Future[tuple[VmNode, ...]]:
             return self._task(lambda: self._connect().list_vm_nodes(each))
 
         with self._lock:
-            pool = self._find(self._vm_album, ref)
-            album = self._vm_album()
+            pool = self._find(self._vm_listing, ref)
+            listing = self._vm_listing()
             if pool.base.kind is Kind.UNKNOWN:
                 return VmPoolView(self._required(lambda: self._task(lambda: self._connect().get_vm_pool(ref))), ())
             if not pool.is_vm or not pool.base.node_count:
                 return VmPoolView(pool, ())
-            return VmPoolView(pool, self._required(lambda: album.nodes(ref, read, likely)))
+            return VmPoolView(pool, self._required(lambda: listing.nodes(ref, read, likely)))
 
     def refresh_if_stale(self) -> bool:
-        """Forget the lists if they are so old that a refusal should not be built on them; whether it was so."""
+        """Forget the lists if they are too old for a refusal. Return whether they were."""
         with self._lock:
-            taken = [album.taken_at for album in (self._os, self._vm) if album is not None]
+            taken = [listing.taken_at for listing in (self._os, self._vm) if listing is not None]
             if not taken or self._waiter.now() - min(taken) < _CONFIRM_AFTER:
                 return False
             self._os = self._vm = None
             return True
 
-    def _os_album(self) -> _Listing[Pool, Node]:
+    def _os_listing(self) -> _Listing[Pool, Node]:
         if self._os is None or self._is_old(self._os.taken_at):
             pools = self._required(lambda: self._task(lambda: self._connect().list_pools()), _TRIES)
             self._os = _Listing(self._waiter.now(), {pool.ref.key: pool for pool in pools})
         return self._os
 
-    def _vm_album(self) -> _Listing[VmPool, VmNode]:
+    def _vm_listing(self) -> _Listing[VmPool, VmNode]:
         if self._vm is None or self._is_old(self._vm.taken_at):
             pools = self._required(lambda: self._task(lambda: self._connect().list_vm_pools()), _TRIES)
             self._vm = _Listing(self._waiter.now(), {pool.base.ref.key: pool for pool in pools})
         return self._vm
 
-    def _find(self, album: Callable[[], _Listing[P, N]], ref: PoolRef) -> P:
-        """The pool in the list; an `up` may have made it since, so the list is made anew before it is called gone."""
-        if ref.key not in album().pools:
+    def _find(self, listing: Callable[[], _Listing[P, N]], ref: PoolRef) -> P:
+        """The pool in the list. An `up` may have made the pool since, so an old list is read again before the error."""
+        if ref.key not in listing().pools:
             self.refresh_if_stale()
-        pools = album().pools
+        pools = listing().pools
         if ref.key not in pools:
-            raise PoolGoneError("it is not among the account's pools", pool=ref.url)
+            raise PoolGoneError("the account has no such pool", pool=ref.url)
         return pools[ref.key]
 
     def _is_old(self, taken_at: float) -> bool:
         return self._waiter.now() - taken_at > FRESH_FOR
 
     def _required(self, start: Callable[[], Future[T]], tries: int = 1) -> T:
-        """The result of a call that a look cannot do without; once it has failed there are no more looks."""
-        failures = 0
-        while True:
-            try:
-                return self._wait(start())
-            except (PoolGoneError, RefusedError):
-                raise
-            except BatchOsError as error:
-                failures += 1
-                pause = back_off(failures, error, 0.0) if isinstance(error, TransientError) else self._budget
-                if failures >= tries or pause >= self._left:
-                    raise self._remember(str(error)) from error
-                self._left -= pause
-                self._waiter.sleep(pause)
-            except Late:
-                text = f"Batch did not answer within the {duration(self._budget)} that looks at an account may take"
-                raise self._remember(text) from None
+        """The result of a call that a plan needs; after its failure nothing more is read of this account."""
+        try:
+            return retry(
+                lambda: self._wait(start()),
+                tries=tries,
+                sleep=self._sleep,
+                chance=lambda: 0.0,
+                affords=lambda pause: pause < self._left,
+            )
+        except (PoolGoneError, RefusedError):
+            raise
+        except BatchOsError as error:
+            raise self._remember(str(error)) from error
+        except Late:
+            text = f"Batch did not answer within {duration(self._budget)}, the time that a preview gives one account"
+            raise self._remember(text) from None
+
+    def _sleep(self, seconds: float) -> None:
+        """Pause, on the account's time."""
+        self._left -= seconds
+        self._waiter.sleep(seconds)
 
     def _wait(self, task: Future[T]) -> T:
         """The result, on the account's time."""
@@ -240,16 +222,16 @@ class AccountSnapshot:
 
     def _task(self, function: Callable[[], T]) -> Future[T]:
         if self._failure:
-            raise NotChecked(self._failure, told=True)
+            raise NotChecked(self._failure, is_reported=True)
         if self._left <= 0.0:
-            raise Late  # nobody would wait for it
+            raise Late  # no time is left to wait for the result
 
         def run() -> T:
             with self._gate:
                 return function()
 
-        return beside(run, "batch-os-look")
+        return beside(run, "batch-os-preview")
 
     def _remember(self, why: str) -> NotChecked:
         self._failure = why
-        return NotChecked(why, told=False)
+        return NotChecked(why, is_reported=False)

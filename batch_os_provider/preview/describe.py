@@ -1,14 +1,13 @@
 """What a preview says about a pool that changes, and what it refuses.
 
-A reviewer sees from and to in the inputs, and nothing of what it costs or whether it can work.
-So a resource that is new, or that ``diff`` calls changed, is looked at: the plan goes on its row, what `up`
-would refuse is refused here, and the Guest OS catalogue adds what it knows of the target. Each message ends
-in a ``message_tail`` where a program reads. Nothing is said of what does not change, and it costs no call.
+The inputs show a reviewer the old and the new version, but not what the change costs or whether it can work. So the
+pool of a resource that is new or changed is read. The plan goes on the row, a refusal of `up` becomes an error of the
+preview, and the Guest OS catalogue adds what it knows about the target. Where a program reads the messages, each ends
+in a ``message_tail``. An unchanged resource costs no call and gets no message.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
@@ -28,43 +27,36 @@ from batch_os_provider.preview.message_tail import NO_SUCH_POOL, Kind, MessageTa
 from batch_os_provider.preview.plan import Plan, plan_image, plan_os
 from batch_os_provider.rollout.actions import Refuse
 from batch_os_provider.runtime.cancellation import Canceled, RealWaiter
+from batch_os_provider.runtime.per_account import PerAccount
 from batch_os_provider.schema.declared import Declared, DeclaredImage
 from batch_os_provider.schema.outputs import PriorState
 
-__all__ = ["NotChecked", "Refused", "lookout", "newest_image", "preview_image", "preview_os"]
+__all__ = ["NotChecked", "Refused", "newest_image", "preview_image", "preview_os", "snapshot_of"]
 
 T = TypeVar("T")
 
-# Plans that a reviewer should stop at; the others' notes are news.
+# Warnings that make the message a warning of Pulumi; all other plans are information.
 _GRAVE = frozenset({"rollback", "conflict", "unknown state", "unhealthy", "another product"})
 
 _said: set[str] = set()
-_lookouts: dict[str, AccountSnapshot] = {}
-_lookouts_lock = threading.Lock()
-
-
-def lookout(endpoint: str) -> AccountSnapshot:
-    """The one lookout for an account in this process."""
-    with _lookouts_lock:
-        if endpoint not in _lookouts:
-            _lookouts[endpoint] = AccountSnapshot(lambda: shared_client(endpoint), RealWaiter(seams.stop))
-        return _lookouts[endpoint]
+snapshot_of = PerAccount(lambda endpoint: AccountSnapshot(lambda: shared_client(endpoint), RealWaiter(seams.stop)))
+"""The snapshot of an account that all rows of a preview share."""
 
 
 @dataclass(frozen=True)
 class Refused:
-    """What `up` would refuse, and the tail that says so to programs."""
+    """A refusal of `up`, and the message tail with it."""
 
     refuse: Refuse
     tail: MessageTail
 
     def wrong(self, bag: Mapping[str, Any], target: str) -> str:
-        """The input that is wrong: one that is declared, since the engine shows its value."""
+        """The name of the wrong input; always a declared one, since the engine shows its value."""
         wrong = self.refuse.property or target
         return wrong if bag.get(wrong) is not None else "pool_id"
 
     def reason(self, name: str, value: object) -> str:
-        """For a check failure of this input: the engine writes its name and value before it."""
+        """The text of a check failure of this input: the engine writes the name and the value before it."""
         reason = self.refuse.reason
         named = f"{name} {value} "
         reason = f"it {reason.removeprefix(named)}" if reason.startswith(named) else reason
@@ -73,13 +65,13 @@ class Refused:
 
     @property
     def _others(self) -> str:
-        """Where to see the other refusals: the engine ends a preview at the first one."""
+        """How to see all refusals: the engine ends a preview at the first one."""
         endpoint = self.tail.pool.partition("/pools/")[0]
         return f"Pulumi stops here; `batch-os adopt {endpoint} --check .` shows every pool that is refused"
 
     @property
     def error(self) -> RefusedError:
-        """For ``diff``."""
+        """The refusal as an error that ``diff`` raises."""
         reason, next_step = f"an up would be refused: {self.refuse.reason}", self.refuse.next_step
         next_step = f"{next_step}. {self._others}"
         error = RefusedError(reason, pool=self.tail.pool, next_step=next_step, answer=self.refuse.answer)
@@ -88,47 +80,47 @@ class Refused:
 
 
 def _ended(sentence: str, tail: MessageTail) -> str:
-    """A sentence, with its tail where a program reads."""
+    """The sentence; with the tail at its end if a program reads it."""
     return tail.after(sentence) if diagnostics.is_read_by_a_program() else sentence
 
 
 def preview_os(
     declared: Declared, known: PriorState | None, *, look: bool, today: date | None = None
 ) -> Refused | None:
-    """Tell what an `up` would do to a Cloud Services pool; the refusal, if it would refuse.
+    """Say what an `up` would do to a Cloud Services pool. Return the refusal, if `up` would refuse.
 
     Args:
         declared: the inputs.
-        known: what the state says; None where the resource is new.
+        known: what the state says; None if the resource is new.
         look: whether Batch may be asked.
-        today: the day for which the Guest OS catalogue is asked; default today in UTC.
+        today: the day for the Guest OS catalogue; default today in UTC.
     """
     ref, target = declared.ref, declared.target
-    speaker = _Speaker(ref, "os", target)
-    seen = speaker.look(lambda: _plan_os(declared)) if look else None
-    told, pool = (seen, None) if seen is None or isinstance(seen, Refuse) else seen
+    row = _Row(ref, "os", target)
+    seen = row.check(lambda: _plan_os(declared)) if look else None
+    plan, pool = (seen, None) if seen is None or isinstance(seen, Refuse) else seen
     came_from = (pool.current_os_version if pool is not None else known.version if known else "") or ""
-    if isinstance(told, Refuse):
-        return Refused(told, speaker.tail("refused", came_from=came_from, why=told.reason))
+    if isinstance(plan, Refuse):
+        return Refused(plan, row.tail("refused", came_from=came_from, why=plan.reason))
     family = pool.os_family if pool is not None else None
     verdicts = _judged(target, family, today or datetime.now(timezone.utc).date())
-    if told is None and known is not None and known.version:
-        told = _plan_by_state(known.version, target)
-    elif told is not None and known is not None and known.version and not same_version(known.version, came_from):
-        told = told.noting("stale", f"the state is older, it says {short(known.version)}")
-    if told is not None:
-        speaker.tell(told, known, verdicts)
+    if plan is None and known is not None and known.version:
+        plan = _plan_by_state(ref, known.version, target)
+    elif plan is not None and known is not None and known.version and not same_version(known.version, came_from):
+        plan = plan.noting("stale", f"the state is out of date: it says {short(known.version)}")
+    if plan is not None:
+        row.show(plan, known, verdicts)
     elif verdicts:
         codes = tuple(each.code for each in verdicts)
-        speaker.say(verdicts[0].text, speaker.tail("warning", warnings=codes), warn=verdicts[0].is_warning)
+        row.say(verdicts[0].text, row.tail("warning", warnings=codes), warn=verdicts[0].is_warning)
     return None
 
 
 def _judged(target: str, family: str | None, today: date) -> tuple[Verdict, ...]:
-    """What the catalogue warns of, or that it is older than the target.
+    """The catalogue's warnings about a target, or its verdict that the target is newer than the catalogue.
 
-    That the catalogue is old is said only where it cannot speak of a target for that reason, once for all pools; and
-    that a file of the user cannot be read, since what it holds is missing from every verdict.
+    Two lines about the catalogue are said once for all pools: the catalogue is too old to know this target, or the
+    user's catalogue file cannot be read and so is missing from every verdict.
     """
     used = catalogue_file.current()
     verdicts = used.catalogue.judge(target, today, family)
@@ -148,34 +140,34 @@ def _say_once(text: str, *, warn: bool = False) -> None:
 
 
 def preview_image(declared: DeclaredImage, known: PriorState | None, *, look: bool) -> Refused | None:
-    """Tell what an `up` would do to a VM pool; the refusal, if it would refuse.
+    """Say what an `up` would do to a VM pool. Return the refusal, if `up` would refuse.
 
     Args:
         declared: the inputs.
-        known: what the state says; None where the resource is new.
+        known: what the state says; None if the resource is new.
         look: whether Batch may be asked.
     """
     ref, target = declared.ref, declared.target.text
-    speaker = _Speaker(ref, "image", target)
-    told = speaker.look(lambda: _plan_image(declared)) if look else None
-    if isinstance(told, Refuse):
-        return Refused(told, speaker.tail("refused", came_from=known.version if known else "", why=told.reason))
-    if told is not None:
-        speaker.tell(told, known)
+    row = _Row(ref, "image", target)
+    plan = row.check(lambda: _plan_image(declared)) if look else None
+    if isinstance(plan, Refuse):
+        return Refused(plan, row.tail("refused", came_from=known.version if known else "", why=plan.reason))
+    if plan is not None:
+        row.show(plan, known)
     return None
 
 
 def newest_image(ref: PoolRef) -> str:
-    """The newest image version on a VM pool's nodes; empty where no node shows one.
+    """The newest image version on a VM pool's nodes; empty if no node shows a version.
 
     Raises as ``AccountSnapshot.vm``.
     """
-    told = [(node.version, node.version_text) for node in lookout(ref.endpoint).vm(ref).nodes if node.version]
-    return max(told)[1] if told else ""
+    versions = [(node.version, node.version_text) for node in snapshot_of(ref.endpoint).vm(ref).nodes if node.version]
+    return max(versions)[1] if versions else ""
 
 
-class _Speaker:
-    """One resource's row, with a tail after each message."""
+class _Row:
+    """One resource's row; adds a tail to each message."""
 
     def __init__(self, ref: PoolRef, kind: Kind, target: str) -> None:
         self._row = diagnostics.ResourceLog(diagnostics.current_urn(), ref.pool_id)
@@ -188,80 +180,81 @@ class _Speaker:
         return MessageTail(self._ref.url, self._kind, what, came_from, self._target, warnings=warnings, why=why)
 
     def say(self, text: str, tail: MessageTail, *, warn: bool) -> None:
-        """One message."""
+        """Write one message."""
         (self._row.warn if warn else self._row.info)(_ended(text, tail))
 
-    def tell(self, told: Plan, known: PriorState | None, verdicts: tuple[Verdict, ...] = ()) -> None:
-        """Say the plan, with why it is planned and the heaviest of what the catalogue has to say of the target."""
+    def show(self, plan: Plan, known: PriorState | None, verdicts: tuple[Verdict, ...] = ()) -> None:
+        """Write the plan, with its reason from the state and the gravest verdict of the catalogue."""
         if known is not None and known.why:
-            told = replace(told, change=known.why, warnings=(*told.warnings, known.code))
+            plan = replace(plan, change=known.why, warnings=(*plan.warnings, known.code))
         if verdicts:
             codes = tuple(each.code for each in verdicts)
-            told = replace(told, detail=f"{told.detail}; {verdicts[0].text}", warnings=(*told.warnings, *codes))
-        warn = any(each.is_warning for each in verdicts) or not _GRAVE.isdisjoint(told.warnings)
-        self.say(told.text, told.tail(self._ref.url, self._kind), warn=warn)
+            plan = replace(plan, detail=f"{plan.detail}; {verdicts[0].text}", warnings=(*plan.warnings, *codes))
+        warn = any(each.is_warning for each in verdicts) or not _GRAVE.isdisjoint(plan.warnings)
+        self.say(plan.text, plan, warn=warn)
 
-    def look(self, look: Callable[[], T]) -> T | Refuse | None:
-        """What a look gives; None where there is none to be had, which is said."""
+    def check(self, read: Callable[[], T]) -> T | Refuse | None:
+        """The result of ``read``; None if the pool cannot be checked, which the row then says."""
         try:
-            return look()
+            return read()
         except PoolGoneError:
             why = NO_SUCH_POOL
         except RefusedError as error:
             return Refuse(error.reason, error.next_step, error.answer)
         except NotChecked as error:
-            if error.told:
+            if error.is_reported:
                 return None
             why = error.why
         except Canceled:
             why = "interrupted by ^C"
-        self.say(f"not looked at: {why}", self.tail("not looked at", why=why), warn=True)
+        self.say(f"could not check the pool: {why}", self.tail("not looked at", why=why), warn=True)
         return None
 
 
 def _plan_os(declared: Declared) -> tuple[Plan | Refuse, Pool]:
-    ref, watch = declared.ref, lookout(declared.ref.endpoint)
+    ref, snapshot = declared.ref, snapshot_of(declared.ref.endpoint)
 
     def plan(pool: Pool, nodes: tuple[Node, ...] | None) -> Plan | Refuse:
         now = datetime.now(timezone.utc)
         return plan_os(pool, nodes, declared.target, declared.policy, declared.timeout, gate=declared.gate, at=now)
 
-    pool = watch.pool(ref)
-    told = plan(pool, None)
-    if isinstance(told, Refuse):
-        if watch.refresh_if_stale():
+    pool = snapshot.pool(ref)
+    answer = plan(pool, None)
+    if isinstance(answer, Refuse):
+        if snapshot.refresh_if_stale():
             return _plan_os(declared)
         if pool.kind is PoolKind.VM:
-            told = plan(_with_image(pool), None)
-    elif pool.node_count and (told.what != "adopt" or declared.gate.is_declared):
-        told = plan(pool, watch.nodes(ref, declared.target))
-    return told, pool
+            answer = plan(_with_image(pool), None)
+    elif pool.node_count and (answer.what != "adopt" or declared.gate.is_declared):
+        answer = plan(pool, snapshot.nodes(ref, declared.target))
+    return answer, pool
 
 
 def _with_image(pool: Pool) -> Pool:
-    """A VM pool with the version that its nodes run: the refusal names the resource to use instead, filled in."""
+    """A VM pool with the version that its nodes run, so that the refusal can show the resource to declare instead."""
     try:
         return replace(pool, image_version=newest_image(pool.ref))
     except (BatchOsError, NotChecked):
-        # The refusal is right without it: whoever may not list nodes still learns that it is a VM pool.
+        # The refusal is right without the version: it must also reach users who may not list nodes.
         return pool
 
 
 def _plan_image(declared: DeclaredImage) -> Plan | Refuse:
-    watch = lookout(declared.ref.endpoint)
-    told = plan_image(watch.vm(declared.ref), declared.target, declared.policy, declared.timeout)
-    return _plan_image(declared) if isinstance(told, Refuse) and watch.refresh_if_stale() else told
+    snapshot = snapshot_of(declared.ref.endpoint)
+    answer = plan_image(snapshot.vm(declared.ref), declared.target, declared.policy, declared.timeout)
+    return _plan_image(declared) if isinstance(answer, Refuse) and snapshot.refresh_if_stale() else answer
 
 
-def _plan_by_state(at: str, target: str) -> Plan:
-    """The plan as far as the state tells, where nobody has looked."""
+def _plan_by_state(ref: PoolRef, at: str, target: str) -> Plan:
+    """The plan as far as the state shows it, where the pool was not read."""
     back = is_rollback(at, target)
-    warnings = ("rollback",) if back else ()
     return Plan(
+        ref.url,
+        "os",
         "rollback" if back else "upgrade",
-        "as the state has it, not looked at",
         at,
         target,
-        warnings=warnings,
+        warnings=("rollback",) if back else (),
+        detail="according to the state; the pool was not checked",
         change=change(at, target),
     )

@@ -1,25 +1,25 @@
-"""The machine-readable end of what a preview says: ``[batch-os v1 {json}]``.
+"""The machine-readable end of a preview's message: ``[batch-os v1 {json}]``.
 
-A preview speaks in sentences, and `pulumi preview --json` carries them as they are. Whoever
-builds a table, a gate or a bot on them must not have to parse English. The form is stable: within ``v1`` keys
-are only ever added, and a reader passes over what it does not know. docs/preview.md lists the keys.
+`pulumi preview --json` contains the sentences of a preview unchanged. A table, a gate or a bot must not have to parse
+English. The form is stable: within ``v1`` keys are only added, and a reader ignores unknown keys. docs/preview.md lists
+the keys.
 
-A reason that the sentence gives is not repeated: ``MessageTail.after`` leaves ``why`` out where ``split`` finds
-it in the sentence, so a reader of this module has it in any case.
+The tail does not repeat a reason that the sentence gives: ``MessageTail.after`` leaves ``why`` out, and ``split`` takes
+it from the sentence.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, cast, get_args
 
 __all__ = ["KINDS", "LEADS", "NO_SUCH_POOL", "WHATS", "Kind", "MessageTail", "What", "split"]
 
 
 Kind = Literal["os", "image"]
-"""Which resource speaks: ``PoolOsVersion`` or ``PoolImageVersion``."""
+"""The resource that sends the message: ``PoolOsVersion`` or ``PoolImageVersion``."""
 What = Literal[
     "adopt",
     "upgrade",
@@ -33,17 +33,17 @@ What = Literal[
     "warning",
     "not looked at",
 ]
-"""What an `up` would do, or why nothing of that is said."""
+"""What an `up` would do, or why the message does not say that."""
 KINDS: tuple[str, ...] = get_args(Kind)
 WHATS: tuple[str, ...] = get_args(What)
-NO_SUCH_POOL = "there is no such pool in the account; this up fails unless it makes the pool first"
-"""``why`` of a pool that is not there. Every other reason not to look holds for the whole account."""
+NO_SUCH_POOL = "the account has no such pool; this up fails unless it makes the pool first"
+"""``why`` of a missing pool. Every other reason holds for the whole account."""
 
 LEADS: dict[str, tuple[str, ...]] = {
-    "not looked at": ("not looked at: ",),
+    "not looked at": ("could not check the pool: ", "not looked at: "),
     "refused": ("an up would be refused: ",),
 }
-"""The words after which a sentence gives the reason, for each ``what`` that has one."""
+"""The words before the reason in a sentence, for each ``what`` that has a reason; also those of earlier releases."""
 
 _START = re.compile(r"\[batch-os v1 (?=\{)")
 _NAMES = {"came_from": "from", "target": "to"}
@@ -51,10 +51,10 @@ _NAMES = {"came_from": "from", "target": "to"}
 
 @dataclass(frozen=True)
 class MessageTail:
-    """What one message says, for programs; what is not known is None or empty and left out.
+    """What one message says to programs. An unknown value is None or empty, and is left out.
 
-    ``nodes`` counts all nodes, ``behind`` those that change (VM pools), ``tasks`` the tasks that run on
-    what changes, ``back`` the nodes that an upgrade under way has brought back. ``warnings`` are codes.
+    ``nodes`` counts all nodes, ``behind`` the nodes that change (VM pools), ``tasks`` the running tasks on nodes that
+    change, and ``back`` the nodes that a running upgrade has brought back. ``warnings`` are codes.
     """
 
     pool: str
@@ -70,17 +70,19 @@ class MessageTail:
     why: str = ""
 
     def __str__(self) -> str:
-        told = {_NAMES.get(name, name): value for name, value in vars(self).items() if value not in (None, "", ())}
-        return f"[batch-os v1 {json.dumps(told, separators=(',', ':'))}]"
+        # The fields of a subclass are for people.
+        known = {_NAMES.get(each.name, each.name): getattr(self, each.name) for each in fields(MessageTail)}
+        body = {name: value for name, value in known.items() if value not in (None, "", ())}
+        return f"[batch-os v1 {json.dumps(body, separators=(',', ':'))}]"
 
     def after(self, sentence: str) -> str:
-        """The sentence with this tail at its end; the reason stands in one of them only."""
+        """The sentence with this tail at its end; only one of the two contains the reason."""
         tail = replace(self, why="") if self.why and _reason(sentence, self.what) == self.why else self
         return f"{sentence} {tail}"
 
     @classmethod
     def of(cls, body: Any) -> MessageTail | None:
-        """Read the JSON of a tail; None where it is none of this version."""
+        """Read the JSON of a tail; None if the JSON is not a tail of this version."""
         if not isinstance(body, dict) or body.get("kind") not in KINDS or body.get("what") not in WHATS:
             return None
         if not _text(body, "pool"):
@@ -102,9 +104,9 @@ class MessageTail:
 
 
 def split(message: str) -> tuple[str, MessageTail | None]:
-    """A message without its tail, and the tail; None where there is none, or none that can be read."""
+    """A message without its tail, and the tail; None if it has no tail, or an unreadable one."""
     text = message.strip()
-    # The sentence may quote anything, even the start of a tail, so each start is tried.
+    # The sentence may quote any text, even the start of a tail, so each start is tried.
     for found in _START.finditer(text):
         try:
             tail = MessageTail.of(json.loads(text[found.end() : -1])) if text.endswith("}]") else None
@@ -117,7 +119,7 @@ def split(message: str) -> tuple[str, MessageTail | None]:
 
 
 def _reason(sentence: str, what: str) -> str:
-    """The reason that a sentence gives; empty where it gives none. Of a refusal it is the first sentence."""
+    """The reason in a sentence, or empty. The reason of a refusal ends with the first sentence."""
     for lead in LEADS.get(what, ()):
         _, found, reason = sentence.rpartition(lead)
         if found:

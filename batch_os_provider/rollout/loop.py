@@ -33,7 +33,7 @@ from batch_os_provider.errors import (
 from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.poll_schedule import FIRST_CONTACT_FAILURES, MAX_FAILURES, PollSchedule
 from batch_os_provider.rollout.progress import RETRYING
-from batch_os_provider.runtime.backoff import back_off
+from batch_os_provider.runtime.backoff import retry
 from batch_os_provider.runtime.cancellation import Canceled, StopReason, Waiter
 from batch_os_provider.schema.units import duration
 from batch_os_provider.wording import counted
@@ -210,19 +210,13 @@ def read(
     Raises:
         InterruptedRolloutError, CredentialError, ServiceError: as ``Rollout.run``.
     """
-    failures = 0
     try:
-        while True:
-            try:
-                return waiter.call(look)
-            except PoolGoneError:
-                return None
-            except TransientError as error:
-                failures += 1
-                if failures >= FIRST_CONTACT_FAILURES:
-                    error.add(f"given up after {counted(failures, 'try', 'tries')}")
-                    raise
-                waiter.sleep(back_off(failures, error, chance()))
+        return retry(lambda: waiter.call(look), tries=FIRST_CONTACT_FAILURES, sleep=waiter.sleep, chance=chance)
+    except PoolGoneError:
+        return None
+    except TransientError as error:
+        error.add(f"given up after {counted(FIRST_CONTACT_FAILURES, 'try', 'tries')}")
+        raise
     except Canceled as stopped:
         raise InterruptedRolloutError(
             f"{_why(stopped.reason)} while the pool was read; nothing was written",

@@ -1,4 +1,4 @@
-"""What a long wait needs: cancellation and clock, threads beside the caller, pauses, and the debug log.
+"""Tools for long waits: cancellation and clock, threads, retries, values per account, and the debug log.
 
-It knows no pool and no Batch.
+Nothing here knows pools or Batch.
 """

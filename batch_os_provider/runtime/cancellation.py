@@ -1,8 +1,8 @@
-"""Waiting that can be ended: the only clock and the only sleep of a rollout.
+"""Waits that can be canceled: the only clock and the only sleep of a rollout.
 
-A rollout waits for hours inside one call of the Pulumi engine. It must end
-within seconds of ^C, must stop when the engine has died, and tests must live through hours in
-milliseconds. So the loop never sleeps and never calls Batch but through a ``Waiter``.
+A rollout waits for hours inside one call of the Pulumi engine. It must end within seconds of ^C, and it must stop when
+the engine has died. Tests must simulate hours in milliseconds. So the loop sleeps and calls Batch only through a
+``Waiter``.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ T = TypeVar("T")
 
 
 WRITE_GRACE = 2.0
-"""Seconds that a write under way may still take after a stop, so that the error can tell what became of it."""
+"""Seconds that a running write may still take after a stop, so that the error can report its result."""
 LONGEST_CALL = 300.0
-"""Seconds after which a call is given up. Each silence in it is bounded already; what trickles in without end is not.
-A list of many pages is one call, so this is generous."""
+"""Seconds after which a call is abandoned. The transport bounds each silence; this bounds an answer that never ends.
+The number is large because a list of many pages is one call."""
 
 
 class StopReason(enum.Enum):
@@ -38,7 +38,7 @@ class StopReason(enum.Enum):
     CANCELED = "canceled"
     """The user pressed ^C (the engine called ``Cancel``)."""
     ENGINE_GONE = "engine gone"
-    """The Pulumi engine no longer answers: nobody would save what we do."""
+    """The Pulumi engine no longer answers, so no result would be saved."""
 
 
 class Canceled(Exception):  # noqa: N818 - a signal between modules that never reaches a user, not an error
@@ -51,7 +51,7 @@ class Canceled(Exception):  # noqa: N818 - a signal between modules that never r
 
 
 class CancellationToken:
-    """One per process: set once, heard by every wait."""
+    """Ends every wait of the process when it is set."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -61,11 +61,11 @@ class CancellationToken:
 
     @property
     def reason(self) -> StopReason | None:
-        """Why we stop, or None while nobody asked."""
+        """Why to stop; None if not canceled."""
         return self._reason
 
     def set(self, reason: StopReason) -> None:
-        """End all waits. A gone engine outranks ^C: then not even a last call may be made."""
+        """End all waits. ENGINE_GONE replaces CANCELED, because then not even a last call may be made."""
         with self._lock:
             if self._reason is None or reason is StopReason.ENGINE_GONE:
                 self._reason = reason
@@ -75,7 +75,7 @@ class CancellationToken:
 
     @contextmanager
     def also_setting(self, listener: threading.Event) -> Iterator[None]:
-        """While inside, a stop sets ``listener`` too: for a wait that has two things to listen to."""
+        """Inside this context a stop sets ``listener`` too: for a wait that has two reasons to end."""
         with self._lock:
             self._listeners.add(listener)
             if self._event.is_set():
@@ -101,14 +101,14 @@ class Waiter(Protocol):
         """Sleep. Raises ``Canceled``."""
 
     def call(self, function: Callable[[], T], *, write: bool = False) -> T:
-        """Call Batch. Raises ``Canceled`` before the call, or during it (a write gets a short grace first).
+        """Call Batch. Raises ``Canceled`` before the call or during it; a running write first gets ``WRITE_GRACE``.
 
         A call that takes too long raises ``TransientError``.
         """
 
 
 class RealWaiter:
-    """Monotonic time and the process's stop token.
+    """Monotonic time and the cancellation token of the process.
 
     Args:
         token: ends every wait.
@@ -131,12 +131,11 @@ class RealWaiter:
     def call(self, function: Callable[[], T], *, write: bool = False) -> T:
         """Run ``function`` in a thread of its own, so that a silent server cannot hold up ^C.
 
-        A read that is overtaken by a stop, or that takes longer than a call may, is abandoned: its thread
-        ends by itself, and nobody uses its result.
+        A read is abandoned after a stop, or when it takes too long: its thread ends later, and its result is not used.
 
         Raises:
-            Stopped: by the token.
-            TransientError: it took too long; a write may have happened.
+            Canceled: by the token.
+            TransientError: the call took too long; a write may have happened.
         """
         self._raise_if_stopped()
         wake = threading.Event()
@@ -149,9 +148,9 @@ class RealWaiter:
         if not call.done():
             self._raise_if_stopped(in_call=True)
             raise TransientError(
-                ServiceAnswer(message=f"no end of the answer within {self._longest:g} s"),
+                ServiceAnswer(message=f"the answer did not end within {self._longest:g} s"),
                 doing="calling Batch",
-                next_step="Check what stands between here and Batch (a proxy?), then run the command again",
+                next_step="Check the proxies between this machine and Batch, then run the command again",
             )
         return call.result()
 

@@ -1,8 +1,8 @@
-"""Warnings that azure and urllib3 log while they work for this package are left out; those of others stay as they are.
+"""Leave out the warnings that azure and urllib3 log while they work for this package; keep all others.
 
-Where a process configures no logging, Python prints a library's warnings on stderr, and Pulumi shows
-them as the stack's own lines. Ours say less than our errors do. Other packages in the same process use the same
-libraries, and their users may need the warnings.
+If a process configures no logging, Python prints a library's warnings on stderr, and Pulumi shows them as lines of the
+stack. Our errors say more than these warnings. Other packages in the same process use the same libraries, and their
+users may need the warnings.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _PACKAGE = "batch_os_provider."
 
 
 class _OthersOnly(logging.Handler):
-    """Stands in for Python's handler of last resort, which works only where there is no handler at all."""
+    """Replaces Python's handler of last resort, which works only while a logger has no handler."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a warning of others, unless a handler of theirs has it."""
+        """Print a warning of another package, unless another handler prints it."""
         last = logging.lastResort
         if last is None or record.levelno < last.level or _works_for_us() or _has_another_handler(record.name):
             return
@@ -35,7 +35,7 @@ _handler = _OthersOnly()
 
 
 def hear() -> None:
-    """Take the place of Python's own handler for these libraries. May be called again."""
+    """Replace Python's own handler for these libraries. May be called repeatedly."""
     for name in LIBRARIES:
         logging.getLogger(name).addHandler(_handler)
 
@@ -44,7 +44,7 @@ def _works_for_us() -> bool:
     """Whether this package is among the callers of this thread."""
     frame = sys._getframe()  # noqa: SLF001 - logging itself finds callers so
     while frame is not None:
-        name = frame.f_globals.get("__name__")  # code that was made at run time may have none
+        name = frame.f_globals.get("__name__")  # code compiled at run time may have no name
         if isinstance(name, str) and name.startswith(_PACKAGE) and name != __name__:
             return True
         frame = frame.f_back  # type: ignore[assignment]  # None ends the loop
@@ -57,7 +57,7 @@ def _has_another_handler(name: str) -> bool:
 
 
 def _loggers(name: str) -> Iterator[logging.Logger]:
-    """The logger and those that it hands its records to."""
+    """The logger, and the loggers to which it passes its records."""
     logger: logging.Logger | None = logging.getLogger(name)
     while logger is not None:
         yield logger

@@ -1,9 +1,8 @@
 """The debug log: ``BATCH_OS_LOG=path`` gets one JSON line per request to Batch.
 
-When Azure support asks "which request, when, with what id", this is the
-answer. It holds ids, states and timings, and by construction no secret: only the headers named
-here are ever written. A log that cannot be written must not fail an upgrade: it is said once
-on stderr, and logging ends.
+It answers a question of Azure support: which request, when, with what id. The log contains ids, states and timings, and
+no secret: only the headers named here are written. A log that cannot be written must not fail an upgrade: one line on
+stderr says so, and logging ends.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ def record(  # noqa: PLR0913 - one line, all its fields
     sent: Mapping[str, str] | None = None,
     received: Mapping[str, str] | None = None,
 ) -> None:
-    """Write one request: what was asked, what came, how long it took."""
+    """Write one request: method and URL, answer, and duration."""
     url = path if path.startswith(endpoint) else endpoint + path
     fields: dict[str, Any] = {"request": f"{method} {url}", "ms": round(seconds * 1000)}
     fields |= {name: sent[name] for name in _SENT if sent and name in sent}
@@ -53,7 +52,7 @@ def record(  # noqa: PLR0913 - one line, all its fields
 
 
 def note(text: str) -> None:
-    """Write a line of our own, such as a decision or a missing seam."""
+    """Write a line that is not a request, such as a decision or a missing seam."""
     _write({"note": text})
 
 
@@ -71,11 +70,11 @@ def _write(fields: Mapping[str, Any]) -> None:
                 file.write(line + "\n")
         except OSError as error:
             _broken.add(path)
-            to_stderr(f"{VARIABLE}={path} cannot be written ({error.strerror}); no debug log from here on")
+            to_stderr(f"{VARIABLE}={path} cannot be written ({error.strerror}); the debug log ends here")
 
 
 def to_stderr(line: str) -> bool:
-    """Say a line where Pulumi shows it last; False where even stderr is closed. Talking must not end an upgrade."""
+    """Write a line to stderr; False if stderr is closed. A failure to write must not end an upgrade."""
     try:
         sys.stderr.write(line + "\n")
         sys.stderr.flush()

@@ -1,6 +1,6 @@
-"""Calls that run beside their caller, in threads that do not hold up the end of the process.
+"""Calls in daemon threads, which do not delay the end of the process.
 
-The threads of the standard library's executors do hold it up, so ^C would wait for a silent server.
+The process waits for the threads of the standard library's executors, so ^C would wait for a silent server.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ T = TypeVar("T")
 
 
 def beside(function: Callable[[], T], name: str) -> futures.Future[T]:
-    """Run a function beside the caller, in a thread of this name that does not hold up the end of the process."""
+    """Run a function in a daemon thread of this name."""
     future: futures.Future[T] = futures.Future()
 
     def run() -> None:
         try:
             future.set_result(function())
-        except BaseException as error:  # noqa: BLE001 - handed to whoever asks for the result
+        except BaseException as error:  # noqa: BLE001 - raised where the result is read
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True, name=name).start()
@@ -32,11 +32,11 @@ def beside(function: Callable[[], T], name: str) -> futures.Future[T]:
 
 
 Start = Callable[[Callable[[], None]], Callable[[float], bool]]
-"""Begins to run a function, and gives what waits for its end: for so many seconds, and whether it came."""
+"""Starts a function, and returns a wait: for so many seconds at most; True if the function has ended."""
 
 
 def in_a_thread(function: Callable[[], None]) -> Callable[[float], bool]:
-    """Run a function beside the caller; its thread does not hold up the end of the process."""
+    """Start a function in a daemon thread; a ``Start``."""
     future = beside(function, "batch-os-list")
     return lambda seconds: not futures.wait([future], seconds).not_done
 
@@ -52,10 +52,12 @@ AT_ONCE = 16
 
 
 def side_by_side(function: Callable[[A], R], items: Sequence[A], at_once: int = AT_ONCE) -> list[R]:
-    """The results, in the order of the items; raises what the first failed call raised.
+    """Call a function for each item, some at a time. Return the results in the order of the items.
+
+    Raises the error of the first call that failed.
 
     Args:
-        function: what is done with each item, in a thread.
+        function: called with each item, in a thread.
         items: the items.
         at_once: how many at a time.
     """
@@ -72,11 +74,11 @@ def side_by_side(function: Callable[[A], R], items: Sequence[A], at_once: int = 
                 return
             try:
                 ended.put((number, function(item), None))
-            except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+            except BaseException as error:  # noqa: BLE001 - raised again in the caller
                 ended.put((number, None, error))
 
     for _ in range(min(at_once, len(items))):
-        threading.Thread(target=work, daemon=True, name="batch-os-call").start()
+        beside(work, "batch-os-call")
     results: dict[int, R] = {}
     for _ in items:
         number, result, error = ended.get()

@@ -114,7 +114,7 @@ def test_pools_that_were_not_looked_at_stop_the_gate_and_say_why(sim: Simulator,
     rows = {row["poolId"]: row for row in read(file)["pools"]}
     assert rows["render"]["looked"]
     assert {name for name, row in rows.items() if not row["looked"]} == {"rendre", "cut", "mix"}
-    assert rows["rendre"]["unseen"].startswith("there is no such pool in the account")
+    assert rows["rendre"]["unseen"].startswith("the account has no such pool")
     assert rows["cut"]["unseen"] == rows["mix"]["unseen"]
     assert "Azure CLI not found on path" in rows["cut"]["unseen"]
     shown = batch_os(f"dev={file}", "--fail-on", "not-looked-at")
@@ -123,7 +123,7 @@ def test_pools_that_were_not_looked_at_stop_the_gate_and_say_why(sim: Simulator,
     cells = {
         line.split(" | ")[1]: line.split(" | ")[-1] for line in shown.stdout.splitlines() if line.startswith("| dev")
     }
-    assert cells["<code>rendre</code>"].startswith("**there is no such pool in the account; ")
+    assert cells["<code>rendre</code>"].startswith("**the account has no such pool; ")
     for name in ("cut", "mix"):
         assert re.match(r"\*\*account https.+Azure CLI not found on path.*\*\*, expired", cells[f"<code>{name}</code>"])
     assert not cells["<code>render</code>"].startswith("**")

@@ -35,7 +35,7 @@ def test_wrong_key(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
     looked, tried = sim.requests()
     assert looked["operation"] == "Pool_List", "the preview's look, which is a courtesy"
     assert tried["operation"] == "Pool_Get", "a permanent error ends it at once"
-    assert "not looked at: " in failed.flat
+    assert "could not check the pool: " in failed.flat
 
 
 def test_key_of_another_account(sim: Simulator, new_stack: Callable[..., Stack]) -> None:

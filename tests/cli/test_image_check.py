@@ -77,7 +77,7 @@ def test_an_older_node_is_drift_and_a_newer_one_is_not(sim: Simulator, stack: St
     assert shown.text.count("target_image_version") == 1, "the newer pool has no diff"
     assert f'~ target_image_version: "{BEHIND}" => "{TARGET}"' in shown.text
     assert (
-        "1 of 2 nodes behind, 0 tasks running, none will be stopped; surge 1: 1 round, +1 node meanwhile; "
+        "1 of 2 nodes behind, 0 running tasks, none will be stopped; surge 1: 1 round, +1 node at a time; "
         f"{BEHIND} -> {TARGET}"
     ) in shown.flat
     sim.speed(100)

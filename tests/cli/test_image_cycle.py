@@ -49,7 +49,7 @@ def test_busy_nodes_finish_their_tasks_and_go(sim: Simulator, stack: Stack) -> N
     sim.seed(busy, spot, half, jobs=[job("busy", *[400] * 12), job("spot", 400, 90), job("half", 10, 700)])
     stack.declare_images(sim, TARGET, busy={"surge": 2}, spot={}, half={"surge": 5})
     shown = stack.preview().ok().flat
-    expected = "5 of 5 nodes behind, 5 tasks running, none will be stopped; surge 2: 3 rounds, +2 nodes meanwhile; "
+    expected = "5 of 5 nodes behind, 5 running tasks, none will be stopped; surge 2: 3 rounds, +2 nodes at a time; "
     assert f"{expected}{BEHIND} -> {TARGET}" in shown
     assert not sim.writes()
     sim.speed(120)

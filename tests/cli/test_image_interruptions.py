@@ -151,7 +151,7 @@ def test_deferred_and_failing_deadlines_are_truthful(sim: Simulator, stack: Stac
         assert (outputs[pool_id]["nodes_behind"], outputs[pool_id]["oldest_node_version"]) == (2, BEHIND)
     planned = stack.preview().ok()
     assert "~ 2 to update" in planned.text
-    waits = "2 of 2 nodes behind; waits, at most 3s, and writes nothing"
+    waits = "2 of 2 nodes behind; this up waits, at most 3s, and writes nothing"
     assert f"{waits}; {BEHIND} -> {TARGET}" in planned.flat, planned.text
     assert "2 of 2 nodes behind; a resize is under way (resizing)" in planned.flat
     stack.declare_images(sim, TARGET, surges={"timeout": "2s"})

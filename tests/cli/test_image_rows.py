@@ -87,9 +87,9 @@ def test_nothing_behind_is_adopted_and_an_empty_pinned_pool_is_pinned_anew(sim: 
     sim.seed(vm_pool("same", exact=TARGET), mixed, vm_pool("empty", nodes=0), pinned)
     stack.declare_images(sim, TARGET, same={}, above={}, empty={}, pinned={"strategy": "when_empty"})
     shown = stack.preview().ok().flat
-    assert f"adopts without a write; all 2 nodes are at {TARGET} or above" in shown
-    assert "adopts without a write; it has no nodes" in shown
-    assert f"pinned pool is empty: this up re-pins it; {BEHIND} -> {TARGET}" in shown
+    assert f"no change needed; all 2 nodes run {TARGET} or newer" in shown
+    assert "no change needed; it has no nodes" in shown
+    assert f"the pinned pool is empty: this up re-pins it; {BEHIND} -> {TARGET}" in shown
     assert not sim.writes()
     said = stack.up().ok().flat
     assert f"nothing was written, 2 nodes at the target or newer; {TARGET}" in said
@@ -118,8 +118,8 @@ def test_what_only_waits_writes_nothing_until_the_pool_was_renewed(sim: Simulato
     stack.declare_images(sim, TARGET, automatic={}, pinned=waits, renewed=waits, scaled=waits)
     running = stack.start_up()
     expected = (
-        f"pinned pool holds 2 nodes: waits until it is empty, at most 2h00m; {BEHIND} -> {TARGET}",
-        f"2 of 2 nodes behind; waits, at most 2h00m, and writes nothing; {BEHIND} -> {TARGET}",
+        f"the pinned pool holds 2 nodes: this up waits until it is empty, at most 2h00m; {BEHIND} -> {TARGET}",
+        f"2 of 2 nodes behind; this up waits, at most 2h00m, and writes nothing; {BEHIND} -> {TARGET}",
         "; automatic OS upgrade is on and renews the nodes; nothing is written; ",
         f"pinned to {BEHIND} with 2 nodes; waiting until the pool is empty",
         "; scale-in and growth renew the nodes; ",

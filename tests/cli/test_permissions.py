@@ -123,7 +123,7 @@ def test_a_reader_previews_refreshes_and_adopts_and_an_up_that_must_write_change
         assert f"{told}{REFUSED}upgradeOs/action, which the role Azure Batch Data Contributor holds." in failed.flat, (
             failed.text
         )
-    told = f"pool {sim.endpoint}/pools/machines: noting the renewal in the pool's metadata failed: "
+    told = f"pool {sim.endpoint}/pools/machines: writing the marker of the renewal to the pool's metadata failed: "
     assert f"{told}{REFUSED}write." in failed.flat, failed.text
     assert {(entry["pool"], entry["operation"], entry["status"], entry["code"]) for entry in sim.writes()} == {
         ("render", "Pool_UpgradeOS", 403, "InsufficientAccountPermissions"),
@@ -161,7 +161,7 @@ def test_a_reader_previews_refreshes_and_adopts_and_an_up_that_must_write_change
 def test_somebody_who_is_nobody_gets_no_token(people: People) -> None:
     people.become({"IDENTITY_HEADER": "nobody"})
     people.declare(OLD, BEHIND)
-    assert "not looked at: " in people.stack.preview().ok().flat
+    assert "could not check the pool: " in people.stack.preview().ok().flat
     failed = people.stack.up().failed()
     assert "could not get a token from DefaultAzureCredential: ManagedIdentityCredential: " in failed.flat
     assert not people.sim.requests(), "nothing was asked without a token"
@@ -190,7 +190,7 @@ def test_plain_http_carries_no_token(people: People) -> None:
         plain.pools(paas_pool())
         people.stack.declare(plain, OLD)
         failed = people.stack.up().failed()
-        assert f"{plain.endpoint} is plain http, which carries no Entra token" in failed.flat
+        assert f"{plain.endpoint} is plain http, and Entra tokens need https" in failed.flat
         assert not plain.requests()
 
 

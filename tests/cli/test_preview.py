@@ -82,7 +82,7 @@ def test_each_row_says_what_the_up_will_do(sim: Simulator, stack: Stack) -> None
     expected = {
         "busy": ("upgrade", "3 nodes, 2 running tasks go back to the queue; ", change),
         "joined": ("join", "2 of 3 nodes back, this up joins the upgrade in flight; ", change),
-        "same": ("adopt", "adopts without a write; ", f"it runs {SHORT_NEW}"),
+        "same": ("adopt", "no change needed; ", f"the pool runs {SHORT_NEW}"),
         "newer": ("rollback", "ROLLBACK: 3 nodes, no task runs; ", f"{SHORT_OTHER} -> {SHORT_NEW}"),
         "resizing": (
             "wait",
@@ -90,7 +90,7 @@ def test_each_row_says_what_the_up_will_do(sim: Simulator, stack: Stack) -> None
             change,
         ),
         "none": ("upgrade", "no nodes; ", change),
-        "missing": ("not looked at", "not looked at: there is no such pool in the account", "makes the pool first"),
+        "missing": ("not looked at", "could not check the pool: the account has no such pool", "makes the pool first"),
     }
     assert {pool: tail.what for pool, (_, tail) in said.items()} == {
         pool: what for pool, (what, *_) in expected.items()
@@ -120,7 +120,7 @@ def test_the_tail_is_there_only_where_a_program_reads(sim: Simulator, new_stack:
         assert "no task runs" in said, "the plan itself"
         assert "batch-os v1" not in said
     assert set(told(stack, "--refresh")) == {"missing"}, "the other is upgraded"
-    assert told(stack)["missing"][1].why.startswith("there is no such pool in the account")
+    assert told(stack)["missing"][1].why.startswith("the account has no such pool")
     asked = re.findall(r'\[batch-os v1 {"pool":"[^"]+/(\w+)"', asks.run("preview").ok().text)
     assert set(asked) == {"plain", "missing"}
     assert "batch-os v1" not in never.run("pre", "-j").ok().text
@@ -158,7 +158,7 @@ def test_a_failure_is_told_once_and_the_preview_goes_on(sim: Simulator, new_stac
     declare(stack, sim, "a", "b", "c")
     previewed = stack.run("preview", "--json")
     assert json.loads(previewed.text)["changeSummary"] == {"create": 4}, previewed.text
-    assert previewed.text.count("not looked at: account") == 1
+    assert previewed.text.count("could not check the pool: account") == 1
     assert "Batch refused the shared key" in previewed.text
     assert operations(sim) == [("Pool_List", None)]
 
@@ -168,7 +168,10 @@ def test_a_service_that_does_not_answer_holds_up_a_preview_for_ten_seconds_in_al
     sim.fault("Pool_List", {"kind": "delay", "seconds": 60})
     declare(stack, sim, "a", "b", "c", "d")
     previewed = stack.run("preview").ok()
-    assert "not looked at: Batch did not answer within the 10s that looks at an account may take" in previewed.flat
+    assert (
+        "could not check the pool: Batch did not answer within 10s, the time that a preview gives one account"
+        in previewed.flat
+    )
     assert "+ 5 to create" in previewed.text
     assert 10 < previewed.seconds < 40
 
@@ -182,7 +185,7 @@ def test_looks_can_be_turned_off_for_a_stack(sim: Simulator, stack: Stack) -> No
     declare(stack, sim, "a", target=OLD)
     before = len(sim.requests())
     assert re.search(
-        rf"ROLLBACK: as the state has it, not looked at; .*; {SHORT_OTHER} -> {SHORT_OLD}",
+        rf"ROLLBACK: according to the state; the pool was not checked; .*; {SHORT_OTHER} -> {SHORT_OLD}",
         stack.run("preview").ok().flat,
     )
     assert len(sim.requests()) == before

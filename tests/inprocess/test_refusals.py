@@ -41,7 +41,7 @@ def test_an_account_without_public_network_access_says_to_look_at_the_network() 
     error = refusal(account_of(publicNetworkAccess="Disabled"))
     assert type(error) is CredentialError
     assert error.code == "AuthorizationFailure"
-    assert "run this where its private endpoint is reached" in str(error)
+    assert "run this where its private endpoint can be reached" in str(error)
     assert ABOUT_KEY not in str(error)
     account_of(publicNetworkAccess="Enabled").client().get_pool(RENDER)
 
@@ -67,7 +67,7 @@ def test_an_account_whose_host_has_no_address_says_to_check_its_name(monkeypatch
     ("effect", "kind", "expected"),
     [
         ({"status": 403, "code": "InsufficientAccountPermissions"}, CredentialError, "A shared key needs no role"),
-        ({"status": 403, "code": "AccountIsDisabled"}, CredentialError, "Look at the account and its subscription"),
+        ({"status": 403, "code": "AccountIsDisabled"}, CredentialError, "Check the account and its subscription"),
         (
             {"status": 403, "code": "Forbidden", "message": "Your IP address 203.0.113.7 is not allowed."},
             CredentialError,
@@ -76,7 +76,7 @@ def test_an_account_whose_host_has_no_address_says_to_check_its_name(monkeypatch
         ({"status": 401, "code": "AuthenticationFailed"}, CredentialError, ABOUT_KEY),
         ({"status": 404, "code": "ResourceNotFound"}, PermanentError, "Check account_endpoint and pool_id"),
         ({"status": 409, "code": "PoolQuotaReached"}, ConflictError, "Ask Azure for more quota"),
-        ({"status": 409, "code": "PoolBeingDeleted"}, ConflictError, "look at its state"),
+        ({"status": 409, "code": "PoolBeingDeleted"}, ConflictError, "check its state"),
         ({"status": 429}, TransientError, "Batch is busy or limits the requests"),
         ({"status": 503}, TransientError, "Batch is busy or limits the requests"),
         ({"status": 500}, TransientError, "fails for now"),

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from pulumi.output import UNKNOWN
 
-from batch_os_provider import crud, pool_provider
-from batch_os_provider.batch import client
+from batch_os_provider import pool_provider
+from batch_os_provider.batch.client import shared_client
 from batch_os_provider.engine import diagnostics
 from batch_os_provider.engine.refresh import RefreshDetector
 from batch_os_provider.errors import BatchOsError, CredentialError, PoolGoneError, RefusedError
 from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.pool_provider import _Register
-from batch_os_provider.preview import describe
 from batch_os_provider.preview.message_tail import split
+from batch_os_provider.runtime import per_account
 from batch_os_provider.schema.outputs import IMAGE_OUTPUTS
 from tests.unit.rollout.doubles import REF, gone
 from tests.unit.rollout.image_renewal.image_doubles import NEWER, OLD, TARGET, FakeVmService, VmScript, VmState, pool_of
@@ -48,8 +48,7 @@ URN = "urn:pulumi:dev::farm::pulumi-python:dynamic/batch:PoolImageVersion::rende
 def program(monkeypatch: pytest.MonkeyPatch) -> RefreshDetector:
     """Begin a new plugin process that serves one resource, which its program has declared."""
     monkeypatch.setattr(diagnostics, "current_urn", lambda: URN)
-    monkeypatch.setattr(describe, "_lookouts", {})
-    monkeypatch.setattr(crud, "_pollers", {})
+    per_account.reset()
     fresh = RefreshDetector()
     fresh.checked(URN)
     monkeypatch.setattr(pool_provider, "program", fresh)
@@ -63,7 +62,7 @@ def batch(monkeypatch: pytest.MonkeyPatch) -> Batch:
 
     def stand_in(state: VmState, script: VmScript | None = None) -> FakeVmService:
         service = FakeVmService(state, script)
-        monkeypatch.setitem(client._clients, REF.endpoint, service)  # type: ignore[arg-type]
+        shared_client.put(REF.endpoint, service)  # type: ignore[arg-type]
         return service
 
     return stand_in
@@ -89,7 +88,7 @@ def test_the_target_is_a_floor(oldest: str | None) -> None:
 def test_a_lower_target_is_a_change_that_writes_nothing(batch: Batch, capsys: pytest.CaptureFixture[str]) -> None:
     batch(pool_of(2, at=TARGET))
     assert diff(OUTS, {**INPUTS, "target_image_version": OLD}) == (True, [])
-    assert "adopts without a write; all 2 nodes are at" in capsys.readouterr().err
+    assert "no change needed; all 2 nodes run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -100,7 +99,7 @@ def test_what_was_deferred_is_planned_again_with_the_line(
 ) -> None:
     batch(pool_of(3))
     assert diff({**OUTS, **change}, INPUTS) == (True, [])
-    said = "3 of 3 nodes behind, 0 tasks running, none will be stopped; surge 1: 3 rounds, +1 node meanwhile; "
+    said = "3 of 3 nodes behind, 0 running tasks, none will be stopped; surge 1: 3 rounds, +1 node at a time; "
     assert f"{said}{OLD} -> {TARGET}" in capsys.readouterr().err
 
 
@@ -148,7 +147,7 @@ def test_a_look_that_fails_is_told_and_the_plan_stands(
 ) -> None:
     batch(pool_of(2), VmScript(reads={1: failure}))
     assert diff({**OUTS, "oldest_node_version": OLD}, INPUTS) == (True, [])
-    assert "not looked at: " in capsys.readouterr().err
+    assert "could not check the pool: " in capsys.readouterr().err
 
 
 def test_reading_a_pool_at_its_target_changes_nothing(batch: Batch) -> None:
@@ -218,7 +217,7 @@ def test_a_first_check_tells_the_plan_and_a_later_one_makes_no_call(
 ) -> None:
     service = batch(pool_of(3))
     assert PROVIDER.check({}, INPUTS).failures == []
-    assert "surge 1: 3 rounds, +1 node meanwhile" in capsys.readouterr().err
+    assert "surge 1: 3 rounds, +1 node at a time" in capsys.readouterr().err
     calls = len(service.calls)
     assert PROVIDER.check(INPUTS, INPUTS).failures == []
     assert len(service.calls) == calls
@@ -262,7 +261,7 @@ def test_latest_on_an_empty_pool_or_one_that_cannot_be_seen_says_so(batch: Batch
     bag = {**INPUTS, "target_image_version": "latest"}
     batch(pool_of(0))
     assert "no node of this pool shows a version number" in PROVIDER.check({}, bag).failures[0].reason
-    describe._lookouts.clear()
+    per_account.reset()
     batch(pool_of(1), VmScript(reads={1: CredentialError("Batch refused it", pool=REF.endpoint)}))
     assert "could not read its nodes: " in PROVIDER.check({}, bag).failures[0].reason
     assert "changes over time" in PROVIDER.check({}, {**bag, "pool_id": UNKNOWN}).failures[0].reason

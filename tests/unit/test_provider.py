@@ -16,7 +16,7 @@ from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.output import UNKNOWN, Unknown
 
 from batch_os_provider import crud, pool_provider
-from batch_os_provider.batch import client
+from batch_os_provider.batch.client import shared_client
 from batch_os_provider.engine import diagnostics
 from batch_os_provider.engine.refresh import RefreshDetector
 from batch_os_provider.errors import (
@@ -29,9 +29,9 @@ from batch_os_provider.errors import (
     UnhealthyError,
 )
 from batch_os_provider.pool_provider import _Register
-from batch_os_provider.preview import describe
 from batch_os_provider.preview.message_tail import split
 from batch_os_provider.provider import PoolOsVersionProvider
+from batch_os_provider.runtime import per_account
 from batch_os_provider.schema.inputs import is_on
 from batch_os_provider.schema.outputs import OUTPUTS
 from tests.unit.rollout.doubles import REF, V24, V25, V26, FakeService, Script, State, VirtualWaiter
@@ -53,8 +53,7 @@ URN = "urn:pulumi:dev::farm::pulumi-python:dynamic/batch:PoolOsVersion::render"
 def program(monkeypatch: pytest.MonkeyPatch) -> RefreshDetector:
     """Begin a new plugin process that serves one resource, which nobody has asked about yet."""
     monkeypatch.setattr(diagnostics, "current_urn", lambda: URN)
-    monkeypatch.setattr(describe, "_lookouts", {})
-    monkeypatch.setattr(crud, "_pollers", {})
+    per_account.reset()
     fresh = RefreshDetector()
     monkeypatch.setattr(pool_provider, "program", fresh)
     monkeypatch.setattr(pool_provider, "_register", _Register())
@@ -67,8 +66,8 @@ def batch(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def stand_in(state: State = AT_TARGET, script: Script | None = None) -> FakeService:
         service = FakeService(VirtualWaiter(), state, script or Script())
-        monkeypatch.setitem(client._clients, ENDPOINT, service)
-        crud._pollers.clear()
+        per_account.reset()
+        shared_client.put(ENDPOINT, service)
         return service
 
     return stand_in
@@ -231,7 +230,9 @@ def test_state_that_is_older_than_the_service_is_said(batch: Any, capsys: pytest
     batch(AT_TARGET)
     assert planned({**OUTS, "current_os_version": V24}, {**INPUTS, "timeout": "3h"}) == (True, [])
     said = capsys.readouterr().err
-    assert re.search(rf"adopts without a write; the state is older, it says {S24}; .*; it runs {S25} \[batch-os", said)
+    assert re.search(
+        rf"no change needed; the state is out of date: it says {S24}; .*; the pool runs {S25} \[batch-os", said
+    )
 
 
 def test_an_older_target_is_a_rollback_and_never_refused(batch: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,7 +247,9 @@ def test_looking_can_be_turned_off_and_the_state_still_tells_a_rollback(
     service = batch(AT_TARGET)
     program.looks = False
     assert planned(OUTS, {**INPUTS, "target_os_version": V24}) == (True, [])
-    assert re.search(rf"ROLLBACK: as the state has it, not looked at; .*; {S25} -> {S24} \[", capsys.readouterr().err)
+    assert re.search(
+        rf"ROLLBACK: according to the state; the pool was not checked; .*; {S25} -> {S24} \[", capsys.readouterr().err
+    )
     assert PROVIDER.check({}, INPUTS).failures == []
     assert service.calls == []
 
@@ -266,7 +269,7 @@ def test_a_look_that_fails_is_told_once_and_the_plan_stands(batch: Any, capsys: 
     for target in (V24, V26):
         assert planned(OUTS, {**INPUTS, "target_os_version": target})[0] is True
     said = capsys.readouterr().err
-    assert said.count("not looked at: account") == 1
+    assert said.count("could not check the pool: account") == 1
     assert "ROLLBACK" in said
     assert service.count("read") == 1
 
@@ -578,7 +581,9 @@ def test_the_row_of_a_pool_that_is_not_proven_says_why_it_is_planned(
     batch(SICK)
     assert planned({**PROVEN, "pool_state": "unproven"}, GATED) == (True, [])
     said = capsys.readouterr().err
-    assert ": 1 of 3 nodes is unhealthy, max_unhealthy 0: tvm-1 is unusable; this up fails while that is so; " in said
+    assert (
+        ": 1 of 3 nodes is unhealthy, max_unhealthy 0: tvm-1 is unusable; this up fails unless this changes; " in said
+    )
     assert f"; at {S25}, but the pool has not yet met max_unhealthy and soak [batch-os" in said
     _, tail = split(said)
     assert tail is not None

@@ -24,8 +24,9 @@ from rich.table import Table
 from rich.text import Text
 
 from batch_os_provider.batch.client import shared_client
+from batch_os_provider.batch.service import AccountReader
 from batch_os_provider.cli.common import UNREADABLE, discard_unwritten, endpoints_of
-from batch_os_provider.cli.watch.moving import Client, Moving, poll
+from batch_os_provider.cli.watch.moving import Moving, poll
 from batch_os_provider.errors import BatchOsError, TransientError
 from batch_os_provider.rollout.progress import NODE_INTERVAL
 from batch_os_provider.runtime.backoff import back_off
@@ -95,7 +96,7 @@ def command(endpoints: tuple[str, ...], once: bool) -> None:  # noqa: FBT001 - c
 
 
 def follow(  # noqa: PLR0913 - clock, sleep, time and jitter are given
-    client: Client,
+    client: AccountReader,
     screen: Screen,
     *,
     pause: Callable[[float], None],

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
-from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState, parse_time
-from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
+from batch_os_provider.batch.pool import Kind, Pool, PoolState, parse_time
+from batch_os_provider.batch.service import AccountReader
+from batch_os_provider.batch.vm_pool import VmPool, VmPoolView
 from batch_os_provider.errors import PoolGoneError
 from batch_os_provider.guest_os import version
 from batch_os_provider.rollout.image_renewal.surge import added_since
@@ -22,23 +21,7 @@ from batch_os_provider.rollout.progress import NodeCounts
 from batch_os_provider.runtime.threads import side_by_side
 from batch_os_provider.wording import counted
 
-__all__ = ["Client", "Moving", "poll"]
-
-
-class Client(Protocol):
-    """The reads that ``poll`` needs; ``client.BatchClient`` is the real one."""
-
-    def list_pools(self) -> tuple[Pool, ...]:
-        """All pools, as the last API version with upgradeos shows them."""
-
-    def list_vm_pools(self) -> tuple[VmPool, ...]:
-        """All pools, as the newest API version shows them."""
-
-    def list_nodes(self, ref: PoolRef) -> tuple[Node, ...]:
-        """All nodes of a pool."""
-
-    def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
-        """All nodes of a VM pool with the image version of each."""
+__all__ = ["Moving", "poll"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +40,7 @@ class Moving:
     since: datetime | None = None
 
 
-def poll(client: Client) -> tuple[Moving, ...]:
+def poll(client: AccountReader) -> tuple[Moving, ...]:
     """The pools of an account that are being changed, by id.
 
     Raises:
@@ -78,7 +61,7 @@ def _is_moving(pool: VmPool) -> bool:
     return pool.base.state is not PoolState.DELETING and (pool.marker is not None or pool.base.is_being_resized)
 
 
-def _upgrading(client: Client, pool: Pool) -> Moving | None:
+def _upgrading(client: AccountReader, pool: Pool) -> Moving | None:
     """An upgrade of the OS; None where the pool is gone since it was listed."""
     try:
         nodes = NodeCounts(client.list_nodes(pool.ref), pool.changed_at)
@@ -88,7 +71,7 @@ def _upgrading(client: Client, pool: Pool) -> Moving | None:
     return Moving(pool.ref.pool_id, "upgrading", str(nodes), nodes.states(), change, pool.changed_at)
 
 
-def _changing(client: Client, pool: VmPool) -> Moving | None:
+def _changing(client: AccountReader, pool: VmPool) -> Moving | None:
     """A renewal, or a resize; None where the pool is gone since it was listed."""
     sizes = f"{pool.current} of {counted(pool.size, 'node')}"
     began = pool.base.allocation_changed_at if pool.base.is_being_resized else None

@@ -10,7 +10,7 @@ from batch_os_provider.errors import ServiceAnswer
 WRITE = "Microsoft.Batch/batchAccounts/pools/write"
 NOT_AUTHENTICATED = "Server failed to authenticate the request"
 KEY = "Check that the key belongs to this account and is current"
-ENTRA = "This account takes no shared keys: unset AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY"
+ENTRA = "This account does not take shared keys: unset AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY"
 NETWORK = "heck the account's networking (`az batch account show --query publicNetworkAccess`)"
 ROLE = f"the identity needs Microsoft.Batch/batchAccounts/pools/read and {WRITE}"
 TENANT = "Sign in to the tenant and the cloud of the account's subscription"
@@ -65,8 +65,8 @@ def detail(text: str) -> str:
         ("PermissionDenied", "No permission", False, ROLE),
         ("InsufficientAccountPermissions", "The account does not have sufficient permissions", True, "needs no role"),
         ("AccountIsDisabled", "The account is disabled", True, "when they are enabled"),
-        ("", "Forbidden", True, "a proxy or a firewall may have given it"),
-        ("", "Forbidden", False, "a proxy or a firewall may have given it"),
+        ("", "Forbidden", True, "it may come from a proxy or a firewall"),
+        ("", "Forbidden", False, "it may come from a proxy or a firewall"),
     ],
 )
 @pytest.mark.parametrize("status", [401, 403])

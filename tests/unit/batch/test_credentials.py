@@ -185,7 +185,7 @@ def test_azure_pipelines_without_one_of_its_variables_says_what_to_set(missing: 
 
 
 def test_the_token_of_azure_pipelines_goes_only_over_https() -> None:
-    with pytest.raises(CredentialError, match="no assertion can be had"):
+    with pytest.raises(CredentialError, match="the environment has no assertion"):
         find(PUBLIC, {**OIDC, **PIPELINES, "SYSTEM_OIDCREQUESTURI": "http://vstoken.example/oidctoken"})
 
 
@@ -270,7 +270,7 @@ def test_a_secret_goes_to_no_authority_without_tls() -> None:
 
 @pytest.mark.parametrize("environ", [SECRET, {**OIDC, "ARM_OIDC_TOKEN": "jwt"}])
 def test_a_tenant_that_cannot_be_one_is_named(environ: dict[str, str]) -> None:
-    with pytest.raises(CredentialError, match="ARM_TENANT_ID is 'a/b', which is no tenant"):
+    with pytest.raises(CredentialError, match="ARM_TENANT_ID is 'a/b', which is not a tenant"):
         find(PUBLIC, {**environ, "ARM_TENANT_ID": "a/b"})
 
 

@@ -208,11 +208,11 @@ def test_a_retry_after_that_is_no_number_of_seconds_is_none(odd: str) -> None:
 
 
 def test_nothing_of_the_credential_is_in_its_repr() -> None:
-    assert repr(TokenCredentialAdapter(Failing(ValueError(JWT)))) == "Told(Failing)"  # type: ignore[arg-type]
+    assert repr(TokenCredentialAdapter(Failing(ValueError(JWT)))) == "TokenCredentialAdapter(Failing)"  # type: ignore[arg-type]
 
 
 def test_a_file_that_cannot_be_read_is_named_with_its_variable(tmp_path: Path) -> None:
-    for content, words in ((None, "No such file"), (b"\xff\xfe", "not a text"), (b" \n", "is empty")):
+    for content, words in ((None, "No such file"), (b"\xff\xfe", "not text"), (b" \n", "is empty")):
         path = tmp_path / "token"
         if content is not None:
             path.write_bytes(content)

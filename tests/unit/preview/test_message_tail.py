@@ -90,6 +90,7 @@ REASON = "the pool is of OS family 7 (WA-GUEST-OS-7.x)"
     [
         ("refused", f"an up would be refused: {REASON}. Declare another.", False),
         ("refused", f"pool {POOL}: an up would be refused: {REASON}. Run it again. [request id 1]", False),
+        ("not looked at", f"could not check the pool: {REASON}", False),
         ("not looked at", f"not looked at: {REASON}", False),
         # The sentence is about something else, says it in other words, or says more than the reason.
         ("refused", "an up would be refused. Declare another.", True),

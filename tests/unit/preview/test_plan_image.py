@@ -38,28 +38,28 @@ def test_the_line_of_the_design_word_for_word() -> None:
     assert told(
         replace(state, nodes=state.nodes + fine, size=20), surge=2, target=ImageVersion.parse("20348.2461")
     ) == (
-        "17 of 20 nodes behind, 17 tasks running, none will be stopped; "
-        "surge 2: 9 rounds, +2 nodes meanwhile; 20348.2402 -> 20348.2461"
+        "17 of 20 nodes behind, 17 running tasks, none will be stopped; "
+        "surge 2: 9 rounds, +2 nodes at a time; 20348.2402 -> 20348.2461"
     )
 
 
 def test_an_empty_pool_that_is_repinned() -> None:
     text = told(pool_of(0, version=OLD))
-    assert text == f"pinned pool is empty: this up re-pins it; {OLD} -> {TARGET}"
+    assert text == f"the pinned pool is empty: this up re-pins it; {OLD} -> {TARGET}"
 
 
 def test_a_pinned_pool_with_nodes_waits() -> None:
     assert told(pool_of(12, version=OLD), "when_empty") == (
-        f"pinned pool holds 12 nodes: waits until it is empty, at most 2h00m; {OLD} -> {TARGET}"
+        f"the pinned pool holds 12 nodes: this up waits until it is empty, at most 2h00m; {OLD} -> {TARGET}"
     )
 
 
 @pytest.mark.parametrize(
     ("state", "text"),
     [
-        (pool_of(2, at=TARGET), f"adopts without a write; all 2 nodes are at {TARGET} or above"),
-        (pool_of(1, at=TARGET), f"adopts without a write; its 1 node is at {TARGET} or above"),
-        (pool_of(0), "adopts without a write; it has no nodes"),
+        (pool_of(2, at=TARGET), f"no change needed; all 2 nodes run {TARGET} or newer"),
+        (pool_of(1, at=TARGET), f"no change needed; 1 node runs {TARGET} or newer"),
+        (pool_of(0), "no change needed; it has no nodes"),
     ],
 )
 def test_nothing_to_do(state: VmState, text: str) -> None:
@@ -69,7 +69,7 @@ def test_nothing_to_do(state: VmState, text: str) -> None:
 @pytest.mark.parametrize(("strategy", "automatic"), [("when_empty", False), ("when_empty", True), ("surge", True)])
 def test_waiting_writes_nothing_and_says_so(strategy: str, automatic: bool) -> None:
     assert told(pool_of(3, automatic=automatic), strategy) == (
-        f"3 of 3 nodes behind; waits, at most 2h00m, and writes nothing; {OLD} -> {TARGET}"
+        f"3 of 3 nodes behind; this up waits, at most 2h00m, and writes nothing; {OLD} -> {TARGET}"
     )
 
 
@@ -93,7 +93,7 @@ def test_the_rounds_are_those_that_an_up_makes(count: int, surge: int) -> None:
 
 def test_no_more_nodes_are_announced_than_are_added() -> None:
     """One node is behind: surge 2 adds one."""
-    assert "+1 node meanwhile" in told(pool_of(1), surge=2)
+    assert "+1 node at a time" in told(pool_of(1), surge=2)
 
 
 def test_when_empty_announces_no_rounds_while_somebody_resizes() -> None:

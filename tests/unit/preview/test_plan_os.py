@@ -22,7 +22,7 @@ from tests.unit.rollout.stage import play, wanting
 
 S24, S25, S26 = "5.24_201810-01", "5.25_201811-01", "5.26_201812-01"
 """The same versions as a row shows them."""
-THEN = "this up waits for it, at most 2h00m, and upgrades then"
+THEN = "this up waits for it, at most 2h00m, and then upgrades"
 STARTED = datetime(2026, 11, 1, tzinfo=timezone.utc)
 POOL = Pool(
     ref=REF,
@@ -55,11 +55,11 @@ def planned(nodes: tuple[Node, ...] | None = FREE, target: str = V25, policy: Po
     [
         ({}, f"3 nodes, no task runs; {S24} -> {S25}", "upgrade", ()),
         ({"nodes": BUSY}, f"3 nodes, 6 running tasks go back to the queue; {S24} -> {S25}", "upgrade", ()),
-        ({"nodes": None}, f"3 nodes, whose running tasks go back to the queue; {S24} -> {S25}", "upgrade", ()),
+        ({"nodes": None}, f"3 nodes, running tasks go back to the queue; {S24} -> {S25}", "upgrade", ()),
         ({"nodes": (), "node_count": 0}, f"no nodes; {S24} -> {S25}", "upgrade", ()),
         ({"target": "*"}, f"3 nodes, no task runs; {S24} -> *", "upgrade", ()),
-        ({"current_os_version": V25}, f"adopts without a write; it runs {S25}", "adopt", ()),
-        ({"current_os_version": V25, **RESIZING}, f"adopts without a write; it runs {S25}", "adopt", ()),
+        ({"current_os_version": V25}, f"no change needed; the pool runs {S25}", "adopt", ()),
+        ({"current_os_version": V25, **RESIZING}, f"no change needed; the pool runs {S25}", "adopt", ()),
         ({"current_os_version": V26}, f"ROLLBACK: 3 nodes, no task runs; {S26} -> {S25}", "rollback", ("rollback",)),
         ({"current_os_version": "*"}, f"3 nodes, no task runs; * -> {S25}", "upgrade", ()),
         (JOINED, f"0 of 3 nodes back, this up joins the upgrade in flight; {S24} -> {S25}", "join", ()),
@@ -139,7 +139,7 @@ def planned(nodes: tuple[Node, ...] | None = FREE, target: str = V25, policy: Po
             {"current_os_version": None},
             (
                 "3 nodes, no task runs; Batch shows no currentOSVersion; "
-                f"this up waits for it, at most 2h00m, and upgrades then; an unknown version -> {S25}"
+                f"this up waits for it, at most 2h00m, and then upgrades; an unknown version -> {S25}"
             ),
             "wait",
             ("unknown state",),
@@ -170,7 +170,7 @@ def planned(nodes: tuple[Node, ...] | None = FREE, target: str = V25, policy: Po
             "upgrade",
             (),
         ),
-        ({"current_os_version": V25.lower()}, f"adopts without a write; it runs {S25}", "adopt", ()),
+        ({"current_os_version": V25.lower()}, f"no change needed; the pool runs {S25}", "adopt", ()),
         (
             {"state": PoolState.UNKNOWN, "state_text": "dreaming"},
             f"3 nodes, no task runs; Batch shows state 'dreaming'; {THEN}; {S24} -> {S25}",
@@ -185,13 +185,13 @@ def test_the_lines(changes: dict[str, Any], text: str, what: str, warnings: tupl
 
 
 def test_programs_get_the_same() -> None:
-    tail = planned(BUSY).tail(REF.url, "os")
+    tail = planned(BUSY)
     assert (tail.pool, tail.kind, tail.what, tail.came_from, tail.target) == (REF.url, "os", "upgrade", V24, V25)
     assert (tail.nodes, tail.tasks, tail.back, tail.behind) == (3, 6, None, None)
-    assert planned(None).tail(REF.url, "os").tasks is None, "nobody has counted them"
-    unseen = planned(current_os_version=None).tail(REF.url, "os")
+    assert planned(None).tasks is None, "nobody has counted them"
+    unseen = planned(current_os_version=None)
     assert (unseen.what, unseen.came_from) == ("wait", ""), "what is not known is left out, not described"
-    behind = planned(**JOINED, target=V24, policy=Policy(on_conflict="wait")).tail(REF.url, "os")
+    behind = planned(**JOINED, target=V24, policy=Policy(on_conflict="wait"))
     assert behind.came_from == V24, "the version that runs, whatever the upgrade will start from"
     assert planned(**JOINED).back == 0
     assert planned(**JOINED, nodes=None).back is None
@@ -246,8 +246,9 @@ def test_the_line_never_promises_what_an_up_would_not_do() -> None:
 def assert_fits(told: Plan | Refuse, pool: Pool) -> None:
     """What holds of every line, whatever the view."""
     assert isinstance(told, Plan)
-    tail = told.tail(REF.url, "os")
-    assert split(f"{told.text} {tail}") == (told.text, tail)
+    sentence, tail = split(f"{told.text} {told}")
+    assert tail is not None
+    assert (sentence, str(tail)) == (told.text, str(told))
     assert "None" not in told.text
     # A terminal cuts the end: what changes stands first, and the versions, without what they share, last.
     assert "WA-GUEST-OS-" not in told.text
@@ -334,8 +335,8 @@ def test_an_up_does_what_its_preview_said(
 
 
 JUDGED = {"current_os_version": V25, "gate": Gate(Share(0), 86400.0 * 2), "at": STARTED}
-WELL, RUNS = "adopts without a write", f"it runs {S25}"
-FAILS = "this up fails while that is so"
+WELL, RUNS = "no change needed", f"the pool runs {S25}"
+FAILS = "this up fails unless this changes"
 SOAKS = "the newest boot was 24h00m ago, soak is 48h00m"
 WAITS = "this up waits for it, at most 2h00m, and writes nothing"
 SICK = replace(FREE[1], state="unusable", error="AgentLost")
@@ -363,7 +364,7 @@ SICK = replace(FREE[1], state="unusable", error="AgentLost")
             "wait",
             (),
         ),
-        ({"nodes": None}, f"{WELL}; this up judges its nodes, which could not be looked at; {RUNS}", "adopt", ()),
+        ({"nodes": None}, f"{WELL}; this up checks its nodes, which the preview could not list; {RUNS}", "adopt", ()),
         ({"nodes": (), "node_count": 0}, f"{WELL}; {RUNS}", "adopt", ()),
     ],
 )

@@ -103,7 +103,7 @@ def test_a_write_that_outlasts_its_grace_is_abandoned_and_said_to_have_begun(mon
 def test_a_call_without_end_is_given_up_and_may_have_happened(monkeypatch: pytest.MonkeyPatch, write: bool) -> None:
     monkeypatch.setattr(cancellation, "WRITE_GRACE", 0.01)
     ended = threading.Event()
-    with pytest.raises(TransientError, match="calling Batch failed: no end of the answer within") as caught:
+    with pytest.raises(TransientError, match="calling Batch failed: the answer did not end within") as caught:
         RealWaiter(CancellationToken(), longest=0.01).call(lambda: ended.wait(HANG), write=write)
     assert caught.value.reply.status == 0, "nobody knows what became of it"
     assert "run the command again" in caught.value.next_step

@@ -95,14 +95,14 @@ def test_the_text_as_declared_is_what_is_written_and_said(image: Image) -> None:
     assert said.startswith(f"done, no nodes, pinned to {target}, ")
     assert said.endswith(f"; {behind} -> {target}")
     assert planned(pool_of(0, version=behind), target).text == (
-        f"pinned pool is empty: this up re-pins it; {behind} -> {target}"
+        f"the pinned pool is empty: this up re-pins it; {behind} -> {target}"
     )
     guarded = pool_of(0, version=behind, configuration={"extensions": [{"name": "x"}]})
     assert f"Change the image version to {target} where" in play_image(guarded, target=goal).text
     line = planned(pool_of(2, at=behind), target).text
     assert line.startswith("2 of 2 nodes behind")
     assert line.endswith(f"; {behind} -> {target}")
-    assert f"are at {target} or above" in planned(pool_of(2, at=target), target).text
+    assert f"run {target} or newer" in planned(pool_of(2, at=target), target).text
     outputs = of_vm_pool(look(pool_of(2, at=behind, version=behind)), target)
     assert (outputs["oldest_node_version"], outputs["pool_image_version"]) == (behind, behind)
     assert is_behind(outputs, goal.numbers)

@@ -2,7 +2,7 @@
 # Variables: PYTHON=python3.12 (which Python to build environments with), ARGS="-k drift" (for pytest).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vm test soak bench setup lint format lock clean pulumi actionlint
+.PHONY: help demo demo-vm check test soak bench setup lint format lock clean pulumi actionlint
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -17,6 +17,9 @@ demo: .venv/installed ## See a pool upgraded, drift, and come back; no cloud acc
 
 demo-vm: .venv/installed ## See the busy nodes of a VM pool renewed without a task lost (half a minute).
 	@.venv/bin/python scripts/demo vm
+
+check: .venv/installed ## The inner loop: lint, types, contracts, unit tests (under 90 seconds).
+	@scripts/check $(ARGS)
 
 test: setup ## Every check there is: lint, types, contracts, packages, tests.
 	@scripts/test $(ARGS)

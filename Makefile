@@ -12,40 +12,40 @@ export PYTHON
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-demo: .venv/installed ## See a pool upgraded, drift, and come back; no cloud account (about a minute).
-	@.venv/bin/python scripts/demo
+demo: .venv/installed ## Show a pool's upgrade, a drift and its repair; no cloud account (about a minute).
+	@.venv/bin/python scripts/demo.py
 
-demo-vm: .venv/installed ## See the busy nodes of a VM pool renewed without a task lost (half a minute).
-	@.venv/bin/python scripts/demo vm
+demo-vm: .venv/installed ## Show how a VM pool's busy nodes are renewed without a lost task (half a minute).
+	@.venv/bin/python scripts/demo.py vm
 
-check: .venv/installed ## The inner loop: lint, types, contracts, unit tests (under 90 seconds).
+check: .venv/installed ## Run the inner loop: lint, types, contracts, unit tests (under 90 seconds).
 	@scripts/check $(ARGS)
 
-test: setup ## Every check there is: lint, types, contracts, packages, tests.
+test: setup ## Run every check: lint, types, contracts, packages, tests.
 	@scripts/test $(ARGS)
 
-soak: .venv/installed ## Look for sequences that break a promise, new ones each time (ARGS=30: for so many minutes).
+soak: .venv/installed ## Search for sequences that break a promise, new ones each time (ARGS=30: minutes).
 	@scripts/soak $(ARGS)
 
-bench: .venv-bench/installed pulumi ## Measure many pools and write docs/performance.md (45 minutes; ARGS="P2 P3": these only; ARGS=quick: a try).
+bench: .venv-bench/installed pulumi ## Measure many pools and write docs/performance.md (45 minutes; ARGS="P2 P3": only these; ARGS=quick: a trial).
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
-setup: .venv/installed .venv-runtime/locked .venv-azure-batch-5/locked pulumi actionlint ## Environments and tools.
+setup: .venv/installed .venv-runtime/locked .venv-azure-batch-5/locked pulumi actionlint ## Build the environments and install the tools.
 
-lint: .venv/installed ## Only the checks that need no run: format, lint, types, import contracts.
+lint: .venv/installed ## Run only the static checks: format, lint, types, import contracts.
 	@scripts/lint
 
-format: .venv/installed ## Put the code in shape.
+format: .venv/installed ## Format the code, and fix what ruff can fix.
 	@.venv/bin/ruff check --fix --quiet && .venv/bin/ruff format --quiet
 
-lock: .venv/installed ## Write requirements/*.txt anew (ARGS=--upgrade takes the newest versions).
+lock: .venv/installed ## Resolve requirements/*.txt again (ARGS=--upgrade takes the newest versions).
 	@scripts/lock $(ARGS)
 
 clean: ## Remove environments, builds and tool caches (the Pulumi CLI in the user cache stays).
 	rm -rf .venv .venv-runtime .venv-azure-batch-5 .venv-bench dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find batch_os_provider benchmarks tests examples scripts -name __pycache__ -prune -exec rm -rf {} +
 
-# Environments are file targets: a changed lock rebuilds them, anything else costs nothing.
+# Environments are file targets: only a changed lock rebuilds them.
 .venv/locked: requirements/dev.txt
 	@scripts/venv .venv requirements/dev.txt
 
@@ -64,7 +64,7 @@ clean: ## Remove environments, builds and tool caches (the Pulumi CLI in the use
 	@touch $@
 
 pulumi:
-	@python=$$(scripts/python) && "$$python" scripts/pulumi-cli >/dev/null
+	@python=$$(scripts/python) && "$$python" scripts/pulumi_cli.py >/dev/null
 
 actionlint:
-	@python=$$(scripts/python) && "$$python" scripts/actionlint >/dev/null
+	@python=$$(scripts/python) && "$$python" scripts/actionlint.py >/dev/null

@@ -1,7 +1,6 @@
-"""Create, update and read of both resources: the calls of the engine's that ask Batch.
+"""Create, update and read of both resources: the calls of the engine that need Batch.
 
-Most calls of a plugin check and compare what has not changed, and ask nobody. What only the others need
-is imported with this module, by the first of them.
+Most calls of a plugin only check and compare, without Batch. So they do not import this module, which imports azure.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from batch_os_provider.batch.vm_pool import VmPoolView, parse_image_version
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import ApiRetiredError, InputError, PoolGoneError, ServiceAnswer
 from batch_os_provider.guest_os.version import same_version
-from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, look_at
+from batch_os_provider.rollout.context import RolloutContext
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, read_view
 from batch_os_provider.rollout.loop import read
 from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, age_of, judge, unhealthy
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
@@ -25,7 +25,7 @@ from batch_os_provider.rollout.progress import NODE_INTERVAL, NODE_INTERVAL_TERM
 from batch_os_provider.runtime.cancellation import RealWaiter
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema import outputs as out
-from batch_os_provider.schema.declared import Declared, DeclaredImage, Goal, ImageGoal, gate_of
+from batch_os_provider.schema.declared import Declared, DeclaredImage, gate_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,20 +34,26 @@ __all__ = ["read_image", "read_os", "renew_image", "upgrade_os"]
 
 Bag = dict[str, Any]
 
-_observers: dict[str, SharedPoller] = {}
-_observers_lock = threading.Lock()
+_pollers: dict[str, SharedPoller] = {}
+_pollers_lock = threading.Lock()
 
 
-def _observer(endpoint: str) -> SharedPoller:
-    """The one observer of an account in this process. Raises CredentialError: no credential fits the endpoint."""
-    with _observers_lock:
-        if endpoint not in _observers:
-            _observers[endpoint] = SharedPoller(shared_client(endpoint))
-        return _observers[endpoint]
+def _shared_poller(endpoint: str) -> SharedPoller:
+    """The one shared poller of an account in this process. Raises CredentialError: no credential fits."""
+    with _pollers_lock:
+        if endpoint not in _pollers:
+            _pollers[endpoint] = SharedPoller(shared_client(endpoint))
+        return _pollers[endpoint]
+
+
+def _context(ref: PoolRef, reporter: Reporter) -> RolloutContext[SharedPoller]:
+    """What a rollout of this pool gets from outside. Raises CredentialError as ``_shared_poller``."""
+    poller = _shared_poller(ref.endpoint)
+    return RolloutContext(poller, RealWaiter(seams.stop), reporter, polling=poller)
 
 
 def upgrade_os(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> Bag:
-    """Bring one Cloud Services pool to its target; ``olds`` are the outputs as they were, if there were any.
+    """Bring one Cloud Services pool to its target; ``olds`` are the earlier outputs, empty for a new resource.
 
     Returns:
         The inputs and the outputs.
@@ -55,31 +61,21 @@ def upgrade_os(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> Bag:
     declared = Declared.of(bag)
     row = diagnostics.ResourceLog(diagnostics.current_urn(), declared.ref.pool_id)
     interval = NODE_INTERVAL_TERMINAL if diagnostics.is_terminal() else NODE_INTERVAL
-    goal = Goal(
-        declared.ref,
-        declared.target,
-        declared.policy,
-        declared.timeout,
-        declared.defer,
-        declared.gate,
-        declared.stall_after,
-        report=olds.get(out.UNHEALTHY) is None or not same_version(olds.get(out.CURRENT), declared.target),
-    )
-    account = _observer(declared.ref.endpoint)
-    rollout = OsUpgrade(goal, account, RealWaiter(seams.stop), Reporter(row, interval), company=account)
+    never_counted = olds.get(out.UNHEALTHY) is None or not same_version(olds.get(out.CURRENT), declared.target)
+    rollout = OsUpgrade(declared, _context(declared.ref, Reporter(row, interval)), report=never_counted)
     pool = rollout.run().pool
     count = out.last_count(pool, olds) if rollout.unhealthy is None else rollout.unhealthy
     return {**out.known(inputs.INPUTS, bag), **out.of_pool(pool, count, proven=rollout.is_proven)}
 
 
 def read_os(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
-    """What a Cloud Services pool shows now, as ``PoolOsVersionProvider.look`` has it.
+    """Read a Cloud Services pool, for ``PoolOsVersionProvider.look``.
 
     Returns:
-        The outputs with the inputs, and the inputs; None where the pool is gone.
+        The outputs with the inputs, and the inputs; None if the pool does not exist.
 
     Raises:
-        PoolGoneError, InputError, ApiRetiredError: a `get` of a pool that is not there, or has no OS version.
+        PoolGoneError, InputError, ApiRetiredError: a `get` of a pool that does not exist or has no OS version.
     """
     bag = _addressed(ref, inputs.INPUTS, props)
     row = diagnostics.ResourceLog(diagnostics.current_urn(), ref.pool_id)
@@ -96,7 +92,7 @@ def read_os(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
     except ApiRetiredError as error:
         if _is_get(props):
             raise
-        # Not gone, and nothing is known that contradicts the state: no reason to block every refresh of the stack.
+        # The pool exists, and nothing contradicts the state: an error would block every refresh of the stack.
         row.warn(str(error))
         return {**bag, **out.known(out.OUTPUTS, props)}, dict(bag)
     if _is_get(props):
@@ -111,7 +107,7 @@ def read_os(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
     if nodes is None:
         return {**bag, **out.of_pool(pool, out.last_count(pool, props))}, dict(bag)
     verdict = judge(nodes, gate, age_of(nodes, pool.seen_at))
-    # What only waits has been waited for, where the state says that this version has passed.
+    # An earlier `up` has waited for soaking and slow nodes, if the state shows that this version has passed.
     passed = props.get(out.STATE) == PoolState.ACTIVE.value and props.get(out.CURRENT) == pool.current_os_version
     proven = isinstance(verdict, Passed) or (passed and not isinstance(verdict, Failed))
     return {**bag, **out.of_pool(pool, len(unhealthy(nodes)), proven=proven)}, dict(bag)
@@ -121,20 +117,15 @@ def renew_image(bag: Mapping[str, Any]) -> Bag:
     """Bring one VM pool's nodes to the target. Returns the inputs and the outputs."""
     declared = DeclaredImage.of(bag)
     row = diagnostics.ResourceLog(diagnostics.current_urn(), declared.ref.pool_id)
-    goal = ImageGoal(
-        declared.ref, declared.target, declared.policy, declared.drain_timeout, declared.timeout, declared.defer
-    )
-    account = _observer(declared.ref.endpoint)
-    rollout = ImageRenewal(goal, account, RealWaiter(seams.stop), Reporter(row), company=account)
-    seen: VmPoolView = rollout.run().pool
+    seen: VmPoolView = ImageRenewal(declared, _context(declared.ref, Reporter(row))).run().pool
     return {**out.known(inputs.IMAGE.names, bag), **out.of_vm_pool(seen, bag[inputs.IMAGE_TARGET])}
 
 
 def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
-    """What a VM pool and its nodes show now, as ``PoolImageVersionProvider.look`` has it; returns as ``read_os``."""
+    """Read a VM pool and its nodes, for ``PoolImageVersionProvider.look``; returns the same as ``read_os``."""
     bag = _addressed(ref, inputs.IMAGE.names, props)
     client = shared_client(ref.endpoint)
-    seen = read(ref, lambda: look_at(client, ref), RealWaiter(seams.stop))
+    seen = read(ref, lambda: read_view(client, ref), RealWaiter(seams.stop))
     row = diagnostics.ResourceLog(diagnostics.current_urn(), ref.pool_id)
     if _is_get(props):
         _check_get(ref, row, seen.pool.base if seen else None, Kind.VM)
@@ -151,15 +142,15 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
 
 
 def _is_get(props: Mapping[str, Any]) -> bool:
-    """Whether a program only reads the pool: a refresh has what an earlier call returned, and that has a pool id."""
+    """Whether a program only reads the pool. A refresh has the bag of an earlier call, which has a pool id."""
     return props.get(inputs.POOL_ID_NAME) is None
 
 
 def _check_get(ref: PoolRef, row: diagnostics.ResourceLog, pool: Pool | None, kind: Kind) -> None:
-    """Refuse a `get` whose outputs would be missing; warn of one that soon has none.
+    """Refuse a `get` of a pool that has no version to read; warn if the pool is being deleted.
 
     Raises:
-        PoolGoneError, InputError: there is no such pool, it is of the other kind, or it shows no version.
+        PoolGoneError, InputError: the pool does not exist, is of the other kind, or shows no version.
     """
     if pool is None:
         raise PoolGoneError(
@@ -182,12 +173,12 @@ def _check_get(ref: PoolRef, row: diagnostics.ResourceLog, pool: Pool | None, ki
         raise InputError(
             "Batch does not show its OS version (currentOSVersion)",
             pool=ref.url,
-            next_step="Look at the pool with `az batch pool show`; run the command again once it shows a version",
+            next_step="Check the pool with `az batch pool show`; run the command again once it shows a version",
         )
     if pool.state is PoolState.DELETING:
-        row.warn(f"pool {ref.url} is being deleted; what was read of it is soon gone")
+        row.warn(f"pool {ref.url} is being deleted; its outputs will soon be out of date")
 
 
 def _addressed(ref: PoolRef, names: tuple[str, ...], props: Mapping[str, Any]) -> Bag:
-    """The inputs that the state knows, with the pool that is read."""
+    """The inputs in the state, with the address of the pool."""
     return {inputs.ACCOUNT_ENDPOINT: ref.endpoint, inputs.POOL_ID_NAME: ref.pool_id, **out.known(names, props)}

@@ -1,28 +1,28 @@
-"""Every error that a person may meet, drawn as a tree.
+"""All errors of this package as a tree.
 
-An error ends a pipeline, often at night, and is read by someone who does not
-know Batch. So each one says, in this order: which pool, what was seen, the service's own code
-and request id for a support case, and on a line of its own what to do next. Errors are classed by HTTP status
-and Batch code, never by the exception class of the azure client (with If-Match set it raises
-``ResourceModifiedError`` for a 400, a 403, a 409 and a 503 alike).
+An error ends a pipeline, often at night, and its reader may not know Batch. So each error contains, in this order: the
+pool, the reason, Batch's code and the request id for a support case, and on a separate line what to do next.
+
+The HTTP status and the Batch code decide on the class of an error. The exception class of the azure client does not:
+with If-Match, the client raises ``ResourceModifiedError`` for a 400, a 403, a 409 and a 503 alike.
 
 ::
 
-    BatchOsError                 base of all; its text is complete, no traceback is needed
-    ├── InputError               a value that can be judged without Batch is not allowed
-    ├── CredentialError          no credential fits the endpoint, or Batch refused the one used
-    ├── RefusedError             the decide table refuses: acting would be wrong or useless
-    │   └── ApiRetiredError      Batch no longer answers the API that has upgradeos
-    ├── PoolGoneError            no such pool, or it is being deleted
-    ├── DeadlineError            the declared timeout ran out
-    ├── StalledError             no node moved for as long as the program allows (stall_after)
-    ├── UnhealthyError           more nodes are unhealthy than the program allows (max_unhealthy)
+    BatchOsError                 base of all; its text is complete without a traceback
+    ├── InputError               a value is not allowed, which is clear without Batch
+    ├── CredentialError          no credential fits the endpoint, or Batch refused the credential
+    ├── RefusedError             the decide table refuses: a write would be wrong or useless
+    │   └── ApiRetiredError      Batch no longer answers the API version with upgradeos
+    ├── PoolGoneError            the pool does not exist, or Batch is deleting it
+    ├── DeadlineError            the declared timeout is over
+    ├── StalledError             no node changed for the declared stall_after
+    ├── UnhealthyError           more nodes are unhealthy than the declared max_unhealthy
     ├── InterruptedRolloutError  ^C, or the engine is gone
     └── ServiceError             Batch (or the network) answered a call with an error
-        ├── TransientError       worth trying again: 408, 429, 5xx, a lost connection
-        │   └── TokenError       no Entra token right now, so nothing was sent to Batch
-        ├── ConflictError        409, 412, "already there", a node that left: read again, decide again
-        └── PermanentError       any other answer: trying again cannot help
+        ├── TransientError       a retry may help: 408, 429, 5xx, a lost connection
+        │   └── TokenError       no Entra token now, so nothing was sent to Batch
+        ├── ConflictError        409, 412, "already there", a removed node: read again, decide again
+        └── PermanentError       any other answer; a retry cannot help
 """
 
 from __future__ import annotations
@@ -54,23 +54,23 @@ __all__ = [
 
 
 ALREADY_THERE = "PoolVersionEqualsUpgradeVersion"
-"""The 400 that says "the pool is already with the given version": a conflict like a 409, not a mistake of ours."""
+"""The 400 with "the pool is already with the given version": a conflict like a 409, not a wrong request."""
 
 
 NODE_GONE = "NodeNotFound"
-"""The 404 of a write that names a node which has left since it was seen: read again, decide again."""
+"""The 404 of a write to a node that Batch has removed since the last read: read again, decide again."""
 
 
 NOT_EMPTY = "PropertyCannotBeUpdated"
-"""A possible answer (400) to a change that needs an empty pool: it may have got a node since it was read."""
+"""A possible 400 for a change that needs an empty pool: the pool may have a node since the last read."""
 
 
 @dataclass(frozen=True)
 class ServiceAnswer:
-    """What a failed call brought back; every field is empty where nothing came.
+    """The answer to a failed call; a field is empty if the answer lacks it.
 
-    ``status`` is the HTTP status (0: no answer), ``code`` the Batch code, ``message`` the first
-    line of the service's text, ``retry_after`` the seconds that the service asked to wait.
+    ``status`` is the HTTP status (0 without an answer), ``code`` the Batch code, ``message`` the first line of the
+    service's text, and ``retry_after`` the seconds that the service asks to wait.
     """
 
     status: int = 0
@@ -92,25 +92,27 @@ class BatchOsError(Exception):
     """Base of all errors of this package.
 
     Args:
-        seen: what was seen, one or more full sentences without the final stop.
-        pool: the pool's URL, or the account's where no pool is meant.
-        next_step: what the reader should do, one or more sentences without the final stop.
-        answer: the service's answer, where there was one.
+        reason: what is wrong and why, one or more full sentences without the final stop.
+        pool: the URL of the pool, or of the account if the error is not about a pool.
+        next_step: what the reader should do: one or more sentences without the final stop.
+        answer: the service's answer; None without one.
 
-    ``tail`` ends the text, for programs (docs/preview.md); empty but for refusals in a preview.
+    ``tail`` ends the text, for programs (docs/preview.md). It is empty except for refusals in a preview.
     """
 
-    def __init__(self, seen: str, *, pool: str = "", next_step: str = "", answer: ServiceAnswer | None = None) -> None:
-        self.seen = seen.rstrip(".")
+    def __init__(
+        self, reason: str, *, pool: str = "", next_step: str = "", answer: ServiceAnswer | None = None
+    ) -> None:
+        self.reason = reason.rstrip(".")
         self.pool = pool
         self.next_step = next_step
         self.answer = answer
         self.tail = ""
-        super().__init__(seen)
+        super().__init__(reason)
 
     def add(self, text: str) -> None:
-        """Add to what was seen: the same error, known better by the caller."""
-        self.seen = f"{self.seen}; {text}"
+        """Add to the reason: the same error, known better by the caller."""
+        self.reason = f"{self.reason}; {text}"
 
     @property
     def code(self) -> str:
@@ -124,18 +126,18 @@ class BatchOsError(Exception):
 
     def __str__(self) -> str:
         what = "account" if "://" in self.pool and "/pools/" not in self.pool else "pool"
-        text = f"{what} {self.pool}: {self.seen}." if self.pool else f"{self.seen}."
+        text = f"{what} {self.pool}: {self.reason}." if self.pool else f"{self.reason}."
         marks = [f"Batch code {self.code}"] if self.code else []
         marks += [f"request id {self.request_id}"] if self.request_id else []
         text = f"{text} [{', '.join(marks)}]" if marks else text
         if self.next_step:
-            # A line of its own: the CLI cuts a row at the first line's end and shows both lines below.
+            # On a separate line, since the CLI's row shows only the first line; Diagnostics shows both.
             text += f"\nNext: {self.next_step}."
         return f"{text} {self.tail}" if self.tail else text
 
 
 class InputError(BatchOsError):
-    """A value is not allowed, and no call is needed to know; what a program declares is a check failure instead."""
+    """A value is not allowed, which is clear without a call. A wrong input of a program is a check failure instead."""
 
 
 class CredentialError(BatchOsError):
@@ -143,23 +145,23 @@ class CredentialError(BatchOsError):
 
 
 class RefusedError(BatchOsError):
-    """The rollout refuses to act: acting would be wrong, or could not succeed. Nothing was written."""
+    """The rollout refuses to act, because a write would be wrong or could not succeed. It has written nothing."""
 
 
 class ApiRetiredError(RefusedError):
-    """Batch no longer answers the API version that has upgradeos; nothing can change this pool's OS."""
+    """Batch no longer answers the API version with upgradeos, so no program can change this pool's OS."""
 
 
 class PoolGoneError(BatchOsError):
-    """No such pool (404 PoolNotFound), or it is being deleted."""
+    """The pool does not exist (404 PoolNotFound), or Batch is deleting it."""
 
 
 class DeadlineError(BatchOsError):
-    """The declared ``timeout`` ran out before the pool ran its target."""
+    """The declared ``timeout`` was over before the pool ran its target."""
 
 
 class StalledError(BatchOsError):
-    """No node moved for as long as the declared ``stall_after``; what runs in Batch goes on."""
+    """No node changed its state for the declared ``stall_after``. The upgrade continues in Batch."""
 
 
 class UnhealthyError(BatchOsError):
@@ -167,37 +169,38 @@ class UnhealthyError(BatchOsError):
 
 
 class InterruptedRolloutError(BatchOsError):
-    """The wait was ended from outside: ^C, or the Pulumi engine is gone."""
+    """^C or the loss of the Pulumi engine ended the wait."""
 
 
 class ServiceError(BatchOsError):
-    """A call to Batch failed; ``answer`` says how."""
+    """A call to Batch failed; ``answer`` has the details, and ``doing`` names the call."""
 
     def __init__(self, answer: ServiceAnswer, *, pool: str = "", doing: str = "", next_step: str = "") -> None:
         self.doing = doing
-        seen = f"{doing} failed: {str(answer).rstrip('.')}" if doing else str(answer)
-        super().__init__(seen, pool=pool, next_step=next_step, answer=answer)
+        reason = f"{doing} failed: {str(answer).rstrip('.')}" if doing else str(answer)
+        super().__init__(reason, pool=pool, next_step=next_step, answer=answer)
 
     @property
     def reply(self) -> ServiceAnswer:
-        """The service's answer, never None on this branch of the tree."""
+        """The service's answer; an empty one instead of None."""
         return self.answer or ServiceAnswer()
 
 
 class TransientError(ServiceError):
-    """Worth trying again after a pause: 408, 429, 5xx, a time-out or a lost connection.
+    """A retry after a pause may help: 408, 429, 5xx, a timeout or a lost connection.
 
-    ``tries`` is how often in a row it may come before trying again is of no use; no bound of its own by default.
+    ``tries`` is how often in a row the error may occur before a rollout stops retrying; unlimited by default.
     """
 
     tries: float = math.inf
 
 
 class TokenError(TransientError):
-    """No Entra token could be had right now. The call was not made, so a write has not happened.
+    """The provider cannot get an Entra token now. It sent no call, so a write has not happened.
 
     Args:
-        refused: the identity was refused (it worked before), so it gets one more try; else the way to it is broken.
+        refused: Entra refused an identity that worked before, so it gets only one retry. False means that Entra cannot
+            be reached.
     """
 
     def __init__(
@@ -209,8 +212,8 @@ class TokenError(TransientError):
 
 
 class ConflictError(ServiceError):
-    """The pool is not as we read it (409, 412, ``ALREADY_THERE``, ``NODE_GONE``): read, then decide again."""
+    """The pool has changed since the last read (409, 412, ``ALREADY_THERE``, ``NODE_GONE``): read and decide again."""
 
 
 class PermanentError(ServiceError):
-    """Trying again cannot help: any other 4xx, or an answer that is not Batch's protocol."""
+    """A retry cannot help: any other 4xx, or an answer outside Batch's protocol."""

@@ -1,8 +1,8 @@
-"""Many pools brought to one version in waves: a component whose children are ordinary pools.
+"""A component that brings many pools to one version in waves; its children are ordinary pools.
 
-Sixty pools that change in one `up` all change at once, and the first sign of a bad version is then
-sixty bad pools. The engine has all it takes to go in steps: what depends on a resource does not begin before that has
-succeeded. A fleet writes these dependencies, and nothing more: each pool keeps a row, a state and a gate of its own.
+Without waves, one `up` changes all pools at once, and a bad version breaks all of them. The Pulumi engine can already
+work in steps: a resource starts only after the resources that it depends on have succeeded. A fleet declares these
+dependencies. Each pool keeps its own row, state and health gate.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pulumi import Input, ResourceOptions
 
 from batch_os_provider.batch.address import parse_endpoint
 from batch_os_provider.engine import parallel_hint
-from batch_os_provider.engine.arguments import check_name, check_options, is_promised, refuse, strange_names
+from batch_os_provider.engine.arguments import check_name, check_options, is_pending, refuse, unknown_names
 from batch_os_provider.resource import PoolImageVersion, PoolOsVersion
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.units import shown
@@ -28,52 +28,55 @@ _ALIASES_FORM = "a pool of the fleet, and the name of a resource without a paren
 
 
 class PoolFleet(pulumi.ComponentResource):
-    """Many Batch pools at one version, brought there in waves: a wave begins when the one before has succeeded.
+    """Brings many Batch pools to one version in waves; a wave starts when the previous wave has succeeded.
 
-    Each pool is a child of the fleet, an ordinary ``PoolOsVersion`` or ``PoolImageVersion`` with a row, a state and an
-    error of its own. A child depends on all children of the wave before: when one of them fails, the rest of its wave
-    goes on to its end, and no later wave begins. The next `up` leaves alone what is done, and tries the others again.
+    Each pool is a child of the fleet: a ``PoolOsVersion`` or ``PoolImageVersion`` with its own row, state and errors.
+    A child depends on all children of the previous wave. If one of them fails, the other pools of its wave continue,
+    and no later wave starts. The next `up` skips the pools that are done and tries the others again.
 
-    Which pools there are, and in which waves, has to be plain: it decides what the program registers. Everything else
-    may be an output.
+    ``pools``, ``canary``, ``waves`` and ``aliases`` must be plain values, since they decide which resources the program
+    registers. All other arguments may be outputs.
 
     Args:
-        resource_name: the fleet's name in the program. A child is called ``{resource_name}-{pool id}``, and
-            ``{resource_name}-{account}.{region}-{pool id}`` in another account than ``account_endpoint``.
-        pools: the pools, each once, compared without case: ids of pools of ``account_endpoint``, or pool URLs
+        resource_name: the fleet's name in the program. The name of a child is ``{resource_name}-{pool id}``. In
+            another account than ``account_endpoint`` it is ``{resource_name}-{account}.{region}-{pool id}``.
+        pools: the pools, each once, compared without case: pool ids in ``account_endpoint``, or pool URLs
             ``{account_endpoint}/pools/{pool_id}`` of any account.
-        account_endpoint: the Batch account of the pools that are given by id.
+        account_endpoint: the Batch account of the pools that are given by id; required if there are such pools.
         target_os_version: the version for pools of the Cloud Services kind; the children are ``PoolOsVersion``.
-        target_image_version: the version for VM pools; the children are ``PoolImageVersion``. Exactly one of the two.
-        canary: the first wave: a pool, or a list of pools. Default: the first of ``pools``. ``[]``: none.
-        waves: the waves after it. A percentage such as ``"25%"`` says how much of the whole fleet, canary included, is
-            done when this wave is, rounded down; a number says how many pools the wave takes; a list names them. What
-            no wave takes is a last wave, and a wave that would take nothing is left out. Default: all others at once.
-        timeout: for each pool, as for its kind.
-        on_timeout: as for its kind. ``defer`` is refused where a wave waits for another: a pool that is put off counts
-            as a success, and the next wave would begin.
+        target_image_version: the version for VM pools; the children are ``PoolImageVersion``. Declare exactly one of
+            the two versions.
+        canary: the first wave: a pool, or a list of pools. ``[]`` is no canary. Default: the first of ``pools``.
+        waves: the waves after the canary. A percentage such as ``"25%"`` is the share of the whole fleet, canary
+            included, that is done when the wave ends, rounded down. A number is the number of pools in the wave. A
+            list names them. The remaining pools form a last wave, and empty waves are left out. Default: all other
+            pools at once.
+        timeout: how long one `up` may take for each pool, as for the pool's resource.
+        on_timeout: as for the pool's resource. A fleet with several waves refuses ``defer``: a deferred pool counts as
+            a success, so the next wave would start.
         if_resizing: as for ``PoolOsVersion``.
         on_conflict: as for ``PoolOsVersion``.
         stall_after: as for ``PoolOsVersion``.
-        max_unhealthy: as for ``PoolOsVersion``: the gate between the waves. Without it a wave has succeeded when its
-            pools run the target, whatever has become of their nodes; a preview of several waves warns of that.
-        soak: as for ``PoolOsVersion``; it holds the next wave back as long.
-        strategy: as for ``PoolImageVersion``, and required with ``target_image_version``.
+        max_unhealthy: as for ``PoolOsVersion``. It is the gate between the waves: without it, a wave succeeds when its
+            pools run the target, even with unhealthy nodes. A preview of several waves warns about that.
+        soak: as for ``PoolOsVersion``. It also delays the next wave.
+        strategy: as for ``PoolImageVersion``; required with ``target_image_version``.
         surge: as for ``PoolImageVersion``.
         drain_timeout: as for ``PoolImageVersion``.
-        aliases: which resource a pool was before it came into the fleet, by the pool as ``pools`` has it: the name of a
-            resource without a parent, a URN, or a ``pulumi.Alias``. Its state goes on; nothing is created or deleted.
+        aliases: the former resource of a pool that another declaration managed before. A key is a pool as in
+            ``pools``; a value is the name of a resource without a parent, a URN, or a ``pulumi.Alias``. The pool keeps
+            its state: Pulumi creates and deletes nothing. Default: none.
         opts: Pulumi's resource options, for the fleet.
 
     Raises:
-        pulumi.RunError: an argument is not allowed. Nothing of the fleet is registered then.
+        pulumi.RunError: an argument is not allowed. The program has then registered no resource of the fleet.
 
     """
 
     pools: Mapping[str, PoolOsVersion | PoolImageVersion]
-    """The children, by the pool as the program has it."""
+    """The children. A key is a pool as the program spells it."""
     waves: Sequence[Sequence[str]]
-    """The pools of each wave, as the program has them; an output of the fleet, which a preview shows."""
+    """The pools of each wave, as the program spells them. An output of the fleet, so a preview shows it."""
 
     def __init__(  # noqa: PLR0913 - one argument for each input of both kinds
         self,
@@ -98,8 +101,8 @@ class PoolFleet(pulumi.ComponentResource):
         aliases: Mapping[str, str | pulumi.Alias] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        who = check_name(type(self).__name__, resource_name)
-        check_options(who, opts)
+        label = check_name(type(self).__name__, resource_name)
+        check_options(label, opts)
         plain = {"pools": pools, "canary": canary, "waves": waves, "aliases": aliases}
         bag = {
             "account_endpoint": account_endpoint,
@@ -126,16 +129,17 @@ class PoolFleet(pulumi.ComponentResource):
             kind = _kind(bag)
             declared = _checked(kind, bag, fleet, waits=len(arranged) > 1)
         except WavesError as error:
-            refuse(who, [str(error)])
+            refuse(label, [str(error)])
 
         super().__init__("batch:index:PoolFleet", resource_name, None, opts)
-        for warning in strange_names(opts, ("waves",)):
+        for warning in unknown_names(opts, ("waves",)):
             pulumi.log.warn(warning, resource=self)
         self.waves = [[member.spelled for member in wave] for wave in arranged]
         if len(arranged) > 1 and kind is PoolOsVersion and max_unhealthy is None and pulumi.runtime.is_dry_run():
             pulumi.log.warn(
-                f"fleet {resource_name}: no max_unhealthy, so a wave has passed when its pools run the target, "
-                "whatever has become of their nodes: declare max_unhealthy=0, or as many as a pool can do without",
+                f"fleet {resource_name}: max_unhealthy is not declared, so a wave passes when its pools run the "
+                "target, even with unhealthy nodes; declare max_unhealthy=0, or the number of nodes that each pool can "
+                "lose",
                 resource=self,
             )
         made: dict[str, PoolOsVersion | PoolImageVersion] = {}
@@ -156,11 +160,11 @@ class PoolFleet(pulumi.ComponentResource):
 
 
 def _check_plain(name: str, value: object) -> None:
-    """Refuse what is not known while the program runs, wherever it stands."""
-    if is_promised(value):
+    """Refuse an output, also inside lists and mappings: its value is not known while the program runs."""
+    if is_pending(value):
         raise WavesError(
-            f"{name}: it is, or holds, an output, whose value is not known while the program runs; allowed: plain "
-            "values, such as those of pulumi.Config, since they decide which resources there are"
+            f"{name}: it is or contains an output, whose value is not known while the program runs; allowed: plain "
+            "values, such as those of pulumi.Config, since they decide which resources the program registers"
         )
     if isinstance(value, Mapping):
         _check_plain(name, [*value, *value.values()])
@@ -170,7 +174,7 @@ def _check_plain(name: str, value: object) -> None:
 
 
 def _own(account_endpoint: object) -> str:
-    """The account that ids belong to; empty where it is not known, or wrong, which the check of all inputs tells."""
+    """The endpoint of pools given by id; empty if it is unknown or wrong. ``_checked`` reports a wrong one."""
     try:
         return parse_endpoint(account_endpoint) if isinstance(account_endpoint, str) else ""
     except ValueError:
@@ -182,7 +186,7 @@ def _where(member: Member) -> dict[str, str]:
 
 
 def _former(aliases: object, fleet: Sequence[Member], own: str) -> dict[Member, pulumi.Alias | str]:
-    """What each pool was before it came into the fleet."""
+    """The former resource of each pool that has an alias. Raises WavesError."""
     if aliases is None:
         return {}
     if not isinstance(aliases, Mapping):
@@ -192,7 +196,7 @@ def _former(aliases: object, fleet: Sequence[Member], own: str) -> dict[Member, 
         where = f"aliases[{shown(pool)}]"
         member = find(where, pool, fleet, own)
         if not isinstance(old, str | pulumi.Alias):
-            raise WavesError(f"{where}: {shown(old)} is no former resource; allowed: {_ALIASES_FORM}")
+            raise WavesError(f"{where}: {shown(old)} is not a former resource; allowed: {_ALIASES_FORM}")
         is_name = isinstance(old, str) and not old.startswith("urn:")
         former[member] = pulumi.Alias(name=str(old), parent=pulumi.ROOT_STACK_RESOURCE) if is_name else old
     return former
@@ -211,32 +215,33 @@ def _kind(bag: Mapping[str, Any]) -> type[PoolOsVersion | PoolImageVersion]:
 def _checked(
     kind: type[PoolOsVersion | PoolImageVersion], bag: Mapping[str, Any], fleet: Sequence[Member], *, waits: bool
 ) -> dict[str, Any]:
-    """What every child is declared with; what its check would refuse, once for each pool, is refused here."""
+    """The inputs of every child. Raises WavesError once for a value that the check of each child would refuse."""
     spec = inputs.OS if kind is PoolOsVersion else inputs.IMAGE
     given = {name: value for name, value in bag.items() if value is not None}
-    stranger = next((name for name in given if name not in (*spec.names, inputs.ACCOUNT_ENDPOINT)), None)
-    if stranger is not None:
+    unfit = next((name for name in given if name not in (*spec.names, inputs.ACCOUNT_ENDPOINT)), None)
+    if unfit is not None:
         allowed = ", ".join(name for name in spec.names if name in bag)
         raise WavesError(
-            f"{stranger}: {shown(given[stranger])} is not for a fleet with {spec.target}; allowed with it: {allowed}"
+            f"{unfit}: {shown(given[unfit])} is not allowed with {spec.target}; allowed with it: {allowed}"
         )
     by_id = next((member for member in fleet if not member.endpoint), None)
     if by_id is not None and inputs.ACCOUNT_ENDPOINT not in given:
         raise WavesError(
-            f"account_endpoint: it is missing, and pools has {by_id.spelled!r} by its id; allowed: the account's URL, "
-            "as `az batch account show` prints in accountEndpoint, or pool URLs {account_endpoint}/pools/{pool_id}"
+            f"account_endpoint: it is missing, and pools contains the pool id {by_id.spelled!r}; allowed: the "
+            "account's URL, as `az batch account show` prints in accountEndpoint, or pool URLs "
+            "{account_endpoint}/pools/{pool_id}"
         )
-    # Every pool has been read, so that any of them stands for all.
-    _, failures = inputs.check({**given, **_where(fleet[0]), "pool_id": fleet[0].pool_id}, is_promised, spec)
-    _, wrong = inputs.check({"account_endpoint": given.get(inputs.ACCOUNT_ENDPOINT, "https://a.b")}, is_promised, spec)
+    # `members` has checked every pool, so the first pool represents all of them.
+    _, failures = inputs.check({**given, **_where(fleet[0]), "pool_id": fleet[0].pool_id}, is_pending, spec)
+    _, wrong = inputs.check({"account_endpoint": given.get(inputs.ACCOUNT_ENDPOINT, "https://a.b")}, is_pending, spec)
     failures += [each for each in wrong if each.property == inputs.ACCOUNT_ENDPOINT and each not in failures]
     if failures:
         raise WavesError("; ".join(f"{failure.property}: {failure.reason}" for failure in failures))
-    if waits and is_promised(given.get("on_timeout")):
-        raise WavesError("on_timeout: it is an output; allowed where a wave waits for another: fail, as a plain value")
+    if waits and is_pending(given.get("on_timeout")):
+        raise WavesError("on_timeout: it is an output; allowed for a fleet of several waves: fail, as a plain value")
     if waits and given.get("on_timeout") == "defer":
         raise WavesError(
-            "on_timeout: 'defer' is not for a fleet of several waves: a pool that is put off counts as a success, and "
-            "the next wave would begin; allowed: fail, or a single wave (canary=[], and no waves)"
+            "on_timeout: 'defer' is not allowed for a fleet of several waves: a deferred pool counts as a success, so "
+            "the next wave would start; allowed: fail, or a single wave (canary=[], and no waves)"
         )
     return given

@@ -1,10 +1,8 @@
-"""The provider behind ``PoolImageVersion``: bags in, bags out.
+"""The provider of ``PoolImageVersion``, for VM pools.
 
-The same translation as in ``provider``, for VM pools. The declared version is a floor:
-nodes above it are reported and never a change.
-
-Pulumi pickles the provider by reference, so ``batch_os_provider.image_provider.PoolImageVersionProvider``
-is a persistent name that must never change.
+Its base in ``pool_provider`` has the rules for both kinds of pools. The declared version is a minimum: newer nodes are
+reported and are not a change. Pulumi pickles the provider into the stack's state by reference, so the name
+``batch_os_provider.image_provider.PoolImageVersionProvider`` must never change.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from pulumi import dynamic
 from batch_os_provider import pool_provider
 from batch_os_provider.batch.vm_pool import parse_image_version
 from batch_os_provider.errors import BatchOsError
-from batch_os_provider.pool_provider import PoolProvider, ref_of
+from batch_os_provider.pool_provider import PoolProvider, crud, describe, ref_of
 from batch_os_provider.runtime.cancellation import Canceled
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.declared import DeclaredImage
@@ -31,12 +29,12 @@ __all__ = ["PoolImageVersionProvider"]
 
 
 class PoolImageVersionProvider(PoolProvider):
-    """Keeps the nodes of one VM pool at or above an image version."""
+    """Keeps the nodes of a VM pool at an image version or a newer one."""
 
     spec = inputs.IMAGE
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
-        """Validate and normalise the inputs; where ``latest`` is asked for, tell what the pool's nodes run."""
+        """Validate and normalise the inputs. The refusal of ``latest`` names the newest version on the nodes."""
         result = super().check(_olds, news)
         asked = str(news.get(inputs.IMAGE_TARGET)).strip().lower()
         for failure in result.failures:
@@ -45,55 +43,44 @@ class PoolImageVersionProvider(PoolProvider):
         return result
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> dynamic.DiffResult:
-        """Compare every input by its meaning, and what was last seen of the nodes with the target."""
+        """Compare the meaning of every input, and the last observed node versions with the target."""
         changed, replaces = self.changed(_olds, _news)
         behind = not self.is_open(_news) and is_behind(_olds, parse_image_version(_news.get(inputs.IMAGE_TARGET)))
         behind = behind or _olds.get(STATE) == RENEWING
         if changed or behind:
-            self.tell_change(_news, PriorState(str(_olds.get(OLDEST) or _olds.get(PIN) or "")), replaces)
+            self.preview_change(_news, PriorState(str(_olds.get(OLDEST) or _olds.get(PIN) or "")), replaces)
         return dynamic.DiffResult(changes=bool(changed) or behind, replaces=replaces)
 
     def preview(self, bag: Mapping[str, Any], known: PriorState | None) -> Refused | None:
-        """Tell what a renewal would take."""
-        from batch_os_provider.preview.describe import preview_image  # noqa: PLC0415 - what has not changed needs none of it
-
-        return preview_image(DeclaredImage.of(bag), known, look=pool_provider.program.looks)
+        """Write on the row what a renewal would do. Returns the refusal if `up` would refuse, else None."""
+        return describe.preview_image(DeclaredImage.of(bag), known, look=pool_provider.program.looks)
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
-        """Adopt the pool: renew its nodes if some are behind, else write nothing."""
-        from batch_os_provider import crud  # noqa: PLC0415 - as above
-
+        """Adopt the pool: renew its nodes if some are older than the target, otherwise write nothing."""
         return dynamic.CreateResult(DeclaredImage.of(props).ref.url, crud.renew_image(props))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> dynamic.UpdateResult:
-        """The same rollout as create."""
-        from batch_os_provider import crud  # noqa: PLC0415 - as above
-
+        """Run the same rollout as create."""
         return dynamic.UpdateResult(crud.renew_image(_news))
 
     def look(self, ref: PoolRef, props: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Look at the pool and its nodes.
+        """Read the pool and its nodes.
 
-        While nodes or the pin are behind, ``target_image_version`` becomes the oldest version seen, in
-        inputs and outputs, so that drift is a property change in the next preview.
+        If nodes or the pin are older than the target, ``target_image_version`` becomes the oldest observed version, in
+        inputs and outputs. The next preview then shows drift as a property change.
         """
-        from batch_os_provider import crud  # noqa: PLC0415 - as above
-
         return crud.read_image(ref, props)
 
 
 def _newest(bag: Mapping[str, Any]) -> str:
-    """The newest version on the pool's nodes, for who asked for ``latest``; empty where it cannot be seen."""
-    from batch_os_provider.preview.account_snapshot import NotChecked  # noqa: PLC0415 - as above
-    from batch_os_provider.preview.describe import newest_image  # noqa: PLC0415 - as above
-
+    """A clause with the newest version on the pool's nodes; empty if previews read no pools or the pool is unknown."""
     named = [bag.get(name) for name in (inputs.ACCOUNT_ENDPOINT, inputs.POOL_ID_NAME)]
     if not pool_provider.program.looks or not all(isinstance(value, str) for value in named):
         return ""
     try:
-        newest = newest_image(ref_of(f"{named[0]}/pools/{named[1]}"))
-    except (BatchOsError, NotChecked, Canceled) as error:
-        return f"; its nodes were not looked at: {error}"
+        newest = describe.newest_image(ref_of(f"{named[0]}/pools/{named[1]}"))
+    except (BatchOsError, describe.NotChecked, Canceled) as error:
+        return f"; could not read its nodes: {error}"
     return (
         f"; the newest on this pool's nodes is {newest}" if newest else "; no node of this pool shows a version number"
     )

@@ -1,14 +1,15 @@
-"""What the providers of both resources share: bags in, bags out.
+"""The base of both providers.
 
-Pulumi calls check, diff, create, update, read and delete with plain dictionaries. This module turns them into typed
-values and back, and keeps the rules that are the same for every kind of pool. It holds no state that outlives the
-process: Pulumi pickles the providers by reference.
+Pulumi calls check, diff, create, update, read and delete with plain dictionaries ("bags"). This module has the rules
+that are the same for both kinds of pools, such as check, comparison and read. A provider has no state of its own,
+because Pulumi pickles it by reference; the state of the process is in this module.
 """
 
 from __future__ import annotations
 
 import threading
 from abc import abstractmethod
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pulumi import dynamic
@@ -26,23 +27,39 @@ from batch_os_provider.schema.units import shown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from batch_os_provider import crud
+    from batch_os_provider.preview import describe
     from batch_os_provider.preview.describe import Refused
+else:
 
-__all__ = ["PoolProvider", "is_unknown", "program", "ref_of"]
+    class _AtFirstUse:
+        """A module that is imported when one of its names is first used."""
+
+        def __init__(self, module: str) -> None:
+            self._module = module
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(import_module(self._module), name)
+
+    # These two import azure. A program, a check and an unchanged resource do not need it.
+    crud = _AtFirstUse("batch_os_provider.crud")
+    describe = _AtFirstUse("batch_os_provider.preview.describe")
+
+__all__ = ["PoolProvider", "crud", "describe", "is_unknown", "program", "ref_of"]
 
 
 _REPLACING = (inputs.ACCOUNT_ENDPOINT, inputs.POOL_ID_NAME)
 
 
 class _Register:
-    """Which resource of this program declares which pool, to notice a pool declared twice."""
+    """Remembers which resource declares which pool, to find a pool that is declared twice."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pools: dict[str, str] = {}
 
     def other_owner(self, urn: str, pool: PoolRef) -> str:
-        """Note that ``urn`` declares ``pool``; the URN of another resource that does too, or ``""``."""
+        """Record that ``urn`` declares ``pool``. Returns the URN of another resource that declares it, or ``""``."""
         with self._lock:
             self._pools[urn] = pool.key
             return next((other for other, key in self._pools.items() if key == pool.key and other != urn), "")
@@ -52,21 +69,21 @@ _register = _Register()
 
 
 program = RefreshDetector()
-"""The program whose resources this process serves."""
+"""What this process knows about the program that it serves."""
 
 
 class PoolProvider(dynamic.ResourceProvider):
-    """What the providers of both resources share."""
+    """Base of both providers. A subclass has ``spec``, ``diff``, ``preview``, ``create``, ``update`` and ``look``."""
 
-    # The pickle names the class and nothing else, so there is no secret in it.
+    # The pickle contains only the name of the class, so it holds no secret.
     serialize_as_secret_always = False
     spec: ClassVar[inputs.Spec]
 
     def __getstate__(self) -> None:
-        """Nothing: the pickle stays the same for ever."""
+        """Put no state into the pickle, so that it never changes."""
 
     def configure(self, req: dynamic.ConfigureRequest) -> None:
-        """Open the engine's seams and read the one stack config there is; the first call in each plugin process."""
+        """Open the engine's seams and read stack config ``batch:previewLook``. Pulumi calls this first."""
         seams.attach()
         program.looks = is_on(req.config.get(CONFIG))
 
@@ -75,7 +92,7 @@ class PoolProvider(dynamic.ResourceProvider):
         program.checked(diagnostics.current_urn())
         kept, failures = inputs.check(news, is_unknown, self.spec)
         failures = failures or _of_another(_olds) or _declared_twice(kept)
-        # A resource that exists is compared by diff, which knows whether there is anything to look at.
+        # For an existing resource, diff decides whether a preview reads the pool.
         if not failures and not _olds and not self.is_open(kept):
             refused = self.preview(kept, None)
             if refused is not None:
@@ -85,14 +102,16 @@ class PoolProvider(dynamic.ResourceProvider):
 
     @abstractmethod
     def preview(self, bag: Mapping[str, Any], known: PriorState | None) -> Refused | None:
-        """Tell on the row what an `up` would do; the refusal, if it would refuse."""
+        """Write on the row what an `up` would do. Returns the refusal if `up` would refuse, else None."""
 
     def is_open(self, bag: Mapping[str, Any]) -> bool:
-        """Whether an input is not known yet."""
+        """Whether the value of an input is not known yet."""
         return any(is_unknown(bag.get(name)) for name in self.spec.names)
 
-    def tell_change(self, news: Mapping[str, Any], known: PriorState, replaces: list[str]) -> None:
-        """Tell a planned change, where a program asks; a pool in another place is told when it is checked anew.
+    def preview_change(self, news: Mapping[str, Any], known: PriorState, replaces: list[str]) -> None:
+        """Write a planned change on the row, except during a refresh.
+
+        It writes nothing for a replacement: Pulumi then calls ``check`` for the new pool, which writes the line.
 
         Raises:
             RefusedError: `up` would refuse.
@@ -104,12 +123,12 @@ class PoolProvider(dynamic.ResourceProvider):
             raise refused.error
 
     def changed(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        """The inputs that changed by their meaning, and those of them that replace."""
+        """The names of the inputs whose meaning changed, and the names among them that replace the resource."""
         names = [n for n in self.spec.names if is_unknown(news.get(n)) or not inputs.same(n, olds.get(n), news.get(n))]
         return names, [n for n in names if n in _REPLACING and not is_unknown(news[n]) and olds.get(n)]
 
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
-        """What the pool shows now: ``look``."""
+        """Read the pool with ``look``. An empty result says that the pool is gone."""
         ref = ref_of(id_)
         program.read(diagnostics.current_urn())
         seen = self.look(ref, props)
@@ -117,14 +136,14 @@ class PoolProvider(dynamic.ResourceProvider):
 
     @abstractmethod
     def look(self, ref: PoolRef, props: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Look for a refresh: the outputs with the inputs, and the inputs; None where the pool is gone."""
+        """Read the pool for a refresh: outputs together with inputs, and inputs; None if the pool is gone."""
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        """Forget the pool; nothing is touched, and no call is made."""
+        """Do nothing: the pool stays as it is, and Batch gets no call."""
 
 
 def ref_of(id_: str) -> PoolRef:
-    """The pool that a resource's id names. Raises InputError where it names none."""
+    """The pool of a resource's id. Raises InputError if the id is not the URL of a pool."""
     try:
         return parse_pool_url(id_)
     except ValueError as error:
@@ -136,16 +155,16 @@ def ref_of(id_: str) -> PoolRef:
 
 
 def is_unknown(value: object) -> bool:
-    """Whether a value is the engine's stand-in for one that is not known yet."""
+    """Whether a value is the engine's placeholder for one that is not known yet."""
     return isinstance(value, Unknown)
 
 
 def _of_another(olds: Mapping[str, Any]) -> list[inputs.Failure]:
-    """Refuse a state that is not a pool's: an alias leads to one, such as that of a subclass to its former type."""
+    """Refuse the state of another dynamic resource. An alias can lead to one, such as that of a subclass."""
     if not olds or any(olds.get(name) is not None for name in _REPLACING):
         return []
     reason = (
-        "in the state, another dynamic resource has the name and the type that this resource, or an alias of it, had; "
+        "in the state, another dynamic resource has the name and the type of this resource or of one of its aliases; "
         "give this resource another name"
     )
     return [inputs.Failure(inputs.POOL_ID_NAME, reason)]

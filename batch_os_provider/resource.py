@@ -1,7 +1,7 @@
-"""The resources that a Pulumi program declares: typed inputs and outputs, and nothing else.
+"""The resources that a Pulumi program declares, with typed inputs and outputs.
 
-This is the face that people see in their editor. Importing it must cost a
-program no more than Pulumi itself: nothing of azure is imported while a program runs.
+Editors show these docstrings, so they are the reference of the resources. A program that imports this module
+imports Pulumi, but no module of azure.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ R = TypeVar("R", bound="PoolResource")
 
 
 class PoolResource(dynamic.Resource):
-    """What both resources share: how they are made, and how a pool is read without managing it.
+    """Base of both resources: registers the resource, and reads a pool without managing it (``get``).
 
-    A subclass that presets arguments is the same resource: it keeps the type token, and takes over a state in which it
-    has the token that Pulumi's SDK gives a subclass.
+    A subclass that presets arguments keeps the type token of its base. It also takes over a state in which it has the
+    token that Pulumi's SDK gives a subclass.
     """
 
     _kept_by: ClassVar[type[PoolProvider]]
@@ -51,21 +51,21 @@ class PoolResource(dynamic.Resource):
 
     def __init__(self, resource_name: str, declared: Mapping[str, Any], opts: ResourceOptions | None) -> None:
         program_end.be_quiet()
-        who = arguments.check_name(type(self).__name__, resource_name)
-        arguments.check_options(who, opts)
-        # A removal then reads `delete[retain]` in the preview, which is the truth: the pool stays.
+        label = arguments.check_name(type(self).__name__, resource_name)
+        arguments.check_options(label, opts)
+        # The preview of a removal then shows `delete[retain]`: the pool stays.
         own = ResourceOptions(retain_on_delete=True, aliases=self._former(opts))
         # Pulumi makes an attribute of every key, so the outputs are seeded with None.
-        seeded: dict[str, Any] = {**dict.fromkeys(self._shown), **arguments.carried(who, declared)}
+        seeded: dict[str, Any] = {**dict.fromkeys(self._shown), **arguments.sendable(label, declared)}
         super().__init__(self._kept_by(), resource_name, seeded, ResourceOptions.merge(own, opts))
-        for warning in arguments.strange_names(opts, (*self._kept_by.spec.names, *self._shown)):
+        for warning in arguments.unknown_names(opts, (*self._kept_by.spec.names, *self._shown)):
             pulumi.log.warn(warning, resource=self)
         parallel_hint.count(self.pool_state)
 
     def _former(self, opts: ResourceOptions | None) -> Sequence[pulumi.Alias]:
-        """What the resource may be in the state: this name, or a former one, with a former type of its class."""
+        """Aliases with each former type of the class, for the present name and for each former name."""
         given = [alias for alias in (opts and opts.aliases) or () if isinstance(alias, pulumi.Alias)]
-        # The SDK puts an ellipsis where no type is given.
+        # The SDK sets an omitted type to an ellipsis.
         alike = [pulumi.Alias(), *(alias for alias in given if not isinstance(alias.type_, str))]
         former = []
         for type_ in dict.fromkeys(self._former_types):
@@ -75,84 +75,90 @@ class PoolResource(dynamic.Resource):
         return former
 
     @classmethod
-    def get(  # noqa: PYI019 - Self is not in Python 3.10, and one word is no reason for a dependency
+    def get(  # noqa: PYI019 - Python 3.10 lacks Self, and typing_extensions would be a dependency for one word
         cls: type[R],
         resource_name: str,
         id: Input[str],  # noqa: A002 - Pulumi's own name for it
         opts: ResourceOptions | None = None,
     ) -> R:
-        """Read a pool that another stack keeps, by its URL ``{account_endpoint}/pools/{pool_id}``; nothing is managed.
+        """Read a pool that another stack keeps, without managing it.
+
+        No `up` changes the pool.
 
         Args:
             resource_name: the resource's name in the program.
-            id: the pool's URL, which is also the id of the resource. Not secret: Pulumi keeps ids as plain text.
-            opts: Pulumi's resource options.
+            id: the pool's URL, ``{account_endpoint}/pools/{pool_id}``. It is also the id of the resource, so it must
+                not be secret: Pulumi keeps ids as plain text.
+            opts: Pulumi's resource options. Options without an effect on a read are refused.
+
+        Returns:
+            The resource, whose outputs show the pool as Batch shows it now.
 
         Raises:
-            pulumi.RunError: an argument is not allowed.
-            An error at preview and at `up`: there is no such pool, it is of the other kind, or it cannot be read.
+            pulumi.RunError: an argument is not allowed. Other errors come at preview and at `up`: the pool does not
+                exist, it is of the other kind, or the provider cannot read it.
         """
         program_end.be_quiet()
-        who = arguments.check_name(f"{cls.__name__}.get", resource_name)
-        arguments.check_options(who, opts)
+        label = arguments.check_name(f"{cls.__name__}.get", resource_name)
+        arguments.check_options(label, opts)
         resource = cls.__new__(cls)
-        options = ResourceOptions.merge(opts, ResourceOptions(id=arguments.pool_url(who, id)))
+        options = ResourceOptions.merge(opts, ResourceOptions(id=arguments.pool_url(label, id)))
         empty: dict[str, Any] = dict.fromkeys((*cls._kept_by.spec.names, *cls._shown))
         dynamic.Resource.__init__(resource, cls._kept_by(), resource_name, empty, options)
         return resource
 
 
 class PoolOsVersion(PoolResource, module="batch", name="PoolOsVersion"):
-    """The OS version of an Azure Batch pool of the Cloud Services kind, kept as declared.
+    """Keeps the OS version of one Azure Batch pool of the Cloud Services kind as declared.
 
-    `pulumi preview` shows from and to; `pulumi up` asks Batch for the upgrade once and waits
-    until every node runs the target; `pulumi refresh` shows drift as a changed property. The
-    pool itself is not managed: it must exist, creating this resource adopts it, and removing it
-    leaves the pool as it is (by default with ``retain_on_delete``, which the preview shows).
+    `pulumi preview` shows the present and the target version. `pulumi up` asks Batch for the upgrade once and waits
+    until every node runs the target. `pulumi refresh` shows drift as a changed property.
 
-    During an upgrade Batch takes a few nodes at a time out of service and puts their running
-    tasks back into the queue; a small pool may be unavailable for a while (REST page "Upgrade
-    the operating system of compute nodes in a pool").
+    The resource does not manage the pool itself. The pool must exist, and creating this resource adopts it. Removing
+    the resource leaves the pool as it is; ``retain_on_delete`` is on by default, so the preview shows that.
 
-    Credentials come from the environment and never from inputs: ``AZURE_BATCH_ACCOUNT`` with
-    ``AZURE_BATCH_ACCESS_KEY``, the ``ARM_*`` variables of azure-native, or whatever
-    ``DefaultAzureCredential`` finds.
+    During an upgrade, Batch takes a few nodes at a time out of service and puts their running tasks back into the
+    queue. A small pool may be unavailable for a while (REST page "Upgrade the operating system of compute nodes in a
+    pool").
+
+    Credentials come from the environment, never from inputs: ``AZURE_BATCH_ACCOUNT`` with ``AZURE_BATCH_ACCESS_KEY``,
+    the ``ARM_*`` variables of azure-native, or a credential that ``DefaultAzureCredential`` finds.
 
     Args:
         resource_name: the resource's name in the program.
-        account_endpoint: the Batch account's URL, as ``az batch account show`` prints in
-            ``accountEndpoint``. Without a scheme it is https; http is for loopback only; case and a
-            trailing slash do not matter. A change replaces the resource; the old pool is left alone.
-        pool_id: the pool, 1-64 of letters, digits, ``-`` and ``_``; compared without case. A change
-            replaces the resource; the old pool is left alone.
-        target_os_version: ``WA-GUEST-OS-<family>.<minor>_<YYYYMM>-<NN>`` of the pool's own family,
-            or ``*`` for the latest of the family. An older version than the present one is allowed.
-        timeout: how long one `up` waits for this pool, from the moment its work starts: ``90s``,
-            ``1h30m``, ``PT2H``, seconds, or a ``timedelta``; more than 0, at most 720h. Default ``2h``.
-        on_timeout: at the deadline: ``fail`` ends with an error that says the upgrade goes on (the
-            default); ``defer`` succeeds, reports the version that runs, and plans the rest again in
-            the next preview.
-        if_resizing: the pool is being resized: ``wait`` until it is steady (the default), or ``fail``.
-            A resize is never stopped.
-        on_conflict: an upgrade to another version is in flight: ``fail``, naming both (the default),
-            or ``wait`` for it and upgrade then.
-        stall_after: no node has moved for so long, while this `up` waits for nodes: an error that names
-            them; the upgrade goes on in Batch. A duration as for ``timeout``. Default: off.
-        max_unhealthy: how many nodes may be unhealthy at the target: a whole number from 0 on, or a
-            percentage of the pool's nodes such as ``"10%"``, rounded down. A node is unhealthy when Batch shows
-            it as ``unusable`` or ``starttaskfailed``, or when its start task has failed. More of them fail this
-            resource, whoever upgraded the pool, at once and until they are mended; what depends on it does not
-            begin. Default: no limit, unhealthy nodes are warned about.
-        soak: how long ago the newest boot of a node has to be, by the service's clock, before the pool counts
-            as upgraded. An interrupted soak goes on where it was. A duration as for ``timeout``, and ``timeout``
-            still bounds the whole. Default: off.
-        opts: Pulumi's resource options; they win over this class's default ``retain_on_delete=True``.
+        account_endpoint: the Batch account's URL, as ``az batch account show`` prints in ``accountEndpoint``.
+            The default scheme is https; http is allowed for loopback only. Case and a trailing slash do not matter.
+            A change replaces the resource and leaves the old pool as it is.
+        pool_id: the pool's id: 1 to 64 letters, digits, ``-`` and ``_``, compared without case. A change replaces the
+            resource and leaves the old pool as it is.
+        target_os_version: ``WA-GUEST-OS-<family>.<minor>_<YYYYMM>-<NN>`` of the pool's own family, or ``*`` for the
+            latest version of the family. It may be older than the present version.
+        timeout: how long one `up` may take for this pool, from the start of its work: ``90s``, ``1h30m``, ``PT2H``,
+            a number of seconds, or a ``timedelta``; more than 0 and at most 720h. Default ``2h``.
+        on_timeout: what happens at the deadline. ``fail`` (the default) ends with an error; the upgrade continues in
+            Batch. ``defer`` succeeds, reports the version that the pool runs, and the next preview plans the rest.
+        if_resizing: what happens if the pool is being resized. ``wait`` (the default) waits until the pool is steady,
+            ``fail`` ends with an error. The provider never stops a resize.
+        on_conflict: what happens if Batch already upgrades the pool to another version. ``fail`` (the default) ends
+            with an error that names both versions; ``wait`` waits for that upgrade and then starts this one.
+        stall_after: ends this `up` with an error if no node changes its state for this long while the `up` waits for
+            nodes. The error names the nodes; the upgrade continues in Batch. A duration as for ``timeout``.
+            Default: off.
+        max_unhealthy: how many nodes may be unhealthy at the target: a whole number from 0 on, or a percentage of the
+            pool's nodes such as ``"10%"``, rounded down. A node is unhealthy if its state is ``unusable`` or
+            ``starttaskfailed``, or if its start task failed. With more unhealthy nodes this resource fails at once,
+            also if another program upgraded the pool, and each `up` fails until the nodes are fixed. Resources that
+            depend on this one then do not start. Default: no limit, and a warning for unhealthy nodes.
+        soak: how long ago the newest boot of a node must be, by the service's clock, before the pool counts as
+            upgraded. The next `up` continues an interrupted soak. A duration as for ``timeout``, which also covers
+            the soak. Default: off.
+        opts: Pulumi's resource options. They override this class's default ``retain_on_delete=True``.
 
-    Errors come at `pulumi preview` for what can be judged from the program alone, and at
-    `pulumi up` for what Batch says; each names the pool, what was seen and the next command.
+    `pulumi preview` reports every error that the program alone or the pool's present state shows. `pulumi up` reports
+    the errors that Batch returns. Each error names the pool, what was seen, and what to do next.
 
     Raises:
-        pulumi.RunError: a value that Pulumi cannot send, or a resource option that could have no effect.
+        pulumi.RunError: Pulumi cannot send a value, or a resource option would have no effect.
 
     """
 
@@ -166,30 +172,30 @@ class PoolOsVersion(PoolResource, module="batch", name="PoolOsVersion"):
     target_os_version: Output[str]
     """The declared version; after a refresh the observed one, so that drift shows as a change."""
     timeout: Output[Any]
-    """How long one `up` waits, as declared; None where it was left to the default, two hours."""
+    """How long one `up` may take, as declared; None if not declared (default: two hours)."""
     on_timeout: Output[str | None]
-    """``fail`` or ``defer``, as declared; None where it was left to the default, ``fail``."""
+    """``fail`` or ``defer``, as declared; None if not declared (default: ``fail``)."""
     if_resizing: Output[str | None]
-    """``wait`` or ``fail``, as declared; None where it was left to the default, ``wait``."""
+    """``wait`` or ``fail``, as declared; None if not declared (default: ``wait``)."""
     on_conflict: Output[str | None]
-    """``fail`` or ``wait``, as declared; None where it was left to the default, ``fail``."""
+    """``fail`` or ``wait``, as declared; None if not declared (default: ``fail``)."""
     stall_after: Output[Any]
-    """How long no node may move, as declared; None where it was left out."""
+    """How long the nodes may stay unchanged, as declared; None if not declared (default: off)."""
     max_unhealthy: Output[Any]
-    """How many nodes may be unhealthy, as declared; None where it was left out."""
+    """How many nodes may be unhealthy, as declared; None if not declared (default: no limit)."""
     soak: Output[Any]
-    """How long ago the newest boot has to be, as declared; None where it was left out."""
+    """How long ago the newest boot must be, as declared; None if not declared (default: off)."""
     current_os_version: Output[str | None]
-    """What Batch last showed as ``currentOSVersion``; None for a VM pool."""
+    """The last ``currentOSVersion`` that Batch showed; None for a VM pool."""
     os_family: Output[str | None]
-    """What Batch last showed as ``osFamily``, such as ``5``; None for a VM pool."""
+    """The last ``osFamily`` that Batch showed, such as ``5``; None for a VM pool."""
     pool_state: Output[str | None]
-    """What Batch last showed as the pool's ``state``: ``active``, ``upgrading`` or ``deleting``; ``unproven`` where it
-    was active, and its nodes not yet as ``max_unhealthy`` and ``soak`` ask."""
+    """The last pool ``state`` that Batch showed: ``active``, ``upgrading`` or ``deleting``. ``unproven`` is an active
+    pool whose nodes have not yet met ``max_unhealthy`` and ``soak``."""
     unhealthy_nodes: Output[int | None]
-    """How many nodes were unhealthy when they were last looked at, at the version that runs: by the first `up` that
-    finds it at the target, and by each `up` and refresh where ``max_unhealthy`` or ``soak`` is declared. None where
-    nobody has looked, and for a VM pool."""
+    """How many nodes were unhealthy when the provider last counted them at the present version. The first `up` that
+    finds the pool at the target counts them; with ``max_unhealthy`` or ``soak``, so do each `up` and refresh that read
+    the pool. None before the first count, and for a VM pool."""
 
     def __init__(  # noqa: PLR0913 - one argument for each input of the resource
         self,
@@ -223,39 +229,43 @@ class PoolOsVersion(PoolResource, module="batch", name="PoolOsVersion"):
 
 
 class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
-    """The image version of an Azure Batch pool of virtual machines, kept at or above what is declared. Experimental.
+    """Keeps the image version of one Azure Batch pool of virtual machines at or above the declared one. Experimental.
 
-    Nothing upgrades a VM node in place, so old nodes are replaced by new ones, and no task is stopped:
-    nodes are added, proven to be healthy and new enough, and then as many old nodes finish their tasks
-    and go. The pool never has fewer nodes than before. The pool itself is not managed: it must exist,
-    creating this resource adopts it, and removing it leaves the pool as it is.
+    Batch cannot upgrade a VM node in place, so the provider replaces old nodes without stopping a task. It adds nodes,
+    waits until they are healthy and new enough, and then removes as many old nodes after their tasks have ended. The
+    pool never has fewer nodes than before.
 
-    The declared version is a floor: nodes above it are fine, and nodes that Batch adds later cause no
-    change. Spot nodes are reported and not looked after.
+    The resource does not manage the pool itself. The pool must exist, creating this resource adopts it, and removing
+    the resource leaves the pool as it is.
 
-    It has not been run on a real Batch account yet; docs/vm-pools.md says what to probe first.
+    The declared version is a minimum: newer nodes are allowed, and nodes that Batch adds later cause no change. The
+    provider reports old spot nodes and does not replace them.
+
+    This resource has not run on a real Batch account yet; docs/vm-pools.md says what to probe first.
 
     Args:
         resource_name: the resource's name in the program.
-        account_endpoint: the Batch account's URL, as for ``PoolOsVersion``. A change replaces the
-            resource; the old pool is left alone.
-        pool_id: the pool. A change replaces the resource; the old pool is left alone.
-        target_image_version: exact numbers such as ``22.04.202405140`` or ``20348.2461.240510``, each at
-            most 4294967295, compared part by part; written and shown as declared. ``latest`` is refused:
-            it is a moving target that cannot be reviewed.
-        strategy: ``surge`` adds nodes and lets old ones go; ``when_empty`` never touches a node and waits
-            until scale-in and growth have renewed the pool, or, for a pool that is pinned to an older
-            version, until it is empty and its image can be changed.
-        surge: how many nodes are added at a time, 1 to 100. Default 1. Needs that much core quota.
-        drain_timeout: how long an old node may take to finish its tasks, at least ``5m``. Default ``1h``.
-            A node that takes longer stays, and the rollout ends with an error that names it.
-        timeout: how long one `up` waits for this pool. Default ``2h``. Each round takes a drain, so a
-            large pool with long tasks needs more.
+        account_endpoint: the Batch account's URL, as for ``PoolOsVersion``. A change replaces the resource and leaves
+            the old pool as it is.
+        pool_id: the pool's id, as for ``PoolOsVersion``. A change replaces the resource and leaves the old pool as it
+            is.
+        target_image_version: exact numbers such as ``22.04.202405140`` or ``20348.2461.240510``, each at most
+            4294967295, compared part by part. Outputs keep the spelling of the program. ``latest`` is refused, because
+            it changes over time and cannot be reviewed.
+        strategy: ``surge`` adds new nodes and then removes old ones. ``when_empty`` never touches a node: it waits
+            until scaling has renewed the pool. If the pool is pinned to an older version, it waits until the pool is
+            empty and then changes the image.
+        surge: how many nodes the provider adds at a time, 1 to 100; the account needs the core quota for them.
+            Default 1.
+        drain_timeout: how long an old node may take to finish its tasks: a duration as for ``timeout``, at least
+            ``5m``. A slower node stays, and the `up` ends with an error that names it. Default ``1h``.
+        timeout: how long one `up` may take for this pool, as for ``PoolOsVersion``. Each round includes a drain, so a
+            large pool with long tasks needs more. Default ``2h``.
         on_timeout: ``fail`` (the default) or ``defer``, as for ``PoolOsVersion``.
-        opts: Pulumi's resource options; they win over this class's default ``retain_on_delete=True``.
+        opts: Pulumi's resource options. They override this class's default ``retain_on_delete=True``.
 
-    Errors come at `pulumi preview` for what can be judged from the program or seen in the pool, and at
-    `pulumi up` for what Batch says; each names the pool, what was seen and the next command.
+    `pulumi preview` reports every error that the program alone or the pool's present state shows. `pulumi up` reports
+    the errors that Batch returns. Each error names the pool, what was seen, and what to do next.
 
     Raises:
         pulumi.RunError: as for ``PoolOsVersion``.
@@ -273,23 +283,23 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
     strategy: Output[str]
     """``surge`` or ``when_empty``."""
     surge: Output[Any]
-    """Nodes added at a time, as declared; None where it was left to the default, 1."""
+    """How many nodes the provider adds at a time, as declared; None if not declared (default: 1)."""
     drain_timeout: Output[Any]
-    """How long a node may drain, as declared; None where it was left to the default, one hour."""
+    """How long a node may take to finish its tasks, as declared; None if not declared (default: one hour)."""
     timeout: Output[Any]
-    """How long one `up` waits, as declared; None where it was left to the default, two hours."""
+    """How long one `up` may take, as declared; None if not declared (default: two hours)."""
     on_timeout: Output[str | None]
-    """``fail`` or ``defer``, as declared; None where it was left to the default, ``fail``."""
+    """``fail`` or ``defer``, as declared; None if not declared (default: ``fail``)."""
     image: Output[str | None]
-    """The pool's image reference in words: publisher, offer, SKU and version."""
+    """The pool's image reference: publisher, offer, SKU and version."""
     pool_image_version: Output[str | None]
-    """What new nodes are made from: ``latest`` or the version that the pool is pinned to."""
+    """The version of new nodes: ``latest``, or the version that the pool is pinned to."""
     oldest_node_version: Output[str | None]
-    """The oldest version among the dedicated nodes when last seen; None where there were none."""
+    """The oldest version among the dedicated nodes at the last read; None if there were none."""
     nodes_behind: Output[int]
-    """How many dedicated nodes were below the target when last seen; 0 after a success."""
+    """How many dedicated nodes were older than the target at the last read; 0 after a success."""
     pool_state: Output[str | None]
-    """``active`` or ``deleting`` as Batch last showed it; ``renewing`` where a renewal is unfinished."""
+    """``active`` or ``deleting``, as Batch last showed; ``renewing`` if a renewal is unfinished."""
 
     def __init__(  # noqa: PLR0913 - one argument for each input of the resource
         self,

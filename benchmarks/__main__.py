@@ -123,7 +123,7 @@ class Bench:
 
 
 def rate(sizes: Sizes) -> dict[str, Any]:
-    """P7, which is a program of its own too."""
+    """P7, which is also a separate program."""
     taken: dict[str, Any] = import_module("benchmarks.simulator_rate").measure(sizes.requests, sizes.rates)
     return taken
 
@@ -144,7 +144,7 @@ def described() -> dict[str, Any]:
 
 
 def write(known: dict[str, Any], *, check: bool) -> int:
-    """Write the page and its plots, or tell what is not as the results are."""
+    """Write the page and its plots, or print what differs from the results."""
     old = page.PATH.read_text(encoding="utf-8")
     new = page.renewed(old, page.Tables(known).all())
     stale = [plot for plot in plots.plots(known) if not plots.is_drawn(plot)]
@@ -164,7 +164,7 @@ def measure(measures: Collection[str], *, quick: bool) -> int:
     from tests.support.stack import make_template  # noqa: PLC0415 - not needed to write the page
 
     found = subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, ROOT / "scripts" / "pulumi-cli"], stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, ROOT / "scripts" / "pulumi_cli.py"], stdout=subprocess.PIPE, text=True, check=True
     )
     os.environ["BATCH_OS_TEST_PULUMI"] = found.stdout.strip()
     known = {} if quick else results.load()
@@ -174,7 +174,7 @@ def measure(measures: Collection[str], *, quick: bool) -> int:
         try:
             bench.run(measures)
         except (AssertionError, RuntimeError) as error:
-            print(f"{error}\n\nThe bench has ended; what it had measured is kept.", file=sys.stderr)
+            print(f"{error}\n\nThe bench has ended; its results so far are kept.", file=sys.stderr)
             return 1
     if not quick:
         return write(known, check=False)
@@ -185,7 +185,7 @@ def measure(measures: Collection[str], *, quick: bool) -> int:
 def main() -> int:
     """Read the arguments."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("what", nargs="*", metavar="P1..P8 | quick | page", help="all measures unless told")
+    parser.add_argument("what", nargs="*", metavar="P1..P8 | quick | page", help="default: all measures")
     parser.add_argument("--check", action="store_true", help="with page: change nothing")
     given = parser.parse_args()
     words = set(given.what)

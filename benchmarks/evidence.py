@@ -94,16 +94,16 @@ class Evidence:
         within = Counter(op for at, method, op in self.requests if method == "GET" and begin < at < end)
         return Window(end - begin, dict(sorted(within.items())), all_wait)
 
-    def lags(self, told: Mapping[str, float]) -> tuple[float, ...]:
-        """From a pool that is done to its resource that is done; ``told`` has the latter for each pool."""
-        return tuple(told[pool] - self.done[pool] for pool in sorted(self.done) if pool in told)
+    def lags(self, reported: Mapping[str, float]) -> tuple[float, ...]:
+        """From a pool that is done to its resource that is done; ``reported`` has the latter for each pool."""
+        return tuple(reported[pool] - self.done[pool] for pool in sorted(self.done) if pool in reported)
 
 
 def resources_done(events: Sequence[tuple[float, Mapping[str, Any]]]) -> dict[str, float]:
     """The name of each resource -> when the engine said that its outputs are there."""
-    told = {}
+    reported = {}
     for at, event in events:
         metadata = event.get("resOutputsEvent", {}).get("metadata", {})
         if metadata.get("type", "").startswith(DYNAMIC):
-            told[str(metadata["urn"]).rpartition("::")[2]] = at
-    return told
+            reported[str(metadata["urn"]).rpartition("::")[2]] = at
+    return reported

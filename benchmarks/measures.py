@@ -66,12 +66,12 @@ def reads(run: Mapping[str, Any]) -> float:
 
 
 def resident(run: Mapping[str, Any]) -> float:
-    """The plugin's memory, in megabytes; not a number where it ended before anybody looked."""
+    """The plugin's memory, in megabytes; not a number where it ended before the first sample."""
     return float(run.get("plugin", {}).get("rss", math.nan))
 
 
 def threads(run: Mapping[str, Any]) -> float:
-    """The plugin's threads; not a number where it ended before anybody looked."""
+    """The plugin's threads; not a number where it ended before the first sample."""
     return float(run.get("plugin", {}).get("threads", math.nan))
 
 
@@ -139,7 +139,7 @@ class Measures:
         return text, share <= READS_AIM
 
     def p3(self) -> tuple[str, bool]:
-        """Soon told."""
+        """Short lag."""
         ours, peer = self.up(OURS, "many", lag), self.up(PEER, "many", lag)
         share = ratio(ours, peer)
         return f"{share:.2f}: {ours.text(' s', 2)} to {peer.text(' s', 2)}", share < LAG_AIM

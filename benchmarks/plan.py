@@ -29,8 +29,8 @@ class Sizes:
     upgrade: float = 60.0
     """Seconds that the service takes for a pool, in the first repeat."""
     shift: float = 1.0
-    """Seconds more in each further repeat. The peer looks every 5 s, and 60 is a multiple of that: without this it
-    would look at the same point of its interval in every run, and its lag would be luck."""
+    """Seconds more in each further repeat. The peer reads every 5 s, and 60 is a multiple of that: without this it
+    would read at the same point of its interval in every run, and its lag would be luck."""
     repeats: int = 3
     pairs: int = 5
     """Repeats of what is compared for calls and lag (P2, P3): one for each second of the peer's interval."""

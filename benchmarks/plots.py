@@ -1,7 +1,7 @@
 """The two plots of docs/performance.md.
 
 How a thing grows is seen, not read. matplotlib is imported here alone, since it lives in the bench's own
-environment; `series` and `digest` need none of it, so that `make test` can tell whether a plot is that of the results.
+environment; `series` and `digest` need none of it, so that `make test` can check that a plot shows the results.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Sample:
 
 @dataclass
 class Watch:
-    """Samples the processes below the CLI, and the simulator, in a thread of its own."""
+    """Samples the processes below the CLI, and the simulator, in a separate thread."""
 
     cli: int
     simulator: int
@@ -63,7 +63,7 @@ class Watch:
         self._thread.join()
 
     def at(self, moment: float) -> Sample | None:
-        """The sample nearest to a moment; None where there is none at all."""
+        """The sample nearest to a moment; None without samples."""
         return min(self.samples, key=lambda sample: abs(sample.at - moment), default=None)
 
     def most(self) -> Sample | None:
@@ -72,7 +72,7 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY):
-            # Processes end while we look.
+            # Processes end while we read them.
             with contextlib.suppress(psutil.Error):
                 self._look()
 
@@ -102,5 +102,5 @@ class Watch:
 
 
 def machine() -> dict[str, Any]:
-    """The machine, by what matters and names nobody."""
+    """The machine's relevant properties, without names."""
     return {"cores": psutil.cpu_count(), "memory": round(psutil.virtual_memory().total / (1 << 30))}

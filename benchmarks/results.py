@@ -1,6 +1,6 @@
-"""The raw results in `results.json`, from which the page is written; the page can be written anew without a run.
+"""The raw results in `results.json`, from which the page is written; the page can be written again without a run.
 
-A page of numbers that nobody can check is an advertisement, and a run takes forty minutes.
+Readers must be able to check the numbers, and a run takes forty minutes.
 """
 
 from __future__ import annotations

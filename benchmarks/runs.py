@@ -1,7 +1,7 @@
 """One run: a fresh simulator, a fresh stack, one command of the real CLI, and what was seen.
 
 Every number but those of `start` comes from here, so that all programs run under the same conditions:
-the same pools, the same flags, a state that is new, and a simulator in a process of its own with its default limits.
+the same pools, the same flags, a new state, and a separate simulator process with its default limits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shutil import copy
 from typing import Any
 
 from batch_os_provider.simulator.world.clock import TICKS
-from batch_os_provider.simulator.world.durations import lasts
+from batch_os_provider.simulator.world.durations import state_duration
 from tests.support import simulator as simulators
 from tests.support.simulator import NEW, OLD, Simulator, paas_pool
 from tests.support.stack import Running, Stack, wait_until
@@ -53,7 +53,7 @@ class RunError(RuntimeError):
 def speed(upgrade: float) -> float:
     """The simulator's speed at which a pool takes so many real seconds. Nodes' durations follow from their ids."""
     nodes = [node["id"] for node in paas_pool(nodes=NODES)["nodes"]]
-    virtual = sum(lasts(state, node) for node in nodes for state in ("reimaging", "starting"))
+    virtual = sum(state_duration(state, node) for node in nodes for state in ("reimaging", "starting"))
     return virtual / TICKS / upgrade
 
 
@@ -98,7 +98,7 @@ class Ground:
 
 @contextmanager
 def ending(running: Running) -> Iterator[Running]:
-    """End a command whatever happens: a bench that fails leaves nothing behind."""
+    """End a command in every case: a bench that fails leaves nothing behind."""
     try:
         yield running
     finally:
@@ -158,9 +158,9 @@ def up(program: str, pools: int, template: Path, *, upgrade: float = 60.0) -> di
 
 
 def _seen(began: float, evidence: Evidence, listener: Listener, watch: Watch) -> dict[str, Any]:
-    told = resources_done(listener.events())
+    reported = resources_done(listener.events())
     record: dict[str, Any] = {
-        "resources": len(told),
+        "resources": len(reported),
         "requests": evidence.operations,
         "cpu": {role: round(seconds, 2) for role, seconds in sorted(watch.cpu.items())},
     }
@@ -176,7 +176,7 @@ def _seen(began: float, evidence: Evidence, listener: Listener, watch: Watch) ->
             "reads": dict(window.reads),
             "all_wait": window.all_wait,
         }
-        record["lag"] = _summary(evidence.lags(told))
+        record["lag"] = _summary(evidence.lags(reported))
         sample = watch.at(last + MEMORY_AFTER)
     if sample is not None:
         record["plugin"] = sample.to_json()
@@ -194,7 +194,7 @@ def _summary(values: Sequence[float]) -> dict[str, float]:
 def _judged(program: str, pools: int, upgrade: float, record: dict[str, Any]) -> dict[str, Any]:
     """A record that is what it says it is: every pool upgraded once, in the time that the page promises."""
     if record["resources"] != pools:
-        raise RunError(f"{record['resources']} of {pools} resources were told to be done")
+        raise RunError(f"{record['resources']} of {pools} resources were reported as done")
     if program != NO_OP:
         posts, took = record["requests"].get("Pool_UpgradeOS"), record["upgrade"]
         if posts != pools:
@@ -225,8 +225,8 @@ def memory(pools: int, template: Path) -> dict[str, float]:
 
 def _accepted(running: Running, simulator: Simulator) -> int:
     if running.process.poll() is not None:
-        raise RunError(f"pulumi has ended early:\n{running.text[-4000:]}")
-    time.sleep(0.5)  # each look is a request that the simulator serves
+        raise RunError(f"pulumi ended early:\n{running.text[-4000:]}")
+    time.sleep(0.5)  # each read is a request that the simulator serves
     return len(simulator.upgrades())
 
 

@@ -1,13 +1,13 @@
 """How many signed GETs of a pool one core of the simulator answers in a second, beside the framework's hello world.
 
-Whoever measures a provider against the simulator must know that the simulator is not the lid. The
+A measurement of a provider is valid only if the simulator is not the bottleneck. The
 number alone says as much about the machine as about the simulator, so the same requests go, in turns, to the
 smallest application that the same framework and server can run.
 
-Each server has a process and a core of its own, the load another. Every request is signed before the clock starts,
-with a date that no other request of its round has, over connections that stay open, and every answer is looked at:
+Each server has its own process and core, the load another. Every request is signed before the clock starts,
+with a date that no other request of its round has, over connections that stay open, and every answer is checked:
 status and the whole body. As other work on the machine takes from the wall time and not from the work done, the
-rate by the server's own processor time is told too.
+rate by the server's own processor time is reported too.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _own_core(core: int) -> Iterator[None]:
 
 @contextmanager
 def _server(command: Sequence[str], core: int) -> Iterator[tuple[dict[str, str], int]]:
-    """A server on a core of its own: what its first line says, and its process id."""
+    """A server on its own core: the content of its first line, and its process id."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603 - ours
     try:
         os.sched_setaffinity(process.pid, {core})
@@ -213,7 +213,7 @@ def _worked(process: int) -> float:
 
 
 async def _load(face: dict[str, str], requests: Sequence[tuple[str, bytes]], received: list[bytes]) -> list[str]:
-    """Send everything over connections that stay open; the answers are kept, to be looked at when the clock stands."""
+    """Send everything over connections that stay open; keep the answers, and check them after the clock stops."""
     where = urlsplit(face["endpoint"])
     asked: list[str] = []
     left = iter(requests)

@@ -35,7 +35,7 @@ LONGEST = 30.0
 
 @dataclass(frozen=True)
 class Subject:
-    """A stack whose plugin is started, and the resource that it is asked to check."""
+    """A stack whose plugin is started, and the resource that it checks."""
 
     ground: Ground
     urn: str
@@ -100,7 +100,7 @@ def _ended(plugin: subprocess.Popen[str]) -> str:
 
 @contextmanager
 def _engine() -> Iterator[str]:
-    """An address that answers, as the engine's does: a plugin of ours ends when it is silent."""
+    """An address that answers, as the engine's does: without an answer our plugin ends."""
     server = grpc.server(ThreadPoolExecutor(max_workers=2))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

@@ -1,9 +1,9 @@
-"""Change a pool's OS version behind Pulumi's back, as a colleague's script might.
+"""Change a pool's OS version outside Pulumi, as a colleague's script might.
 
     python examples/upgradeos.py ENDPOINT POOL VERSION
 
-It makes the one call that Batch has for this, signs it with AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY, and waits
-until the pool is active again. `make demo` uses it to make a drift.
+It sends Batch's upgrade request, signed with AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY, and waits until the pool
+is active again. `make demo` uses it to cause a drift.
 """
 
 import os
@@ -18,7 +18,7 @@ API = "2018-08-01.7.0"  # the last version of the Batch API with upgradeos
 
 
 def main() -> None:
-    """Start the upgrade and see it through."""
+    """Start the upgrade and wait for its end."""
     try:
         endpoint, pool, version = sys.argv[1:]
     except ValueError:
@@ -44,4 +44,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("interrupted; an upgrade that was accepted goes on in Batch")
+        sys.exit("interrupted; an accepted upgrade continues in Batch")

@@ -1,8 +1,8 @@
 # ruff: noqa: INP001 - a policy pack is a program that the engine starts in its own folder, not a package
-"""The policy pack: its policies, their levels, and the way from the engine's arguments to the rules.
+"""The policy pack: its policies, their levels, and the code that passes the engine's arguments to the rules.
 
-It is what `pulumi preview --policy-pack policies` starts. docs/policies.md says what each
-policy checks, how it is configured, and what it cannot see.
+`pulumi preview --policy-pack policies` starts it. docs/policies.md says what each policy checks, how to configure it,
+and what it cannot see.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ STRINGS = {"type": "array", "items": {"type": "string"}}
 
 
 def target_supported(resource: rules.Resource, config: Mapping[str, Any]) -> str:
-    """The rule, with the catalogue that counts on this machine (docs/catalogue.md) and today's date."""
+    """Apply the rule with the catalogue of this machine (docs/catalogue.md) and today's date in UTC."""
     return rules.target_supported(
         resource, config, catalogue_file.current().catalogue, datetime.now(timezone.utc).date()
     )
 
 
 def policy(name: str, description: str, level: EnforcementLevel, rule: Rule) -> ResourceValidationPolicy:
-    """A policy over both resources."""
+    """A policy for both resources."""
 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         resource = rules.Resource(args.resource_type, args.name, args.urn, args.props, args.stack_tags)
@@ -45,8 +45,8 @@ def policy(name: str, description: str, level: EnforcementLevel, rule: Rule) -> 
         try:
             message = rule(resource, args.get_config())
         except UnknownValueError as unknown:
-            # The SDK turns it into a warning that the policy could not be run; it should say for which resource.
-            unknown.message = f"{args.name}: {unknown.message}; it is judged again in `pulumi up`"
+            # The SDK turns this into a warning that the policy could not run. Add the resource to its text.
+            unknown.message = f"{args.name}: {unknown.message}; `pulumi up` checks it again"
             raise
         if message:
             report(message, None)
@@ -80,7 +80,7 @@ PolicyPack(
             rules.timeout_set,
         ),
         policy(
-            # Advisory, because it goes by the calendar: a mandatory one can stop, overnight, an `up` with no change.
+            # Advisory, because the verdict depends on the date: a mandatory policy could block an unchanged stack.
             "target-supported",
             "No pool is declared at a Guest OS version that is disabled or has expired.",
             EnforcementLevel.ADVISORY,

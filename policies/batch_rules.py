@@ -1,9 +1,8 @@
 # ruff: noqa: INP001 - a policy pack is a program that the engine starts in its own folder, not a package
-"""What the policies ask of a declared pool: each rule takes a resource and a policy's config, and answers in words.
+"""The rules of the policies: each takes a resource and a policy's config, and returns a message or an empty text.
 
-Rules that know neither Pulumi nor a clock can be tested without either. The only
-thing they share with the engine is that reading a property may raise, where a preview does not know
-its value yet; a rule therefore reads no property that it does not judge.
+The rules use neither Pulumi nor a clock, so that tests need neither. In a preview, a property may not be known yet, and
+reading it raises an error. So a rule reads only the properties that it judges.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ __all__ = [
 _TARGETS: Mapping[str, str] = {"os": TARGET, "image": IMAGE_TARGET}
 
 CODES = ("unknown", "disabled", "expired", "retired", "behind")
-"""What the catalogue can say against a version, and ``target-supported`` can be told to refuse."""
+"""The catalogue's codes that the config of ``target-supported`` may list."""
 
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "production-pinned": {"stacks": ["prod*", "*-prod*"], "tags": ["environment=prod*"]},
@@ -46,18 +45,18 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "timeout-set": {},
     "target-supported": {"refuse": ["disabled", "expired"], "as_of": ""},
 }
-"""Each policy's config where the user gives none."""
+"""The default config of each policy."""
 
 _FLOOR = "WA-GUEST-OS-<family>.<minor>_<YYYYMM>-<NN>, or an image version such as 20348.2461.240510"
 
 
 class ConfigError(ValueError):
-    """The pack's config cannot be meant; the text says what is allowed."""
+    """The pack's config is wrong; the text says what is allowed."""
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource as a policy sees it: ``properties`` are its inputs, and reading one may raise."""
+    """A resource as a policy sees it. ``properties`` are its inputs; reading an unknown one raises an error."""
 
     type: str
     name: str
@@ -67,7 +66,7 @@ class Resource:
 
     @property
     def stack(self) -> str:
-        """The stack's name, from the URN: that has it under every CLI, while the environment may not."""
+        """The stack's name from the URN, since not every CLI puts it into the environment."""
         return self.urn.removeprefix("urn:pulumi:").partition("::")[0]
 
     @property
@@ -82,11 +81,11 @@ class Resource:
 
     @property
     def is_declared(self) -> bool:
-        """Whether a program declares it; a pool that is only read (``PoolOsVersion.get``) has no target."""
+        """Whether a program declares the pool. A pool that is only read (``PoolOsVersion.get``) has no target."""
         return bool(self.kind) and self.has(self.target_name)
 
     def has(self, name: str) -> bool:
-        """Whether the property was given, known or not."""
+        """Whether the property was declared, also if its value is not known yet."""
         return name in list(self.properties)  # `in` on the mapping itself would read the value
 
     def says(self, name: str, value: object, trouble: str) -> str:
@@ -95,7 +94,7 @@ class Resource:
 
 
 def production_pinned(resource: Resource, config: Mapping[str, Any]) -> str:
-    """No ``*`` in production: what is behind it moves when nobody looks."""
+    """Refuse ``*`` in production, because its version changes without a review. Raises ConfigError."""
     options = _options("production-pinned", config)
     if resource.kind != "os" or not resource.is_declared:
         return ""
@@ -106,19 +105,19 @@ def production_pinned(resource: Resource, config: Mapping[str, Any]) -> str:
         resource.target_name,
         LATEST,
         f"and {why} is production. Allowed: {ALLOWED.partition(',')[0]}. "
-        "Declare the version that was proven in the stack before this one.",
+        "Declare a version that was tested in an earlier stack.",
     )
 
 
 def version_floor(resource: Resource, config: Mapping[str, Any]) -> str:
-    """No version below the floor of its OS family, or of its image's build."""
+    """Refuse a version below the floor of its OS family or of its image's build. Raises ConfigError."""
     options = _options("version-floor", config)
     floors = _floors(options["floors"])
     if not floors or not resource.is_declared:
         return ""
     target = resource.properties[resource.target_name]
     version = _parse(target)
-    if version is None:  # `*`: the newest is below no floor
+    if version is None:  # `*` is the newest version, so it is never below a floor
         return ""
     floor = floors.get(_line(version))
     if floor is None or _key(version) >= _key(_parsed(floor)):
@@ -127,24 +126,24 @@ def version_floor(resource: Resource, config: Mapping[str, Any]) -> str:
         resource.target_name,
         target,
         f"which is below the floor of {_line(version)}. Allowed: {floor} or later. "
-        "Declare such a version, or have the floor changed in the policy pack's config.",
+        "Declare such a version, or change the floor in the policy pack's config.",
     )
 
 
 def timeout_set(resource: Resource, config: Mapping[str, Any]) -> str:
-    """A ``timeout`` that somebody chose for this pool, and not the default."""
+    """Refuse a pool without its own ``timeout``. Raises ConfigError."""
     _options("timeout-set", config)
     if not resource.is_declared or resource.has("timeout"):  # an unknown value is a value
         return ""
     default = (OS if resource.kind == "os" else IMAGE).defaults["timeout"]
     return (
-        f"{resource.name}: timeout is not set, so one `pulumi up` waits {default} for this pool, whatever its size. "
-        "Allowed: 90s, 45m, 1h30m or seconds, at most 720h. Declare how long an `up` may wait for it."
+        f"{resource.name}: timeout is not set, so one `pulumi up` waits {default} for this pool. "
+        "Allowed: 90s, 45m, 1h30m or seconds, at most 720h. Declare how long an `up` may wait for this pool."
     )
 
 
 def target_supported(resource: Resource, config: Mapping[str, Any], catalogue: Catalogue, today: date) -> str:
-    """No Guest OS version that the catalogue knows to be disabled or expired, or whatever else is to be refused."""
+    """Refuse a Guest OS version with one of the catalogue's codes in ``refuse``. Raises ConfigError."""
     options = _options("target-supported", config)
     refused = options["refuse"]
     wrong = [each for each in refused if each not in CODES]
@@ -155,41 +154,41 @@ def target_supported(resource: Resource, config: Mapping[str, Any], catalogue: C
         return ""
     target = resource.properties[resource.target_name]
     version = _parse(target)
-    if not isinstance(version, GuestOsVersion):  # `*`, which is always the newest
+    if not isinstance(version, GuestOsVersion):  # `*` is always the newest version
         return ""
     found = _refused(catalogue, target, as_of, refused)
     if not found:
         return ""
     newest = catalogue.newest(version.family, as_of)
     if newest is None or _refused(catalogue, newest.text, as_of, refused):
-        todo = "No version of its family is left that would do: move the work to a pool of a newer family."
+        todo = "Its family has no other version to declare: move the work to a pool of a newer family."
     else:
-        todo = f"Declare a newer one; the newest known of its family is {newest.text}."
+        todo = f"Declare a newer version; the newest known version of its family is {newest.text}."
     return resource.says(
         resource.target_name,
         target,
-        f"which will not do as of {as_of}: {'; '.join(found)}. "
+        f"which this policy refuses as of {as_of}: {'; '.join(found)}. "
         f"Allowed: a Guest OS version that is not {' or '.join(refused)}. {todo}",
     )
 
 
 def _options(policy: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The policy's config with its defaults; a property that nobody reads is a misspelt one."""
+    """The policy's config with its defaults. Raises ConfigError for an unknown, probably misspelt, property."""
     known = DEFAULTS[policy]
     for name in config:
         if name not in known:
             allowed = ", ".join(("enforcementLevel", *known))
-            raise ConfigError(f"{policy}: {name!r} is no property of it; allowed: {allowed}")
+            raise ConfigError(f"{policy}: {name!r} is not a property of this policy; allowed: {allowed}")
     return {**known, **config}
 
 
 def _refused(catalogue: Catalogue, version: str, as_of: date, codes: Sequence[str]) -> list[str]:
-    """What the catalogue says against a version; a mere note, such as one release behind, is not against it."""
+    """The catalogue's warnings with one of these codes. Notes, such as one release behind, do not count."""
     return [each.text for each in catalogue.judge(version, as_of) if each.is_warning and each.code in codes]
 
 
 def _production(resource: Resource, stacks: Sequence[str], tags: Sequence[str]) -> str:
-    """What makes the stack a production stack, in words; "" where nothing does."""
+    """Why the stack is a production stack, in words; ``""`` if it is not."""
     wanted = [_tag(each) for each in tags]
     for pattern in stacks:
         if _matches(resource.stack, pattern):
@@ -225,17 +224,17 @@ def _parse(text: object) -> _Version | None:
 
 
 def _line(version: _Version) -> str:
-    """What a floor is valid for: an OS family, or the images whose versions begin with the same number."""
+    """The scope of a floor: an OS family, or the images with the same first number of the version."""
     return f"OS family {version.family}" if isinstance(version, GuestOsVersion) else f"images {version[0]}.*"
 
 
 def _key(version: _Version) -> tuple[int, ...]:
-    """What orders the versions of one line."""
+    """The sort key of versions with the same floor."""
     return (version.minor, version.release) if isinstance(version, GuestOsVersion) else version
 
 
 def _floors(texts: Sequence[str]) -> dict[str, str]:
-    """The floors as they are written, by what they are valid for."""
+    """The floors as spelled, by their scope. Raises ConfigError for two different floors of one scope."""
     floors: dict[str, str] = {}
     for text in texts:
         version = _parsed(text)
@@ -246,7 +245,7 @@ def _floors(texts: Sequence[str]) -> dict[str, str]:
 
 
 def _parsed(text: str) -> _Version:
-    """A floor's version."""
+    """The version of a floor. Raises ConfigError."""
     version = _parse(text)
     if version is None:
         raise ConfigError(f"version-floor: floors has {text!r}; allowed: {_FLOOR}")
@@ -254,7 +253,7 @@ def _parsed(text: str) -> _Version:
 
 
 def _date(text: str) -> date | None:
-    """A day; None for "", which is today."""
+    """A day; None for ``""``, which means today. Raises ConfigError."""
     if not text:
         return None
     try:

@@ -1,5 +1,5 @@
-"""The command `batch-os`: what people and pipelines ask of Batch pools beside `pulumi`.
+"""The command `batch-os`: what people and pipelines need beside `pulumi`.
 
-Somebody has to see which pools there are before a program declares them, to read a preview
-without Pulumi's colours, and to find out why a pipeline may not do what a laptop may. None of it writes to Batch.
+It lists the pools before a program declares them, turns previews into a comment, and finds out why a pipeline may not
+do what a laptop may. Only `probe` writes to Batch, to a pool that it makes and deletes.
 """

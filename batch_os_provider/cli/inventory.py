@@ -1,7 +1,7 @@
-"""Everything that can be read of some accounts: their pools, and which image versions VM nodes run.
+"""Reads accounts: their pools, and the image versions that VM nodes run.
 
-``status`` and ``adopt`` see the same things, and both must say what they could not see. What cannot
-be read is kept as text beside what could, so one closed account does not hide the others.
+``status`` and ``adopt`` need the same reads, and both must report what they could not read. Errors are kept beside the
+results, so that one closed account does not hide the others.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ T = TypeVar("T")
 
 _TRIES = 3
 _LONGEST_PAUSE = 10.0
-"""Seconds; a service that asks for more is told of instead of waited for: somebody looks at a terminal."""
+"""Seconds. Where the service asks for a longer pause, the error is reported: a person waits at a terminal."""
 
 
 class Client(Protocol):
-    """What is asked of an account; ``client.BatchClient`` is the real one."""
+    """The reads of an account; ``client.BatchClient`` is the real one."""
 
     @property
     def signed_in_as(self) -> str:
-        """What the credential is called."""
+        """The name of the credential."""
 
     def list_pools(self) -> tuple[Pool, ...]:
         """All pools, as the last API version with upgradeos shows them."""
@@ -52,9 +52,9 @@ class Client(Protocol):
 
 @dataclass(frozen=True)
 class PoolSeen:
-    """A pool. ``vm_pool`` is there for VM pools; ``retired`` says why nothing can be told of a Cloud Services pool.
+    """A pool. ``vm`` is set for VM pools; ``retired`` says why a Cloud Services pool cannot be read any more.
 
-    ``trouble`` is the error that came instead of its nodes, or of the pool itself.
+    ``trouble`` is the error of the read of its nodes or of the pool; empty where the reads succeeded.
     """
 
     pool: Pool
@@ -64,7 +64,7 @@ class PoolSeen:
 
     @property
     def node_versions(self) -> Mapping[str, int]:
-        """How many nodes run which image version, oldest first; ``unknown`` where a node tells none."""
+        """The number of nodes by image version, oldest first; ``unknown`` where a node shows none."""
         if self.vm is None:
             return {}
         ordered = sorted(self.vm.nodes, key=lambda node: node.version or (float("inf"),))
@@ -73,7 +73,7 @@ class PoolSeen:
 
 @dataclass(frozen=True)
 class Account:
-    """An account. ``error`` is why its pools could not be listed; empty where they could."""
+    """An account. ``error`` says why its pools could not be listed; empty where they could."""
 
     endpoint: str
     signed_in_as: str = ""
@@ -82,7 +82,7 @@ class Account:
 
     @property
     def troubles(self) -> tuple[str, ...]:
-        """Everything of it that could not be read."""
+        """Each error of a read of this account."""
         return (self.error,) * bool(self.error) + tuple(each.trouble for each in self.pools if each.trouble)
 
 
@@ -91,12 +91,12 @@ def survey(
     connect: Callable[[str], Client] = shared_client,
     pause: Callable[[float], None] = time.sleep,
 ) -> list[Account]:
-    """Read accounts side by side, then what is missing of their pools side by side.
+    """Read accounts concurrently, then concurrently what the lists do not show of their pools.
 
     Args:
         endpoints: the accounts, normalised.
-        connect: gives an account's client, or raises ``CredentialError``.
-        pause: waits so many seconds before a call is repeated.
+        connect: returns an account's client, or raises ``CredentialError``.
+        pause: waits so many seconds before a retry.
     """
     clients = {each: _try(partial(connect, each)) for each in endpoints}
     lists: list[Callable[[], Sequence[Pool | VmPool] | BatchOsError]] = []
@@ -123,7 +123,7 @@ def _try(call: Callable[[], T]) -> T | BatchOsError:
 
 
 def ask(call: Callable[[], T], pause: Callable[[float], None]) -> T | BatchOsError:
-    """What a call answers, tried a few times; the error where there is no answer to be had."""
+    """The answer of a call, with a few tries; the last error where all of them failed."""
     for failures in range(1, _TRIES):
         answer = _try(call)
         if not isinstance(answer, TransientError):
@@ -149,19 +149,19 @@ def _account(
     seen = []
     for key, pool in (found | {key: each.base for key, each in newest.items() if key not in found}).items():
         if pool.kind is Kind.VM and key not in newest:
-            continue  # it went between the two lists
+            continue  # deleted between the two lists
         seen.append(PoolSeen(pool, VmPoolView(newest[key], ()) if pool.kind is Kind.VM else None))
     return Account(endpoint, signed_in_as, pools=tuple(sorted(seen, key=lambda each: each.pool.ref.pool_id.lower())))
 
 
 def _complete(client: Client | BatchOsError, seen: PoolSeen, pause: Callable[[float], None]) -> PoolSeen | None:
-    """A pool with what its list does not tell; None where it went meanwhile."""
+    """A pool with what its list does not show; None where it is gone since."""
     if isinstance(client, BatchOsError):
         return seen
     ref = seen.pool.ref
     answer: Pool | tuple[VmNode, ...] | BatchOsError
     if seen.pool.kind is Kind.UNKNOWN:
-        # The newest version does not show what a Cloud Services pool is; a read of its own tells, or refuses.
+        # The newest API version does not show the configuration of a Cloud Services pool; this read does, or fails.
         answer = ask(partial(client.get_pool, ref), pause)
     elif seen.vm is not None and seen.pool.node_count:
         answer = ask(partial(client.list_vm_nodes, ref), pause)
@@ -174,7 +174,7 @@ def _with(seen: PoolSeen, answer: Pool | tuple[VmNode, ...] | BatchOsError) -> P
     if isinstance(answer, PoolGoneError):
         return None
     if isinstance(answer, ApiRetiredError):
-        return replace(seen, retired=answer.seen)
+        return replace(seen, retired=answer.reason)
     if isinstance(answer, BatchOsError):
         return replace(seen, trouble=str(answer))
     if isinstance(answer, Pool):

@@ -1,7 +1,7 @@
-"""How a subcommand shows tables and sentences on any terminal: no word is cut, however narrow it is.
+"""Prints tables and sentences on a terminal of any width, without cutting a word.
 
-In 40 columns a table prints a letter a line, and a version or an address that is cut in two can neither
-be read nor copied. A table is shown where it fits with every word whole; else each row is a block of its own.
+In 40 columns a table prints one letter a line, and a version that is cut in two cannot be copied. A table is printed
+where it fits with every word whole; otherwise each row becomes a block of lines.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Block", "columns", "show", "wrapped"]
 
-_LEAST = 20  # columns: a terminal that says it has fewer, or none, is not believed
+_LEAST = 20  # columns: a terminal that reports fewer, or none, is wrong
 
-_ENDLESS = 10_000  # columns: the least width of a table is measured where nothing has to be folded
+_ENDLESS = 10_000  # columns: wide enough to measure the least width of a table without folding
 
 
 @dataclass(frozen=True)
 class Block:
-    """A table, and the same rows as blocks: the head of each, then names and values; an empty value is left out."""
+    """A table, and its rows as blocks: a head, then names and values. Empty values are left out."""
 
     table: Table
     rows: Sequence[tuple[str, Sequence[tuple[str, str]]]]
@@ -42,8 +42,8 @@ def show(*parts: Text | Block | str, console: Console | None = None) -> None:
         for part in parts:
             _put(part, console)
     text = "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
-    # Through click: where the reader of a pipe has left, rich ends the process by itself, with 1. Whether there are
-    # colours is decided already; an old Windows console shows their codes.
+    # Through click: on a closed pipe rich would end the process with exit code 1. Rich has decided about colours
+    # already; an old Windows console would print their codes.
     click.echo(text, file=console.file, nl=False, color=not console.legacy_windows)
 
 
@@ -64,9 +64,9 @@ def _put(part: Text | Block | str, console: Console) -> None:
 
 
 def _fits(table: Table, console: Console) -> bool:
-    """Whether a table fits with every word whole; if so, its columns get widths that keep them so.
+    """Whether a table fits with every word whole; if so, set widths that keep the words whole.
 
-    Left to itself, rich narrows the widest column first, also below its longest word.
+    Rich would narrow the widest column first, also below its longest word.
     """
     endless = console.options.update(max_width=_ENDLESS)
     needs = [
@@ -92,7 +92,7 @@ def _fits(table: Table, console: Console) -> bool:
 
 
 def _field(name: str, value: str, width: int) -> list[str]:
-    """``  name: value``, what follows indented below."""
+    """``  name: value``, with further lines indented below."""
     if not value:
         return []
     first, *more = value.splitlines()
@@ -101,12 +101,12 @@ def _field(name: str, value: str, width: int) -> list[str]:
 
 
 def columns() -> int | None:
-    """The width of the terminal that standard output is; None for a file or pipe, where lines stay whole."""
+    """The width of the terminal; None where standard output is a file or pipe, whose lines stay whole."""
     return Console().width if sys.stdout is not None and sys.stdout.isatty() else None
 
 
 def wrapped(line: str, width: int, *, indent: str = "") -> list[str]:
-    """A line as several of at most ``width``; a word that is longer stands alone, whole."""
+    """Fold a line at ``width``; a longer word stays whole, on its own line."""
     return textwrap.wrap(
         line,
         max(width, _LEAST),

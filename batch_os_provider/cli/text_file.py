@@ -1,7 +1,7 @@
 """Text files of users, in any encoding that their tools write.
 
-PowerShell 5 redirects as UTF-16 with a byte order mark, some editors put one before UTF-8, and a path
-that a user names may be a folder, or not there. Each is handled once, here, and ends in a sentence.
+PowerShell 5 redirects as UTF-16 with a byte order mark, some editors put one before UTF-8, and a path that a user names
+may be a folder, or missing. Each case becomes a sentence here.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _ENCODINGS = {BOM_UTF8: "utf-8-sig", BOM_UTF16_LE: "utf-16", BOM_UTF16_BE: "utf-
 
 
 class NotTextError(ValueError):
-    """A file holds something that is not text, or cannot be read; the text is a sentence that names the file."""
+    """A file is not text, or cannot be read; the error is a sentence that names the file."""
 
 
 def decoded(raw: bytes, name: str) -> str:
     """The text of these bytes: UTF-8, or UTF-16 with a byte order mark.
 
     Raises:
-        NotTextError: they are neither; ``name`` says of what.
+        NotTextError: they are neither; the error begins with ``name``.
     """
     encoding = next((encoding for mark, encoding in _ENCODINGS.items() if raw.startswith(mark)), "utf-8")
     try:
@@ -35,7 +35,7 @@ def read_text(path: Path) -> str:
     """The text of a file.
 
     Raises:
-        NotTextError: it is not there, a folder, not to be read, or not text.
+        NotTextError: the path is missing, a folder, not readable, or not text.
     """
     try:
         raw = path.read_bytes()
@@ -46,8 +46,8 @@ def read_text(path: Path) -> str:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file in one step, so that there is never half of it; folders above it are made. Raises OSError."""
-    path = path.resolve()  # a link stays one
+    """Write a file atomically, and make the folders above it. Raises OSError."""
+    path = path.resolve()  # a link stays a link
     if path.exists() and not path.is_file():
         path.write_bytes(text.encode())  # a device or a pipe; a folder is an OSError
         return

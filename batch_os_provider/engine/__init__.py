@@ -1,6 +1,6 @@
-"""The Pulumi engine and the user's program: what the SDK leaves open, and what is said to people.
+"""The connection to the Pulumi engine and to the user's program.
 
-``seams`` opens the dynamic server, ``diagnostics`` speaks on a resource's row, and ``refresh`` tells a refresh from a
-preview. ``arguments``, ``parallel_hint`` and ``program_end`` run in the user's program, the others in the plugin's
-process.
+In the plugin's process, ``seams`` extends the SDK's dynamic server, ``diagnostics`` writes lines on a resource's row,
+``foreign_calls`` recognises calls of other packages, and ``refresh`` distinguishes a refresh from a preview. In the
+user's program run ``arguments``, ``parallel_hint`` and ``program_end``.
 """

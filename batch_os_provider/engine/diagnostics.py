@@ -1,7 +1,7 @@
-"""What a provider says on a resource's row and under Diagnostics, and which resource a call is about.
+"""Lines on a resource's row and under Diagnostics, and the resource that a call is about.
 
-The SDK passes no URN to a dynamic provider and has no way to speak while a call runs. Both are found here on private
-parts of the SDK, each guarded; ``seams`` has the table of what is lost without them.
+The SDK passes no URN to a dynamic provider, and it offers no way to write a line while a call runs. This module uses
+private parts of the SDK for both. Each use is guarded; ``seams.SEAMS`` says what the provider lacks without it.
 """
 
 from __future__ import annotations
@@ -33,15 +33,14 @@ __all__ = [
 _PREVIEWS = frozenset({b"preview", b"pre", b"plan"})
 
 
-# pflag spells a true boolean in these ways, and takes short flags together: -rj. A short flag that takes a value
-# ends such a group.
+# pflag accepts these spellings of true, and groups of short flags such as -rj. A short flag with a value ends a group.
 _JSON = re.compile(rb"--json(=(1|t|T|true|TRUE|True))?|-[^-scmptxvC]*j.*")
 
 
 _CALLS = frozenset({"Check", "Diff", "Create", "Update", "Delete", "Read"})
 
 
-# What private parts raise when they are not what they were.
+# The errors that a changed private part of the SDK can raise.
 GUARDED = (AttributeError, LookupError, TypeError, ValueError, ImportError, OSError, RuntimeError)
 
 
@@ -52,7 +51,7 @@ _stub: Any = None
 
 
 def current_urn() -> str:
-    """The URN of the resource whose call this thread serves; ``""`` where it cannot be found."""
+    """The URN of the resource that this thread's call is about; ``""`` if it cannot be found."""
     try:
         for frame in up(sys._getframe()):  # noqa: SLF001 - the seam itself
             if frame.f_code.co_name in _CALLS:
@@ -65,11 +64,11 @@ def current_urn() -> str:
 
 
 class ResourceLog:
-    """The voice of a rollout: one resource's row, and the diagnostics under it.
+    """Writes lines on the row of one resource and under Diagnostics.
 
     Args:
-        urn: the resource; ``""`` puts the lines on the stack's row.
-        name: put before each line where there is no row to tell whose it is.
+        urn: the resource; ``""`` writes on the stack's row.
+        name: starts each line on the stack's row and on stderr, so that a reader can see the pool.
 
     """
 
@@ -82,17 +81,17 @@ class ResourceLog:
         self._log("INFO", text, ephemeral=True)
 
     def info(self, text: str) -> None:
-        """A line that stays."""
+        """Write a line that stays."""
         self._log("INFO", text, ephemeral=False)
 
     def warn(self, text: str) -> None:
-        """A warning that stays."""
+        """Write a warning that stays."""
         self._log("WARNING", text, ephemeral=False)
 
     def _log(self, severity: str, text: str, *, ephemeral: bool) -> None:
         line = text if self._urn else f"{self._name}: {text}"
         try:
-            from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - in the SDK, but not in its public face
+            from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - a private module of the SDK
 
             request = engine_pb2.LogRequest(
                 severity=engine_pb2.LogSeverity.Value(severity),
@@ -105,22 +104,22 @@ class ResourceLog:
         except (*GUARDED, grpc.RpcError) as error:
             request_log.note(f"seam 'row status' is missing: {type(error).__name__}: {error}")
             if not request_log.to_stderr(f"{self._name}: {text}"):
-                request_log.note(f"stderr is closed, unsaid: {text}")
+                request_log.note(f"stderr is closed, so this line was lost: {text}")
 
 
 def engine_address() -> str | None:
-    """The engine's address is the plugin's last argument."""
+    """The engine's address, which is the plugin's last argument; None outside a plugin process."""
     last = sys.argv[-1] if len(sys.argv) > 1 else ""
     host, separator, port = last.rpartition(":")
     return last if separator and host and port.isdigit() else None
 
 
 def engine_stub() -> Any:
-    """The engine's stub; one channel per process."""
+    """The engine's stub, with one channel per process. Raises LookupError outside a plugin process."""
     global _stub  # noqa: PLW0603 - one channel per process
     with _stub_lock:
         if _stub is None:
-            from pulumi.runtime.proto import engine_pb2_grpc  # noqa: PLC0415 - in the SDK, not in its public face
+            from pulumi.runtime.proto import engine_pb2_grpc  # noqa: PLC0415 - a private module of the SDK
 
             address = engine_address()
             if address is None:
@@ -130,11 +129,11 @@ def engine_stub() -> Any:
 
 
 def is_terminal() -> bool:
-    """Whether the engine's stdout is known to be a terminal that redraws rows; False where that cannot be known.
+    """Whether the engine's stdout is a terminal that redraws rows; False if that is not known.
 
-    Linux tells by /proc: the plugin's ancestor named ``pulumi`` has its stdout there.
+    The answer comes from /proc on Linux: from the stdout of the plugin's ancestor process ``pulumi``.
     """
-    if os.environ.get("CI"):  # Pulumi then prints a log, whatever stdout is
+    if os.environ.get("CI"):  # Pulumi then prints a log, also on a terminal
         return False
     try:
         process = _pulumi()
@@ -147,10 +146,10 @@ def is_terminal() -> bool:
 
 
 def is_read_by_a_program() -> bool:
-    """Whether messages end in a tail for programs: in `pulumi preview --json`, and where ``VARIABLE`` asks for it.
+    """Whether messages end in a tail for programs: in `pulumi preview --json`, and if ``VARIABLE`` is ``always``.
 
-    The command line is that of the plugin's ancestor named ``pulumi``. Where there is none, or no /proc, it is not
-    known who reads, and the answer is True: a person can skip a tail, and a program cannot do without.
+    The answer comes from the command line of the plugin's ancestor process ``pulumi``. Without this process or without
+    /proc the reader is not known. The answer is then True: a person can skip a tail, but a program needs it.
     """
     asked = os.environ.get(VARIABLE, "").strip().lower()
     if asked in ("always", "never"):
@@ -164,18 +163,18 @@ def is_read_by_a_program() -> bool:
 
 
 def _is_json_preview(arguments: list[bytes]) -> bool:
-    """Whether a command line of the CLI is that of a preview which writes JSON."""
+    """Whether the CLI's arguments start a preview with JSON output."""
     options = arguments[: arguments.index(b"--")] if b"--" in arguments else arguments
     return not _PREVIEWS.isdisjoint(options) and any(_JSON.fullmatch(each) for each in options)
 
 
 def _arguments(process: Path) -> list[bytes]:
-    """The command line of a process, without the program's own name."""
+    """The arguments of a process, without the program's name."""
     return (process / "cmdline").read_bytes().split(b"\0")[1:]
 
 
 def _pulumi() -> Path | None:
-    """The folder in /proc of our nearest ancestor named ``pulumi``; None where there is none."""
+    """The folder in /proc of the nearest ancestor process ``pulumi``; None without such a process."""
     pid = os.getpid()
     while pid > 1:
         process = Path("/proc") / str(pid)
@@ -187,4 +186,4 @@ def _pulumi() -> Path | None:
 
 
 VARIABLE = "BATCH_OS_TAIL"
-"""Environment variable: ``always`` or ``never`` decides on tails; anything else leaves it to ``engine``."""
+"""Environment variable: ``always`` or ``never`` decides on tails; with another value the command line decides."""

@@ -1,8 +1,8 @@
-"""Calls of other packages' dynamic providers, which run in the same plugin process as ours.
+"""Recognises and limits calls of other packages' dynamic providers in the same plugin process.
 
-All Python dynamic resources that name no provider of their own share one process, and the server in it is patched for
-our rollouts. Other packages must find it as it was: their calls are not cut off, and no more of them run at a time than
-the SDK allows. Nothing public of the SDK tells whose call a thread serves; its frames do.
+All Python dynamic resources without an explicit provider share one process, and ``seams`` changes its server. This
+change must not affect other packages: their calls are not cut off, and no more of them run at a time than the SDK
+allows. No public part of the SDK says which provider a thread serves, so this module reads the thread's frames.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ def up(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def is_ours(provider: object) -> bool:
-    """Whether a dynamic provider is one of this package, or made from one."""
+    """Whether a dynamic provider is of a class of this package or of a subclass."""
     return not isinstance(provider, _Limited) and any(
         each.__module__.startswith(_PACKAGE) for each in type(provider).__mro__
     )
 
 
 def are_running(server: ModuleType) -> bool:
-    """Whether a call of another package's provider is being served.
+    """Whether a call of another package's provider is running.
 
     Args:
-        server: the SDK's module whose functions serve the calls.
+        server: the module of the SDK that serves the calls.
     """
     main = threading.main_thread().ident
     frames = sys._current_frames().items()  # noqa: SLF001 - the seam itself
@@ -48,22 +48,25 @@ def are_running(server: ModuleType) -> bool:
 
 
 def confirm_ours(server: ModuleType) -> None:
-    """Check that a call of ours, which this thread serves, is known as ours. Raises LookupError where it is not."""
+    """Check that the frames of this thread, which serves a call of this package, show that. Raises LookupError."""
     frames = [frame for frame in up(sys._getframe()) if frame.f_globals is vars(server)]  # noqa: SLF001 - the seam itself
     if not any(is_ours(frame.f_locals.get("provider")) for frame in frames):
-        raise LookupError("the frames of the dynamic server do not tell whose call they serve")
+        raise LookupError("the frames of the dynamic server do not show which provider they serve")
 
 
 def _is_foreign(frame: FrameType, server: ModuleType) -> bool:
-    """Whether the thread serves a call that is not known to be ours: one that begins is not known yet."""
+    """Whether the thread serves a call of another package. A call that has just started counts as one."""
     serving = [each for each in up(frame) if each.f_globals is vars(server)]
     return bool(serving) and not any(is_ours(each.f_locals.get("provider")) for each in serving)
 
 
 def keep_width(server: ModuleType, width: int) -> None:
-    """Let other packages' providers work on at most ``width`` resources at once, as before the server was widened.
+    """Limit other packages' providers to ``width`` resources at once, as before ``seams`` widened the server.
 
-    Checks and diffs are not limited: the engine sends them one after the other, and ours wait behind them.
+    Checks and diffs have no limit, because the engine sends them one at a time and our own wait behind them.
+
+    Raises:
+        TypeError: the server has no function ``get_provider``.
     """
     find: Callable[..., object] = server.get_provider
     if not callable(find):
@@ -79,7 +82,7 @@ def keep_width(server: ModuleType, width: int) -> None:
 
 
 class _Limited:
-    """A provider of another package: as it is, but its work waits for a free slot."""
+    """Wraps a provider of another package: create, update, delete and read wait for a free slot."""
 
     def __init__(self, provider: object, slots: threading.BoundedSemaphore) -> None:
         self._provider = provider

@@ -1,12 +1,13 @@
-"""The hint that a preview gives when more pools change than the engine takes at once.
+"""The hint of a preview in which more pools change than the engine runs at once.
 
-The engine runs ``--parallel`` steps at a time, four for each processor by default, and an upgrade
-takes an hour. Sixty pools then take eight hours instead of one, and nothing says why. Only the program knows both
-numbers: how many of its pools have no known outputs in a preview, which is how Pulumi shows a planned change, and
-how many steps the engine runs. It says so at its end, when both are final. One process may run many programs, one
-after the other or side by side (Automation API): each has a tally of its own.
+The engine runs ``--parallel`` steps at a time, by default four for each processor, and an upgrade takes about an hour.
+Sixty pools can then take eight hours instead of one, and Pulumi does not say why.
 
-The waves of a fleet come one after the other: of each fleet its widest one counts.
+Only the program knows both numbers: the number of steps, and the number of its pools without known outputs, which is
+how a preview shows a planned change. The program reports them at its end, when both are final. A process may run
+several programs, one after the other or at the same time (Automation API), so each program has its own tally.
+
+The waves of a fleet run one after the other, so only the widest wave of each fleet counts.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from pulumi.runtime import settings
 
 from batch_os_provider.engine import program_end
 from batch_os_provider.runtime import request_log
+from batch_os_provider.wording import counted, plural
 
 __all__ = ["count", "hint", "together", "wave"]
 
 Lane = tuple[object, int] | None
-"""What is registered one after the other: a fleet and the number of its wave; None for what stands by itself."""
+"""A fleet and the number of one of its waves; None for a pool outside fleets."""
 
 _lock = threading.Lock()
 _lane: ContextVar[Lane] = ContextVar("lane", default=None)
@@ -41,7 +43,7 @@ class _Tally:
     def __init__(self) -> None:
         self._declared: Counter[Lane] = Counter()
         self._unchanged: Counter[Lane] = Counter()
-        # Kept from now: at the end of the process another context may be the current one.
+        # Read now, because another context may be current at the end of the process.
         self._engine = settings.get_engine()
         self._at_once: int | None = settings.SETTINGS.parallel
 
@@ -56,8 +58,8 @@ class _Tally:
 
         output.apply(is_known)
 
-    def tell(self) -> None:
-        from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - in the SDK, but not in its public face
+    def log_hint(self) -> None:
+        from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - a private module of the SDK
 
         changes = self._declared - self._unchanged
         text = hint(changes.total(), self._at_once, together(changes))
@@ -67,16 +69,16 @@ class _Tally:
         try:
             self._engine.Log(engine_pb2.LogRequest(severity=severity, message=text), timeout=5)
         except grpc.RpcError as error:
-            request_log.note(f"the engine is gone, unsaid: {text}: {error}")
+            request_log.note(f"the engine is gone, so this line was lost: {text}: {error}")
 
 
 _tallies: WeakKeyDictionary[object, _Tally] = WeakKeyDictionary()
-"""By the object that the SDK makes for each program that it runs."""
+"""The tallies, by the object that the SDK makes for each program."""
 
 
 @contextlib.contextmanager
 def wave(fleet: object, number: int) -> Iterator[None]:
-    """What is counted within belongs to this wave of a fleet."""
+    """Count the resources that are registered in this context as members of a fleet's wave."""
     before = _lane.set((fleet, number))
     try:
         yield
@@ -85,7 +87,7 @@ def wave(fleet: object, number: int) -> Iterator[None]:
 
 
 def count(output: pulumi.Output[Any]) -> None:
-    """Count a resource of this program; ``output`` is known in a preview only where nothing changes."""
+    """Count a resource of this program. A preview knows ``output`` only if the resource does not change."""
     if not pulumi.runtime.is_dry_run():
         return
     run = settings.SETTINGS.rpc_manager
@@ -95,12 +97,12 @@ def count(output: pulumi.Output[Any]) -> None:
         if tally is None:
             tally = _tallies[run] = _Tally()
     if is_first:
-        program_end.at_end(tally.tell)
+        program_end.at_end(tally.log_hint)
     tally.count(output)
 
 
 def together(changes: Mapping[Lane, int]) -> int:
-    """How many of these changes the engine could run at once: all by themselves, and the widest wave of each fleet."""
+    """How many changes the engine could run at once: all outside fleets, and the widest wave of each fleet."""
     widest: dict[object, int] = {}
     for lane, number in changes.items():
         if lane is not None:
@@ -109,16 +111,17 @@ def together(changes: Mapping[Lane, int]) -> int:
 
 
 def hint(changes: int, at_once: int | None, wanted: int | None = None) -> str:
-    """The hint; empty where none is needed, or where the engine has no limit.
+    """The hint; empty if the engine can run all changes at once.
 
     Args:
         changes: how many pools change.
-        at_once: how many steps the engine runs at once; None or less than 1 is no limit.
-        wanted: how many of the changes could run at once; None where all could.
+        at_once: how many steps the engine runs at once; None or less than 1 means no limit.
+        wanted: how many of the changes could run at once; None means all.
 
     """
     needed = changes if wanted is None else wanted
     if not at_once or at_once < 1 or needed <= at_once:
         return ""
     waves = "" if needed == changes else f", up to {needed} at once"
-    return f"{changes} to change{waves}, engine runs {at_once}: pass --parallel {needed}"
+    pools = f"{counted(changes, 'pool')} {plural(changes, 'changes', 'change')}"
+    return f"{pools}{waves}, but the engine runs {counted(at_once, 'step')} at once; pass --parallel {needed}"

@@ -1,10 +1,9 @@
-"""The end of a user's Pulumi program: a moment to speak, and an interrupt that prints no traceback.
+"""The end of a user's Pulumi program: runs functions there, and prints no traceback for the language host's interrupt.
 
-This package is a guest in the program's process and must not change how the program runs. Two things happen at its end
-nevertheless. What only the whole program tells (the ``--parallel`` hint) is said then. And language hosts since Pulumi
-CLI 3.229 send SIGINT to a program after a failed or canceled update; Python then prints some 25 lines of
-KeyboardInterrupt after the error that matters. The signal, the exception and the exit code stay as they are; only that
-print is left out.
+This package must not change how the program runs, with two exceptions at the program's end. The ``--parallel`` hint
+needs the complete program, so it comes then. And language hosts since Pulumi CLI 3.229 send SIGINT to a program after a
+failed or canceled update. Python then prints about 25 lines of KeyboardInterrupt after the error that matters. This
+module suppresses only these lines: the signal, the exception and the exit code stay the same.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["at_end", "be_quiet", "is_hosts_interrupt"]
 
 LAUNCHER = "pulumi-language-python-exec"
-"""The script by which Pulumi's language host runs a program; its frames are below all others."""
+"""The script with which Pulumi's language host runs a program. Its frame is the outermost."""
 _INLINE = "pulumi.automation._server"
-"""The module of the SDK that runs a program given as a function (Automation API)."""
+"""The module of the SDK that runs a function as a program (Automation API)."""
 
 _lock = threading.Lock()
 _is_quiet = False
@@ -37,11 +36,11 @@ _waiting: set[asyncio.Task[None]] = set()
 
 
 def at_end(speak: Callable[[], None]) -> None:
-    """Call ``speak`` once at the end of the program that runs: when its process ends, or its event loop.
+    """Call ``speak`` once at the end of the present program: when its process ends, or its event loop.
 
-    A program that is a function of an Automation API driver has no process of its own. There the SDK cancels, at the
-    end of the program, every task that is left in the loop: one is left for that. ``speak`` may have to bear an engine
-    that is gone.
+    A program that is a function (Automation API) shares the process of its driver. At the end of such a program, the
+    SDK cancels all tasks that are left in the loop, so this function leaves a task there. ``speak`` must handle an
+    engine that is gone.
     """
     if not any(frame.f_globals.get("__name__") == _INLINE for frame in up(sys._getframe())):  # noqa: SLF001 - private, guarded
         atexit.register(speak)
@@ -61,7 +60,7 @@ async def _at_cancel(speak: Callable[[], None]) -> None:
 
 
 def be_quiet() -> None:
-    """Print no traceback when the language host interrupts this program. Does nothing anywhere else."""
+    """Print no traceback when the language host interrupts this program. Does nothing in other processes."""
     global _is_quiet  # noqa: PLW0603 - a fact of the process
     with _lock:
         if _is_quiet or not _is_launched(sys._getframe()):  # noqa: SLF001 - private, guarded by what is found
@@ -71,13 +70,13 @@ def be_quiet() -> None:
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if is_hosts_interrupt(error, trace):
-            # The host interrupts twice. The program is over; its last steps are not worth a second traceback.
+            # The host interrupts twice. The program is over, so a second traceback would not help.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         else:
             before(kind, error, trace)
 
     def unraisable(what: Any) -> None:
-        # Past the program's end, where only threads are awaited and exit handlers run, the launcher's frame is gone.
+        # After the program's end, Python waits for threads and runs exit handlers; the launcher's frame is then gone.
         is_over = _is_main() and not _is_launched(sys._getframe())  # noqa: SLF001 - as above
         if what.exc_type is not KeyboardInterrupt or not is_over:
             unraisable_before(what)
@@ -86,7 +85,7 @@ def be_quiet() -> None:
 
 
 def is_hosts_interrupt(error: BaseException, trace: TracebackType | None) -> bool:
-    """Whether an error is an interrupt that found the launcher waiting, and not the program's own code at work."""
+    """Whether an error is a KeyboardInterrupt in the waiting launcher, not in the program's own code."""
     frames = list(_traced(trace))
     return (
         isinstance(error, KeyboardInterrupt)
@@ -105,7 +104,7 @@ def _is_launched(frame: FrameType | None) -> bool:
 
 
 def _is_launcher(frame: FrameType) -> bool:
-    return os.path.basename(frame.f_code.co_filename) == LAUNCHER  # noqa: PTH119 - a name is asked, not a file
+    return os.path.basename(frame.f_code.co_filename) == LAUNCHER  # noqa: PTH119 - only the name matters
 
 
 def _traced(trace: TracebackType | None) -> Iterator[FrameType]:

@@ -1,10 +1,10 @@
-"""What one plugin process knows of the program whose resources it serves.
+"""Distinguishes the ``diff`` of a refresh from the ``diff`` of a preview or an `up`.
 
-A refresh asks ``diff`` as well, to show drift. It must not fail for what an `up` would refuse, and it
-has just read the pool: there nothing is looked at. The engine does not say which of the two it is; but only a program's
-resource is checked first, so ``RefreshDetector`` remembers what was checked and not read since.
+A refresh calls ``diff`` too, to show drift. Such a ``diff`` reads no pool, because the refresh has just done so, and it
+must not fail where an `up` would refuse. The engine does not say which kind of ``diff`` it calls. But only resources of
+a program are checked first, so ``RefreshDetector`` remembers the resources that were checked and not read since.
 
-Stack config ``batch:previewLook`` (``true`` or ``false``, default ``true``) turns the looks off.
+Stack config ``batch:previewLook`` (``true`` or ``false``, default ``true``) decides whether a preview reads pools.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["RefreshDetector"]
 
 
 class RefreshDetector:
-    """Which resources the program of this process has declared, and which are only being refreshed."""
+    """Knows which resources the program of this process has declared; ``looks`` is ``batch:previewLook``."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -23,16 +23,16 @@ class RefreshDetector:
         self.looks = True
 
     def checked(self, urn: str) -> None:
-        """``check`` was asked about this resource."""
+        """Record a ``check`` of this resource."""
         with self._lock:
             self._checked.add(urn)
 
     def read(self, urn: str) -> None:
-        """``read`` was asked about it; a ``diff`` that comes next belongs to a refresh."""
+        """Record a ``read`` of this resource: a ``diff`` after it belongs to a refresh."""
         with self._lock:
             self._checked.discard(urn)
 
     def declares(self, urn: str) -> bool:
-        """Whether a ``diff`` of this resource is about what a program declares."""
+        """Whether a ``diff`` of this resource belongs to a program and not to a refresh."""
         with self._lock:
             return bool(urn) and urn in self._checked

@@ -1,29 +1,14 @@
 """The seams between a dynamic provider and the Pulumi engine that the SDK leaves open.
 
-The SDK's dynamic server answers ``Cancel`` with nothing, runs four calls at a
-time, turns every error into a traceback, passes no URN to the provider, and lives on when the
-engine has died. Each of these is opened here, by hand, on private parts of the SDK.
+The SDK's dynamic server ignores ``Cancel``, runs four calls at a time, turns every error into a traceback, passes no
+URN to the provider, and keeps running after the engine has died. This module and its neighbours open these seams on
+private parts of the SDK.
 
-Other packages' dynamic resources are served by the same process. What is opened is for our own
-calls: theirs run as many at a time as before, keep their tracebacks, and are not cut off.
+The same process serves dynamic resources of other packages. The seams change only our own calls. Other calls keep
+their limit and their tracebacks, and are not cut off.
 
-Every seam is guarded: where a private part is missing or has changed, the provider works with
-less comfort, and the debug log says which seam is missing. Proven on Pulumi CLI 3.259.0 with
-SDK 3.272.0. What is lost without each seam:
-
-=============  ===================================================================================
-other width    dynamic resources of other packages run more than four at once
-widen          more than four pools at once: the fifth waits for a free worker
-cancel         ^C is heard only when the running rollouts end by themselves
-clean errors   errors of ours are preceded by a traceback
-urn            lines stand on the stack's row instead of the resource's; one pool declared twice
-               is not noticed
-row status     lines go to stderr, which Pulumi shows under Diagnostics
-watch          after a kill -9 of the CLI the plugin waits to the end of its rollouts
-other calls    after a kill -9 of the CLI our rollouts stop, but the plugin's process stays
-terminal       node counts come every 30 s, also on a terminal
-tail           the tail for programs ends each message of a preview, also where a person reads it
-=============  ===================================================================================
+Each seam is guarded. If a private part is missing or has changed, the provider still works, and the debug log names
+the missing seam. ``SEAMS`` says what the provider then lacks.
 """
 
 from __future__ import annotations
@@ -34,6 +19,7 @@ import sys
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -54,21 +40,54 @@ from batch_os_provider.runtime.cancellation import CancellationToken, StopReason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["attach", "stop"]
+__all__ = ["PROVEN_ON", "SEAMS", "Seam", "attach", "stop"]
+
+
+@dataclass(frozen=True)
+class Seam:
+    """One place where the provider uses a private part of the SDK.
+
+    ``without`` says what a user loses if that part is missing. Programs and documentation read these values.
+    """
+
+    name: str
+    without: str
+
+
+PROVEN_ON = {"Pulumi CLI": "3.259.0", "Pulumi SDK": "3.272.0"}
+"""The versions on which the tests exercise every seam."""
+
+SEAMS: tuple[Seam, ...] = (
+    Seam("other width", "dynamic resources of other packages run more than four at once"),
+    Seam("widen", "the provider works on at most four pools at once; the fifth waits for a free worker"),
+    Seam("cancel", "the provider notices ^C only after the running rollouts have ended"),
+    Seam("clean errors", "Pulumi prints a traceback before each error of this provider"),
+    Seam(
+        "urn",
+        "lines stand on the stack's row instead of the resource's row, and the provider does not notice a pool that is "
+        "declared twice",
+    ),
+    Seam("row status", "lines go to stderr, which Pulumi shows under Diagnostics"),
+    Seam("watch", "after a kill -9 of the CLI, the plugin continues until its rollouts end"),
+    Seam("other calls", "after a kill -9 of the CLI, the rollouts stop, but the plugin's process stays"),
+    Seam("terminal", "node counts come every 30 s, also on a terminal"),
+    Seam("tail", "the tail for programs ends each message of a preview, also where a person reads it"),
+)
+"""All seams. The debug log, `batch-os doctor` and docs/limits.md use these names."""
 
 WORKERS = 1024
-"""Threads of the dynamic server; they are made as calls come, so an unused one costs nothing."""
+"""Maximum threads of the dynamic server. It creates a thread only for a call, so a high number costs nothing."""
 WATCH_EVERY = 1.5
-"""Seconds between two looks at the engine's address."""
+"""Seconds between two calls that check whether the engine is alive."""
 _MISSES = 2
 _EXIT_AFTER = 2.0
-"""Seconds that our rollouts have to end, and then again the process."""
+"""Seconds that our rollouts get to end, and then again the process."""
 _LOOK_EVERY = 0.25
-"""Seconds between two looks at the calls of other packages, once the engine is gone."""
+"""Seconds between two checks for calls of other packages, after the engine is gone."""
 _CANCEL = "/pulumirpc.ResourceProvider/Cancel"
 
 stop = CancellationToken()
-"""Set by ^C, or when the engine has gone; heard by every wait in this process."""
+"""Set by ^C and by the loss of the engine. Every wait in this process ends when it is set."""
 
 _attached = threading.Lock()
 _is_attached = False
@@ -77,7 +96,7 @@ _can_tell_calls = False
 
 def attach() -> None:
     """Open the seams, once per plugin process. Does nothing outside a plugin process."""
-    global _is_attached  # noqa: PLW0603 - the process itself is what is attached
+    global _is_attached  # noqa: PLW0603 - a fact of the process
     main = sys.modules.get("__main__")
     if getattr(getattr(main, "__spec__", None), "name", "") != "pulumi.dynamic.__main__":
         return
@@ -104,8 +123,8 @@ def _open(name: str, seam: Callable[[], None]) -> None:
 
 
 def _executor() -> ThreadPoolExecutor:
-    """The executor that this thread works for."""
-    # A worker thread of an executor is started with a weak reference to it as its first argument.
+    """The executor of this worker thread. Raises one of GUARDED in another thread."""
+    # The first argument of an executor's worker thread is a weak reference to the executor.
     executor = threading.current_thread()._args[0]()  # type: ignore[attr-defined]  # noqa: SLF001 - the seam itself
     if not isinstance(executor, ThreadPoolExecutor):
         raise TypeError("the current thread is not a worker of an executor")
@@ -113,31 +132,31 @@ def _executor() -> ThreadPoolExecutor:
 
 
 def _keep_other_width() -> None:
-    """Let other packages' calls run as many at a time as before. Comes before the server is widened."""
+    """Keep the present limit for calls of other packages. Must run before ``_widen``."""
     foreign_calls.keep_width(sys.modules["__main__"], _executor()._max_workers)  # noqa: SLF001 - the seam itself
 
 
 def _widen() -> None:
-    """Let the dynamic server run as many calls as the engine sends (the SDK hard-codes four)."""
+    """Let the dynamic server run all calls that the engine sends; the SDK allows four at a time."""
     executor = _executor()
     executor._max_workers = max(WORKERS, executor._max_workers)  # noqa: SLF001 - the seam itself
 
 
 def _hear_cancel() -> None:
-    """Hear ``Cancel``, which the SDK ignores, and let the SDK answer it as before."""
+    """Handle ``Cancel``, which the SDK ignores; the SDK still sends the answer."""
     frame: FrameType | None = sys._current_frames()[threading.main_thread().ident or 0]  # noqa: SLF001 - the seam itself
     for candidate in up(frame):
         server = candidate.f_locals.get("server")
         if isinstance(server, grpc.Server):
             handlers = server._state.generic_handlers  # noqa: SLF001 - the seam itself
-            # First of all handlers; registering one after the start is refused by the public call.
+            # Insert the handler by hand: the public method refuses one after the server's start.
             handlers.insert(0, _CancelHandler(list(handlers)))
             return
     raise LookupError("no grpc server in the main thread")
 
 
 class _CancelHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
-    """Sets the stop token on ``Cancel``, then answers as the handlers that were there."""
+    """Sets the stop token on ``Cancel``, then answers with the SDK's own handlers."""
 
     def __init__(self, before: list[grpc.GenericRpcHandler]) -> None:
         self._before = before
@@ -160,7 +179,7 @@ class _CancelHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has 
 
 
 def _clean_errors() -> None:
-    """Print our own errors as their text; a bug, and every error of another package, keeps its traceback."""
+    """Print only the text of our own errors. Bugs and errors of other packages keep their traceback."""
     main = sys.modules["__main__"]
     if main.traceback is not traceback:
         raise AttributeError("the dynamic server does not format errors with traceback")
@@ -173,14 +192,14 @@ def _format_exc(*args: Any, **kwargs: Any) -> str:
 
 
 def _tell_calls_apart() -> None:
-    """Make sure that other packages' calls are known by their frames; this thread serves a call of ours."""
+    """Check that frames identify calls of other packages. This thread must serve a call of our own."""
     global _can_tell_calls  # noqa: PLW0603 - a fact of the process
     foreign_calls.confirm_ours(sys.modules["__main__"])
     _can_tell_calls = True
 
 
 def _watch() -> None:
-    """End our rollouts when the engine has gone: an orphan would upgrade pools that nobody saves."""
+    """End our rollouts when the engine is gone: without an engine, no state records what they do."""
     if engine_address() is None:
         raise LookupError("no engine address in the arguments")
     engine = engine_stub()
@@ -188,17 +207,17 @@ def _watch() -> None:
 
 
 def _watch_engine(engine: Any) -> None:
-    from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - in the SDK, but not in its public face
+    from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - a private module of the SDK
 
     misses = 0
-    # Event.wait, not sleep: the token is what everything here waits on, and ^C does not end the watch.
+    # Do not wait on the stop token: ^C sets it, and the watch must continue after ^C.
     pause = threading.Event()
     while misses < _MISSES:
         pause.wait(WATCH_EVERY)
         try:
             engine.GetRootResource(engine_pb2.GetRootResourceRequest(), timeout=WATCH_EVERY)
         except grpc.RpcError as error:
-            # Any answer, even a refusal, is a sign of life.
+            # Any answer, even an error, shows that the engine is alive.
             misses = misses + 1 if error.code() is grpc.StatusCode.UNAVAILABLE else 0
         else:
             misses = 0
@@ -218,7 +237,7 @@ def _watch_engine(engine: Any) -> None:
 
 
 def _end(pause: threading.Event) -> None:
-    """End this process as the engine ends a plugin: an interrupt, so that exit handlers run, then a kill."""
+    """End this process as the engine ends a plugin: first an interrupt, which runs exit handlers, then a kill."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         pause.wait(_EXIT_AFTER)

@@ -1,4 +1,4 @@
-"""Guest OS versions of Cloud Services pools: their grammar, and the catalogue of what Microsoft released.
+"""Guest OS versions of Cloud Services pools: their grammar, and the catalogue of Microsoft's releases.
 
-The simulator shares the grammar with the provider, and nothing else.
+The provider and the simulator share only the grammar and the plural forms.
 """

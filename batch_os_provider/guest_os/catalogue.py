@@ -1,24 +1,25 @@
-"""The Guest OS catalogue: what Microsoft has said about each version, as of a day that the caller names.
+"""The Guest OS catalogue: what Microsoft has published about each version, judged as of a given day.
 
-Whether a target is wise is not in the pool. A version can be old, withdrawn or of a dead family, and
-Batch has taken such versions with 202 (recordings a, e, f), so only Microsoft's own table tells the reviewer of a
-change. The table is package data, because a preview must not depend on a web page; a newer one may stand in a file
-(``catalogue_file``). No clock here: the same catalogue and day give the same verdicts.
+A pool does not show whether its target is a good choice. A version can be old, withdrawn or of a retired family, and
+Batch accepted such versions with 202 (recordings a, e, f). Only Microsoft's table warns the reviewer of a change. The
+table is package data, because a preview must not depend on a web page; a file can hold a newer one
+(``catalogue_file``). This module reads no clock: the same catalogue and day give the same verdicts.
 
-Facts, as published:
+Published facts:
 
-* *released*, *disabled*: the two dates of the release table. A version is disabled from that day on: it is not offered
-  any more, and what runs it goes on. No date means: open when the table was read, or the last of a retired family.
-* *announced*, *end of life* of a family: the retirement notices, some of them to the month only. The policy calls the
-  end of life the *expiration date*: after it Microsoft may stop, delete or force an upgrade of what still runs.
+* *released*, *disabled*: the two dates of the release table. From the second date on Microsoft no longer offers the
+  version, and nodes that run it continue. Without that date, the version was offered when the table was read, or it is
+  the last of a retired family.
+* *announced*, *end of life* of a family: the retirement notices; some give only the month. The policy calls the end of
+  life the *expiration date*: after it Microsoft may stop nodes, delete them or force an upgrade.
 * The latest two versions of a family are supported.
 
-No expiry date of a single version has ever been published ("sometime after it becomes disabled"), so here a version
-expires with its family and not before.
+Microsoft has not published an expiry date for a single version ("sometime after it becomes disabled"), so a version
+expires with its family.
 
-Rules of ours, where nothing is published: a date that is only a month means its last day; a family past its end of life
-offers no version; a version older than the table was disabled before the oldest in it, since in the whole table they
-were disabled in order of age. docs/catalogue.md has it all for readers.
+Our own rules, where Microsoft publishes nothing: a month means its last day. A family past its end of life offers no
+version. A version older than the table was disabled before the oldest version in the table, because all versions in the
+table were disabled in order of age. docs/catalogue.md explains this to users.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from types import MappingProxyType
 from typing import Literal, TypeVar
 
 from batch_os_provider.guest_os.version import LATEST, GuestOsVersion
+from batch_os_provider.wording import counted
 
 __all__ = [
     "FAMILIES_FILE",
@@ -58,12 +60,12 @@ RELEASES_FILE = "guestos-releases.csv"
 FAMILIES_FILE = "guestos-families.csv"
 
 Code = Literal["expired", "retired", "disabled", "unknown", "behind", "newer"]
-"""What can be said of a target, the worst first; verdicts come in this order."""
+"""The codes of verdicts, the worst first. Verdicts come in this order."""
 
 SUPPORTED = 2
-"""So many of a family's newest versions are supported (retirement policy), so one release behind is only a note."""
+"""How many of a family's newest versions are supported (retirement policy). One release behind is only a note."""
 LIFESPAN = timedelta(days=60)
-"""A version is "normally disabled around 60 days after its release" (retirement policy): then a catalogue is old."""
+"""A version is "normally disabled around 60 days after its release" (retirement policy). Then a catalogue is old."""
 
 
 class CatalogueError(ValueError):
@@ -78,7 +80,7 @@ class Release:
     windows_server: str
     released: date
     disabled: date | None = None
-    """The first day on which it is no longer offered; None: not published."""
+    """The first day on which Microsoft no longer offers the version; None if not published."""
 
     @property
     def text(self) -> str:
@@ -88,17 +90,17 @@ class Release:
 
 @dataclass(frozen=True)
 class Family:
-    """A Guest OS family, e.g. 5, which is Windows Server 2016."""
+    """A Guest OS family. Family 5, for example, is Windows Server 2016."""
 
     number: int
     windows_server: str
     announced: date | None = None
-    """When its retirement was announced; None: it has not been."""
+    """The day on which Microsoft announced the retirement; None if it has not."""
     end_of_life: date | None = None
-    """The last day of its life; None: not published."""
+    """The last day of the family's life; None if not published."""
 
     def has_ended(self, as_of: date) -> bool:
-        """Whether its end of life is over."""
+        """Whether the day is after the end of life."""
         return self.end_of_life is not None and as_of > self.end_of_life
 
     def __str__(self) -> str:
@@ -107,22 +109,22 @@ class Family:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Something a reviewer should know of a target: a code for programs and a sentence for people."""
+    """A fact about a target that a reviewer should know: a code for programs and a sentence for people."""
 
     code: Code
     text: str
     is_warning: bool = True
-    """False for what is fine and only said: newer than the catalogue, or one release behind."""
+    """False for a mere note: the version is newer than the catalogue, or one release behind."""
 
 
 class Catalogue:
     """All releases and families, in order."""
 
     def __init__(self, releases: tuple[Release, ...], families: tuple[Family, ...]) -> None:
-        """``releases`` in any order; at least one.
+        """Build a catalogue from releases and families in any order.
 
         Raises:
-            CatalogueError: there is no release, one is there twice, or its family is not among ``families``.
+            CatalogueError: ``releases`` is empty, has a release twice, or has a release of an unknown family.
         """
         self.families = MappingProxyType({family.number: family for family in families})
         self.releases = tuple(sorted(releases, key=lambda release: release.version))
@@ -132,33 +134,33 @@ class Catalogue:
         if lost:
             raise CatalogueError(f"{RELEASES_FILE} has releases of family {lost[0]}, which {FAMILIES_FILE} lacks")
         self.covers_until = max(release.released for release in releases)
-        """The newest release date in it: of what came later it knows nothing."""
+        """The newest release date. The catalogue does not know later releases."""
         self._by_text = {release.text: release for release in self.releases}
         if len(self._by_text) != len(self.releases):
             raise CatalogueError(f"{RELEASES_FILE} has a release twice")
 
     def release(self, text: str) -> Release | None:
-        """The row of this very version, or None."""
+        """The release with exactly this version, or None."""
         return self._by_text.get(text)
 
     def newest(self, family: int, as_of: date | None = None) -> Release | None:
-        """The newest release of a family: of all, or of those that were out on a day; None if there is none."""
+        """The newest release of a family, or the newest one on a given day; None without a release."""
         return max(self._out(family, as_of or date.max), key=lambda release: release.version, default=None)
 
     def outdated(self, as_of: date) -> str | None:
-        """A sentence if the catalogue is too old to speak for that day, else None.
+        """A sentence if the catalogue is too old to judge that day, else None.
 
-        It is when its newest release is so old that a new one may have come and this one may be disabled.
+        It is too old if its newest release is so old that Microsoft may have disabled it and released another.
         """
         if as_of - self.covers_until <= LIFESPAN:
             return None
         return (
-            f"the Guest OS catalogue ends with the releases of {self.covers_until}; it does not know what was released "
-            "or disabled later. `batch-os catalogue --update` or a newer batch-os-provider brings it up to date"
+            f"the Guest OS catalogue ends with the releases of {self.covers_until} and does not know later changes. "
+            "Update it with `batch-os catalogue --update`, or with a newer batch-os-provider"
         )
 
     def updated_by(self, other: Catalogue) -> Catalogue:
-        """All that both know. Where both have a release or a family, ``other`` counts; it takes back no date."""
+        """The union of both catalogues. ``other`` overrides entries, but it cannot remove a date."""
         families = dict(self.families)
         for number, family in other.families.items():
             old = families.get(number, family)
@@ -169,17 +171,17 @@ class Catalogue:
         for release in other.releases:
             old_release = releases.get(release.text, release)
             releases[release.text] = replace(release, disabled=release.disabled or old_release.disabled)
-        # A family has one name, also in what only the older catalogue lists of it.
+        # Use one name for a family, also for releases that only the older catalogue has.
         named = (
             replace(each, windows_server=families[each.version.family].windows_server) for each in releases.values()
         )
         return Catalogue(tuple(named), tuple(families.values()))
 
     def judge(self, text: str, as_of: date, family: str | None = None) -> tuple[Verdict, ...]:
-        """What is to be said of a target on a day, the worst first; empty if nothing is.
+        """The verdicts about a target on a day, the worst first.
 
-        ``*`` is always the newest version, so only its family can be wrong with it: the pool's ``family`` as Batch
-        spells it (``"5"``), where that is known. A version names its family itself.
+        ``*`` is always the newest version, so only its family can be a problem. ``family`` is the pool's family as
+        Batch spells it (``"5"``), or None if it is not known. It matters only for ``*``.
 
         Raises:
             VersionSyntaxError: the text is neither a Guest OS version nor ``*``.
@@ -199,7 +201,7 @@ class Catalogue:
         return tuple(verdict for verdict in verdicts if verdict is not None)
 
     def _out(self, family: int, as_of: date) -> Iterator[Release]:
-        """The releases of a family that were out on a day, in order."""
+        """The releases of a family that were published by a day, in order."""
         return (each for each in self.releases if each.version.family == family and each.released <= as_of)
 
     def _disabled(self, version: GuestOsVersion, as_of: date) -> Verdict | None:
@@ -208,12 +210,12 @@ class Catalogue:
         if release is not None and release.disabled is not None and as_of >= release.disabled:
             since = f"since {release.disabled}"
         elif oldest is not None and oldest.disabled is not None and as_of >= oldest.disabled:
-            since = f"since before {oldest.disabled}, when the later {oldest.text} was"
+            since = f"since before {oldest.disabled}, when Microsoft disabled the later {oldest.text}"
         elif family is not None and family.has_ended(as_of):
-            since = "since the end of its family at the latest"
+            since = "at the latest since the end of its family"
         else:
             return None
-        nodes = "nodes that run it go on, until Microsoft stops or upgrades them by force on a day it does not publish"
+        nodes = "nodes that run it continue until Microsoft stops or force-upgrades them, on an unpublished day"
         after = "" if family is not None and family.has_ended(as_of) else f"; {nodes}"
         return Verdict(
             "disabled", f"{version} is disabled {since}: Microsoft no longer offers it, and Batch may refuse it{after}"
@@ -224,11 +226,11 @@ class Catalogue:
         if release is not None:
             if as_of >= release.released:
                 return None
-            return _newer(f"{version} came out on {release.released}, later than {as_of}: nothing is known against it")
+            return _newer(f"{version} was released on {release.released}, after {as_of}; the catalogue cannot judge it")
         if self._is_newer(version):
             return _newer(
-                f"{version} is newer than the Guest OS catalogue, which ends with the releases of {self.covers_until}: "
-                "nothing is known against it"
+                f"{version} is newer than the Guest OS catalogue, which ends with the releases of "
+                f"{self.covers_until} and cannot judge it"
             )
         oldest = self._older_than(version)
         if oldest is not None:
@@ -236,7 +238,7 @@ class Catalogue:
         elif self.newest(version.family) is None:
             why = f"is of family {version.family}, which Microsoft's table of Guest OS releases does not list"
         else:
-            why = "is not in Microsoft's table of Guest OS releases, which covers its time"
+            why = "is not in Microsoft's table of Guest OS releases, although the table covers its time"
         nearest = None if oldest is not None else self._nearest(version)
         hint = "" if nearest is None else f"; did you mean {nearest.text}?"
         return Verdict("unknown", f"{version} {why}{hint}")
@@ -244,38 +246,37 @@ class Catalogue:
     def _behind(self, version: GuestOsVersion, as_of: date) -> Verdict | None:
         older_than_table = self._older_than(version) is not None
         if self.release(str(version)) is None and not older_than_table:
-            return None  # it has no place in the order
+            return None  # an unknown version has no place in the order
         later = [each for each in self._out(version.family, as_of) if each.version > version]
         if not later:
             return None
         least = "at least " if older_than_table or self.outdated(as_of) else ""
-        releases = "1 release" if len(later) == 1 else f"{len(later)} releases"
         return Verdict(
             "behind",
-            f"{version} is {least}{releases} behind: it has Microsoft's security fixes up to {_month(version)}, "
-            f"{later[-1].text} has those up to {_month(later[-1].version)}",
+            f"{version} is {least}{counted(len(later), 'release')} behind: it has Microsoft's security fixes up to "
+            f"{_month(version)}, {later[-1].text} has those up to {_month(later[-1].version)}",
             is_warning=len(later) >= SUPPORTED,
         )
 
     def _older_than(self, version: GuestOsVersion) -> Release | None:
-        """The oldest release listed of its family, if the version is older, by its number and by its month."""
+        """The oldest listed release of the family, if the version is older by number and month; else None."""
         oldest = next(self._out(version.family, date.max), None)
         if oldest is None or version >= oldest.version or version.month > oldest.version.month:
             return None
         return oldest
 
     def _is_newer(self, version: GuestOsVersion) -> bool:
-        """Whether it can have come out after the catalogue was made; a new number with an old month is a slip."""
+        """Whether the version may be later than the catalogue. A new number with an old month is a typing error."""
         newest = self.newest(version.family)
         if newest is None:
-            last = self.releases[-1].version  # of the newest family: a family that is newer still has the next number
+            last = self.releases[-1].version  # of the newest family; a later family has a higher number
             return version.family > last.family and version.month >= last.month
         if self.families[version.family].has_ended(self.covers_until):
-            return False  # its list is complete
+            return False  # the list of an ended family is complete
         return version > newest.version and version.month >= newest.version.month
 
     def _nearest(self, version: GuestOsVersion) -> Release | None:
-        """The listed release that was most likely meant: of the same number, else of the same month."""
+        """The listed release that the author probably meant: one with the same number, else with the same month."""
         family = [each for each in self.releases if each.version.family == version.family]
         same_number = (each for each in family if each.version.minor == version.minor)
         same_month = (each for each in family if each.version.month == version.month)
@@ -283,7 +284,7 @@ class Catalogue:
 
 
 def contradictions(releases: Iterable[Release]) -> Iterator[tuple[Release, str]]:
-    """Releases that cannot be right, each with the reason: most likely a misprint in what they were read from."""
+    """Releases that cannot be right, each with the reason. The source probably has a misprint."""
     ordered = sorted(releases, key=lambda release: release.version)
     for release in ordered:
         if release.disabled is not None and release.disabled < release.released:
@@ -292,9 +293,12 @@ def contradictions(releases: Iterable[Release]) -> Iterator[tuple[Release, str]]
         if one.version.family != later.version.family:
             continue
         if one.version.minor == later.version.minor:
-            yield later, f"{later.text} and {one.text} have one number"
+            yield later, f"{later.text} and {one.text} have the same number"
         elif (later.version.month, later.version.release) <= (one.version.month, one.version.release):
-            yield later, f"{later.text} has a later number than {one.text}, and neither a later month nor a rerelease"
+            yield (
+                later,
+                f"{later.text} has a later number than {one.text}, but neither a later month nor a later re-release",
+            )
         elif later.released < one.released:
             yield later, f"{later.text} is released before {one.text}"
 
@@ -304,8 +308,8 @@ def _expired(version: GuestOsVersion, family: Family, as_of: date) -> Verdict | 
         return None
     return Verdict(
         "expired",
-        f"{version} expired with its family in {month_text(family.end_of_life)}: Microsoft may stop nodes that run it, "
-        "delete them or upgrade them by force",
+        f"{version} expired with its family in {month_text(family.end_of_life)}: Microsoft may stop, delete or "
+        "force-upgrade nodes that run it",
     )
 
 
@@ -314,7 +318,7 @@ def _retired(family: Family, as_of: date) -> Verdict | None:
         return Verdict(
             "retired",
             f"{family} is retired: its end of life was in {month_text(family.end_of_life)}, and it gets no more "
-            "security fixes; no version of it can be right, the work has to move to another pool",
+            "security fixes; move the work to a pool of another family",
         )
     if family.announced is None or as_of <= family.announced:
         return None
@@ -322,7 +326,7 @@ def _retired(family: Family, as_of: date) -> Verdict | None:
     return Verdict(
         "retired",
         f"{family} is being retired: Microsoft announced it in {month_text(family.announced)}{end}; plan to move the "
-        "work to another pool",
+        "work to a pool of another family",
     )
 
 
@@ -331,20 +335,20 @@ def _newer(text: str) -> Verdict:
 
 
 def month_text(day: date) -> str:
-    """A day of a family, to the month: more is not always published."""
+    """A day of a family as month and year, since Microsoft does not always publish the day."""
     return f"{month_name[day.month]} {day.year}"
 
 
 def _month(version: GuestOsVersion) -> str:
-    """The month of its last patches, in words."""
+    """The month of the version's newest patches, in words."""
     return f"{month_name[int(version.month[4:])]} {version.month[:4]}"
 
 
 def read(releases: str, families: str) -> Catalogue:
-    """A catalogue from the text of its two tables.
+    """Read a catalogue from the CSV text of its two tables.
 
     Raises:
-        CatalogueError: a column is missing, or a row is damaged.
+        CatalogueError: a column is missing, or a row is wrong.
     """
     return Catalogue(
         tuple(_rows(RELEASES_FILE, releases, _release)),
@@ -354,14 +358,14 @@ def read(releases: str, families: str) -> Catalogue:
 
 @cache
 def load() -> Catalogue:
-    """The catalogue that came with this package; ``catalogue_file.current`` gives the one that counts."""
+    """The catalogue of this package. ``catalogue_file.current`` returns the one in use."""
     package = resources.files("batch_os_provider.guest_os")
     releases, families = (package.joinpath(name).read_text(encoding="utf-8") for name in (RELEASES_FILE, FAMILIES_FILE))
     return read(releases, families)
 
 
 def _rows(file: str, text: str, make: Callable[[dict[str, str]], T]) -> Iterator[T]:
-    """The rows of a table, each made into what it stands for."""
+    """The rows of a CSV table as values. Raises CatalogueError."""
     table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         for row in table:
@@ -373,9 +377,9 @@ def _rows(file: str, text: str, make: Callable[[dict[str, str]], T]) -> Iterator
 
 
 def _whole(row: dict[str, str]) -> dict[str, str]:
-    """A row that has as many cells as the first line; csv leaves None where it has not."""
+    """Check that a row has as many cells as the first line; csv marks other rows with None. Raises ValueError."""
     if None in row or None in row.values():
-        raise ValueError("it has not as many cells as the first line")
+        raise ValueError("it does not have as many cells as the first line")
     return row
 
 
@@ -394,7 +398,7 @@ def _family(row: dict[str, str]) -> Family:
 
 
 def _last_day(text: str) -> date | None:
-    """A published day (``2014-11-03``); of a published month (``2024-12``) the last day; None where nothing is."""
+    """The day in a text (``2014-11-03``), or the last day of a month (``2024-12``); None for an empty text."""
     if not text:
         return None
     month = len(text) == len("2024-12")

@@ -1,12 +1,13 @@
-"""The Guest OS catalogue that counts on this machine: the one in the package, or a newer one in a file.
+"""The Guest OS catalogue in use on this machine: the one in the package, or a newer one in a file.
 
-An installed package grows old, and site-packages is not a place to write to. So a newer catalogue is
-kept in a file of the user, or in a file that ``BATCH_OS_CATALOGUE`` names, which a pipeline has in its repository.
-Previews, policies and ``batch-os`` all ask ``current``.
+An installed package becomes old, and a program should not write to site-packages. So a newer catalogue is in the user's
+file, or in a file that ``BATCH_OS_CATALOGUE`` names, such as one in a pipeline's repository. Previews, policies and
+``batch-os`` all call ``current``.
 
-Which one counts, first match: the file that the variable names; the user's file, which ``batch-os catalogue --update``
-writes; the package's own. A file adds to the package's catalogue and corrects it. One that cannot be read, or whose
-newest release is older than the package's, does not count: the package's own does, and the reason can be asked for.
+The first existing one of these is used: the file that the variable names; the user's file, which
+``batch-os catalogue --update`` writes; the catalogue in the package. A file extends and corrects the package's
+catalogue. If a file cannot be read, or if its newest release is older than the package's, the package's catalogue is
+used, and ``Current.unused`` has the reason.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from typing import Any, Literal
 
 from batch_os_provider.guest_os.catalogue import Catalogue, CatalogueError, Family, Release, contradictions, load
 from batch_os_provider.guest_os.version import GuestOsVersion
+from batch_os_provider.wording import counted
 
 __all__ = ["VARIABLE", "Current", "Source", "Unused", "as_text", "current", "find", "parse", "read_file", "user_file"]
 
 VARIABLE = "BATCH_OS_CATALOGUE"
-"""Names a catalogue file that counts instead of the user's."""
+"""Environment variable: the path of a catalogue file, used instead of the user's file."""
 
 FORMAT = "batch-os guest os catalogue"
 VERSION = 1
@@ -39,7 +41,7 @@ Source = Literal["package", "user", "variable"]
 
 @dataclass(frozen=True)
 class Unused:
-    """A catalogue file that does not count; ``broken`` unless it is only older than the package's."""
+    """A catalogue file that is not used; ``broken`` False means that it is only older than the package's catalogue."""
 
     file: str
     why: str
@@ -48,7 +50,7 @@ class Unused:
 
 @dataclass(frozen=True)
 class Current:
-    """The catalogue that counts, and where it is from; ``file`` is empty for the package's own."""
+    """The catalogue in use and its source; ``file`` is empty for the package's own."""
 
     catalogue: Catalogue
     source: Source
@@ -57,20 +59,20 @@ class Current:
 
     @property
     def trouble(self) -> str:
-        """A sentence about a file that should count and cannot be read, else empty."""
+        """A sentence about a broken file, else empty."""
         if self.unused is None or not self.unused.broken:
             return ""
         return f"{self.unused.why}; the catalogue of the installed package is used instead"
 
 
 def current() -> Current:
-    """The catalogue that counts in this process; each file is read once."""
+    """The catalogue in use in this process; each file is read once."""
     user = user_file()
     return _find(os.environ.get(VARIABLE, ""), str(user) if user else "")
 
 
 def find(environ: Mapping[str, str] = os.environ) -> Current:
-    """The catalogue that counts, read now."""
+    """The catalogue in use, read from the file now."""
     user = user_file(environ)
     return _find.__wrapped__(environ.get(VARIABLE, ""), str(user) if user else "")
 
@@ -89,8 +91,8 @@ def _find(named: str, user: str) -> Current:
         return Current(own, "package", unused=Unused(file, f"{prefix}{error}", broken=True))
     if found.covers_until < own.covers_until:
         why = (
-            f"{file} ends with the releases of {found.covers_until}, the installed package's with {own.covers_until}: "
-            "it is older and is not used"
+            f"{file} is not used: it ends with the releases of {found.covers_until}, and the catalogue of the "
+            f"installed package with those of {own.covers_until}"
         )
         return Current(own, "package", unused=Unused(file, why, broken=False))
     merged = own.updated_by(found)
@@ -102,10 +104,10 @@ def _find(named: str, user: str) -> Current:
 
 
 def user_file(environ: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path | None:
-    r"""The user's catalogue file, there or not; None where the user has no folder, such as a service without HOME.
+    r"""The path of the user's catalogue file, which may not exist; None without a home folder, as for some services.
 
-    Windows: ``%LOCALAPPDATA%\batch-os``. macOS: ``~/Library/Application Support/batch-os``. Elsewhere the XDG base
-    directory rules: ``$XDG_DATA_HOME/batch-os`` where that is absolute, else ``~/.local/share/batch-os``.
+    Windows: ``%LOCALAPPDATA%\batch-os``. macOS: ``~/Library/Application Support/batch-os``. Other systems follow the
+    XDG base directory rules: ``$XDG_DATA_HOME/batch-os`` if that is absolute, else ``~/.local/share/batch-os``.
     """
     if platform == "win32":
         local = environ.get("LOCALAPPDATA", "")
@@ -123,7 +125,7 @@ def read_file(path: Path) -> Catalogue:
     """Read a catalogue file.
 
     Raises:
-        CatalogueError: it is not there, cannot be read, or is not a catalogue; the text names the file.
+        CatalogueError: the file does not exist, cannot be read, or is not a catalogue; the text names the file.
     """
     try:
         if path.exists() and not path.is_file():
@@ -139,21 +141,23 @@ def read_file(path: Path) -> Catalogue:
 
 
 def parse(data: bytes | str) -> Catalogue:
-    """A catalogue from the text of a file.
+    """Read a catalogue from the content of a file.
 
     Raises:
-        CatalogueError: it is not one, or it contradicts itself.
+        CatalogueError: the content is not a catalogue, or it contradicts itself.
     """
     if len(data) > MOST:
-        raise CatalogueError(f"it has more than {MOST} bytes")
+        raise CatalogueError(f"it has more than {counted(MOST, 'byte')}")
     try:
         document = json.loads(data)  # bytes in UTF-8 or UTF-16, as PowerShell writes them
     except (ValueError, RecursionError) as error:
         raise CatalogueError(f"it is not JSON: {error}" if data.strip() else "it is empty") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise CatalogueError(f"it has no format {FORMAT!r}; `batch-os catalogue --update --output FILE` writes one")
+        raise CatalogueError(f"its format is not {FORMAT!r}; `batch-os catalogue --update --output FILE` writes one")
     if document.get("version") != VERSION:
-        raise CatalogueError(f"version {document.get('version')!r}; this batch-os-provider reads version {VERSION}")
+        raise CatalogueError(
+            f"its version is {document.get('version')!r}; this batch-os-provider reads version {VERSION}"
+        )
     try:
         families = tuple(_family(row) for row in _rows(document, "families"))
         servers = {family.number: family.windows_server for family in families}
@@ -169,7 +173,7 @@ def parse(data: bytes | str) -> Catalogue:
 
 
 def as_text(catalogue: Catalogue) -> str:
-    """The text of a catalogue file: JSON, a line for each release, so that a change reads well in a pull request."""
+    """The text of a catalogue file: JSON with one line for each release, so that a pull request shows changes well."""
     families = [
         {
             "family": family.number,
@@ -215,7 +219,7 @@ def _release(row: dict[str, Any], servers: Mapping[int, str]) -> Release:
     if released is None:
         raise ValueError(f"{version} has no release date")
     if version.family not in servers:
-        raise ValueError(f"{version} is of family {version.family}, which is not among the families")
+        raise ValueError(f"{version} is of family {version.family}, which families does not list")
     return Release(version, servers[version.family], released, _day(row, "disabled"))
 
 

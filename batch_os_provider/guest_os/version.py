@@ -1,18 +1,15 @@
 """Guest OS version grammar, family and order.
 
-Batch stores a version string as it was given and checks little of it (an
-upgrade to another family was answered 202 on an empty pool, recordings e and f), so the
-grammar has to be checked on our side, before anything is sent. The simulator shares this
-module, and nothing else, with the provider.
+Batch checks little of a version string and stores it as it is: it accepted an upgrade of an empty pool to another
+family with 202 (recordings e and f). So the provider checks the grammar before it sends a version. The simulator uses
+this module too.
 
-Rules and where they come from:
+Rules and their sources:
 
-* ``WA-GUEST-OS-<family>.<minor>_<YYYYMM>-<NN>``: the published Guest OS release table.
-  ``minor`` is an integer (2.10 is later than 2.1), ``YYYYMM`` the month of the last patches
-  taken in, ``NN`` a re-release of the same month.
-* ``*``: "the latest of the family" (swagger 2018-08-01.7.0, ``CloudServiceConfiguration``).
-  It is stored literally and never shown as the version behind it (recording R1), so it is
-  equal to ``*`` only.
+* ``WA-GUEST-OS-<family>.<minor>_<YYYYMM>-<NN>``: the published Guest OS release table. ``minor`` is an integer (2.10 is
+  later than 2.1), ``YYYYMM`` the month of the newest patches in the release, ``NN`` a re-release of the same month.
+* ``*``: "the latest of the family" (swagger 2018-08-01.7.0, ``CloudServiceConfiguration``). Batch stores ``*``
+  literally and never shows the version behind it (recording R1), so only ``*`` equals ``*``.
 """
 
 from __future__ import annotations
@@ -37,12 +34,12 @@ LATEST = "*"
 """The target that means "the latest of the pool's family"."""
 
 ALLOWED = "WA-GUEST-OS-<family>.<minor>_<YYYYMM>-<NN>, e.g. WA-GUEST-OS-5.25_201811-01, or *"
-"""The allowed form, in the words that every message uses."""
+"""The allowed form, as every message shows it."""
 
 _PREFIX = "WA-GUEST-OS-"
 
 _STRICT = re.compile(r"WA-GUEST-OS-([1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,4})_([0-9]{4})(0[1-9]|1[0-2])-([0-9]{2})")
-# What people type: other case, no prefix, `_` and `.` and blanks in other places, one-digit release.
+# Common spellings: other case, no prefix, `_`, `.` or blanks in other places, one-digit release.
 _LOOSE = re.compile(
     r"(?:WA[-_ ]*)?(?:GUEST[-_ ]*)?(?:OS[-_ ]*)?(\d{1,3})[._](\d{1,5})[-_. ]+(\d{4})-?(\d{2})(?:[-_. ]+(\d{1,2}))?",
     re.IGNORECASE,
@@ -50,7 +47,7 @@ _LOOSE = re.compile(
 
 
 class VersionSyntaxError(ValueError):
-    """The text is neither a Guest OS version nor ``*``. ``suggestion`` is the nearest right spelling, if any."""
+    """The text is neither a Guest OS version nor ``*``. ``suggestion`` is the nearest allowed spelling, or None."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -63,8 +60,8 @@ class VersionSyntaxError(ValueError):
 class GuestOsVersion:
     """One published Guest OS version; sorts by family, minor and re-release.
 
-    ``month`` is the patch month ``YYYYMM`` and takes no part in order or equality: a minor number
-    is never used for two months.
+    ``month`` is the patch month ``YYYYMM``. Order and equality ignore it, because Microsoft never uses a minor number
+    for two months.
     """
 
     family: int
@@ -77,7 +74,7 @@ class GuestOsVersion:
         """Read a version exactly as Batch spells it.
 
         Raises:
-            VersionSyntaxError: for anything else, ``*`` included.
+            VersionSyntaxError: the text is not a version; ``*`` is not one either.
 
         """
         match = _STRICT.fullmatch(text)
@@ -103,19 +100,19 @@ def family_of(text: str) -> str | None:
 def short(text: str) -> str:
     """A version as a row shows it, without ``WA-GUEST-OS-``; image versions and ``*`` stay as they are.
 
-    A row is cut at its end, and the prefix is the part that never changes.
+    The terminal cuts long rows, and the prefix is the same for all versions.
     """
     return text[len(_PREFIX) :] if text.upper().startswith(_PREFIX) else text
 
 
 def change(came_from: str, target: str) -> str:
-    """From and to as a row shows them; the target alone where there is no other version to come from."""
+    """``FROM -> TO`` as a row shows it; only the target if ``came_from`` is empty or the same version."""
     same = came_from.casefold() == target.casefold()
     return f"{short(came_from)} -> {short(target)}" if came_from and not same else short(target)
 
 
 def nearest(text: str) -> str | None:
-    """The right spelling that ``text`` most likely means, or None when there is no honest guess."""
+    """The allowed spelling that ``text`` probably means, or None if it is allowed or there is no clear guess."""
     cleaned = text.strip().strip("'\"")
     if cleaned.lower() in {LATEST, "latest", "any", "**"}:
         return LATEST if text != LATEST else None
@@ -128,12 +125,12 @@ def nearest(text: str) -> str | None:
 
 
 def same_version(seen: str | None, target: str) -> bool:
-    """Whether a version read from Batch is the declared one. ``*`` equals ``*`` only (recording R1)."""
+    """Whether a version from Batch is the declared one. ``*`` equals only ``*`` (recording R1)."""
     return seen is not None and seen.casefold() == target.casefold()
 
 
 def is_rollback(came_from: str | None, target: str) -> bool:
-    """Whether ``target`` is an older version of the same family; ``*`` and what cannot be read are not."""
+    """Whether ``target`` is an older version of the same family; False if one of the two is not an exact version."""
     try:
         seen, wanted = GuestOsVersion.parse(came_from or ""), GuestOsVersion.parse(target)
     except VersionSyntaxError:

@@ -31,7 +31,7 @@ from batch_os_provider.runtime.cancellation import Canceled, RealWaiter
 from batch_os_provider.schema.declared import Declared, DeclaredImage
 from batch_os_provider.schema.outputs import PriorState
 
-__all__ = ["Refused", "lookout", "newest_image", "preview_image", "preview_os"]
+__all__ = ["NotChecked", "Refused", "lookout", "newest_image", "preview_image", "preview_os"]
 
 T = TypeVar("T")
 
@@ -65,10 +65,10 @@ class Refused:
 
     def reason(self, name: str, value: object) -> str:
         """For a check failure of this input: the engine writes its name and value before it."""
-        seen = self.refuse.seen
+        reason = self.refuse.reason
         named = f"{name} {value} "
-        seen = f"it {seen.removeprefix(named)}" if seen.startswith(named) else seen
-        text = f"an up would be refused: {seen}. {self.refuse.next_step}. {self._others}."
+        reason = f"it {reason.removeprefix(named)}" if reason.startswith(named) else reason
+        text = f"an up would be refused: {reason}. {self.refuse.next_step}. {self._others}."
         return _ended(text, self.tail)
 
     @property
@@ -80,9 +80,9 @@ class Refused:
     @property
     def error(self) -> RefusedError:
         """For ``diff``."""
-        seen, next_step = f"an up would be refused: {self.refuse.seen}", self.refuse.next_step
+        reason, next_step = f"an up would be refused: {self.refuse.reason}", self.refuse.next_step
         next_step = f"{next_step}. {self._others}"
-        error = RefusedError(seen, pool=self.tail.pool, next_step=next_step, answer=self.refuse.answer)
+        error = RefusedError(reason, pool=self.tail.pool, next_step=next_step, answer=self.refuse.answer)
         error.tail = _ended(str(error), self.tail)[len(str(error)) :].strip()
         return error
 
@@ -109,7 +109,7 @@ def preview_os(
     told, pool = (seen, None) if seen is None or isinstance(seen, Refuse) else seen
     came_from = (pool.current_os_version if pool is not None else known.version if known else "") or ""
     if isinstance(told, Refuse):
-        return Refused(told, speaker.tail("refused", came_from=came_from, why=told.seen))
+        return Refused(told, speaker.tail("refused", came_from=came_from, why=told.reason))
     family = pool.os_family if pool is not None else None
     verdicts = _judged(target, family, today or datetime.now(timezone.utc).date())
     if told is None and known is not None and known.version:
@@ -159,7 +159,7 @@ def preview_image(declared: DeclaredImage, known: PriorState | None, *, look: bo
     speaker = _Speaker(ref, "image", target)
     told = speaker.look(lambda: _plan_image(declared)) if look else None
     if isinstance(told, Refuse):
-        return Refused(told, speaker.tail("refused", came_from=known.version if known else "", why=told.seen))
+        return Refused(told, speaker.tail("refused", came_from=known.version if known else "", why=told.reason))
     if told is not None:
         speaker.tell(told, known)
     return None
@@ -208,7 +208,7 @@ class _Speaker:
         except PoolGoneError:
             why = NO_SUCH_POOL
         except RefusedError as error:
-            return Refuse(error.seen, error.next_step, error.answer)
+            return Refuse(error.reason, error.next_step, error.answer)
         except NotChecked as error:
             if error.told:
                 return None

@@ -198,7 +198,9 @@ def _plan_image(  # noqa: PLR0911 - a table
     if isinstance(action, Wait) and action.phase not in ("proving", "allocating"):
         return replace(told, detail=f"{text}; {action.why}; waits, at most {duration(timeout)}")
     if isinstance(action, steps.Undo):
-        return replace(told, what="undo", detail=f"{text}; an earlier rollout is undone, because {action.failure.seen}")
+        return replace(
+            told, what="undo", detail=f"{text}; an earlier rollout is undone, because {action.failure.reason}"
+        )
     if not behind:
         return replace(told, what="renew", detail=f"{text}; what an earlier rollout has left is put in order")
     surge = mark.surge if mark is not None else policy.surge

@@ -1,6 +1,6 @@
-"""What a table can answer, whichever kind of pool it is about.
+"""The actions that both decision tables can return.
 
-Both tables share these, so that the loop and the preview treat them alike.
+Both tables share these types, so the loop and the preview handle both kinds of pool in the same way.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Wait:
-    """Look again later. ``why`` is for the row, ``warning`` is said once."""
+    """Read the pool again later. ``why`` is for the row; ``warning`` is printed once."""
 
     phase: Phase
     why: str
@@ -53,10 +53,10 @@ class Wait:
 class Refuse:
     """Stop with an error; nothing more is written.
 
-    ``property`` is the input that is wrong, as a program writes it; empty is the declared version.
+    ``property`` is the name of the wrong input in a program; empty means the declared version.
     """
 
-    seen: str
+    reason: str
     next_step: str
     answer: ServiceAnswer | None = None
     property: str = ""

@@ -1,13 +1,12 @@
-"""The one loop: look, follow, wait, until it is done or time is up.
+"""The one loop: read the pool, act, wait, until the target is reached or the time is up.
 
-Everything hard about a rollout is in when to do things. The loop is driven by
-what the pool shows now, never by what an earlier run did, so that running it again is the
-recovery from anything: ^C, a kill, a lost answer, a deadline. It knows neither Pulumi nor
-azure; the clock and the voice are given to it.
+The loop follows the pool as Batch shows it now, never the memory of an earlier run. So another run recovers from
+everything: ^C, a kill, a lost answer, a deadline. The loop imports neither Pulumi nor azure; ``context`` carries the
+clock and the output.
 
-Each kind of rollout is a subclass that says how to look, what follows from a look, and what is
-true when it ends early. A permanent error ends it at once, failures in a row are counted, and
-the last look falls on the deadline. How often Batch is asked is ``poll_schedule``'s business.
+Each kind of rollout is a subclass. It defines how to read the pool, how to act on it, and what an error reports when
+the rollout ends early. A permanent error ends the rollout at once, failures in a row are counted, and the last read
+falls on the deadline. ``poll_schedule`` decides how often a rollout calls Batch.
 """
 
 from __future__ import annotations
@@ -31,17 +30,13 @@ from batch_os_provider.errors import (
     TransientError,
     UnhealthyError,
 )
-from batch_os_provider.rollout.poll_schedule import (
-    FIRST_CONTACT_FAILURES,
-    MAX_FAILURES,
-    NOT_SHARED,
-    PollSchedule,
-    SharedPolling,
-)
-from batch_os_provider.rollout.progress import RETRYING, Reporter
+from batch_os_provider.rollout.context import RolloutContext
+from batch_os_provider.rollout.poll_schedule import FIRST_CONTACT_FAILURES, MAX_FAILURES, PollSchedule
+from batch_os_provider.rollout.progress import RETRYING
 from batch_os_provider.runtime.backoff import back_off
 from batch_os_provider.runtime.cancellation import Canceled, StopReason, Waiter
 from batch_os_provider.schema.units import duration
+from batch_os_provider.wording import counted
 
 __all__ = ["Outcome", "Rollout", "read"]
 
@@ -50,7 +45,7 @@ Seen = TypeVar("Seen")
 
 @dataclass(frozen=True)
 class Outcome(Generic[Seen]):
-    """How a rollout ended: the last look, and whether the target is still to be reached."""
+    """How a rollout ended: the last view of the pool, and whether reaching the target was deferred."""
 
     pool: Seen
     deferred: bool = False
@@ -59,86 +54,74 @@ class Outcome(Generic[Seen]):
 class Rollout(ABC, Generic[Seen]):
     """One run of the loop for one pool; a subclass is a kind of rollout.
 
-    ``resumes`` is what a reader should do after an early end, as a sentence.
+    ``resumes`` is the next step after an early end, as a sentence.
 
     Args:
         ref: the pool.
         target: the declared version.
         timeout: seconds, from now.
-        waiter: clock, sleep and caller; ends everything on ^C.
-        reporter: says what is seen.
-        chance: a number from 0 to 1, for jitter.
-        company: others that wait in the same account.
+        context: what the rollout gets from outside.
     """
 
     resumes: ClassVar[str]
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all that a loop needs from outside
-        self,
-        ref: PoolRef,
-        target: str,
-        timeout: float,
-        waiter: Waiter,
-        reporter: Reporter,
-        chance: Callable[[], float] = random.random,
-        company: SharedPolling = NOT_SHARED,
-    ) -> None:
+    def __init__(self, ref: PoolRef, target: str, timeout: float, context: RolloutContext[object]) -> None:
         self.ref = ref
         self.target = target
-        self.waiter = waiter
-        self.reporter = reporter
-        self.pace = PollSchedule(chance)
-        self.company = company
-        self.started = waiter.now()
+        self.waiter = context.waiter
+        self.reporter = context.reporter
+        self.polling = context.polling
+        self.schedule = PollSchedule(context.chance)
+        self.started = self.waiter.now()
         self._timeout = timeout
-        self._looked = False
-        self._failed_looks = 0
+        self._has_read = False
+        self._failed_reads = 0
 
     @abstractmethod
-    def look(self) -> Seen:
-        """Call Batch and return what is seen; runs inside ``waiter.call``."""
+    def observe(self) -> Seen:
+        """Read the pool from Batch; runs inside ``waiter.call``."""
 
     @abstractmethod
     def follow(self, seen: Seen) -> Outcome[Seen] | float:
-        """Decide and act on a look: the outcome, or seconds until the next look. Raises to refuse."""
+        """Decide and act: return the outcome, or the seconds until the next read. Raises to refuse."""
 
     @abstractmethod
     def defer(self) -> Outcome[Seen] | None:
-        """At the deadline: the outcome where the program wants it to be a success, or None."""
+        """At the deadline: the outcome if the program declares it as a success, else None."""
 
     @abstractmethod
-    def tell(self) -> str:
-        """Say what runs in Batch now, for an error that ends the rollout early."""
+    def describe(self) -> str:
+        """What runs in Batch now, in words, for an error that ends the rollout early."""
 
     @abstractmethod
-    def tell_all(self) -> str:
-        """The same, with how far it is."""
+    def describe_all(self) -> str:
+        """The same as ``describe``, with the progress so far."""
 
     @abstractmethod
     def has_acted(self) -> bool:
-        """Whether something runs, or was written, that the next `up` will find."""
+        """Whether the next `up` will find a write of this rollout or an unfinished change."""
 
     @abstractmethod
     def way_back(self) -> str:
-        """What to do instead of going on, as a sentence; empty where there is nothing to go back from."""
+        """How to go back, as a sentence; empty if this is not possible or not needed."""
 
     def missed(self) -> str:
-        """What is missing at the deadline, for the error's beginning."""
+        """What was not reached at the deadline, for the start of the error."""
         return f"{self.target} was not reached"
 
     @abstractmethod
     def say(self, phase: str, why: str, detail: str = "") -> None:
-        """Say a line of progress: ``why``, then ``detail``, which makes no new line by itself."""
+        """Write a line of progress: ``why``, then ``detail``. A new ``detail`` alone does not cause a line."""
 
     def run(self) -> Outcome[Seen]:
         """Reach the target.
 
         Returns:
-            The outcome; ``deferred`` only where the goal allows it.
+            The outcome; ``deferred`` only if the program declares it.
 
         Raises:
             RefusedError, PoolGoneError, DeadlineError, StalledError, UnhealthyError, InterruptedRolloutError,
-            CredentialError, ServiceError: each says what was seen and what goes on in Batch.
+            CredentialError, ServiceError: each reports the reason and what runs in Batch.
         """
         try:
             return self._loop()
@@ -148,7 +131,7 @@ class Rollout(ABC, Generic[Seen]):
             raise
         except BatchOsError as error:
             if self.has_acted():
-                error.add(f"this came after {self.elapsed()}; {self.tell()}")
+                error.add(f"this came after {self.elapsed()}; {self.describe()}")
                 if isinstance(error, CredentialError | TokenError):
                     error.next_step = f"{error.next_step}. {self.resumes}"
             raise
@@ -165,37 +148,37 @@ class Rollout(ABC, Generic[Seen]):
 
     def _step(self) -> Outcome[Seen] | float:
         try:
-            seen = self.waiter.call(self.look)
+            seen = self.waiter.call(self.observe)
         except TransientError as error:
-            self._failed_looks += 1
-            limit = MAX_FAILURES if self._looked else FIRST_CONTACT_FAILURES
-            self.give_up_after(self._failed_looks, limit, error)
-            return self.retrying(error, self.pace.after_failed_read(self._failed_looks, error))
-        self._looked, self._failed_looks = True, 0
+            self._failed_reads += 1
+            limit = MAX_FAILURES if self._has_read else FIRST_CONTACT_FAILURES
+            self.give_up_after(self._failed_reads, limit, error)
+            return self.retrying(error, self.schedule.after_failed_read(self._failed_reads, error))
+        self._has_read, self._failed_reads = True, 0
         return self.follow(seen)
 
-    def next_look(self) -> float:
-        """Seconds until the next look: the one that serves all who wait, or one of its own."""
-        shared = self.company.pause(self.ref)
-        return self.pace.next_poll() if shared is None else shared
+    def next_read(self) -> float:
+        """Seconds until the next read: the shared list, or a read of this pool alone."""
+        shared = self.polling.pause(self.ref)
+        return self.schedule.next_poll() if shared is None else shared
 
     def remaining(self) -> float:
         """Seconds until the deadline."""
         return self.started + self._timeout - self.waiter.now()
 
     def elapsed(self) -> str:
-        """How long it has taken, in words."""
+        """The time since the start, in words."""
         return duration(self.waiter.now() - self.started)
 
     def retrying(self, error: ServiceError, pause: float) -> float:
-        """Say that a call failed and when the next one comes."""
+        """Report that a call failed and when the next call comes; return that pause."""
         self.say(RETRYING, str(error.reply).rstrip("."), f"trying again in {duration(pause)}")
         return pause
 
     def give_up_after(self, failures: int, limit: int, error: TransientError) -> None:
-        """Raise the error when it has come too often."""
+        """Raise the error after too many failures."""
         if failures >= min(limit, error.tries):
-            error.add(f"given up after {failures} tries in {self.elapsed()}")
+            error.add(f"given up after {counted(failures, 'try', 'tries')} in {self.elapsed()}")
             raise error
 
     def _deadline(self) -> Outcome[Seen]:
@@ -203,7 +186,7 @@ class Rollout(ABC, Generic[Seen]):
         if deferred is not None:
             return deferred
         raise DeadlineError(
-            f"{self.missed()} within the timeout of {duration(self._timeout)}; {self.tell_all()}",
+            f"{self.missed()} within the timeout of {duration(self._timeout)}; {self.describe_all()}",
             pool=self.ref.url,
             next_step=f"{self._next_step()}. To allow more time declare a longer timeout, "
             'or on_timeout="defer" to let this `up` succeed and plan the rest again',
@@ -211,7 +194,7 @@ class Rollout(ABC, Generic[Seen]):
 
     def _interrupted(self, reason: StopReason) -> InterruptedRolloutError:
         return InterruptedRolloutError(
-            f"{_why(reason)} after {self.elapsed()}; {self.tell()}", pool=self.ref.url, next_step=self._next_step()
+            f"{_why(reason)} after {self.elapsed()}; {self.describe()}", pool=self.ref.url, next_step=self._next_step()
         )
 
     def _next_step(self) -> str:
@@ -222,7 +205,7 @@ class Rollout(ABC, Generic[Seen]):
 def read(
     ref: PoolRef, look: Callable[[], Seen], waiter: Waiter, chance: Callable[[], float] = random.random
 ) -> Seen | None:
-    """One look at a pool, for refresh: bounded tries; None when there is no such pool.
+    """Read a pool once, for a refresh, with a bounded number of tries; None if the pool does not exist.
 
     Raises:
         InterruptedRolloutError, CredentialError, ServiceError: as ``Rollout.run``.
@@ -237,7 +220,7 @@ def read(
             except TransientError as error:
                 failures += 1
                 if failures >= FIRST_CONTACT_FAILURES:
-                    error.add(f"given up after {failures} tries")
+                    error.add(f"given up after {counted(failures, 'try', 'tries')}")
                     raise
                 waiter.sleep(back_off(failures, error, chance()))
     except Canceled as stopped:

@@ -1,9 +1,8 @@
-"""How often Batch is asked, and when asking is given up.
+"""How often a rollout calls Batch, and after how many failures it gives up.
 
-Dozens of rollouts share an account's request limits, and a failing service must
-get fewer calls, not more. Reads come quickly when a phase begins and then every ten seconds, a
-little shorter or longer by chance so that many pools do not ask in step. A failed call is
-repeated after a growing pause, never sooner than Retry-After.
+Dozens of rollouts share an account's request limits, and a failing service must get fewer calls. Reads come quickly
+when a phase begins, then every ten seconds. Jitter keeps many pools from reading at the same moment. A failed call is
+repeated after a growing pause, never before Retry-After.
 """
 
 from __future__ import annotations
@@ -19,37 +18,37 @@ from batch_os_provider.runtime.backoff import back_off
 __all__ = ["FIRST_CONTACT_FAILURES", "MAX_FAILURES", "NOT_SHARED", "PollSchedule", "SharedPolling"]
 
 POLL_FIRST, POLL_GROWTH, POLL_CAP = 0.5, 1.5, 10.0
-"""Seconds between reads: quick when a phase begins, then growing to the cap."""
+"""Seconds between reads: short when a phase begins, then growing to the cap."""
 MAX_FAILURES = 10
-"""Failures in a row (reads), or in all (writes without an answer), after which a rollout gives up."""
+"""A rollout gives up after this many failed reads in a row, or this many writes without an answer in total."""
 FIRST_CONTACT_FAILURES = 4
-"""The same while Batch has not answered once: then the endpoint is more likely wrong than busy."""
+"""The same limit before the first answer from Batch: then the endpoint is probably wrong, not busy."""
 
 
 class SharedPolling(Protocol):
-    """What a rollout must know of others that wait in its account; ``shared_poller.SharedPoller`` is the real one."""
+    """The polling that the rollouts of one account share; ``shared_poller.SharedPoller`` implements it."""
 
     def pause(self, ref: PoolRef) -> float | None:
-        """Seconds until the next look that serves all of them; None where this pool is looked at by itself."""
+        """Seconds until the next list that covers this pool; None if this rollout reads the pool alone."""
 
     def may_list_nodes(self, ref: PoolRef, every: float) -> bool:
-        """Whether this pool's nodes may be read now, only to say how far they are.
+        """Whether this rollout may list the pool's nodes now, only for a line of progress.
 
         Args:
             ref: the pool.
-            every: seconds between two such reads of its nodes, which the caller keeps.
+            every: seconds between two such lists; the caller waits at least so long.
         """
 
 
 class _Alone:
-    """A rollout that knows of no other."""
+    """A rollout that shares its polling with no other rollout."""
 
     def pause(self, _ref: PoolRef) -> float | None:
-        """There is no look but its own."""
+        """The rollout reads the pool alone."""
         return None
 
     def may_list_nodes(self, _ref: PoolRef, _every: float) -> bool:
-        """Nobody else does."""
+        """No other rollout uses the request limit."""
         return True
 
 
@@ -57,10 +56,10 @@ NOT_SHARED: SharedPolling = _Alone()
 
 
 class PollSchedule:
-    """The spacing of one rollout's calls.
+    """The pauses between the calls of one rollout.
 
     Args:
-        chance: a number from 0 to 1, for jitter.
+        chance: returns a number from 0 to 1, for jitter.
     """
 
     def __init__(self, chance: Callable[[], float]) -> None:
@@ -69,17 +68,17 @@ class PollSchedule:
         self._met: set[Phase] = set()
 
     def is_new(self, phase: Phase) -> bool:
-        """Whether this phase has not been entered yet."""
+        """Whether the rollout has not yet been in this phase."""
         return phase not in self._met
 
     def enter(self, phase: Phase) -> None:
-        """Ask quickly again when a phase begins; once for each, so that a flapping view keeps to the budget."""
+        """Read quickly again when a phase begins: once for each, so that a flapping pool keeps to the budget."""
         if phase not in self._met:
             self._met.add(phase)
             self.reset()
 
     def reset(self) -> None:
-        """Ask quickly again: something is about to happen."""
+        """Read quickly again: the pool is about to change."""
         self._interval = POLL_FIRST
 
     def next_poll(self) -> float:
@@ -89,7 +88,7 @@ class PollSchedule:
         return min(pause, POLL_CAP)
 
     def after_failed_read(self, failures: int, error: ServiceError) -> float:
-        """Seconds until a failed read is repeated: never sooner than a good one would be followed by the next."""
+        """Seconds until a failed read is repeated: never less than the pause after a successful read."""
         return max(self.after_failed_write(failures, error), self.next_poll())
 
     def after_failed_write(self, failures: int, error: ServiceError) -> float:

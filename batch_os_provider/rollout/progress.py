@@ -1,9 +1,9 @@
-"""What is said while waiting: frozen progress in, one line of text out.
+"""The lines of progress of a rollout: a frozen value in, one line of text out.
 
-A rollout may take an hour, and the reader is either a person at a terminal or
-a CI log that keeps every line. A terminal cuts the end of a row, so each line has the news first and the
-short versions last; and it stands alone. How often lines come is decided here, in one place: phase
-changes at once, node counts at most every 30 s (2 s at a terminal). Where the lines go is the ``Output``'s business.
+A rollout may take an hour. Its lines are read by a person at a terminal, or stay in the log of a CI job. A terminal
+cuts the end of a row, so each line has the news first and the short versions last. This module also decides how often
+a line comes: a change of phase at once, node counts at most every 30 s (2 s at a terminal). The ``Output`` decides
+where the lines go.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ __all__ = [
 ]
 
 NODE_INTERVAL = 30.0
-"""Seconds between two lines that differ in node counts only, in a log."""
+"""Seconds between two lines that differ only in node counts, in a log."""
 NODE_INTERVAL_TERMINAL = 2.0
-"""The same where the engine's stdout is known to be a terminal, which replaces the line in place."""
+"""The same for a terminal, which replaces the line in place."""
 IDLE_AFTER = 15 * 60.0
-"""Seconds without any node moving after which the line says so, and the nodes are named once."""
+"""After so many seconds in which no node moved, the line says so, and one warning names the nodes."""
 _HOUR = 3600.0
 RETRYING = "trying again"
-"""The phase of a line about a failed call; the first line after it is said at once."""
+"""The phase of a line about a failed call; the next line after it comes at once."""
 _WITH_REASON = frozenset({"joined", "proving"})
 """Phases whose lines give the nodes and the reason."""
 _NAMED = 5
@@ -50,7 +50,7 @@ _NAMED = 5
 
 
 class Output(Protocol):
-    """Where lines go: the resource's row, and the diagnostics under it."""
+    """The place of the lines: the resource's row and the diagnostics below it."""
 
     def status(self, text: str) -> None:
         """Replace the text on the resource's row."""
@@ -64,10 +64,10 @@ class Output(Protocol):
 
 @dataclass(frozen=True)
 class NodeCounts:
-    """One look at a pool's nodes: how many are back of all, and those that are not.
+    """One list of a pool's nodes: how many of them are back, and which are not.
 
-    ``since`` is the start of the upgrade in the service's time; None when it is not known, and
-    then nobody can say which nodes are back.
+    ``since`` is the start of the upgrade by the service's clock. If it is None, the start is unknown, and no node can
+    be counted as back.
     """
 
     nodes: tuple[Node, ...]
@@ -75,7 +75,7 @@ class NodeCounts:
 
     @property
     def back(self) -> int:
-        """Nodes that booted after the start of the upgrade and take tasks again."""
+        """How many nodes booted after the start of the upgrade and take tasks again."""
         return sum(node.is_back(self.since) for node in self.nodes)
 
     def __str__(self) -> str:
@@ -84,34 +84,33 @@ class NodeCounts:
         return f"{self.back} of {len(self.nodes)} nodes back" if self.since else counted(len(self.nodes), "node")
 
     def states(self) -> str:
-        """How many of the nodes that are not back are in which state, the most first; empty where all are up."""
+        """The states of the nodes that are not up, with counts, the most frequent first; empty if all nodes are up."""
         count = Counter(node.state for node in self.nodes if not node.is_up)
         ordered = sorted(count.items(), key=lambda each: (-each[1], each[0]))
         return ", ".join(f"{number} {state}" for state, number in ordered)
 
     def laggards(self) -> Sequence[Node]:
-        """The nodes that are not back, those with an error first; without a start to count from, those not up."""
+        """The nodes that are not back, nodes with an error first. If ``since`` is None: the nodes that are not up."""
         found = [n for n in self.nodes if not (n.is_back(self.since) if self.since is not None else n.is_up)]
         return sorted(found, key=lambda n: (not n.error, n.node_id))
 
     def name_laggards(self) -> str:
-        """Name them."""
+        """The names of the laggards, as ``name_nodes`` writes them."""
         return name_nodes(self.laggards())
 
     def movement(self) -> frozenset[tuple[str, str, datetime | None]]:
-        """Changes whenever a node does anything but begin or end a task; node order does not matter."""
+        """A value that changes when a node does anything except begin or end a task; node order does not matter."""
         return frozenset((node.node_id, "up" if node.is_up else node.state, node.last_boot_time) for node in self.nodes)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Everything one line needs: one frozen object per event.
+    """Everything that one line needs: one frozen object per event.
 
-    ``came_from`` is empty while nothing was seen yet. ``phase`` and ``why`` are what makes two
-    lines different; ``detail`` follows ``why`` and does not. ``counts`` is the news where ``nodes``
-    has none, such as ``2 of 4 nodes behind``.
+    ``came_from`` is empty before the first read. Two lines differ if their ``phase`` or ``why`` differs; ``detail``
+    follows ``why`` and makes no difference. ``counts`` is the news if ``nodes`` is None: ``2 of 4 nodes behind``.
 
-    The text has one form: ``news, elapsed; what is known besides; versions``. docs/preview.md lists it.
+    The text has one form: ``news, elapsed; further facts; versions``. docs/preview.md lists the forms.
     """
 
     came_from: str
@@ -135,7 +134,7 @@ class Progress:
             parts.append(self.detail)
         if self.nodes is not None and self.nodes.states():
             parts.append(self.nodes.states())
-        # Before anything was seen, and while an upgrade away from the target runs, there is no "from".
+        # Before the first read, and during an upgrade to another version, the "from" is unknown.
         return "; ".join([*parts, version.change(self.came_from, self.target)])
 
 
@@ -151,24 +150,24 @@ def name_nodes(nodes: Sequence[Node]) -> str:
 
 
 def name_some(names: Sequence[str], most: int = 5) -> str:
-    """Names in a row; beyond ``most`` only how many more there are."""
+    """The first names, at most ``most``, then how many more follow."""
     named = ", ".join(names[:most])
     return f"{named} and {len(names) - most} more" if len(names) > most else named
 
 
 class Reporter:
-    """Decides which progress is worth a line, for one pool.
+    """Decides which progress gets a line, for one pool.
 
-    A change of phase is said at once, unless the same was said within the interval: a pool that
-    flaps, or a service that fails every other call, must not fill a log.
+    A change of phase gets a line at once, unless the same line came within the interval. A pool that flaps, or a
+    service that fails every other call, must not fill a log.
 
     Args:
-        voice: where the lines go.
-        node_interval: seconds between lines that differ in counts only.
+        output: the place of the lines.
+        node_interval: seconds between lines that differ only in counts.
     """
 
-    def __init__(self, voice: Output, node_interval: float = NODE_INTERVAL) -> None:
-        self._voice = voice
+    def __init__(self, output: Output, node_interval: float = NODE_INTERVAL) -> None:
+        self._output = output
         self.node_interval = node_interval
         self._last_key: tuple[str, str] | None = None
         self._last_text = ""
@@ -176,24 +175,24 @@ class Reporter:
         self._warned: set[str] = set()
 
     def progress(self, progress: Progress, now: float) -> None:
-        """Say it when it is due and new."""
+        """Write the line if it is due and new."""
         key, text = (progress.phase, progress.why), str(progress)
         recovered = self._last_key is not None and self._last_key[0] == RETRYING != key[0]
         due = recovered or now - self._said_at.get(key, float("-inf")) >= self.node_interval
         if not due or (key == self._last_key and text == self._last_text):
             return
         self._last_key, self._last_text, self._said_at[key] = key, text, now
-        self._voice.status(text)
+        self._output.status(text)
         if progress.nodes is not None and progress.idle_for >= IDLE_AFTER:
             named = progress.nodes.name_laggards()
             self.warn_once("idle", f"no node moved for {duration(progress.idle_for)}: {named}")
 
     def warn_once(self, key: str, text: str) -> None:
-        """A warning that is said once per rollout and key."""
+        """Write a warning, once per rollout and key."""
         if key not in self._warned:
             self._warned.add(key)
-            self._voice.warn(text)
+            self._output.warn(text)
 
     def summary(self, text: str) -> None:
-        """The one line that stays when the rollout is over."""
-        self._voice.info(text)
+        """Write the one line that stays when the rollout is over."""
+        self._output.info(text)

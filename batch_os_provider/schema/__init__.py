@@ -1,4 +1,4 @@
 """What a program may declare and what it gets back: inputs, outputs, units and the arithmetic of waves.
 
-Pure: it is judged without a network, before anything is touched.
+All modules are pure: they need no network, so the provider can check a program before it does anything.
 """

@@ -1,6 +1,6 @@
-"""What a program declared, as typed values with the defaults applied.
+"""The inputs of a resource as typed values with the defaults applied.
 
-Defaults are applied here, when work starts, and never written into the inputs that Pulumi stores.
+A rollout reads them when its work starts. The defaults are never written into the inputs that Pulumi stores.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
     from batch_os_provider.schema.units import Share
 
-__all__ = ["NO_GATE", "Declared", "DeclaredImage", "Gate", "Goal", "ImageGoal", "ImagePolicy", "Policy", "gate_of"]
+__all__ = ["NO_GATE", "Declared", "DeclaredImage", "Gate", "ImagePolicy", "Policy", "gate_of"]
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What the program declared about other actors."""
+    """How a rollout treats a resize or an upgrade that it did not start."""
 
     if_resizing: Literal["wait", "fail"] = "wait"
     on_conflict: Literal["fail", "wait"] = "fail"
@@ -48,9 +48,9 @@ class Policy:
 
 @dataclass(frozen=True)
 class Gate:
-    """What the program asks of a pool's nodes once it runs the target; by default nothing.
+    """The health that a pool's nodes must have at the target version.
 
-    ``max_unhealthy`` None is no limit, ``soak`` is in seconds.
+    ``max_unhealthy`` None means no limit. ``soak`` is in seconds; 0 means off.
     """
 
     max_unhealthy: Share | None = None
@@ -58,17 +58,17 @@ class Gate:
 
     @property
     def is_declared(self) -> bool:
-        """Whether there is anything to judge."""
+        """Whether the program declared ``max_unhealthy`` or ``soak``."""
         return self.max_unhealthy is not None or self.soak > 0
 
 
 NO_GATE = Gate()
-"""What is asked where nothing is declared."""
+"""The gate of a program that declares neither ``max_unhealthy`` nor ``soak``."""
 
 
 @dataclass(frozen=True)
 class ImagePolicy:
-    """What the program declared: how nodes are renewed, and how many are added at a time."""
+    """How a rollout renews nodes, and how many nodes it adds at a time (``surge``)."""
 
     strategy: Literal["surge", "when_empty"]
     surge: int = 1
@@ -76,19 +76,24 @@ class ImagePolicy:
 
 @dataclass(frozen=True)
 class Declared:
-    """The inputs of a PoolOsVersion as typed values, defaults applied; ``stall_after`` None is off."""
+    """The inputs of a PoolOsVersion as typed values, defaults applied.
+
+    ``timeout`` is in seconds and starts when work starts. ``defer``: a rollout that reaches its deadline succeeds and
+    reports what is left. ``gate`` is the health that the nodes need at the target. ``stall_after`` is how many seconds
+    no node may move before the wait ends with an error; None is no limit.
+    """
 
     ref: PoolRef
     target: str
-    timeout: float
-    defer: bool
     policy: Policy
-    stall_after: float | None
-    gate: Gate
+    timeout: float
+    defer: bool = False
+    gate: Gate = NO_GATE
+    stall_after: float | None = None
 
     @classmethod
     def of(cls, bag: Mapping[str, Any]) -> Declared:
-        """Read a bag that ``check`` has passed."""
+        """Read a bag. ``check`` must have passed it."""
         full = OS.full(bag)
         return cls(
             ref=PoolRef(parse_endpoint(full[ACCOUNT_ENDPOINT]), full[POOL_ID_NAME]),
@@ -106,18 +111,18 @@ class Declared:
 
 @dataclass(frozen=True)
 class DeclaredImage:
-    """The inputs of a PoolImageVersion as typed values, defaults applied."""
+    """The inputs of a PoolImageVersion as typed values, defaults applied. Both timeouts are in seconds."""
 
     ref: PoolRef
     target: ImageVersion
     policy: ImagePolicy
     drain_timeout: float
     timeout: float
-    defer: bool
+    defer: bool = False
 
     @classmethod
     def of(cls, bag: Mapping[str, Any]) -> DeclaredImage:
-        """Read a bag that ``check`` has passed."""
+        """Read a bag. ``check`` must have passed it."""
         full = IMAGE.full(bag)
         return cls(
             ref=PoolRef(parse_endpoint(full[ACCOUNT_ENDPOINT]), full[POOL_ID_NAME]),
@@ -130,41 +135,8 @@ class DeclaredImage:
 
 
 def gate_of(bag: Mapping[str, Any]) -> Gate:
-    """The health that a bag asks for, which ``check`` has passed."""
+    """The gate that a bag declares. ``check`` must have passed the bag."""
     most, soak = bag.get(MAX_UNHEALTHY), bag.get(SOAK)
     return Gate(
         max_unhealthy=None if most is None else parse_share(most), soak=0.0 if soak is None else parse_duration(soak)
     )
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What one upgrade is to reach, and how long it may take.
-
-    ``timeout`` is in seconds and starts when work starts; ``defer`` makes the deadline a success
-    that tells the truth instead of an error. ``gate`` is what the nodes have to be like at the
-    target, ``stall_after`` the seconds after which a wait in which no node moves is given up.
-    ``report`` has the nodes counted also where the pool is found at its target: whoever brought it
-    there, an earlier run that was killed perhaps, nobody has told of nodes that did not survive it.
-    """
-
-    ref: PoolRef
-    target: str
-    policy: Policy
-    timeout: float
-    defer: bool = False
-    gate: Gate = NO_GATE
-    stall_after: float | None = None
-    report: bool = False
-
-
-@dataclass(frozen=True)
-class ImageGoal:
-    """What one renewal is to reach. ``drain_timeout`` and ``timeout`` are in seconds."""
-
-    ref: PoolRef
-    target: ImageVersion
-    policy: ImagePolicy
-    drain_timeout: float
-    timeout: float
-    defer: bool = False

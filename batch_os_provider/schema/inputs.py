@@ -1,9 +1,8 @@
-"""What a program may declare: grammar, defaults and comparison of every input.
+"""Grammar, defaults and comparison of every input.
 
-All that can be judged without a network is judged in one place, before
-anything is touched. Each failure names the property, the value, what is allowed, and the
-nearest right spelling. Defaults are applied when a rollout starts and never written into the
-inputs: what the state and policy packs see is what the program said.
+One place checks everything that needs no network, before the provider sends a call. Each failure names the property,
+the value, the allowed values and the nearest allowed spelling. A rollout applies the defaults when it starts. They are
+never written into the inputs, so the state and policy packs contain the values of the program.
 """
 
 from __future__ import annotations
@@ -75,9 +74,9 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Spec:
-    """The inputs of one resource: the required ones, what the others are by default, and which names the version.
+    """The inputs of one resource: the required ones, the defaults of the others, and the name of the target version.
 
-    An input whose default is None is off where it is not declared.
+    An input with the default None is off unless the program declares it.
     """
 
     required: tuple[str, ...]
@@ -86,7 +85,7 @@ class Spec:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All of them, in the order in which they are declared."""
+        """The names of all inputs, in the order of the resource's arguments."""
         return (*self.required, *self.defaults)
 
     def full(self, bag: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +120,7 @@ _ENDPOINT_FORM = "https://<account>.<region>.batch.azure.com, as `az batch accou
 
 @dataclass(frozen=True)
 class Failure:
-    """One property that cannot be accepted, and why, in words for the person who wrote it."""
+    """A property with a value that is not allowed, and the reason for the author of the program."""
 
     property: str
     reason: str
@@ -132,16 +131,15 @@ def check(
 ) -> tuple[dict[str, Any], list[Failure]]:
     """Validate and normalise a bag of inputs.
 
-    The endpoint is normalised; everything else stays as declared. Unknown values pass, and so do
-    keys that are not ours.
+    Only the endpoint changes: it is normalised. Unknown values pass, and so do keys that are not in ``spec``.
 
     Args:
         bag: the inputs as the program declared them.
-        is_unknown: tells the engine's stand-in for a value that is not known yet.
-        spec: whose inputs they are.
+        is_unknown: whether a value is the engine's placeholder for one that is not known yet.
+        spec: the inputs of the resource.
 
     Returns:
-        The inputs to keep, and what is wrong with them.
+        The inputs to keep, and the failures.
 
     """
     kept = dict(bag)
@@ -163,24 +161,24 @@ def check(
 
 
 def wrong(name: str, value: object) -> str:
-    """Why a value is not allowed for an input: it begins with the value; empty where it is allowed."""
+    """The value and the reason why it is not allowed for an input; empty if it is allowed."""
     reason = _CHECKS[name](value)
     return f"{shown(value)} {reason}" if reason else ""
 
 
 def allowed(name: str) -> str:
-    """What an input may be, in words."""
+    """The allowed values of an input, in words."""
     return _FORMS.get(name) or " or ".join(CHOICES[name])
 
 
 def same(name: str, old: object, new: object) -> bool:
-    """Whether two accepted values of one input mean the same."""
+    """Whether two allowed values of one input mean the same."""
     if old is None or new is None:
         return old is new
     meaning = _MEANINGS.get(name)
     try:
         return old == new if meaning is None else meaning(old) == meaning(new)
-    except ValueError:  # a state of an earlier version may hold what is not allowed any more
+    except ValueError:  # a state of an earlier version may contain a value that is no longer allowed
         return False
 
 
@@ -195,7 +193,7 @@ def _check_endpoint(value: object) -> str:
 
 
 def _endpoint_hint(value: str) -> str:
-    """The endpoint in a pool's URL, the one without what was added to it, or that of an account's name."""
+    """Suggest an endpoint: for an account's name, for a pool's URL, or for a URL with a path."""
     if _ACCOUNT_NAME.fullmatch(value.strip().lower()):
         return f"; did you mean https://{value.strip().lower()}.<region>.batch.azure.com?"
     candidates: list[Callable[[], str]] = [
@@ -257,7 +255,7 @@ def _choice(name: str) -> Callable[[object], str]:
     def check_choice(value: object) -> str:
         if value in allowed:
             return ""
-        import difflib  # noqa: PLC0415 - who makes no mistake needs no help
+        import difflib  # noqa: PLC0415 - only a wrong value needs it
 
         only = value[0] if isinstance(value, list) and len(value) == 1 else value
         text = only.strip().lower() if isinstance(only, str) else ""
@@ -273,7 +271,7 @@ def _check_image_target(value: object) -> str:
         return ""
     if isinstance(value, str) and value.strip().lower() == "latest":
         return (
-            "is a moving target, which nobody can review; allowed: "
+            "changes over time, so a reviewer cannot check it; allowed: "
             f"{_FORMS[IMAGE_TARGET]}; list versions with `az vm image list --all -p <publisher> -f <offer> -s <sku>`"
         )
     return f"is not an exact image version; allowed: {_FORMS[IMAGE_TARGET]}"
@@ -282,7 +280,7 @@ def _check_image_target(value: object) -> str:
 def _check_drain(value: object) -> str:
     reason = _check_duration(value)
     if not reason and parse_duration(value) < _SHORTEST_RESIZE:
-        return "is shorter than 5m, the shortest resizeTimeout that Batch takes; allowed: 5m to 720h"
+        return "is shorter than 5m, the shortest resizeTimeout that Batch allows; allowed: 5m to 720h"
     return reason
 
 
@@ -300,7 +298,7 @@ _MEANINGS: Mapping[str, Callable[[Any], object]] = {
     MAX_UNHEALTHY: parse_share,
     **dict.fromkeys(DURATIONS, parse_duration),
 }
-"""What two spellings of one value have in common; of other inputs there is one spelling."""
+"""Normal form of the inputs that can be written in several ways."""
 _SHORTEST_RESIZE = 300
 _MOST_SURGE = 100
 _CHECKS: Mapping[str, Callable[[Any], str]] = {
@@ -318,13 +316,13 @@ _CHECKS: Mapping[str, Callable[[Any], str]] = {
 }
 _FORMS: Mapping[str, str] = {
     ACCOUNT_ENDPOINT: _ENDPOINT_FORM,
-    POOL_ID_NAME: "1-64 of letters, digits, hyphen and underscore",
+    POOL_ID_NAME: "1 to 64 letters, digits, hyphens and underscores",
     TARGET: version.ALLOWED,
     IMAGE_TARGET: f"exact numbers with dots, each at most {LARGEST_PART}, such as 22.04.202405140 or 20348.2461.240510",
     SURGE: f"a whole number from 1 to {_MOST_SURGE}",
     MAX_UNHEALTHY: SHARE_FORM,
     **dict.fromkeys(DURATIONS, DURATION_FORM),
-    STRATEGY: "surge (adds new nodes, then lets old ones finish and go) or when_empty (never touches a node)",
+    STRATEGY: "surge (adds new nodes, then removes old ones after their tasks) or when_empty (never touches a node)",
 }
 
 
@@ -335,12 +333,12 @@ _WORDS = {"true": True, "false": False}
 
 
 def is_on(configured: str | None) -> bool:
-    """Read the stack config. Raises InputError where it is neither true nor false."""
+    """Read the stack config ``batch:previewLook``; None is True. Raises InputError unless it is true or false."""
     if configured is None:
         return True
     if configured.strip().lower() not in _WORDS:
         raise InputError(
             f"stack config {CONFIG} is {configured!r}; allowed: true or false",
-            next_step=f"Run `pulumi config set {CONFIG} true`, or false for previews that ask Batch nothing",
+            next_step=f"Run `pulumi config set {CONFIG} true`, or set it to false for previews without calls to Batch",
         )
     return _WORDS[configured.strip().lower()]

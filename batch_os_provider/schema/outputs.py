@@ -1,7 +1,7 @@
-"""What both providers add to the inputs: the names, and their values from what was seen. Pure.
+"""The outputs that both providers add to the inputs: their names, and their values from a pool that was read.
 
-Create and update write them, a refresh writes them anew, and ``diff`` reads them without asking anybody.
-The names are in the states of the stacks that are deployed.
+Create, update and refresh write the outputs, and ``diff`` reads them without a call. The states of deployed stacks
+contain the names, so the names must not change.
 """
 
 from __future__ import annotations
@@ -39,39 +39,45 @@ __all__ = [
 
 CURRENT, FAMILY, STATE, UNHEALTHY = "current_os_version", "os_family", "pool_state", "unhealthy_nodes"
 OUTPUTS = (CURRENT, FAMILY, STATE, UNHEALTHY)
-"""Of ``PoolOsVersion``."""
+"""The outputs of ``PoolOsVersion``."""
 UNPROVEN = "unproven"
-"""The ``pool_state`` of a pool that is active, and whose nodes were not seen to be as the program asks."""
+"""The ``pool_state`` of an active pool whose nodes have not yet passed the declared gate."""
 
 IMAGE, PIN, OLDEST, BEHIND = "image", "pool_image_version", "oldest_node_version", "nodes_behind"
 IMAGE_OUTPUTS = (IMAGE, PIN, OLDEST, BEHIND, STATE)
-"""Of ``PoolImageVersion``."""
+"""The outputs of ``PoolImageVersion``."""
 RENEWING = "renewing"
-"""``pool_state`` of an active pool in which a renewal was cut off; the next `up` finishes or undoes it."""
+"""The ``pool_state`` of an active pool with an interrupted renewal. The next `up` finishes or undoes the renewal."""
 
 
 def known(names: Iterable[str], bag: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a bag that has these names and is not None."""
+    """The entries of a bag with these names and values other than None."""
     return {name: bag[name] for name in names if bag.get(name) is not None}
 
 
 def of_pool(pool: Pool, unhealthy_nodes: int | None, *, proven: bool = True) -> dict[str, Any]:
-    """The outputs of a Cloud Services pool; no count of nodes where nobody has counted."""
+    """The outputs of a Cloud Services pool, without ``unhealthy_nodes`` if that is None.
+
+    ``proven`` False makes the state of an active pool ``unproven``.
+    """
     state = pool.state_text if proven or pool.state is not PoolState.ACTIVE else UNPROVEN
     outputs = {CURRENT: pool.current_os_version, FAMILY: pool.os_family, STATE: state}
-    # None is no output to Pulumi, and would be one that goes.
+    # Pulumi treats None as a removed output, so leave the key out.
     return outputs if unhealthy_nodes is None else {**outputs, UNHEALTHY: unhealthy_nodes}
 
 
 def last_count(pool: Pool, olds: Mapping[str, Any]) -> int | None:
-    """The unhealthy nodes as last counted at this version, where nobody has looked since."""
+    """The last count of unhealthy nodes; None if the state has no count at the pool's present version."""
     count = olds.get(UNHEALTHY)
     same = pool.current_os_version is not None and olds.get(CURRENT) == pool.current_os_version
     return int(count) if count is not None and same else None
 
 
 def of_vm_pool(seen: VmPoolView, target_text: object) -> dict[str, Any]:
-    """The outputs of a VM pool. Where no node is behind, nothing in them moves with a node."""
+    """The outputs of a VM pool.
+
+    While no node is older than the target, a new or removed node changes none of them but the oldest version.
+    """
     target = parse_image_version(target_text)
     oldest = seen.oldest()
     behind = len(seen.behind(target)) if target is not None else 0
@@ -85,7 +91,7 @@ def of_vm_pool(seen: VmPoolView, target_text: object) -> dict[str, Any]:
 
 
 def is_behind(outputs: Mapping[str, Any], target: tuple[int, ...] | None) -> bool:
-    """Whether what was seen leaves something to do: a node below the target, or a pin below it."""
+    """Whether the outputs show a node or a pin that is older than the target; False if ``target`` is None."""
     if target is None:
         return False
     oldest, pin = parse_image_version(outputs.get(OLDEST)), parse_image_version(outputs.get(PIN))
@@ -93,16 +99,16 @@ def is_behind(outputs: Mapping[str, Any], target: tuple[int, ...] | None) -> boo
 
 
 def lowest(one: str | None, other: str | None) -> str | None:
-    """The older of two versions, as it was seen; ``latest`` is none, and None where there is none at all."""
+    """The older of two version texts, as spelled; None if neither is an exact version (``latest`` is not exact)."""
     texts = [text for text in (one, other) if text is not None and parse_image_version(text) is not None]
     return min(texts, key=lambda text: parse_image_version(text) or ()) if texts else None
 
 
 @dataclass(frozen=True)
 class PriorState:
-    """What Pulumi's state says of a resource that exists: the version last seen, and why a change is planned.
+    """What Pulumi's state says about an existing resource: the last version, and why a change is planned.
 
-    ``why`` is empty where a property changed, which is reason enough; ``code`` is the same for programs.
+    ``why`` is a text for people and ``code`` the same reason for programs. Both are empty if an input changed.
     """
 
     version: str

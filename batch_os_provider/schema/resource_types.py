@@ -1,7 +1,7 @@
-"""Which resources in a program, a preview, a state or a policy are pools of this package.
+"""Which resources of a program, a preview, a state or a policy are pools of this package.
 
-The comment, the policies and ``adopt --check`` have to find every pool. A type token is not enough:
-earlier versions left a subclass the token that Pulumi's SDK gives it, and states with such tokens exist.
+The comment, the policies and ``adopt --check`` must find every pool. A type token is not enough: in earlier versions
+of this package, a subclass had the token that Pulumi's SDK gave it, and states with such tokens exist.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _TARGETS: Mapping[str, str] = {"target_os_version": "os", "target_image_version"
 
 
 def kind_of(type_: str, names: Collection[str] = ()) -> str:
-    """Tell whether a resource is a pool of this package.
+    """The kind of pool that a resource is.
 
     Args:
-        type_: its type token, without those of its parents.
-        names: the names of its inputs, where they are known: a dynamic resource of any type is a pool if they name an
-            account, a pool and a target version.
+        type_: the type token of the resource, without those of its parents.
+        names: the names of its inputs, if they are known. A dynamic resource of any type is a pool if it has inputs
+            for an account, a pool and a target version.
 
     Returns:
         ``os`` or ``image``, as in the tail of a message; empty for any other resource.

@@ -1,7 +1,7 @@
-"""How a program spells amounts: durations, and shares of a pool's nodes; and how a message shows any value.
+"""Durations and shares of nodes as a program spells them, and values as a message shows them.
 
-People write ``1h30m``, ``PT2H``, ``7200`` and ``10%``, configuration makes texts of numbers, and Pulumi
-makes floats of them. One module reads them all, says why it cannot, and knows what was most likely meant.
+People write ``1h30m``, ``PT2H``, ``7200`` and ``10%``; configuration turns numbers into text, and Pulumi turns them
+into floats. This module reads all of these, explains a wrong value, and suggests what the author probably meant.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+
+from batch_os_provider.wording import counted
 
 __all__ = [
     "DURATION_FORM",
@@ -35,14 +37,14 @@ _ISO_DURATION = re.compile(
     r"P(?:([0-9]+)W)?(?:([0-9]+)D)?(?:T(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+(?:\.[0-9]+)?)S)?)?", re.IGNORECASE
 )
 _ISO_UNITS = (7 * 24 * 3600, 24 * 3600, 3600, 60, 1)
-# What people type: blanks, whole words, minutes after hours without their unit.
+# Common spellings: blanks, whole words, minutes without a unit after hours.
 _LOOSE_DURATION = re.compile(
     r"(?:(\d+)\s*h(?:ours?|rs?)?)?\s*(?:(\d+)\s*m(?:in(?:ute)?s?)?)?\s*(?:(\d+)\s*s(?:ec(?:ond)?s?)?)?"
     r"|(\d+)\s*h(?:ours?|rs?)?\s*(\d+)",
     re.IGNORECASE | re.ASCII,
 )
 _LONGEST = 30 * 24 * 3600
-# More digits than any pool has nodes are a slip of the hand.
+# A number with more digits is a typing error: no pool has so many nodes.
 _SHARE = re.compile(r"([0-9]{1,9})(%?)")
 _LOOSE_SHARE = re.compile(r"([0-9]{1,3})\s*(?:%|percent|per cent|pct)", re.IGNORECASE | re.ASCII)
 _ALL = 100
@@ -50,18 +52,18 @@ _MOST_NODES = 10**9
 _LONGEST_SHOWN = 200
 _DEEPEST = 3
 _EXACT = 2**53
-"""Beyond it a float has lost digits, and its whole number would show ones that were never written."""
+"""A larger float has lost digits, so its integer would show digits that the author did not write."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """So many nodes, or, with ``percent``, so many of each hundred."""
+    """A number of nodes or, with ``percent``, a percentage of nodes."""
 
     number: int
     percent: bool = False
 
     def of(self, nodes: int) -> int:
-        """How many nodes of so many that is, rounded down."""
+        """How many of ``nodes`` the share is, rounded down."""
         return nodes * self.number // _ALL if self.percent else self.number
 
     def __str__(self) -> str:
@@ -69,10 +71,10 @@ class Share:
 
 
 def parse_duration(value: object) -> float:
-    """Seconds, from ``90s``, ``1h30m``, ``7200``, ``"7200"``, ISO 8601 such as ``PT2H``, or a ``timedelta``.
+    """Read a duration in seconds from ``90s``, ``1h30m``, ``7200``, ``"7200"``, ISO 8601 (``PT2H``) or a ``timedelta``.
 
     Raises:
-        ValueError: anything else, zero and negatives included; the text says why.
+        ValueError: any other value, zero and negative ones included; the text gives the reason.
     """
     seconds = _seconds_of(value)
     if seconds is None or not math.isfinite(seconds):
@@ -85,7 +87,7 @@ def parse_duration(value: object) -> float:
 
 
 def suggest_duration(value: object) -> str:
-    """Spell what was most likely meant; empty where there is no honest guess."""
+    """The spelling that the author probably meant; empty if there is no clear guess."""
     match = _LOOSE_DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         return ""
@@ -98,10 +100,10 @@ def suggest_duration(value: object) -> str:
 
 
 def parse_share(value: object) -> Share:
-    """A share of a pool's nodes, from ``2``, ``"2"`` or ``"10%"``; ``"0%"`` is the same as ``0``.
+    """Read a share of a pool's nodes from ``2``, ``"2"`` or ``"10%"``; ``"0%"`` is the same as ``0``.
 
     Raises:
-        ValueError: anything else; the text says why.
+        ValueError: any other value; the text gives the reason.
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if not 0 <= value < _MOST_NODES or value != int(value):
@@ -117,7 +119,7 @@ def parse_share(value: object) -> Share:
 
 
 def suggest_share(value: object) -> str:
-    """Spell what was most likely meant; empty where there is no honest guess."""
+    """The spelling that the author probably meant; empty if there is no clear guess."""
     if isinstance(value, float) and 0 < value < 1:
         percent = round(value * _ALL, 6)
         return f'"{int(percent)}%"' if percent == int(percent) else ""
@@ -126,7 +128,7 @@ def suggest_share(value: object) -> str:
 
 
 def plain_duration(value: timedelta) -> str | float:
-    """A ``timedelta`` as Pulumi can store it: ``2h``, ``1h30m``; seconds as a number where they are not whole."""
+    """A ``timedelta`` as Pulumi can store it: ``2h``, ``1h30m``; a number if it is not positive whole seconds."""
     seconds = value.total_seconds()
     if seconds <= 0 or not seconds.is_integer():
         return seconds
@@ -135,10 +137,10 @@ def plain_duration(value: timedelta) -> str | float:
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: numbers as they were written, bounded in length, and no password.
+    """A value as a message shows it: with a bounded length and without a password.
 
-    Pulumi makes a float of every number, so a whole float is shown as the integer that the program has. What stands
-    before an ``@`` may be a password in front of a host.
+    Pulumi turns every number into a float, so a whole float is shown as the integer of the program. Text before an
+    ``@`` is left out, since it may be a password before a host.
     """
     return _shown(value, _DEEPEST)
 
@@ -159,18 +161,18 @@ def _shown(value: object, depth: int) -> str:
         text = "{" + ", ".join(f"{_repr(key)}: {_shown(each, depth - 1)}" for key, each in some) + "}"
     else:
         text = _repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text)} characters)"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({counted(len(text), 'character')})"
 
 
 def _repr(value: object) -> str:
     try:
         return repr(value)
-    except Exception:  # noqa: BLE001 - any object may come, and a message about it must not fail on it
+    except Exception:  # noqa: BLE001 - the repr of any object may fail, and a message must not
         return f"a value of type {type(value).__name__}"
 
 
 def _seconds_of(value: object) -> float | None:
-    """Seconds, unbounded; None where it is no duration at all."""
+    """Seconds without the limits of a timeout; None if the value is not a duration."""
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -189,12 +191,12 @@ def _seconds_of_text(text: str) -> float | None:
 
 
 def _bounded(seconds: float) -> float:
-    """Thousands of digits are too long like any other long time, not an error of their own."""
+    """Limit the number, so that one with thousands of digits is too long like any other long duration."""
     return float(max(-1, min(seconds, 2 * _LONGEST)))
 
 
 def duration(seconds: float) -> str:
-    """``45s``, ``3m10s``, ``2h05m``: two units at most."""
+    """Seconds as text with at most two units: ``45s``, ``3m10s``, ``2h05m``; negative ones as ``0s``."""
     whole = max(0, round(seconds))
     minutes, rest = divmod(whole, 60)
     hours, minutes_rest = divmod(minutes, 60)

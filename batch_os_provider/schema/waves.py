@@ -1,11 +1,11 @@
-"""Which pools of a fleet come in which wave: pure, from the plain values that a program gives.
+"""Puts the pools of a fleet into waves, from the plain values of a program.
 
-What a share counts, what a wave takes, and in which order, is arithmetic that people have to be
-able to foretell. It is judged here, before anything is registered, and tested without an engine.
+People must be able to predict the waves, so the arithmetic is pure: it runs before the program registers a resource,
+and its tests need no engine.
 
-A percentage says how much of the whole fleet is done when its wave is, as the checkpoints of an EC2 instance
-refresh and the weights of Argo Rollouts count; it is rounded down, as ``max_unhealthy`` is, so that an early wave
-is rather too small. A number counts the pools of its wave. A list names them, and keeps them out of other waves.
+A percentage is the share of the whole fleet that is done when its wave ends; the checkpoints of an EC2 instance refresh
+and the weights of Argo Rollouts count in the same way. It is rounded down, like ``max_unhealthy``, so an early wave is
+too small rather than too large. A number counts the pools of its wave. A list names them; other waves do not take them.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ Wave = str | int | Sequence[str]
 """A share of the fleet such as ``"25%"``, a number of pools, or a list of pools."""
 
 _POOLS_FORM = (
-    "pool ids (1-64 of letters, digits, hyphen and underscore), or pool URLs {account_endpoint}/pools/{pool_id}"
+    "pool ids (1 to 64 letters, digits, hyphens and underscores), or pool URLs {account_endpoint}/pools/{pool_id}"
 )
 _WAVE_FORM = (
-    'a percentage of the fleet that is done by then, from "1%" to "100%", a number of pools from 1 on, '
+    'the percentage of the fleet that is done when the wave ends, from "1%" to "100%", a number of pools from 1 on, '
     "or a list of pools of the fleet"
 )
 
 
 class WavesError(ValueError):
-    """A fleet that cannot be meant; the text names the property, the value and what is allowed."""
+    """An argument of a fleet is wrong; the text names the argument, its value and the allowed values."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A pool of a fleet; ``endpoint`` is empty for a pool of the fleet's own account, ``spelled`` is as declared."""
+    """A pool of a fleet. ``spelled`` is the pool as declared; ``endpoint`` is empty for the fleet's own account."""
 
     spelled: str
     pool_id: str
@@ -46,12 +46,12 @@ class Member:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Equal for two spellings of one pool: Batch compares pool ids without case."""
+        """Identifies the pool: equal for all spellings, since Batch compares pool ids without case."""
         return self.endpoint, self.pool_id.casefold()
 
     @property
     def label(self) -> str:
-        """The pool in a resource's name: it hangs on nothing but the pool, so that no other pool can change it."""
+        """The pool's part of a resource name. It depends on this pool only, so other pools cannot change it."""
         host = self.endpoint.partition("://")[2].removesuffix(".batch.azure.com").replace(":", "-")
         return "-".join(part for part in (host, self.pool_id.casefold()) if part)
 
@@ -61,10 +61,10 @@ def members(pools: object, own: str = "") -> tuple[Member, ...]:
 
     Args:
         pools: pool ids and pool URLs.
-        own: the normalised endpoint of the account that ids belong to; empty where it is not known.
+        own: the normalised endpoint of the account of pool ids; empty if it is not known.
 
     Raises:
-        WavesError: no list, no pool, one that is none, or one twice.
+        WavesError: ``pools`` is not a list, is empty, or contains a wrong value or one pool twice.
 
     """
     if not _is_list(pools):
@@ -76,7 +76,7 @@ def members(pools: object, own: str = "") -> tuple[Member, ...]:
         member = _member(f"pools[{index}]", spelled, own)
         if member.key in found:
             raise WavesError(
-                f"pools[{index}]: {shown(spelled)} is there already, as {found[member.key].spelled!r}; "
+                f"pools[{index}]: {shown(spelled)} is the same pool as {found[member.key].spelled!r}; "
                 "allowed: each pool once, compared without case"
             )
         found[member.key] = member
@@ -90,13 +90,13 @@ def arrange(
 
     Args:
         fleet: the pools.
-        canary: the pool or pools of the first wave; None is the first pool, an empty list none.
-        waves: the waves after it; what none of them takes is a last wave. A wave that would take nothing, because its
-            share is reached already or no pool is left, is left out.
+        canary: the pool or pools of the first wave. None is the first pool, an empty list is no canary.
+        waves: the waves after the canary. The remaining pools form a last wave. Empty waves are left out: their share
+            is already reached, or no pool is left.
         own: as for ``members``.
 
     Raises:
-        WavesError: a wave that cannot be meant.
+        WavesError: a wave is wrong.
 
     """
     first = (
@@ -116,7 +116,7 @@ def arrange(
             for member in lists[index]:
                 if member in taken:
                     raise WavesError(
-                        f"{where}: {member.spelled!r} is in {taken[member]} already; allowed: each pool in one wave"
+                        f"{where}: {member.spelled!r} is already in {taken[member]}; allowed: each pool in one wave"
                     )
                 taken[member] = where
     free = [member for member in fleet if member not in taken]
@@ -136,10 +136,10 @@ def arrange(
 
 
 def find(where: str, spelled: object, fleet: Sequence[Member], own: str = "") -> Member:
-    """The pool of the fleet that is meant: by its URL, by its id in the fleet's account, or by an id that is unique.
+    """Find a pool of the fleet by its URL, by its id in the fleet's account, or by an id that only one pool has.
 
     Raises:
-        WavesError: it is no pool, or none of this fleet, or one of several.
+        WavesError: ``spelled`` is not a pool, is not in the fleet, or fits several pools.
 
     """
     wanted = _member(where, spelled, own)
@@ -153,10 +153,10 @@ def find(where: str, spelled: object, fleet: Sequence[Member], own: str = "") ->
         return (exact or alike)[0]
     if alike:
         urls = " or ".join(member.spelled for member in alike)
-        raise WavesError(f"{where}: {shown(spelled)} is a pool of several accounts; write {urls}")
+        raise WavesError(f"{where}: {shown(spelled)} is the id of pools in several accounts; write {urls}")
     near = difflib.get_close_matches(str(spelled), [member.spelled for member in fleet], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise WavesError(f"{where}: {shown(spelled)} is not in pools; allowed: what pools has{hint}")
+    raise WavesError(f"{where}: {shown(spelled)} is not in pools; allowed: a pool that pools contains{hint}")
 
 
 def _is_list(value: object) -> TypeGuard[Sequence[object]]:
@@ -183,12 +183,12 @@ def _named(where: str, pools: object, fleet: Sequence[Member], own: str) -> list
     found = [find(where, spelled, fleet, own) for spelled in pools]
     twice = next((member for index, member in enumerate(found) if member in found[:index]), None)
     if twice is not None:
-        raise WavesError(f"{where}: {twice.spelled!r} is there twice; allowed: each pool once")
+        raise WavesError(f"{where}: {twice.spelled!r} appears twice; allowed: each pool once")
     return found
 
 
 def _share(where: str, value: object, last: Share) -> Share:
-    """A wave's share or number, of which a share has to be more than ``last``."""
+    """Read a wave's percentage or number; a percentage must be more than ``last``. Raises WavesError."""
     try:
         share = parse_share(value)
     except ValueError:
@@ -199,7 +199,7 @@ def _share(where: str, value: object, last: Share) -> Share:
         raise WavesError(f"{where}: {shown(value)} is not a wave; allowed: {_WAVE_FORM}{hint}")
     if share.percent and share.number <= last.number:
         raise WavesError(
-            f"{where}: {shown(value)} is not more than {str(last)!r} before it; allowed: percentages that grow, since "
-            "each says how much of the fleet is done by then"
+            f"{where}: {shown(value)} is not more than {str(last)!r} before it; allowed: growing percentages, since "
+            "each counts the whole fleet up to the end of its wave"
         )
     return share

@@ -1,19 +1,19 @@
-"""The Azure Batch data plane on loopback: what the provider is proven against.
+"""A simulator of the Azure Batch data plane on loopback; the provider is tested against it.
 
-``upgradeos`` has no pools left to run on in Azure. To see a whole rollout (nodes that leave one by one, tasks that go
-back to the queue, answers that are lost) we need a service that keeps state. This one speaks HTTP as the recorded
-service did and keeps time on a virtual clock. What nobody has recorded is a switch in ``world.unknowns``, not a hidden
-guess. VM pools live in it too: images whose ``latest`` moves with the clock, and resizes that fail.
+Azure has no pools left on which ``upgradeos`` runs. A test of a whole rollout needs a service with state: nodes leave
+one by one, tasks go back to the queue, answers are lost. The simulator speaks HTTP as the recorded service did, on a
+virtual clock. Behaviour of Batch that was never recorded is a switch in ``world.unknowns``, not a hidden guess. It has
+VM pools too, with images whose ``latest`` moves with the clock, and with resizes that fail.
 
-Read it from the outside in. A request comes through ``server`` and ``app`` into one of these packages:
+Read the packages from the outside in. A request comes through ``server`` and ``app`` into one of them:
 
 * ``data_plane``: the request, its checks, its handler;
 * ``control``: ``/_simulator``, which tests and people use;
 * ``identity``: tokens;
-* ``faults``: what goes wrong on purpose.
+* ``faults``: failures that a test asks for.
 
-They work on ``world``, the account itself. ``state`` reads and writes it as JSON; ``protocol`` is what Batch's API
-versions fix. ``cli`` starts it all.
+They work on ``world``, the simulated account. ``state`` reads and writes it as JSON. ``protocol`` has the operations
+and shapes of each API version. ``cli`` is the command.
 
-It is not Azure: nothing here proves what the real service does beyond the recordings that it replays.
+The simulator is not Azure: it proves nothing about the real service beyond the recordings that it replays.
 """

@@ -1,6 +1,6 @@
 """The application: control and token endpoints under ``/_simulator``, Batch everywhere else.
 
-One place that shows how the parts are put together, with nothing else in it.
+This module shows how the parts are connected, and does nothing else.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from batch_os_provider.simulator.world.world import World
 
 
-def build(world: World, initial: object, saved: Callable[[], None]) -> Starlette:
-    """The simulator over a world. ``initial`` is loaded now and at every reset; ``saved`` runs after changes.
+def build(world: World, initial: object, on_change: Callable[[], None]) -> Starlette:
+    """The simulator over a world. ``initial`` is loaded now and at every reset; ``on_change`` runs after changes.
 
     Raises:
-        StateError: the initial state is not one.
+        StateError: the initial state is not valid.
     """
     load(world, initial)
     faults = Faults(world)
     return Starlette(
         routes=[
             Mount("/_simulator/identity", routes=Identity(world).routes()),
-            Mount("/_simulator", routes=Control(world, faults, initial, saved).routes()),
-            Mount("", app=DataPlane(world, faults, saved)),
+            Mount("/_simulator", routes=Control(world, faults, initial, on_change).routes()),
+            Mount("", app=DataPlane(world, faults, on_change)),
         ],
         exception_handlers={RefusedError: refused, HTTPException: refused},
     )

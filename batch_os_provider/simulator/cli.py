@@ -1,8 +1,8 @@
 """The command ``batch-simulator``.
 
-Anyone, with any client in any language, must be able to start the simulator and find it. The
-first line on standard output is one JSON object, written once connections are accepted; all that is meant for
-people goes to standard error. It ends with 0 on SIGTERM and SIGINT, and with 2 when it cannot start.
+A client in any language must be able to start the simulator and find its endpoint. The first line on standard output
+is one JSON object, written when connections are accepted. Text for people goes to standard error. The exit code is 0
+after SIGTERM and SIGINT, and 2 if the simulator cannot start.
 """
 
 from __future__ import annotations
@@ -26,34 +26,37 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from importlib.resources.abc import Traversable
 
-    from batch_os_provider.simulator.server import Saver, Server
+    from batch_os_provider.simulator.server import Server, StateFile
     from batch_os_provider.simulator.world.world import World
 
 BANNER = """\
 batch-simulator: an Azure Batch data plane that exists only on this machine. This is NOT Azure: nothing here
-runs, costs or is billed, and what it answers is no promise of what Azure would answer.
+runs, costs or is billed, and Azure may answer differently.
 Its default account key is published in its source code and protects nothing.
 """
 CANNOT_START = 2
-FASTEST = 1_000_000
-HIGHEST_PORT = 65_535
+MAX_SPEED = 1_000_000
+MAX_PORT = 65_535
 EXAMPLES = ("cloud-services", "vm", "mixed")
 """Files of the folder ``examples``."""
-EXTRA = ("starlette", "uvicorn", "httptools", "trustme")
+EXTRA_MODULES = ("starlette", "uvicorn", "httptools", "trustme")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="batch-simulator", description="Simulate an Azure Batch account.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback only)")
-    parser.add_argument("--port", type=int, default=0, help="port (default 0: a free one)")
-    parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds in a real second; 0 freezes time")
+    parser.add_argument("--port", type=int, default=0, help="port (default 0: any free port)")
+    parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds per real second; 0 freezes time")
     seeds = parser.add_mutually_exclusive_group()
-    seeds.add_argument("--seed", type=Path, metavar="FILE", help="JSON state to start from, and to return to on reset")
-    seeds.add_argument("--example", choices=EXAMPLES, help="start from this example of an account, and return to it")
+    seeds.add_argument("--seed", type=Path, metavar="FILE", help="JSON state to start from; a reset returns to it")
+    seeds.add_argument("--example", choices=EXAMPLES, help="start from this example account; a reset returns to it")
     parser.add_argument(
-        "--state", type=Path, metavar="FILE", help="JSON state to go on from if it is there, kept up to date"
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="JSON state to continue from if it exists; kept up to date",
     )
-    parser.add_argument("--tls", action="store_true", help="HTTPS with a fresh certificate authority")
+    parser.add_argument("--tls", action="store_true", help="HTTPS with a new certificate authority")
     parser.add_argument("--version", action="version", version=f"%(prog)s {metadata.version('batch-os-provider')}")
     return parser
 
@@ -64,7 +67,7 @@ def _read(path: Path | Traversable) -> Any:
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise SystemExit(_fail(f"cannot read {path}: {getattr(error, 'strerror', error)}")) from None
     if not data.strip():
-        raise SystemExit(_fail(f"{path} is empty; a state is a JSON object, {{}} at least"))
+        raise SystemExit(_fail(f"{path} is empty; a state is a JSON object, at least {{}}"))
     try:
         return json.loads(data)  # UTF-8, or UTF-16 as PowerShell 5 writes it
     except (ValueError, RecursionError) as error:
@@ -72,19 +75,19 @@ def _read(path: Path | Traversable) -> Any:
 
 
 def _seed(options: argparse.Namespace) -> Any:
-    """The state to start from, and to return to."""
+    """The state to start from, and to return to on reset."""
     if options.example:
         return _read(resources.files("batch_os_provider.simulator").joinpath("examples", f"{options.example}.json"))
     return _read(options.seed) if options.seed else {}
 
 
 def _fail(message: str) -> int:
-    _say(f"batch-simulator: {message}")
+    _print_to_stderr(f"batch-simulator: {message}")
     return CANNOT_START
 
 
-def _say(text: str) -> None:
-    """Say something to people. A stderr that is closed must not end a simulator that is asked by programs."""
+def _print_to_stderr(text: str) -> None:
+    """Print a text for people. A closed stderr must not end the simulator, since programs may still use it."""
     with suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
 
@@ -99,13 +102,13 @@ def _is_loopback(host: str) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = _parser().parse_args(arguments)
-    if not 0 <= options.speed <= FASTEST:
-        return _fail(f"--speed is a number from 0 to {FASTEST}, not {options.speed:g}")
-    if not 0 <= options.port <= HIGHEST_PORT:
-        return _fail(f"--port is a number from 0 to {HIGHEST_PORT}, not {options.port}; 0 takes a free one")
+    if not 0 <= options.speed <= MAX_SPEED:
+        return _fail(f"--speed is a number from 0 to {MAX_SPEED}, not {options.speed:g}")
+    if not 0 <= options.port <= MAX_PORT:
+        return _fail(f"--port is a number from 0 to {MAX_PORT}, not {options.port}; 0 takes a free port")
     if options.state and not options.state.resolve().parent.is_dir():
-        return _fail(f"cannot write {options.state}: there is no folder {options.state.resolve().parent}")
-    missing = [name for name in EXTRA if find_spec(name) is None]
+        return _fail(f"cannot write {options.state}: the folder {options.state.resolve().parent} does not exist")
+    missing = [name for name in EXTRA_MODULES if find_spec(name) is None]
     if missing:
         return _fail(f"{', '.join(missing)} missing; install the extra: pip install 'batch-os-provider[simulator]'")
     with tempfile.TemporaryDirectory(prefix="batch-simulator-") as folder:
@@ -113,66 +116,70 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace, folder: Path) -> int:
-    from batch_os_provider.simulator import server  # noqa: PLC0415 - it needs the extra, and without it the command must still explain itself
+    from batch_os_provider.simulator import server  # noqa: PLC0415 - needs the extra; without it the command explains what to install
     from batch_os_provider.simulator.app import build  # noqa: PLC0415 - as above
     from batch_os_provider.simulator.state.load import StateError, load  # noqa: PLC0415 - as above
     from batch_os_provider.simulator.world.clock import VirtualClock  # noqa: PLC0415 - as above
     from batch_os_provider.simulator.world.world import World  # noqa: PLC0415 - as above
 
     world = World(VirtualClock(speed=options.speed))
-    bound = _listening(server.bind, options.host, options.port)
+    bound = _bind(server.bind, options.host, options.port)
     endpoint = server.url_of(bound, tls=options.tls)
-    saver = server.Saver(world, options.state, endpoint) if options.state else None
+    state_file = server.StateFile(world, options.state, endpoint) if options.state else None
     try:
-        app = build(world, _seed(options), saver or (lambda: None))
+        app = build(world, _seed(options), state_file or (lambda: None))
         if options.state and options.state.exists():
             load(world, _read(options.state))
     except StateError as error:
         bound.close()
-        return _fail(f"the state is refused: {error}")
+        return _fail(f"invalid state: {error}")
     certificates = server.make_certificates(folder, options.host) if options.tls else None
     line = {"endpoint": endpoint, "account": world.account, "key": world.key, "control": endpoint + "/_simulator"}
     if certificates is not None:
         line["ca"] = str(certificates.authority)
-    troubles: list[str] = []
+    failures: list[str] = []
 
     def announce() -> None:
         try:
             print(json.dumps(line), flush=True)
         except OSError as error:
-            # Whoever started it cannot learn where it is, and would never end it.
-            troubles.append(f"the first line cannot be written to stdout: {error.strerror}")
+            # The program that started the simulator cannot learn its endpoint, and would never stop it.
+            failures.append(f"the first line cannot be written to stdout: {error.strerror}")
             running.should_exit = True
 
-    _greet(options.host, line)
+    _print_banner(options.host, line)
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn stops at the signal and raises it again at the end; by then it has done its work.
+        # uvicorn stops at the signal and raises it again when it has shut down; then the signal has no more effect.
         signal.signal(number, lambda *_: None)
     running = server.make_server(app, announce, certificates)
     try:
-        _run_to_the_end(running, bound, world, saver)
+        _run(running, bound, world, state_file)
     except OSError as error:
         if error.filename is None:
             raise
-        troubles.append(f"cannot write {options.state}: {error.strerror}")
-    if not troubles:
+        failures.append(f"cannot write {options.state}: {error.strerror}")
+    if not failures:
         return 0
-    with suppress(OSError):  # or the interpreter tries again to send off the line, and fails
+    with suppress(OSError):  # otherwise the interpreter flushes the line again at exit, and fails
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return _fail(troubles[0])
+    return _fail(failures[0])
 
 
-def _run_to_the_end(running: Server, bound: socket.socket, world: World, saver: Saver | None) -> None:
-    """Serve until a signal, with the state file written before and after. Raises OSError where it cannot be."""
-    if saver is not None:
-        saver()
+def _run(running: Server, bound: socket.socket, world: World, state_file: StateFile | None) -> None:
+    """Serve until a signal. The state file is written before and after.
+
+    Raises:
+        OSError: the state file cannot be written.
+    """
+    if state_file is not None:
+        state_file()
     running.run(sockets=[bound])
-    if saver is not None:
+    if state_file is not None:
         world.advance()
-        saver.write()
+        state_file.write()
 
 
-def _listening(bind: Callable[[str, int], socket.socket], host: str, port: int) -> socket.socket:
+def _bind(bind: Callable[[str, int], socket.socket], host: str, port: int) -> socket.socket:
     try:
         return bind(host, port)
     except OSError as error:
@@ -181,24 +188,27 @@ def _listening(bind: Callable[[str, int], socket.socket], host: str, port: int) 
         raise SystemExit(_fail(f"cannot listen on {host!r}: it is not a host name")) from None
 
 
-def _greet(host: str, line: Mapping[str, str]) -> None:
-    _say(BANNER)
+def _print_banner(host: str, line: Mapping[str, str]) -> None:
+    _print_to_stderr(BANNER)
     if not _is_loopback(host):
-        _say(
+        _print_to_stderr(
             f"WARNING: listening on {host}, which other machines can reach. The key is public and the control "
-            "endpoints ask for none: anybody who can connect can read and change everything here.\n"
+            "endpoints need none: everyone who can connect can read and change everything here.\n"
         )
-    _say(f"account {line['account']} at {line['endpoint']}; control at {line['control']}")
+    _print_to_stderr(f"account {line['account']} at {line['endpoint']}; control at {line['control']}")
     names = {"account": "AZURE_BATCH_ACCOUNT", "key": "AZURE_BATCH_ACCESS_KEY", "endpoint": "ENDPOINT"}
     names["ca"] = "REQUESTS_CA_BUNDLE"
     variables = {name: line[key] for key, name in names.items() if key in line}
-    for every, loopback in (("//0.0.0.0:", "//127.0.0.1:"), ("//[::]:", "//[::1]:")):  # no client can be sent to these
+    for every, loopback in (
+        ("//0.0.0.0:", "//127.0.0.1:"),
+        ("//[::]:", "//[::1]:"),
+    ):  # not an address to connect to
         variables["ENDPOINT"] = variables["ENDPOINT"].replace(every, loopback)
-    _say("\n".join(["To use it, paste this into another terminal:", *exports(variables, sys.platform), ""]))
+    _print_to_stderr("\n".join(["To use it, paste this into another terminal:", *exports(variables, sys.platform), ""]))
 
 
 def exports(variables: Mapping[str, str], platform: str) -> list[str]:
-    """Lines that set variables of the environment in a shell of a platform; on Windows, PowerShell's."""
+    """Shell lines that set environment variables: PowerShell on Windows, a POSIX shell elsewhere."""
     if platform == "win32":
         quoted = {name: value.replace("'", "''") for name, value in variables.items()}
         return [f"$env:{name} = '{value}'" for name, value in quoted.items()]

@@ -1,8 +1,8 @@
-"""``/_simulator``: the levers of the simulator, none of which Batch has.
+"""``/_simulator``: the control endpoints, which Batch does not have.
 
-A test must be able to put the account into a state, move the clock, break an answer and read
-what happened, from any language. What it accepts and gives is fixed; PUT takes what GET gives. A refusal is a
-400 with one sentence. Control calls need no key (it is loopback) and leave no trace in the audit.
+Tests in any language use them to set the state, move the clock, add faults and read the audit. The format is stable:
+PUT accepts what GET returns. A refusal is a 400 with one sentence. Control calls need no key, since the server listens
+on loopback, and are not in the audit.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from batch_os_provider.simulator.world.world import World
 
 
-def base_of(request: Request) -> str:
+def account_url(request: Request) -> str:
     """The account URL that the caller used."""
     return f"{request.url.scheme}://{request.url.netloc}"
 
@@ -48,21 +48,24 @@ async def _json(request: Request) -> Any:
 
 
 async def refused(_request: Request, error: Exception) -> Response:
-    """A refusal as JSON."""
+    """An error as JSON."""
     if isinstance(error, HTTPException):
         return _answer({"error": error.detail}, error.status_code)
     return _answer({"error": str(error)}, 400)
 
 
 class Control:
-    """The control endpoints over one world. ``saved`` is called after every change; ``initial`` is what reset loads."""
+    """The control endpoints over one world.
 
-    def __init__(self, world: World, faults: Faults, initial: object, saved: Callable[[], None]) -> None:
+    ``initial`` is the state that a reset loads; ``on_change`` is called after every change.
+    """
+
+    def __init__(self, world: World, faults: Faults, initial: object, on_change: Callable[[], None]) -> None:
         self._world = world
         self._faults = faults
         self._initial = initial
         self._account = (world.account, world.key)
-        self._saved = saved
+        self._on_change = on_change
 
     def routes(self) -> list[Route]:
         """The routes below ``/_simulator``."""
@@ -88,22 +91,22 @@ class Control:
         ]
 
     async def get_state(self, request: Request) -> Response:
-        """The whole account at the present virtual instant."""
+        """The whole account at the current virtual time."""
         with self._world.lock:
             self._world.advance()
-            return _answer(dump(self._world, base_of(request)))
+            return _answer(dump(self._world, account_url(request)))
 
     async def put_state(self, request: Request) -> Response:
-        """Replace the account; an impossible state changes nothing."""
+        """Replace the account; an invalid state changes nothing."""
         data = await _json(request)
         with self._world.lock:
             self._world.advance()
             load(self._world, data)
-            self._saved()
-            return _answer(dump(self._world, base_of(request)))
+            self._on_change()
+            return _answer(dump(self._world, account_url(request)))
 
     async def reset(self, request: Request) -> Response:
-        """Back to the beginning: first state, default switches, no faults, no actors, empty audit."""
+        """Reset everything: initial state, default switches, no faults, no actors, empty audit."""
         with self._world.lock:
             self._world.advance()
             self._world.unknowns.reset()
@@ -113,14 +116,14 @@ class Control:
             load(self._world, self._initial)
             self._world.audit.clear()
             self._world.issued.clear()
-            self._saved()
-            return _answer(dump(self._world, base_of(request)))
+            self._on_change()
+            return _answer(dump(self._world, account_url(request)))
 
     def _clock(self) -> Response:
         return _answer({"virtual": iso(self._world.advance()), "speed": self._world.clock.speed})
 
     async def get_clock(self, _request: Request) -> Response:
-        """Virtual now and the speed."""
+        """The virtual time and the speed."""
         with self._world.lock:
             return self._clock()
 
@@ -130,28 +133,28 @@ class Control:
         if not isinstance(data, dict) or not data or not set(data) <= {"advance", "speed"}:
             raise RefusedError('The clock takes {"advance": seconds}, {"speed": x} or both.')
         for name, value in data.items():
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _LONGEST:
-                raise RefusedError(f"{name} is a number from 0 to {_LONGEST}; time never runs back.")
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MAX_SECONDS:
+                raise RefusedError(f"{name} is a number from 0 to {_MAX_SECONDS}; virtual time never runs backwards.")
         with self._world.lock:
             self._world.clock.advance(data.get("advance", 0))
             self._world.advance()
             if "speed" in data:
                 self._world.clock.set_speed(data["speed"])
-            self._saved()
+            self._on_change()
             return self._clock()
 
     async def get_audit(self, request: Request) -> Response:
-        """Every entry, or those after ``?since=seq``."""
+        """All entries, or those after ``?since=seq``."""
         since = request.query_params.get("since", "0")
         if not _SEQ.fullmatch(since):
-            raise RefusedError("since is the seq of an entry.")
+            raise RefusedError("since is the seq of an audit entry.")
         with self._world.lock:
             self._world.advance()
             entries = [entry.to_json() for entry in self._world.audit.entries if entry.seq > int(since)]
         return _answer({"entries": entries})
 
     async def get_faults(self, _request: Request) -> Response:
-        """The rules in force and how often each has fired."""
+        """The active rules, and how often each has fired."""
         return _answer([rule.to_json() for rule in self._faults.rules])
 
     async def get_fault(self, request: Request) -> Response:
@@ -160,7 +163,7 @@ class Control:
         for rule in self._faults.rules:
             if rule.id == name:
                 return _answer(rule.to_json())
-        raise HTTPException(404, f"There is no fault {name!r}.")
+        raise HTTPException(404, f"Fault {name!r} does not exist.")
 
     async def post_faults(self, request: Request) -> Response:
         """Add one rule (an object) or several (a list)."""
@@ -182,23 +185,23 @@ class Control:
         try:
             self._faults.remove(name)
         except KeyError:
-            raise HTTPException(404, f"There is no fault {name!r}.") from None
+            raise HTTPException(404, f"Fault {name!r} does not exist.") from None
         return await self.get_faults(request)
 
     async def get_actors(self, _request: Request) -> Response:
-        """The scripts in force, what each has done, and why not."""
+        """The active actors, how often each has acted, and why Batch refused the last action."""
         with self._world.lock:
             self._world.advance()
             return _answer([actor.to_json() for actor in self._world.actors.values()])
 
     async def get_actor(self, request: Request) -> Response:
-        """One script."""
+        """One actor."""
         with self._world.lock:
             self._world.advance()
             return _answer(self._actor(request).to_json())
 
     async def post_actors(self, request: Request) -> Response:
-        """Add one script (an object) or several (a list)."""
+        """Add one actor (an object) or several (a list)."""
         data = await _json(request)
         with self._world.lock:
             self._world.advance()
@@ -207,13 +210,13 @@ class Control:
             return _answer(actors.add(self._world, data).to_json())
 
     async def delete_actors(self, _request: Request) -> Response:
-        """End all scripts."""
+        """Remove all actors."""
         with self._world.lock:
             self._world.actors.clear()
         return _answer([])
 
     async def delete_actor(self, request: Request) -> Response:
-        """End one script."""
+        """Remove one actor."""
         with self._world.lock:
             del self._world.actors[self._actor(request).id]
         return await self.get_actors(request)
@@ -222,7 +225,7 @@ class Control:
         name = request.path_params["id"]
         found = self._world.actors.get(name)
         if found is None:
-            raise HTTPException(404, f"There is no actor {name!r}.")
+            raise HTTPException(404, f"Actor {name!r} does not exist.")
         return found
 
     async def get_unknowns(self, _request: Request) -> Response:
@@ -230,7 +233,7 @@ class Control:
         return _answer(self._world.unknowns.to_json())
 
     async def put_unknowns(self, request: Request) -> Response:
-        """Turn switches: ``{name: {"value": ...}}`` or ``{name: value}``; those not named stay."""
+        """Set switches by ``{name: {"value": ...}}`` or ``{name: value}``; the others keep their values."""
         data = await _json(request)
         if not isinstance(data, dict):
             raise RefusedError('Unknowns are set by {name: {"value": value}}.')
@@ -239,5 +242,5 @@ class Control:
 
 
 _SEQ = re.compile(r"[0-9]{1,18}")
-_LONGEST = 1_000_000_000
-"""A bound that only catches mistakes (30 years of virtual seconds)."""
+_MAX_SECONDS = 1_000_000_000
+"""About 30 years: a limit that only catches mistakes."""

@@ -1,10 +1,9 @@
-"""The server: uvicorn, with the three things it cannot do for Batch.
+"""The server: uvicorn, with a writer for the exact bytes of an answer.
 
-Uvicorn lower-cases header names, takes reason phrases from a table, and never closes a
-connection without an answer. A small protocol class gives the data plane a writer for its own bytes
-(``scope["extensions"]["batch.exchange"]``); everything else stays uvicorn's.
+Uvicorn lower-cases header names, takes reason phrases from a table, and never closes a connection without an answer.
+:class:`.BatchProtocol` therefore gives the data plane its own writer (``scope["extensions"]["batch.exchange"]``).
 
-It also runs a simulator inside a test (:func:`running`), makes the certificates of ``--tls``, and keeps the
+This module also runs a simulator inside a test (:func:`running`), makes the certificates of ``--tls``, and writes the
 state file.
 """
 
@@ -34,34 +33,34 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
-GRACE = 2
-"""Seconds that open requests get at the end."""
+SHUTDOWN_SECONDS = 2
+"""Seconds that open requests get at shutdown."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn, telling when it accepts connections."""
+    """uvicorn that calls ``started`` when it accepts connections."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._tell = started
+        self._on_started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then tell."""
+        """Start, then call ``started``."""
         await super().startup(sockets=sockets)
         if self.started:
-            self._tell()
+            self._on_started()
 
 
 @dataclass(frozen=True)
 class Certificates:
-    """Files of a fresh authority and of a certificate for this server."""
+    """Files of a new certificate authority and of a certificate for this server."""
 
     authority: Path
     certificate: Path
 
 
 def make_certificates(folder: Path, host: str) -> Certificates:
-    """A certificate that only who trusts the authority's file will accept."""
+    """A certificate that is accepted only by clients that trust the authority file."""
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost", "127.0.0.1", "::1", *{host} - {"localhost", "127.0.0.1", "::1"})
     made = Certificates(folder / "ca.pem", folder / "server.pem")
@@ -71,14 +70,14 @@ def make_certificates(folder: Path, host: str) -> Certificates:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening address.
+    """A socket bound to an address.
 
     Raises:
         OSError: the port is in use, or the host is not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named, since asyncio switches Nagle's algorithm off only where it sees TCP: with it, the second part of an answer
-    # waits 40 ms for the client to acknowledge the first.
+    # IPPROTO_TCP is given because asyncio sets TCP_NODELAY only on sockets with it. With Nagle's algorithm the second
+    # part of an answer waits 40 ms until the client acknowledges the first.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -90,7 +89,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def make_server(app: Starlette, started: Callable[[], None], certificates: Certificates | None = None) -> Server:
-    """A server for :func:`bind`'s socket; it says nothing of its own in headers or logs."""
+    """A server for :func:`bind`'s socket; it adds no headers and no access log."""
     config = uvicorn.Config(
         app,
         http=BatchProtocol,
@@ -102,14 +101,14 @@ def make_server(app: Starlette, started: Callable[[], None], certificates: Certi
         server_header=False,
         date_header=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         ssl_certfile=certificates.certificate if certificates else None,
     )
     return Server(config, started)
 
 
-class Saver:
-    """Keeps the state file: written whole beside it and moved over it, after changes and at the end."""
+class StateFile:
+    """The state file, written after changes and at the end: first a temporary file, then moved over the old one."""
 
     def __init__(self, world: World, path: Path, base: str) -> None:
         self._world = world
@@ -118,7 +117,7 @@ class Saver:
         self._saved = -1
 
     def __call__(self) -> None:
-        """Write the state if something has changed since the last time."""
+        """Write the state if it has changed since the last write."""
         if self._saved != self._world.changes:
             self.write()
 
@@ -130,7 +129,7 @@ class Saver:
         try:
             with os.fdopen(handle, "w") as file:
                 file.write(text)
-            os.replace(name, self._path)  # noqa: PTH105 - the temporary name is a plain text
+            os.replace(name, self._path)  # noqa: PTH105 - the temporary name is a str
         except OSError:
             os.unlink(name)  # noqa: PTH108 - as above
             raise
@@ -138,7 +137,7 @@ class Saver:
 
 @dataclass(frozen=True)
 class Simulator:
-    """A running simulator. Who touches ``world`` directly holds ``world.lock``."""
+    """A running simulator. Hold ``world.lock`` while you use ``world`` directly."""
 
     endpoint: str
     control: str
@@ -163,10 +162,10 @@ def url_of(bound: socket.socket, *, tls: bool) -> str:
 
 @contextmanager
 def running(speed: float = 1.0, seed: dict[str, Any] | None = None) -> Iterator[Simulator]:
-    """A simulator in a thread of this process, on a free loopback port; it ends with the block.
+    """A simulator in a thread of this process, on a free loopback port; it stops at the end of the block.
 
     Raises:
-        StateError: the seed is not a state.
+        StateError: the seed is not a valid state.
     """
     world = World(VirtualClock(speed=speed))
     app = build(world, seed or {}, lambda: None)
@@ -182,5 +181,5 @@ def running(speed: float = 1.0, seed: dict[str, Any] | None = None) -> Iterator[
         yield Simulator(endpoint, endpoint + "/_simulator", world)
     finally:
         server.should_exit = True
-        thread.join(GRACE + 8)
+        thread.join(SHUTDOWN_SECONDS + 8)
         bound.close()

@@ -1,4 +1,4 @@
-"""The peer: the OS version of a Batch pool as a dynamic provider that somebody writes in an afternoon.
+"""The peer: the OS version of a Batch pool as a dynamic provider written in an afternoon.
 
 It does the least that works: read the pool, ask for the upgrade where the version differs, then read again every
 five seconds until the version is the target. It uses nothing of batch_os_provider. azure-batch has no method for
@@ -18,7 +18,7 @@ from pulumi.dynamic import CreateResult, Resource, ResourceProvider, UpdateResul
 
 API = "api-version=2018-08-01.7.0"
 POLL = 5.0
-"""Seconds between two looks at a pool."""
+"""Seconds between two reads of a pool."""
 
 
 def upgrade(props: dict[str, Any]) -> dict[str, Any]:

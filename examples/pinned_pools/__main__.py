@@ -4,7 +4,7 @@ import pulumi
 
 from batch_os_provider import PoolImageVersion
 
-# To move a pool, change its version here: a pull request then shows from and to.
+# To move a pool, change its version here. A pull request then shows the old and the new version.
 VERSIONS = {
     "convert": "17763.3124.2111130129",  # Windows Server 2019
     "solve": "8.7.2024042601",  # almalinux-hpc

@@ -1,21 +1,21 @@
-"""Post a comment to the pull request of this pipeline run, or renew the one that an earlier run posted.
+"""Post a comment to the pull request of this pipeline run, or update the comment of an earlier run.
 
     python pull_request_comment.py comment.md
 
-A reviewer shall find one comment that is true, not one for each push. The comment's first line is its
-hidden mark, as `batch-os comment` writes it; the first comment on the pull request that begins with the same line is
-replaced, and where there is none a new one is posted.
+A reviewer needs one current comment, not one for each push. The comment's first line is its hidden marker, as
+`batch-os comment` writes it. The script updates the first comment on the pull request that begins with the same line.
+If none does, it posts a new one.
 
-It needs Python 3.10 and nothing else, and takes all it has to know from the environment:
+It needs only Python 3.10, and reads these variables from the environment:
 
-GitHub Actions   GITHUB_REPOSITORY and GITHUB_API_URL are there by themselves; GITHUB_TOKEN and PULL_REQUEST, its
-                 number, are set on the step. The job has `permissions: pull-requests: write`.
-Azure Pipelines  SYSTEM_COLLECTIONURI, SYSTEM_TEAMPROJECT, BUILD_REPOSITORY_ID and SYSTEM_PULLREQUEST_PULLREQUESTID are
-                 there by themselves; SYSTEM_ACCESSTOKEN is set on the step. The build service has the repository's
-                 right "Contribute to pull requests".
+GitHub Actions   The service sets GITHUB_REPOSITORY and GITHUB_API_URL. Set GITHUB_TOKEN and PULL_REQUEST (its number)
+                 on the step. The job needs `permissions: pull-requests: write`.
+Azure Pipelines  The service sets SYSTEM_COLLECTIONURI, SYSTEM_TEAMPROJECT, BUILD_REPOSITORY_ID and
+                 SYSTEM_PULLREQUEST_PULLREQUESTID. Set SYSTEM_ACCESSTOKEN on the step. The build service needs the
+                 repository's right "Contribute to pull requests".
 
-Exit codes: 0 posted or renewed, 1 not, with the reason on stderr. Nothing is tried twice: a second POST could make a
-second comment.
+Exit codes: 0 posted or updated, 1 failed, with the reason on stderr. The script retries nothing, because a second POST
+could create a second comment.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ NEXT = re.compile(r'<([^>]+)>;\s*rel="next"')
 
 
 class PostError(Exception):
-    """Why there is no comment now; the text says what to do."""
+    """The comment was not posted; the text has the reason and what to do."""
 
 
-class _StayHere(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: it would carry the token to wherever it leads."""
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Refuses redirects: a redirect would send the token to another server."""
 
     def redirect_request(self, *_: Any) -> None:
-        """Let the answer be an error."""
+        """Return None, so that the answer becomes an error."""
 
 
 class Api:
@@ -59,13 +59,13 @@ class Api:
             **headers,
         }
         self._hint = hint
-        self._opener = urllib.request.build_opener(_StayHere)
+        self._opener = urllib.request.build_opener(_NoRedirect)
 
     def call(self, method: str, url: str, body: dict[str, Any] | None = None) -> tuple[Any, str]:
-        """The answer's JSON and its Link header.
+        """Send a request; return the JSON of the answer and its Link header.
 
         Raises:
-            PostError: anything but a success in JSON.
+            PostError: the request failed, or the answer is not JSON.
 
         """
         data = None if body is None else json.dumps(body).encode()
@@ -81,16 +81,16 @@ class Api:
         try:
             return json.loads(text), link
         except ValueError:
-            # Azure DevOps answers a bad token with its sign-in page and 203.
+            # For a bad token, Azure DevOps answers 203 with its sign-in page.
             raise PostError(f"{method} {url}: {status} without JSON{self._advice(401)}") from None
 
     def _advice(self, status: int) -> str:
-        """What to look at where the answer smells of rights."""
+        """The advice for an answer that points to missing rights, else an empty text."""
         return f". {self._hint}" if status in (301, 302, 401, 403, 404) else ""
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
-    """What the server says about an error: both APIs put it in `message`."""
+    """The server's text for an error: both APIs put it in `message`."""
     try:
         return str(json.load(error)["message"])
     except (ValueError, KeyError, TypeError):
@@ -98,7 +98,7 @@ def _reason(error: urllib.error.HTTPError) -> str:
 
 
 def to_github(environ: dict[str, str], text: str) -> str:
-    """Post or renew the comment on GitHub; what was done."""
+    """Post or update the comment on GitHub; return a text that says which."""
     token, number = needed(environ, "GITHUB_TOKEN"), needed(environ, "PULL_REQUEST")
     base = environ.get("GITHUB_API_URL", "https://api.github.com").rstrip("/")
     issues = f"{base}/repos/{needed(environ, 'GITHUB_REPOSITORY')}/issues"
@@ -113,39 +113,39 @@ def to_github(environ: dict[str, str], text: str) -> str:
             following = NEXT.search(link)
             page = following[1] if following else ""
 
-    mark = mark_of(text)
+    marker = marker_of(text)
     for comment in comments():
-        if mark_of(comment["body"] or "") == mark:
+        if marker_of(comment["body"] or "") == marker:
             api.call("PATCH", f"{issues}/comments/{comment['id']}", {"body": text})
-            return f"renewed {comment['html_url']}"
+            return f"updated {comment['html_url']}"
     posted, _ = api.call("POST", f"{issues}/{quote(number)}/comments", {"body": text})
     return f"posted {posted['html_url']}"
 
 
 def to_azure_devops(environ: dict[str, str], text: str) -> str:
-    """Post or renew the comment, a thread of its own, on Azure DevOps; what was done."""
+    """Post or update the comment on Azure DevOps, as a separate thread; return a text that says which."""
     project, repository = needed(environ, "SYSTEM_TEAMPROJECT"), needed(environ, "BUILD_REPOSITORY_ID")
     number = needed(environ, "SYSTEM_PULLREQUEST_PULLREQUESTID")
     collection = needed(environ, "SYSTEM_COLLECTIONURI").rstrip("/")
     threads = f"{collection}/{quote(project)}/_apis/git/repositories/{repository}/pullRequests/{number}/threads"
     version = "?api-version=7.1"
-    # Suppress: an error instead of a redirect to the sign-in page.
+    # Suppress: Azure DevOps then answers with an error, not with a redirect to the sign-in page.
     headers = {"Accept": "application/json", "X-TFS-FedAuthRedirect": "Suppress"}
     hint = (
         "Set SYSTEM_ACCESSTOKEN: $(System.AccessToken) on the step, and give the project's build service the "
         'repository\'s right "Contribute to pull requests"'
     )
     api = Api(needed(environ, "SYSTEM_ACCESSTOKEN"), headers, hint)
-    mark = mark_of(text)
-    listed, _ = api.call("GET", f"{threads}{version}")  # all of them: this list has no pages
+    marker = marker_of(text)
+    listed, _ = api.call("GET", f"{threads}{version}")  # all threads: this list has no pages
     for thread in listed["value"]:
-        # A deleted comment stays in the list, without its text.
-        first = next((each for each in thread["comments"] if mark_of(each.get("content") or "") == mark), None)
+        # The list keeps a deleted comment, without its text.
+        first = next((each for each in thread["comments"] if marker_of(each.get("content") or "") == marker), None)
         if first is not None:
             api.call("PATCH", f"{threads}/{thread['id']}/comments/{first['id']}{version}", {"content": text})
-            return f"renewed thread {thread['id']} of pull request {number}"
+            return f"updated thread {thread['id']} of pull request {number}"
     comment = {"parentCommentId": 0, "commentType": "text", "content": text}
-    # Closed: it informs, and a policy that wants all threads resolved shall not wait for it.
+    # Closed: the comment only informs, so a policy that needs resolved threads must not wait for it.
     thread, _ = api.call("POST", f"{threads}{version}", {"comments": [comment], "status": "closed"})
     return f"posted thread {thread['id']} to pull request {number}"
 
@@ -153,22 +153,27 @@ def to_azure_devops(environ: dict[str, str], text: str) -> str:
 def read(file: Path) -> str:
     """The comment to post."""
     text = file.read_text(encoding="utf-8")
-    if not mark_of(text).startswith("<!--"):
-        raise PostError(f"{file} does not begin with a hidden mark, as `batch-os comment` writes it")
+    if not marker_of(text).startswith("<!--"):
+        raise PostError(f"{file} does not begin with a hidden marker, as `batch-os comment` writes it")
     return text
 
 
-def mark_of(text: str) -> str:
+def marker_of(text: str) -> str:
     """A comment's first line; services may store other line ends."""
     return text.partition("\n")[0].strip()
 
 
 def needed(environ: dict[str, str], name: str) -> str:
-    """A variable that has to be there."""
+    """A required variable.
+
+    Raises:
+        PostError: it is not set.
+
+    """
     value = environ.get(name, "")
-    # Azure Pipelines leaves what it does not know as it is written.
+    # Azure Pipelines does not replace unknown variables: their value is the text `$(NAME)`.
     if not value or value.startswith("$("):
-        raise PostError(f"{name} is not set. Is this the run of a pull request? See the head of {Path(__file__).name}")
+        raise PostError(f"{name} is not set. Is this the run of a pull request? Read the head of {Path(__file__).name}")
     return value
 
 

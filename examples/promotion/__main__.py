@@ -1,4 +1,4 @@
-"""One OS version on its way: dev declares it, stage declares what dev runs, prod declares what stage runs."""
+"""Promote one OS version: dev declares it, stage declares what dev runs, and prod declares what stage runs."""
 
 import pulumi
 

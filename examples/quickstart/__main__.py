@@ -1,4 +1,4 @@
-"""Keep the OS version of one Azure Batch pool declared."""
+"""Declare the OS version of one Azure Batch pool."""
 
 import pulumi
 

@@ -11,11 +11,11 @@ from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import HttpResponseError
 from azure.core.rest import HttpRequest
 
-from tests.simulator.places import NEW, OLD, WINDOWS
-from tests.simulator.raw import LAST, Client
+from tests.simulator.raw_client import LAST, Client
+from tests.simulator.seeds import NEW, OLD, WINDOWS
 
 LONG = 3600
-"""Its pollers ask in threads of their own; nobody waits for them here."""
+"""Its pollers run in their own threads; the cells do not wait for them."""
 
 
 def refused(code: str, call: Callable[..., Any], *arguments: Any, **more: Any) -> None:

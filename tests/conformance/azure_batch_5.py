@@ -1,7 +1,7 @@
 """The cells of the last client generation with upgradeos, azure-batch 5, on Cloud Services pools.
 
-It needs an environment of its own, so it is a script: ``azure_batch_5.py ENDPOINT ACCOUNT KEY`` reads one operation a
-line and answers each with a line of JSON, what went wrong as a text, empty where nothing did.
+It needs its own environment, so it is a script: ``azure_batch_5.py ENDPOINT ACCOUNT KEY`` reads one operation a line
+and answers each with a line of JSON: the error as a string, empty on success.
 """
 
 from __future__ import annotations

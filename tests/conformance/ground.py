@@ -1,8 +1,8 @@
 """The account that every cell of the parity matrix starts from, and the table of all cells.
 
-A cell is one client doing one operation: it must succeed, and the most telling refusal must reach the program as that
-client's kind of error with Batch's code in it. ``run`` plays all cells and says what became of each; the tests and
-``scripts/parity`` both use it, so a page can only tell what a run has shown.
+A cell is one client doing one operation: it must succeed, and the most important refusal must reach the program as
+the error type of that client, with Batch's code. ``run`` runs all cells and returns their results. The tests and
+``scripts/parity.py`` both use it, so the page only has results of a run.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from pathlib import Path
 from batch_os_provider.simulator.protocol.operations import OPERATIONS
 from batch_os_provider.simulator.server import Simulator, running
 from tests.conformance import azure_batch_15, raw_cells
-from tests.simulator.places import MOVING, job, paas, windows
-from tests.simulator.raw import Client
+from tests.simulator.raw_client import Client
+from tests.simulator.seeds import MOVING, job, paas, windows
 
 OLD_CLIENT = Path(__file__).with_name("azure_batch_5.py")
 NOT_OFFERED = frozenset({("azure-batch 5.1.1", "Account_ListSupportedImages")})
-"""What a client has no call for; its cell shows that."""
+"""Operations that a client does not have; the cell shows that."""
 BY_HAND = frozenset({("azure-batch 15.1.0", "Pool_UpgradeOS")})
-"""What a client has no method for, and sends with its ``send_request``."""
-CLAIMED = tuple(operation.id for operation in OPERATIONS if operation.built)
+"""Operations without a method, which a client sends with its ``send_request``."""
+CLAIMED = tuple(operation.id for operation in OPERATIONS if operation.implemented)
 CLIENTS = ("azure-batch 5.1.1", "azure-batch 15.1.0", "raw HTTP")
 
 Results = dict[tuple[str, str], str]

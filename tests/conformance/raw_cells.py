@@ -1,4 +1,4 @@
-"""The cells of a client that is no client: requests signed by the published rules, answers as they come."""
+"""The cells without a client library: requests signed by the published rules, raw answers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tests.simulator.places import NEW, OLD
-from tests.simulator.raw import LAST, NEWEST, Client
+from tests.simulator.raw_client import LAST, NEWEST, Client
+from tests.simulator.seeds import NEW, OLD
 
 Request = tuple[str, str, Any]
 UPDATE = {"certificateReferences": [], "applicationPackageReferences": [], "metadata": []}

@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "parity.md"
 
 @pytest.fixture(scope="module")
 def results() -> Results:
-    """What became of every cell."""
+    """The result of every cell."""
     return run()
 
 
@@ -26,4 +26,4 @@ def test_every_claimed_operation(results: Results, client: str) -> None:
 
 def test_the_page_tells_what_the_run_has_shown(results: Results) -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert renewed(page, results) == page, "out of date; to renew it: .venv/bin/python scripts/parity"
+    assert renewed(page, results) == page, "out of date; to renew it: .venv/bin/python scripts/parity.py"

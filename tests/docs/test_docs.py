@@ -1,4 +1,4 @@
-"""The pages tell the truth: outputs are of real runs, links lead somewhere, and what is shown can be run."""
+"""The pages are correct: outputs are those of real runs, links have a target, and shown programs and commands run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_os_provider.cli.probe.questions import ON_RETURN, questions
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.outputs import IMAGE_OUTPUTS, OUTPUTS
 from batch_os_provider.simulator.state.load import load
@@ -30,7 +31,7 @@ def read(page: Path) -> str:
 
 
 def prose(page: Path) -> str:
-    """A page without its fenced blocks: these hold anything."""
+    """A page without its fenced blocks, which may contain any text."""
     return FENCE.sub("", read(page))
 
 
@@ -46,8 +47,8 @@ def fenced(page: Path, language: str) -> list[str]:
 
 def test_every_output_is_that_of_a_run():
     assert "BATCH_OS_TEST_PULUMI" in os.environ, "the Pulumi CLI is needed; run the tests with `make test`"
-    command = [sys.executable, ROOT / "scripts" / "docs", "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own script
+    command = [sys.executable, "-m", "scripts.docs", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - ours
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -152,8 +153,7 @@ def test_the_pinned_pools_example_declares_its_account_and_has_no_windows_2022()
 
 def test_the_probe_page_has_every_question():
     page = read(ROOT / "docs" / "probe.md")
-    asked = re.findall(r"\(\s*\(((?:\s*\"\w+\",?)+)\s*\),", read(ROOT / "scripts" / "probe"), re.MULTILINE)
-    names = {name for group in asked for name in re.findall(r"\w+", group)}
+    names = {name for question in (*questions(), ON_RETURN) for name in question.names}
     assert {"patchNonEmptyCode", "latestOfNewNodes"} <= names
     assert [name for name in sorted(names) if f"`{name}`" not in page and name != "reimagedVersion"] == []
 

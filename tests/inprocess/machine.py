@@ -35,7 +35,7 @@ from batch_os_provider.rollout.loop import Rollout, read
 from batch_os_provider.rollout.progress import Reporter
 from batch_os_provider.simulator.faults import actor_actions
 from batch_os_provider.simulator.world.audit import Entry
-from batch_os_provider.simulator.world.durations import STAGES
+from batch_os_provider.simulator.world.durations import TRANSITIONS
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.model import READY, Pool
 from batch_os_provider.simulator.world.reader import RefusedError
@@ -501,5 +501,5 @@ class PoolMachine(RuleBasedStateMachine):
 def settle_nodes(pool: Pool) -> None:
     """People have repaired every node that would stay out for ever."""
     for node in pool.nodes.values():
-        if node.state not in (*READY, *STAGES) or (node.state in STAGES and node.due is None):
+        if node.state not in (*READY, *TRANSITIONS) or (node.state in TRANSITIONS and node.due is None):
             node.state, node.due, node.fate, node.errors, node.start_task = "idle", None, None, [], None

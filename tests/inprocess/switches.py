@@ -14,10 +14,11 @@ from typing import Any
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.vm_pool import ImageVersion
 from batch_os_provider.errors import BatchOsError
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import Reporter
-from batch_os_provider.schema.declared import Goal, ImageGoal, ImagePolicy, Policy
+from batch_os_provider.schema.declared import Declared, DeclaredImage, ImagePolicy, Policy
 from batch_os_provider.simulator.world.audit import Entry
 from batch_os_provider.simulator.world.model import Pool
 from batch_os_provider.simulator.world.unknowns import BY_NAME, ROWS, Unknowns
@@ -131,16 +132,22 @@ class Place:
 
     def upgrade(self, target: str = NEW, policy: Policy | None = None, **goal: Any) -> Ending:
         """One ``up`` of a PoolOsVersion."""
-        wanted = Goal(PoolRef(ENDPOINT, "render"), target, policy or Policy(), **{"timeout": 7200.0, **goal})
-        return self._run(lambda reporter: OsUpgrade(wanted, self.account.client(), self.waiter, reporter, lambda: 0.5))
+        wanted = Declared(PoolRef(ENDPOINT, "render"), target, policy or Policy(), **{"timeout": 7200.0, **goal})
+        return self._run(
+            lambda reporter: OsUpgrade(
+                wanted, RolloutContext(self.account.client(), self.waiter, reporter, lambda: 0.5)
+            )
+        )
 
     def renew(self, policy: ImagePolicy | None = None, **goal: Any) -> Ending:
         """One ``up`` of a PoolImageVersion."""
         target = ImageVersion.parse(goal.pop("target", TARGET))
         ref, chosen = PoolRef(ENDPOINT, "render"), policy or ImagePolicy("surge", 2)
-        wanted = ImageGoal(ref, target, chosen, **{"drain_timeout": 3600.0, "timeout": 36_000.0, **goal})
+        wanted = DeclaredImage(ref, target, chosen, **{"drain_timeout": 3600.0, "timeout": 36_000.0, **goal})
         return self._run(
-            lambda reporter: ImageRenewal(wanted, self.account.client(), self.waiter, reporter, lambda: 0.5)
+            lambda reporter: ImageRenewal(
+                wanted, RolloutContext(self.account.client(), self.waiter, reporter, lambda: 0.5)
+            )
         )
 
     def _run(self, make: Callable[[Reporter], OsUpgrade | ImageRenewal]) -> Ending:

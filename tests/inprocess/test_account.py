@@ -9,10 +9,11 @@ import pytest
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.vm_pool import ImageVersion
 from batch_os_provider.errors import TransientError
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import Reporter
-from batch_os_provider.schema.declared import Goal, ImageGoal, ImagePolicy, Policy
+from batch_os_provider.schema.declared import Declared, DeclaredImage, ImagePolicy, Policy
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import MOVED, NEW, OLD, TARGET, job, paas_pool, vm_pool
 from tests.unit.rollout.doubles import VirtualWaiter
@@ -22,8 +23,8 @@ RENDER = PoolRef(ENDPOINT, "render")
 
 
 def upgrade(account: Account, waiter: VirtualWaiter, **goal: Any) -> OsUpgrade:
-    wanted = Goal(RENDER, NEW, Policy(), **{"timeout": 7200.0, **goal})
-    return OsUpgrade(wanted, account.client(), waiter, Reporter(Listener(), 30.0), lambda: 0.5)
+    wanted = Declared(RENDER, NEW, Policy(), **{"timeout": 7200.0, **goal})
+    return OsUpgrade(wanted, RolloutContext(account.client(), waiter, Reporter(Listener(), 30.0), lambda: 0.5))
 
 
 def writes(account: Account) -> list[str | None]:
@@ -43,8 +44,8 @@ def test_a_renewal_runs_on_virtual_time() -> None:
     waiter = VirtualWaiter()
     account = Account(waiter, {"pools": [vm_pool()], "images": [MOVED], "jobs": [job("render", 60, 60)]})
     wanted = ImageVersion.parse(TARGET)
-    goal = ImageGoal(RENDER, wanted, ImagePolicy("surge", 1), drain_timeout=3600.0, timeout=7200.0)
-    ImageRenewal(goal, account.client(), waiter, Reporter(Listener(), 30.0), lambda: 0.5).run()
+    goal = DeclaredImage(RENDER, wanted, ImagePolicy("surge", 1), drain_timeout=3600.0, timeout=7200.0)
+    ImageRenewal(goal, RolloutContext(account.client(), waiter, Reporter(Listener(), 30.0), lambda: 0.5)).run()
     pool = account.world.pool("render")
     assert {node.image["exactVersion"] for node in pool.nodes.values() if node.image} == {TARGET}
     assert writes(account).count("Pool_RemoveNodes") == 2

@@ -72,7 +72,7 @@ def stop_new_nodes(world: World) -> None:
     pool = world.pool("render")
     for node in pool.nodes.values():
         if node.id not in OLD_NODES:
-            nodes.move(world, pool, node, "deallocated")
+            nodes.set_state(world, pool, node, "deallocated")
 
 
 def mends(place: Place) -> None:
@@ -153,7 +153,7 @@ def resized(world: World) -> None:
 @pytest.mark.parametrize(
     ("act", "words", "mend"),
     [
-        (resized, "somebody else resized it: the rollout began at 4 nodes", 9),
+        (resized, "another person or program resized the pool: the rollout began at 4 nodes", 9),
         (cancels_note, "its marker in the metadata is gone", None),
     ],
     ids=["resized", "note removed"],
@@ -217,5 +217,5 @@ def test_every_image_is_renewed_with_its_version_spelled_as_declared(image: Imag
     ending.done()
     whole(place, image.target)
     said = ending.voice.lines("info")[0]
-    assert said.startswith("done, 4 nodes at the target or above, ")
+    assert said.startswith("done, 4 nodes at the target or newer, ")
     assert said.endswith(f"; {image.behind} -> {image.target}")

@@ -22,10 +22,11 @@ from batch_os_provider.batch.connection import CONNECT_TIMEOUT, READ_TIMEOUT
 from batch_os_provider.batch.transport import MAX_ANSWER, bounded
 from batch_os_provider.batch.vm_pool import ImageVersion, Marker, VmPool
 from batch_os_provider.errors import BatchOsError, PermanentError, TransientError
-from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, look_at
+from batch_os_provider.rollout.context import RolloutContext
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, read_view
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import Reporter
-from batch_os_provider.schema.declared import Goal, ImageGoal, ImagePolicy, Policy
+from batch_os_provider.schema.declared import Declared, DeclaredImage, ImagePolicy, Policy
 from batch_os_provider.simulator.world.world import DEFAULT_ACCOUNT, DEFAULT_KEY
 from tests.inprocess.machine import BRIEF, RENDER, chosen
 from tests.support.inprocess import ENDPOINT, response_of
@@ -73,7 +74,7 @@ CALLS: dict[str, Callable[[BatchClient], object]] = {
     "get_vm_pool": lambda c: c.get_vm_pool(RENDER),
     "list_vm_nodes": lambda c: c.list_vm_nodes(RENDER),
     "newest_image_version": lambda c: c.newest_image_version(RENDER),
-    "look_at": lambda c: look_at(c, RENDER),
+    "read_view": lambda c: read_view(c, RENDER),
     "upgrade_os": lambda c: c.upgrade_os(RENDER, NEW, "0x1"),
     "put_mark": lambda c: c.set_marker(vm(c), Marker(2, 1, "")),
     "resize": lambda c: c.resize(vm(c), 3),
@@ -224,10 +225,12 @@ def test_every_answer_is_a_value_or_an_error_of_ours(name: str, received: list[b
 def test_a_rollout_ends_in_its_own_words_whatever_it_is_told(received: list[bytes], vm_pool: bool) -> None:
     waiter, service, voice = VirtualWaiter(), Answers(*received), Listener()
     reporter = Reporter(voice)
-    rollout: Any = OsUpgrade(Goal(RENDER, NEW, Policy(), 300.0), client(service), waiter, reporter, lambda: 0.5)
+    rollout: Any = OsUpgrade(
+        Declared(RENDER, NEW, Policy(), 300.0), RolloutContext(client(service), waiter, reporter, lambda: 0.5)
+    )
     if vm_pool:
-        goal = ImageGoal(RENDER, ImageVersion.parse("20348.2461.240510"), ImagePolicy("surge", 1), 300.0, 300.0)
-        rollout = ImageRenewal(goal, client(service), waiter, reporter, lambda: 0.5)
+        goal = DeclaredImage(RENDER, ImageVersion.parse("20348.2461.240510"), ImagePolicy("surge", 1), 300.0, 300.0)
+        rollout = ImageRenewal(goal, RolloutContext(client(service), waiter, reporter, lambda: 0.5))
     is_told(failure_of(rollout.run))
     assert waiter.now() <= 300.0, "it ends at its deadline"
     assert all("\n" not in text for _, text in voice.said), voice.said

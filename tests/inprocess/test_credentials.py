@@ -10,11 +10,12 @@ import pytest
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.vm_pool import ImageVersion
 from batch_os_provider.errors import CredentialError
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
 from batch_os_provider.rollout.loop import Rollout
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import Reporter
-from batch_os_provider.schema.declared import Goal, ImageGoal, ImagePolicy, Policy
+from batch_os_provider.schema.declared import Declared, DeclaredImage, ImagePolicy, Policy
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import MOVED, NEW, OLD, TARGET, paas_pool, vm_pool
 from tests.unit.rollout.doubles import VirtualWaiter
@@ -25,14 +26,14 @@ FRESH_KEY = base64.b64encode(b"the key after the rotation").decode()
 
 
 def upgrade(account: Account, waiter: VirtualWaiter) -> OsUpgrade:
-    goal = Goal(RENDER, NEW, Policy(), timeout=7200.0)
-    return OsUpgrade(goal, account.client(), waiter, Reporter(Listener(), 30.0), lambda: 0.5)
+    goal = Declared(RENDER, NEW, Policy(), timeout=7200.0)
+    return OsUpgrade(goal, RolloutContext(account.client(), waiter, Reporter(Listener(), 30.0), lambda: 0.5))
 
 
 def renewal(account: Account, waiter: VirtualWaiter) -> ImageRenewal:
     wanted = ImageVersion.parse(TARGET)
-    goal = ImageGoal(RENDER, wanted, ImagePolicy("surge", 1), drain_timeout=3600.0, timeout=7200.0)
-    return ImageRenewal(goal, account.client(), waiter, Reporter(Listener(), 30.0), lambda: 0.5)
+    goal = DeclaredImage(RENDER, wanted, ImagePolicy("surge", 1), drain_timeout=3600.0, timeout=7200.0)
+    return ImageRenewal(goal, RolloutContext(account.client(), waiter, Reporter(Listener(), 30.0), lambda: 0.5))
 
 
 def requests(account: Account, *operations: str) -> list[Any]:
@@ -75,7 +76,7 @@ def test_a_rotated_key_ends_an_upgrade_at_once_and_the_next_run_joins(reads: int
     assert "; this came after " in text
     assert f"; the upgrade {OLD} -> {NEW} goes on in Batch. " in text
     assert "`az batch account keys list`" in text
-    assert "Run `pulumi up` again: it goes on from what it finds and starts no second upgrade." in text
+    assert "Run `pulumi up` again: it continues from the pool's state and starts no second upgrade." in text
     assert FRESH_KEY not in text
 
     account.hook = lambda *_: None

@@ -198,15 +198,15 @@ def roll_back(trial: Trial) -> None:
     pool.upgrade = None
     for node in pool.nodes.values():
         if node.state not in ("idle", "running"):
-            nodes.move(trial.world, pool, node, "idle")
-    trial.world.changed("pool", pool.id, pool.state, "active", pool=pool.id)
+            nodes.set_state(trial.world, pool, node, "idle")
+    trial.world.record_change("pool", pool.id, pool.state, "active", pool=pool.id)
     pool.state = "active"
 
 
 def lose_a_node(trial: Trial) -> None:
     """A node is preempted, or breaks down so that Batch takes it out."""
     pool = pool_of(trial)
-    nodes.leave(trial.world, pool, next(iter(pool.nodes.values())))
+    nodes.remove(trial.world, pool, next(iter(pool.nodes.values())))
 
 
 def stick(trial: Trial) -> None:
@@ -221,13 +221,13 @@ def unstick(trial: Trial) -> None:
     pool = pool_of(trial)
     for node in pool.nodes.values():
         if node.state not in ("idle", "running"):
-            nodes.move(trial.world, pool, node, node.state)
+            nodes.set_state(trial.world, pool, node, node.state)
 
 
 def break_a_node(trial: Trial) -> None:
     """A node is no good any more."""
     pool = pool_of(trial)
-    nodes.move(trial.world, pool, next(iter(pool.nodes.values())), "unusable")
+    nodes.set_state(trial.world, pool, next(iter(pool.nodes.values())), "unusable")
 
 
 def repair(trial: Trial) -> None:
@@ -235,7 +235,7 @@ def repair(trial: Trial) -> None:
     pool = pool_of(trial)
     for node in pool.nodes.values():
         if node.state == "unusable":
-            nodes.move(trial.world, pool, node, "idle")
+            nodes.set_state(trial.world, pool, node, "idle")
 
 
 def another_up(trial: Trial) -> None:
@@ -462,7 +462,7 @@ ROWS: tuple[Row, ...] = (
         happens=((growing, resize(5)),),
         ends="RefusedError",
         next_ends="RefusedError",
-        says="somebody else resized it",
+        says="another person or program resized the pool",
         without=FOREIGN,
     ),
     Row("F15", "shrinks while it upgrades", OS, happens=((upgrading, resize(2)),), expects=sized(2)),

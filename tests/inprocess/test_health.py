@@ -9,9 +9,10 @@ import pytest
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.errors import DeadlineError, StalledError, UnhealthyError
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import Reporter
-from batch_os_provider.schema.declared import Gate, Goal, Policy
+from batch_os_provider.schema.declared import Declared, Gate, Policy
 from batch_os_provider.schema.units import Share
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import NEW, paas_pool
@@ -33,8 +34,8 @@ class Farm:
 
     def rollout(self, **goal: Any) -> OsUpgrade:
         """A rollout that is yet to run."""
-        wanted = Goal(RENDER, NEW, Policy(), **{"timeout": 7200.0, **goal})
-        return OsUpgrade(wanted, self.account.client(), self.waiter, Reporter(self.voice), lambda: 0.5)
+        wanted = Declared(RENDER, NEW, Policy(), **{"timeout": 7200.0, **goal})
+        return OsUpgrade(wanted, RolloutContext(self.account.client(), self.waiter, Reporter(self.voice), lambda: 0.5))
 
     def strike(self, fate: str, *, node: str = "tvm-002") -> None:
         """Let a node end like this when it has been upgraded; struck right after the upgrade has begun."""
@@ -115,7 +116,7 @@ def test_a_soak_ends_so_long_after_the_newest_boot_by_the_services_clock(farm: F
 
 
 def test_a_soak_that_was_cut_off_goes_on_where_it_was_and_a_settled_pool_passes_at_once(farm: Farm) -> None:
-    with pytest.raises(DeadlineError, match="the health that is declared was not seen"):
+    with pytest.raises(DeadlineError, match="the declared health was not confirmed"):
         farm.rollout(gate=Gate(soak=3600.0), timeout=1800.0).run()
     cut = farm.waiter.now()
     farm.rollout(gate=Gate(soak=3600.0)).run()

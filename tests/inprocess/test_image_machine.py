@@ -13,9 +13,10 @@ from batch_os_provider.batch.vm_pool import MARKER, ImageVersion, VmPoolView, pa
 from batch_os_provider.errors import RefusedError
 from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.preview.plan import plan_image
-from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, look_at
+from batch_os_provider.rollout.context import RolloutContext
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, read_view
 from batch_os_provider.rollout.progress import Reporter
-from batch_os_provider.schema.declared import ImageGoal, ImagePolicy
+from batch_os_provider.schema.declared import DeclaredImage, ImagePolicy
 from batch_os_provider.schema.outputs import of_vm_pool
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world import nodes, pools, resizes, tasks, upgrades
@@ -78,14 +79,14 @@ class VmMachine(PoolMachine):
         }
 
     def rollout(self, reporter: Reporter, timeout: float, *, defer: bool) -> ImageRenewal:
-        goal = ImageGoal(RENDER, ImageVersion.parse(self.target), self.policy, self.drain, timeout, defer)
-        return ImageRenewal(goal, self.client, self.clock, reporter, lambda: 0.5)
+        goal = DeclaredImage(RENDER, ImageVersion.parse(self.target), self.policy, self.drain, timeout, defer)
+        return ImageRenewal(goal, RolloutContext(self.client, self.clock, reporter, lambda: 0.5))
 
     def look(self) -> VmPoolView:
-        return look_at(self.client, RENDER)
+        return read_view(self.client, RENDER)
 
     def plan(self) -> None:
-        plan_image(look_at(self.client, RENDER), ImageVersion.parse(self.target), self.policy, HOUR)
+        plan_image(read_view(self.client, RENDER), ImageVersion.parse(self.target), self.policy, HOUR)
 
     def is_empty_diff(self, seen: VmPoolView) -> bool:
         declared = {"account_endpoint": ENDPOINT, "pool_id": "render", "target_image_version": self.target}
@@ -183,7 +184,7 @@ class VmMachine(PoolMachine):
         self._step("somebody adds a task")
         work = self.world.jobs["job-render"]
         tasks.add_task(self.world, work, f"more-{len(work.tasks)}", {"commandLine": f"sleep {seconds}"})
-        tasks.schedule_everywhere(self.world, work)
+        tasks.schedule_pool_of(self.world, work)
 
     @rule()
     def somebody_notes_something(self) -> None:
@@ -208,7 +209,7 @@ class VmMachine(PoolMachine):
         pool = fresh.pools["render"]
         pool.etag = f"{pool.etag}{self.world.now:X}"
         self.world.pools["render"] = pool
-        upgrades.go_on(self.world, pool)
+        upgrades.reconcile(self.world, pool)
         self.size, self.is_muddled = 2, False
 
     @rule(
@@ -247,7 +248,7 @@ class VmMachine(PoolMachine):
         assert pool is not None
         pool.script = None
         settle_nodes(pool)
-        upgrades.go_on(self.world, pool)
+        upgrades.reconcile(self.world, pool)
         self.clock.spend(HOUR)
         self.account.catch_up()
         if self.is_muddled:
@@ -294,8 +295,8 @@ def strike(world: World, pool: Pool, index: int) -> None:
     there = [node for node in pool.nodes.values() if node.state != "leavingpool"]
     if index < len(there) and pool.state != "deleting":
         nodes.tasks.evict(world, there[index], terminate=False)
-        nodes.move(world, pool, there[index], "unusable")
-        upgrades.go_on(world, pool)
+        nodes.set_state(world, pool, there[index], "unusable")
+        upgrades.reconcile(world, pool)
 
 
 def test_whatever_befalls_a_vm_pool() -> None:

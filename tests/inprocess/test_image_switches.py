@@ -122,7 +122,7 @@ def node_vanishes(world: World) -> None:
     for node in list(pool.nodes.values())[:4]:
         if node.state == "idle":
             del pool.nodes[node.id]
-            world.changed("node", node.id, node.state, None, pool=pool.id, dedicated=True)
+            world.record_change("node", node.id, node.state, None, pool=pool.id, dedicated=True)
             return
 
 

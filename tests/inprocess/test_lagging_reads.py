@@ -22,7 +22,7 @@ def lagging_after(write: str, operation: str, changes: int) -> Trial:
 
     trial.at_moment = lag
     # Views are kept from the first rule for old ones on, which would be too late for what came before the write.
-    trial.world.history.keep(trial.world, wanted=True)
+    trial.world.history.enable(trial.world, wanted=True)
     run = trial.up()
     assert run.succeeded, run.text
     assert any(entry.detail.get("faults") for entry in trial.evidence().requests), "no look was old"

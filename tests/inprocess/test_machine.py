@@ -11,9 +11,10 @@ from batch_os_provider.batch.pool import Pool as Seen
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.preview.plan import plan_os
 from batch_os_provider.provider import PoolOsVersionProvider
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import Reporter
-from batch_os_provider.schema.declared import Goal, Policy
+from batch_os_provider.schema.declared import Declared, Policy
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world import nodes, pools, resizes, upgrades
 from batch_os_provider.simulator.world.clock import VirtualClock
@@ -53,8 +54,8 @@ class CloudServicesMachine(PoolMachine):
         return {"pools": [paas_pool()], "jobs": [job("render", 40, 90, 200, 10, 60)]}
 
     def rollout(self, reporter: Reporter, timeout: float, *, defer: bool) -> OsUpgrade:
-        goal = Goal(RENDER, self.target, self.policy, timeout, defer)
-        return OsUpgrade(goal, self.client, self.clock, reporter, lambda: 0.5)
+        goal = Declared(RENDER, self.target, self.policy, timeout, defer)
+        return OsUpgrade(goal, RolloutContext(self.client, self.clock, reporter, lambda: 0.5))
 
     def look(self) -> Seen:
         return self.client.get_pool(RENDER)
@@ -167,7 +168,7 @@ class CloudServicesMachine(PoolMachine):
         settle_nodes(pool)
         if not pool.nodes:
             resizes.resize(self.world, pool, (3, 0), None, "requeue")  # somebody has to run the tasks
-        upgrades.go_on(self.world, pool)
+        upgrades.reconcile(self.world, pool)
 
     def teardown(self) -> None:
         super().teardown()
@@ -195,11 +196,11 @@ def strike(world: World, pool: Pool, index: int, state: str) -> None:
     if index >= len(there) or pool.state == "deleting":
         return
     if state == "leavingpool":
-        nodes.leave(world, pool, there[index])
+        nodes.remove(world, pool, there[index])
         return
     nodes.tasks.evict(world, there[index], terminate=False)
-    nodes.move(world, pool, there[index], state)
-    upgrades.go_on(world, pool)
+    nodes.set_state(world, pool, there[index], state)
+    upgrades.reconcile(world, pool)
 
 
 def create(world: World) -> None:
@@ -209,7 +210,7 @@ def create(world: World) -> None:
     pool = fresh.pools["render"]
     pool.etag = f"{pool.etag}{world.now:X}"
     world.pools["render"] = pool
-    upgrades.go_on(world, pool)
+    upgrades.reconcile(world, pool)
 
 
 def test_whatever_befalls_a_cloud_services_pool() -> None:

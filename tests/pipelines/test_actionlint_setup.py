@@ -1,18 +1,16 @@
-"""`scripts/actionlint` where there is no actionlint yet: the pinned release and no other, else Go, else clear words."""
+"""`scripts/actionlint.py` without an actionlint: the pinned release and no other, else Go, else clear words."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import tarfile
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.pipelines.machine import ROOT
+from scripts import actionlint
 
 PROGRAM = b"#!/bin/sh\necho 1.7.12\n"
 
@@ -20,25 +18,17 @@ PROGRAM = b"#!/bin/sh\necho 1.7.12\n"
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The script as a module, with a cache of its own, no programs on PATH, and a release on this machine."""
-    spec = spec_from_loader(
-        "actionlint_script", SourceFileLoader("actionlint_script", str(ROOT / "scripts/actionlint"))
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    monkeypatch.setattr("sys.dont_write_bytecode", True)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
     release = tmp_path / "release.tar.gz"
     with tarfile.open(release, "w:gz") as files:
         member = tarfile.TarInfo("actionlint")
         member.size = len(PROGRAM)
         files.addfile(member, io.BytesIO(PROGRAM))
-    sums = dict.fromkeys(module.SHA256, hashlib.sha256(release.read_bytes()).hexdigest())
-    monkeypatch.setattr(module, "SHA256", sums)
-    monkeypatch.setattr(module, "RELEASE", release.as_uri())
-    monkeypatch.setattr(module, "CACHE", tmp_path / "cache")
+    sums = dict.fromkeys(actionlint.SHA256, hashlib.sha256(release.read_bytes()).hexdigest())
+    monkeypatch.setattr(actionlint, "SHA256", sums)
+    monkeypatch.setattr(actionlint, "RELEASE", release.as_uri())
+    monkeypatch.setattr(actionlint, "CACHE", tmp_path / "cache")
     monkeypatch.setenv("PATH", str(tmp_path))
-    return module
+    return actionlint
 
 
 def test_the_release_with_the_pinned_checksum_is_accepted(script: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,8 +48,10 @@ def test_another_release_is_not(script: Any, capsys: pytest.CaptureFixture[str])
     assert list(script.CACHE.iterdir()) == []
 
 
-def test_without_a_network_it_says_what_to_install(script: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    script.RELEASE = "http://127.0.0.1:9/{system}"
+def test_without_a_network_it_says_what_to_install(
+    script: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(script, "RELEASE", "http://127.0.0.1:9/{system}")
     assert script.main() == 1
     assert "error: no actionlint: the official release could not be fetched" in capsys.readouterr().err
 

@@ -63,7 +63,7 @@ def test_a_pull_request_an_upgrade_that_takes_too_long_and_drift(
         "Install the Pulumi CLI": 0,
         "Install the provider": 0,
         "Preview every stack": 1,
-        "Write the comment, and fail where a gate trips": 0,
+        "Write the comment, and fail if a gate stops": 0,
         "Post the comment": 0,
     }, shown.text
     assert "##vso[task.logissue type=error]The preview failed for: stage." in shown.text
@@ -77,8 +77,8 @@ def test_a_pull_request_an_upgrade_that_takes_too_long_and_drift(
     # The next push renews the thread, and a gate fails the job.
     again = machine.run(preview, STACKS="dev", PULUMI_INSTALLER=installer)
     assert again.results["Preview every stack"].code == 0, again.text
-    assert again.results["Write the comment, and fail where a gate trips"].code == 3, again.text
-    assert "renewed thread 1" in again.results["Post the comment"].text
+    assert again.results["Write the comment, and fail if a gate stops"].code == 3, again.text
+    assert "updated thread 1" in again.results["Post the comment"].text
     assert sim.writes() == [], "the reader read"
 
     # Merged. The upgrade stands still: after its limit, by a real clock, `up` ends cleanly.
@@ -109,7 +109,7 @@ def test_a_pull_request_an_upgrade_that_takes_too_long_and_drift(
     sim.move_to(OLD, "dev")
     drifted = machine.run(drift, STACKS="dev", PULUMI_INSTALLER=installer)
     assert drifted.results["Compare"].code == 1, drifted.text
-    assert "##vso[task.logissue type=error]Not as declared, or not to be read: dev\n" in drifted.text
+    assert "##vso[task.logissue type=error]Differs from the program, or could not be read: dev\n" in drifted.text
 
 
 def test_an_installer_that_cannot_be_fetched_fails_its_step(tmp_path: Path) -> None:

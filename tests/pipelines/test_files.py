@@ -49,7 +49,7 @@ def schema_says(schema: str, *files: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def actionlint() -> str:
-    found = run(sys.executable, ROOT / "scripts" / "actionlint")
+    found = run(sys.executable, ROOT / "scripts" / "actionlint.py")
     assert found.returncode == 0, found.stderr
     return found.stdout.strip()
 
@@ -176,7 +176,7 @@ def test_secrets_go_to_the_steps_that_run_pulumi_and_to_no_other() -> None:
 
 
 def test_the_installed_cli_is_the_one_that_the_tests_run_on() -> None:
-    pinned = re.search(r'^PINNED = "(.+)"', (ROOT / "scripts" / "pulumi-cli").read_text(), re.MULTILINE)
+    pinned = re.search(r'^PINNED = "(.+)"', (ROOT / "scripts" / "pulumi_cli.py").read_text(), re.MULTILINE)
     assert pinned is not None
     for file in WORKFLOWS:
         assert set(re.findall(r"pulumi-version: (.+)", file.read_text())) <= {pinned[1]}

@@ -85,11 +85,11 @@ def test_a_pull_request_is_shown_and_after_the_merge_an_upgrade_that_takes_too_l
     assert {name: each.code for name, each in again.results.items()} == {
         "Install the provider": 0,
         "Preview every stack": 0,
-        "Write the comment, and fail where a gate trips": 3,
+        "Write the comment, and fail if a gate stops": 3,
         "Post the comment": 0,
     }, again.text
     assert "--fail-on expired: dev" in again.text
-    assert "renewed" in again.results["Post the comment"].text
+    assert "updated" in again.results["Post the comment"].text
     assert len(github.comments) == 1
     assert sim.writes() == [], "the reader read"
 
@@ -136,7 +136,7 @@ def test_a_version_is_promoted_to_production_and_drift_is_found(
     sim.move_to(OLD, "prod")
     drifted = machine.run(drift)
     assert drifted.results["Compare"].code == 1, drifted.text
-    assert "::error::Not as declared, or not to be read: prod\n" in drifted.text
+    assert "::error::Differs from the program, or could not be read: prod\n" in drifted.text
     assert len(sim.writes()) == 3, "the reader read"
 
 

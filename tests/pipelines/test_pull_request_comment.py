@@ -63,7 +63,7 @@ def test_on_github_the_first_run_posts_and_the_second_renews(tmp_path: Path, git
     first = post(tmp_path, on_github(github), f"{MARK}\nfirst\n")
     assert (first.returncode, first.stdout) == (0, "posted https://github.example/acme/pools/pull/7#1\n"), first.stderr
     second = post(tmp_path, on_github(github), f"{MARK}\nsecond: zurück\n")
-    assert (second.returncode, second.stdout) == (0, "renewed https://github.example/acme/pools/pull/7#1\n")
+    assert (second.returncode, second.stdout) == (0, "updated https://github.example/acme/pools/pull/7#1\n")
     assert [each["body"] for each in github.comments] == [f"{MARK}\nsecond: zurück\n"]
 
 
@@ -75,7 +75,7 @@ def test_on_github_it_finds_its_comment_on_the_third_page_and_leaves_the_others(
     ours = {"id": 231, "body": f"{MARK}\r\nold", "html_url": "https://github.example/acme/pools/pull/7#231"}
     github.comments += [*talk, ours, {"id": 232, "body": None}]
     done = post(tmp_path, on_github(github), f"{MARK}\nnew\n")
-    assert (done.returncode, done.stdout) == (0, "renewed https://github.example/acme/pools/pull/7#231\n")
+    assert (done.returncode, done.stdout) == (0, "updated https://github.example/acme/pools/pull/7#231\n")
     assert github.requests.count("GET /repos/acme/pools/issues/7/comments") == 3
     assert github.comments[:230] == talk
     assert github.comments[230]["body"] == f"{MARK}\nnew\n"
@@ -109,7 +109,7 @@ def test_on_azure_devops_the_first_run_posts_a_closed_thread_and_the_second_rene
     # Closed: a policy that wants all threads resolved is not kept waiting by it.
     assert azure_devops.threads[1]["status"] == "closed"
     second = post(tmp_path, on_azure_devops(azure_devops), f"{MARK}\nsecond\n")
-    assert (second.returncode, second.stdout) == (0, "renewed thread 2 of pull request 7\n")
+    assert (second.returncode, second.stdout) == (0, "updated thread 2 of pull request 7\n")
     (comment,) = azure_devops.threads[1]["comments"]
     assert comment == {"id": 1, "parentCommentId": 0, "commentType": "text", "content": f"{MARK}\nsecond\n"}
     assert azure_devops.threads[0] == talk
@@ -150,7 +150,7 @@ def test_on_azure_devops_a_macro_that_was_not_filled_counts_as_not_set(tmp_path:
 
 def test_a_text_without_a_mark_is_not_posted(tmp_path: Path, github: Service) -> None:
     said = refused(post(tmp_path, on_github(github), "Hello"))
-    assert "comment.md does not begin with a hidden mark" in said
+    assert "comment.md does not begin with a hidden marker" in said
     assert github.requests == []
 
 

@@ -1,4 +1,4 @@
-"""The probe for a real account, on the simulator: it finds what the switches say, and leaves nothing behind."""
+"""`batch-os probe` on the simulator: it finds what the switches say, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.support.simulator import Simulator
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "probe"
+BATCH_OS = (sys.executable, "-c", "from batch_os_provider.cli.main import main; main()")
 SPEED = "100"  # a drain of five minutes takes three seconds
 GALLERY = "/galleries/ours/images/linux"
 LINUX = {"publisher": "canonical", "offer": "0001-com-ubuntu-server-jammy", "sku": "22_04-lts"}
@@ -63,7 +62,7 @@ def later(virtual: str) -> str:
 
 
 def command(account: Simulator, *arguments: str) -> list[str]:
-    return [sys.executable, str(SCRIPT), account.endpoint, "--poll", "0.05", "--patience", "60", *arguments]
+    return [*BATCH_OS, "probe", account.endpoint, "--poll", "0.05", "--patience", "60", *arguments]
 
 
 def environment(account: Simulator) -> dict[str, str]:
@@ -71,7 +70,7 @@ def environment(account: Simulator) -> dict[str, str]:
 
 
 def probe(account: Simulator, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(  # noqa: S603 - our own script
+    done = subprocess.run(  # noqa: S603 - the command under test
         command(account, *arguments),
         env=environment(account),
         input=answer,
@@ -197,7 +196,7 @@ def test_without_a_yes_nothing_is_made(account):
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_an_end_from_outside_deletes_the_pool(account, end):
     account.speed(1)
-    running = subprocess.Popen(  # noqa: S603 - our own script
+    running = subprocess.Popen(  # noqa: S603 - the command under test
         command(account, "--yes"),
         env=environment(account),
         stdout=subprocess.PIPE,
@@ -229,7 +228,7 @@ def test_a_pool_that_gets_no_nodes_ends_it(account):
 
 
 def test_a_wrong_key_ends_it_before_anything(account):
-    done = subprocess.run(  # noqa: S603 - our own script
+    done = subprocess.run(  # noqa: S603 - the command under test
         command(account, "--yes"),
         env={**environment(account), "AZURE_BATCH_ACCESS_KEY": "bm90IHRoZSBrZXk="},
         capture_output=True,

@@ -9,7 +9,7 @@ import pytest
 from batch_os_provider.simulator.server import Simulator, running
 from batch_os_provider.simulator.world.clock import VirtualClock, parse_iso
 from batch_os_provider.simulator.world.world import World
-from tests.simulator.raw import Client
+from tests.simulator.raw_client import Client
 
 
 @pytest.fixture

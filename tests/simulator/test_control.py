@@ -1,4 +1,4 @@
-"""The levers: clock, audit, faults, state, reset."""
+"""The control endpoints: clock, audit, faults, state, reset."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from batch_os_provider.simulator.server import running
 from batch_os_provider.simulator.world.clock import VirtualClock, parse_iso
 from batch_os_provider.simulator.world.reader import RefusedError
 from batch_os_provider.simulator.world.world import World
-from tests.simulator.places import NEW, OLD, job, paas
-from tests.simulator.raw import Client
+from tests.simulator.raw_client import Client
+from tests.simulator.seeds import NEW, OLD, job, paas
 
 
 def refused(client, method, path, body):
@@ -221,7 +221,7 @@ def test_rules_can_be_taken_back(client):
     gone = fault(client, {"kind": "dropBefore"}, operation="Pool_List")
     assert [rule["id"] for rule in client.control("DELETE", f"faults/{gone}")] == [kept]
     assert client("GET", "/pools").status == 200
-    assert "no fault" in refused(client, "DELETE", "faults/nothing", None)
+    assert "does not exist" in refused(client, "DELETE", "faults/nothing", None)
     assert client.control("DELETE", "faults") == []
 
 
@@ -241,15 +241,15 @@ def test_several_rules_at_once_and_the_shape_of_one(client):
         ({"effect": {"kind": "flood"}}, "kinds: status, delay, dropBefore, dropAfter, reset, truncate"),
         ({"effect": {"kind": "delay"}}, "seconds"),
         ({"effect": {"kind": "delay", "seconds": -1}}, "seconds"),
-        ({"effect": {"kind": "delay", "seconds": 1, "status": 500}}, "knows only"),
+        ({"effect": {"kind": "delay", "seconds": 1, "status": 500}}, "has only these fields"),
         ({"effect": {"kind": "status"}}, "status"),
         ({"effect": {"kind": "status", "status": 200}}, "300 to 599"),
         ({"effect": {"kind": "status", "status": 500, "retryAfter": -1}}, "retryAfter"),
-        ({"effect": {"kind": "status", "status": 500, "code": 5}}, "code is a text"),
+        ({"effect": {"kind": "status", "status": 500, "code": 5}}, "code is a string"),
         ({"effect": {"kind": "dropBefore"}, "match": {"path": "/"}}, "match is an object"),
-        ({"effect": {"kind": "dropBefore"}, "match": {"pool": 5}}, "pool is a text"),
+        ({"effect": {"kind": "dropBefore"}, "match": {"pool": 5}}, "pool is a string"),
         ({"effect": {"kind": "dropBefore"}, "match": {"operation": "Pool_UpgradeOs"}}, "did you mean Pool_UpgradeOS"),
-        ({"effect": {"kind": "dropBefore"}, "match": {"operation": "?"}}, "no operation"),
+        ({"effect": {"kind": "dropBefore"}, "match": {"operation": "?"}}, "unknown operation"),
         ({"effect": {"kind": "dropBefore"}, "match": {"nth": 0}}, "nth"),
         ({"effect": {"kind": "dropBefore"}, "match": {"probability": 2}}, "probability"),
         ({"effect": {"kind": "dropBefore"}, "match": {"seed": []}}, "seed"),

@@ -1,4 +1,4 @@
-"""The measurement of the simulator's rate looks at every answer; how many there are in a second is not asserted."""
+"""The rate measurement checks every answer; the rate itself is not asserted."""
 
 from __future__ import annotations
 

@@ -18,10 +18,11 @@ from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.shared_poller import SharedPoller
 from batch_os_provider.batch.vm_pool import ImageVersion
 from batch_os_provider.errors import BatchOsError
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import NODE_INTERVAL, Reporter
-from batch_os_provider.schema.declared import Goal, ImageGoal, ImagePolicy, Policy
+from batch_os_provider.schema.declared import Declared, DeclaredImage, ImagePolicy, Policy
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import NEW, TARGET
 from tests.unit.rollout.stage import Listener
@@ -168,24 +169,27 @@ class Crowd:
 
     def upgrade(self, name: str, *, after: float = 0.0, policy: Policy | None = None, **goal: Any) -> Member:
         """Let a pool be upgraded, from ``after`` on."""
-        wanted = Goal(
+        wanted = Declared(
             PoolRef(ENDPOINT, name), **{"target": NEW, "policy": policy or Policy(), "timeout": 7200.0, **goal}
         )
 
         def make(member: Member, waiter: CrowdWaiter) -> Rollout[Any]:
             reporter = Reporter(member.listener, NODE_INTERVAL)
-            return OsUpgrade(wanted, self.observer, waiter, reporter, lambda: 0.5, self.observer)
+            return OsUpgrade(wanted, RolloutContext(self.observer, waiter, reporter, lambda: 0.5, self.observer))
 
         return self._add(name, after, make)
 
     def renew(self, name: str, *, after: float = 0.0, surge: int = 1) -> Member:
         """Let the nodes of a VM pool be renewed."""
         target = ImageVersion.parse(TARGET)
-        wanted = ImageGoal(PoolRef(ENDPOINT, name), target, ImagePolicy("surge", surge), 3600.0, 7200.0)
+        wanted = DeclaredImage(PoolRef(ENDPOINT, name), target, ImagePolicy("surge", surge), 3600.0, 7200.0)
 
         def make(member: Member, waiter: CrowdWaiter) -> Rollout[Any]:
             return ImageRenewal(
-                wanted, self.observer, waiter, Reporter(member.listener, NODE_INTERVAL), lambda: 0.5, self.observer
+                wanted,
+                RolloutContext(
+                    self.observer, waiter, Reporter(member.listener, NODE_INTERVAL), lambda: 0.5, self.observer
+                ),
             )
 
         return self._add(name, after, make)

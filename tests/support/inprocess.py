@@ -82,7 +82,7 @@ class _Exchange:
         """Keep a part of an answer."""
         self.answer += part
 
-    async def outlast(self, pause: Awaitable[None]) -> None:
+    async def wait_while_connected(self, pause: Awaitable[None]) -> None:
         """Wait, also where the client has given up: nobody is held up by that in here."""
         await pause
 

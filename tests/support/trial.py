@@ -15,10 +15,11 @@ from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.vm_pool import ImageVersion
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.preview.plan import Plan, plan_image, plan_os
-from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, look_at
+from batch_os_provider.rollout.context import RolloutContext
+from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, read_view
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import NODE_INTERVAL, Reporter
-from batch_os_provider.schema.declared import Goal, ImageGoal, ImagePolicy, Policy
+from batch_os_provider.schema.declared import Declared, DeclaredImage, ImagePolicy, Policy
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.invariants import Evidence, Kind, Run, Sent, Snapshot, snapshot
 from tests.support.simulator import MOVED, NEW, TARGET, job, paas_pool, vm_pool
@@ -169,10 +170,10 @@ class Trial:
         reporter, client = Reporter(listener, NODE_INTERVAL), self.account.client()
         goal = {"timeout": 7200.0, **self.shape.goal, **changes}
         if self.shape.kind == "os":
-            wanted = Goal(RENDER, **{"target": NEW, "policy": Policy(), **goal})
-            return OsUpgrade(wanted, client, self.waiter, reporter, lambda: 0.5)
+            wanted = Declared(RENDER, **{"target": NEW, "policy": Policy(), **goal})
+            return OsUpgrade(wanted, RolloutContext(client, self.waiter, reporter, lambda: 0.5))
         image = {"drain_timeout": 3600.0, "policy": self._policy, **goal, "target": self._wanted}
-        return ImageRenewal(ImageGoal(RENDER, **image), client, self.waiter, reporter, lambda: 0.5)
+        return ImageRenewal(DeclaredImage(RENDER, **image), RolloutContext(client, self.waiter, reporter, lambda: 0.5))
 
     def _plan(self) -> Any:
         client = self.account.client()
@@ -180,7 +181,7 @@ class Trial:
             pool = client.get_pool(RENDER)
             policy = self.shape.goal.get("policy", Policy())
             return plan_os(pool, client.list_nodes(RENDER), self.shape.target, policy, 7200.0)
-        return plan_image(look_at(client, RENDER), self._wanted, self._policy, 7200.0)
+        return plan_image(read_view(client, RENDER), self._wanted, self._policy, 7200.0)
 
     @property
     def _policy(self) -> ImagePolicy:

@@ -1,4 +1,4 @@
-"""The public face, as a type checker sees it: checked, never run.
+"""The public API, as a type checker sees it: checked, never run.
 
 Each line here is a promise to people whose editors and checkers read our annotations.
 """
@@ -41,14 +41,14 @@ counted = PoolOsVersion(
 # A value that is not allowed is an error of the checker.
 PoolOsVersion("d", account_endpoint="https://x.y", pool_id="p", target_os_version="*", on_timeout="give up")  # type: ignore[arg-type]
 
-# Outputs have types, and `get` gives the same resource.
+# Outputs have types, and `get` returns the same class.
 current: pulumi.Output[str | None] = full.current_os_version
 family: pulumi.Output[str | None] = full.os_family
 unhealthy: pulumi.Output[int | None] = full.unhealthy_nodes
 target: pulumi.Output[str] = full.target_os_version
 other: PoolOsVersion = PoolOsVersion.get("e", "https://x.y/pools/render")
 
-# A fleet: what decides its shape is plain, everything else may be an output.
+# A fleet: the arguments that decide its shape are plain values, all others may be outputs.
 fleet = PoolFleet(
     "g",
     pools=["render", "https://x.y/pools/encode"],
@@ -67,7 +67,7 @@ PoolFleet("i", pools=endpoint, account_endpoint="https://x.y", target_os_version
 
 
 class OurPool(PoolOsVersion):
-    """A subclass that presets arguments is what `get` gives, too."""
+    """A subclass that presets arguments; `get` returns the subclass too."""
 
 
 ours: OurPool = OurPool.get("k", "https://x.y/pools/render")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 _NOUN = (
-    "account|attempt|call|canary|change|day|error|finding|hour|image|instance|line|message|minute|node|pool|preview"
-    "|problem|refusal|release|request|resource|round|run|second|stack|step|task|time|try|upgrade|version|warning|wave"
+    "account|attempt|byte|call|canary|change|character|day|error|finding|hour|image|instance|line|message|minute|node|pool"
+    "|preview|problem|refusal|release|request|resource|round|run|second|slot|stack|step|task|time|try|upgrade|version"
+    "|warning|wave"
 )
 _MANY = _NOUN.replace("|", "s|").replace("canarys", "canaries").replace("trys", "tries") + "s"
 _KIND = (
-    r"(?:(?:active|dedicated|deallocated|extra|idle|later|more|new|newer|old|older|other|queued|running|spot|unchanged"
+    r"(?:(?:active|dedicated|deallocated|extra|idle|later|low-priority|more|new|newer|old|older|other|queued|running|spot|such|unchanged"
     r"|unhealthy) ){0,2}"  # "2 more old nodes"
 )
 _NUMBER = r"(?<![\w.,:/-])"  # begins here: no part of a version, a time or a name
@@ -21,8 +22,8 @@ _WRONG = tuple(
     for pattern in (
         rf"(?<!of ){_NUMBER}1 {_KIND}(?:{_MANY})\b",  # 1 nodes, but not 1 of 1 nodes
         rf"{_SEVERAL}{_KIND}(?:{_NOUN})\b(?!-)",  # 2 node
-        rf"{_NUMBER}(?<!of )1 (?:of \d+ )?{_KIND}(?:{_NOUN}|{_MANY}) (?:are|have|were|run|show|do|wait|go)\b",
-        rf"(?<!of ){_SEVERAL}(?:of \d+ )?{_KIND}(?:{_MANY}) (?:is|has|was|runs|shows|does|waits|goes)\b",
+        rf"{_NUMBER}(?<!of )1 (?:of \d+ )?{_KIND}(?:{_NOUN}|{_MANY}) (?:are|have|were|run|show|do|wait|go|change)\b",
+        rf"(?<!of ){_SEVERAL}(?:of \d+ )?{_KIND}(?:{_MANY}) (?:is|has|was|runs|shows|does|waits|goes|changes)\b",
         r"\(e?s\)",  # node(s)
     )
 )

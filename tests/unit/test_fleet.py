@@ -119,23 +119,33 @@ def test_a_child_is_named_by_its_pool_alone() -> None:
         (["a b"], None, None, "pools[0]: 'a b' is not a pool id"),
         (["https://x.y/a"], None, None, "pools[0]: 'https://x.y/a' is not a pool URL: it has no /pools/<pool id>"),
         (["https://me:secret@x/pools/a"], None, None, "pools[0]: '...@x/pools/a' is not a pool URL"),
-        (["a", "A"], None, None, "pools[1]: 'A' is there already, as 'a'; allowed: each pool once, compared without"),
-        (["a", f"{AT}/pools/a/"], None, None, f"pools[1]: '{AT}/pools/a/' is there already, as 'a'"),
+        (["a", "A"], None, None, "pools[1]: 'A' is the same pool as 'a'; allowed: each pool once, compared without"),
+        (["a", f"{AT}/pools/a/"], None, None, f"pools[1]: '{AT}/pools/a/' is the same pool as 'a'"),
         (TEN, 3, None, "canary: 3 is not a list; allowed: a pool of the fleet, or a list of them"),
-        (TEN, ["a", "A"], None, "canary: 'a' is there twice"),
+        (TEN, ["a", "A"], None, "canary: 'a' appears twice"),
         (
             ["render"],
             "rendre",
             None,
-            "canary: 'rendre' is not in pools; allowed: what pools has; did you mean 'render'",
+            "canary: 'rendre' is not in pools; allowed: a pool that pools contains; did you mean 'render'",
         ),
-        ([f"{AT}1/pools/a", f"{AT}2/pools/a"], "a", None, f"'a' is a pool of several accounts; write {AT}1/pools/a or"),
-        (TEN, None, "50%", "waves: '50%' is not a list; allowed: a list, each wave a percentage of the fleet"),
+        (
+            [f"{AT}1/pools/a", f"{AT}2/pools/a"],
+            "a",
+            None,
+            f"'a' is the id of pools in several accounts; write {AT}1/pools/a or",
+        ),
+        (TEN, None, "50%", "waves: '50%' is not a list; allowed: a list, each wave the percentage of the fleet"),
         (TEN, None, [[]], "waves[0]: it is empty"),
-        (TEN, None, [["a"]], "waves[0]: 'a' is in canary already; allowed: each pool in one wave"),
-        (TEN, None, [["b"], ["c", "b"]], "waves[1]: 'b' is in waves[0] already"),
+        (TEN, None, [["a"]], "waves[0]: 'a' is already in canary; allowed: each pool in one wave"),
+        (TEN, None, [["b"], ["c", "b"]], "waves[1]: 'b' is already in waves[0]"),
         (TEN, None, [["b", "z"]], "waves[0]: 'z' is not in pools"),
-        (TEN, None, [0], "waves[0]: 0 is not a wave; allowed: a percentage of the fleet that is done by then"),
+        (
+            TEN,
+            None,
+            [0],
+            "waves[0]: 0 is not a wave; allowed: the percentage of the fleet that is done when the wave ends",
+        ),
         (TEN, None, ["0%"], "waves[0]: '0%' is not a wave"),
         (TEN, None, [True], "waves[0]: True is not a wave"),
         (TEN, None, ["101%"], "waves[0]: '101%' is not a wave"),
@@ -143,10 +153,10 @@ def test_a_child_is_named_by_its_pool_alone() -> None:
             TEN,
             None,
             [0.25],
-            "waves[0]: 0.25 is not a wave; allowed: a percentage of the fleet that is done by then",
+            "waves[0]: 0.25 is not a wave; allowed: the percentage of the fleet that is done when the wave ends",
         ),
         (TEN, None, [0.25], 'did you mean "25%"?'),
-        (TEN, None, ["50%", "50%"], "waves[1]: '50%' is not more than '50%' before it; allowed: percentages that grow"),
+        (TEN, None, ["50%", "50%"], "waves[1]: '50%' is not more than '50%' before it; allowed: growing percentages"),
         (TEN, None, ["50%", 2, "25%"], "waves[2]: '25%' is not more than '50%' before it"),
     ],
 )
@@ -210,7 +220,7 @@ IMAGES = {**FAIR, "target_os_version": None, "target_image_version": "1.2.3", "s
         ({"waves": ["101%"]}, "PoolFleet farm: waves[0]: '101%' is not a wave"),
         ({"target_image_version": "1.2.3"}, "both are given; allowed: exactly one"),
         ({"target_os_version": None}, "target_os_version, target_image_version: neither is given"),
-        ({"account_endpoint": None}, "account_endpoint: it is missing, and pools has 'a' by its id"),
+        ({"account_endpoint": None}, "account_endpoint: it is missing, and pools contains the pool id 'a'"),
         ({"account_endpoint": "ftp://x"}, "account_endpoint: 'ftp://x' is not an account endpoint"),
         (
             {"pools": [f"{AT}/pools/a"], "account_endpoint": "ftp://x"},
@@ -219,17 +229,17 @@ IMAGES = {**FAIR, "target_os_version": None, "target_image_version": "1.2.3", "s
         ({"target_os_version": "latest"}, "target_os_version: 'latest' is not a Guest OS version"),
         ({"timeout": "soon"}, "timeout: 'soon' is not a duration"),
         ({"max_unhealthy": "a few", "soak": 0}, "; soak: 0 is not more than zero"),
-        ({"surge": 2}, "surge: 2 is not for a fleet with target_os_version; allowed with it: account_endpoint, "),
-        ({**IMAGES, "soak": "1h"}, "soak: '1h' is not for a fleet with target_image_version"),
+        ({"surge": 2}, "surge: 2 is not allowed with target_os_version; allowed with it: account_endpoint, "),
+        ({**IMAGES, "soak": "1h"}, "soak: '1h' is not allowed with target_image_version"),
         ({**IMAGES, "strategy": None}, "strategy: it is missing; required: surge"),
         (
             {"on_timeout": "defer"},
-            "on_timeout: 'defer' is not for a fleet of several waves: a pool that is put off counts",
+            "on_timeout: 'defer' is not allowed for a fleet of several waves: a deferred pool counts",
         ),
-        ({**IMAGES, "on_timeout": "defer"}, "on_timeout: 'defer' is not for a fleet of several waves"),
+        ({**IMAGES, "on_timeout": "defer"}, "on_timeout: 'defer' is not allowed for a fleet of several waves"),
         ({"waves": [0.25]}, 'did you mean "25%"? Correct the program'),
         ({"aliases": {"z": "old"}}, "aliases['z']: 'z' is not in pools"),
-        ({"aliases": {"a": 3}}, "aliases['a']: 3 is no former resource; allowed: a pool of the fleet, and the name"),
+        ({"aliases": {"a": 3}}, "aliases['a']: 3 is not a former resource; allowed: a pool of the fleet, and the name"),
         ({"aliases": ["a"]}, "aliases: ['a'] is not a mapping; allowed: "),
     ],
 )
@@ -248,7 +258,7 @@ def test_an_output_cannot_decide_what_is_registered(name: str) -> None:
         late = pulumi.Output.from_input("a")
         inside = {"a": late} if name == "aliases" else [late]
         for value in (late, inside, [inside] if name == "waves" else inside):
-            with pytest.raises(pulumi.RunError, match=f"{name}: it is, or holds, an output"):
+            with pytest.raises(pulumi.RunError, match=f"{name}: it is or contains an output"):
                 PoolFleet("farm", **{**FAIR, name: value})
 
     assert run(program).names == []
@@ -306,6 +316,9 @@ def test_the_children_are_ordinary_pools_with_what_the_fleet_was_given() -> None
 def test_of_a_fleet_the_widest_wave_counts_against_the_engine() -> None:
     one, two = object(), object()
     assert parallel_hint.together({None: 3, (one, 0): 1, (one, 1): 20, (one, 2): 40, (two, 0): 5}) == 48
-    assert parallel_hint.hint(69, 8, 48) == "69 to change, up to 48 at once, engine runs 8: pass --parallel 48"
+    assert (
+        parallel_hint.hint(69, 8, 48)
+        == "69 pools change, up to 48 at once, but the engine runs 8 steps at once; pass --parallel 48"
+    )
     assert not parallel_hint.hint(69, 48, 48)
     assert parallel_hint.hint(9, 8, 9) == parallel_hint.hint(9, 8), "no words of waves where all come at once"

@@ -49,7 +49,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> RefreshDetector:
     """Begin a new plugin process that serves one resource, which its program has declared."""
     monkeypatch.setattr(diagnostics, "current_urn", lambda: URN)
     monkeypatch.setattr(describe, "_lookouts", {})
-    monkeypatch.setattr(crud, "_observers", {})
+    monkeypatch.setattr(crud, "_pollers", {})
     fresh = RefreshDetector()
     fresh.checked(URN)
     monkeypatch.setattr(pool_provider, "program", fresh)
@@ -264,8 +264,8 @@ def test_latest_on_an_empty_pool_or_one_that_cannot_be_seen_says_so(batch: Batch
     assert "no node of this pool shows a version number" in PROVIDER.check({}, bag).failures[0].reason
     describe._lookouts.clear()
     batch(pool_of(1), VmScript(reads={1: CredentialError("Batch refused it", pool=REF.endpoint)}))
-    assert "its nodes were not looked at: " in PROVIDER.check({}, bag).failures[0].reason
-    assert "moving target" in PROVIDER.check({}, {**bag, "pool_id": UNKNOWN}).failures[0].reason
+    assert "could not read its nodes: " in PROVIDER.check({}, bag).failures[0].reason
+    assert "changes over time" in PROVIDER.check({}, {**bag, "pool_id": UNKNOWN}).failures[0].reason
     assert len(PROVIDER.check({}, {**bag, "account_endpoint": "ftp://x"}).failures) == 2
 
 

@@ -205,10 +205,10 @@ def test_a_declared_timeout_passes_whether_or_not_it_is_known(timeout: Any):
 
 def test_a_disabled_target_is_refused_with_the_newest_of_its_family():
     said = supported(os_pool(DISABLED))
-    assert said.startswith(f"render: target_os_version is '{DISABLED}', which will not do as of 2026-01-31: ")
+    assert said.startswith(f"render: target_os_version is '{DISABLED}', which this policy refuses as of 2026-01-31: ")
     assert "is disabled since 2026-01-14" in said
     assert "Allowed: a Guest OS version that is not disabled or expired." in said
-    assert said.endswith(f"the newest known of its family is {NEWEST}.")
+    assert said.endswith(f"the newest known version of its family is {NEWEST}.")
 
 
 def test_a_target_is_judged_as_of_the_day():
@@ -250,7 +250,7 @@ def test_a_judgement_that_cannot_be_meant_is_a_config_error(config: dict[str, An
 
 @pytest.mark.parametrize("rule", [rules.production_pinned, rules.version_floor, rules.timeout_set, supported])
 def test_a_misspelt_property_is_a_config_error(rule: Any):
-    with pytest.raises(ConfigError, match="'flors' is no property of it; allowed: enforcementLevel"):
+    with pytest.raises(ConfigError, match="'flors' is not a property of this policy; allowed: enforcementLevel"):
         rule(os_pool(NEWEST), {"flors": []})
 
 

@@ -54,7 +54,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> RefreshDetector:
     """Begin a new plugin process that serves one resource, which nobody has asked about yet."""
     monkeypatch.setattr(diagnostics, "current_urn", lambda: URN)
     monkeypatch.setattr(describe, "_lookouts", {})
-    monkeypatch.setattr(crud, "_observers", {})
+    monkeypatch.setattr(crud, "_pollers", {})
     fresh = RefreshDetector()
     monkeypatch.setattr(pool_provider, "program", fresh)
     monkeypatch.setattr(pool_provider, "_register", _Register())
@@ -68,7 +68,7 @@ def batch(monkeypatch: pytest.MonkeyPatch) -> Any:
     def stand_in(state: State = AT_TARGET, script: Script | None = None) -> FakeService:
         service = FakeService(VirtualWaiter(), state, script or Script())
         monkeypatch.setitem(client._clients, ENDPOINT, service)
-        crud._observers.clear()
+        crud._pollers.clear()
         return service
 
     return stand_in
@@ -204,7 +204,7 @@ V4 = "WA-GUEST-OS-4.59_201810-01"
             State(allocation="resizing"),
             {"if_resizing": "fail"},
             "if_resizing",
-            "a resize is under way (resizing); the resize was left alone. Run",
+            "a resize is under way (resizing); this `up` does not stop it. Run",
         ),
     ],
 )
@@ -415,7 +415,7 @@ def test_a_get_of_a_pool_that_is_being_deleted_reads_it_and_warns(batch: Any, mo
     monkeypatch.setattr(diagnostics.ResourceLog, "warn", lambda _, text: warned.append(text))
     batch(replace(AT_TARGET, state="deleting"))
     assert (PROVIDER.read(REF.url, dict(GET)).outs or {})["current_os_version"] == V25
-    assert warned == [f"pool {REF.url} is being deleted; what was read of it is soon gone"]
+    assert warned == [f"pool {REF.url} is being deleted; its outputs will soon be out of date"]
     PROVIDER.read(REF.url, dict(OUTS))
     assert len(warned) == 1, "a refresh shows pool_state"
 
@@ -579,7 +579,7 @@ def test_the_row_of_a_pool_that_is_not_proven_says_why_it_is_planned(
     assert planned({**PROVEN, "pool_state": "unproven"}, GATED) == (True, [])
     said = capsys.readouterr().err
     assert ": 1 of 3 nodes is unhealthy, max_unhealthy 0: tvm-1 is unusable; this up fails while that is so; " in said
-    assert f"; at {S25}, but its nodes were not seen to be as declared [batch-os" in said
+    assert f"; at {S25}, but the pool has not yet met max_unhealthy and soak [batch-os" in said
     _, tail = split(said)
     assert tail is not None
     assert tail.warnings[:2] == ("unhealthy", "unproven")

@@ -1,7 +1,7 @@
-"""`batch-os adopt`: a Pulumi program for the pools that are there, and which pools no program declares.
+"""`batch-os adopt`: write a Pulumi program for the pools of accounts, or list the pools that no program declares.
 
-Nobody should copy sixty versions from a portal by hand; and a pool that somebody made later must not
-stay outside unseen.
+A team with sixty pools does not want to copy sixty versions from a portal, and wants to notice a pool that another
+person made later.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from batch_os_provider.cli.common import NO, UNREADABLE, endpoints_of, fail, pri
 from batch_os_provider.cli.inventory import Account, PoolSeen, survey
 from batch_os_provider.cli.layout import columns, wrapped
 from batch_os_provider.errors import InputError
+from batch_os_provider.wording import counted
 
 __all__ = ["Comparison", "command", "compare"]
 
@@ -57,7 +58,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option, by name
     """Write a Pulumi program that declares every pool of the Batch accounts at ENDPOINT as it is now.
 
     Its first `pulumi up` adopts the pools and writes nothing to Batch. Exit code 2 where something could not be
-    read: then no program is written. With --check, exit code 3 where a pool is declared by nobody, or `pulumi up`
+    read: then no program is written. With --check, exit code 3 where no program declares a pool, or `pulumi up`
     would refuse a declared one.
     """
     if programs and (output or force):
@@ -74,10 +75,10 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option, by name
 
 def _write(endpoints: tuple[str, ...], output: Path | None, *, force: bool) -> None:
     if output is not None and os.path.lexists(output) and not force:
-        fail(f"{output} is there already; --force overwrites it")
+        fail(f"{output} exists already; --force overwrites it")
     accounts = survey(endpoints)
-    if _tell_troubles(accounts):
-        # A program that lacks an account looks whole, and nobody would miss what it lacks.
+    if _print_troubles(accounts):
+        # A program that lacks an account looks complete, so its reader would not notice.
         click.echo("no program was written: it would lack what could not be read", err=True)
         sys.exit(UNREADABLE)
     proposals = {account.endpoint: [propose(pool) for pool in account.pools] for account in accounts}
@@ -92,11 +93,11 @@ def _write(endpoints: tuple[str, ...], output: Path | None, *, force: bool) -> N
             fail(f"{output} cannot be written: {error.strerror}")
     every = [each for pools in proposals.values() for each in pools]
     declared = sum(isinstance(each, Declaration) for each in every)
-    pools = "1 pool" if len(every) == 1 else f"{len(every)} pools"
-    click.echo(f"{declared} of {pools} declared; what is left out is named in comments", err=True)
+    left_out = "; comments name the pools that are left out" if declared < len(every) else ""
+    click.echo(f"{declared} of {counted(len(every), 'pool')} declared{left_out}", err=True)
 
 
-def _tell_troubles(accounts: list[Account]) -> bool:
+def _print_troubles(accounts: list[Account]) -> bool:
     troubles = [trouble for account in accounts for trouble in account.troubles]
     for trouble in troubles:
         click.echo(f"could not be read: {trouble}", err=True)
@@ -105,11 +106,11 @@ def _tell_troubles(accounts: list[Account]) -> bool:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Pools that are there against pools that are declared.
+    """The pools of accounts, compared with the declared pools.
 
-    ``undeclared`` could be declared and are not, ``unfit`` fit no resource, ``missing`` are declared and not there,
-    ``open`` are declarations of which only a deployment knows what pool they are about, ``refused`` those that `up`
-    would refuse.
+    ``undeclared``: pools that a resource fits and no program declares. ``unfit``: pools that no resource fits.
+    ``missing``: declarations of pools that do not exist. ``open``: declarations whose pool only a deployment knows.
+    ``refused``: declarations that `up` would refuse.
     """
 
     pools: int
@@ -121,7 +122,7 @@ class Comparison:
 
 
 def compare(accounts: list[Account], declared: list[DeclaredPool]) -> Comparison:
-    """Compare; a declaration in an account that was not read, or not wholly, says nothing about it."""
+    """Compare. Where an account could not be listed, its declarations are not reported as missing."""
     pools = {seen.pool.ref.key: seen for account in accounts for seen in account.pools}
     keys = {each.ref.key for each in declared if each.ref is not None}
     left = [seen for key, seen in pools.items() if key not in keys]
@@ -148,14 +149,14 @@ def _check(
 ) -> None:
     given = dict(each.partition("=")[::2] for each in config)
     if not all("=" in each for each in config):
-        raise click.BadParameter("a config value is given as key=value", param_hint="--config")
+        raise click.BadParameter("a config value has the form key=value", param_hint="--config")
     try:
         declared = [each for source in programs for each in read(source, stacks, given)]
     except InputError as error:
         fail(str(error))
     accounts = survey(endpoints)
     found = compare(accounts, declared)
-    unread = _tell_troubles(accounts)
+    unread = _print_troubles(accounts)
     if wants_json:
         print_json(_as_json(found, accounts))
     else:
@@ -169,29 +170,25 @@ def _check(
 
 
 def _lines(found: Comparison, which: str) -> list[str]:
-    lines = [f"{seen.pool.ref.url} is declared by nobody; {fit(seen).resource} fits it" for seen in found.undeclared]
-    lines += [
-        f"{each.url} ({each.declared.name}): an up would be refused: {each.why}. {each.next_step}."
-        for each in found.refused
-    ]
+    lines = [f"{seen.pool.ref.url} is not declared; {fit(seen).resource} fits it" for seen in found.undeclared]
+    for each in found.refused:
+        lines += [
+            f"{each.url} ({each.declared.name}): an up would be refused: {each.why}.",
+            f"    Next: {each.next_step}.",
+        ]
     lines += [f"note: {seen.pool.ref.url} cannot be declared: {fit(seen).why}" for seen in found.unfit]
     lines += [
-        f"note: {each.program} declares {each.ref.url} ({each.name}), and there is no such pool"
+        f"note: {each.program} declares {each.ref.url} ({each.name}), which does not exist"
         for each in found.missing
         if each.ref
     ]
-    for each in found.open:
-        which = f"pool {each.pool_id}" if each.pool_id else "a pool"
-        lines.append(f"note: {each.program} declares {which} ({each.name}) in a place that only a deployment knows")
+    for unknown in found.open:
+        pool = f"pool {unknown.pool_id}" if unknown.pool_id else "a pool"
+        lines.append(f"note: {unknown.program} declares {pool} ({unknown.name}), and only a deployment knows where")
+    pools = f"{counted(found.pools, 'pool')}{which}"
     if found.refused:
-        lines.append(f"refused by up: {len(found.refused)} of {_pools(found)}{which}")
-    if found.undeclared:
-        return [*lines, f"declared by nobody: {len(found.undeclared)} of {_pools(found)}{which}"]
-    return [*lines, f"declared by nobody: none of {_pools(found)}{which}"]
-
-
-def _pools(found: Comparison) -> str:
-    return "1 pool" if found.pools == 1 else f"{found.pools} pools"
+        lines.append(f"refused by `up`: {len(found.refused)} of {pools}")
+    return [*lines, f"not declared: {len(found.undeclared) or 'none'} of {pools}"]
 
 
 def _as_json(found: Comparison, accounts: list[Account]) -> dict[str, Any]:

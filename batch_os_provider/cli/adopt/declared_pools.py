@@ -1,8 +1,8 @@
-"""Which pools a program declares, asked of the program itself or of what Pulumi wrote about it.
+"""Finds the pools that a program declares, from the program or from a file that Pulumi wrote about it.
 
-A program that was written by ``adopt`` is soon edited into loops and modules, so its text does not
-tell. It is run, with a stand-in for the engine (``run_program``); or a file tells that ``pulumi preview --json
---show-sames`` or ``pulumi stack export`` wrote, for programs that cannot be run so.
+A program of ``adopt`` is soon edited into loops and modules, so its text does not show the pools. ``run_program`` runs
+it with a stand-in for the engine. For programs that cannot run so, there are the files of ``pulumi preview --json
+--show-sames`` and ``pulumi stack export``.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from batch_os_provider.schema.resource_types import kind_of
 __all__ = ["DeclaredPool", "read"]
 
 RUN_SECONDS = 300.0
-"""A program that takes longer is waiting for something that a stand-in cannot give."""
+"""A program that takes longer waits for something that the stand-in cannot give."""
 _FORGOTTEN = frozenset({"delete", "delete-replaced", "discard", "discard-replaced", "read", "read-replacement"})
-_SECRET = "[secret]"  # noqa: S105 - what stands for one
+_SECRET = "[secret]"  # noqa: S105 - a placeholder
 _LAST_LINES = 15
 _WRITE_IT = "Write it with `pulumi preview --json --show-sames`, or with `pulumi stack export`"
 
 
 @dataclass(frozen=True)
 class DeclaredPool:
-    """One resource of ours. ``ref`` is None where only a deployment knows which pool it is about.
+    """One resource of this package. ``ref`` is None where only a deployment knows its pool.
 
-    ``inputs`` are those that are known without a deployment.
+    ``inputs`` holds the inputs that are known without a deployment.
     """
 
     program: str
@@ -49,17 +49,17 @@ class DeclaredPool:
 
 
 def read(source: Path, stacks: tuple[str, ...], config: Mapping[str, str]) -> list[DeclaredPool]:
-    """What a program declares, in all the stacks that are named.
+    """The pools that a program declares in the named stacks.
 
     Args:
         source: a program, its folder, or a JSON file of Pulumi's.
-        stacks: stacks whose config it is run with, one after the other; with none, the only one that has a file.
+        stacks: run the program with the config of each; without stacks, of the only stack that has a file.
         config: config on top of the stack's, as ``project:key`` or ``key``.
 
     Raises:
-        InputError: it cannot be read, or not run.
+        InputError: the source cannot be read or run.
     """
-    if not os.path.exists(source):  # noqa: PTH110 - Path.exists raises for what it may not look at
+    if not os.path.exists(source):  # noqa: PTH110 - Path.exists raises where it has no right to look
         raise InputError(f"{source} does not exist", next_step="Name a program, its folder, or a JSON file of Pulumi's")
     if source.suffix == ".json":
         return _from_json(source)
@@ -70,7 +70,7 @@ def read(source: Path, stacks: tuple[str, ...], config: Mapping[str, str]) -> li
     project = _Project.of(source)
     if not (project.main / "__main__.py").is_file() and not project.main.is_file():
         raise InputError(
-            f"{project.main} has no Python program: there is no __main__.py",
+            f"{project.main} has no Python program: __main__.py is missing",
             next_step="Name the folder of a Python program. For a program in another language, name a file that "
             "`pulumi preview --json --show-sames` wrote",
         )
@@ -123,7 +123,7 @@ def _planned(source: Path, document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _bags(value: object) -> list[dict[str, Any]]:
-    """The objects in what should be a list of objects."""
+    """The objects of a list; empty where the value is not a list."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
@@ -143,7 +143,7 @@ def _declared(program: str, name: str, bag: Mapping[str, Any]) -> DeclaredPool:
     try:
         ref = PoolRef(parse_endpoint(endpoint), known) if endpoint and known else None
         return DeclaredPool(program, name, ref, known, inputs)
-    except (ValueError, AttributeError):  # the stand-in of a preview for a value that is not known is no endpoint
+    except (ValueError, AttributeError):  # a preview's placeholder for an unknown value is not an endpoint
         return DeclaredPool(program, name, None, known, inputs)
 
 
@@ -152,7 +152,7 @@ def _declared(program: str, name: str, bag: Mapping[str, Any]) -> DeclaredPool:
 
 @dataclass(frozen=True)
 class _Project:
-    """A program's folder, what ``Pulumi.yaml`` says of it, and where the program is."""
+    """A program's folder, its settings in ``Pulumi.yaml``, and the path of the program."""
 
     folder: Path
     name: str
@@ -161,7 +161,7 @@ class _Project:
 
     @classmethod
     def of(cls, source: Path) -> _Project:
-        """The project that a program or folder belongs to; without a ``Pulumi.yaml``, one of its folder's name."""
+        """The project of a program or folder; without a ``Pulumi.yaml`` it has the name of the folder."""
         folder = (source if source.is_dir() else source.parent).resolve()
         file = folder / "Pulumi.yaml"
         said = _yaml(file) if file.is_file() else {}
@@ -175,7 +175,7 @@ class _Project:
         if len(stacks) > 1:
             raise InputError(
                 f"{self.folder} has config for several stacks: {', '.join(stacks)}",
-                next_step="Name those that count with --stack, which can be given more than once",
+                next_step="Name the stacks to check with --stack, which can be given more than once",
             )
         return (stacks[0] if stacks else "dev",)
 
@@ -185,13 +185,13 @@ class _Project:
         return [file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files]
 
     def config(self, stack: str, given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-        """The config of a stack as Pulumi hands it to a program, and the keys that are secret."""
+        """The config of a stack as Pulumi passes it to a program, and the secret keys."""
         file = self.folder / f"Pulumi.{stack}.yaml"
         others = self._stacks()
         if others and stack not in others:
             raise InputError(
-                f"there is no stack {stack} in {self.folder}: it has no {file.name}",
-                next_step=f"Name one of {', '.join(others)}, or write that file, which may be empty",
+                f"{self.folder} has no stack {stack}: it has no {file.name}",
+                next_step=f"Name one of {', '.join(others)}, or create that file, which may be empty",
             )
         said = (_yaml(file) if file.is_file() else {}).get("config") or {}
         values: dict[str, str] = {}
@@ -248,7 +248,7 @@ def _run(project: _Project, source: Path, stack: str, given: Mapping[str, str]) 
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise _not_run(source, stack, f"it was not done within {RUN_SECONDS:g} s") from error
+            raise _not_run(source, stack, f"it did not end within {RUN_SECONDS:g} s") from error
         if done.returncode != 0 or not answer.is_file():
             last = "\n".join(done.stdout.strip().splitlines()[-_LAST_LINES:])
             raise _not_run(source, stack, f"it ended with exit code {done.returncode}:\n{last}\n")
@@ -262,6 +262,6 @@ def _run(project: _Project, source: Path, stack: str, given: Mapping[str, str]) 
 def _not_run(source: Path, stack: str, why: str) -> InputError:
     return InputError(
         f"{source} could not be run for stack {stack} without Pulumi: {why}",
-        next_step="Give the config that it misses with --config key=value, and its packages to this Python, or let "
+        next_step="Give the missing config with --config key=value, and install its packages for this Python, or let "
         "Pulumi run it: `pulumi preview --json --show-sames > preview.json`, then --check preview.json",
     )

@@ -1,7 +1,7 @@
-"""The Pulumi program that adopts pools: declarations in, text out.
+"""Writes the Pulumi program that adopts pools: declarations in, text out.
 
-The program is read, reviewed and kept by people, so it looks as one of them would have written it:
-endpoints once, one resource for each pool, names that stay, and a sentence for each pool that is left out.
+People read, review and keep the program, so it reads as if a person had written it: each endpoint once, one resource
+for each pool, stable names, and a sentence for each pool that is left out.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 from batch_os_provider.batch.address import is_loopback
 from batch_os_provider.cli.adopt.proposal import Declaration, Left
 from batch_os_provider.schema import inputs
+from batch_os_provider.wording import counted
 
 __all__ = ["constants", "program", "resource_names"]
 
 WIDTH = 88
-"""Characters in a line of a comment: what formatters of Python allow when nobody says more."""
+"""Characters in a line of a comment: the default of Python formatters."""
 
 Proposal = Declaration | Left
 
@@ -27,7 +28,7 @@ def program(accounts: Mapping[str, Sequence[Proposal]]) -> str:
     """The whole program.
 
     Args:
-        accounts: what to say of the pools of each account, by its endpoint.
+        accounts: the proposals for the pools of each account, by its endpoint.
     """
     names, endpoints = resource_names(accounts), constants(list(accounts))
     declared = [each for pools in accounts.values() for each in pools if isinstance(each, Declaration)]
@@ -40,7 +41,9 @@ def program(accounts: Mapping[str, Sequence[Proposal]]) -> str:
     for endpoint, pools in accounts.items():
         kept = sum(isinstance(each, Declaration) for each in pools)
         parts.append(
-            _comment(f"{endpoint}: {kept} of {len(pools)} pools declared" if pools else f"{endpoint}: no pools")
+            _comment(
+                f"{endpoint}: {kept} of {counted(len(pools), 'pool')} declared" if pools else f"{endpoint}: no pools"
+            )
         )
         for each in pools:
             if isinstance(each, Declaration):
@@ -66,24 +69,24 @@ def _resource(declaration: Declaration, name: str, constant: str) -> str:
 
 
 def constants(endpoints: Sequence[str]) -> dict[str, str]:
-    """A Python constant for each endpoint: the account's name, with as much of the host as tells it from others."""
-    chosen = _told_apart({each: [re.sub(r"\W", "_", label).upper() for label in _labels(each)] for each in endpoints})
+    """A Python constant for each endpoint: the account's name, and more of the host where two accounts share a name."""
+    chosen = _unique({each: [re.sub(r"\W", "_", label).upper() for label in _labels(each)] for each in endpoints})
     return {each: f"ACCOUNT_{name}" if name[0].isdigit() else name for each, name in chosen.items()}
 
 
 def resource_names(accounts: Mapping[str, Sequence[Proposal]]) -> dict[str, str]:
-    """A name for each pool, by its key: the pool's id, with its account in front where another account has it too."""
+    """A name for each pool, by its key: the pool's id, after its account where two accounts have this id."""
     wanted = {}
     for endpoint, pools in accounts.items():
         labels = _labels(endpoint)
         for each in pools:
             ref = each.seen.pool.ref
             wanted[ref.key] = [ref.pool_id, *(f"{label}-{ref.pool_id}" for label in labels)]
-    return _told_apart(wanted)
+    return _unique(wanted)
 
 
 def _labels(endpoint: str) -> list[str]:
-    """What an account can be called, from its bare name to its whole address."""
+    """Possible names of an account, from its bare name to its whole address."""
     parts = urlsplit(endpoint)
     host, port = (parts.hostname or "").replace(":", "."), f".{parts.port}" if parts.port else ""
     whole = re.sub(r"[^a-z0-9]+", "-", host + port).strip("-")
@@ -93,8 +96,8 @@ def _labels(endpoint: str) -> list[str]:
     return [labels[0], "-".join(labels[:2]), whole]
 
 
-def _told_apart(wanted: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """For each key the first of its names that no other key needs, compared without case; numbered if all are taken."""
+def _unique(wanted: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """For each key its first name that no other key needs, ignoring case; with a number if all are taken."""
     level = dict.fromkeys(wanted, 0)
     longest = max((len(names) for names in wanted.values()), default=0)
     for _ in range(longest):

@@ -1,7 +1,7 @@
-"""Which resource fits a pool, and what it would say so that an `up` adopts the pool and writes nothing.
+"""Chooses the resource for a pool, and the inputs with which an `up` adopts the pool without a write.
 
-This is judged by the tables that an `up` follows, so a program written from it cannot do more
-than it says. Nothing here asks Batch.
+The tables that an `up` follows decide, so a program written from a proposal cannot do more than the proposal says.
+Nothing here calls Batch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Resource = Literal["PoolOsVersion", "PoolImageVersion"]
 
 @dataclass(frozen=True)
 class Fit:
-    """The resource that can keep a pool; None with the reason where none can."""
+    """The resource that fits a pool; None with the reason where none fits."""
 
     resource: Resource | None
     why: str = ""
@@ -36,7 +36,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Declaration:
-    """A resource that adopts a pool as it is. ``note`` is what its reader should know."""
+    """A resource that adopts a pool as it is. ``note`` becomes a comment above it."""
 
     seen: PoolSeen
     resource: Resource
@@ -58,14 +58,14 @@ def fit(seen: PoolSeen) -> Fit:
         return Fit("PoolOsVersion")
     if seen.vm is not None:
         never = incomparable(seen.vm)
-        return Fit("PoolImageVersion") if never is None else Fit(None, never.seen)
+        return Fit("PoolImageVersion") if never is None else Fit(None, never.reason)
     if seen.retired:
         return Fit(None, seen.retired)
     return Fit(None, "Batch shows neither a cloudServiceConfiguration nor a virtualMachineConfiguration")
 
 
 def propose(seen: PoolSeen) -> Declaration | Left:
-    """The declaration that adopts a pool without a write, as far as the present look tells."""
+    """The declaration that adopts a pool without a write, judged by the pool as it was read."""
     fitting = fit(seen)
     if fitting.resource is None:
         return Left(seen, f"no resource fits: {fitting.why}")
@@ -99,7 +99,7 @@ def _propose_image(seen: PoolSeen, vm: VmPoolView) -> Declaration | Left:
     versions = [(oldest.version, oldest.version_text)] if oldest is not None and oldest.version is not None else []
     versions += [(pool.pin, pool.pin_text)] if pool.pin is not None else []
     if not versions:
-        return Left(seen, f"it has no node that runs an image version, and new nodes get {pool.pin_text!r}")
+        return Left(seen, f"no node runs an image version, and new nodes get {pool.pin_text!r}")
     _, target = min(versions)
     # Batch refuses a resize of a pool that scales itself, and new nodes of a pinned pool get its pin.
     strategy = "when_empty" if seen.pool.autoscale or not pool.is_latest else "surge"
@@ -111,8 +111,8 @@ def _propose_image(seen: PoolSeen, vm: VmPoolView) -> Declaration | Left:
     told = plan_image(vm, declared.target, declared.policy, declared.timeout)
     note = ""
     if strategy == "when_empty":
-        why = "it scales itself" if seen.pool.autoscale else f"it is pinned to {pool.pin_text}"
-        note = f'when_empty: {why}, so "surge" would be refused'
+        why = "the pool scales itself" if seen.pool.autoscale else f"the pool is pinned to {pool.pin_text}"
+        note = f'when_empty: {why}, so `up` would refuse "surge"'
     return _unless_it_writes(Declaration(seen, "PoolImageVersion", bag, note), told)
 
 
@@ -121,12 +121,12 @@ def _place(seen: PoolSeen) -> dict[str, str]:
 
 
 def _wrong(bag: Mapping[str, str], spec: Spec) -> str:
-    """Why what Batch shows cannot be declared; empty where it can."""
+    """Why these inputs cannot be declared; empty where they can."""
     _, failures = inputs.check(bag, lambda _: False, spec)
     return "; ".join(f"{failure.property} {failure.reason}" for failure in failures)
 
 
 def _unless_it_writes(declaration: Declaration, told: Plan | Refuse) -> Declaration | Left:
     if isinstance(told, Refuse):
-        return Left(declaration.seen, told.seen)
+        return Left(declaration.seen, told.reason)
     return declaration if told.what == "adopt" else Left(declaration.seen, told.text)

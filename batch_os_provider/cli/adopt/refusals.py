@@ -1,7 +1,7 @@
-"""Every declared pool that an `up` would refuse, in one run.
+"""Lists every declared pool that an `up` would refuse, in one run.
 
-Pulumi ends a preview at the first failed check, so of ten refused pools it shows one. Here each
-declaration is judged by the tables that the preview and `up` follow, against one look at the accounts.
+Pulumi ends a preview at the first failed check, so of ten refused pools it shows one. Here the tables that preview and
+`up` follow judge each declaration, with one read of the accounts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Refused", "refused"]
 
 @dataclass(frozen=True)
 class Refused:
-    """A declaration that `up` would refuse; ``property`` is the input that is wrong."""
+    """A declaration that `up` would refuse; ``property`` is the wrong input."""
 
     declared: DeclaredPool
     url: str
@@ -33,8 +33,8 @@ class Refused:
 def refused(accounts: list[Account], declared: list[DeclaredPool]) -> tuple[Refused, ...]:
     """The refusals, in the order of the declarations.
 
-    What cannot be judged is left out: a pool that is not there or was not read, and a declaration whose inputs are
-    not all known without a deployment.
+    Two kinds of declarations are left out, since they cannot be judged: those of a pool that does not exist or was not
+    read, and those with inputs that only a deployment knows.
     """
     pools = {seen.pool.ref.key: seen for account in accounts for seen in account.pools if not seen.trouble}
     found = []
@@ -43,7 +43,7 @@ def refused(accounts: list[Account], declared: list[DeclaredPool]) -> tuple[Refu
         told = _judge(each, seen) if seen is not None else None
         if seen is not None and told is not None:
             target = inputs.IMAGE_TARGET if _is_image(each) else inputs.TARGET
-            found.append(Refused(each, seen.pool.ref.url, told.property or target, told.seen, told.next_step))
+            found.append(Refused(each, seen.pool.ref.url, told.property or target, told.reason, told.next_step))
     return tuple(found)
 
 
@@ -57,7 +57,7 @@ def _judge(declared: DeclaredPool, seen: PoolSeen) -> Refuse | None:
         {name: declared.inputs[name] for name in spec.names if name in declared.inputs}, lambda _: False, spec
     )
     if failures:
-        return None  # not known yet, or an input that the preview refuses without a look at the pool
+        return None  # not known yet, or an input that the preview refuses without a read of the pool
     if spec is inputs.IMAGE:
         if seen.vm is None:
             return refuse_kind(seen.pool)

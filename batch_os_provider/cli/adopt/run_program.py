@@ -1,13 +1,11 @@
-"""Run a Pulumi program with a stand-in for the engine, and tell which pools it declares.
+"""Runs a Pulumi program with a stand-in for the engine, and lists the pools that it declares.
 
-A program declares pools in loops, functions and modules of its own, so only running it tells
-what it declares. Pulumi's own mocks answer it as an engine does in a preview: nothing is deployed, no state is
-read, and what only a deployment knows stays unknown. It is a process of its own, started by ``declared``, since
-a program may change folders, print, or end the interpreter.
+A program declares pools in loops, functions and modules, so only a run shows them. Pulumi's own mocks answer as an
+engine does in a preview: nothing is deployed, no state is read, and what only a deployment knows stays unknown.
+``declared_pools`` starts this module as a process, since a program may change folders, print, or end the interpreter.
 
-Started as ``python -m batch_os_provider.cli.adopt.run_program``, with the request as JSON on standard input. The answer
-goes to the file that the request names, since standard output belongs to the program: ``declared``, or ``failed`` and
-where.
+It runs as ``python -m batch_os_provider.cli.adopt.run_program``, with the request as JSON on standard input. The answer
+goes to the file that the request names, since the program may print: ``declared``, or ``failed`` and ``where``.
 """
 
 from __future__ import annotations
@@ -30,23 +28,23 @@ __all__: list[str] = []
 
 
 class Register(Mocks):
-    """Stands in for the engine, and notes the pools."""
+    """Stands in for the engine, and collects the pools."""
 
     def __init__(self) -> None:
         self.declared: list[dict[str, Any]] = []
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        """Note a pool. What an input does not say is unknown, as in a preview; so is an id."""
-        # Only what is registered is declared: a read (`get`) says nothing of `custom`.
+        """Collect a pool. Outputs that no input gives are unknown, as in a preview; so is an id."""
+        # Only a registered resource is declared: a read (`get`) does not set `custom`.
         if kind_of(args.typ, args.inputs) and args.custom:
-            told = {name: args.inputs.get(name) for name in ("account_endpoint", "pool_id")}
-            known = {name: value for name, value in told.items() if isinstance(value, str)}
+            both = {name: args.inputs.get(name) for name in ("account_endpoint", "pool_id")}
+            known = {name: value for name, value in both.items() if isinstance(value, str)}
             simple = {k: v for k, v in args.inputs.items() if k[:2] != "__" and isinstance(v, (str, int, float))}
             self.declared.append({"name": args.name, "type": args.typ, **known, "inputs": simple})
         return args.resource_id or "", args.inputs
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], None]:  # noqa: ARG002 - pulumi's signature
-        """Know nothing."""
+        """Return nothing: no function call is answered."""
         return {}, None
 
 
@@ -57,7 +55,7 @@ def main() -> None:
     register = Register()
     pulumi.runtime.set_all_config(request["config"], request["secrets"])
     os.chdir(request["folder"])
-    # As Pulumi's own launcher has it: the program's folder, and not ours.
+    # As in Pulumi's own launcher: the program's folder, and not ours.
     ours = 0 if getattr(sys.flags, "safe_path", False) else 1
     sys.path[:ours] = [str(program if program.is_dir() else program.parent)]
     sys.argv = [str(program)]
@@ -66,15 +64,15 @@ def main() -> None:
         runpy.run_path(str(program), run_name="__main__")
 
     async def run() -> None:
-        # Within the loop: the mocks make a stack of their own at once, and what waits for it is bound to its loop.
+        # Within the loop: the mocks make a stack at once, and its futures are bound to the loop.
         pulumi.runtime.set_mocks(register, request["project"], request["stack"], preview=True)
-        # That stack is closed already, and a program needs one that is open (`pulumi.run`).
+        # That stack is closed already, and a program needs an open one (`pulumi.run`).
         settings.set_root_resource(None)  # type: ignore[arg-type]  # as the SDK's own tests reset it
         await pulumi.runtime.run_in_stack(declare)
 
     try:
         asyncio.run(run())
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the program does is said, and not as a traceback
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - any failure of the program is reported without a traceback
         answer: dict[str, Any] = {"failed": _sentence(error), "where": _where(error, Path(request["folder"]))}
     else:
         answer = {"declared": register.declared}
@@ -82,14 +80,14 @@ def main() -> None:
 
 
 def _sentence(error: BaseException) -> str:
-    """What an error says, on one line, after its class."""
+    """The class of an error and its text, on one line."""
     if isinstance(error, SystemExit):
-        return f"it ended itself with sys.exit({error.code!r})"
+        return f"it called sys.exit({error.code!r})"
     return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
 
 
 def _where(error: BaseException, folder: Path) -> str:
-    """The last line of the program's own that led to it; empty where there is none."""
+    """The last line of the program that led to the error; empty where no line did."""
     frames = [each for each in traceback.extract_tb(error.__traceback__) if Path(each.filename).is_relative_to(folder)]
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}"

@@ -1,4 +1,4 @@
-"""`batch-os catalogue`: show the catalogue of Guest OS versions that counts here, and take a newer one.
+"""`batch-os catalogue`: show the catalogue of Guest OS versions in use, and update it.
 
 ``releases`` reads Microsoft's page, for this command and for the script that refreshes the package's own tables.
 """

@@ -1,7 +1,7 @@
-"""`batch-os catalogue`: the Guest OS catalogue that previews and policies use, and how it becomes newer.
+"""`batch-os catalogue`: show and update the Guest OS catalogue that previews and policies use.
 
-The package's own catalogue is as old as the package. A team should not have to wait for its next
-release, nor to write into site-packages. docs/catalogue.md says which file counts, and how a pipeline gets one.
+The package's own catalogue is as old as the package. With this command a team needs neither its next release nor
+a write into site-packages. docs/catalogue.md says which file counts, and how a pipeline gets one.
 """
 
 from __future__ import annotations
@@ -22,28 +22,29 @@ from batch_os_provider.cli.text_file import NotTextError, read_text, write_whole
 from batch_os_provider.guest_os import catalogue_file
 from batch_os_provider.guest_os.catalogue import Catalogue, CatalogueError, Family, contradictions, month_text
 from batch_os_provider.guest_os.catalogue_file import VARIABLE, Current
+from batch_os_provider.wording import counted
 
 __all__ = ["as_json", "command", "old"]
 
 
-@click.command("catalogue", short_help="Show the Guest OS catalogue, or bring it up to date.")
+@click.command("catalogue", short_help="Show or update the Guest OS catalogue.")
 @click.option(
     "--update",
     "source",
     metavar="[SOURCE]",
     is_flag=False,
     flag_value=URL,
-    help="Take over what is new in SOURCE: a catalogue file, Microsoft's page saved as Markdown, or its https URL. "
+    help="Add what is new in SOURCE: a catalogue file, Microsoft's page saved as Markdown, or its https URL. "
     "Without SOURCE: Microsoft's page on GitHub.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="With --update: write the catalogue file there, not to the user's. For pipelines.",
+    help="With --update: write this file instead of the user's. For pipelines.",
 )
 @click.option("--json", "wants_json", is_flag=True, help="Print one JSON document; its shape is in docs/catalogue.md.")
 def command(source: str | None, output: Path | None, wants_json: bool) -> None:  # noqa: FBT001 - click passes flags so
-    """Show the Guest OS catalogue that previews and policies use, or bring it up to date.
+    """Show the Guest OS catalogue that previews and policies use, or update it.
 
     The file that BATCH_OS_CATALOGUE names counts first, then the user's file, then the catalogue of the package. A file
     that is older than the package's catalogue is not used. Exit code 1 where a file cannot be read.
@@ -63,7 +64,7 @@ def command(source: str | None, output: Path | None, wants_json: bool) -> None: 
 
 
 def old(found: Current, today: date) -> str:
-    """A sentence if the catalogue that counts is old on a day, else empty."""
+    """A sentence where the catalogue in use is old on this day; else empty."""
     return found.catalogue.outdated(today) or ""
 
 
@@ -83,6 +84,10 @@ def as_json(found: Current, today: date) -> dict[str, Any]:
     }
 
 
+def _releases(known: Catalogue) -> str:
+    return f"{counted(len(known.releases), 'release')} until {known.covers_until}"
+
+
 def _family_json(known: Catalogue, family: Family) -> dict[str, Any]:
     newest = known.newest(family.number)
     return {
@@ -98,7 +103,7 @@ def _family_json(known: Catalogue, family: Family) -> dict[str, Any]:
 def _render(found: Current, today: date) -> None:
     known = found.catalogue
     where = {"package": "of the installed package", "user": "of the user", "variable": f"named by {VARIABLE}"}
-    show(Text(f"Guest OS catalogue {where[found.source]}: {len(known.releases)} releases until {known.covers_until}"))
+    show(Text(f"Guest OS catalogue {where[found.source]}: {_releases(known)}"))
     if found.file:
         show(Text(f"file: {found.file}"))
     if found.unused is not None and not found.unused.broken:
@@ -132,21 +137,21 @@ def _row(known: Catalogue, family: Family, today: date) -> tuple[str, ...]:
 
 
 def _update(found: Current, source: str, output: Path | None) -> None:
-    """Write a newer catalogue file, and say what is new in it."""
+    """Write a newer catalogue file, and print what is new in it."""
     if output is None and (named := os.environ.get(VARIABLE)):
         fail(
-            f"{VARIABLE} names {named}, which counts before the user's file. Next: update that file with "
-            f"`--update --output {named}`, or unset {VARIABLE}"
+            f"{VARIABLE} names {named}, which counts before the user's file.\nNext: Update that file with "
+            f"`--update --output {named}`, or unset {VARIABLE}."
         )
     path = output or catalogue_file.user_file()
     if path is None:
-        fail("this user has no folder for data (HOME or LOCALAPPDATA is not set). Next: name a file with --output")
+        fail("this user has no data folder: HOME or LOCALAPPDATA is not set.\nNext: Name a file with --output.")
     if found.trouble and output is None:
         click.echo(f"warning: {found.trouble}", err=True)
     known = found.catalogue
     try:
         if output is not None and output.exists():
-            # What the file knows already is kept: its families' dates come from notices that the page does not have.
+            # Keep what the file has: the dates of its families come from notices that the page does not have.
             known = known.updated_by(catalogue_file.read_file(output))
         merged, notes = _read(known, source)
     except (CatalogueError, PageError, NotTextError) as error:
@@ -159,14 +164,14 @@ def _update(found: Current, source: str, output: Path | None) -> None:
     except OSError as error:
         fail(f"{path} cannot be written: {error.strerror}")
     nothing = "" if news else "nothing new, "
-    click.echo(f"{path}: {nothing}{len(merged.releases)} releases until {merged.covers_until}", err=True)
+    click.echo(f"{path}: {nothing}{_releases(merged)}", err=True)
 
 
 def _read(known: Catalogue, source: str) -> tuple[Catalogue, list[str]]:
-    """What is known, with what a source says; and what to say about the source itself.
+    """The known catalogue with the news of a source, and notes about the source.
 
     Raises:
-        CatalogueError, PageError, NotTextError: the source cannot be taken over; the text names it.
+        CatalogueError, PageError, NotTextError: the source cannot be used; the error names it.
     """
     is_url = "://" in source
     text = fetch(source) if is_url else read_text(Path(source))
@@ -177,8 +182,8 @@ def _read(known: Catalogue, source: str) -> tuple[Catalogue, list[str]]:
             raise CatalogueError(f"{source} is not a Guest OS catalogue: {error}") from error
         if newer.covers_until < known.covers_until:
             raise CatalogueError(
-                f"{source} is older: its newest release is of {newer.covers_until}, and one of {known.covers_until} is "
-                "known"
+                f"{source} is older: its newest release is of {newer.covers_until}, and the catalogue has one of "
+                f"{known.covers_until}"
             )
         merged, notes = known.updated_by(newer), []
     else:
@@ -190,5 +195,5 @@ def _read(known: Catalogue, source: str) -> tuple[Catalogue, list[str]]:
         notes = [f"misprint: {each}" for each in page.misprints]
     wrong = next(contradictions(merged.releases), None)
     if wrong is not None:
-        raise CatalogueError(f"{source} contradicts what is known: {wrong[1]}")
+        raise CatalogueError(f"{source} contradicts the catalogue: {wrong[1]}")
     return merged, notes

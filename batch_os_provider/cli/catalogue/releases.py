@@ -1,9 +1,9 @@
-"""Microsoft's page of Guest OS releases: fetched or saved, read as a whole, and taken over into a catalogue.
+"""Reads Microsoft's page of Guest OS releases, and adds it to a catalogue.
 
-`batch-os catalogue --update` and ``scripts/guestos-releases`` (which refreshes the package's own tables)
-read the same page: "Azure Guest OS releases and SDK compatibility matrix", in the Markdown that Microsoft publishes. A
-page that is not understood as a whole changes nothing. What the catalogue has and the page lacks is kept: the page has
-dropped old releases before. Where both have a release, the page counts, except that "Post 7.61" takes back no date.
+`batch-os catalogue --update` and ``scripts/guestos_releases.py`` (which updates the package's own tables) read the same
+page: "Azure Guest OS releases and SDK compatibility matrix", in the Markdown that Microsoft publishes. A page with one
+unknown part changes nothing. Releases that the page lacks are kept, since Microsoft has removed old ones before. Where
+both have a release, the page wins, except that "Post 7.61" does not remove a date.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from http.client import HTTPException
 from batch_os_provider.cli.text_file import NotTextError, decoded
 from batch_os_provider.guest_os.catalogue import Catalogue, Family, Release, contradictions
 from batch_os_provider.guest_os.version import GuestOsVersion, VersionSyntaxError
+from batch_os_provider.wording import plural
 
 __all__ = ["LOOPBACK", "MISPRINTS", "URL", "Page", "PageError", "differences", "fetch", "merge", "parse"]
 
@@ -37,7 +38,7 @@ COLUMNS = ["configuration string", "release date", "disable date"]
 DAY = re.compile(r"([A-Z][a-z]{2})[a-z]*\.? (\d{1,2}), (\d{4})")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 OPEN = re.compile(r"Post \d+\.\d+")
-"""In place of a disable date: it will be disabled after that version is out."""
+"""In place of a disable date: Microsoft will disable the release after that version is out."""
 
 MISPRINTS = {
     ("", "WA-GUEST-OS-6.9_201907-0"): "WA-GUEST-OS-6.9_201907-01",
@@ -47,19 +48,19 @@ MISPRINTS = {
     # Disabled when 4.106 came out, on August 3; the other families say so.
     ("WA-GUEST-OS-4.103_202205-01", "August 2, 2022"): "August 3, 2022",
 }
-"""What the page has wrong (version, and the day printed; or a version printed), and what it means.
+"""Misprints of the page (version, and the printed day; or a printed version), and what is meant.
 
-One that is put right on the page no longer applies.
+A misprint that Microsoft corrects no longer applies.
 """
 
 
 class PageError(Exception):
-    """The page cannot be taken over; the text says why, a line for each thing."""
+    """The page cannot be used; the text says why, a line for each fault."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """What the page says."""
+    """The content of the page."""
 
     servers: dict[int, str]
     releases: tuple[Release, ...]
@@ -73,7 +74,7 @@ def fetch(url: str) -> str:
     """The text behind a URL.
 
     Raises:
-        PageError: there is none, or the URL is not one of https.
+        PageError: it cannot be read, or the URL does not begin with https.
     """
     if not url.startswith(("https://", f"{LOOPBACK}:")):
         raise PageError(f"{url} does not begin with https://")
@@ -85,13 +86,13 @@ def fetch(url: str) -> str:
     except urllib.error.HTTPError as error:
         with error:
             raise PageError(f"{url}: HTTP {error.code} {error.reason}; the page may have moved") from error
-    except (OSError, HTTPException, ValueError) as error:  # ValueError: a URL that is none
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: not a URL
         why = getattr(error, "reason", None) or error
-        raise PageError(f"{url}: {why}; save the page by other means, and name the file") from error
+        raise PageError(f"{url}: {why}; save the page in another way, and name the file") from error
 
 
 class Reader:
-    """Goes through the page line by line, and remembers where it is."""
+    """Reads the page line by line, and remembers the section and table."""
 
     def __init__(self) -> None:
         self.servers: dict[int, str] = {}
@@ -101,10 +102,10 @@ class Reader:
         self._in_table = False
 
     def line(self, number: int, line: str) -> None:
-        """Take in one line.
+        """Read one line.
 
         Raises:
-            ValueError: it has a release that cannot be read.
+            ValueError: the line has a release that cannot be read.
         """
         if heading := HEADING.fullmatch(line):
             named = FAMILY.fullmatch(heading[1])
@@ -131,7 +132,7 @@ class Reader:
         try:
             version = GuestOsVersion.parse(text)
         except VersionSyntaxError:
-            raise ValueError(f"{text!r} is not a version (a misprint? then tell MISPRINTS what it means)") from None
+            raise ValueError(f"{text!r} is not a version (if it is a misprint, add it to MISPRINTS)") from None
         if version.family != family:
             raise ValueError(f"a release of family {version.family} under family {family}")
         if family not in self.servers:
@@ -152,10 +153,10 @@ class Reader:
 
 
 def parse(text: str) -> Page:
-    """Read the page as a whole.
+    """Read the whole page.
 
     Raises:
-        PageError: some of it is not as expected; every such thing is named.
+        PageError: a part of it is not as expected; the error names each such part.
     """
     reader = Reader()
     wrong = []
@@ -169,7 +170,7 @@ def parse(text: str) -> Page:
     wrong += [f"line {lines[id(release)]}: {why}" for release, why in contradictions(releases)]
     if not wrong and not reader.found:
         html = " (this is HTML; its Markdown source is needed)" if "<html" in text.lower() else ""
-        wrong.append(f"there is no table of releases in it{html}")
+        wrong.append(f"it has no table of releases{html}")
     if wrong:
         raise PageError("\n  ".join(["the page is not as expected, and nothing was changed:", *wrong]))
     return Page(reader.servers, tuple(releases), tuple(reader.misprints))
@@ -179,7 +180,7 @@ def when(text: str) -> date:
     """A day as the page writes it: ``January 14, 2026``, ``March 06, 2025``.
 
     Raises:
-        ValueError: it is not one.
+        ValueError: the text is not a day.
     """
     match = DAY.fullmatch(text)
     if match is None or match[1] not in MONTHS:
@@ -191,21 +192,24 @@ def when(text: str) -> date:
 
 
 def merge(known: Catalogue, page: Page) -> tuple[Catalogue, list[str]]:
-    """The catalogue with what the page says, and what is different, a line for each thing.
+    """The catalogue with the releases of the page, and the differences, a line for each.
 
     Raises:
         PageError: the page is older than the catalogue, or a part of it is missing.
     """
     until = max(release.released for release in page.releases)
     if until < known.covers_until:
-        raise PageError(f"this is an old edition: its newest release is of {until}, ours of {known.covers_until}")
+        raise PageError(
+            f"the page is too old: its newest release is of {until}, and the catalogue has one of {known.covers_until}"
+        )
     living = {
         family.number
         for family in known.families.values()
         if known.newest(family.number) is not None and not family.has_ended(until)
     }
     if missing := sorted(living - {release.version.family for release in page.releases}):
-        raise PageError(f"the page has no releases of family {', '.join(map(str, missing))}: was it cut off?")
+        which = f"{plural(len(missing), 'family', 'families')} {', '.join(map(str, missing))}"
+        raise PageError(f"the page has no releases of {which}: was it cut off?")
 
     families = {number: Family(number, server) for number, server in page.servers.items()}
     lacking = {number: family for number, family in known.families.items() if number not in families}
@@ -214,7 +218,7 @@ def merge(known: Catalogue, page: Page) -> tuple[Catalogue, list[str]]:
 
 
 def differences(before: Catalogue, after: Catalogue) -> list[str]:
-    """What is new in a catalogue that came of another, a line for each thing."""
+    """The differences of a catalogue from an older one, a line for each."""
     changes = []
     for number, family in sorted(after.families.items()):
         old = before.families.get(number)

@@ -1,7 +1,7 @@
-"""`batch-os comment`: one comment for a pull request from the previews of all its stacks.
+"""`batch-os comment`: write one comment for a pull request from the previews of all its stacks.
 
-A reviewer who has never heard of Batch looks at the pull request and not into the logs of its jobs.
-docs/comment.md shows what comes out, and how a pipeline uses it.
+A reviewer who has never heard of Batch reads the pull request and not the logs of its jobs. docs/comment.md shows the
+comment, and how a pipeline uses it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Any
 import click
 
 from batch_os_provider.cli.comment import fail_on, preview_file
-from batch_os_provider.cli.comment.digest import Row, Stack, digest
+from batch_os_provider.cli.comment.digest import digest
 from batch_os_provider.cli.comment.markdown import comment as write
+from batch_os_provider.cli.comment.rows import Row, Stack
+from batch_os_provider.cli.common import NO
 
 __all__ = ["command", "json_document"]
 
@@ -35,21 +37,23 @@ _NAME = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
     metavar="WORD,...",
     help=f"Exit with 3 where a preview shows one of: {', '.join(fail_on.MEANINGS)}.",
 )
-@click.option("--marker", default="", metavar="NAME", help="Tells this comment from others on the same pull request.")
+@click.option(
+    "--marker", default="", metavar="NAME", help="Distinguishes this comment from others on the same pull request."
+)
 def command(
     previews: tuple[str, ...], output: Path | None, words: tuple[str, ...], marker: str, *, as_json: bool
 ) -> None:
     """Write one Markdown comment about the previews of all stacks.
 
-    FILE is what `pulumi preview --json` wrote for STACK, whatever became of that preview: one that failed or died is
-    shown as failed, and stops nothing unless --fail-on says so.
+    FILE is the output of `pulumi preview --json` for STACK. A preview that failed or was killed is shown as failed, and
+    stops nothing unless --fail-on names `failed`.
     """
     if marker and not re.fullmatch(_NAME, marker):
-        raise click.BadParameter("letters and digits, and . _ - between them", param_hint="--marker")
+        raise click.BadParameter("allowed: letters and digits, and . _ - between them", param_hint="--marker")
     wanted = _words(words)
     if words and not wanted:
-        # A variable of the pipeline that is misspelt or not set. The pipeline would be green without any gate.
-        raise click.BadParameter("it names no word; leave the option out for no gates", param_hint="--fail-on")
+        # A misspelt or unset variable of the pipeline. Without this error the pipeline would pass without any gate.
+        raise click.BadParameter("names no word; leave the option out for no gates", param_hint="--fail-on")
     stacks = [digest(name, _read(name, path)) for name, path in _named(previews).items()]
     stopped = list(fail_on.tripped(wanted, stacks))
     text = write(stacks, name=marker, stopped=stopped)
@@ -58,7 +62,7 @@ def command(
             output.write_bytes(text.encode())
         except OSError as error:
             raise click.ClickException(f"the comment cannot be written: {output}: {error.strerror}") from error
-    # Bytes, because a redirected Windows console would take a code page that lacks our arrows.
+    # Bytes, because a redirected Windows console uses a code page that lacks our arrows.
     if as_json:
         click.echo(json.dumps(json_document(stacks, stopped), indent=2).encode())
     elif output is None:
@@ -66,7 +70,7 @@ def command(
     for each in stopped:
         click.echo(f"--fail-on {each}", err=True)
     if stopped:
-        raise click.exceptions.Exit(3)
+        raise click.exceptions.Exit(NO)
 
 
 def json_document(stacks: list[Stack], stopped: list[fail_on.Tripped]) -> dict[str, Any]:
@@ -95,20 +99,20 @@ def _row(row: Row) -> dict[str, Any]:
 
 
 def _words(given: tuple[str, ...]) -> list[str]:
-    """The words of --fail-on. Raises BadParameter for one that is none."""
+    """The words of --fail-on. Raises BadParameter for an unknown word."""
     words = [word.strip() for each in given for word in each.split(",") if word.strip()]
     for word in words:
         if word not in fail_on.MEANINGS:
             near = difflib.get_close_matches(word, fail_on.MEANINGS, 1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise click.BadParameter(
-                f"{word!r} is none of its words; {hint}all: {', '.join(fail_on.MEANINGS)}", param_hint="--fail-on"
+                f"{word!r} is not one of its words; {hint}all: {', '.join(fail_on.MEANINGS)}", param_hint="--fail-on"
             )
     return words
 
 
 def _named(previews: tuple[str, ...]) -> dict[str, Path]:
-    """The files by stack. Raises UsageError where one has no name, or where a stack or a file is given twice."""
+    """The files by stack. Raises UsageError where a name is missing, or a stack or file is given twice."""
     files: dict[str, Path] = {}
     for each in previews:
         name, separator, path = each.partition("=")

@@ -1,15 +1,14 @@
-"""What one `pulumi preview --json` says about the pools of a stack.
+"""Turns one `pulumi preview --json` into a row for each pool of the stack.
 
-The document holds every step of every provider, and what matters of it to a reviewer stands in the
-tails of a few messages. A row here is one pool: what the tails say where there are any, else what the step itself
-shows. Only what was seen on the real CLI (3.259) is relied on:
+The document holds every step of every provider, and a reviewer needs only the tails of a few messages. A row takes its
+facts from the tails, or from the step where there are none. It relies on what the real CLI (3.259) was seen to do:
 
-* Steps that change nothing are not there; with `--refresh` there is one `refresh` step for each resource.
-* A replacement is one `replace` step, whose old state names the pool that is left alone from then on.
+* Steps without a change are left out; with `--refresh` each resource has a `refresh` step.
+* A replacement is one `replace` step, and its old state names the pool that Pulumi leaves.
 * A refused resource has no step. Its message has severity `error`; the preview ends there, with exit code 1.
 * `changeSummary` counts the stack itself, and is missing where a refresh failed.
-* A mandatory policy that is violated leaves nothing but `error: preview failed`: violations are not in the document.
-* An error before the program runs (backend, passphrase, no such stack) writes no JSON; a kill writes nothing at all.
+* A violated mandatory policy writes only `error: preview failed`: violations are not in the document.
+* An error before the program runs (backend, passphrase, unknown stack) writes no JSON; a kill writes nothing.
 """
 
 from __future__ import annotations
@@ -17,21 +16,23 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from batch_os_provider.batch.address import parse_pool_url
 from batch_os_provider.batch.vm_pool import parse_image_version
 from batch_os_provider.cli.comment.preview_file import Document
+from batch_os_provider.cli.comment.rows import Message, Row, Stack
 from batch_os_provider.guest_os.version import is_rollback
 from batch_os_provider.preview.message_tail import NO_SUCH_POOL, MessageTail, split
 from batch_os_provider.schema.resource_types import kind_of
+from batch_os_provider.wording import plural
 
-__all__ = ["Message", "Row", "Stack", "digest"]
+__all__ = ["digest"]
 
 _STACK = "pulumi:pulumi:Stack"
 _FRAMES = ("", _STACK, "batch:index:PoolFleet")
-"""What stands around pools and is nothing by itself: no change of it counts, and what it says is said of the stack."""
+"""Resources that only group pools. Their changes are not counted; their messages belong to the stack."""
 _TARGETS = {"os": "target_os_version", "image": "target_image_version"}
 _SEEN = {"os": ("current_os_version",), "image": ("oldest_node_version", "pool_image_version")}
 _CHANGES = ("create", "update", "replace", "create-replacement", "import", "import-replacement")
@@ -43,81 +44,15 @@ _NOT_PLANS = ("warning", "not looked at")
 _SAYS_NOTHING = "preview failed"
 _LOOK = "batch:previewLook"
 _OPEN = "not known before `up`"
-_FOREIGN = "its message is of another version of batch_os_provider, which this command cannot read"
+_FOREIGN = "its message comes from another version of batch_os_provider, which this command cannot read"
 _ANY_TAIL = re.compile(r"\[batch-os v\d+ \{")
-
-
-@dataclass(frozen=True)
-class Message:
-    """One sentence of the preview, without its tail; ``severity`` as Pulumi spells it, such as ``warning``."""
-
-    severity: str
-    text: str
-
-
 _SILENT = Message(
-    "info", "the preview says nothing of this pool; what an up would do is not known, or by the state only"
+    "info", "the preview has no message about this pool; what `up` would do is unknown, or judged by the state only"
 )
 
 
-@dataclass(frozen=True)
-class Row:
-    """One pool of a stack.
-
-    ``what`` is that of the tail, or one of these where no tail says it: ``update`` (other settings), ``delete`` (Pulumi
-    stops managing the pool), ``failed`` (an error without a tail). ``looked`` tells whether the preview has asked
-    Batch about the pool, ``unseen`` why it has not (empty where the document does not show it). ``warnings`` are the
-    codes of all tails, the other fields as in ``message_tail.MessageTail``.
-    """
-
-    resource: str
-    kind: str
-    op: str
-    what: str
-    pool: str = ""
-    pool_id: str = ""
-    came_from: str = ""
-    target: str = ""
-    nodes: int | None = None
-    behind: int | None = None
-    tasks: int | None = None
-    back: int | None = None
-    warnings: tuple[str, ...] = ()
-    looked: bool = False
-    unseen: str = ""
-    said: tuple[Message, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """What to call it: the pool's id, or the resource's name where no pool is known."""
-        return self.pool_id or self.resource
-
-    @property
-    def account(self) -> str:
-        """The account's name, or its host where it has no such name; empty where no pool is known."""
-        host = self.pool.partition("://")[2].partition("/")[0]
-        return host.partition(".")[0] if host.endswith(".batch.azure.com") else host
-
-
-@dataclass(frozen=True)
-class Stack:
-    """What the preview of one stack says; ``error`` is its first error, empty where it succeeded.
-
-    ``others`` counts the changes to what is not a pool of ours, by operation; ``unchanged`` all resources that stay as
-    they are, None where the preview did not get far enough to know.
-    """
-
-    name: str
-    rows: tuple[Row, ...] = ()
-    error: str = ""
-    full_error: str = ""
-    others: Mapping[str, int] = field(default_factory=dict)
-    unchanged: int | None = None
-    said: tuple[Message, ...] = ()
-
-
 def digest(name: str, document: Document) -> Stack:
-    """Read what a preview wrote."""
+    """The stack that a preview describes."""
     if document.error:
         return Stack(name, error=document.error, full_error=document.text)
     steps = [step for step in _dicts(document.body.get("steps")) if isinstance(step.get("urn"), str)]
@@ -128,7 +63,7 @@ def digest(name: str, document: Document) -> Stack:
     for each in messages:
         urn, (_, tail) = each.get("urn"), _text(each)
         if urn not in ours and tail is not None:
-            # Where the provider does not know its URN, it speaks on the stack's row.
+            # A provider that does not know its URN writes its message on the stack's row.
             urn = by_pool.get(tail.pool.lower(), f"::::::{_pool_id(tail.pool)}")
             kinds.setdefault(urn, tail.kind)
         if urn in kinds:
@@ -187,7 +122,7 @@ def _kinds(steps: list[dict[str, Any]], messages: list[dict[str, Any]]) -> dict[
 
 
 def _text(message: Mapping[str, Any]) -> tuple[str, MessageTail | None]:
-    """A message without the severity that the CLI puts before it, and its tail."""
+    """The text of a message, without its severity and tail; and the tail."""
     text, tail = split(message["message"])
     return text.removeprefix(f"{message.get('severity')}: ").strip(), tail
 
@@ -204,7 +139,7 @@ def _rows(urn: str, kind: str, steps: list[dict[str, Any]], messages: list[dict[
             Message(str(each.get("severity")), text) for each, (text, _) in zip(messages, texts, strict=True) if text
         )
     )
-    told = _Told(
+    tails = _Tails(
         tuple(tail for _, tail in texts if tail is not None), any(each.get("severity") == "error" for each in messages)
     )
     if op in _DELETES:
@@ -213,23 +148,23 @@ def _rows(urn: str, kind: str, steps: list[dict[str, Any]], messages: list[dict[
     if not op and not said:
         return
     refreshed = next((_bag(each, "newState") or _bag(each, "oldState") for each in steps), {})
-    row = told.row(_by_step(Row(name, kind, op, "", said=said or (_SILENT,)), old, new or refreshed))
+    row = tails.row(_by_step(Row(name, kind, op, "", said=said or (_SILENT,)), old, new or refreshed))
     yield row
     before = _pool(old)
     if "replace" in op and before and row.pool and before.lower() != row.pool.lower():
-        text = f"the resource {name} leaves this pool for {row.pool}; the pool stays as it is"
+        text = f"the resource {name} moves from this pool to {row.pool}; this pool does not change"
         yield _left(Row(name, kind, op, "delete", said=(Message("info", text),)), old)
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What the messages of one resource say."""
+class _Tails:
+    """The tails of the messages of one resource, and whether one of them is an error."""
 
     tails: tuple[MessageTail, ...]
     failed: bool
 
     def row(self, row: Row) -> Row:
-        """A row as the tails have it, as far as there are any; the last plan is the one that counts."""
+        """The row with the facts of the tails; the last plan counts."""
         plan = next((tail for tail in reversed(self.tails) if tail.what not in _NOT_PLANS), None)
         warnings = tuple(dict.fromkeys(code for tail in self.tails for code in tail.warnings))
         for tail in self.tails:
@@ -258,7 +193,7 @@ class _Told:
 
 
 def _by_step(row: Row, old: Mapping[str, Any], new: Mapping[str, Any]) -> Row:
-    """What a step shows by itself: the versions, and where it exists already what an `up` would do by the state."""
+    """The row with the facts of the step: the versions and, for an update, what `up` would do by the state."""
     target = _value(_bag(new, "inputs"), _TARGETS[row.kind])
     pool = _pool(new)
     row = replace(row, what="not looked at", pool=pool, pool_id=_pool_id(pool), target=target, unseen=_open(new))
@@ -269,9 +204,9 @@ def _by_step(row: Row, old: Mapping[str, Any], new: Mapping[str, Any]) -> Row:
 
 
 def _open(new: Mapping[str, Any]) -> str:
-    """Why a preview does not look at a pool of which inputs are not known yet; empty where all are known."""
+    """Why a preview cannot check a pool with unknown inputs; empty where all are known."""
     names = [name for name, value in _bag(new, "inputs").items() if value == _UNKNOWN]
-    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} {_OPEN}" if names else ""
+    return f"{' and '.join(names)} {plural(len(names), 'is', 'are')} {_OPEN}" if names else ""
 
 
 def _by_state(kind: str, came_from: str, target: str) -> str:
@@ -284,7 +219,7 @@ def _by_state(kind: str, came_from: str, target: str) -> str:
 
 
 def _came_from(kind: str, old: Mapping[str, Any]) -> str:
-    """The version by the state: what was last seen, else what was last declared."""
+    """The version in the state: the last observed one, else the last declared one."""
     names = (*_SEEN[kind], _TARGETS[kind])
     bags = (_bag(old, "outputs"), _bag(old, "inputs"))
     return next((value for bag in bags for name in names if (value := _value(bag, name))), "")
@@ -293,12 +228,12 @@ def _came_from(kind: str, old: Mapping[str, Any]) -> str:
 def _left(row: Row, old: Mapping[str, Any]) -> Row:
     """A pool that Pulumi forgets."""
     pool = _pool(old)
-    said = row.said or (Message("info", "Pulumi forgets this pool and touches nothing: it stays as it is"),)
+    said = row.said or (Message("info", "Pulumi forgets this pool and does not change it"),)
     return replace(row, pool=pool, pool_id=_pool_id(pool), came_from=_came_from(row.kind, old), said=said)
 
 
 def _without_renames(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows, but for a pool that one resource gives up and another takes: it is not left."""
+    """The rows without the deletion of a pool that one resource leaves and another takes over."""
     rows = list(rows)
     left: dict[str, list[str]] = {}
     for row in rows:
@@ -308,16 +243,16 @@ def _without_renames(rows: Iterable[Row]) -> Iterator[Row]:
     for row in rows:
         key = row.pool.lower()
         if row.what != "delete" and key in left:
-            note = Message("info", f"so far this pool was kept by the resource {', '.join(left[key])}")
+            note = Message("info", f"until now the resource {', '.join(left[key])} declares this pool")
             yield replace(row, said=(*row.said, note))
         elif row.what != "delete" or not key or key not in taken:
             yield row
 
 
 def _with_reasons(rows: Iterable[Row], config: Mapping[str, Any]) -> Iterator[Row]:
-    """The rows, each with the reason why the preview did not look at it, as far as the document shows one.
+    """The rows with the reason why the preview did not check the pool, where the document shows one.
 
-    A preview gives a reason that holds for a whole account once; the other pools of the account have no message.
+    A preview reports a reason that concerns a whole account once; the account's other pools have no message.
     """
     rows = list(rows)
     off = f"stack config {_LOOK} is false" if _value(config, _LOOK).strip().lower() == "false" else ""
@@ -344,13 +279,13 @@ def _bag(holder: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _value(bag: Mapping[str, Any], name: str) -> str:
-    """A text; empty where it is missing, not known yet, or secret."""
+    """A text; empty where it is missing, unknown or secret."""
     value = bag.get(name)
     return value if isinstance(value, str) and value not in (_UNKNOWN, _HIDDEN) else ""
 
 
 def _pool(state: Mapping[str, Any]) -> str:
-    """The pool's URL by the inputs, or the id of what has no inputs; empty where an input is not known yet."""
+    """The pool's URL by the inputs, or the id where there are none; empty where an input is unknown."""
     inputs = _bag(state, "inputs")
     endpoint, pool_id = _value(inputs, "account_endpoint"), _value(inputs, "pool_id")
     return f"{endpoint}/pools/{pool_id}" if endpoint and pool_id else _value(state, "id")
@@ -364,7 +299,7 @@ def _pool_id(url: str) -> str:
 
 
 def _unchanged(body: Mapping[str, Any], steps: list[dict[str, Any]]) -> int | None:
-    """How many resources stay as they are, the stack itself not counted."""
+    """The number of unchanged resources, without the stack itself."""
     same = _bag(body, "changeSummary").get("same", 0)
     if not isinstance(same, int):
         return None
@@ -373,7 +308,7 @@ def _unchanged(body: Mapping[str, Any], steps: list[dict[str, Any]]) -> int | No
 
 
 def _first_error(messages: list[dict[str, Any]], around: str, pools: Mapping[str, str]) -> tuple[str, str]:
-    """The first error in a sentence, and in full; both empty where there is none."""
+    """The first error as a sentence, and complete; both empty where there is none."""
     errors = [(each, *_text(each)) for each in messages if each.get("severity") == "error"]
     telling = [each for each in errors if each[1] != _SAYS_NOTHING] or errors
     if not telling:
@@ -381,10 +316,10 @@ def _first_error(messages: list[dict[str, Any]], around: str, pools: Mapping[str
         return line.removeprefix("error:").strip(), ""
     found, text, tail = telling[0]
     if text == _SAYS_NOTHING:
-        text = "the preview failed and does not say why; a violated policy is told in the log of the job only"
+        text = "the preview failed and does not say why; a violated policy is only in the log of the job"
     if tail is not None and tail.why:
         return f"{_pool_id(tail.pool)}: {tail.why}", ""
     if "Traceback (most recent call last)" in text:
         return next(line for line in reversed(text.splitlines()) if line.strip()).strip(), text
-    # What a pool's own message says in full stands with the pool.
+    # The details of the pool show the complete message.
     return text, "" if found.get("urn") in pools else text

@@ -1,7 +1,7 @@
-"""What `--fail-on` can stop at.
+"""The words of `--fail-on`, and the findings that each stops at.
 
-Which finding stops a pull request is the team's decision, so each is a word that they name. The table
-of docs/comment.md is written from the one here.
+Each team decides which findings stop a pull request, so each finding has a word. The table of docs/comment.md is
+generated from this module.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from batch_os_provider.cli.comment.digest import Row, Stack
+from batch_os_provider.cli.comment.rows import Row, Stack
 
 __all__ = ["MEANINGS", "Tripped", "not_seen", "tripped"]
 
 
 @dataclass(frozen=True)
 class Tripped:
-    """One finding that stops: the word, and where; ``pool`` is empty where the stack itself stops it."""
+    """A finding that stops: the word, the stack and the pool; ``pool`` is empty where the stack itself failed."""
 
     word: str
     stack: str
@@ -43,54 +43,54 @@ def _warning(row: Row) -> bool:
 
 
 def not_seen(row: Row) -> bool:
-    """Whether the pool changes, and the preview did not look at it.
+    """Whether the pool changes, and the preview did not check it.
 
-    A pool that Pulumi forgets needs no look, and one that failed stops the preview itself.
+    A pool that Pulumi forgets needs no check, and a failed one stops the preview.
     """
     if row.what == "warning":
-        return bool(row.unseen)  # a message that belongs to no step, or a warning about a pool that does not change
+        return bool(row.unseen)  # a message without a step, or a warning about a pool that does not change
     return not row.looked and row.what not in ("delete", "failed")
 
 
 _Rule = tuple[Callable[[Row], bool], str]
 _RULES: dict[str, _Rule] = {
-    "rollback": (_rollback, "a pool goes to an older version, also by joining or waiting"),
+    "rollback": (_rollback, "a pool gets an older version, also where `up` joins or waits"),
     "refused": (_what("refused"), "a pool whose `up` would be refused"),
     "delete": (_what("delete"), "a pool that Pulumi stops managing"),
-    "not-looked-at": (not_seen, "a pool that changes, but was not looked at: its cost is not known"),
-    "warning": (_warning, "a pool of which a message warns, whatever it says"),
-    "expired": (_code("expired"), "a target whose family is past its end of life, so that it expired"),
+    "not-looked-at": (not_seen, "a pool that changes and was not checked: its cost is not known"),
+    "warning": (_warning, "a pool with any warning"),
+    "expired": (_code("expired"), "a target whose family is past its end of life"),
     "retired": (_code("retired"), "a target of a family whose retirement is announced or over"),
     "disabled": (_code("disabled"), "a target that Microsoft does not offer any more"),
     "unknown": (_code("unknown"), "a target that the catalogue should know and does not"),
     "behind": (_code("behind"), "a target that is not the newest of its family"),
     "newer": (_code("newer"), "a target newer than the catalogue, which is fine but unproven"),
-    "resize": (_code("resize"), "a pool that is resized right now"),
+    "resize": (_code("resize"), "a pool that is being resized"),
     "conflict": (_code("conflict"), "a pool that is being upgraded to another version"),
     "stale": (_code("stale"), "a pool that runs another version than Pulumi's state says"),
     "deferred": (_code("deferred"), "a pool whose upgrade the last `up` deferred"),
     "moving": (_code("moving"), "a pool that was upgrading when Pulumi last looked"),
     "unhealthy": (_code("unhealthy"), "a pool that has more unhealthy nodes than the program allows"),
-    "unproven": (_code("unproven"), "a pool whose nodes Pulumi has not seen to be as the program asks"),
-    "unknown-state": (_code("unknown state"), "a pool in a state that nobody has heard of"),
+    "unproven": (_code("unproven"), "a pool whose nodes Pulumi has not seen in the declared state"),
+    "unknown-state": (_code("unknown state"), "a pool in an unknown state"),
     "another-product": (_code("another product"), "a VM pool whose target is of another product than its nodes"),
-    "resize-errors": (_code("resize errors"), "a VM pool that keeps an error of a resize that is over"),
-    "deallocated": (_code("deallocated"), "a VM pool with deallocated nodes, which are left as they are"),
+    "resize-errors": (_code("resize errors"), "a VM pool that shows an error of an earlier resize"),
+    "deallocated": (_code("deallocated"), "a VM pool with deallocated nodes, which `up` does not change"),
     "upgrade": (_what("upgrade"), "an upgrade"),
     "renew": (_what("renew"), "a VM pool whose nodes are renewed"),
     "repin": (_what("repin"), "an empty VM pool that gets another pin"),
-    "undo": (_what("undo"), "an earlier rollout that is undone"),
+    "undo": (_what("undo"), "a pool where an earlier rollout is undone"),
     "join": (_what("join"), "an upgrade in flight that is joined"),
     "wait": (_what("wait"), "a pool where something else comes first"),
-    "update": (_what("update"), "a pool of which only other settings change"),
-    "adopt": (_what("adopt"), "a pool where there is nothing to write"),
+    "update": (_what("update"), "a pool with changes of other settings only"),
+    "adopt": (_what("adopt"), "a pool that needs no write"),
 }
 MEANINGS = {**{word: meaning for word, (_, meaning) in _RULES.items()}, "failed": "a stack whose preview failed"}
-"""Every word that `--fail-on` takes, and what it stops at."""
+"""Every word of `--fail-on`, and what it stops at."""
 
 
 def tripped(words: Iterable[str], stacks: Iterable[Stack]) -> Iterator[Tripped]:
-    """What stops, in the order of the words, then of the stacks and pools. Raises KeyError for a word that is none."""
+    """The findings that stop, by word, then stack, then pool. Raises KeyError for an unknown word."""
     stacks = list(stacks)
     for word in dict.fromkeys(words):
         for stack in stacks:

@@ -1,8 +1,8 @@
-"""The digest of all stacks as one comment in Markdown.
+"""Writes the digest of all stacks as one comment in Markdown.
 
-Everything in it but the frame comes from somebody's program or from a service: pool ids, versions,
-errors. None of that may become a table cell, a tag, a link or a mention of somebody, and together it may not be longer
-than GitHub takes. So foreign text is written with character references, which stay text in Markdown and in HTML alike.
+Pool ids, versions and errors come from a program or from a service. None of them may become a table cell, a tag, a link
+or a mention of a person, and the comment may not be longer than GitHub accepts. So foreign text is written with
+character references, which stay text in Markdown and in HTML.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from batch_os_provider.cli.comment.digest import Message, Row, Stack
 from batch_os_provider.cli.comment.fail_on import Tripped, not_seen
+from batch_os_provider.cli.comment.rows import Message, Row, Stack
+from batch_os_provider.wording import counted
 
 __all__ = ["LIMIT", "comment", "marker", "plain", "prose"]
 
 LIMIT = 65_536
-"""Characters that GitHub takes in a comment; Azure DevOps takes 150,000."""
+"""Characters that GitHub accepts in a comment; Azure DevOps accepts 150,000."""
 _CELL, _SENTENCE, _SHORT_ERROR = 80, 2_000, 300
 _LINES = 40
 _MOST = 10
 _WHY = 240
-_NOT_LOOKED_AT = "not looked at"
+_NOT_CHECKED = "not checked"
 _NO_REASON = "the preview does not say why"
 _RESERVE = 600
-"""Room for the lines that say what was left out, and for the frames of details."""
+"""Room for the lines about parts that were left out, and for the frames of details."""
 _SPECIAL = re.compile(r"[&<|`*\[\]\\~$@#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|(?<=www)\.", re.IGNORECASE)
-"""What Markdown, HTML or GitHub take for theirs within a line; `_` only where it is not within a word."""
+"""What Markdown, HTML or GitHub interpret within a line; `_` only where it is not within a word."""
 _OPENS_A_BLOCK = re.compile(r"[^\w&]|\d{1,9}[.)](?= |$)")
 _MENTIONS = "@#"
 _NAMED = {"&": "&amp;", "<": "&lt;"}
@@ -47,29 +48,29 @@ _LABELS = {
     "join": "join an upgrade",
     "wait": "wait",
     "update": "settings only",
-    "not looked at": "not looked at",
+    "not looked at": _NOT_CHECKED,
     "warning": "warning only",
     "adopt": "adopt",
 }
-"""The words for ``Row.what``, the gravest first: in this order the summary counts them, and room is given."""
+"""The words for ``Row.what``, the gravest first: the order of the summary, and of the rows that are kept."""
 _NO_WRITE = "nothing to write"
 _HEAD = "| Stack | Pool | What | From → to | Nodes | Running tasks | Warnings |\n|---|---|---|---|---|---|---|\n"
 
 
 def marker(name: str = "") -> str:
-    """The first line, by which a bot finds the comment that it is to update."""
+    """The first line, by which a bot finds the comment to update."""
     return f"<!-- batch-os comment v1{' ' if name else ''}{name} -->"
 
 
 def plain(text: str, most: int = _CELL) -> str:
-    """Foreign text as one line without control characters, cut where it is too long; not escaped yet."""
+    """Foreign text as one line without control characters, cut where it is too long; not escaped."""
     kinds = {"Cc": " ", "Zl": " ", "Zp": " ", "Zs": " ", "Cf": "\ufffd", "Cs": "\ufffd", "Co": "\ufffd"}
     line = " ".join("".join(kinds.get(unicodedata.category(each), each) for each in text).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def _escaped(line: str, *, apart: bool) -> str:
-    """The line with references for all that Markdown or HTML might take for theirs; ``apart``: nor for mentions."""
+    """The line with references for what Markdown or HTML would interpret; ``apart`` also prevents mentions."""
 
     def reference(match: re.Match[str]) -> str:
         char = match[0][0]
@@ -88,7 +89,7 @@ def prose(text: str, most: int = _SENTENCE) -> str:
 
 
 def code(text: str, most: int = _CELL) -> str:
-    """Foreign text as a name, such as a pool's id; empty stays empty. Nobody is mentioned from within."""
+    """Foreign text as a name, such as a pool's id; empty stays empty. It never mentions a person."""
     line = _escaped(plain(text, most), apart=False)
     return f"<code>{line}</code>" if line else ""
 
@@ -97,9 +98,9 @@ def comment(stacks: Sequence[Stack], *, name: str = "", stopped: Sequence[Trippe
     """The comment.
 
     Args:
-        stacks: what the previews said, in the order in which they are shown.
-        name: tells this comment from others on the same pull request; see ``marker``.
-        stopped: what --fail-on has stopped at.
+        stacks: the previews, in the order in which they are shown.
+        name: distinguishes this comment from others on the same pull request; see ``marker``.
+        stopped: the findings of --fail-on.
     """
     opening = [marker(name), f"### Batch pools: {_summary(stacks)}", ""]
     opening += [f"`--fail-on` stops here: {_listed(stopped)}", ""] if stopped else []
@@ -131,7 +132,7 @@ def comment(stacks: Sequence[Stack], *, name: str = "", stopped: Sequence[Trippe
 
 @dataclass(frozen=True)
 class _Piece:
-    """A part of the comment that may be left out; the lower the rank, the later."""
+    """A part of the comment that may be left out; the highest rank goes first."""
 
     rank: int
     text: str
@@ -139,7 +140,7 @@ class _Piece:
 
 
 def _fit(pieces: Sequence[_Piece], room: int) -> tuple[list[_Piece], int]:
-    """The pieces in their order, those marked that fit, the gravest first; and what room is left."""
+    """The pieces in their order, marked where they fit (the gravest first); and the room that is left."""
     fitted = list(pieces)
     for index in sorted(range(len(pieces)), key=lambda index: (pieces[index].rank, index)):
         piece = pieces[index]
@@ -153,7 +154,7 @@ def _left_out(pieces: Sequence[_Piece], one: str, many: str) -> str:
     count = sum(not piece.kept for piece in pieces)
     if not count:
         return ""
-    return f"{count} {one if count == 1 else many} left out: a comment holds {LIMIT:,} characters.\n\n"
+    return f"{counted(count, one, many)} left out: a comment holds {LIMIT:,} characters.\n\n"
 
 
 def _rank(row: Row) -> int:
@@ -164,19 +165,20 @@ def _rank(row: Row) -> int:
 
 
 def _summary(stacks: Sequence[Stack]) -> str:
-    """All in one line."""
+    """The counts of all stacks, as one line."""
     counts = Counter(_label(row).strip("*") for stack in stacks for row in stack.rows)
     order = [label.strip("*") for label in (*_LABELS.values(), _NO_WRITE)]
-    told = ", ".join(f"{counts[label]} {label}" for label in order if counts[label])
+    # "2 x upgrade": most labels are no nouns, so they have no plural.
+    changes = ", ".join(f"{counts[label]} x {label}" for label in order if counts[label])
     failed = sum(bool(stack.error) for stack in stacks)
     if failed:
         of = "the preview failed" if len(stacks) == 1 else f"{failed} of {len(stacks)} previews failed"
-        return f"{of}{'; ' if told else ''}{told}"
-    return told or "nothing changes"
+        return f"{of}{'; ' if changes else ''}{changes}"
+    return changes or "nothing changes"
 
 
 def _label(row: Row) -> str:
-    """What an `up` would do, in a word or two."""
+    """What `up` would do, in a word or two."""
     return _NO_WRITE if (row.what, row.op) == ("adopt", "update") else _LABELS[row.what]
 
 
@@ -192,7 +194,7 @@ def _of(pool: str) -> str:
 def _failure(stack: Stack) -> str:
     error = prose(stack.error, _SHORT_ERROR)
     end = "" if error.endswith((".", "…", "!", "?")) else "."
-    return f"**{prose(stack.name, _CELL)}: the preview failed:** {error}{end} What else would change is not known."
+    return f"**{prose(stack.name, _CELL)}: the preview failed:** {error}{end} Other changes are not known."
 
 
 def _table(stacks: Iterable[Stack]) -> Iterable[tuple[Row, str]]:
@@ -214,18 +216,18 @@ def _line(stack: str, pool: str, row: Row) -> str:
 
 
 def _unseen(row: Row) -> str:
-    """Why a pool that changes was not looked at, in bold: its numbers are missing, and `up` may fail."""
+    """Why a pool that changes was not checked, in bold: its numbers are missing, and `up` may fail."""
     if not not_seen(row):
         return ""
     why = prose(row.unseen or _NO_REASON, _WHY)
-    return f"**{why if row.what == _NOT_LOOKED_AT else f'{_NOT_LOOKED_AT}: {why}'}**"
+    return f"**{why if row.what == 'not looked at' else f'{_NOT_CHECKED}: {why}'}**"
 
 
 def _versions(row: Row) -> str:
     came_from, target = (each.removeprefix(_PREFIX) for each in (row.came_from, row.target))
     if came_from == target or row.what == "delete" or not target:
         return code(came_from)
-    # A line each, since a version would else break at its hyphen.
+    # Two lines, since a browser would break a version at its hyphen.
     return f"{code(came_from)}{' →<br>' if came_from else '→ '}{code(target)}"
 
 
@@ -246,7 +248,7 @@ def _tasks(row: Row) -> str:
 
 
 def _closing(stacks: Sequence[Stack]) -> str:
-    """What is no row: resources that stay, and changes of other providers."""
+    """What has no row: unchanged resources, and changes of other providers."""
     known = [stack for stack in stacks if stack.unchanged or (stack.others and not stack.error)]
     lines = [f"{prose(stack.name, _CELL)}: {_besides(stack.unchanged or 0, stack.others)}" for stack in known]
     if len(lines) > _MOST:
@@ -259,12 +261,12 @@ def _closing(stacks: Sequence[Stack]) -> str:
 
 def _besides(unchanged: int, others: Mapping[str, int]) -> str:
     count = sum(others.values())
-    changes = f"{count} other change{'' if count == 1 else 's'}" if count else ""
+    changes = counted(count, "other change") if count else ""
     return " and ".join(filter(None, (f"{unchanged} unchanged" if unchanged else "", changes)))
 
 
 def _details(stack: Stack) -> Iterable[_Piece]:
-    """What the preview says, a piece for each pool, and one for the stack."""
+    """The messages of the preview, a piece for each pool, and one for the stack."""
     if stack.full_error:
         yield _Piece(0, f"<pre>{_lines(stack.full_error)}</pre>\n\n")
     for row in stack.rows:
@@ -283,7 +285,7 @@ def _said(message: Message) -> str:
 
 
 def _lines(text: str) -> str:
-    """Foreign text with its line ends and indents, the end of it: a traceback says at its end what it is about."""
+    """The last lines of foreign text, with their indents: the error of a traceback is at its end."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()][-_LINES:]
     indents = [min(len(line) - len(line.lstrip()), _CELL // 4) for line in lines]
     return "\n".join(

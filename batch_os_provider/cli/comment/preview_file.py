@@ -1,7 +1,7 @@
-"""What a preview wrote to its file, whatever became of the preview.
+"""Reads the file of a preview, also of one that failed or was killed.
 
-A comment is needed most when the preview died, and then its file is empty, cut off, or holds an error
-instead of JSON. A file that holds something else altogether is a mistake of the pipeline and must not look like that.
+Reviewers need the comment most after a failure, and then the file is empty, cut off, or holds an error instead of JSON.
+A file with any other content is a mistake of the pipeline, and is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Document", "NotAPreviewError", "read"]
 
 _STREAM = re.compile(r'^\{"sequence":', re.MULTILINE)
 _FOR_PEOPLE = re.compile(r"^(Previewing|Refreshing|Updating|Destroying) ", re.MULTILINE)
-"""How the CLI begins what it writes without --json."""
+"""How the output of the CLI begins without --json."""
 
 
 class NotAPreviewError(ValueError):
@@ -26,7 +26,7 @@ class NotAPreviewError(ValueError):
 
 @dataclass(frozen=True)
 class Document:
-    """The JSON of a preview, what stood around it, and what to say where there is no JSON."""
+    """The JSON of a preview, the text around it, and the error where there is no JSON."""
 
     body: dict[str, Any] = field(default_factory=dict)
     text: str = ""
@@ -34,17 +34,19 @@ class Document:
 
 
 def read(raw: bytes) -> Document:
-    """Read a file that `pulumi preview --json` wrote, its stderr in it or not.
+    """Read a file that `pulumi preview --json` wrote, with or without its stderr.
 
     Raises:
-        NotAPreviewError: it is no text, text without JSON and without an error, or JSON of something else.
+        NotAPreviewError: it is not text, has neither JSON nor an error, or has other JSON.
     """
     try:
         text = decoded(raw, "it").strip()
     except NotTextError as not_text:
-        raise NotAPreviewError("no text in UTF-8 or UTF-16") from not_text
+        raise NotAPreviewError("not text in UTF-8 or UTF-16") from not_text
     if not text:
-        return Document(error="it wrote nothing: it was killed, or it failed before it began; see the log of the job")
+        return Document(
+            error="the preview wrote nothing: it was killed, or it failed before it began; see the log of the job"
+        )
     found = _objects(text)
     previews = [(start, end, body) for start, end, body in found if _is_preview(body)]
     if len(previews) > 1:
@@ -54,18 +56,16 @@ def read(raw: bytes) -> Document:
     _refuse_what_is_not_cut_off(text, found)
     error = next((line.removeprefix("error:").strip() for line in text.splitlines() if line.startswith("error:")), "")
     if found:
-        return Document(
-            text=text[: found[0][0]].strip(), error=error or "what it wrote ends in the middle: it was cut off"
-        )
+        return Document(text=text[: found[0][0]].strip(), error=error or "the output of the preview was cut off")
     if not error and text.startswith("warning:"):
-        error = "it wrote nothing but warnings: it was killed, or it failed before it began; see the log of the job"
+        error = "the preview wrote only warnings: it was killed, or it failed before it began; see the log of the job"
     if error:
         return Document(text=text, error=error)
     raise _not_json(text)
 
 
 def _objects(text: str) -> list[tuple[int, int, Any]]:
-    """The JSON objects that begin a line, each with its start and end; the body of one that cannot be read is None."""
+    """The JSON objects that begin a line, each with its start and end; the body is None where it is not JSON."""
     found: list[tuple[int, int, Any]] = []
     for match in re.finditer(r"^\{", text, re.MULTILINE):
         start = match.start()
@@ -80,9 +80,9 @@ def _objects(text: str) -> list[tuple[int, int, Any]]:
 
 
 def _is_preview(body: Any) -> bool:
-    """Whether a preview wrote this: one that ended counts its changes, and one that failed has messages.
+    """Whether a preview wrote this: a complete one counts its changes, and a failed one has messages.
 
-    Other files have ``steps`` or ``duration`` too. Such a file read as a preview would look like "nothing changes".
+    Other files have ``steps`` or ``duration`` too. Read as previews, they would mean "nothing changes".
     """
     return isinstance(body, dict) and (
         isinstance(body.get("changeSummary"), dict) or isinstance(body.get("diagnostics"), list)
@@ -90,10 +90,10 @@ def _is_preview(body: Any) -> bool:
 
 
 def _refuse_what_is_not_cut_off(text: str, found: list[tuple[int, int, Any]]) -> None:
-    """Refuse what a preview with --json never writes, whole or cut off: a gate would find nothing in it to stop at."""
+    """Refuse what a preview with --json never writes, complete or cut off: a gate would find nothing there."""
     if _STREAM.search(text):
         raise NotAPreviewError(
-            "a stream of engine events; unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW, which `pulumi preview` heeds"
+            "a stream of engine events; unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW, which `pulumi preview` obeys"
         )
     if _FOR_PEOPLE.search(text):
         raise _not_json(text)

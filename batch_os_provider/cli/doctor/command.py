@@ -1,6 +1,6 @@
 """`batch-os doctor`: why it works on a laptop and not in the pipeline.
 
-See ``machine_checks`` and ``account_checks``; this is how they are shown.
+This module prints what ``machine_checks`` and ``account_checks`` find, so that both stay free of a terminal.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ __all__ = ["as_json", "command", "lines"]
 @click.argument("endpoints", metavar="[ENDPOINT]...", nargs=-1, callback=endpoints_of)
 @click.option("--json", "wants_json", is_flag=True, help="Print one JSON document; its shape is in docs/command.md.")
 def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT001 - click passes flags so
-    """Check this machine, and the Batch accounts at ENDPOINT as far as reading tells: a line each, with the fix.
+    """Check this machine, and with reads the Batch accounts at ENDPOINT: a line for each check, with the fix below.
 
-    Writes nothing. Exit code 3 where a check failed; a warning is none.
+    Writes nothing. Exit code 3 where a check failed; a warning is not a failure.
     """
     checks = [each for found in side_by_side(lambda work: work(), _works(endpoints)) for each in found]
     if wants_json:
@@ -60,7 +60,7 @@ def as_json(checks: list[Check]) -> dict[str, Any]:
 
 
 def lines(checks: list[Check], columns: int | None = None) -> list[str]:
-    """A line for each check, under what it is about; the fix stands below. Folded at ``columns``, if given."""
+    """A line for each check, under its machine or account, and the fix below. Folded at ``columns``, if given."""
     width = max((len(each.name) for each in checks), default=0)
     margin = " " * (10 + width)
     if columns is not None and columns < 2 * len(margin):
@@ -71,7 +71,7 @@ def lines(checks: list[Check], columns: int | None = None) -> list[str]:
         said += [each.about] if each.about != about else []
         about = each.about
         said.append(f"  {each.status:4}  {each.name:{width}}  {each.seen}")
-        said += [f"{margin}-> {each.fix}"] if each.fix else []
+        said += [f"{margin}Next: {each.fix}."] if each.fix else []
     if columns is None:
         return said
     return [piece for line in said for piece in wrapped(line, columns, indent="" if line[0] != " " else margin)]

@@ -1,7 +1,7 @@
 """The checks of `batch-os doctor` that concern this machine: versions, seams, the debug log, the catalogue.
 
-What a pipeline's machine lacks shows late and in odd words elsewhere. Each check is a line that says
-what was found and what to do about it.
+What a pipeline's machine lacks shows late elsewhere, and in other words. Each check says what it found and what to do
+about it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Literal
 
 from batch_os_provider.cli.doctor.plugin_check import PluginError, missing_seams
 from batch_os_provider.engine.diagnostics import VARIABLE as TAIL
+from batch_os_provider.engine.seams import PROVEN_ON, SEAMS
 from batch_os_provider.guest_os import catalogue_file
 from batch_os_provider.guest_os.catalogue_file import Current
 from batch_os_provider.runtime.request_log import VARIABLE
@@ -33,27 +34,13 @@ PULUMI = ((3, 216), (4,))
 AZURE_BATCH = ((15, 1), (16,))
 PYTHON = ((3, 10), (3, 14))
 """What is supported: from the first, and below the second."""
-TESTED = {"Pulumi CLI": "3.259.0", "Pulumi SDK": "3.272.0", "azure-batch": "15.1.0", "Python": "3.11"}
-
-LOST = {
-    "other width": "dynamic resources of other packages run more than four at once",
-    "widen": "more than four pools at once wait for a free worker",
-    "cancel": "^C is heard only when the running rollouts end by themselves",
-    "clean errors": "errors are preceded by a traceback",
-    "urn": "lines stand on the stack's row, and one pool declared twice is not noticed",
-    "row status": "lines go to stderr instead of the resource's row",
-    "watch": "after a kill -9 of the CLI the plugin waits to the end of its rollouts",
-    "other calls": "after a kill -9 of the CLI our rollouts stop, but the plugin's process stays",
-    "terminal": "node counts come every 30 s, also on a terminal",
-    "tail": "the tail for programs ends each message of a preview, also where a person reads it",
-}
-"""What is lost without each seam of ``engine``."""
+TESTED = {**PROVEN_ON, "azure-batch": "15.1.0", "Python": "3.11"}
 _PULUMI_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Check:
-    """A line. ``about`` is ``machine`` or an account's endpoint; ``skip`` is what could not be tried here."""
+    """The result of a check. ``about`` is ``machine`` or an endpoint; ``skip``: the check could not be made here."""
 
     about: str
     name: str
@@ -63,7 +50,7 @@ class Check:
 
 
 def machine(environ: Mapping[str, str] = os.environ) -> list[Check]:
-    """Everything about this machine."""
+    """All checks of this machine."""
     return [
         judge_version("Python", ".".join(map(str, sys.version_info[:3])), *PYTHON, fix="Use Python 3.10 to 3.13"),
         Check("machine", "batch-os-provider", "ok", metadata.version("batch-os-provider")),
@@ -78,7 +65,7 @@ def machine(environ: Mapping[str, str] = os.environ) -> list[Check]:
 
 
 def judge_version(name: str, text: str, least: tuple[int, ...], below: tuple[int, ...], *, fix: str) -> Check:
-    """Whether a version is supported; a newer one may well work, so it is a warning."""
+    """Whether a version is supported; a newer one may work, so it is a warning."""
     found = re.match(r"v?(\d+(?:\.\d+)*)", text)
     tested = f"; tested with {TESTED[name]}"
     if found is None:
@@ -87,13 +74,13 @@ def judge_version(name: str, text: str, least: tuple[int, ...], below: tuple[int
     if version < least:
         return Check("machine", name, "fail", f"{found[1]} is older than {'.'.join(map(str, least))}{tested}", fix)
     if version >= below:
-        return Check("machine", name, "warn", f"{found[1]} is newer than what is supported{tested}", fix)
+        return Check("machine", name, "warn", f"{found[1]} is newer than the supported versions{tested}", fix)
     return Check("machine", name, "ok", f"{found[1]}{tested}")
 
 
 def _installed(name: str, package: str, least: tuple[int, ...], below: tuple[int, ...]) -> Check:
     wanted = f"{package}>={'.'.join(map(str, least))},<{'.'.join(map(str, below))}"
-    return judge_version(name, metadata.version(package), least, below, fix=f"pip install '{wanted}'")
+    return judge_version(name, metadata.version(package), least, below, fix=f"Run `pip install '{wanted}'`")
 
 
 def _cli() -> Check:
@@ -124,15 +111,16 @@ def _seams(probe: Callable[[], Mapping[str, str]]) -> list[Check]:
     except PluginError as error:
         return [Check("machine", name, "fail", f"no provider could be started: {error}", fix)]
     if not missing:
-        return [Check("machine", name, "ok", f"all {len(LOST)} to Pulumi are there")]
+        return [Check("machine", name, "ok", f"all {len(SEAMS)} to Pulumi are there")]
+    lost = {seam.name: seam.without for seam in SEAMS}
     return [
-        Check("machine", name, "warn", f"{seam!r} is missing ({why}): {LOST.get(seam, 'less comfort')}", fix)
+        Check("machine", name, "warn", f"{seam!r} is missing ({why}): {lost.get(seam, 'less comfort')}", fix)
         for seam, why in missing.items()
     ]
 
 
 def catalogue(used: Current, today: date) -> Check:
-    """The Guest OS catalogue that counts: a broken file fails, an old catalogue is a warning."""
+    """The Guest OS catalogue in use: a broken file fails, an old catalogue is a warning."""
     until, unused = f"releases until {used.catalogue.covers_until}", used.unused
     where = {"package": "of this package", "user": used.file, "variable": f"{used.file} ({catalogue_file.VARIABLE})"}
     seen, name = f"{until}, {where[used.source]}", "catalogue"
@@ -149,7 +137,7 @@ def catalogue(used: Current, today: date) -> Check:
 
 
 def _tail(asked: str) -> list[Check]:
-    """Whether the variable that asks for tails can be read; nothing is said where it is not set."""
+    """Whether the variable for tails has a known value; no check where it is not set."""
     if asked.strip().lower() in ("", "always", "never"):
         return [Check("machine", TAIL, "ok", asked)] if asked else []
     return [Check("machine", TAIL, "warn", f"{asked!r} is ignored", "Set it to always or never, or unset it")]
@@ -162,5 +150,5 @@ def _log(path: str) -> Check:
     if os.access(file, os.W_OK) and file.is_file():
         return Check("machine", VARIABLE, "ok", f"{path} can be written")
     if not file.exists() and file.parent.is_dir() and os.access(file.parent, os.W_OK):
-        return Check("machine", VARIABLE, "ok", f"{path} can be made")
-    return Check("machine", VARIABLE, "fail", f"{path} cannot be written", "Name a file in a folder that is there")
+        return Check("machine", VARIABLE, "ok", f"{path} can be created")
+    return Check("machine", VARIABLE, "fail", f"{path} cannot be written", "Name a file in a folder that exists")

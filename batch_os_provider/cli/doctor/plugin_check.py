@@ -1,9 +1,8 @@
-"""Start the provider as Pulumi does, and learn which seams to the engine are open.
+"""Start the provider as Pulumi does, and find out which seams to the engine are missing.
 
-The seams of ``engine`` hang on private parts of Pulumi's SDK, gRPC and Python. Whether a version still
-has them cannot be read anywhere; it is tried. The process is a real plugin of the SDK, the engine is a stand-in, and
-one ``Check`` of a pool with an old version makes the provider open every seam and say a line on the pool's row.
-Nothing is asked of Batch.
+The seams of ``engine`` depend on private parts of Pulumi's SDK, gRPC and Python. No document says which version has
+them, so they are tried: with a real plugin process of the SDK, a stand-in for the engine, and one ``Check`` of a pool
+with an old version. The provider then opens every seam, and writes a line on the pool's row. No call goes to Batch.
 """
 
 from __future__ import annotations
@@ -28,21 +27,21 @@ from batch_os_provider.runtime.request_log import VARIABLE
 __all__ = ["PluginError", "missing_seams"]
 
 SECONDS = 60.0
-"""How long the plugin may take to start, and to answer."""
+"""The longest time for the plugin to start, and for each answer."""
 _URN = "urn:pulumi:doctor::doctor::pulumi-python:dynamic/batch:PoolOsVersion::doctor"
 _OLD_VERSION = "WA-GUEST-OS-4.58_201809-01"
 _ENGINE_SERVICE = "pulumirpc.Engine"
 
 
 class PluginError(Exception):
-    """No plugin could be started, or it did not answer; the text says how."""
+    """No plugin could be started, or it did not answer; the text says why."""
 
 
 def missing_seams() -> dict[str, str]:
-    """The seams that are not there, each with the reason.
+    """The missing seams, each with the reason.
 
     Raises:
-        PluginError: the provider cannot be started at all.
+        PluginError: the provider cannot be started.
     """
     rows: list[Any] = []
     with tempfile.TemporaryDirectory(prefix="batch-os-") as scratch:
@@ -61,7 +60,7 @@ def missing_seams() -> dict[str, str]:
             name, _, why = note.removeprefix("seam '").partition("' is missing: ")
             missing[name] = why
     if not rows and "row status" not in missing:
-        missing["row status"] = "nothing was heard from the provider"
+        missing["row status"] = "the provider sent no line"
     if rows and "urn" not in missing and _URN not in [row.urn for row in rows]:
         missing["urn"] = "no line came for the resource"
     if not Path("/proc/self/stat").exists():
@@ -70,8 +69,8 @@ def missing_seams() -> dict[str, str]:
 
 
 def _engine(rows: list[Any]) -> tuple[grpc.Server, str]:
-    """A stand-in for the engine that hears lines and is alive."""
-    from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - as in engine: not in the SDK's public face
+    """A stand-in for the engine, which stores the lines that it receives."""
+    from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - as in engine: a private part of the SDK
 
     def hear(request: Any, _context: object) -> empty_pb2.Empty:
         rows.append(request)
@@ -113,7 +112,7 @@ def _check_once(engine: str, log: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        # Whatever hangs, the process ends in time, and with it what waits for it.
+        # If anything hangs, the end of the process ends the wait for it too.
         end = threading.Timer(SECONDS, process.kill)
         end.start()
         try:
@@ -144,4 +143,4 @@ def _struct(values: dict[str, str]) -> struct_pb2.Struct:
 
 
 def _last_line(text: str | None) -> str:
-    return (text or "").strip().rpartition("\n")[2] or "it said nothing"
+    return (text or "").strip().rpartition("\n")[2] or "it printed nothing"

@@ -1,7 +1,7 @@
 """`batch-os status`: every pool of some accounts, and which resource fits it.
 
-Before somebody declares pools, and when nobody knows any more who runs what, this is the one list of
-both kinds of pools, with what their nodes really run.
+It is the one list of both kinds of pools with the versions that their nodes run, for people who are about to declare
+pools, or who have lost track of them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from batch_os_provider.cli.common import UNREADABLE, endpoints_of, print_json
 from batch_os_provider.cli.inventory import Account, PoolSeen, survey
 from batch_os_provider.cli.layout import Block, show
 from batch_os_provider.guest_os.version import same_version
+from batch_os_provider.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +34,7 @@ __all__ = ["as_json", "command", "render"]
 def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT001 - click passes flags so
     """Show every pool of the Batch accounts at ENDPOINT, with what it runs and which resource fits it.
 
-    Reads only. Exit code 2 where something could not be read; the rest is shown all the same.
+    Reads only. Exit code 2 where something could not be read; the rest is shown.
     """
     accounts = survey(endpoints)
     if wants_json:
@@ -42,8 +43,7 @@ def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT0
         render(accounts)
     unread = [account for account in accounts if account.troubles]
     if unread:
-        count = "1 account" if len(accounts) == 1 else f"{len(accounts)} accounts"
-        click.echo(f"{len(unread)} of {count} could not be read, or not wholly", err=True)
+        click.echo(f"{len(unread)} of {counted(len(accounts), 'account')} could not be read completely", err=True)
         sys.exit(UNREADABLE)
 
 
@@ -87,11 +87,11 @@ def _pool_json(seen: PoolSeen) -> dict[str, Any]:
 
 
 def _versions(seen: PoolSeen) -> tuple[str | None, str | None]:
-    """What runs (of a VM pool the oldest dedicated node), and what is to run (of a VM pool what new nodes get)."""
+    """The current version (VM pool: of the oldest dedicated node), and the target (VM pool: of new nodes)."""
     if seen.vm is None:
         return seen.pool.current_os_version, seen.pool.target_os_version
     oldest = seen.vm.oldest()
-    # A gallery image is named whole, not by a version.
+    # A gallery image has a resource id instead of a version.
     return oldest.version_text if oldest else None, None if seen.vm.pool.gallery else seen.vm.pool.pin_text
 
 
@@ -104,8 +104,7 @@ def render(accounts: list[Account], console: Console | None = None) -> None:
             tried = f", tried {account.signed_in_as}" if account.signed_in_as else ""
             parts.append(Text(f"could not be read{tried}: {account.error}\n", style="red"))
             continue
-        count = "1 pool" if len(account.pools) == 1 else f"{len(account.pools)} pools"
-        parts.append(Text(f"{count}; signed in as {account.signed_in_as}"))
+        parts.append(Text(f"{counted(len(account.pools), 'pool')}; signed in as {account.signed_in_as}"))
         if account.pools:
             parts.append(_block(account.pools))
         parts += [Text(f"could not be read: {trouble}\n", style="red") for trouble in account.troubles]
@@ -115,7 +114,7 @@ def render(accounts: list[Account], console: Console | None = None) -> None:
 def _block(pools: tuple[PoolSeen, ...]) -> Block:
     table = Table(box=SIMPLE_HEAD, show_lines=True)
     table.add_column("Pool", overflow="fold")
-    # Never wrapped: a version that is cut in two can neither be read nor copied.
+    # Never wrapped: a version that is cut in two cannot be copied.
     table.add_column("Runs", no_wrap=True, overflow="ignore")
     table.add_column("Resource", overflow="fold", min_width=len("PoolImageVersion"))
     rows = []
@@ -124,7 +123,7 @@ def _block(pools: tuple[PoolSeen, ...]) -> Block:
         (pool_id, *what), runs, resource = _what(seen), _runs(seen), fitting.resource or f"none: {fitting.why}"
         texts = ("\n".join([pool_id, *what]), "\n".join(runs), resource)
         table.add_row(*(Text(each) for each in texts))
-        # Each fact on a line of its own: a version and a count that run together are hard to read.
+        # A line for each fact: a version and a count on one line are hard to read.
         fields = [("kind", what[0]), ("state", what[1]), ("runs", "\n".join(runs)), ("resource", resource)]
         rows.append((pool_id, fields))
     return Block(table, rows)
@@ -137,16 +136,16 @@ def _what(seen: PoolSeen) -> list[str]:
     if pool.kind is Kind.CLOUD_SERVICES:
         kind = f"Cloud Services, OS family {pool.os_family}"
     elif seen.vm is not None:
-        # What new nodes get stands in the next column.
+        # The version of new nodes is in the next column.
         kind = f"VM, {pool.image if seen.vm.pool.gallery else pool.image.removesuffix(f' {seen.vm.pool.pin_text}')}"
     state = f"{pool.state_text}, {pool.allocation_text}" + (", scales itself" if pool.autoscale else "")
     return [pool.ref.pool_id, kind, state]
 
 
 def _runs(seen: PoolSeen) -> list[str]:
-    """What runs, line by line; the first says most."""
+    """The versions and counts, line by line, the most important first."""
     current, target = _versions(seen)
-    count = "1 node" if seen.pool.node_count == 1 else f"{seen.pool.node_count} nodes"
+    count = counted(seen.pool.node_count, "node")
     if seen.vm is None:
         lines = [current] if current else []
         lines += [f"-> {target}"] if target and not same_version(current, target) else []

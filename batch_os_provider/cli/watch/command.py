@@ -1,12 +1,11 @@
 """`batch-os watch`: a live table of the pools of an account that are being changed.
 
-Pulumi's table cuts a row at the width of the terminal, and ends with the run. This needs only the right
-to read, so people can follow a rollout from any machine, and nothing depends on it.
+Pulumi's table cuts a row at the width of the terminal, and ends with the run. `watch` needs only the right to read, so
+people can follow a rollout from any machine.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import select
 import sys
@@ -25,8 +24,8 @@ from rich.table import Table
 from rich.text import Text
 
 from batch_os_provider.batch.client import shared_client
-from batch_os_provider.cli.common import UNREADABLE, endpoints_of
-from batch_os_provider.cli.watch.moving import Client, Moving, look
+from batch_os_provider.cli.common import UNREADABLE, discard_unwritten, endpoints_of
+from batch_os_provider.cli.watch.moving import Client, Moving, poll
 from batch_os_provider.errors import BatchOsError, TransientError
 from batch_os_provider.rollout.progress import NODE_INTERVAL
 from batch_os_provider.runtime.backoff import back_off
@@ -34,21 +33,21 @@ from batch_os_provider.schema.units import duration
 
 __all__ = ["Lines", "Picture", "Screen", "Watched", "command", "follow"]
 
-LOOK_EVERY = 5.0
-"""Seconds between two looks."""
+POLL_INTERVAL = 5.0
+"""Seconds between two polls."""
 LONGEST_PAUSE = 30.0
-"""Seconds before another look after an error that does not pass by itself, such as a right that was taken away."""
+"""Seconds until the next poll after an error that does not pass without a change, such as a removed right."""
 _NARROW = 80
-"""Columns below which a table has no room, and each pool gets lines of its own."""
+"""Columns below which a table has no room, and each pool gets several lines."""
 _NOTHING = "no pool is being upgraded, renewed or resized"
 
 
 @dataclass(frozen=True)
 class Watched:
-    """What is known after a look: the pools, and for how many seconds each is being changed (None: not known).
+    """The result of a poll: the pools, and for how many seconds each is being changed (None: not known).
 
-    ``ended`` are the changes that were over since the look before, ``trouble`` says why a look failed; the pools
-    are then those of the last good one.
+    ``ended`` are the changes that ended since the poll before. ``trouble`` says why the poll failed; the pools are then
+    those of the last successful poll.
     """
 
     pools: tuple[tuple[Moving, float | None], ...] = ()
@@ -57,23 +56,23 @@ class Watched:
 
 
 class Screen(Protocol):
-    """Where it is shown."""
+    """Shows the results of polls."""
 
     def show(self, watched: Watched) -> None:
-        """Show it; raises BrokenPipeError where standard output has no reader any more."""
+        """Show a result. Raises BrokenPipeError where standard output is a closed pipe."""
 
 
 @click.command("watch", short_help="Follow the pools that are being changed.")
 @click.argument(
     "endpoints", metavar="ENDPOINT", nargs=1, required=True, callback=lambda c, p, v: endpoints_of(c, p, (v,))
 )
-@click.option("--once", is_flag=True, help="Look once, print it, and end.")
+@click.option("--once", is_flag=True, help="Poll once, print the result, and end.")
 def command(endpoints: tuple[str, ...], once: bool) -> None:  # noqa: FBT001 - click passes flags so
     """Follow the pools of the Batch account at ENDPOINT that are being upgraded, renewed or resized.
 
     Reads only. On a terminal a table is redrawn every few seconds; elsewhere a line is printed when something has
-    changed. ^C ends it with exit code 0. When the account cannot be read for a while, watch says so and tries again;
-    exit code 2 where it cannot be read at all.
+    changed. ^C ends it with exit code 0. When the account cannot be read for a while, watch says so and retries. Exit
+    code 2 where the account cannot be read from the start.
     """
     console = Console(highlight=False)
     is_live = console.is_terminal and not console.is_dumb_terminal and not once
@@ -89,14 +88,13 @@ def command(endpoints: tuple[str, ...], once: bool) -> None:  # noqa: FBT001 - c
     except KeyboardInterrupt:
         return
     except BrokenPipeError:
-        # What is still in the buffer has no reader either, and the interpreter flushes it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_unwritten()  # a closed pipe is how a reader ends `watch`, so it is a success here
     except BatchOsError as error:
         click.echo(f"could not be read: {error}", err=True)
         sys.exit(UNREADABLE)
 
 
-def follow(  # noqa: PLR0913 - a clock, a sleep, a day and dice are given
+def follow(  # noqa: PLR0913 - clock, sleep, time and jitter are given
     client: Client,
     screen: Screen,
     *,
@@ -106,38 +104,38 @@ def follow(  # noqa: PLR0913 - a clock, a sleep, a day and dice are given
     chance: Callable[[], float] = random.random,
     once: bool = False,
 ) -> None:
-    """Look, show and wait, until ``pause`` raises; or once.
+    """Poll, show and wait until ``pause`` raises, or once.
 
     Args:
         client: the account.
-        screen: where it is shown.
+        screen: shows the results.
         pause: waits so many seconds.
-        clock: seconds, for what began while we watched.
+        clock: seconds, for changes that began after the first poll.
         now: the time, compared with the service's.
         chance: a number from 0 to 1, for jitter.
-        once: end after the first look.
+        once: end after the first poll.
 
     Raises:
-        BatchOsError: the first look failed, and would fail again; with ``once`` whatever it failed of.
-        BrokenPipeError: standard output has no reader any more.
+        BatchOsError: the first poll failed, and would fail again; with ``once``, any failure.
+        BrokenPipeError: standard output is a closed pipe.
     """
     begun: dict[tuple[str, str], float] = {}
     known: tuple[Moving, ...] | None = None
     failures = 0
     while True:
         try:
-            found = look(client)
+            found = poll(client)
         except BatchOsError as error:
             if once or (known is None and not isinstance(error, TransientError)):
                 raise
             failures += 1
             wait = _pause_after(error, failures, chance())
-            # What passes is tried again here: the advice of the error is for those who do not.
-            why = error.seen if isinstance(error, TransientError) else str(error)
+            # This loop retries a transient error, so its advice is left out.
+            why = error.reason if isinstance(error, TransientError) else str(error)
             trouble = f"could not be read: {why.rstrip('.')}; trying again in {duration(wait)}"
             screen.show(Watched(_timed(known or (), begun, clock(), now()), trouble=trouble))
         else:
-            failures, wait, at = 0, LOOK_EVERY, clock()
+            failures, wait, at = 0, POLL_INTERVAL, clock()
             keys = {(each.pool_id, each.what) for each in found}
             begun = {key: begun.get(key, at) for key in keys}
             ended = tuple(each for each in known or () if (each.pool_id, each.what) not in keys)
@@ -149,30 +147,31 @@ def follow(  # noqa: PLR0913 - a clock, a sleep, a day and dice are given
 
 
 def _pause_after(error: BatchOsError, failures: int, chance: float) -> float:
-    """Seconds until the next look: longer each time, and never sooner than the service asks."""
+    """Seconds until the next poll: longer after each failure, and never sooner than the service asks."""
     if not isinstance(error, TransientError):
         return LONGEST_PAUSE
-    return max(LOOK_EVERY, back_off(failures, error, chance))
+    return max(POLL_INTERVAL, back_off(failures, error, chance))
 
 
 def _timed(
     pools: tuple[Moving, ...], begun: dict[tuple[str, str], float], at: float, now: datetime
 ) -> tuple[tuple[Moving, float | None], ...]:
-    """Each pool with the seconds since its change began: by the service's time, else since we have seen it."""
+    """Each pool with the seconds since its change began: by the service's time, else since the first poll with it."""
     timed: list[tuple[Moving, float | None]] = []
     for each in pools:
         watched = at - begun.get((each.pool_id, each.what), at)
-        told = (now - each.since).total_seconds() if each.since is not None else 0.0
-        timed.append((each, max(told, watched) if max(told, watched) > 0 or each.since is not None else None))
+        by_service = (now - each.since).total_seconds() if each.since is not None else 0.0
+        seconds = max(by_service, watched)
+        timed.append((each, seconds if seconds > 0 or each.since is not None else None))
     return tuple(timed)
 
 
 class Lines:
-    """A line for each pool when its news changes, at most every 30 seconds where only counts do: for logs and pipes.
+    """Prints a line for a pool when its progress changes, at most every 30 seconds: for logs and pipes.
 
     Args:
         endpoint: the account.
-        say: prints a line, at once.
+        say: prints and flushes a line.
         clock: seconds.
     """
 
@@ -196,17 +195,17 @@ class Lines:
                 self._said[key] = (news, self._clock())
                 self._say(f"{each.pool_id}: {_line(each, seconds)}")
         state = watched.trouble or ("" if watched.pools else f"{self._endpoint}: {_NOTHING}")
-        # The pause that an error names differs each time; the same error is said once.
+        # The pause in the text differs each time, and one error is printed once.
         if state and state.partition("; trying again")[0] != self._last:
             self._say(state)
         self._last = state.partition("; trying again")[0]
 
 
 class Picture:
-    """A table, or lines where it has no room: redrawn in place on a terminal, else printed.
+    """Draws a table, or lines where a table has no room: redrawn in place on a terminal, else printed.
 
     Args:
-        console: where to.
+        console: the terminal or file.
         endpoint: the account.
         live: redraws in place; None prints.
     """
@@ -218,7 +217,7 @@ class Picture:
         self._ended: list[str] = []
 
     def show(self, watched: Watched) -> None:
-        """Draw it."""
+        """Draw the result."""
         self._ended = [*self._ended, *(f"{each.pool_id}: {each.what} has ended" for each in watched.ended)][-5:]
         parts: list[RenderableType] = [Text(self._endpoint, style="bold", overflow="fold")]
         if watched.pools:
@@ -236,7 +235,7 @@ class Picture:
 
 
 def _line(moving: Moving, seconds: float | None) -> str:
-    """One pool in the form of every line of progress: the news first, the versions last."""
+    """One pool as a line, like those of a rollout: the news first, the versions last."""
     news = ", ".join(filter(None, (moving.what, moving.news, _for(seconds))))
     return "; ".join(filter(None, (news, moving.more, moving.versions)))
 
@@ -266,13 +265,13 @@ def _table(watched: Watched) -> Table:
 
 
 def _end_without_reader() -> None:
-    """Raise BrokenPipeError where standard output is a pipe without a reader; else only a write would show that."""
+    """Raise BrokenPipeError where standard output is a closed pipe, also while nothing is written to it."""
     if not hasattr(select, "poll"):  # Windows
         return
     try:
-        poll = select.poll()
-        poll.register(sys.stdout.fileno(), 0)
+        poller = select.poll()
+        poller.register(sys.stdout.fileno(), 0)
     except (AttributeError, OSError, ValueError):
-        return  # standard output is closed, or no file at all
-    if any(event & select.POLLERR for _, event in poll.poll(0)):
+        return  # standard output is closed, or not a file
+    if any(event & select.POLLERR for _, event in poller.poll(0)):
         raise BrokenPipeError

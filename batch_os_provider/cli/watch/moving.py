@@ -1,9 +1,8 @@
-"""The pools of an account that are being changed, for `batch-os watch`. Pure but for ``look``, which reads.
+"""Finds the pools of an account that are being changed, for `batch-os watch`.
 
-Batch has no list of rollouts. A pool's state shows that it is upgrading, its allocation state that it is being
-resized, and the marker in its metadata (``vm_pool.MARKER``) that its nodes are being renewed. Its nodes show how far
-that is. A look is one list of pools, a second one where some of them are no VM pools, and one list of nodes for
-each pool that is being upgraded or renewed.
+Batch has no list of rollouts. A pool's state shows an upgrade, its allocation state a resize, and the marker in its
+metadata (``vm_pool.MARKER``) a renewal of its nodes; the nodes show the progress. ``poll`` reads one list of pools,
+a second one where some are not VM pools, and the nodes of each pool that is being upgraded or renewed.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from batch_os_provider.rollout.progress import NodeCounts
 from batch_os_provider.runtime.threads import side_by_side
 from batch_os_provider.wording import counted
 
-__all__ = ["Client", "Moving", "look"]
+__all__ = ["Client", "Moving", "poll"]
 
 
 class Client(Protocol):
-    """What is asked of an account, all of it reads; ``client.BatchClient`` is the real one."""
+    """The reads that ``poll`` needs; ``client.BatchClient`` is the real one."""
 
     def list_pools(self) -> tuple[Pool, ...]:
         """All pools, as the last API version with upgradeos shows them."""
@@ -46,8 +45,8 @@ class Client(Protocol):
 class Moving:
     """A pool that is being changed.
 
-    ``what`` is ``upgrading``, ``renewing`` or ``resizing``. ``news`` says how far it is, ``more`` what holds it up, and
-    both are short. ``since`` is when it began in the service's time, None where the pool does not tell that.
+    ``what`` is ``upgrading``, ``renewing`` or ``resizing``. ``news`` is the progress and ``more`` the cause of a delay,
+    both short. ``since`` is when the change began in the service's time, None where the pool does not show that.
     """
 
     pool_id: str
@@ -58,7 +57,7 @@ class Moving:
     since: datetime | None = None
 
 
-def look(client: Client) -> tuple[Moving, ...]:
+def poll(client: Client) -> tuple[Moving, ...]:
     """The pools of an account that are being changed, by id.
 
     Raises:
@@ -80,7 +79,7 @@ def _is_moving(pool: VmPool) -> bool:
 
 
 def _upgrading(client: Client, pool: Pool) -> Moving | None:
-    """An upgrade of the OS; None where the pool went since it was listed."""
+    """An upgrade of the OS; None where the pool is gone since it was listed."""
     try:
         nodes = NodeCounts(client.list_nodes(pool.ref), pool.changed_at)
     except PoolGoneError:
@@ -90,7 +89,7 @@ def _upgrading(client: Client, pool: Pool) -> Moving | None:
 
 
 def _changing(client: Client, pool: VmPool) -> Moving | None:
-    """A renewal, or somebody's resize; None where the pool went since it was listed."""
+    """A renewal, or a resize; None where the pool is gone since it was listed."""
     sizes = f"{pool.current} of {counted(pool.size, 'node')}"
     began = pool.base.allocation_changed_at if pool.base.is_being_resized else None
     if pool.marker is None or not pool.is_vm:
@@ -106,7 +105,7 @@ def _changing(client: Client, pool: VmPool) -> Moving | None:
     behind = [node for node in old if wanted is None or node.version is None or node.version < wanted[0]]
     oldest = min(((node.version, node.version_text) for node in behind if node.version is not None), default=None)
     versions = version.change(oldest[1] if oldest else "", wanted[1]) if wanted else oldest[1] if oldest else ""
-    news = f"{len(behind)} of {len(seen.dedicated)} nodes behind"
+    news = f"{len(behind)} of {counted(len(seen.dedicated), 'node')} behind"
     # The marker has no time; the first node that was added has one.
     first = parse_time(min((node.allocated for node in added if node.allocated), default=None))
     more = f"resizing, {sizes}" if pool.base.is_being_resized else ""

@@ -1,4 +1,4 @@
-"""The renewal of a VM pool's nodes: add new nodes, prove them, let old ones finish their tasks and go.
+"""The renewal of a VM pool's nodes: add new nodes, prove them, and let old nodes finish their tasks and leave.
 
-``decide`` is the table and ``surge`` its cycle. ``steps`` are their actions as values; ``renewal`` acts.
+``decide`` is the table and ``surge`` its cycle. ``steps`` are their actions as values; ``renewal`` carries them out.
 """

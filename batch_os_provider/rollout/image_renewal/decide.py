@@ -1,32 +1,31 @@
 """What to do next with a VM pool: one table, first match wins, and the cycle of ``surge``.
 
-Nothing upgrades the nodes of a VM pool in place, so keeping it on an image version
-means to let new nodes come and old ones go, without stopping a task and without ever having less
-than it had. This is the pure part: what was seen, what is wanted and what this run has done, to
-one action.
+Batch does not upgrade the nodes of a VM pool in place. A pool gets a new image version through new nodes, and the old
+nodes leave. No task is stopped, and the pool never has fewer nodes than before. This module is pure: the pool, the
+target, the policy and the history of this run give one action.
 
 ===============================================  ================================================
 Seen                                             Then
 ===============================================  ================================================
 deleting                                         Refuse
 Cloud Services pool                              Refuse; print the ``PoolOsVersion`` to use
-a state nobody has heard of                      Wait, with a warning
+an unknown state                                 Wait, with a warning
 a resize under way                               Wait
-versions that cannot be compared                 Refuse; where a marker stands, undo first
-nothing behind, pin fine                         Done (after the mark is cleared)
+versions that cannot be compared                 Refuse; if there is a marker, undo first
+nothing behind, pin fine                         Done (after the marker is cleared)
 automatic OS upgrade on                          Wait and report; never write
-a failure remembered, the marker still there       undo: one step of ``tidy``
+a recorded failure, the marker still there       undo: one step of ``tidy``
 pinned below target, empty                       Repin, or Refuse where a part could be lost
 pinned below target, nodes present               ``when_empty`` waits, ``surge`` refuses
 some behind, ``when_empty``                      Wait: scale-in and growth renew the pool
-some behind, ``surge``, autoscale on             Refuse: a resize answers 409 there (the marker is cleared)
+some behind, ``surge``, autoscale on             Refuse: Batch answers 409 to a resize (the marker is cleared)
 some behind, ``surge``, fixed size               the cycle
 ===============================================  ================================================
 
-The cycle, each step from what is seen, so that it can begin anywhere: write the size into the pool's
-metadata; add nodes; prove that they are healthy and new enough; let as many old nodes finish their
-tasks and go; again until none is behind; clear the marker. Whatever fails is undone before it is
-told: nodes that were added are removed by name, and the size goes back.
+Each step of the cycle follows from the current view, so the cycle can begin anywhere. It writes the size into the
+pool's metadata (the marker), adds nodes, and proves that they are healthy and new enough. Then as many old nodes finish
+their tasks and leave. This repeats until no node is behind; then the marker is cleared. A failure is undone before it
+is reported: the added nodes are removed by name, and the size is restored.
 
 Sources: Batch 2025-06-01 (resize, removenodes, patch), ``upgradePolicy``; reimage and
 disablescheduling are left out on purpose, see docs/vm-pools.md.
@@ -49,16 +48,16 @@ from batch_os_provider.rollout.image_renewal.surge import (
 )
 from batch_os_provider.rollout.progress import name_some
 from batch_os_provider.schema.declared import ImagePolicy
-from batch_os_provider.wording import counted
+from batch_os_provider.wording import counted, plural
 
 __all__ = ["another_product", "deallocated", "decide_image", "incomparable", "refuse_kind", "resize_errors"]
 
 _COMING = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"})
-"""States of a node that is not up: what it does not show yet it may show later."""
+"""States of a node that is not up yet: it may show its version later."""
 
 
 def decide_image(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, history: ImageHistory) -> ImageAction:  # noqa: C901, PLR0911, PLR0912 - a table
-    """The next action for a VM pool, on a node list begun after our last write."""
+    """The next action for a VM pool; the list of nodes began after our last write."""
     pool = seen.pool
     base = pool.base
     if base.state is PoolState.DELETING:
@@ -84,7 +83,7 @@ def decide_image(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, hi
     if not behind and not pinned_below and not unreadable:
         return _finished(seen, history)
     if pool.automatic:
-        return Wait("automatic", "automatic OS upgrade is on and renews them, nothing is written")
+        return Wait("automatic", "automatic OS upgrade is on and renews the nodes; nothing is written")
     if pool.marker is not None and history.failure is not None:
         return tidy(seen, pool.marker)
     if unreadable:
@@ -94,11 +93,11 @@ def decide_image(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, hi
     if pinned_below:
         return _pinned(seen, target, policy)
     if policy.strategy == "when_empty":
-        return Wait("until renewed", "scale-in and growth renew them")
+        return Wait("until renewed", "scale-in and growth renew the nodes")
     if base.autoscale:
         return Refuse(
-            f"{counted(len(behind), 'node')} {'is' if len(behind) == 1 else 'are'} behind, and the pool scales itself: "
-            "Batch refuses a resize there (409)",
+            f"{counted(len(behind), 'node')} {plural(len(behind), 'is', 'are')} behind, and the pool scales itself: "
+            "Batch refuses to resize such a pool (409)",
             'Declare strategy="when_empty": nodes are renewed as the pool scales in and out',
             property="strategy",
         )
@@ -106,7 +105,7 @@ def decide_image(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, hi
 
 
 def refuse_kind(pool: Pool) -> Refuse:
-    """The refusal of a pool that is no VM pool."""
+    """The refusal of a pool that is not a VM pool."""
     ref = pool.ref
     return Refuse(
         "it is not a VM pool, so its nodes have no image version",
@@ -117,7 +116,7 @@ def refuse_kind(pool: Pool) -> Refuse:
 
 
 def incomparable(seen: VmPoolView) -> Refuse | None:
-    """Why the nodes of a pool never show a version that can be compared; None where they do, or may yet."""
+    """Why the nodes of a pool never show a version that can be compared; None if they do, or may do so later."""
     if seen.pool.gallery:
         return Refuse(
             f"it uses a gallery image ({seen.pool.image}), whose nodes show no image version that can be compared",
@@ -132,20 +131,20 @@ def incomparable(seen: VmPoolView) -> Refuse | None:
     return Refuse(
         f"its nodes do not show a version number (Batch shows {shown} for {len(strange)} of "
         f"{len(seen.judged)} nodes), so the version of a node cannot be compared",
-        "Take this resource out of the program: the pool stays as it is. To get the newest image, resize the pool "
+        "Remove this resource from the program; the pool does not change. To get the newest image, resize the pool "
         "to 0 nodes and back; to keep a version, create the pool with an exact image version in place of 'latest'",
         property="pool_id",
     )
 
 
 def _unread(seen: VmPoolView) -> list[VmNode]:
-    """The nodes that show no version number; a node of ours that has failed is the cycle's business."""
+    """The nodes without a version number, except failed nodes of the cycle, which the cycle handles."""
     ours = _ours(seen)
     return [node for node in seen.judged if node.version is None and not (node in ours and node.has_failed)]
 
 
 def _unreadable(seen: VmPoolView) -> Refuse | Wait | None:
-    """What to do where a version cannot be compared now."""
+    """The action if a version cannot be compared now; None if every version can."""
     never, unread = incomparable(seen), _unread(seen)
     if never is not None:
         return never
@@ -153,7 +152,7 @@ def _unreadable(seen: VmPoolView) -> Refuse | Wait | None:
     if silent:
         names, failed = [node.node_id for node in silent], [node.node_id for node in silent if node.has_failed]
         states = ", ".join(sorted({node.state for node in silent}))
-        shows = "shows no image version, so it" if len(silent) == 1 else "show no image version, so they"
+        shows = plural(len(silent), "shows no image version, so it", "show no image version, so they")
         return Refuse(
             f"{counted(len(silent), 'node')} {shows} cannot be compared: {name_some(names)} ({states})",
             f"Fix what has failed ({name_some(failed)}), then run `pulumi up` again"
@@ -162,7 +161,11 @@ def _unreadable(seen: VmPoolView) -> Refuse | Wait | None:
             property="pool_id",
         )
     coming = [node for node in unread if node.state in _COMING]
-    return Wait("allocating", f"{counted(len(coming), 'node')} coming up") if coming else None
+    return (
+        Wait("allocating", f"{counted(len(coming), 'node')} {plural(len(coming), 'is', 'are')} starting")
+        if coming
+        else None
+    )
 
 
 def _ours(seen: VmPoolView) -> tuple[VmNode, ...]:
@@ -170,7 +173,7 @@ def _ours(seen: VmPoolView) -> tuple[VmNode, ...]:
 
 
 def _cannot_judge(seen: VmPoolView, refuse: Refuse, history: ImageHistory) -> ImageAction:
-    """Refuse; in the middle of a cycle only after everything that it added is gone again."""
+    """Refuse; in the middle of a cycle first remove everything that the cycle added."""
     mark = seen.pool.marker
     if mark is None:
         return history.failure or refuse
@@ -181,7 +184,7 @@ def _cannot_judge(seen: VmPoolView, refuse: Refuse, history: ImageHistory) -> Im
 
 
 def _finished(seen: VmPoolView, history: ImageHistory) -> ImageAction:
-    """Nothing is behind: what a cycle has left is put in order, then it is done."""
+    """No node is behind: clean up what a cycle left, then finish."""
     pool = seen.pool
     if pool.marker is not None:
         return tidy(seen, pool.marker)
@@ -189,10 +192,10 @@ def _finished(seen: VmPoolView, history: ImageHistory) -> ImageAction:
         return history.failure
     if seen.is_short and pool.resize_errors:
         missing = pool.size - len(seen.dedicated)
-        lacks = f"{missing} of {pool.size} nodes {'is' if missing == 1 else 'are'} missing"
+        lacks = f"{missing} of {pool.size} nodes {plural(missing, 'is', 'are')} missing"
         return Refuse(
-            f"no node is behind, but {lacks} since its last resize failed ({pool.resize_errors[0]})",
-            "Resize the pool to what it can have, then run `pulumi up` again",
+            f"no node is behind, but {lacks} since the last resize failed ({pool.resize_errors[0]})",
+            "Resize the pool to a size that it can reach, then run `pulumi up` again",
             property="pool_id",
         )
     return Done()
@@ -205,48 +208,50 @@ def _pinned(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy) -> Imag
         if guarded:
             return Refuse(
                 f"the pool is pinned to {pool.pin_text} and empty, but a change would have to send "
-                f"{' and '.join(guarded)} again, which Batch does not give back whole",
+                f"{' and '.join(guarded)} again, which Batch does not return in full",
                 f"Change the image version to {target.text} where the pool is declared",
             )
         return Repin(target.text)
+    nodes = counted(len(seen.nodes), "node")
     if policy.strategy == "when_empty":
-        return Wait("until empty", f"pinned to {pool.pin_text} with {len(seen.nodes)} nodes; waiting until it is empty")
+        return Wait("until empty", f"pinned to {pool.pin_text} with {nodes}; waiting until the pool is empty")
     return Refuse(
         f"the pool is pinned to {pool.pin_text}, so new nodes would get that version too, and its image cannot be "
-        f"changed while it has nodes ({len(seen.nodes)})",
-        'Declare strategy="when_empty" and let the pool go empty, or move the work to a second pool on the new version',
+        f"changed while the pool has {nodes}",
+        'Declare strategy="when_empty" and let the pool become empty, '
+        "or move the work to a second pool on the new version",
         property="strategy",
     )
 
 
 def resize_errors(seen: VmPoolView) -> str:
-    """What to say of errors of a resize that explain nothing that is missing now."""
+    """The warning about errors of an earlier resize, after which no node is missing."""
     return (
-        f"its last resize ended with an error ({seen.past_errors[0]}), but it has all "
-        f"{counted(seen.pool.size, 'dedicated node')} that it asks for: Batch keeps the error until the next resize"
+        f"its last resize ended with an error ({seen.past_errors[0]}), but the pool has its target "
+        f"of {counted(seen.pool.size, 'dedicated node')}: Batch keeps the error until the next resize"
     )
 
 
 def deallocated(seen: VmPoolView, target: ImageVersion) -> str:
-    """What to say of deallocated nodes: a renewal would replace a machine that is not billed by one that is."""
+    """The warning about deallocated nodes. A renewal would replace a machine that is not billed by one that is."""
     stopped = seen.deallocated
     older = [node for node in stopped if node.version is not None and node.version < target.numbers]
-    text = f"{counted(len(stopped), 'deallocated node')} left as {'it is' if len(stopped) == 1 else 'they are'}"
+    text = f"{counted(len(stopped), 'deallocated node')} not changed"
     names = name_some([node.node_id for node in stopped])
     if not older:
         return f"{text}: {names}"
-    which = f"{len(older)} of them {'has' if len(older) == 1 else 'have'}" if len(stopped) > 1 else "it has"
+    which = f"{len(older)} of them {plural(len(older), 'has', 'have')}" if len(stopped) > 1 else "it has"
     return f"{text}: {names}; {which} an older image version. To renew such a node start it, then run `pulumi up` again"
 
 
 def another_product(seen: VmPoolView, target: ImageVersion) -> str:
-    """What to say where the target is not of the product that the pool runs; empty where it is, or is not known."""
+    """The warning about a target of another product than the pool runs; empty if it is the same product or unknown."""
     oldest = seen.oldest()
     runs = oldest.version if oldest is not None else seen.pool.pin
     if runs is None or not target.is_of_another_product(runs):
         return ""
     shown = oldest.version_text if oldest is not None else seen.pool.pin_text
     return (
-        f"the pool runs {shown} and {target} is declared: another first number is another product, which an image of "
-        f"{runs[0]}.* does not become. Declare a version {runs[0]}.*, or a pool that is made of the other image"
+        f"the pool runs {shown} and {target} is declared: another first number means another product, and an image of "
+        f"{runs[0]}.* never gets its versions. Declare a version {runs[0]}.*, or create a pool from the other image"
     )

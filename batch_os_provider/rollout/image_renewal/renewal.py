@@ -1,14 +1,12 @@
 """The renewal of a VM pool's nodes: the kind of rollout that ``PoolImageVersion`` runs.
 
-This is what ``rollout``'s loop does with ``decide``'s table. Every step looks at
-pool and nodes afresh, and every write is one that may safely be sent again: a marker, an absolute
-size, node ids. So nothing but the marker in the pool has to outlive a crash.
+It follows the table of ``decide`` in the loop of ``rollout``. Every step reads the pool and its nodes again, and every
+write may safely be sent again: a marker, an absolute size, node ids. So only the marker in the pool has to survive a
+crash.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
 from dataclasses import replace
 
 from batch_os_provider.batch.address import PoolRef
@@ -18,23 +16,23 @@ from batch_os_provider.batch.vm_pool import VmPool, VmPoolView, parse_image_vers
 from batch_os_provider.errors import ConflictError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.guest_os import version
 from batch_os_provider.rollout.actions import GRACE, Done, Refuse, Wait
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal import steps
 from batch_os_provider.rollout.image_renewal.decide import deallocated, decide_image, resize_errors
 from batch_os_provider.rollout.loop import Outcome, Rollout
-from batch_os_provider.rollout.poll_schedule import MAX_FAILURES, NOT_SHARED, SharedPolling
-from batch_os_provider.rollout.progress import NODE_INTERVAL, RETRYING, Progress, Reporter
-from batch_os_provider.runtime.cancellation import Waiter
-from batch_os_provider.schema.declared import ImageGoal
-from batch_os_provider.wording import counted
+from batch_os_provider.rollout.poll_schedule import MAX_FAILURES
+from batch_os_provider.rollout.progress import NODE_INTERVAL, RETRYING, Progress
+from batch_os_provider.schema.declared import DeclaredImage
+from batch_os_provider.wording import counted, plural
 
-__all__ = ["ImageRenewal", "look_at"]
+__all__ = ["ImageRenewal", "read_view"]
 
-# Conflicts that pass by themselves; the view may lag behind them.
+# Conflicts that end without a change of ours; the view may lag behind them.
 _PASSING = frozenset({"PoolBeingResized", "PoolBeingCreated", "ConditionNotMet"})
 
 
-def look_at(service: VmService, ref: PoolRef) -> VmPoolView:
-    """Read the pool, then its nodes; a pool of another kind has no nodes that matter."""
+def read_view(service: VmService, ref: PoolRef) -> VmPoolView:
+    """Read the pool, then its nodes; of a pool of another kind only the pool."""
     pool = service.get_vm_pool(ref)
     return VmPoolView(pool, service.list_vm_nodes(ref) if pool.is_vm else ())
 
@@ -43,28 +41,16 @@ class ImageRenewal(Rollout[VmPoolView]):
     """One run of the loop for one VM pool.
 
     Args:
-        goal: what to reach.
-        service: Batch.
-        waiter: clock, sleep and caller; ends everything on ^C.
-        reporter: says what is seen.
-        chance: a number from 0 to 1, for jitter.
-        company: others that wait in the same account.
+        declared: what the program declares.
+        context: what the rollout gets from outside.
     """
 
-    resumes = "Run `pulumi up` again: it goes on from what it finds, or undoes it"
+    resumes = "Run `pulumi up` again: it continues from the pool's state, or undoes the unfinished renewal"
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all that a rollout needs from outside
-        self,
-        goal: ImageGoal,
-        service: VmService,
-        waiter: Waiter,
-        reporter: Reporter,
-        chance: Callable[[], float] = random.random,
-        company: SharedPolling = NOT_SHARED,
-    ) -> None:
-        super().__init__(goal.ref, goal.target.text, goal.timeout, waiter, reporter, chance, company)
-        self._goal = goal
-        self._service = service
+    def __init__(self, declared: DeclaredImage, context: RolloutContext[VmService]) -> None:
+        super().__init__(declared.ref, declared.target.text, declared.timeout, context)
+        self._declared = declared
+        self._service = context.service
         self._history = steps.ImageHistory()
         self._seen: VmPoolView | None = None
         self._ordered = 0
@@ -76,8 +62,8 @@ class ImageRenewal(Rollout[VmPoolView]):
         self._lagging_since: float | None = None
         self._counted_at = float("-inf")
 
-    def look(self) -> VmPoolView:
-        """Read pool and nodes. While a resize goes on the nodes decide nothing, and are read for the line only."""
+    def observe(self) -> VmPoolView:
+        """Read pool and nodes. During a resize the nodes decide nothing, so they are listed only for the line."""
         pool, seen = self._service.get_vm_pool(self.ref), self._seen
         if not pool.is_vm:
             return VmPoolView(pool, ())
@@ -89,14 +75,14 @@ class ImageRenewal(Rollout[VmPoolView]):
 
     def _may_count(self) -> bool:
         due = self.waiter.now() - self._counted_at >= NODE_INTERVAL
-        return due and self.company.may_list_nodes(self.ref, NODE_INTERVAL)
+        return due and self.polling.may_list_nodes(self.ref, NODE_INTERVAL)
 
     def follow(self, seen: VmPoolView) -> Outcome[VmPoolView] | float:
         """Decide and act."""
         action: steps.ImageAction = Wait("lagging", "Batch does not show the last change yet")
         if not self._lags(seen):
-            self._note(seen)
-            action = decide_image(seen, self._goal.target, self._goal.policy, self._history)
+            self._record(seen)
+            action = decide_image(seen, self._declared.target, self._declared.policy, self._history)
         if isinstance(action, Done):
             return self._done(seen)
         if isinstance(action, Refuse):
@@ -106,15 +92,15 @@ class ImageRenewal(Rollout[VmPoolView]):
         if isinstance(action, steps.Undo):
             self._history = steps.with_failure(self._history, action.failure, may_defer=action.may_defer)
             return 0.0
-        # A step that undoes may still be taken at the deadline; one that begins something may not.
+        # At the deadline a step that undoes is still allowed; a step that begins something is not.
         if self.remaining() <= 0 and self._history.failure is None and self._begins(action):
             return 0.0
         return self._write(action, seen)
 
     def _lags(self, seen: VmPoolView) -> bool:
-        """Whether a look may be older than what we know; for a while only, since nothing is promised of either sign.
+        """Whether a view may be older than our last write; for at most ``GRACE``, since Batch documents neither sign.
 
-        A write that was taken ends the ETag that it was conditional on, and a steady pool has as many nodes as it says.
+        An accepted write ends the ETag that it was conditional on. A steady pool lists as many nodes as it reports.
         """
         pool, now = seen.pool, self.waiter.now()
         older = pool.base.etag in self._spent or (pool.is_steady and pool.current != len(seen.dedicated))
@@ -129,7 +115,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         undoes = isinstance(action, steps.SetMarker) and action.marker is None
         return not undoes and not (isinstance(action, steps.RemoveNodes) and action.ours)
 
-    def _note(self, seen: VmPoolView) -> None:
+    def _record(self, seen: VmPoolView) -> None:
         if self._seen is None:
             self._history = replace(self._history, found=frozenset(node.node_id for node in seen.nodes))
         self._seen, self._ordered = seen, seen.pool.size
@@ -138,7 +124,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         oldest = seen.oldest()
         if not self._came_from:
             shown = oldest.version_text if oldest is not None else seen.pool.pin_text
-            self._came_from = shown if parse_image_version(shown) != self._goal.target.numbers else ""
+            self._came_from = shown if parse_image_version(shown) != self._declared.target.numbers else ""
         if seen.pool.is_steady and self._history.asked:
             there = {node.node_id for node in seen.nodes}
             stayed = self._history.asked & there
@@ -151,11 +137,11 @@ class ImageRenewal(Rollout[VmPoolView]):
             self._history = replace(history, asked=frozenset(), stayed=history.stayed | stayed)
 
     def _write(self, action: steps.ImageAction, seen: VmPoolView) -> float:
-        """Send one write. Whatever comes back, the next thing is a look."""
+        """Send one write. A read follows every answer."""
         pool = seen.pool
         self.say(*self._words(action, seen))
         if isinstance(action, steps.SetMarker) and action.marker is None:
-            # Also where the answer is lost: a look that still shows the marker brings it back.
+            # Also if the answer is lost: a view that still shows the marker restores it.
             self._history = replace(self._history, marker=None)
         try:
             self.waiter.call(lambda: self._send(action, pool), write=True)
@@ -164,7 +150,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         except TransientError as error:
             self._lost_writes += 1
             self.give_up_after(self._lost_writes, MAX_FAILURES, error)
-            return self.retrying(error, self.pace.after_failed_write(self._lost_writes, error))
+            return self.retrying(error, self.schedule.after_failed_write(self._lost_writes, error))
         self._written += 1
         self._lost_writes = 0
         if pool.base.etag:
@@ -175,7 +161,7 @@ class ImageRenewal(Rollout[VmPoolView]):
             self._ordered = action.size
         if isinstance(action, steps.RemoveNodes) and not action.ours:
             self._history = replace(self._history, asked=frozenset(action.nodes))
-        self.pace.reset()
+        self.schedule.reset()
         return 0.0
 
     def _send(self, action: steps.ImageAction, pool: VmPool) -> None:
@@ -185,32 +171,33 @@ class ImageRenewal(Rollout[VmPoolView]):
         elif isinstance(action, steps.Resize):
             service.resize(pool, action.size)
         elif isinstance(action, steps.RemoveNodes):
-            service.remove_nodes(pool, action.nodes, self._goal.drain_timeout)
+            service.remove_nodes(pool, action.nodes, self._declared.drain_timeout)
         elif isinstance(action, steps.Repin):
             service.repin(pool, action.version)
 
     def _refused_write(self, error: ConflictError, seen: VmPoolView, action: steps.ImageAction) -> float:
-        """Look again; the same refusal twice of an unchanged pool ends the cycle, which is undone first."""
+        """Read again. The same refusal twice for an unchanged pool ends the cycle, after an undo."""
         view = (seen.pool.base.fingerprint, type(action))
         times = self._refused[2] + 1 if self._refused[:2] == (view, error.code) else 1
         self._refused = (view, error.code, times)
         if times > 1 and error.code not in _PASSING:
             if self._history.failure is not None or seen.pool.marker is None:
                 raise error
-            why = f"Batch refused to go on twice while nothing changed: {error.reply}"
-            failure = Refuse(why, "See the service's text, then run `pulumi up` again", error.reply)
+            why = f"Batch refused the same step twice while nothing changed: {error.reply}"
+            failure = Refuse(why, "Read the service's text, then run `pulumi up` again", error.reply)
             self._history = steps.with_failure(self._history, failure)
-        return self.retrying(error, self.pace.after_failed_write(times, error))
+        return self.retrying(error, self.schedule.after_failed_write(times, error))
 
     def _words(self, action: steps.ImageAction, seen: VmPoolView) -> tuple[str, str]:
-        """Phase and reason of a step, for its line. How many nodes are behind makes it a phase of its own."""
-        left = len(seen.behind(self._goal.target.numbers))
+        """Phase and reason of a step, for its line. The number of nodes behind is part of the phase."""
+        left = len(seen.behind(self._declared.target.numbers))
         if isinstance(action, steps.Resize):
             return f"resize at {left}", action.why
         if isinstance(action, steps.RemoveNodes):
             count = len(action.nodes)
-            goes = "1 node finishes its tasks and goes" if count == 1 else f"{count} nodes finish their tasks and go"
-            return f"remove at {left}", "removing what was added" if action.ours else goes
+            does = plural(count, "finishes its tasks and leaves", "finish their tasks and leave")
+            leaves = f"{counted(count, 'node')} {does}"
+            return f"remove at {left}", "removing the added nodes" if action.ours else leaves
         if isinstance(action, steps.Repin):
             return "repin", "the pool is empty; pinning its image"
         clears = isinstance(action, steps.SetMarker) and action.marker is None
@@ -219,89 +206,89 @@ class ImageRenewal(Rollout[VmPoolView]):
     def _wait(self, action: Wait) -> float:
         if action.warning:
             self.reporter.warn_once(action.warning, action.warning)
-        self.pace.enter(action.phase)
+        self.schedule.enter(action.phase)
         self.say(action.phase, action.why)
-        return self.next_look()
+        return self.next_read()
 
     def say(self, phase: str, why: str, detail: str = "") -> None:
-        """Say a line."""
+        """Write a line."""
         now = self.waiter.now()
         elapsed, counts = now - self.started, self._counts() if phase != RETRYING else ""
         said = Progress(self._came_from, self.target, phase, why, elapsed, detail=detail, counts=counts)
         self.reporter.progress(said, now)
 
     def _counts(self) -> str:
-        """How many nodes are behind, of all; empty before the first look and where there are none."""
+        """How many of the nodes are behind; empty before the first read and if the pool has no nodes."""
         seen = self._seen
         if seen is None or not seen.dedicated:
             return ""
-        return steps.tally(seen, self._goal.target)
+        return steps.tally(seen, self._declared.target)
 
     def _done(self, seen: VmPoolView) -> Outcome[VmPoolView]:
         count, stopped, spot = len(seen.judged), len(seen.deallocated), len(seen.nodes) - len(seen.dedicated)
-        what = f"{counted(count, 'node')} at the target or above"
+        what = f"{counted(count, 'node')} at the target or newer"
         if not count and not stopped:
-            gets = "new ones get the newest version" if seen.pool.is_latest else f"pinned to {seen.pool.pin_text}"
+            gets = "new nodes get the newest version" if seen.pool.is_latest else f"pinned to {seen.pool.pin_text}"
             what = f"no nodes, {gets}"
         what += f", {stopped} deallocated" if stopped else ""
-        what += f", {counted(spot, 'spot node')} not looked after" if spot else ""
+        what += f", {counted(spot, 'spot node')} not renewed" if spot else ""
         news = f"done, {what}, {self.elapsed()}" if self._written else f"nothing was written, {what}"
         came_from = self._came_from if self._written else ""
         self.reporter.summary(f"{news}; {version.change(came_from, self.target)}")
         if seen.past_errors:
             self.reporter.warn_once("resize errors", resize_errors(seen))
         if stopped:
-            self.reporter.warn_once("deallocated", deallocated(seen, self._goal.target))
+            self.reporter.warn_once("deallocated", deallocated(seen, self._declared.target))
         return Outcome(seen)
 
     def _refuse(self, action: Refuse, seen: VmPoolView) -> Outcome[VmPoolView]:
-        """End with the refusal; one that time alone would mend may be deferred."""
-        if self._goal.defer and self._history.may_defer:
-            self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {action.seen}")
+        """End with the refusal; a failure that needs only more time may be deferred."""
+        if self._declared.defer and self._history.may_defer:
+            self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {action.reason}")
             return Outcome(seen, deferred=True)
         if action == self._history.failure:
-            # Told now, and undone: what is added to an error that ends a rollout need not tell it again.
+            # This error reports the failure, and it is undone, so ``describe`` must not repeat it.
             self._history = replace(self._history, failure=None)
         kind = PoolGoneError if seen.pool.base.state is PoolState.DELETING else RefusedError
-        raise kind(action.seen, pool=self.ref.url, next_step=action.next_step, answer=action.answer)
+        raise kind(action.reason, pool=self.ref.url, next_step=action.next_step, answer=action.answer)
 
     def defer(self) -> Outcome[VmPoolView] | None:
-        """At the deadline: succeed with the truth, where the goal allows it and a look was had."""
+        """At the deadline: succeed and report the state, if the program declares this and the pool was read."""
         failure = self._history.failure
-        if not self._goal.defer or self._seen is None or (failure is not None and not self._history.may_defer):
+        if not self._declared.defer or self._seen is None or (failure is not None and not self._history.may_defer):
             return None
-        self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {self.tell()}")
+        self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {self.describe()}")
         return Outcome(self._seen, deferred=True)
 
-    def tell(self) -> str:
-        """Say how far it is."""
-        seen, noted = self._seen, self._history.marker
+    def describe(self) -> str:
+        """The progress so far, in words."""
+        seen, marker = self._seen, self._history.marker
         if seen is None:
             return "nothing was changed"
         count = len(seen.dedicated)
-        behind, judged = len(seen.behind(self._goal.target.numbers)), len(seen.judged)
-        text = f"{behind} of {judged} nodes {'is' if behind == 1 else 'are'} behind"
+        behind, judged = len(seen.behind(self._declared.target.numbers)), len(seen.judged)
+        text = f"{behind} of {judged} nodes {plural(behind, 'is', 'are')} behind"
         text += f", {len(seen.deallocated)} deallocated" if seen.deallocated else ""
-        if noted is not None:
-            text += f"; the renewal began at {noted.size} nodes"
-            extra = count - noted.size
-            text += f", {extra} {'is' if extra == 1 else 'are'} extra now" if extra > 0 else ""
-            more = self._ordered - count if self._ordered > max(count, noted.size) else 0
-            text += f", {more} more {'is' if more == 1 else 'are'} ordered" if more else ""
+        if marker is not None:
+            text += f"; the renewal began at {counted(marker.size, 'node')}"
+            extra = count - marker.size
+            text += f", {extra} {plural(extra, 'is', 'are')} extra now" if extra > 0 else ""
+            more = self._ordered - count if self._ordered > max(count, marker.size) else 0
+            text += f", {more} more {plural(more, 'is', 'are')} ordered" if more else ""
             text += "; no task was stopped"
         elif not self._written:
             text += "; nothing is under way"
         failure = self._history.failure
-        return f"{failure.seen}; undoing that: {text}" if failure is not None else text
+        return f"{failure.reason}; undoing that: {text}" if failure is not None else text
 
-    def tell_all(self) -> str:
-        """The same: it has the counts."""
-        return self.tell()
+    def describe_all(self) -> str:
+        """The same as ``describe``, which has the counts."""
+        return self.describe()
 
     def has_acted(self) -> bool:
-        """Whether a marker in the pool tells of an unfinished renewal, or something was written."""
+        """Whether this run has written something, or the pool has the marker of an unfinished renewal."""
         return bool(self._written) or self._history.marker is not None
 
     def way_back(self) -> str:
-        """There is none: a version that Batch no longer allocates does not come back."""
+        """Empty: Batch does not allocate an older version again."""
         return ""

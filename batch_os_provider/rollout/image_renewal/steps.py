@@ -1,7 +1,7 @@
-"""The steps of a renewal of a VM pool, as frozen values: what is asked for, what was done, what comes next.
+"""The steps of a renewal of a VM pool, and its history, as frozen values.
 
-The table (``decide``), the cycle (``surge``) and the rollout that carries their steps out speak
-of the same few things, and none of them owns these.
+The table (``decide``), the cycle (``surge``) and the rollout that carries out their steps share these types, so the
+types have a module of their own.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ __all__ = [
 class ImageHistory:
     """What this run has done so far.
 
-    ``noted`` is the marker that it wrote or found, while it stands, and ``found`` the nodes that were there
-    at its first look. ``failure`` ends the run as soon as
-    everything is undone; ``may_defer``: time alone would mend it. ``asked`` are the nodes that were
-    asked to leave, ``stayed`` those that did not in time.
+    ``marker`` is the marker that this run wrote or found, None after it is cleared. ``found`` are the nodes at the
+    first read. ``failure`` ends the run after everything is undone. ``may_defer``: the failure needs only more time.
+    ``asked`` are the nodes that were asked to leave; ``stayed`` are the nodes that did not leave in time.
     """
 
     marker: Marker | None = None
@@ -44,7 +43,7 @@ class ImageHistory:
 
 @dataclass(frozen=True)
 class SetMarker:
-    """PATCH the pool's metadata: write the size that we start from, or (None) clear the marker."""
+    """PATCH the pool's metadata: write the marker with the size at the start, or clear the marker (None)."""
 
     marker: Marker | None
 
@@ -59,7 +58,7 @@ class Resize:
 
 @dataclass(frozen=True)
 class RemoveNodes:
-    """POST removenodes: these leave when their tasks are done. ``ours`` were added by the cycle and run nothing yet."""
+    """POST removenodes: the nodes leave when their tasks are done. ``ours``: the cycle added them; they run no task."""
 
     nodes: tuple[str, ...]
     ours: bool = False
@@ -67,14 +66,14 @@ class RemoveNodes:
 
 @dataclass(frozen=True)
 class Repin:
-    """PATCH virtualMachineConfiguration as read, with only the image version changed: to the text as declared."""
+    """PATCH virtualMachineConfiguration as it was read, with only the image version changed to the declared text."""
 
     version: str
 
 
 @dataclass(frozen=True)
 class Undo:
-    """Something failed that has to be undone first: remember why, then decide again."""
+    """A failure that has to be undone first: record the reason, then decide again."""
 
     failure: Refuse
     may_defer: bool = False
@@ -84,14 +83,14 @@ ImageAction = Done | Wait | Refuse | SetMarker | Resize | RemoveNodes | Repin | 
 
 
 def tally(seen: VmPoolView, target: ImageVersion) -> str:
-    """How many nodes are behind, in words; deallocated nodes are counted apart."""
+    """How many nodes are behind, in words; deallocated nodes are counted separately."""
     behind, judged, stopped = len(seen.behind(target.numbers)), len(seen.judged), len(seen.deallocated)
     text = f"{behind} of {judged} nodes behind"
     return f"{text}, {stopped} deallocated" if stopped else text
 
 
 def with_failure(history: ImageHistory, failure: Refuse, *, may_defer: bool = False) -> ImageHistory:
-    """Remember why the cycle has to be undone; the first reason counts."""
+    """Record why the cycle has to be undone; the first reason stays."""
     if history.failure is not None:
         return history
     return replace(history, failure=failure, may_defer=may_defer)

@@ -1,8 +1,8 @@
-"""The cycle of ``surge``: add nodes, prove them, let as many old ones go, and begin again.
+"""The cycle of ``surge``: add nodes, prove them, remove as many old nodes, and begin again.
 
-This is the only part that changes a pool's size, and it must be able to begin wherever an earlier run
-has left it. Each step is read from the marker and the size; what fails is undone before it is told. Pure, like the
-table that calls it.
+Only this module changes the size of a pool, and it must be able to continue from any state that an earlier run left.
+So each step follows from the marker and the size. A failure is undone before it is reported. The module is pure, like
+the table that calls it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from batch_os_provider.rollout.image_renewal.steps import (
 )
 from batch_os_provider.rollout.progress import name_some
 from batch_os_provider.schema.declared import ImagePolicy
-from batch_os_provider.wording import counted
+from batch_os_provider.wording import counted, plural
 
 __all__ = ["added_since", "cycle", "drains", "foreign", "is_left_in_order", "not_comparable", "tidy"]
 
@@ -30,7 +30,7 @@ MAX_REMOVED = 100
 def cycle(  # noqa: PLR0911 - a table
     seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, history: ImageHistory
 ) -> ImageAction:
-    """One step of surge: what to do is read from the marker and the size, wherever an earlier run has left it."""
+    """One step of surge. It follows from the marker and the size, so an earlier run may have ended anywhere."""
     pool, mark, count = seen.pool, seen.pool.marker, len(seen.dedicated)
     behind = seen.behind(target.numbers)
     if pool.marker_text is not None and mark is None:
@@ -45,7 +45,7 @@ def cycle(  # noqa: PLR0911 - a table
         if pool.resize_errors and count < pool.size:
             return Refuse(
                 f"its last resize failed ({pool.resize_errors[0]}), so adding nodes would fail too",
-                "Resize the pool to what it can have, then run `pulumi up` again",
+                "Resize the pool to a size that it can reach, then run `pulumi up` again",
                 property="pool_id",
             )
         newest = max((node.allocated for node in seen.dedicated), default="")
@@ -53,8 +53,8 @@ def cycle(  # noqa: PLR0911 - a table
     if not _is_in_bounds(seen, mark):
         return foreign(seen, mark)
     if count > pool.size:
-        # Nodes stayed that were asked to leave, and the size went down without them.
-        return Resize(count, "nodes stayed that were asked to leave")
+        # Some nodes did not leave, but the target size is lower already.
+        return Resize(count, "some nodes did not leave")
     if pool.size == mark.size:
         return _add(behind, history, mark)
     if count < pool.size:
@@ -63,35 +63,32 @@ def cycle(  # noqa: PLR0911 - a table
 
 
 def drains(seen: VmPoolView, history: ImageHistory) -> str:
-    """What a resize under way is about, in words: old nodes that finish their tasks, or somebody's resize."""
+    """What a resize under way does, in words: old nodes finish their tasks, or another actor resizes the pool."""
     leaving = [node for node in seen.dedicated if node.node_id in history.asked]
     if leaving:
         tasks = sum(node.running_tasks for node in leaving)
-        one = len(leaving) == 1
-        does = "finishes" if one else "finish"
-        return (
-            f"{counted(len(leaving), 'old node')} {does} {counted(tasks, 'task')}, then {'leaves' if one else 'leave'}"
-        )
+        does, then = plural(len(leaving), "finishes", "finish"), plural(len(leaving), "leaves", "leave")
+        return f"{counted(len(leaving), 'old node')} {does} {counted(tasks, 'task')}, then {then}"
     return f"a resize is under way ({seen.pool.base.allocation_text})"
 
 
 def tidy(seen: VmPoolView, mark: Marker) -> ImageAction:
-    """Bring size and nodes back to where the cycle began, then clear the marker.
+    """Restore the size and the number of nodes from before the cycle, then clear the marker.
 
-    By name, because on a shrink Batch would choose victims of its own: first what has failed or is
-    behind the others, then what came last.
+    The nodes are removed by name, because Batch chooses the nodes itself when a pool shrinks. Failed nodes and nodes
+    behind the others come first, then the newest nodes.
     """
     pool, count = seen.pool, len(seen.dedicated)
     if not _is_in_bounds(seen, mark):
         return foreign(seen, mark)
     if pool.base.autoscale:
-        # Turned on since the cycle began: the formula has the say over size and nodes now, and only the marker is ours.
+        # Autoscale was turned on during the cycle. The formula now owns size and nodes; only the marker is ours.
         return SetMarker(None)
     if count > pool.size:
-        return Resize(count, "nodes stayed that were asked to leave")
+        return Resize(count, "some nodes did not leave")
     surplus = count - mark.size
     if surplus <= 0:
-        return Resize(mark.size, "back to the size it had") if pool.size != mark.size else SetMarker(None)
+        return Resize(mark.size, "back to the size before the renewal") if pool.size != mark.size else SetMarker(None)
     ours = added_since(seen, mark)
     if len(ours) < surplus:
         return foreign(seen, mark)
@@ -102,22 +99,22 @@ def tidy(seen: VmPoolView, mark: Marker) -> ImageAction:
 
 
 def is_left_in_order(seen: VmPoolView, behind: tuple[VmNode, ...], noted: Marker) -> bool:
-    """Whether another run on the same pool has finished, and cleared the marker that both worked by."""
+    """Whether another run on the same pool has finished and cleared the marker of both."""
     return not behind and seen.pool.size == len(seen.dedicated) == noted.size
 
 
 def _is_in_bounds(seen: VmPoolView, mark: Marker) -> bool:
-    """Whether size and count are what our own steps can have made of them."""
+    """Whether our own steps can lead to this size and this number of nodes."""
     most = mark.size + mark.surge
     return mark.size <= seen.pool.size <= most and len(seen.dedicated) <= most
 
 
-def foreign(seen: VmPoolView, mark: Marker, what: str = "somebody else resized it") -> Refuse:
-    """The refusal to work on what our own steps cannot have made: which size is wanted only people can know."""
+def foreign(seen: VmPoolView, mark: Marker, what: str = "another person or program resized the pool") -> Refuse:
+    """The refusal of a size that our own steps cannot lead to: only the owner knows which size is right."""
     size, count = seen.pool.size, len(seen.dedicated)
-    now = f"the target is now {size}" if size != mark.size else f"there are {count} now"
+    now = f"the target is now {size}" if size != mark.size else f"there {plural(count, 'is', 'are')} {count} now"
     return Refuse(
-        f"{what}: the rollout began at {mark.size} nodes and {now}; nothing more was changed",
+        f"{what}: the rollout began at {counted(mark.size, 'node')} and {now}; nothing more was changed",
         f"Set the size that you want, remove the metadata entry batch-os ({mark}) if it is there, "
         "then run `pulumi up` again",
         property="pool_id",
@@ -129,15 +126,14 @@ def _add(behind: tuple[VmNode, ...], history: ImageHistory, mark: Marker) -> Ima
     if not left:
         return Undo(_stayed(history), may_defer=True)
     more = min(mark.surge, len(left))
-    return Resize(mark.size + more, f"adding {more}")
+    return Resize(mark.size + more, f"adding {counted(more, 'node')}")
 
 
 def _stayed(history: ImageHistory) -> Refuse:
     names = sorted(history.stayed)
-    whose = "its" if len(names) == 1 else "their"
+    did_not = plural(len(names), "did not finish its tasks", "did not finish their tasks")
     return Refuse(
-        f"{counted(len(names), 'old node')} did not finish {whose} tasks within drain_timeout: {name_some(names)}; "
-        "no task was stopped",
+        f"{counted(len(names), 'old node')} {did_not} within drain_timeout: {name_some(names)}; no task was stopped",
         "Run `pulumi up` again when their tasks are done, or declare a longer drain_timeout",
         property="drain_timeout",
     )
@@ -146,8 +142,10 @@ def _stayed(history: ImageHistory) -> Refuse:
 def _allocation(seen: VmPoolView, mark: Marker) -> ImageAction:
     pool = seen.pool
     if not pool.resize_errors:
-        # Steady, short and without an error: an undo that was cut off. Nothing comes by itself; begin again.
-        return Resize(mark.size if len(seen.dedicated) <= mark.size else pool.size, "asking again for what is missing")
+        # Steady, too few nodes, no error: an interrupted undo. Batch adds no node without a new request.
+        return Resize(
+            mark.size if len(seen.dedicated) <= mark.size else pool.size, "asking again for the missing nodes"
+        )
     missing = pool.size - len(seen.dedicated)
     return Undo(
         Refuse(
@@ -162,17 +160,17 @@ def _allocation(seen: VmPoolView, mark: Marker) -> ImageAction:
 def _prove(  # noqa: PLR0911 - a table
     seen: VmPoolView, target: ImageVersion, mark: Marker, history: ImageHistory
 ) -> ImageAction:
-    """The nodes that came last are the canary: healthy, and new enough, or no old node is touched."""
+    """The newest nodes are the canary: no old node is removed until they are healthy and new enough."""
     surplus = seen.pool.size - mark.size
     ours = sorted(added_since(seen, mark), key=lambda node: (node.allocated, node.node_id))
     if len(ours) < surplus:
-        return foreign(seen, mark, "the nodes that were added cannot be told from the others")
+        return foreign(seen, mark, "the added nodes cannot be distinguished from the others")
     behind = seen.behind(target.numbers)
     canary, old = ours[-surplus:], frozenset(node.node_id for node in behind)
     untouched = _untouched(seen, mark, surplus)
     wrong = next((node for node in canary if node.node_id in old), None)
     if wrong is not None and wrong.node_id in history.found:
-        # Added by an earlier run, for an older target: Batch was not asked yet for a node of this one.
+        # An earlier run added this node for an older target. Batch has not yet been asked for a node of this target.
         return tidy(seen, mark)
     if wrong is not None:
         return Undo(
@@ -192,7 +190,7 @@ def _prove(  # noqa: PLR0911 - a table
         )
     starting = [node for node in ours if not node.is_ready and not node.is_deallocated]
     if starting:
-        ready = "is not ready" if len(starting) == 1 else "are not ready"
+        ready = plural(len(starting), "is not ready", "are not ready")
         return Wait("proving", f"{len(starting)} of {len(ours)} new nodes {ready} yet")
     leaving = [node for node in behind if node.node_id not in history.stayed]
     if not leaving:
@@ -202,7 +200,7 @@ def _prove(  # noqa: PLR0911 - a table
 
 
 def _older(node: VmNode, target: ImageVersion) -> str:
-    """What to do where Batch allocates an older version than the target."""
+    """The next step if Batch allocates an older version than the target."""
     if node.version is not None and target.is_of_another_product(node.version):
         first = node.version[0]
         return (
@@ -213,7 +211,7 @@ def _older(node: VmNode, target: ImageVersion) -> str:
 
 
 def not_comparable(seen: VmPoolView, mark: Marker, node: VmNode, next_step: str) -> Refuse:
-    """The refusal to go on with a new node whose version cannot be compared: a canary that has failed."""
+    """The refusal to continue with a failed canary: a new node without a version that can be compared."""
     shows = f"{node.version_text!r} in place of a version number" if node.version_text else "no version number"
     untouched = _untouched(seen, mark, max(seen.pool.size - mark.size, 0))
     return Refuse(
@@ -223,13 +221,13 @@ def not_comparable(seen: VmPoolView, mark: Marker, node: VmNode, next_step: str)
 
 
 def _untouched(seen: VmPoolView, mark: Marker, surplus: int) -> str:
-    """What can be said of the old nodes: the ones of ours beyond the surplus have taken somebody's place."""
+    """What happened to the old nodes, in words. Each new node beyond the surplus has replaced an old node."""
     renewed = len(added_since(seen, mark)) - surplus
     if renewed <= 0:
         return "no old node was touched"
-    return f"{counted(renewed, 'node')} {'is' if renewed == 1 else 'are'} renewed, no other was touched"
+    return f"{counted(renewed, 'node')} {plural(renewed, 'is', 'are')} renewed, no other node was touched"
 
 
 def added_since(seen: VmPoolView, mark: Marker) -> tuple[VmNode, ...]:
-    """The nodes that came after the marker was made."""
+    """The nodes that were allocated after the marker was written."""
     return tuple(node for node in seen.dedicated if mark.newest and node.allocated > mark.newest)

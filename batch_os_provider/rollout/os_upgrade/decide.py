@@ -1,8 +1,8 @@
 """What to do next with a Cloud Services pool: one table, first match wins.
 
-This is the part that must never be wrong, so it is pure. ``decide`` takes what
-was seen, what is wanted, and what this rollout has already done, and returns an action. It
-does not sleep, log or call, and can be read against the REST page from top to bottom.
+A wrong decision here would change a pool that must not change, so this module is pure. ``decide`` takes the pool, the
+target, the policy and the history of this rollout, and returns an action. It does not sleep, log or call Batch. The
+table can be compared with the REST page from top to bottom.
 
 ===============================================  ================================================
 Seen                                             Then
@@ -13,14 +13,14 @@ another OS family than the target's              Refuse (the service takes it on
 active, current = target                         Done, whatever the allocation state
 upgrading to our target                          Wait (join)
 upgrading to another target                      Refuse naming both, or Wait (``on_conflict``)
-a pool state nobody has heard of                 Wait, with a warning
+an unknown pool state                            Wait, with a warning
 a resize under way                               Wait or Refuse (``if_resizing``); never stop it
-active, differs, our 202 was given               Wait for a short grace, then Refuse: moved away
+active, differs, Batch answered 202              Wait for a short grace, then Refuse: moved away
 active, differs, refused twice, nothing changed  Refuse with the service's text
 active, differs                                  Upgrade, If-Match the ETag just read
 ===============================================  ================================================
 
-A pool that does not exist never gets here: the read raises ``PoolGoneError``.
+A pool that does not exist is not in the table: the read raises ``PoolGoneError``.
 
 Sources: REST page "Upgrade the operating system of compute nodes in a pool" (states, 409 on VM
 pools), swagger 2018-08-01.7.0, recordings R1 and R2.
@@ -45,12 +45,12 @@ __all__ = ["Action", "History", "Refusal", "Upgrade", "decide"]
 
 @dataclass(frozen=True)
 class Refusal:
-    """A POST that the service refused, and the pool as it was seen right before."""
+    """A POST that the service refused, and the view of the pool before it."""
 
     answer: ServiceAnswer
     seen: tuple[str, ...]
     lasting: bool
-    """Whether the same answer to the same view means that it will never be another one."""
+    """Whether the same answer to the same view is final."""
     times: int = 1
 
 
@@ -58,8 +58,8 @@ class Refusal:
 class History:
     """What this rollout has done so far; every change makes a new value.
 
-    Times are seconds on the rollout's clock. ``astray_since``: since when, after our 202, the
-    pool has been seen active without the target.
+    Times are seconds on the rollout's clock. ``astray_since`` is when, after our 202, the pool first showed active
+    without the target.
     """
 
     accepted_at: float | None = None
@@ -71,14 +71,14 @@ class History:
         return replace(self, accepted_at=now, astray_since=None, refusal=None)
 
     def refused(self, answer: ServiceAnswer, seen: Pool, *, lasting: bool) -> History:
-        """The service refused the POST; counted while neither the view nor the code changes."""
+        """The service refused the POST; counts equal refusals of the same view."""
         last, fingerprint = self.refusal, seen.fingerprint
         again = last is not None and last.answer.code == answer.code and last.seen == fingerprint
         times = last.times + 1 if last is not None and again else 1
         return replace(self, refusal=Refusal(answer, fingerprint, lasting, times))
 
     def observed(self, seen: Pool, target: str, now: float) -> History:
-        """Note how long the pool has been active without the target after our 202."""
+        """Record since when, after our 202, the pool is active without the target."""
         astray = (
             self.accepted_at is not None
             and seen.state is PoolState.ACTIVE
@@ -104,10 +104,10 @@ def decide(seen: Pool, target: str, policy: Policy, history: History, now: float
     """The next action for a Cloud Services pool.
 
     Args:
-        seen: the pool, on a read begun after our 202 where there was one.
-        target: the declared version; its grammar has been checked.
-        policy: what to do about a resize or an upgrade to another target.
-        history: what this rollout has done so far, ``observed`` included.
+        seen: the pool; the read began after our 202, if there was one.
+        target: the declared version, after the check of its grammar.
+        policy: how to treat a resize or an upgrade to another target.
+        history: what this rollout has done so far, including ``observed``.
         now: seconds on the rollout's clock.
 
     """
@@ -143,7 +143,7 @@ def _refuse_kind(seen: Pool) -> Refuse:
     if seen.kind is Kind.UNKNOWN:
         return Refuse(
             "Batch shows neither a cloudServiceConfiguration nor a virtualMachineConfiguration",
-            "Look at the pool in the portal; only Cloud Services pools can be upgraded with upgradeos",
+            "Check the pool in the portal; only Cloud Services pools can be upgraded with upgradeos",
             property="pool_id",
         )
     image = f" (image {seen.image})" if seen.image else ""
@@ -183,7 +183,7 @@ def _resizing(seen: Pool, policy: Policy) -> Action:
     why = f"a resize is under way ({seen.allocation_text})" if known else f"allocation state {seen.allocation_text!r}"
     if policy.if_resizing == "fail" and known:
         return Refuse(
-            f"{why}; the resize was left alone",
+            f"{why}; this `up` does not stop it",
             'Run `pulumi up` again when the pool is steady, or declare if_resizing="wait"',
             property="if_resizing",
         )
@@ -195,17 +195,17 @@ def _active_and_steady(seen: Pool, target: str, history: History, now: float) ->
     if history.accepted_at is not None:
         astray_for = now - (now if history.astray_since is None else history.astray_since)
         if astray_for < GRACE:
-            return Wait("settling", "Batch took the upgrade and does not show it yet")
+            return Wait("settling", "Batch accepted the upgrade and does not show it yet")
         return Refuse(
             f"moved away from {target}: the pool is active and runs {seen.current_os_version} again",
-            "Somebody else or the platform changed it; find out who, then run `pulumi up` again",
+            "Find out what changed the version (another program, a person or Azure), then run `pulumi up` again",
         )
     refusal = history.refusal
     if refusal is not None and refusal.lasting and refusal.times > 1 and refusal.seen == seen.fingerprint:
         return Refuse(
             f"Batch refused the upgrade {seen.current_os_version} -> {target} twice while nothing changed: "
             f"{refusal.answer}",
-            "See the service's text; declare another target_os_version, or change the pool, and run `pulumi up` again",
+            "Read the service's text; declare another target_os_version or change the pool, then run `pulumi up` again",
             answer=refusal.answer,
         )
     return Upgrade(target, seen.etag)

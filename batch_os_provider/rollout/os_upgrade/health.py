@@ -1,28 +1,26 @@
-"""Is a pool that runs its target as healthy as the program asks? One table, first match wins.
+"""Is a pool at its target as healthy as the program declares? One table, first match wins.
 
-Batch calls a pool active and upgraded whatever has become of its nodes. What the program declares
-about them (``max_unhealthy``, ``soak``) is judged here, pure, by the rollout, the refresh and the preview alike, so
-that none of them lets pass what another would not.
+Batch shows a pool as active and upgraded even if its nodes are broken. This module judges what the program declares
+about the nodes (``max_unhealthy``, ``soak``). The rollout, the refresh and the preview all use it, so they agree.
 
 ==================================================  =======================================
 Seen                                                Then
 ==================================================  =======================================
 no gate is declared                                 Passed: nodes are reported only
 more unhealthy nodes than ``max_unhealthy``         Failed
-nodes on their way, and the gate hangs on them      Settling
+nodes not ready yet, and the gate depends on them   Settling
 the newest boot is younger than ``soak``            Soaking
-anything else, no nodes included                    Passed
+anything else, also a pool without nodes            Passed
 ==================================================  =======================================
 
-A node is unhealthy when its state is ``unusable`` or ``starttaskfailed``, or when its start task has failed whatever
-its state: in API 2018-08-01.7.0 waitForSuccess is false unless it was set, and such a node is idle. A new OS that
-breaks a node's set-up is what a gate is there to see, and that nobody waits for a start task does not say that its
-failure is fine.
+A node is unhealthy if its state is ``unusable`` or ``starttaskfailed``, or if its start task has failed in any other
+resting state. In API 2018-08-01.7.0 waitForSuccess is false by default, and a node with a failed start task is idle.
+A gate must find a new OS that breaks the set-up of a node, so this failure counts.
 
-A node is on its way in any state that is none of those and none in which a node rests, so also in states that nobody
-has heard of. The gate hangs on such nodes where they could still bring the unhealthy ones above the limit, and for
-``soak`` always, since their boot may be the newest. A start task that runs on an idle node may run for ever, and
-holds up nothing.
+A node is not ready yet in any other state, except the states in which a node rests or leaves. Unknown states count as
+not ready. The gate depends on these nodes if they could raise the number of unhealthy nodes above the limit. With
+``soak`` it always depends on them, because their boot may be the newest. A start task may run on an idle node without
+end, so the gate does not wait for it.
 
 Sources: swagger 2018-08-01.7.0 (``ComputeNodeState``, ``StartTask``, ``StartTaskInformation``).
 """
@@ -34,6 +32,7 @@ from typing import TYPE_CHECKING
 
 from batch_os_provider.schema.declared import Gate
 from batch_os_provider.schema.units import duration
+from batch_os_provider.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,14 +49,14 @@ _STAYING = frozenset({"idle", "running", "offline"})
 
 @dataclass(frozen=True)
 class Passed:
-    """The nodes are as the program asks; ``why`` is how they are."""
+    """The nodes are as the program declares; ``why`` describes them."""
 
     why: str
 
 
 @dataclass(frozen=True)
 class Failed:
-    """There are more unhealthy nodes than allowed: ``nodes``."""
+    """More nodes are unhealthy than the program allows: ``nodes``."""
 
     why: str
     nodes: tuple[Node, ...]
@@ -65,14 +64,14 @@ class Failed:
 
 @dataclass(frozen=True)
 class Settling:
-    """Nodes are on their way, and nobody can say yet how they will be."""
+    """Some nodes are not ready yet, and the result depends on them."""
 
     why: str
 
 
 @dataclass(frozen=True)
 class Soaking:
-    """The nodes are well, and not long enough yet; ``left`` is in seconds."""
+    """The nodes are healthy, but ``soak`` has not passed; ``left`` is in seconds."""
 
     why: str
     left: float
@@ -82,21 +81,22 @@ Verdict = Passed | Failed | Settling | Soaking
 
 
 def unhealthy(nodes: Iterable[Node]) -> tuple[Node, ...]:
-    """The nodes that are unhealthy, those with an error first."""
+    """The unhealthy nodes, nodes with an error first."""
     found = [node for node in nodes if node.state in _FAILED or (node.start_task_failed and node.state in _STAYING)]
     return tuple(sorted(found, key=lambda node: (not node.error, node.node_id)))
 
 
 def newest_boot(nodes: Iterable[Node]) -> datetime | None:
-    """When the last of the nodes that stay booted; None where no node tells."""
+    """The newest boot time of the nodes that stay; None if no node shows one."""
     boots = [node.last_boot_time for node in nodes if node.state not in _LEAVING]
     return max((boot for boot in boots if boot is not None), default=None)
 
 
 def age_of(nodes: Iterable[Node], seen_at: datetime | None, since: datetime | None = None) -> float:
-    """Seconds from the newest boot to a look, both by the service's clock; 0 where either is not known.
+    """Seconds from the newest boot to ``seen_at``, both by the service's clock; 0 if either is unknown.
 
-    No boot is older than ``since``, the beginning of an upgrade: a list that lags behind may still show those before.
+    A list may lag and show boots from before the upgrade. So a boot before ``since``, the start of the upgrade, counts
+    as a boot at ``since``.
     """
     boot = newest_boot(nodes)
     if boot is None or seen_at is None:
@@ -105,12 +105,12 @@ def age_of(nodes: Iterable[Node], seen_at: datetime | None, since: datetime | No
 
 
 def judge(nodes: Sequence[Node], gate: Gate, age: float) -> Verdict:
-    """Whether the nodes of a pool that runs its target are as the program asks.
+    """Judge the nodes of a pool that runs its target.
 
     Args:
-        nodes: all of them, on a look begun after the pool was seen at its target.
-        gate: what is asked.
-        age: seconds for which the newest boot is known to be past.
+        nodes: all nodes; this list began after a read that showed the pool at its target.
+        gate: the declared health.
+        age: seconds since the newest boot, at least.
     """
     bad = unhealthy(nodes)
     coming = [node for node in nodes if node not in bad and node.state not in _STAYING | _LEAVING]
@@ -119,9 +119,11 @@ def judge(nodes: Sequence[Node], gate: Gate, age: float) -> Verdict:
     if len(bad) > most:
         return Failed(why, bad)
     if coming and (gate.soak > 0 or len(bad) + len(coming) > most):
-        return Settling(f"{why}, {len(coming)} on {'its' if len(coming) == 1 else 'their'} way")
+        return Settling(f"{why}, {len(coming)} not ready yet")
     if nodes and age < gate.soak:
-        return Soaking(f"{why}; the newest boot was {duration(age)} of {duration(gate.soak)} ago", gate.soak - age)
+        return Soaking(
+            f"{why}; the newest boot was {duration(age)} ago, soak is {duration(gate.soak)}", gate.soak - age
+        )
     return Passed(why)
 
 
@@ -129,7 +131,7 @@ def _counted(bad: int, nodes: int, gate: Gate) -> str:
     """``2 of 6 nodes are unhealthy, max_unhealthy 0``."""
     if not nodes:
         return "no nodes"
-    text = f"{bad} of {nodes} nodes {'is' if bad == 1 else 'are'} unhealthy"
+    text = f"{bad} of {nodes} nodes {plural(bad, 'is', 'are')} unhealthy"
     limit = gate.max_unhealthy
     if limit is None:
         return text

@@ -1,8 +1,7 @@
-"""What is known of a pool's nodes while a rollout waits: who is back, when one last moved, when the last one booted.
+"""The nodes of a pool during a rollout: which are back, when a node last moved, and when the newest boot was.
 
-Three questions need more than one look. That no node moves is seen by comparing lists; since when the
-newest boot has stood is seen on our own clock too, where the service's cannot be read; and which nodes are back
-depends on when the upgrade began.
+Each of these needs more than one list. Two lists show whether a node has moved. Our own clock measures the time since
+the newest boot if the service's clock is unknown. Which nodes are back depends on the start of the upgrade.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ __all__ = ["NodeTracker"]
 
 
 class NodeTracker:
-    """The lists of nodes that one rollout has read since the upgrade it is about began.
+    """The lists of nodes that one rollout has read since its upgrade began.
 
-    ``since`` is that beginning in the service's time, ``nodes`` the last list, None where the last try to read one
-    failed. Times are seconds on the rollout's clock.
+    ``since`` is the start of the upgrade by the service's clock. ``nodes`` is the last list, None if the last read
+    failed. Other times are seconds on the rollout's clock.
 
     Args:
-        now: the present.
-        since: when the upgrade began, where it is known.
+        now: the current time on the rollout's clock.
+        since: the start of the upgrade; None if it is unknown.
     """
 
     def __init__(self, now: float, since: datetime | None = None) -> None:
@@ -40,7 +39,7 @@ class NodeTracker:
         self._boot: object = self
 
     def take(self, nodes: tuple[Node, ...], now: float) -> None:
-        """Take in a list of nodes."""
+        """Record a list of nodes."""
         self.nodes, self._read_at = NodeCounts(nodes, self.since), now
         if self.nodes.movement() != self._movement:
             self._movement, self._moved_at = self.nodes.movement(), now
@@ -49,14 +48,14 @@ class NodeTracker:
 
     @property
     def idle(self) -> float:
-        """Seconds for which no node has moved, up to the last list; 0 where there are none to move."""
+        """Seconds without a move of any node, up to the last list; 0 if the pool has no nodes."""
         return self._read_at - self._moved_at if self.nodes is not None and self.nodes.nodes else 0.0
 
     def age(self, seen_at: datetime | None) -> float:
-        """Seconds for which the newest boot is known to be past: by the service's clock, or because we have seen it.
+        """Seconds since the newest boot, by the service's clock or by our own.
 
-        A clock of the service that is wrong, or not told, makes this too small and never too large, but for one that
-        runs ahead of its own timestamps.
+        If the service's clock is wrong or unknown, the result is too small, never too large (unless that clock runs
+        ahead of its own timestamps).
         """
         nodes = self.nodes.nodes if self.nodes is not None else ()
         return max(age_of(nodes, seen_at, self.since), self._read_at - self._booted_at)

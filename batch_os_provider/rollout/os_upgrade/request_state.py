@@ -1,8 +1,7 @@
-"""What is known of the one write: whether it was sent, whether Batch accepted it, and whether its upgrade runs.
+"""The state of the one write: whether it was sent, whether Batch accepted it, and whether its upgrade runs.
 
-A rollout may end at any moment, by ^C, a deadline or an error, and its last words
-must be true. "No upgrade was started" is a claim like any other: after a lost answer it may be
-made only once a look at the pool bears it out.
+A rollout may end at any moment, by ^C, a deadline or an error, and its last message must be true. After a lost answer
+the message "no upgrade was started" is allowed only after a read of the pool confirms it.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ class _Answer(enum.Enum):
 
 
 class UpgradeRequest:
-    """The state of our knowledge about an upgrade to ``target``; fed by the rollout as it goes.
+    """What the rollout knows about its upgrade to ``target``; the rollout reports each event to it.
 
-    ``last`` is the last look at the pool, ``came_from`` the version that the upgrade starts, or
-    started, from; empty while nothing was seen.
+    ``last`` is the last view of the pool. ``came_from`` is the version from which the upgrade starts; empty before the
+    first read.
     """
 
     def __init__(self, target: str) -> None:
@@ -40,7 +39,7 @@ class UpgradeRequest:
         self.came_from = ""
 
     def observed(self, pool: Pool, now: float) -> None:
-        """Take in a look at the pool. One that may lag behind a lost POST settles nothing."""
+        """Record a view of the pool. A view that may be older than a lost POST decides nothing."""
         if self.last is None:
             self.came_from = pool.current_os_version or "unknown"
         self.last = pool
@@ -49,12 +48,12 @@ class UpgradeRequest:
         self._was_shown = self._was_shown or self.is_ours(pool)
 
     def sending(self, pool: Pool) -> None:
-        """The write is about to be sent, on this view."""
+        """The rollout now sends the write, on this view."""
         self._sent_from = pool
         self.came_from = pool.current_os_version or "unknown"
 
     def answer_lost(self, now: float) -> None:
-        """Our write was sent, and no answer came."""
+        """Our write was sent, but the answer was lost."""
         self._answer, self._sent_at, self._since_answer = _Answer.UNKNOWN, now, None
 
     def accepted(self) -> None:
@@ -63,7 +62,7 @@ class UpgradeRequest:
 
     @property
     def is_lost(self) -> bool:
-        """Whether a write of ours was sent and never answered."""
+        """Whether our write was sent and its answer was lost."""
         return self._answer is _Answer.UNKNOWN
 
     @property
@@ -72,16 +71,16 @@ class UpgradeRequest:
         return self._answer is _Answer.ACCEPTED
 
     def may_lag(self, now: float) -> bool:
-        """Whether a look may still show the pool as it was before a write that was lost."""
+        """Whether Batch may still show the pool as it was before our write with the lost answer."""
         return self.is_lost and now - self._sent_at < GRACE
 
     def is_ours(self, pool: Pool) -> bool:
-        """Whether a look shows an upgrade to our target."""
+        """Whether a view shows an upgrade to our target."""
         return pool.state is PoolState.UPGRADING and same_version(pool.target_os_version, self._target)
 
     @property
     def is_reached(self) -> bool:
-        """Whether the pool was last seen to run the target, with no upgrade in flight and none that may begin."""
+        """Whether the last view shows the target, with no upgrade in flight and no lost write that may start one."""
         seen = self._since_answer
         return (
             seen is not None and seen.state is PoolState.ACTIVE and same_version(seen.current_os_version, self._target)
@@ -89,11 +88,11 @@ class UpgradeRequest:
 
     @property
     def goes_on(self) -> bool:
-        """Whether an upgrade to our target runs in Batch, as far as anybody can know."""
+        """Whether an upgrade to our target runs in Batch, as far as the last view shows."""
         return self.is_accepted if self._since_answer is None else self.is_ours(self._since_answer)
 
     def describe(self, phase: Phase | None) -> str:
-        """What runs in Batch, in words. ``phase`` is what was waited for when nothing of ours runs."""
+        """What runs in Batch, in words. ``phase`` is what the rollout waited for if no upgrade of ours runs."""
         if self.goes_on:
             seen = self._since_answer
             came_from = self.came_from if seen is None else seen.current_os_version
@@ -103,11 +102,11 @@ class UpgradeRequest:
         if self.is_lost and self._since_answer is None:
             return (
                 f"the request to start the upgrade to {self._target} was sent and its answer is not known, "
-                "so it may run in Batch"
+                "so the upgrade may run in Batch"
             )
         if self.is_accepted:
-            shown = "does not show it any more" if self._was_shown else "does not show it yet"
-            return f"Batch took the upgrade to {self._target} and {shown}"
+            shown = "no longer shows it" if self._was_shown else "does not show it yet"
+            return f"Batch accepted the upgrade to {self._target} and {shown}"
         if phase in ("resizing", "conflict"):
             because = "a resize is under way" if phase == "resizing" else "another upgrade is in flight"
             return f"no upgrade was started: {because}"

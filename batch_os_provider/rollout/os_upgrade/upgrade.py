@@ -1,16 +1,13 @@
 """The upgrade of a Cloud Services pool: one POST upgradeos, then reads only.
 
-This is what ``rollout``'s loop does for ``PoolOsVersion``. It follows ``decide``'s
-table, sends the one write, watches the nodes come back, and keeps ``request_state`` informed. A pool at its
-target is done only when its nodes are as the program asks, whoever brought it there: that is judged
-by ``health``'s table, with a list of nodes every 30 seconds until it is decided.
+This is the rollout of ``PoolOsVersion``. It follows the table of ``decide``, sends the one write, counts the nodes and
+reports each event to ``request_state``. A pool at its target is done only when its nodes are as the program declares,
+even if another run upgraded it. ``health`` judges the nodes, with a list every 30 seconds until the result is clear.
 """
 
 from __future__ import annotations
 
 import contextlib
-import random
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -30,59 +27,51 @@ from batch_os_provider.errors import (
 from batch_os_provider.guest_os import version
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.rollout.actions import GRACE, Done, Phase, Refuse, Wait
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.loop import Outcome, Rollout
 from batch_os_provider.rollout.os_upgrade import decide as table
 from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, Settling, Soaking, judge, unhealthy
 from batch_os_provider.rollout.os_upgrade.node_tracker import NodeTracker
 from batch_os_provider.rollout.os_upgrade.request_state import UpgradeRequest
-from batch_os_provider.rollout.poll_schedule import MAX_FAILURES, NOT_SHARED, SharedPolling
-from batch_os_provider.rollout.progress import NODE_INTERVAL, NodeCounts, Progress, Reporter, name_nodes
-from batch_os_provider.runtime.cancellation import Canceled, Waiter
-from batch_os_provider.schema.declared import Goal
+from batch_os_provider.rollout.poll_schedule import MAX_FAILURES
+from batch_os_provider.rollout.progress import NODE_INTERVAL, NodeCounts, Progress, name_nodes
+from batch_os_provider.runtime.cancellation import Canceled
+from batch_os_provider.schema.declared import Declared
 from batch_os_provider.schema.units import duration
-from batch_os_provider.wording import counted
+from batch_os_provider.wording import plural
 
 __all__ = ["OsUpgrade"]
 
-# Conflicts that pass by themselves; the view may lag behind them.
+# Conflicts that end without a change of ours; the view may lag behind them.
 _PASSING = frozenset({"PoolBeingResized", "PoolBeingCreated", "UpgradePoolVersionConflict"})
 _PRECONDITION_FAILED = 412
-# Answers to a POST that say "not now": it was not carried out. Any other failure leaves that open.
+# With these answers Batch did not carry out the POST. After any other failure this is unknown.
 _SAID_NO = frozenset({429, 503})
 _SHORTEST_SOAK = 1.0
-"""Seconds between two looks at nodes that soak: the service's clock is read in whole seconds."""
+"""The shortest pause between two lists of soaking nodes: the service's clock has whole seconds."""
 
 
 class OsUpgrade(Rollout[Pool]):
     """One run of the loop for one Cloud Services pool.
 
-    After a run ``unhealthy`` counts the unhealthy nodes at the target, None where nobody looked, and
-    ``is_proven`` says whether the gate was passed, which is so where none is declared.
+    After a run ``unhealthy`` is the number of unhealthy nodes at the target, None if the nodes were not listed.
+    ``is_proven`` is whether the nodes passed the gate; True if none is declared.
 
     Args:
-        goal: what to reach.
-        service: Batch.
-        waiter: clock, sleep and caller; ends everything on ^C.
-        reporter: says what is seen.
-        chance: a number from 0 to 1, for jitter.
-        company: others that wait in the same account.
+        declared: what the program declares.
+        context: what the rollout gets from outside.
+        report: count the nodes even if the pool already runs the target. An earlier run that was killed may have
+            left broken nodes without a report.
     """
 
-    resumes = "Run `pulumi up` again: it goes on from what it finds and starts no second upgrade"
+    resumes = "Run `pulumi up` again: it continues from the pool's state and starts no second upgrade"
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all that a rollout needs from outside
-        self,
-        goal: Goal,
-        service: Service,
-        waiter: Waiter,
-        reporter: Reporter,
-        chance: Callable[[], float] = random.random,
-        company: SharedPolling = NOT_SHARED,
-    ) -> None:
-        super().__init__(goal.ref, goal.target, goal.timeout, waiter, reporter, chance, company)
-        self._goal = goal
-        self._service = service
-        self._request = UpgradeRequest(goal.target)
+    def __init__(self, declared: Declared, context: RolloutContext[Service], *, report: bool = False) -> None:
+        super().__init__(declared.ref, declared.target, declared.timeout, context)
+        self._declared = declared
+        self._service = context.service
+        self._report_always = report
+        self._request = UpgradeRequest(declared.target)
         self._phase: Phase | None = None
         self._history = table.History()
         self._lost_writes = 0
@@ -93,47 +82,47 @@ class OsUpgrade(Rollout[Pool]):
         self._judged: Settling | Soaking | None = None
         self._tracker = NodeTracker(self.started)
         self.unhealthy: int | None = None
-        self.is_proven = not goal.gate.is_declared
+        self.is_proven = not declared.gate.is_declared
 
-    def look(self) -> Pool:
-        """Read the pool; of a VM pool also what its nodes run, for the refusal."""
+    def observe(self) -> Pool:
+        """Read the pool; of a VM pool also the image version of its nodes, for the refusal."""
         pool = self._service.get_pool(self.ref)
         if pool.kind is not Kind.VM:
             return pool
         try:
             return replace(pool, image_version=self._service.newest_image_version(self.ref))
         except BatchOsError:
-            # The refusal is right without it: whoever may not list nodes still learns that it is a VM pool.
+            # The refusal is right without the version, so a caller who may not list nodes gets it too.
             return pool
 
     def follow(self, seen: Pool) -> Outcome[Pool] | float:
         """Decide and act."""
-        self._note(seen)
+        self._record(seen)
         now = self.waiter.now()
-        action = table.decide(seen, self.target, self._goal.policy, self._history, now)
+        action = table.decide(seen, self.target, self._declared.policy, self._history, now)
         if isinstance(action, Done):
-            return self._prove(seen) if self._goal.gate.is_declared else self._done(seen)
+            return self._prove(seen) if self._declared.gate.is_declared else self._done(seen)
         self._judged = self.unhealthy = None
         if isinstance(action, Refuse):
             raise self._refused(action)
         if isinstance(action, table.Upgrade):
-            # No time is left to see it through, or a Retry-After reaches beyond the deadline: start nothing.
+            # After the deadline (a Retry-After may reach beyond it) no upgrade may start.
             return self._upgrade(action, seen) if self.remaining() > 0 else 0.0
         return self._wait(action)
 
-    def _note(self, seen: Pool) -> None:
-        """Keep what later looks are compared with."""
+    def _record(self, seen: Pool) -> None:
+        """Record what later views are compared with."""
         now = self.waiter.now()
         self._request.observed(seen, now)
         self._history = self._history.observed(seen, self.target, now)
         if seen.is_being_resized:
             self._resizes.add(seen.allocation_changed_at)
         if self._tracker.since is None and self._request.is_ours(seen):
-            # While a pool is upgrading this is the time of its POST (recordings); afterwards it is not.
+            # While a pool is upgrading this is the time of its POST (recordings); after that it is not.
             self._tracker.since = seen.changed_at
 
     def _upgrade(self, action: table.Upgrade, seen: Pool) -> float:
-        """Send the one write. Whatever comes back, the next thing is a read."""
+        """Send the one write. A read follows every answer."""
         self._request.sending(seen)
         self.say("starting", "starting the upgrade")
         try:
@@ -145,98 +134,98 @@ class OsUpgrade(Rollout[Pool]):
                 self._request.answer_lost(self.waiter.now())
             self._lost_writes += 1
             self.give_up_after(self._lost_writes, MAX_FAILURES, error)
-            return self.retrying(error, self.pace.after_failed_write(self._lost_writes, error))
+            return self.retrying(error, self.schedule.after_failed_write(self._lost_writes, error))
         except Canceled as stopped:
             if stopped.in_call:
                 self._request.answer_lost(self.waiter.now())
             raise
-        return self._taken(since)
+        return self._accepted(since)
 
-    def _taken(self, since: datetime | None) -> float:
-        """Batch has taken our upgrade: from here on there are reads only."""
+    def _accepted(self, since: datetime | None) -> float:
+        """Batch accepted our upgrade: from here on the rollout only reads."""
         now = self.waiter.now()
         self._tracker = NodeTracker(now, since)
         self._request.accepted()
         self._history = self._history.accepted(now)
-        self.pace.reset()
-        return self.company.pause(self.ref) or 0.0
+        self.schedule.reset()
+        return self.polling.pause(self.ref) or 0.0
 
     def _refused_write(self, error: ConflictError, seen: Pool) -> float:
-        """Note a 409, a 412 or "already there", and whether it can still turn into another answer."""
+        """Record a 409, a 412 or "already there", and whether a later answer can differ."""
         if error.code == ALREADY_THERE and self._request.is_lost:
-            # The POST whose answer was lost has worked after all, and the pool does not show it yet.
-            return self._taken(None)
+            # Batch accepted the POST with the lost answer, and the pool does not show it yet.
+            return self._accepted(None)
         now = self.waiter.now()
         if self._unmet is None or self._unmet[0] != seen.fingerprint:
             self._unmet = (seen.fingerprint, now)
-        # A view that lags behind another actor's change, or behind a lost POST of ours, meets 412 for a while.
+        # For a while a view may be older than another actor's change or our lost POST; Batch answers 412 to it.
         lagging = error.reply.status == _PRECONDITION_FAILED and now - self._unmet[1] < GRACE
         passing = error.code in _PASSING or lagging or self._request.may_lag(now)
         self._refused_writes += 1
         self._history = self._history.refused(error.reply, seen, lasting=not passing)
-        return self.retrying(error, self.pace.after_failed_write(self._refused_writes, error))
+        return self.retrying(error, self.schedule.after_failed_write(self._refused_writes, error))
 
     def _wait(self, action: Wait) -> float:
         if action.warning:
             self.reporter.warn_once(action.warning, action.warning)
         why = action.why
         if action.phase == "resizing" and len(self._resizes) > 1:
-            why += f", number {len(self._resizes)} since this began"
+            why += f", number {len(self._resizes)} in this run"
         if action.phase in ("upgrading", "joined"):
-            self._count_nodes(force=self.pace.is_new(action.phase))
+            self._count_nodes(force=self.schedule.is_new(action.phase))
             self._give_up_on_a_stall()
-        self.pace.enter(action.phase)
+        self.schedule.enter(action.phase)
         self._phase = action.phase
         self.say(action.phase, why)
-        return self.next_look()
+        return self.next_read()
 
     def _count_nodes(self, *, force: bool) -> None:
-        """Read the nodes when a line with counts is due."""
-        stall_after = self._goal.stall_after
+        """List the nodes when a line with counts is due."""
+        stall_after = self._declared.stall_after
         interval = min(self.reporter.node_interval, NODE_INTERVAL if stall_after is None else stall_after)
         if not force and self.waiter.now() - self._tracker.tried_at < interval:
             return
-        # Where a stall is to be seen the nodes are more than a line, and no other pool may hold them up.
-        if stall_after is not None or self.company.may_list_nodes(self.ref, interval):
-            self._look_at_nodes()
+        # stall_after needs the nodes for more than a line, so other pools must not delay this list.
+        if stall_after is not None or self.polling.may_list_nodes(self.ref, interval):
+            self._list_nodes()
 
-    def _look_at_nodes(self) -> None:
-        """Read the nodes. Counts are comfort: a failure costs a warning only."""
-        now, watch = self.waiter.now(), self._tracker
-        watch.tried_at = now
+    def _list_nodes(self) -> None:
+        """List the nodes. The upgrade does not depend on them, so a failure only causes a warning."""
+        now, tracker = self.waiter.now(), self._tracker
+        tracker.tried_at = now
         try:
-            watch.take(self.waiter.call(lambda: self._service.list_nodes(self.ref)), now)
+            tracker.take(self.waiter.call(lambda: self._service.list_nodes(self.ref)), now)
         except BatchOsError as error:
             self.reporter.warn_once("nodes", f"node counts are not available: {error}")
-            watch.nodes = None
+            tracker.nodes = None
 
     def _give_up_on_a_stall(self) -> None:
-        """Raise StalledError when no node has moved for as long as the program allows."""
-        stall_after, nodes = self._goal.stall_after, self._tracker.nodes
+        """Raise StalledError if no node has moved for ``stall_after``."""
+        stall_after, nodes = self._declared.stall_after, self._tracker.nodes
         if stall_after is None or nodes is None or self._tracker.idle < stall_after:
             return
         idle, named = duration(self._tracker.idle), nodes.name_laggards()
         raise StalledError(
             f"no node moved for {idle}, stall_after is {duration(stall_after)}"
-            f"{f': {named}' if named else ''}; this came after {self.elapsed()}; {self.tell()}",
+            f"{f': {named}' if named else ''}; this came after {self.elapsed()}; {self.describe()}",
             pool=self.ref.url,
-            next_step=f"See what holds up the nodes; reboot or reimage those that are stuck. {self._next_step()}",
+            next_step=f"Check what holds up the nodes; reboot or reimage the stuck nodes. {self._next_step()}",
         )
 
     def _prove(self, seen: Pool) -> Outcome[Pool] | float:
-        """The pool runs the target: judge the nodes, and wait until that can be done."""
-        now, watch, gate = self.waiter.now(), self._tracker, self._goal.gate
+        """The pool runs the target: judge the nodes, or wait until the result is clear."""
+        now, tracker, gate = self.waiter.now(), self._tracker, self._declared.gate
         try:
             nodes = self.waiter.call(lambda: self._service.list_nodes(self.ref))
         except TransientError as error:
             self._failed_lists += 1
             self.give_up_after(self._failed_lists, MAX_FAILURES, error)
-            return self.retrying(error, self.pace.after_failed_write(self._failed_lists, error))
+            return self.retrying(error, self.schedule.after_failed_write(self._failed_lists, error))
         self._failed_lists = 0
-        watch.take(nodes, now)
+        tracker.take(nodes, now)
         bad = unhealthy(nodes)
         self.unhealthy = len(bad)
-        verdict = judge(nodes, gate, watch.age(seen.seen_at))
+        verdict = judge(nodes, gate, tracker.age(seen.seen_at))
         if isinstance(verdict, Failed):
             raise self._unhealthy(verdict)
         if isinstance(verdict, Passed):
@@ -246,7 +235,7 @@ class OsUpgrade(Rollout[Pool]):
         if isinstance(verdict, Soaking):
             self.say("soaking", "soaking", verdict.why)
             return min(NODE_INTERVAL, max(_SHORTEST_SOAK, verdict.left))
-        self.say("proving", "the pool runs it", verdict.why)
+        self.say("proving", "the pool runs the target", verdict.why)
         self._give_up_on_a_stall()
         return NODE_INTERVAL
 
@@ -254,12 +243,12 @@ class OsUpgrade(Rollout[Pool]):
         return UnhealthyError(
             f"it runs {self.target}, but {verdict.why}: {name_nodes(verdict.nodes)}",
             pool=self.ref.url,
-            next_step="See their errors and start tasks; reboot, reimage or remove them, or declare a larger "
+            next_step="Check their errors and start tasks; reboot, reimage or remove them, or declare a larger "
             f"max_unhealthy to accept them. {self._next_step()}",
         )
 
     def say(self, phase: str, why: str, detail: str = "") -> None:
-        """Say a line, with node counts where an upgrade runs or its nodes come back."""
+        """Write a line, with node counts while an upgrade runs or nodes come back."""
         now = self.waiter.now()
         nodes = self._tracker.nodes if phase in ("upgrading", "joined", "proving") else None
         idle = self._tracker.idle if nodes is not None else 0.0
@@ -268,29 +257,29 @@ class OsUpgrade(Rollout[Pool]):
         self.reporter.progress(said, now)
 
     def _done(self, seen: Pool, proof: str = "") -> Outcome[Pool]:
-        """End well; ``proof`` says how the nodes were judged, where a gate is declared."""
-        target, watch = self.target, self._tracker
+        """End with success; ``proof`` is the result of the gate, empty if none is declared."""
+        target, tracker = self.target, self._tracker
         found = not self._request.is_accepted and same_version(self._request.came_from, target)
-        if not proof and (self._goal.report or not found):
-            # The pool is at its target: not even ^C takes that back, it only costs the count.
+        if not proof and (self._report_always or not found):
+            # The pool runs its target. A ^C does not change that; it only leaves out the count.
             with contextlib.suppress(Canceled):
-                self._look_at_nodes()
+                self._list_nodes()
         if found:
-            self.reporter.summary(f"nothing was written{proof}; it already runs {version.short(target)}")
+            self.reporter.summary(f"nothing was written{proof}; the pool already runs {version.short(target)}")
         else:
-            back = f"{watch.nodes}, " if watch.nodes is not None and watch.since is not None else ""
+            back = f"{tracker.nodes}, " if tracker.nodes is not None and tracker.since is not None else ""
             change = version.change(self._request.came_from, target)
             self.reporter.summary(f"done, {back}{self.elapsed()}{proof}; {change}")
-        if watch.nodes is not None:
-            self._report(watch.nodes)
+        if tracker.nodes is not None:
+            self._report(tracker.nodes)
         return Outcome(seen)
 
     def _report(self, nodes: NodeCounts) -> None:
-        """Warn of nodes that are unhealthy, and of others that are not back: success hides neither."""
+        """Warn of unhealthy nodes and of other nodes that are not back, also after a success."""
         bad = unhealthy(nodes.nodes)
         self.unhealthy = len(bad)
         if bad:
-            number = f"{len(bad)} of {counted(len(nodes.nodes), 'node')} {'is' if len(bad) == 1 else 'are'} unhealthy"
+            number = f"{len(bad)} of {len(nodes.nodes)} nodes {plural(len(bad), 'is', 'are')} unhealthy"
             self.reporter.warn_once("unhealthy", f"the pool runs {self.target}, but {number}: {name_nodes(bad)}")
         late = [node for node in nodes.laggards() if node not in bad]
         if late:
@@ -301,45 +290,45 @@ class OsUpgrade(Rollout[Pool]):
     def _refused(self, action: Refuse) -> BatchOsError:
         ref, last = self.ref, self._request.last
         if last is not None and last.state is PoolState.DELETING:
-            return PoolGoneError(action.seen, pool=ref.url, next_step=action.next_step)
-        return RefusedError(action.seen, pool=ref.url, next_step=action.next_step, answer=action.answer)
+            return PoolGoneError(action.reason, pool=ref.url, next_step=action.next_step)
+        return RefusedError(action.reason, pool=ref.url, next_step=action.next_step, answer=action.answer)
 
     def defer(self) -> Outcome[Pool] | None:
-        """At the deadline: succeed with the truth, where the goal allows it and a look was had."""
+        """At the deadline: succeed and report the state, if the program declares this and the pool was read."""
         last = self._request.last
-        if not self._goal.defer or last is None:
+        if not self._declared.defer or last is None:
             return None
         if self._request.is_reached:
-            self.reporter.warn_once("deferred", f"{self.tell()}; proving its health was deferred")
+            self.reporter.warn_once("deferred", f"{self.describe()}; the health check was deferred")
             return Outcome(last, deferred=True)
         at = last.current_os_version or "an unknown version"
-        text = f"still at {at}; upgrade to {self.target} was deferred: {self._counted() or self.tell()}"
+        text = f"still at {at}; upgrade to {self.target} was deferred: {self._counted() or self.describe()}"
         self.reporter.warn_once("deferred", text)
         return Outcome(last, deferred=True)
 
-    def tell(self) -> str:
-        """Say what runs in Batch."""
-        told = self._request.describe(self._phase)
-        return f"{told}; {self._judged.why}" if self._judged is not None else told
+    def describe(self) -> str:
+        """What runs in Batch, in words."""
+        described = self._request.describe(self._phase)
+        return f"{described}; {self._judged.why}" if self._judged is not None else described
 
-    def tell_all(self) -> str:
-        """The same with the nodes that are back."""
+    def describe_all(self) -> str:
+        """The same with the number of nodes that are back."""
         counted = self._counted()
-        return f"{self.tell()} ({counted})" if counted else self.tell()
+        return f"{self.describe()} ({counted})" if counted else self.describe()
 
     def has_acted(self) -> bool:
-        """Whether an upgrade to our target runs, or a write of ours was sent."""
+        """Whether an upgrade to our target runs, or our write was sent."""
         return self._request.goes_on or self._request.is_accepted or self._request.is_lost
 
     def way_back(self) -> str:
-        """Pulumi keeps its old state when a step fails, so a program that was reverted looks unchanged to it."""
+        """How to go back. Pulumi keeps its old state when a step fails, so a revert needs a refresh to be a change."""
         back = "To go back instead, revert the program and run `pulumi up --refresh`"
         request = self._request
         return back if request.goes_on or (request.is_accepted and request.is_reached) else ""
 
     def missed(self) -> str:
-        """What is missing at the deadline."""
-        return "the health that is declared was not seen" if self._request.is_reached else super().missed()
+        """What was not reached at the deadline."""
+        return "the declared health was not confirmed" if self._request.is_reached else super().missed()
 
     def _counted(self) -> str:
         nodes = self._tracker.nodes

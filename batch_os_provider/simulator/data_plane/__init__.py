@@ -1,5 +1,5 @@
 """One request to the Batch data plane, from its bytes to its answer.
 
-``data_plane`` keeps the order of Batch's checks, ``auth`` the signatures, ``handlers`` the operations, and ``odata``
-with ``filters`` the query. ``exchange`` is the connection that carries an answer, or breaks.
+``data_plane`` runs the checks in Batch's order, ``auth`` verifies signatures and tokens, ``handlers`` lists the
+operations, ``odata`` and ``filters`` read the query. ``exchange`` writes an answer to its connection, or breaks it.
 """

@@ -1,9 +1,9 @@
-"""Who is asking: shared key signatures and bearer tokens.
+"""Authentication: shared key signatures and bearer tokens.
 
-A signing mistake must be found here and not on the real service, so the signature is verified
-over what was on the wire. Nothing is normalised: what a client did not send is signed as empty. Where client
-generations differ (names of query parameters as sent or lower-cased, values decoded once or twice, empty values
-signed or left out, path as sent or decoded, account as given or lower-cased) every way that verifies is accepted.
+A signing mistake must be found here and not on the real service, so the signature is verified over the bytes on the
+wire. Nothing is normalised: a header that a client did not send is signed as empty. Client generations differ in five
+points: names of query parameters as sent or lower-cased, values decoded once or twice, empty values signed or left out,
+path as sent or decoded, account as given or lower-cased. Every combination is accepted.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from batch_os_provider.simulator.protocol.wire import Incoming
     from batch_os_provider.simulator.world.world import World
 
-WINDOW: Final = 15 * 60
-"""Seconds of wall time by which the signed date may differ, either way."""
+MAX_DATE_SKEW: Final = 15 * 60
+"""Seconds of wall time by which the signed date may be early or late."""
 
 LEEWAY: Final = 10
-"""Seconds past its told end that an issued token is still taken, so that one sent at the last moment arrives in time.
-Services allow for minutes; a client that does not renew must be found sooner here."""
+"""Seconds after its expiry for which an issued token is accepted, so that a token sent at the last moment arrives in
+time. Services allow minutes; here a client that does not renew must be found sooner."""
 
 _SIGNED: Final = (
     "content-encoding",
@@ -54,10 +54,10 @@ def _refused(detail: str) -> BatchError:
 
 
 def _check_access(access: Mapping[str, Any], mode: str) -> None:
-    """Refuse what the account's settings do not allow.
+    """Refuse a request that the settings of the account do not allow.
 
-    Source of the detail: Azure/BatchExplorer#239. Of network rules no answer of Batch is recorded: this is what Azure
-    Storage answers, and a code that Batch has (Azure/BatchExplorer#2203).
+    Source of the detail: Azure/BatchExplorer#239. Batch's answer to a blocked network was never recorded. Azure Storage
+    answers so, and Batch has the same code (Azure/BatchExplorer#2203).
     """
     if access.get("publicNetworkAccess") == "Disabled":
         raise BatchError("AuthorizationFailure")
@@ -69,7 +69,7 @@ def authenticate(world: World, incoming: Incoming, wall: int) -> bool:
     """Check the Authorization header; True when the principal may only read. ``wall`` is wall time in ticks.
 
     Raises:
-        BatchError: AuthenticationFailed, with the reason in its values; AuthorizationFailure from outside its network.
+        BatchError: AuthenticationFailed with the reason in its values; AuthorizationFailure without network access.
     """
     headers = incoming.headers
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
@@ -124,12 +124,12 @@ def _check_date(headers: Mapping[str, str], wall: int) -> None:
     sent = _seconds_of(text)
     if sent is None:
         raise _refused("The date of the request is not in the RFC 1123 format.")
-    if abs(wall / TICKS - sent) > WINDOW:
+    if abs(wall / TICKS - sent) > MAX_DATE_SKEW:
         raise _refused("The date of the request is more than 15 minutes away from the time of the server.")
 
 
 def _strings_to_sign(incoming: Incoming, account: str) -> Iterator[str]:
-    """Every text that some official client would have signed for this request; the usual one first."""
+    """Each string that an official client may have signed for this request; the usual one first."""
     headers = incoming.headers
     head = "\n".join((incoming.method, *(headers.get(name, "") for name in _SIGNED)))
     ocp = "".join(f"\n{name}:{headers[name]}" for name in sorted(headers) if name.startswith("ocp-"))

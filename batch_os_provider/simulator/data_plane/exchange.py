@@ -1,4 +1,7 @@
-"""One request and its answer as bytes on the connection."""
+"""The connection of one request: writes the answer as bytes, or breaks.
+
+A fault can send an answer in parts, drop it, or reset the connection, which ASGI cannot express.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ __all__ = ["MAX_UNFINISHED_HEAD", "BatchProtocol", "Exchange"]
 
 
 MAX_UNFINISHED_HEAD = 256 * 1024
-"""Bytes of a head that are kept while its end has not come."""
+"""Bytes of an unfinished head that are kept in memory."""
 
 
 class Exchange:
@@ -33,7 +36,7 @@ class Exchange:
         return self._cycle.keep_alive
 
     def write(self, answer: bytes, *, close: bool) -> None:
-        """Send an answer as it is; then the connection waits for the next request, or closes."""
+        """Send an answer unchanged; then the connection waits for the next request, or closes."""
         cycle = self._cycle
         if cycle.disconnected:
             return
@@ -46,19 +49,19 @@ class Exchange:
         cycle.on_response()
 
     def write_part(self, part: bytes) -> None:
-        """Send a part of an answer that :meth:`write` will end."""
+        """Send a part of an answer; :meth:`write` sends the last one."""
         if not self._cycle.disconnected:
             self._cycle.response_started = True
             self._cycle.transport.write(part)
 
-    async def outlast(self, pause: Awaitable[None]) -> None:
-        """Wait, but no longer than the client does: an answer that nobody waits for would only hold up the end."""
-        gone, waited = asyncio.ensure_future(self._until_gone()), asyncio.ensure_future(pause)
+    async def wait_while_connected(self, pause: Awaitable[None]) -> None:
+        """Wait until the pause ends or the client disconnects. A longer wait would only delay a shutdown."""
+        gone, waited = asyncio.ensure_future(self._wait_for_disconnect()), asyncio.ensure_future(pause)
         await asyncio.wait((gone, waited), return_when=asyncio.FIRST_COMPLETED)
         gone.cancel()
         waited.cancel()
 
-    async def _until_gone(self) -> None:
+    async def _wait_for_disconnect(self) -> None:
         cycle = self._cycle
         while not cycle.disconnected:
             cycle.message_event.clear()
@@ -79,19 +82,19 @@ class Exchange:
 
 
 class BatchProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, whose requests carry an :class:`Exchange`, and whose heads are bounded in memory."""
+    """uvicorn's protocol. Each request has an :class:`Exchange`, and an unfinished head is limited in memory."""
 
     _unfinished = 0
 
     def data_received(self, data: bytes) -> None:
-        """Close on a head that never ends; one that ends and is too large is the data plane's to refuse."""
+        """Close the connection if a head does not end. The data plane refuses a complete head that is too large."""
         self._unfinished += len(data)
         super().data_received(data)
         if self._unfinished > MAX_UNFINISHED_HEAD:
             self.transport.close()
 
     def on_body(self, body: bytes) -> None:
-        """Bodies are bounded where they are read, not here."""
+        """A body begins; the data plane limits its size."""
         self._unfinished = 0
         super().on_body(body)
 
@@ -101,7 +104,7 @@ class BatchProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_headers_complete(self) -> None:
-        """The application starts in a later turn of the loop, so the extension is there before it looks."""
+        """Add the extension. The application starts in a later turn of the event loop and finds it."""
         self._unfinished = 0
         super().on_headers_complete()
         self.scope["extensions"] = {"batch.exchange": Exchange(self.cycle)}  # type: ignore[dict-item]

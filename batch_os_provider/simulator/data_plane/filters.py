@@ -1,8 +1,9 @@
-"""``$filter``, as far as lists here have it.
+"""``$filter`` of the lists.
 
-Clients filter without being asked to, and a filter that is ignored is worse than one that is refused.
-Understood: ``name eq 'value'`` and ``ne``; ``lt``, ``le``, ``gt``, ``ge`` on ids and, as ``DateTime'...'``, on times;
-``startswith(id,'value')``; ``and``, ``or``, ``not`` and parentheses. Anything else is refused by name.
+Clients filter on their own, and a filter that is ignored is worse than one that is refused. Supported:
+``name eq 'value'`` and ``ne``; ``lt``, ``le``, ``gt``, ``ge`` on ids and, as ``DateTime'...'``, on times;
+``startswith(id,'value')``; ``and``, ``or``, ``not`` and parentheses. The error of any other filter names the part that
+is not supported.
 """
 
 from __future__ import annotations
@@ -25,24 +26,24 @@ _CASELESS: Final = frozenset({"id", "poolId"})
 _OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")
 }
-_DEEPEST: Final = 20
+_MAX_DEPTH: Final = 20
 """Levels of parentheses and of ``not``."""
 
 
-class _Refused(Exception):  # noqa: N818 - it is no error of ours, and never leaves this module
+class _FilterError(Exception):
     """The text is not understood; says why."""
 
 
 @lru_cache(maxsize=256)
 def parse_filter(text: str, allowed: frozenset[str]) -> Predicate:
-    """Read a filter over the properties in ``allowed``: whether an item, as shown, passes.
+    """Read a filter over the properties in ``allowed``. The predicate gets an item as Batch returns it.
 
     Raises:
-        BatchError: InvalidQueryParameterValue, naming what is not understood.
+        BatchError: InvalidQueryParameterValue, with the part that is not supported.
     """
     try:
         return _Parser(text, allowed).whole()
-    except _Refused as refused:
+    except _FilterError as refused:
         raise BatchError(
             "InvalidQueryParameterValue",
             ("QueryParameterName", "$filter"),
@@ -62,22 +63,22 @@ class _Parser:
         while place < end:
             match = _TOKEN.match(text, place)
             if match is None:
-                raise _Refused(f"It is not understood from {text[place:].strip()[:20]} on")
+                raise _FilterError(f"It is not understood from {text[place:].strip()[:20]} on")
             self._tokens.append(match.group().strip())
             place = match.end()
         self._tokens.reverse()
 
     def whole(self) -> Predicate:
         """The predicate of the whole text."""
-        found = self._any()
+        found = self._or()
         if self._tokens:
-            raise _Refused(f"{self._tokens[-1]} is not expected where it is")
+            raise _FilterError(f"{self._tokens[-1]} is not expected where it is")
         return found
 
     def _take(self, *wanted: str) -> str:
         token = self._tokens.pop() if self._tokens else ""
         if not token or (wanted and token.lower() not in wanted):
-            raise _Refused(f"{' or '.join(wanted) or 'More'} is expected instead of {token or 'the end'}")
+            raise _FilterError(f"{' or '.join(wanted) or 'More'} is expected instead of {token or 'the end'}")
         return token
 
     def _next_is(self, word: str) -> bool:
@@ -86,42 +87,42 @@ class _Parser:
             return True
         return False
 
-    def _any(self) -> Predicate:
-        parts = [self._all()]
+    def _or(self) -> Predicate:
+        parts = [self._and()]
         while self._next_is("or"):
-            parts.append(self._all())
+            parts.append(self._and())
         return lambda item: any(part(item) for part in parts)
 
-    def _all(self) -> Predicate:
-        parts = [self._one()]
+    def _and(self) -> Predicate:
+        parts = [self._not()]
         while self._next_is("and"):
-            parts.append(self._one())
+            parts.append(self._not())
         return lambda item: all(part(item) for part in parts)
 
-    def _one(self) -> Predicate:
+    def _not(self) -> Predicate:
         self._depth += 1
-        if self._depth > _DEEPEST:
-            raise _Refused(f"More than {_DEEPEST} levels are not supported")
+        if self._depth > _MAX_DEPTH:
+            raise _FilterError(f"More than {_MAX_DEPTH} levels are not supported")
         try:
             if self._next_is("not"):
-                turned = self._one()
-                return lambda item: not turned(item)
+                negated = self._not()
+                return lambda item: not negated(item)
             if self._next_is("("):
-                found = self._any()
+                found = self._or()
                 self._take(")")
                 return found
         finally:
             self._depth -= 1
-        return self._clause()
+        return self._comparison()
 
-    def _clause(self) -> Predicate:
+    def _comparison(self) -> Predicate:
         if self._next_is("startswith"):
             self._take("(")
             name = self._name()
             self._take(",")
             prefix = _text(self._take(), name)
             self._take(")")
-            return lambda item: _folded(name, str(item.get(name, ""))).startswith(prefix)
+            return lambda item: _normalized(name, str(item.get(name, ""))).startswith(prefix)
         name = self._name()
         word = self._take(*_OPERATORS).lower()
         value, compare = self._take(), _OPERATORS[word]
@@ -129,31 +130,31 @@ class _Parser:
             return _by_time(name, compare, value[len("datetime'") : -1])
         wanted = _text(value, name)
         if word not in ("eq", "ne") and name not in _CASELESS:
-            raise _Refused(f"{word} is not supported on {name} with a text")
-        return lambda item: compare(_folded(name, str(item.get(name, ""))), wanted)
+            raise _FilterError(f"{word} is not supported on {name} with a text")
+        return lambda item: compare(_normalized(name, str(item.get(name, ""))), wanted)
 
     def _name(self) -> str:
         name = self._take()
         if name not in self._allowed:
-            raise _Refused(f"Filtering on {name} is not supported; supported: {', '.join(sorted(self._allowed))}")
+            raise _FilterError(f"Filtering on {name} is not supported; supported: {', '.join(sorted(self._allowed))}")
         return name
 
 
 def _text(token: str, name: str) -> str:
     if not token.startswith("'"):
-        raise _Refused(f"A value in quotes is expected instead of {token}")
-    return _folded(name, token[1:-1].replace("''", "'"))
+        raise _FilterError(f"A value in quotes is expected instead of {token}")
+    return _normalized(name, token[1:-1].replace("''", "'"))
 
 
-def _folded(name: str, value: str) -> str:
+def _normalized(name: str, value: str) -> str:
     return value.lower() if name in _CASELESS else value
 
 
 def _by_time(name: str, compare: Callable[[Any, Any], bool], text: str) -> Predicate:
     if not name.endswith("Time") and name != "lastModified":
-        raise _Refused(f"{name} is not a time")
+        raise _FilterError(f"{name} is not a time")
     try:
         wanted = parse_iso(text)
     except ValueError as error:
-        raise _Refused(str(error)) from None
+        raise _FilterError(str(error)) from None
     return lambda item: name in item and compare(parse_iso(item[name]), wanted)

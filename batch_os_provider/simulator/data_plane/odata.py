@@ -1,9 +1,9 @@
-"""``$select`` and paging, as far as lists here have them (``$filter`` is :mod:`.filters`).
+"""``$select`` and paging of the lists (``$filter`` is :mod:`.filters`).
 
-Clients page without being asked to (some always send maxresults=1000).
+Clients page on their own; some always send maxresults=1000.
 
-A skip token is the id after which the next page begins, in base64url: it survives clients that decode a query
-twice, and a list that changes between two pages (no node is shown twice, none that stays is missed).
+A skip token is the id after which the next page begins, in base64url. It works for clients that decode a query twice.
+If the list changes between two pages, no node is listed twice and no node that stays is missed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _bad(name: str, value: str, reason: str) -> BatchError:
 
 @lru_cache(maxsize=256)
 def parse_select(text: str, known: frozenset[str]) -> frozenset[str]:
-    """Read a ``$select``: names, or paths of which the first step counts.
+    """Read a ``$select``: names, or paths whose first segment is used.
 
     Raises:
         BatchError: InvalidQueryParameterValue for a name that no version has.
@@ -47,7 +47,7 @@ def parse_select(text: str, known: frozenset[str]) -> frozenset[str]:
 
 
 def select(item: dict[str, Any], names: frozenset[str] | None) -> dict[str, Any]:
-    """The item with the chosen properties only; annotations stay."""
+    """The item with the selected properties and the odata annotations."""
     if not names:
         return item
     return {name: value for name, value in item.items() if name in names or name.startswith("odata.")}
@@ -57,7 +57,7 @@ def max_results(text: str | None, limit: int) -> int:
     """The page size.
 
     Raises:
-        BatchError: InvalidQueryParameterValue, in the recorded words.
+        BatchError: InvalidQueryParameterValue, with the recorded message.
     """
     if text is None:
         return limit
@@ -76,7 +76,7 @@ def _token(name: str) -> str:
     return urlsafe_b64encode(name.encode()).decode().rstrip("=")
 
 
-def _after(token: str) -> str:
+def _id_in(token: str) -> str:
     try:
         name = urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
     except (binascii.Error, UnicodeDecodeError):
@@ -90,20 +90,20 @@ def page(
     rows: Iterable[tuple[str, Callable[[], dict[str, Any]]]],
     query: Mapping[str, str],
     limit: int,
-    passes: Predicate | None,
+    predicate: Predicate | None,
     next_url: Callable[[str], str],
 ) -> dict[str, Any]:
-    """One page of ``(key, make)`` rows: sorted by key, filtered, and with a link to the rest if there is one."""
+    """One page of ``(key, make)`` rows: sorted by key, filtered, and with a link to the next page if there is one."""
     size = max_results(query.get("maxresults"), limit)
     token = query.get("$skiptoken")
-    start = _after(token) if token else ""
+    start = _id_in(token) if token else ""
     items: list[dict[str, Any]] = []
     last = ""
     for key, make in sorted(rows, key=lambda row: row[0]):
         if key <= start:
             continue
         item = make()
-        if passes is not None and not passes(item):
+        if predicate is not None and not predicate(item):
             continue
         if len(items) == size:
             return {"value": items, "odata.nextLink": next_url(_token(last))}
@@ -113,7 +113,7 @@ def page(
 
 
 def link(url: str, query: Mapping[str, str], token: str) -> str:
-    """The absolute link to the next page: what was asked for, and where to go on; requested verbatim by clients."""
+    """The absolute link to the next page: the query of the request and a skip token. Clients request it unchanged."""
     kept = {name: value for name, value in query.items() if name not in ("$skiptoken", "timeout")}
     pairs = [*kept.items(), ("$skiptoken", token)]
     return url + "?" + "&".join(f"{quote(name, safe='$-')}={quote(value, safe='')}" for name, value in pairs)

@@ -1,7 +1,7 @@
-"""A request that is in order, as a handler sees it.
+"""A checked request, as a handler receives it.
 
-Between the bytes (:class:`.wire.Incoming`) and an operation stand the same steps for all: the
-version is known, the query is decoded, the body is read by a schema, the conditional header is honoured.
+All operations share the same steps after the bytes (:class:`.wire.Incoming`): the version is known, the query is
+decoded, the body is read by a schema, the conditional header is checked.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 _CONDITIONS: Final = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 
 
-def _no_constant(text: str) -> None:
-    """Refuse NaN and its kin, which Python reads and JSON does not know."""
+def _reject_constant(text: str) -> None:
+    """Refuse NaN and Infinity: Python reads them, but they are not JSON."""
     raise ValueError(f"{text} is not JSON")
 
 
 @dataclass(slots=True)
 class Request:
-    """A request whose path, version, sender and query are in order. ``query`` has lower-case names."""
+    """A request whose path, version, authentication and query are valid. ``query`` has lower-case names."""
 
     world: World
     operation: Operation
@@ -55,13 +55,13 @@ class Request:
     def json(self, schema: tuple[request_schemas.Prop, ...]) -> dict[str, Any]:
         """The body, checked."""
         try:
-            body = json.loads(self.incoming.body, parse_constant=_no_constant)
+            body = json.loads(self.incoming.body, parse_constant=_reject_constant)
         except (ValueError, RecursionError) as error:
             raise BatchError("InvalidRequestBody", ("Reason", str(error))) from None
         return request_schemas.check(body, schema, self.version)
 
     def check_condition(self, resource: Pool | Job | Task) -> None:
-        """Honour the conditional header, if there is one.
+        """Check the conditional header, if the request has one.
 
         Raises:
             BatchError: ConditionNotMet (412 for a write, 304 for a read), MultipleConditionHeadersNotSupported,

@@ -1,5 +1,5 @@
-"""What goes wrong on purpose: rules for requests, damaged answers, and what other actors do.
+"""Failures that a test asks for: faults of requests, corrupted answers, and other actors.
 
-``rules`` says which request is hit, ``effects`` is the grammar of what happens to it, ``corrupt`` changes an answer
-(pure), and ``actors`` plays other people and the platform.
+``rules`` selects the requests, ``effects`` checks the format of an effect, ``corrupt`` changes an answer (pure).
+``actors`` runs the actions of other people and of the platform, which are in ``actor_actions``.
 """

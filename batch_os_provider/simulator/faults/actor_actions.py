@@ -1,10 +1,10 @@
-"""What somebody else, or the platform, does to a pool.
+"""The actions of other people, and of the platform, on a pool.
 
-A rollout is not alone with its pool. What other people do goes through the same rules as if they had
-called Batch, refusals included; what the platform does to nodes has no call, and its rules are here.
+A rollout must handle a pool that others change. Actions of people follow the same rules as their calls to Batch,
+including refusals. Actions of the platform on nodes have no call, so their rules are here.
 
-Nodes are chosen by ``ids``, or as the first ``count`` of the pool that fit. If one does not fit, or there are too few,
-nothing happens at all.
+An action selects nodes by ``ids``, or the first ``count`` suitable nodes of the pool. If a node is not suitable, or too
+few are, the action changes nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_os_provider.simulator.world import nodes, pools, resizes, tasks, upgrades
-from batch_os_provider.simulator.world.durations import STAGES, lasts
+from batch_os_provider.simulator.world.durations import TRANSITIONS, state_duration
 from batch_os_provider.simulator.world.reader import RefusedError
+from batch_os_provider.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Do = Mapping[str, Any]
 
-STICKING: Final = (
+STUCK_STATES: Final = (
     *("unusable", "unknown", "creating", "starting", "rebooting", "reimaging", "upgradingos"),
     "waitingforstarttask",
 )
@@ -31,30 +32,31 @@ STICKING: Final = (
 _FAILED: Final = ("unusable", "unknown", "starttaskfailed")
 
 
-def _nodes(pool: Pool, do: Do, fits: Callable[[Node], bool], wanted: str) -> list[Node]:
-    """The chosen nodes, each of which ``fits``; ``wanted`` is the word for those."""
+def _choose_nodes(pool: Pool, do: Do, fits: Callable[[Node], bool], wanted: str) -> list[Node]:
+    """The selected nodes. ``fits`` says whether a node is suitable; ``wanted`` describes such nodes in errors."""
     if do.get("ids") is None:
         found = [node for node in pool.nodes.values() if fits(node)][: do["count"]]
         if len(found) < do["count"]:
-            raise RefusedError(f"the pool has {len(found)} nodes {wanted}, and count is {do['count']}")
+            there = f"{counted(len(found), 'node')} {wanted}"
+            raise RefusedError(f"the pool has {there}, and count is {do['count']}")
         return found
     found = []
     for name in do["ids"]:
         node = pool.nodes.get(name.lower())
         if node is None:
-            raise RefusedError(f"the pool has no node {name!r}")
+            raise RefusedError(f"node {name!r} is not in the pool")
         if not fits(node):
-            raise RefusedError(f"node {node.id} ({node.state}) is not one of those {wanted}")
+            raise RefusedError(f"node {node.id} ({node.state}) is not one of the nodes {wanted}")
         found.append(node)
     return found
 
 
-def _stays(node: Node) -> bool:
+def _is_staying(node: Node) -> bool:
     return node.state != "leavingpool"
 
 
-def _moving(node: Node) -> bool:
-    return node.state in STAGES and _stays(node)
+def _is_in_transition(node: Node) -> bool:
+    return node.state in TRANSITIONS and _is_staying(node)
 
 
 # --- people ---
@@ -78,7 +80,7 @@ def _add_nodes(world: World, pool: Pool, do: Do) -> None:
 
 
 def _remove_nodes(world: World, pool: Pool, do: Do) -> None:
-    names = [node.id for node in _nodes(pool, do, _stays, "that stay")]
+    names = [node.id for node in _choose_nodes(pool, do, _is_staying, "not leaving the pool")]
     resizes.remove_nodes(world, pool, names, None, "requeue")
 
 
@@ -90,43 +92,47 @@ def _rollback(world: World, pool: Pool, _do: Do) -> None:
 
 
 def _preempt(world: World, pool: Pool, do: Do) -> None:
-    for node in _nodes(pool, do, lambda node: not node.dedicated and _stays(node), "of low priority"):
+    for node in _choose_nodes(pool, do, lambda node: not node.dedicated and _is_staying(node), "with low priority"):
         tasks.evict(world, node, terminate=False)
-        nodes.move(world, pool, node, "preempted")
+        nodes.set_state(world, pool, node, "preempted")
 
 
 def _stick(world: World, pool: Pool, do: Do) -> None:
     state = do.get("state")
-    for node in _nodes(pool, do, _stays, "that stay") if state else _nodes(pool, do, _moving, "on their way"):
+    for node in (
+        _choose_nodes(pool, do, _is_staying, "not leaving the pool")
+        if state
+        else _choose_nodes(pool, do, _is_in_transition, "in transition")
+    ):
         if state:
             tasks.evict(world, node, terminate=False)
-            nodes.move(world, pool, node, state)
+            nodes.set_state(world, pool, node, state)
         node.due = None
 
 
 def _fail_start_task(_world: World, pool: Pool, do: Do) -> None:
-    """A node's next start task fails: of a node on its way up, the one it is about to run."""
+    """The next start task of each node fails. A booting node fails at the end of this boot."""
     if pool.start_task is None:
         raise RefusedError("the pool has no start task that could fail")
-    for node in _nodes(pool, do, _stays, "that stay"):
+    for node in _choose_nodes(pool, do, _is_staying, "not leaving the pool"):
         node.fate = "starttaskfailed"
 
 
 def _recover(world: World, pool: Pool, do: Do) -> None:
-    """A stuck node goes on from where it is; a failed one boots again, a preempted one is allocated again."""
+    """A stuck node continues; a failed node reboots; a preempted node is allocated again."""
 
-    def lost(node: Node) -> bool:
-        return node.state in (*_FAILED, "preempted") or (node.state in STAGES and node.due is None)
+    def needs_recovery(node: Node) -> bool:
+        return node.state in (*_FAILED, "preempted") or (node.state in TRANSITIONS and node.due is None)
 
-    for node in _nodes(pool, do, lost, "that are stuck or have failed"):
+    for node in _choose_nodes(pool, do, needs_recovery, "stuck, failed or preempted"):
         node.fate, node.errors = None, []
-        if node.state in STAGES:
-            node.due = world.at(world.now + lasts(node.state, node.id), "node", pool.key, node.id)
+        if node.state in TRANSITIONS:
+            node.due = world.schedule(world.now + state_duration(node.state, node.id), "node", pool.key, node.id)
         else:
-            nodes.move(world, pool, node, "creating" if node.state == "preempted" else "rebooting")
+            nodes.set_state(world, pool, node, "creating" if node.state == "preempted" else "rebooting")
 
 
-DEEDS: Final[Mapping[str, Callable[[World, Pool, Do], None]]] = {
+ACTIONS: Final[Mapping[str, Callable[[World, Pool, Do], None]]] = {
     "resize": _resize,
     "delete": _delete,
     "upgrade": _upgrade,
@@ -138,17 +144,17 @@ DEEDS: Final[Mapping[str, Callable[[World, Pool, Do], None]]] = {
     "failStartTask": _fail_start_task,
     "recover": _recover,
 }
-"""Kind -> what is done; each may raise ``BatchError`` or ``RefusedError``, and has done nothing then."""
+"""Kind -> action. An action that raises ``BatchError`` or ``RefusedError`` has changed nothing."""
 
 
 def perform(world: World, name: str, do: Do) -> None:
-    """Do it to a pool, at this instant.
+    """Run an action on a pool now.
 
     Raises:
         BatchError: Batch refuses it.
-        RefusedError: it cannot be done to this pool or its nodes.
+        RefusedError: the pool or its nodes do not allow it.
     """
     pool = world.pool(name)
-    DEEDS[do["kind"]](world, pool, do)
+    ACTIONS[do["kind"]](world, pool, do)
     world.changes += 1
-    upgrades.go_on(world, pool)
+    upgrades.reconcile(world, pool)

@@ -1,7 +1,7 @@
-"""What is done to an answer on its way out: pure, an answer or bytes in, an answer or bytes out.
+"""Corrupted answers: pure functions from an answer, or its bytes, to a wrong one.
 
-A client is judged by what it makes of an answer that is wrong in one precise way, on a real socket and
-in one process alike, so the wrongs are values and know nothing of sockets.
+Tests check how a client handles an answer that is wrong in one exact way, on a real socket and in one process. So these
+functions do not use sockets.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_os_provider.simulator.faults.effects import UNHEARD_OF
+from batch_os_provider.simulator.faults.effects import UNKNOWN_STATE
 from batch_os_provider.simulator.protocol.wire import EMPTY_CHUNKED
 from batch_os_provider.simulator.world.clock import TICKS, http_date, iso, parse_iso, seconds
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from batch_os_provider.simulator.protocol.wire import Answer
 
 GARBAGE: Final = "<html><body>Please sign in to the network.</body></html>"
-"""What ``garbage`` says unless told: the page of somebody who stands between."""
-PIECES: Final = 10
-"""Into how many pieces ``slow`` cuts a body unless told."""
+"""The default body of ``garbage``: the sign-in page of a proxy."""
+DEFAULT_PIECES: Final = 10
+"""The default number of pieces into which ``slow`` cuts a body."""
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,7})?Z")
 _EXTRA: Final[dict[str, Any]] = {
@@ -34,24 +34,24 @@ _EXTRA: Final[dict[str, Any]] = {
 }
 
 
-def mangled(answer: Answer, effect: Mapping[str, Any]) -> Answer:
-    """The answer as an effect of the JSON has it; other effects leave it as it is."""
+def corrupted(answer: Answer, effect: Mapping[str, Any]) -> Answer:
+    """The answer changed by an effect; effects that do not change answers return it unchanged."""
     change = _CHANGES.get(effect["kind"])
     return answer if change is None else change(answer, effect)
 
 
 def _unknown_state(answer: Answer, effect: Mapping[str, Any]) -> Answer:
-    """In the resource of the answer, or in each row of a list: no state of a start task, no state of an error."""
-    word, names = effect.get("value") or UNHEARD_OF, effect.get("fields") or ["state"]
+    """Changes the resource, or each row of a list, but no nested state (start task, errors)."""
+    word, names = effect.get("value") or UNKNOWN_STATE, effect.get("fields") or ["state"]
 
-    def spoken(item: dict[str, Any]) -> dict[str, Any]:
+    def with_state(item: dict[str, Any]) -> dict[str, Any]:
         return {name: word if name in names else value for name, value in item.items()}
 
     body = answer.body
     if body is None:
         return answer
     rows = body.get("value")
-    changed = {**body, "value": [spoken(row) for row in rows]} if isinstance(rows, list) else spoken(body)
+    changed = {**body, "value": [with_state(row) for row in rows]} if isinstance(rows, list) else with_state(body)
     return replace(answer, body=changed)
 
 
@@ -69,7 +69,7 @@ def _garbage(answer: Answer, effect: Mapping[str, Any]) -> Answer:
 
 
 def _clock_skew(answer: Answer, effect: Mapping[str, Any]) -> Answer:
-    """Every timestamp of the body, and Last-Modified; Date is the renderer's."""
+    """Shifts every timestamp of the body, and Last-Modified; :mod:`.data_plane` shifts Date."""
     skew = seconds(effect["seconds"])
 
     def shifted(value: Any) -> Any:
@@ -108,10 +108,10 @@ def _everywhere(answer: Answer, change: Callable[[dict[str, Any]], dict[str, Any
     return replace(answer, body=walk(answer.body))
 
 
-def truncated(sent: bytes, kept: int | None) -> bytes:
-    """The whole head and the first ``kept`` bytes of the body: half of it by default, and never all of it.
+def truncate(sent: bytes, kept: int | None) -> bytes:
+    """The whole head and the first ``kept`` bytes of the body: by default half, and never all of it.
 
-    Of the empty chunked body, by default nothing: clients take the first half of its end for the whole.
+    Of the empty chunked body, by default nothing is kept: clients accept the first half of its end as the end.
     """
     end = sent.index(_END_OF_HEAD) + len(_END_OF_HEAD)
     length = len(sent) - end
@@ -119,10 +119,10 @@ def truncated(sent: bytes, kept: int | None) -> bytes:
     return sent[: end + min(half if kept is None else kept, max(0, length - 1))]
 
 
-def pieces(sent: bytes, count: int | None) -> tuple[bytes, list[bytes]]:
-    """The head, and the body in so many pieces: fewer where it is shorter, none where there is no body."""
+def split_body(sent: bytes, count: int | None) -> tuple[bytes, list[bytes]]:
+    """The head, and the body in ``count`` pieces; a short body has fewer, an empty body none."""
     end = sent.index(_END_OF_HEAD) + len(_END_OF_HEAD)
     body = sent[end:]
-    number = min(len(body), count or PIECES)
+    number = min(len(body), count or DEFAULT_PIECES)
     cuts = [len(body) * place // number for place in range(number + 1)] if number else []
     return sent[:end], [body[here:there] for here, there in pairwise(cuts)]

@@ -1,7 +1,7 @@
-"""What a fault may do, as a grammar: each kind of effect, its fields, and the sentence for nonsense.
+"""The effects of faults: each kind, its fields, and the error for an invalid value.
 
-A rule that is misspelt must be refused when it is given; one that silently does nothing makes a test
-that proves nothing. :mod:`.mangling` and :mod:`.dataplane` say what the kinds do.
+A misspelt rule must be refused when it is added. If it silently did nothing, its test would prove nothing. The kinds
+are applied in :mod:`.corrupt` and in the data plane.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 HOUR: Final = 3_600
 DAY: Final = 24 * HOUR
-_MOST_CHANGES: Final = 100
-_MOST_PIECES: Final = 1_000
+_MAX_CHANGES: Final = 100
+_MAX_PIECES: Final = 1_000
 STATES: Final = ("state", "allocationState")
-"""What ``unknownState`` can replace."""
-UNHEARD_OF: Final = "defragmenting"
+"""The fields that ``unknownState`` can replace."""
+UNKNOWN_STATE: Final = "defragmenting"
 """A state that Batch does not have."""
 
 
 def is_number(value: object, low: float, high: float) -> bool:
-    """Whether a value is a number (not a truth value) in a range."""
+    """Whether a value is a number (not a bool) from ``low`` to ``high``."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
 
 
@@ -41,10 +41,10 @@ def _texts(*allowed: str) -> tuple[Callable[[object], bool], str]:
         listed = isinstance(value, list) and value and all(isinstance(name, str) and name for name in value)
         return bool(listed) and (not allowed or set(value) <= set(allowed))  # type: ignore[call-overload]  # a list
 
-    return fits, f"a list of {'any of ' + ', '.join(allowed) if allowed else 'names'}, not empty"
+    return fits, f"a list of {'any of ' + ', '.join(allowed) if allowed else 'names'}, at least one"
 
 
-_TEXT: Final = (lambda value: isinstance(value, str), "a text")
+_TEXT: Final = (lambda value: isinstance(value, str), "a string")
 _TRUTH: Final = (lambda value: isinstance(value, bool), "true or false")
 _UNITS: Final = ("seconds", "date")
 _STATUS: Final = (lambda value: isinstance(value, int) and is_number(value, 300, 599), "an HTTP status from 300 to 599")
@@ -66,15 +66,15 @@ _FIELDS: Final[Mapping[str, Mapping[str, tuple[Callable[[Any], bool], str]]]] = 
     "dropAfter": {},
     "reset": {"after": _TRUTH},
     "truncate": {"bytes": _whole(0, 1_000_000)},
-    "slow": {"seconds": _number(0, HOUR), "pieces": _whole(1, _MOST_PIECES)},
-    "stale": {"changes": _whole(1, _MOST_CHANGES), "seconds": _number(0, DAY)},
+    "slow": {"seconds": _number(0, HOUR), "pieces": _whole(1, _MAX_PIECES)},
+    "stale": {"changes": _whole(1, _MAX_CHANGES), "seconds": _number(0, DAY)},
     "garbage": {"body": _TEXT},
     "unknownState": {"value": _TEXT, "fields": _texts(*STATES)},
     "extraFields": {},
     "missingFields": {"names": _texts()},
     "clockSkew": {"seconds": _number(-DAY, DAY)},
 }
-_NEEDED: Final = {
+_REQUIRED: Final = {
     "status": ("status",),
     "delay": ("seconds",),
     "slow": ("seconds",),
@@ -86,22 +86,22 @@ KINDS: Final = tuple(_FIELDS)
 
 
 def check(effect: object) -> dict[str, Any]:
-    """The effect, if it is one; fields that are null count as left out.
+    """The effect, checked; null is the same as absent.
 
     Raises:
-        RefusedError: it is none; the sentence says which field wants what.
+        RefusedError: the effect is invalid; the text names the field and what it may be.
     """
     kind = effect.get("kind") if isinstance(effect, dict) else None
     if not isinstance(effect, dict) or not isinstance(kind, str) or kind not in _FIELDS:
         raise RefusedError(f"unknown effect kind {kind!r}; kinds: {', '.join(KINDS)}")
     fields, given = _FIELDS[kind], {name for name, value in effect.items() if value is not None and name != "kind"}
     if not given <= set(fields):
-        raise RefusedError(f"effect {kind} knows only: {', '.join(sorted(['kind', *fields]))}")
+        raise RefusedError(f"effect {kind} has only these fields: {', '.join(sorted(['kind', *fields]))}")
     for name, (fits, words) in fields.items():
-        if not fits(effect[name]) if name in given else name in _NEEDED.get(kind, ()):
+        if not fits(effect[name]) if name in given else name in _REQUIRED.get(kind, ()):
             raise RefusedError(f"effect.{name} is {words}")
     if kind == "stale" and len(given) != 1:
-        raise RefusedError("effect stale is told how old by one of: changes, seconds")
+        raise RefusedError("effect stale needs exactly one of: changes, seconds")
     if "retryAfterAs" in given and not is_number(effect.get("retryAfter"), 0, DAY):
-        raise RefusedError("effect.retryAfterAs says how a number of seconds in effect.retryAfter is spelled")
+        raise RefusedError("effect.retryAfterAs needs effect.retryAfter as a number of seconds")
     return effect

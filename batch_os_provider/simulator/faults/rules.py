@@ -1,11 +1,11 @@
-"""What goes wrong on purpose.
+"""The rules that select requests for a fault.
 
-A rollout is judged by what it does when an answer is refused, late or lost. Rules say which
-request is hit and how; they count what they did, so that a test can prove that its fault did fire. A request
-that one rule has answered is not seen by the rules after it.
+Tests check a rollout when an answer is refused, late or lost. A rule says which request gets which effect, and counts
+how often it fired, so that a test can prove that its fault happened. Rules after the one that answers a request do not
+see the request.
 
-The two losses differ in the only thing that matters: after ``dropBefore`` nothing happened, after ``dropAfter``
-the write happened and nobody was told. What the other kinds do is in :mod:`.effects` and :mod:`.mangling`.
+After ``dropBefore`` the write did not happen; after ``dropAfter`` it happened and the client has no answer. The other
+kinds are in :mod:`.effects` and :mod:`.corrupt`.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ _MATCH: Final = frozenset({"operation", "pool", "nth", "probability", "seed"})
 
 @dataclass(slots=True)
 class Fault:
-    """One rule. ``seen`` counts the requests that its match describes, ``fired`` those it hit."""
+    """One rule. ``matched`` counts the requests that its match describes, ``fired`` those that it applied to."""
 
     id: str
     match: dict[str, Any]
     effect: dict[str, Any]
-    dice: random.Random
+    rng: random.Random
     fired: int = 0
-    seen: int = field(default=0)
+    matched: int = field(default=0)
 
-    def hits(self, operation: str, pool: str | None) -> bool:
-        """Whether this request is hit; to ask is to count it."""
+    def matches(self, operation: str, pool: str | None) -> bool:
+        """Whether the rule applies to this request. Each call counts the request."""
         wanted_operation, wanted_pool = self.match.get("operation"), self.match.get("pool")
         if wanted_operation is not None and wanted_operation != operation:
             return False
@@ -56,11 +56,11 @@ class Fault:
             return False
         if self.effect["kind"] == "stale" and _WRITES[operation]:
             return False
-        self.seen += 1
+        self.matched += 1
         nth, probability = self.match.get("nth"), self.match.get("probability")
-        if nth is not None and self.seen != nth:
+        if nth is not None and self.matched != nth:
             return False
-        if probability is not None and self.dice.random() >= probability:
+        if probability is not None and self.rng.random() >= probability:
             return False
         self.fired += 1
         return True
@@ -71,31 +71,31 @@ class Fault:
 
 
 class Faults:
-    """The rules in force for one world, in the order in which they were given."""
+    """The active rules of one world, in the order in which they were added."""
 
     def __init__(self, world: World) -> None:
         self.rules: list[Fault] = []
-        self._given = 0
+        self._added = 0
         self._world = world
 
     def add(self, given: object) -> Fault:
         """Add ``{"match": {...}, "effect": {"kind": ...}}``.
 
         Raises:
-            RefusedError: something in it is not understood.
+            RefusedError: a field is invalid.
         """
         if not isinstance(given, dict):
             raise RefusedError("a fault is an object with match and effect")
         match, effect = _match(given.get("match", {})), effects.check(given.get("effect"))
         if effect["kind"] == "stale" and _WRITES.get(match.get("operation", ""), False):
             raise RefusedError(f"only a read can be stale, and {match['operation']} is a write")
-        self._given += 1
-        name = str(given.get("id") or f"fault-{self._given}")
+        self._added += 1
+        name = str(given.get("id") or f"fault-{self._added}")
         if any(rule.id == name for rule in self.rules):
-            raise RefusedError(f"there is already a fault with the id {name!r}")
-        # Seeded on purpose: a fault must hit the same requests in every run.
-        dice = random.Random(match.get("seed", 0))  # noqa: S311 - no secret depends on it
-        rule = Fault(name, match, effect, dice)
+            raise RefusedError(f"the id {name!r} already belongs to another fault")
+        # Seeded, so that a fault applies to the same requests in every run.
+        rng = random.Random(match.get("seed", 0))  # noqa: S311 - no secret depends on it
+        rule = Fault(name, match, effect, rng)
         self.rules.append(rule)
         self._keep_history()
         return rule
@@ -113,19 +113,19 @@ class Faults:
         self._keep_history()
 
     def clear(self) -> None:
-        """Remove all rules and start their numbering again."""
+        """Remove all rules and restart their numbering."""
         self.rules = []
-        self._given = 0
+        self._added = 0
         self._keep_history()
 
     def _keep_history(self) -> None:
-        self._world.history.keep(self._world, wanted=any(rule.effect["kind"] == "stale" for rule in self.rules))
+        self._world.history.enable(self._world, wanted=any(rule.effect["kind"] == "stale" for rule in self.rules))
 
-    def hitting(self, operation: str, pool: str | None) -> list[Fault]:
-        """The rules that hit this request: delays add up, the first other effect ends the list."""
+    def matching(self, operation: str, pool: str | None) -> list[Fault]:
+        """The rules that apply to this request: delays add up, the first other effect ends the list."""
         hit: list[Fault] = []
         for rule in self.rules:
-            if rule.hits(operation, pool):
+            if rule.matches(operation, pool):
                 hit.append(rule)
                 if rule.effect["kind"] != "delay":
                     break
@@ -137,21 +137,21 @@ def _match(match: object) -> dict[str, Any]:
         raise RefusedError(f"match is an object with any of: {', '.join(sorted(_MATCH))}")
     for name in ("operation", "pool"):
         if match.get(name) is not None and not isinstance(match[name], str):
-            raise RefusedError(f"match.{name} is a text")
+            raise RefusedError(f"match.{name} is a string")
     if match.get("operation") is not None:
         check_id(match["operation"])
     nth = match.get("nth")
     if nth is not None and not (isinstance(nth, int) and not isinstance(nth, bool) and nth >= 1):
-        raise RefusedError("match.nth is a whole number from 1: the nth matching request since the fault was given")
+        raise RefusedError("match.nth is a whole number from 1: the nth matching request since the fault was added")
     if match.get("probability") is not None and not effects.is_number(match["probability"], 0, 1):
         raise RefusedError("match.probability is a number from 0 to 1")
     if match.get("seed") is not None and not isinstance(match["seed"], (int, str)):
-        raise RefusedError("match.seed is a number or a text")
+        raise RefusedError("match.seed is a number or a string")
     return match
 
 
 def status_code(effect: dict[str, Any]) -> str:
-    """The Batch code of a ``status`` effect: the given one, or what the table has for the status."""
+    """The Batch code of a ``status`` effect: the given code, or the usual code of the status."""
     return str(effect.get("code") or _USUAL_CODE.get(effect["status"], "InternalError"))
 
 

@@ -1,4 +1,7 @@
-"""Who an account lets in: the kinds of sign-in that it allows, and whether its public network access is on."""
+"""The access settings of an account: which kinds of sign-in it allows, and whether public network access is on.
+
+Both the reader of a state and the data plane use them.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ NETWORK_ACCESS: Final = ("Enabled", "Disabled")
 
 
 def read_access(account: Reader) -> dict[str, Any]:
-    """Take the account's settings that say who may ask, without those that have their default.
+    """Take the access settings of an account, without those that have their default.
 
     Raises:
-        StateError: they are none.
+        StateError: a setting is invalid.
     """
     modes, network = (
         account.take("allowedAuthenticationModes", list, None),
@@ -22,7 +25,7 @@ def read_access(account: Reader) -> dict[str, Any]:
     )
     if modes is not None and (not modes or not all(mode in AUTHENTICATION_MODES for mode in modes)):
         raise StateError(
-            f"account: allowedAuthenticationModes is a list of {' and '.join(AUTHENTICATION_MODES)}, not empty"
+            f"account: allowedAuthenticationModes is a list of {' and '.join(AUTHENTICATION_MODES)}: at least one"
         )
     if network is not None and network not in NETWORK_ACCESS:
         raise StateError(f"account: publicNetworkAccess is {' or '.join(NETWORK_ACCESS)}")

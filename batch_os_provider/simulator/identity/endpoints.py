@@ -1,19 +1,19 @@
-"""``/_simulator/identity``: where an Entra identity gets its token.
+"""``/_simulator/identity``: the endpoints that issue tokens to Entra identities.
 
-With it the real azure-identity library signs in to a simulator, so a test of who may do what runs
-the user's own credential code and not a header made by hand. What a principal may do is not decided here.
+With them the real azure-identity library signs in to a simulator, so a test of permissions runs the credential code of
+a user, not a hand-made header. The data plane decides what a principal may do.
 
-Each way to sign in is one route: it reads its own protocol, finds the principal, and answers with :func:`issue`.
+Each kind of sign-in is one route: it reads its own protocol, finds the principal, and answers with :func:`issue`.
 
 - the managed identity endpoint of App Service (version 2019-08-01), as ``IDENTITY_ENDPOINT`` and ``IDENTITY_HEADER``
   announce it. Which of 400 and 401 the real endpoint answers is not documented;
 - Entra's v2.0 token endpoint, for client secrets and client assertions, with the discovery document that msal reads
-  first: ``AZURE_AUTHORITY_HOST`` is the URL of this place. Codes and first sentences of refusals are Entra's own
-  (Microsoft's list of AADSTS codes), as far as they are known;
-- the endpoint at which a CI system hands out assertions, as GitHub's ``ACTIONS_ID_TOKEN_REQUEST_URL``: the bearer is
-  the secret of the principal whose ``assertions`` it makes. Azure Pipelines has another form of it, ``oidctoken``.
+  first: ``AZURE_AUTHORITY_HOST`` is the URL of these routes. Codes and first sentences of refusals are Entra's own
+  (Microsoft's list of AADSTS codes), as far as known;
+- the endpoint of a CI system that issues assertions, like GitHub's ``ACTIONS_ID_TOKEN_REQUEST_URL``: the bearer is
+  the secret of a principal with ``assertions``. Azure Pipelines has another form of it, ``oidctoken``.
 
-``record`` shows who asked for what, without any secret.
+``record`` lists all token requests, without secrets.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from batch_os_provider.simulator.world.world import World
 
 LIFETIME: Final = 24 * 3600
-"""Seconds that a token of a principal without ``expires`` is good for."""
+"""Seconds that a token is valid for if its principal has no ``expires``."""
 MAX_FORM: Final = 64 * 1024
 """Bytes of a token request."""
 _API_VERSION: Final = "2019-08-01"
@@ -48,19 +48,19 @@ _RESOURCES: Final = (
     "https://batch.chinacloudapi.cn",
     "https://batch.core.usgovcloudapi.net",
 )
-"""The audiences of Batch in Azure's clouds; a token for anything else would be refused by Batch."""
+"""The audiences of Batch in Azure's clouds; Batch would refuse a token for any other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token and the end of its life, in seconds since 1970."""
+    """A token and its expiry, in seconds since 1970."""
 
     text: str
     expires_on: int
 
 
 def issue(world: World, principal: Mapping[str, Any], wall: int) -> Token:
-    """The token of a principal. ``wall`` is wall time in ticks; one that has expired is told with its true end."""
+    """The token of a principal. ``wall`` is wall time in ticks; an expired token keeps its true expiry."""
     end, lifetime = principals.expiry(principal), principal.get("lifetime")
     if lifetime is None:
         return Token(principal["token"], (wall // TICKS + LIFETIME) if end is None else end // TICKS)
@@ -70,7 +70,7 @@ def issue(world: World, principal: Mapping[str, Any], wall: int) -> Token:
 
 
 class EntraError(Exception):
-    """Entra refuses: its OAuth error, its own code, and a sentence."""
+    """A refusal of Entra: the OAuth error, the AADSTS code, and a sentence."""
 
     def __init__(self, error: str, code: int, sentence: str, status: int = 400) -> None:
         self.error = error
@@ -80,7 +80,7 @@ class EntraError(Exception):
 
 
 class Identity:
-    """The endpoints over one world. They need no key and leave no trace in the audit, like all of ``/_simulator``."""
+    """The endpoints over one world. Like all of ``/_simulator``, they need no key and are not in the audit."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -108,8 +108,8 @@ class Identity:
         header = request.headers.get("x-identity-header", "").encode("latin-1")
         with self._world.lock:
             principal = principals.by_secret(self._world.principals, header)
-            refusal = _managed_refusal(principal, asked)
-            self._note("managedIdentity", principal, refusal[0] if refusal else 200, resource=resource)
+            refusal = _managed_identity_refusal(principal, asked)
+            self._log("managedIdentity", principal, refusal[0] if refusal else 200, resource=resource)
             if principal is None or refusal is not None:
                 status, message = refusal or (401, "")
                 return JSONResponse({"statusCode": status, "message": message}, status)
@@ -117,7 +117,7 @@ class Identity:
         return JSONResponse(
             {
                 "access_token": token.text,
-                # Documented as a text.
+                # Documented as a string.
                 "expires_on": str(token.expires_on),
                 "resource": resource,
                 "token_type": "Bearer",
@@ -125,16 +125,16 @@ class Identity:
         )
 
     async def assertion(self, request: Request) -> JSONResponse:
-        """A CI system's endpoint, as GitHub's: a new assertion each time, for whom the bearer is."""
+        """The endpoint of a CI system, like GitHub's: a new assertion for the principal of the bearer."""
         text = self._assertion(request, request.query_params.get("audience", ""))
         if text is None:
-            return JSONResponse({"message": "The bearer is of no job that may ask for an assertion."}, 401)
+            return JSONResponse({"message": "The bearer does not belong to a job that may request an assertion."}, 401)
         return JSONResponse({"value": text})
 
     async def pipelines_assertion(self, request: Request) -> JSONResponse:
-        """The same as Azure Pipelines has it (``SYSTEM_OIDCREQUESTURI``): the service connection is the principal.
+        """The endpoint of Azure Pipelines (``SYSTEM_OIDCREQUESTURI``): the service connection is the principal.
 
-        Source: azure-identity's ``AzurePipelinesCredential``, which is the only client known to us.
+        Source: azure-identity's ``AzurePipelinesCredential``, the only known client.
         """
         asked = request.query_params
         if not asked.get("api-version"):
@@ -145,7 +145,7 @@ class Identity:
         return JSONResponse({"oidcToken": text})
 
     def _assertion(self, request: Request, audience: str, name: str | None = None) -> str | None:
-        """A new assertion for the bearer's principal (of this name, where one is asked for); None without one."""
+        """A new assertion for the principal of the bearer (with this ``name``, if given); None without one."""
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         with self._world.lock:
             known = (
@@ -153,25 +153,25 @@ class Identity:
                 for each in self._world.principals
                 if "assertions" in each
                 and name in (None, each["name"])
-                and principals.same(each.get("secret", each["token"]), bearer.encode("latin-1"))
+                and principals.secrets_match(each.get("secret", each["token"]), bearer.encode("latin-1"))
             )
             principal = next(known, None) if scheme.lower() == "bearer" else None
             if principal is None:
-                self._note("assertion", None, 401)
+                self._log("assertion", None, 401)
                 return None
             wall = wall_now()
             end = wall + principal["assertions"]["lifetime"] * TICKS
             text = self._world.issued.assertion(principal["name"], end, audience)
-            self._note("assertion", principal, 200, assertion=self._world.issued.assertions[text].number)
+            self._log("assertion", principal, 200, assertion=self._world.issued.assertions[text].number)
         return text
 
     async def discovery(self, request: Request) -> JSONResponse:
-        """Where a tenant's endpoints are."""
+        """The discovery document: the endpoints of a tenant."""
         tenant = request.path_params["tenant"]
         here = f"{request.url.scheme}://{request.url.netloc}/_simulator/identity/{tenant}"
         with self._world.lock:
             try:
-                self._known(tenant)
+                self._check_tenant(tenant)
             except EntraError as error:
                 return _entra_refused(error)
         return JSONResponse(
@@ -195,24 +195,24 @@ class Identity:
             if assertion is not None:
                 noted["assertion"] = assertion.number
             try:
-                holder = self._granted(request.path_params["tenant"], form, wall)
+                holder = self._authenticate(request.path_params["tenant"], form, wall)
             except EntraError as error:
-                self._note(way, principal, error.status, code=f"AADSTS{error.code}", **noted)
+                self._log(way, principal, error.status, code=f"AADSTS{error.code}", **noted)
                 return _entra_refused(error)
             token = issue(self._world, holder, wall)
-            self._note(way, holder, 200, **noted)
+            self._log(way, holder, 200, **noted)
         left = max(0, token.expires_on - wall // TICKS)
         return JSONResponse(
             {"token_type": "Bearer", "expires_in": left, "ext_expires_in": left, "access_token": token.text}
         )
 
-    def _granted(self, tenant: str, form: Mapping[str, str], wall: int) -> Mapping[str, Any]:
-        """Whom a request is from.
+    def _authenticate(self, tenant: str, form: Mapping[str, str], wall: int) -> Mapping[str, Any]:
+        """The principal of a token request.
 
         Raises:
-            EntraError: it is refused.
+            EntraError: the request is refused.
         """
-        self._known(tenant)
+        self._check_tenant(tenant)
         if form.get("grant_type") != "client_credentials":
             raise EntraError("unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
         client = form.get("client_id", "")
@@ -225,7 +225,7 @@ class Identity:
             )
         if "client_assertion" in form:
             self._check_assertion(principal, form, wall)
-        elif "secret" not in principal or not principals.same(
+        elif "secret" not in principal or not principals.secrets_match(
             principal["secret"], form.get("client_secret", "").encode()
         ):
             raise EntraError("invalid_client", 7000215, "Invalid client secret provided.", 401)
@@ -257,26 +257,26 @@ class Identity:
                 401,
             )
         if assertion.used and principal["assertions"]["once"]:
-            # Entra is not known to be so strict; a client that fetches one for each token passes here too.
+            # Stricter than Entra, as far as known. A client that gets an assertion for each token passes.
             raise EntraError("invalid_client", 50013, "The assertion has been used before.", 401)
         assertion.used = True
 
-    def _known(self, tenant: str) -> None:
-        """A tenant is known when some principal is not of another one.
+    def _check_tenant(self, tenant: str) -> None:
+        """Refuse a tenant if every principal belongs to another one.
 
         Raises:
-            EntraError: it is not.
+            EntraError: the tenant does not exist.
         """
         if not any(each.get("tenant", tenant) == tenant for each in self._world.principals):
             raise EntraError("invalid_tenant", 90002, f"Tenant '{tenant}' not found.")
 
-    def _note(self, way: str, principal: Mapping[str, Any] | None, status: int, **what: Any) -> None:
+    def _log(self, way: str, principal: Mapping[str, Any] | None, status: int, **what: Any) -> None:
         name = None if principal is None else principal.get("name")
-        self._world.issued.note(wall_now(), way, principal=name, status=status, **what)
+        self._world.issued.log(wall_now(), way, principal=name, status=status, **what)
 
 
-def _managed_refusal(principal: object, asked: Mapping[str, str]) -> tuple[int, str] | None:
-    """What the App Service endpoint refuses a request with."""
+def _managed_identity_refusal(principal: object, asked: Mapping[str, str]) -> tuple[int, str] | None:
+    """Status and message if the App Service endpoint refuses a request."""
     resource = asked.get("resource", "")
     if principal is None:
         return 401, "X-IDENTITY-HEADER names no principal of this account."
@@ -285,12 +285,12 @@ def _managed_refusal(principal: object, asked: Mapping[str, str]) -> tuple[int, 
     if resource.rstrip("/") not in _RESOURCES:
         return 400, f"{resource!r} is not the resource of Batch, {_RESOURCES[0]}/."
     if not set(asked) <= {"api-version", "resource"}:
-        return 400, "No User Assigned or Delegated Managed Identity found: there are only principals here."
+        return 400, "No User Assigned or Delegated Managed Identity found: the simulator has only principals."
     return None
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """The fields of a form; of one that is too large, none."""
+    """The fields of a form; empty if the form is too large."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk[: MAX_FORM + 1 - len(body)]
@@ -304,7 +304,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 def _entra_refused(error: EntraError) -> JSONResponse:
-    """A refusal in Entra's own shape; its description ends with ids that change each time."""
+    """A refusal in Entra's format; its description ends with ids that are different each time."""
     trace, correlation, now = str(uuid.uuid4()), str(uuid.uuid4()), iso(wall_now())
     return JSONResponse(
         {

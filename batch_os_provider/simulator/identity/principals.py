@@ -1,12 +1,12 @@
-"""Who may ask with a token: the ``principals`` of the state.
+"""The ``principals`` of a state: Entra identities that may use the account.
 
-The data plane and the endpoints that issue tokens must agree on who there is, so both look here.
+The data plane and the token endpoints must agree on the principals, so both use this module.
 
-A row is ``{"token": "...", "readOnly": true}``; ``name`` is what the holder shows to get the token (without it the
-token itself), and ``expires`` is real time. What Entra knows of an application is optional: its name is the client id,
-``tenant`` the only directory that has it, ``secret`` its client secret, ``assertions`` how the CI system that it trusts
-makes them (``lifetime`` in seconds; ``once``: each is good for one token), and ``lifetime`` the seconds of a token,
-which is then a new one each time.
+A row is ``{"token": "...", "readOnly": true}``. The holder gets the token with ``name`` (by default with the token
+itself). ``expires`` is real time. The fields of an Entra application are optional: ``name`` is its client id,
+``tenant`` its only directory, ``secret`` its client secret. ``assertions`` describes those of the CI system that it
+trusts (``lifetime`` in seconds; ``once``: each can be used once). With ``lifetime``, each token is new and valid for so
+many seconds.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TENANT: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _DAY: Final = 24 * 3600
 ASSERTION_LIFETIME: Final = 300
-"""Seconds that an assertion is good for where nothing else is said; GitHub's are."""
+"""Default lifetime of an assertion in seconds, as at GitHub."""
 
 
 def read(row: object) -> dict[str, Any]:
     """Read one row.
 
     Raises:
-        StateError: it is not one.
+        StateError: the row is invalid.
     """
     reader = Reader("principals", row)
     principal: dict[str, Any] = {
@@ -49,7 +49,7 @@ def read(row: object) -> dict[str, Any]:
             )
         principal["name"] = name
     if expires is not None:
-        reader.time("expires", expires)
+        reader.parse_time("expires", expires)
         principal["expires"] = expires
     principal |= _application(reader, named=name is not None)
     reader.finish()
@@ -57,12 +57,12 @@ def read(row: object) -> dict[str, Any]:
 
 
 def _application(reader: Reader, *, named: bool) -> dict[str, Any]:
-    """What Entra knows of a principal."""
+    """The fields of an Entra application."""
     texts = {key: value for key in ("tenant", "secret") if (value := reader.take(key, str, None)) is not None}
     if "tenant" in texts and _TENANT.fullmatch(texts["tenant"]) is None:
         raise StateError(f"principals: {texts['tenant']!r} is not a tenant: 1 to 64 letters, digits, dots, hyphens.")
     if texts.get("secret") == "":
-        raise StateError("principals: a secret is not empty.")
+        raise StateError("principals: a secret cannot be empty.")
     found: dict[str, Any] = {**texts, **_lifetime("principals", reader)}
     assertions = reader.take("assertions", dict, None)
     if assertions is not None:
@@ -74,7 +74,7 @@ def _application(reader: Reader, *, named: bool) -> dict[str, Any]:
         }
         inner.finish()
     if not named and found:
-        raise StateError(f"principals: {next(iter(found))} is for a principal with a name.")
+        raise StateError(f"principals: {next(iter(found))} needs a principal with a name.")
     return found
 
 
@@ -88,40 +88,38 @@ def _lifetime(where: str, reader: Reader) -> dict[str, int]:
 
 
 def by_token(principals: Sequence[Mapping[str, Any]], token: bytes) -> Mapping[str, Any] | None:
-    """Whose token it is."""
-    return next((each for each in principals if same(each["token"], token)), None)
+    """The principal with a token."""
+    return next((each for each in principals if secrets_match(each["token"], token)), None)
 
 
 def by_name(principals: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
-    """Who is called so."""
+    """The principal with a name."""
     return next((each for each in principals if each.get("name") == name), None)
 
 
 def by_secret(principals: Sequence[Mapping[str, Any]], secret: bytes) -> Mapping[str, Any] | None:
-    """Who gets a token for this: the name, or the token of one without a name."""
-    return next((each for each in principals if same(each.get("name", each["token"]), secret)), None)
+    """The principal that gets a token for this text: its name, or its token if it has no name."""
+    return next((each for each in principals if secrets_match(each.get("name", each["token"]), secret)), None)
 
 
-def same(known: str, given: bytes) -> bool:
-    """Whether a secret is the one that is known, told in a time that does not tell where they differ."""
+def secrets_match(known: str, given: bytes) -> bool:
+    """Whether two secrets are equal, compared in constant time."""
     return hmac.compare_digest(known.encode(), given)
 
 
 def expiry(principal: Mapping[str, Any]) -> int | None:
-    """When the token ends, in ticks of wall time; None for never."""
+    """When the token expires, in ticks of wall time; None for never."""
     expires = principal.get("expires")
     return None if expires is None else parse_iso(expires)
 
 
-def twice(principals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Names and tokens that are there twice, as sentences: who asks must be one and the same principal."""
+def duplicates(principals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """An error for each name or token that two principals share: a request must have one principal."""
     names = [each["name"] for each in principals if "name" in each]
-    yield from (
-        f"There are two principals with the name {name}." for name in dict.fromkeys(names) if names.count(name) > 1
-    )
+    yield from (f"Two principals have the name {name}." for name in dict.fromkeys(names) if names.count(name) > 1)
     tokens = [each["token"] for each in principals]
     if len(set(tokens)) < len(tokens):
-        yield "There are two principals with the same token."
+        yield "Two principals have the same token."
 
 
 def usable_key(key: str) -> bool:

@@ -1,5 +1,5 @@
-"""What Batch's protocol fixes: operations, API versions, and the shape of requests and answers.
+"""Batch's protocol: operations, API versions, and the shape of requests and answers.
 
-It has no lifecycles and changes nothing: ``response_shapes`` shows a pool of the world as an API version would, and
-``request_schemas`` says what a body may hold.
+It has no lifecycles and no state: ``response_shapes`` renders a pool in the shape of an API version, and
+``request_schemas`` checks a request body.
 """

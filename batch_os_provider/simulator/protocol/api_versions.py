@@ -1,7 +1,7 @@
 """The api-versions of the Batch data plane, in order.
 
-A version decides which operations, properties and states there are. Versions are compared by
-their place in this list, so that every other table can say "since" and "until" by name.
+A version decides which operations, properties and states exist. Versions are compared by their place in this list, so
+the other tables can name "since" and "until".
 """
 
 from __future__ import annotations

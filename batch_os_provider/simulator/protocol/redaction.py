@@ -1,8 +1,8 @@
-"""Secrets of a pool: kept, and never shown again.
+"""Removes the secrets of a pool from answers.
 
-A client that reads a pool, changes one thing and writes the whole back loses what it was not shown.
-The simulator loses it the same way, so what is secret is stored with the rest and taken out of every answer (the
-state itself shows it: it is a seed).
+A client that reads a pool, changes one property and writes the whole pool back loses the secrets, since Batch does not
+return them. The simulator behaves the same: it stores secrets and removes them from every answer. The state has them,
+since it is a seed.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ _SECRET: Final = frozenset({"protectedSettings", "password", "accountKey", "sasK
 _HOLDERS: Final = ("virtualMachineConfiguration", "startTask", "userAccounts", "mountConfiguration")
 
 
-def _without(value: Any) -> Any:
+def _without_secrets(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _without(part) for name, part in value.items() if name not in _SECRET}
-    return [_without(part) for part in value] if isinstance(value, list) else value
+        return {name: _without_secrets(part) for name, part in value.items() if name not in _SECRET}
+    return [_without_secrets(part) for part in value] if isinstance(value, list) else value
 
 
-def hide(pool: dict[str, Any]) -> dict[str, Any]:
-    """A pool as shown, without its secrets."""
-    return {name: _without(value) if name in _HOLDERS else value for name, value in pool.items()}
+def redact(pool: dict[str, Any]) -> dict[str, Any]:
+    """A pool as Batch returns it, without its secrets."""
+    return {name: _without_secrets(value) if name in _HOLDERS else value for name, value in pool.items()}

@@ -1,8 +1,8 @@
-"""What a request body may contain, by operation and api-version.
+"""The schemas of request bodies, by operation and api-version.
 
-Strict by default. A typing error in a property name that a simulator swallows is found on the
-real service; so unknown, missing and wrongly typed properties are refused with the codes of the table. Objects
-that the simulator only stores are checked to be objects and no further.
+The check is strict: a misspelt property that a simulator ignores is only found on the real service. Unknown, missing
+and wrongly typed properties are refused with the codes of Batch. Objects that the simulator only stores are not checked
+inside.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ MAX_NODE_LIST: Final = 100
 
 @dataclass(frozen=True)
 class Prop:
-    """One property: its kind, where it is kept (``inner``), and the versions that have it.
+    """One property: its kind, its name inside the simulator (``inner``), and the versions that have it.
 
-    ``allowed`` words are in lower case here and in any case on the wire.
+    ``allowed`` words are in lower case here; on the wire, case does not count.
     """
 
     name: str
@@ -246,7 +246,7 @@ def _properties(schema: tuple[Prop, ...], version: str) -> dict[str, Prop]:
 
 
 def check(body: object, schema: tuple[Prop, ...], version: str, path: str = "") -> dict[str, Any]:
-    """The body under its inner names; null is the same as absent.
+    """The checked body under its inner names; null is the same as absent.
 
     Raises:
         BatchError: InvalidRequestBody, UnsupportedProperty, MissingRequiredProperty, InvalidPropertyValue.

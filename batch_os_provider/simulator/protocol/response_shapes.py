@@ -1,8 +1,8 @@
-"""Pools, nodes, jobs and tasks as JSON, in the shape of the api-version asked for.
+"""Pools, nodes, jobs and tasks as JSON, in the shape of the requested api-version.
 
-The same pool reads differently by version (two node counts or one, ``targetOSVersion`` or
-``osVersion``, a state ``upgrading`` or none), and a provider has to bear that. The rules are tables of
-(name, since, until), read once for each version; nothing else in the simulator asks what version it is.
+The JSON of a pool depends on the version: two node counts or one, ``targetOSVersion`` or ``osVersion``, with or without
+the state ``upgrading``. A provider must handle all of them. The rules are tables of (name, since, until), read once for
+each version.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Rule:
     """The inner property ``name`` is on the wire as ``wire`` from ``since`` to ``until``.
 
-    Each is only itself: a whole table is the key of a cache that is asked for every row, and must be cheap to hash.
+    Compared by identity: a whole table is the key of a cache that every row uses, so its hash must be cheap.
     """
 
     name: str
@@ -124,8 +124,8 @@ NEWER_NODE_STATES: Final = {
     "deallocated": (NO_CLOUD_SERVICES, "offline"),
     "deallocating": (NO_CLOUD_SERVICES, "offline"),
 }
-"""Node state -> the version that brought it, and what older versions are shown instead (an assumption, but for
-upgradingos)."""
+"""Node state -> the version that introduced it, and the state that older versions return instead (an assumption, except
+for upgradingos)."""
 
 NODE_STATES: Final = {
     "idle": "idle",
@@ -166,7 +166,7 @@ def _shaped(table: tuple[Rule, ...], version: str, full: Mapping[str, Any]) -> d
 
 @cache
 def wire_names(kind: str) -> frozenset[str]:
-    """Every property that any version has, for ``$select``: what this version lacks is simply not there."""
+    """The properties of all versions, for ``$select``: a property that this version lacks is absent from the answer."""
     if kind in ("pools", "nodes"):
         return frozenset(rule.wire for rule in (POOL if kind == "pools" else NODE)) | _NOT_SIMULATED[kind]
     return _JOB_NAMES if kind == "jobs" else _TASK_NAMES
@@ -203,13 +203,13 @@ def _cloud_service(world: World, pool: Pool, version: str) -> dict[str, str] | N
 
 
 def visible(world: World, pool: Pool, version: str) -> bool:
-    """Whether this version lists the pool at all."""
+    """Whether this version has the pool."""
     hidden = world.unknowns["cloudServicePoolInNewestVersion"] == "PoolNotFound"
     return not (hidden and pool.cloud_service is not None and within(version, NO_CLOUD_SERVICES, NEWEST))
 
 
 def pool_json(world: World, pool: Pool, version: str, base: str) -> dict[str, Any]:
-    """One pool. ``base`` is the account URL without a slash at its end."""
+    """One pool. ``base`` is the account URL without a trailing slash."""
     renamed = within(version, OS_VERSION_RENAMED, NEWEST)
     full: dict[str, Any] = {
         "id": pool.id,
@@ -243,7 +243,7 @@ def pool_json(world: World, pool: Pool, version: str, base: str) -> dict[str, An
 
 
 def node_state(state: str, version: str) -> str:
-    """A node state as this version can say it."""
+    """A node state as this version returns it."""
     since, instead = NEWER_NODE_STATES.get(state, (FIRST, state))
     return state if within(version, since, NEWEST) else instead
 
@@ -295,7 +295,7 @@ def counts_json(pool: Pool, version: str) -> dict[str, Any]:
 
 
 def job_json(job: Job, version: str, base: str) -> dict[str, Any]:
-    """One job; its shape does not change with the version in what is simulated."""
+    """One job; the simulated part has the same shape in all versions."""
     del version
     execution: dict[str, Any] = {"startTime": iso(job.created), "poolId": job.pool_id}
     if job.state == "completed":
@@ -349,5 +349,5 @@ def task_json(job: Job, task: Task, version: str, base: str) -> dict[str, Any]:
     return shown
 
 
-assert set(NEWER_NODE_STATES) <= set(NODE_STATES)  # noqa: S101 - the two tables above speak of the same states
+assert set(NEWER_NODE_STATES) <= set(NODE_STATES)  # noqa: S101 - both tables have the same states
 assert VERSIONS[-1] == NEWEST  # noqa: S101 - "until NEWEST" must mean "still there"

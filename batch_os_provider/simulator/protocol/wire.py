@@ -1,8 +1,8 @@
-"""An answer as bytes, as the recorded service spelled it.
+"""Renders an answer as bytes, spelled as the recorded service did.
 
-Some clients look headers up by exact spelling, and the recorded reason phrase of an error is its
-message. Both are lost in a usual ASGI response (names are lower-cased, phrases come from a fixed table), so a
-data plane answer is rendered here, whole, and handed to the connection as it is (:mod:`.server`).
+Some clients read headers by exact spelling, and the recorded reason phrase of an error is its message. A usual ASGI
+response loses both: names are lower-cased, phrases come from a fixed table. So an answer is rendered here, and its
+connection sends it unchanged (:mod:`.exchange`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ERRORS: Final = "Microsoft.Azure.Batch.Protocol.Entities.Container.errors"
 JSON_TYPE: Final = "application/json;odata=minimalmetadata"
 EMPTY_CHUNKED: Final = b"0\r\n\r\n"
 """The recorded body of an answer without a body."""
-_STANDING: Final = (
+_FIXED_HEADERS: Final = (
     "Server: Microsoft-HTTPAPI/2.0\r\n"
     "Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n"
     "X-Content-Type-Options: nosniff\r\n"
@@ -32,7 +32,7 @@ _STANDING: Final = (
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _NO_BODY: Final = (204, 304)
 
-# Not a secret: ids only have to look like GUIDs and to differ.
+# Not a secret: ids only need the form of a GUID and must differ.
 _ids = random.Random()  # noqa: S311 - see above
 
 
@@ -43,7 +43,7 @@ def new_id() -> str:
 
 @dataclass(slots=True)
 class Incoming:
-    """A request as it came over the wire. Header names are lower-case, path and query as they were sent."""
+    """A request as received. Header names are in lower case; path and query are unchanged."""
 
     method: str
     path: str
@@ -55,7 +55,7 @@ class Incoming:
 
     @property
     def echo(self) -> str | None:
-        """The client-request-id to send back: only on demand, and some clients put junk where ``true`` belongs."""
+        """The client-request-id to send back: only if the client asks with ``true``; some clients send other values."""
         wanted = self.headers.get("return-client-request-id", "").lower() == "true"
         return self.headers.get("client-request-id") if wanted else None
 
@@ -64,7 +64,7 @@ class Incoming:
 class Answer:
     """Status, headers and body of one answer. ``body`` None with a 2xx is the recorded empty, chunked body.
 
-    ``text`` is a body that is no JSON: what a fault puts in its place.
+    ``text`` is a body that is not JSON: a fault replaces the body by it.
     """
 
     status: int
@@ -96,7 +96,7 @@ def render(answer: Answer, incoming: Incoming, wall: int, *, close: bool) -> byt
     lines = [
         f"HTTP/1.1 {status} {answer.reason or _PHRASES.get(status, '')}\r\n",
         *(f"{name}: {value}\r\n" for name, value in answer.headers),
-        _STANDING,
+        _FIXED_HEADERS,
         f"request-id: {incoming.request_id}\r\nDate: {http_date(wall)}\r\n",
     ]
     if incoming.echo is not None:

@@ -1,7 +1,6 @@
-"""Reading the script of a pool: what nodes to come are in for (:mod:`.resizes` says what it means).
+"""Reads the allocation script of a pool: which failures its future nodes have (:mod:`.resizes` describes the fields).
 
-A script is written by hand and has few words; a wrong one must be refused with a sentence, or a test
-waits for a failure that never comes.
+A script is written by hand. An invalid one must be refused, or a test would wait for a failure that never comes.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ FAILURES: Final = (
 )
 _WORDS: Final = {"fail": FAILURES, "startTask": ("fail", "hang"), "state": ("unusable", "unknown"), "version": ()}
 _NUMBERS: Final = {"failAfter": 0, "times": 1, "count": 1}
-"""Each with its least value."""
-_NEEDS: Final = {
+"""Field -> its smallest value."""
+_REQUIRES: Final = {
     "failAfter": ("fail",),
     "times": ("fail",),
     "count": ("startTask", "state", "version"),
@@ -28,7 +27,7 @@ _NEEDS: Final = {
 
 
 def read_script(work: Reader, pool: Pool) -> dict[str, Any] | None:
-    """Take ``allocation`` out of a pool's simulator extras."""
+    """Take the allocation script from the ``simulator`` object of a pool; None without one."""
     given = work.take("allocation", dict, None)
     if given is None:
         return None
@@ -43,9 +42,9 @@ def read_script(work: Reader, pool: Pool) -> dict[str, Any] | None:
         if number < _NUMBERS[name]:
             raise StateError(f"{reader.where}: {name} is at least {_NUMBERS[name]}, not {number}.")
     script: dict[str, Any] = {**words, **numbers}
-    for name, needed in _NEEDS.items():
+    for name, needed in _REQUIRES.items():
         if name in script and not set(needed) & set(script):
-            raise StateError(f"{reader.where}: {name} says nothing without {' or '.join(needed)}.")
+            raise StateError(f"{reader.where}: {name} needs {' or '.join(needed)}.")
     if "version" in script and pool.virtual_machine is None:
-        raise StateError(f"{reader.where}: only nodes of a VM pool have an image version.")
+        raise StateError(f"{reader.where}: version needs a VM pool; Cloud Services nodes have no image version.")
     return script or None

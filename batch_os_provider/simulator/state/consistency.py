@@ -1,7 +1,7 @@
-"""What a state must not say.
+"""Refuses a state that cannot exist.
 
-A test that starts from an impossible state proves nothing, however green it is. Each function
-below knows one impossibility and says it in a sentence; a new one is a new function.
+A test that starts from an impossible state proves nothing. Each function below checks one rule and yields a sentence
+for each violation; a new rule is a new function.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from batch_os_provider.simulator.identity import principals
 from batch_os_provider.simulator.protocol.response_shapes import NODE_STATES
-from batch_os_provider.simulator.world.model import FATES, LOST, READY, Node, Pool
+from batch_os_provider.simulator.world.model import FATES, READY, WITHOUT_TASKS, Node, Pool
+from batch_os_provider.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,11 +34,11 @@ def _ids(world: World) -> Iterator[str]:
 
 
 def _principals(world: World) -> Iterator[str]:
-    yield from principals.twice(world.principals)
+    yield from principals.duplicates(world.principals)
 
 
 def _states(world: World) -> Iterator[str]:
-    seen = [
+    shown = [
         *((f"Pool {pool.id}", pool.state, _POOL_STATES) for pool in world.pools.values()),
         *((f"Pool {pool.id} (allocation)", pool.allocation, _ALLOCATION_STATES) for pool in world.pools.values()),
         *((f"Node {node.id}", node.state, tuple(NODE_STATES)) for _, node in _nodes(world)),
@@ -49,7 +50,7 @@ def _states(world: World) -> Iterator[str]:
             for task in job.tasks.values()
         ),
     ]
-    for name, state, known in seen:
+    for name, state, known in shown:
         if state not in known:
             yield f"{name} is in the state {state!r}, which is not one of {', '.join(known)}."
 
@@ -73,7 +74,7 @@ def _upgrades(world: World) -> Iterator[str]:
             if pool.state == "active" and versions.get("targetOSVersion") != versions.get("currentOSVersion"):
                 yield (
                     f"Pool {pool.id} is active with targetOSVersion {versions['targetOSVersion']} and currentOSVersion "
-                    f"{versions['currentOSVersion']}; they differ only while a pool is upgrading."
+                    f"{versions['currentOSVersion']}; they differ only while the pool is upgrading."
                 )
         elif pool.cloud_service is None:
             yield f"Pool {pool.id} is a VM pool and upgrading; only Cloud Services pools have that state."
@@ -94,8 +95,8 @@ def _allocations(world: World) -> Iterator[str]:
             present = sum(node.dedicated is dedicated and node.state != "leavingpool" for node in pool.nodes.values())
             if present != target and not pool.resize_errors:
                 yield (
-                    f"Pool {pool.id} is steady with {present} {kind} nodes and a target of {target}; without "
-                    "resizeErrors a steady pool has what it asked for."
+                    f"Pool {pool.id} is steady with {counted(present, f'{kind} node')} and a target of {target}; "
+                    "a steady pool without resizeErrors has as many nodes as its target."
                 )
 
 
@@ -116,20 +117,24 @@ def _running_tasks(world: World) -> Iterator[str]:
             pool = world.pools.get((task.pool or "").lower())
             if pool is None or (task.node or "").lower() not in pool.nodes:
                 yield (
-                    f"Task {job.id}/{task.id} is running, but its nodeInfo names no node of its pool; an active task "
-                    "is put on a node by itself."
+                    f"Task {job.id}/{task.id} is running, but its nodeInfo does not name a node of its pool. Give the "
+                    "task the state active: the simulator starts it on a free node."
                 )
     for pool, node in _nodes(world):
-        if node.running and node.state != "running" and node.state not in LOST:
-            yield f"Node {node.id} of pool {pool.id} is {node.state}, yet tasks are running on it."
+        if node.running and node.state != "running" and node.state not in WITHOUT_TASKS:
+            yield f"Node {node.id} of pool {pool.id} is {node.state}, but tasks are running on it."
         if len(node.running) > pool.slots:
-            yield f"Node {node.id} of pool {pool.id} runs {len(node.running)} tasks and has {pool.slots} slots."
+            load = f"{counted(len(node.running), 'task')} and has {counted(pool.slots, 'slot')}"
+            yield f"Node {node.id} of pool {pool.id} runs {load}."
 
 
 def _schedulable(world: World) -> Iterator[str]:
     for pool, node in _nodes(world):
         if node.scheduling == "disabled" and node.state in READY and not node.running:
-            yield f"Node {node.id} of pool {pool.id} takes no tasks and has none, so it is offline, not {node.state}."
+            yield (
+                f"Node {node.id} of pool {pool.id} has disabled scheduling and no tasks, so its state is offline, "
+                f"not {node.state}."
+            )
 
 
 CHECKS: Final[tuple[Callable[[World], Iterator[str]], ...]] = (
@@ -146,7 +151,7 @@ CHECKS: Final[tuple[Callable[[World], Iterator[str]], ...]] = (
 
 
 def problems(world: World) -> list[str]:
-    """Every impossibility, as sentences; a group of checks is looked at only if those before it found nothing."""
+    """The violations found by the first check that finds any; later checks rely on earlier ones."""
     for check in CHECKS:
         found = list(check(world))
         if found:

@@ -1,7 +1,7 @@
-"""The whole account as JSON; :mod:`.state` reads it back.
+"""Writes the whole account as JSON; :mod:`.load` reads it.
 
-What a state file says is the promise that a run can be continued, so the writer shows at a
-glance everything there is to say: what Batch itself would show, and under ``simulator`` the work in flight.
+A run can continue from a state file, so the file has everything: the JSON that Batch would return, and under
+``simulator`` the work in progress.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import Any, Final
 from batch_os_provider.simulator.protocol import response_shapes
 from batch_os_provider.simulator.protocol.api_versions import LAST_WITH_UPGRADE, NEWEST
 from batch_os_provider.simulator.world.clock import iso
-from batch_os_provider.simulator.world.durations import STAGES
+from batch_os_provider.simulator.world.durations import TRANSITIONS
 from batch_os_provider.simulator.world.model import Job, Node, Pool
 from batch_os_provider.simulator.world.world import World
 
 VERSION: Final = 1
-"""The version of the state's shape."""
+"""The version of the state format."""
 
 
 def dump(world: World, base: str) -> dict[str, Any]:
-    """The state at the present virtual instant; :func:`load` takes it back."""
+    """The state at the current virtual time; :func:`.load` reads it."""
     return {
         "version": VERSION,
         "virtual": iso(world.now),
@@ -40,11 +40,11 @@ def _times(**times: int | None) -> dict[str, str]:
 def _dump_pool(world: World, pool: Pool, base: str) -> dict[str, Any]:
     version = LAST_WITH_UPGRADE if pool.cloud_service is not None else NEWEST
     work: dict[str, Any] = {"nodeCounter": pool.node_counter, **_times(deleteDue=pool.delete_due)}
-    work |= _times(autoScaleEnabled=pool.autoscaled)
-    if pool.resolved is not None:
-        work["latest"] = pool.resolved
-    if pool.previous is not None:
-        work["previousOSVersion"] = pool.previous
+    work |= _times(autoScaleEnabled=pool.autoscale_enabled_at)
+    if pool.resolved_latest is not None:
+        work["latest"] = pool.resolved_latest
+    if pool.previous_version is not None:
+        work["previousOSVersion"] = pool.previous_version
     if pool.script:
         work["allocation"] = dict(pool.script)
     if pool.upgrade is not None:
@@ -58,7 +58,7 @@ def _dump_pool(world: World, pool: Pool, base: str) -> dict[str, Any]:
             "nodeDeallocationOption": size.option,
             "leaving": size.leaving,
             "removal": size.removal,
-            "earlierErrors": size.earlier,
+            "earlierErrors": size.earlier_errors,
             **_times(due=size.due, deadline=size.deadline),
         }
     nodes = []
@@ -71,8 +71,8 @@ def _dump_pool(world: World, pool: Pool, base: str) -> dict[str, Any]:
 def _dump_node_work(node: Node) -> dict[str, Any]:
     work: dict[str, Any] = dict(_times(due=node.due))
     if node.fate is not None:
-        work["fate" if node.state in STAGES else "nextFate"] = node.fate
-    if node.state in STAGES and node.due is None:
+        work["fate" if node.state in TRANSITIONS else "nextFate"] = node.fate
+    if node.state in TRANSITIONS and node.due is None:
         work["stuck"] = True
     return work
 

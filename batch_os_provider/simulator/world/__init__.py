@@ -1,5 +1,5 @@
-"""The simulated account itself: pools, nodes, tasks and images, and what happens to them on a virtual clock.
+"""The simulated account: pools, nodes, tasks and images, and their lifecycles on a virtual clock.
 
-Pure and synchronous: no HTTP, no threads. ``model`` is the data, ``world`` the event heap, and each lifecycle has a
-module of its own. ``unknowns`` lists what nobody has recorded of Batch, as switches.
+It is pure and synchronous, without HTTP or threads. ``model`` has the data, ``world`` the events, and each lifecycle
+has its own module. ``unknowns`` has a switch for each behaviour of Batch that was never recorded.
 """

@@ -1,8 +1,7 @@
-"""What happened: every request and every change of state, in one sequence.
+"""The audit: every request and every change of state, in one sequence.
 
-The audit is the oracle of the tests (was there one upgrade? was a task lost? what was asked
-while nothing moved?), so it is kept apart from the world it describes. Secrets and User-Agent never get in:
-a request is recorded by operation, method and path alone.
+Tests read it to check a rollout: how often was an upgrade requested, was a task lost, which requests were sent while
+nothing changed. It never contains secrets or the User-Agent: a request is recorded by operation, method and path.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from batch_os_provider.simulator.world.clock import iso, wall_now
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KEPT = 200_000
-"""Entries kept; older ones fall out (``seq`` shows it), so that a long benchmark does not eat the machine."""
+MAX_ENTRIES = 200_000
+"""Number of entries kept; older ones are removed, so that a long benchmark does not use all memory."""
 
 
 @dataclass(slots=True)
 class Entry:
-    """One request or one transition; a request's status is filled in when it is known."""
+    """One request or one transition; the status of a request is set when it is known."""
 
     seq: int
     kind: str
@@ -54,12 +53,12 @@ class Entry:
 
 
 class Audit:
-    """The sequence."""
+    """The sequence of entries."""
 
     def __init__(self, wall: Callable[[], int] = wall_now) -> None:
         self._wall = wall
         self._seq = 0
-        self.entries: deque[Entry] = deque(maxlen=KEPT)
+        self.entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
 
     def _append(self, kind: str, virtual: int) -> Entry:
         self._seq += 1
@@ -76,9 +75,9 @@ class Audit:
     def transition(
         self, virtual: int, ago: int, resource: str, name: str, change: tuple[str | None, str | None], **more: Any
     ) -> None:
-        """Record that a pool, allocation, node, job or task changed its state, from and to (None: not there).
+        """Record a change of state of a pool, allocation, node, job or task; ``change`` is from and to (None: absent).
 
-        The world notices late what has happened, so ``ago`` real ticks are taken off the wall time.
+        Events are processed late, so ``ago`` real ticks are subtracted from the wall time.
         """
         entry = self._append("transition", virtual)
         entry.wall -= ago
@@ -86,6 +85,6 @@ class Audit:
         entry.detail = {"resource": resource, "id": name, "from": change[0], "to": change[1], **more}
 
     def clear(self) -> None:
-        """Forget everything, the numbering included."""
+        """Remove all entries and restart their numbering."""
         self.entries.clear()
         self._seq = 0

@@ -1,11 +1,11 @@
-"""Virtual time, and the spellings of time that Batch uses.
+"""Virtual time, and the time formats of Batch.
 
-A rollout takes minutes, tests have milliseconds, and order must never depend on the speed.
-Every resource timestamp is virtual and comes from one :class:`VirtualClock`; whatever is about the connection
-(Date, the signature window, token expiry, Retry-After) is wall time.
+A rollout takes minutes, a test milliseconds, and the order of events must not depend on the speed. Every timestamp of a
+resource is virtual and comes from one :class:`VirtualClock`. Times of the connection (Date, the signature window, token
+expiry, Retry-After) are wall time.
 
-Times are integers: ticks of 100 ns since 1970. Batch prints seven decimals and builds its ETags from such
-ticks (counted from the year 1), so integers make both exact, and make a state file read back equal.
+Times are integers: ticks of 100 ns since 1970. Batch prints seven decimals and builds its ETags from such ticks (since
+the year 1). Integers make both exact, and a state file is read back without loss.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def wall_now() -> int:
 
 
 def seconds(count: float) -> int:
-    """So many seconds, in ticks."""
+    """A number of seconds, in ticks."""
     return round(count * TICKS)
 
 
 @lru_cache(maxsize=8192)
 def iso(ticks: int) -> str:
-    """As Batch prints a time in JSON: seven decimals at most, and Z."""
+    """A time as Batch prints it in JSON: up to seven decimals, and Z."""
     whole, rest = divmod(ticks, TICKS)
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
     return f"{text}.{rest:07d}".rstrip("0") + "Z" if rest else text + "Z"
@@ -67,7 +67,7 @@ def _http_date(second: int) -> str:
 
 
 def http_date(ticks: int) -> str:
-    """As in ``Date`` and ``Last-Modified``: RFC 1123, ends in GMT (some clients insist)."""
+    """A time as in ``Date`` and ``Last-Modified``: RFC 1123, ending in GMT (some clients require it)."""
     return _http_date(ticks // TICKS)
 
 
@@ -77,7 +77,7 @@ def etag(ticks: int) -> str:
 
 
 def next_etag(previous: str, ticks: int) -> str:
-    """The ETag of a change of something that has one: later than it, even where the clock is frozen."""
+    """The ETag after ``previous``: always a later one, even if the clock is frozen."""
     try:
         last = int(previous, 16) - _YEAR_ONE
     except ValueError:  # a seed may hold any text
@@ -105,7 +105,7 @@ def _monotonic() -> int:
 class VirtualClock:
     """Time that runs ``speed`` times as fast as real time; 0 freezes it.
 
-    A change of speed or an advance moves the base along, so virtual time is continuous and never runs back.
+    A change of speed or an advance moves the base along, so virtual time is continuous and never runs backwards.
     """
 
     def __init__(self, start: int | None = None, speed: float = 1.0, monotonic: Callable[[], int] = _monotonic) -> None:
@@ -116,29 +116,29 @@ class VirtualClock:
 
     @property
     def speed(self) -> float:
-        """Virtual seconds in a real second."""
+        """Virtual seconds per real second."""
         return self._speed
 
     def now(self) -> int:
-        """Virtual now, in ticks."""
+        """The virtual time, in ticks."""
         return self._base + int((self._monotonic() - self._since) * self._speed)
 
     def real_ago(self, virtual: int) -> int:
-        """How long ago, in real ticks, a virtual time was; what was jumped over happened at the jump."""
+        """Real ticks since a virtual time; times that an advance skipped count as the time of the advance."""
         since_base = self._monotonic() - self._since
         if not self._speed or virtual <= self._base:
             return since_base
         return max(0, since_base - int((virtual - self._base) / self._speed))
 
     def set_speed(self, speed: float) -> None:
-        """Run at another speed from now on."""
+        """Change the speed from now on."""
         self.set(self.now())
         self._speed = speed
 
     def advance(self, count: float) -> None:
-        """Let so many virtual seconds pass at once."""
+        """Advance by a number of virtual seconds."""
         self.set(self.now() + seconds(count))
 
     def set(self, now: int) -> None:
-        """Continue from this virtual time (a loaded state brings its own)."""
+        """Continue from this virtual time (a loaded state can have its own)."""
         self._since, self._base = self._monotonic(), now

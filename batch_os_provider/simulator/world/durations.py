@@ -1,11 +1,10 @@
-"""How long things take: the lifecycles as data.
+"""The durations of node states and of operations.
 
-Durations are the least known part of the service, so they stand in one table where they can be
-read, doubted and changed. One number is recorded: three small nodes took about 96 s in all to upgrade
-(2016-04-05). With one node of three out at a time that is at most 32 s for each: 22 s of reimaging and 8 s of
-starting, with up to a tenth more by node. All other numbers are assumptions of a plausible order of size.
+Durations are the least known part of the service, so they are in one table. One number is recorded: three small nodes
+took about 96 s in total to upgrade (2016-04-05). With one node of three out at a time, each took at most 32 s: 22 s of
+reimaging and 8 s of starting, plus up to 6 % by node. All other numbers are assumptions of a plausible size.
 
-Jitter is not chance: it follows from the ids, so that a run can be repeated and a state file continued.
+The jitter of a node is derived from its id, so that a run can be repeated and a state file continued.
 """
 
 from __future__ import annotations
@@ -18,44 +17,44 @@ from batch_os_provider.simulator.world.clock import seconds
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A node state that ends by itself: what follows, after how many seconds, and whether the machine boots then."""
+class Transition:
+    """The end of a temporary node state: after how many seconds, the next state, and whether the machine boots."""
 
     after: float
     then: str
     boots: bool = False
 
 
-STAGES: Final = {
-    "creating": Stage(40, "starting", boots=True),
-    "rebooting": Stage(22, "starting", boots=True),
-    "reimaging": Stage(22, "starting", boots=True),
-    "upgradingos": Stage(22, "starting", boots=True),
-    "starting": Stage(8, "waitingforstarttask"),
-    "waitingforstarttask": Stage(6, "ready"),
-    "leavingpool": Stage(15, "gone"),
+TRANSITIONS: Final = {
+    "creating": Transition(40, "starting", boots=True),
+    "rebooting": Transition(22, "starting", boots=True),
+    "reimaging": Transition(22, "starting", boots=True),
+    "upgradingos": Transition(22, "starting", boots=True),
+    "starting": Transition(8, "waitingforstarttask"),
+    "waitingforstarttask": Transition(6, "ready"),
+    "leavingpool": Transition(15, "gone"),
 }
-"""Node state -> stage. ``waitingforstarttask`` is skipped without a start task to wait for; ``ready`` is idle
-(offline where scheduling is disabled)."""
+"""Node state -> its end. ``waitingforstarttask`` is skipped if the pool does not wait for a start task; ``ready`` means
+idle (offline if scheduling is disabled)."""
 
 JITTER: Final = 0.06
-"""A stage takes up to this part longer, by node (22 + 8 s and 6 % is below the 32 s of the recording)."""
+"""A state lasts up to this fraction longer, by node (22 + 8 s plus 6 % is below the recorded 32 s)."""
 
 UPGRADE_SHARE: Final = 0.2
-"""The part of a pool's nodes that an upgrade takes out at a time (at least one node)."""
+"""The fraction of the nodes of a pool that an upgrade takes out at a time (at least one node)."""
 
-ALLOCATE_FIRST: Final = 30.0
-"""Seconds from a resize to its first new node."""
-ALLOCATE_STEP: Final = 5.0
-"""Seconds between two helpings of new nodes, and between two looks at nodes that leave."""
-ALLOCATE_SHARE: Final = 0.25
-"""The part of the missing nodes in one helping."""
-STOP_RESIZE: Final = 10.0
+FIRST_NODES_DELAY: Final = 30.0
+"""Seconds from a resize to its first new nodes."""
+RESIZE_STEP: Final = 5.0
+"""Seconds between two steps of a resize: each adds new nodes and removes nodes whose tasks have ended."""
+RESIZE_SHARE: Final = 0.25
+"""The fraction of the missing nodes that one step adds."""
+STOP_RESIZE_DURATION: Final = 10.0
 """Seconds in allocation state ``stopping``."""
-DELETE: Final = 20.0
+DELETE_DURATION: Final = 20.0
 """Seconds in pool state ``deleting`` (job: a quarter of it)."""
-TASK: Final = 60.0
-"""Seconds a task runs when its command line does not say (``sleep 30``, ``timeout /t 30``, ``Start-Sleep 30``)."""
+DEFAULT_TASK_DURATION: Final = 60.0
+"""Seconds that a task runs if its command has no duration (``sleep 30``, ``timeout /t 30``, ``Start-Sleep 30``)."""
 RESIZE_TIMEOUT: Final = 900.0
 """Seconds: the default resizeTimeout of the service (PT15M)."""
 ENABLE_AUTOSCALE_PAUSE: Final = 30.0
@@ -64,7 +63,7 @@ RESIZE_TIMEOUT_MINIMUM: Final = 300.0
 """Seconds: a smaller resizeTimeout is refused."""
 
 
-def lasts(state: str, name: str) -> int:
-    """How long this node stays in this state, in ticks."""
+def state_duration(state: str, name: str) -> int:
+    """How long a node stays in a temporary state, in ticks."""
     share = crc32(f"{name}/{state}".encode()) / 0xFFFF_FFFF
-    return seconds(STAGES[state].after * (1 + JITTER * share))
+    return seconds(TRANSITIONS[state].after * (1 + JITTER * share))

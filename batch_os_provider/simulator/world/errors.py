@@ -1,8 +1,8 @@
-"""What Batch refuses, and in which words.
+"""The errors of Batch: codes, statuses and messages.
 
-Clients decide by status and code, and people read the message, so the table "Batch Status and
-Error Codes" (edition of 2017-02-01) is kept as a table. Codes and statuses are exact; messages are the recorded
-ones where a recording exists (PoolVersionEqualsUpgradeVersion, PoolBeingDeleted), else the table's sense.
+Clients decide by status and code, and people read the message. Source: "Batch Status and Error Codes" (edition of
+2017-02-01). Codes and statuses are exact. Messages are recorded for PoolVersionEqualsUpgradeVersion and
+PoolBeingDeleted; the others follow the documentation.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
 
 
 class BatchError(Exception):
-    """The service refuses. ``values`` are the key and value pairs of the envelope, absent when empty."""
+    """An error that Batch returns. ``values`` are the key and value pairs of the envelope, absent when empty."""
 
     def __init__(
         self,

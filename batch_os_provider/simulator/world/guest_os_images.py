@@ -1,10 +1,10 @@
-"""Which OS versions exist: the ``images`` of the state.
+"""The Guest OS versions that exist: rows of the ``images`` of a state.
 
-"latest" is a question to a catalogue, and so are the codes OSVersionDisabled and OSVersionExpired.
-The catalogue is seeded, never built in, so that a test can let a version expire between plan and apply.
+"latest", OSVersionDisabled and OSVersionExpired depend on a list of versions. The list comes from the seed, so that a
+test can let a version expire between plan and apply.
 
 A row is a Guest OS version: ``{"osVersion": "WA-GUEST-OS-5.25_201811-01", "state": "available"}`` (or ``disabled``,
-``expired``). Rows of the other kind, images of virtual machines, are read by :mod:`.images`.
+``expired``). The other rows, VM images, are read by :mod:`.vm_images`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _STATES: Final = ("available", "disabled", "expired")
 
 
 def guest_os(row: object) -> dict[str, Any]:
-    """Read one row of this kind.
+    """Read one Guest OS row.
 
     Raises:
-        StateError: it is not one.
+        StateError: the row is invalid.
     """
     reader = Reader("images", row)
     image = {name: value for name in ("osVersion", "state") if (value := reader.take(name, str, None)) is not None}
@@ -58,7 +58,7 @@ def refuse_unknown_version(images: list[dict[str, Any]], target: str, *, catalog
 
 
 def latest_of_family(images: list[dict[str, Any]], family: str) -> str | None:
-    """The version that ``*`` stands for, if the catalogue knows one."""
+    """The newest available version of a family; None if ``images`` has none."""
     known = (
         GuestOsVersion.parse(row["osVersion"])
         for row in images

@@ -1,12 +1,10 @@
-"""How pools were: for a read that lags behind.
+"""Earlier snapshots of pools, for stale reads.
 
-A service of many machines may answer a read with what another of them knew a moment ago, and then
-a client sees the pool as it was before the write that it has just been told is taken. Which older view is shown must
-be exact, or a test is no test.
+A distributed service may answer a read with an older state, so a client can see a pool as it was before a write that
+the service has accepted. A test must choose exactly which snapshot a read returns.
 
-A *change* of a pool is one write, or one instant at which something moved in it or in its nodes. Nothing is kept
-until the first ``stale`` rule is given, and then from that instant on: before it, a pool has always been as it was
-then. Jobs and tasks are never old.
+A *change* of a pool is one write, or one instant at which the pool or its nodes changed. Snapshots are kept from the
+first ``stale`` rule on; for earlier times, the first snapshot counts. Jobs and tasks are always current.
 """
 
 from __future__ import annotations
@@ -23,12 +21,12 @@ if TYPE_CHECKING:
 
     from batch_os_provider.simulator.world.model import Job, Node, Pool
 
-KEPT: Final = 200
-"""Changes that are kept of one pool; a view older than all of them is the oldest."""
+MAX_CHANGES: Final = 200
+"""Number of changes kept for one pool; a read of an older one gets the oldest."""
 
 
 class Changing(Protocol):
-    """What is needed of a world: its pools and jobs, its virtual time, and how much has happened in it."""
+    """The part of a world that the history uses: pools, jobs, virtual time and the number of changes."""
 
     now: int
     changes: int
@@ -40,39 +38,39 @@ W = TypeVar("W", bound=Changing)
 
 
 class History:
-    """The last views of each pool of one world, each with the virtual time since when it was so."""
+    """The last snapshots of each pool of one world, each with the virtual time from which it was true."""
 
     def __init__(self) -> None:
         self._views: dict[str, deque[tuple[int, Pool | None]]] = {}
-        self._noted: int | None = None
+        self._recorded: int | None = None
 
-    def keep(self, world: Changing, *, wanted: bool) -> None:
-        """Begin to keep views, or forget them all; what goes on already goes on."""
+    def enable(self, world: Changing, *, wanted: bool) -> None:
+        """Start to keep snapshots, or remove them all. No effect if it is already on."""
         if not wanted:
-            self._views, self._noted = {}, None
-        elif self._noted is None:
-            self._noted = -1
-            self.note(world)
+            self._views, self._recorded = {}, None
+        elif self._recorded is None:
+            self._recorded = -1
+            self.record(world)
 
-    def note(self, world: Changing) -> None:
-        """A write or an instant is over: keep what it has changed."""
-        if self._noted is None or self._noted == world.changes:
+    def record(self, world: Changing) -> None:
+        """Keep a snapshot of the pools that a write or an event has changed."""
+        if self._recorded is None or self._recorded == world.changes:
             return
-        first, self._noted = self._noted < 0, world.changes
+        first, self._recorded = self._recorded < 0, world.changes
         for key in {*self._views, *world.pools}:
             pool = world.pools.get(key)
             views = self._views.get(key)
             if views is None:
-                # Whoever saw nothing of a pool before it was made still sees nothing.
-                self._views[key] = views = deque([] if first else [(0, None)], maxlen=KEPT + 1)
+                # The pool is new: a read of an earlier time does not find it.
+                self._views[key] = views = deque([] if first else [(0, None)], maxlen=MAX_CHANGES + 1)
             if not views or views[-1][1] != pool:
-                views.append((world.now, None if pool is None else _kept(pool, views[-1][1] if views else None)))
+                views.append((world.now, None if pool is None else _snapshot(pool, views[-1][1] if views else None)))
 
-    def world(self, world: W, effect: Mapping[str, Any]) -> W:
-        """A world to read from in which each pool is as old as a ``stale`` effect says."""
+    def older_world(self, world: W, effect: Mapping[str, Any]) -> W:
+        """A copy of the world in which each pool is as old as a ``stale`` effect says."""
         older = copy(world)
         found = [(key, self._view(views, world.now, effect)) for key, views in self._views.items()]
-        older.pools = {key: _of_tasks_there_are(world, pool) for key, pool in found if pool is not None}
+        older.pools = {key: _without_deleted_tasks(world, pool) for key, pool in found if pool is not None}
         return older
 
     def _view(self, views: deque[tuple[int, Pool | None]], now: int, effect: Mapping[str, Any]) -> Pool | None:
@@ -82,15 +80,15 @@ class History:
         return next((pool for since, pool in reversed(views) if since <= then), views[0][1])
 
 
-def _kept(pool: Pool, before: Pool | None) -> Pool:
-    """A copy of a pool that shares with the view before it the nodes that are as they were."""
+def _snapshot(pool: Pool, before: Pool | None) -> Pool:
+    """A copy of a pool that shares unchanged nodes with the snapshot before it."""
     known = before.nodes if before is not None else {}
     nodes = {key: known[key] if known.get(key) == node else deepcopy(node) for key, node in pool.nodes.items()}
     return replace(deepcopy(replace(pool, nodes={})), nodes=nodes)
 
 
-def _of_tasks_there_are(world: Changing, pool: Pool) -> Pool:
-    """The view of a pool without tasks that have been deleted since: nobody could show them any more."""
+def _without_deleted_tasks(world: Changing, pool: Pool) -> Pool:
+    """A snapshot without tasks that were deleted since, because their data no longer exists."""
 
     def kept(node: Node) -> Node:
         tasks = [(job, task) for job, task in node.running if job in world.jobs and task in world.jobs[job].tasks]

@@ -1,8 +1,8 @@
-"""What was handed out: tokens and assertions of a short life, and a record of who asked.
+"""Issued tokens and assertions, and a record of the requests for them.
 
-A test must see that a token was renewed, and with an assertion that nobody had used before, and no
-secret may stand in what it reads. So what was handed out is known here by its text and shown by its number.
-Nothing of this is in the state: after a restart the holders sign in again, as after a revocation.
+A test must see that a token was renewed with an unused assertion, without reading a secret. So tokens and assertions
+are stored by their text and listed by their number. They are not in the state: after a restart the principals sign in
+again, as after a revocation.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any, Final
 
 from batch_os_provider.simulator.world.clock import TICKS, iso
 
-KEPT: Final = 10_000
-"""Entries of the record, tokens, and assertions kept; older ones fall out."""
+MAX_KEPT: Final = 10_000
+"""Number of record entries, of tokens and of assertions kept; older ones are removed."""
 
 
 @dataclass(slots=True)
-class Handed:
-    """Something handed out: its number, whose it is, and when it ends (ticks of wall time)."""
+class IssuedToken:
+    """A token or an assertion: its number, its principal, and its expiry (ticks of wall time)."""
 
     number: int
     holder: str
@@ -31,16 +31,16 @@ class Handed:
 
 
 class Issued:
-    """Everything that was handed out since the beginning."""
+    """All tokens and assertions since the start."""
 
     def __init__(self) -> None:
-        self.tokens: dict[str, Handed] = {}
-        self.assertions: dict[str, Handed] = {}
-        self.record: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self.tokens: dict[str, IssuedToken] = {}
+        self.assertions: dict[str, IssuedToken] = {}
+        self.record: deque[dict[str, Any]] = deque(maxlen=MAX_KEPT)
         self._number = 0
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove everything, and restart the numbering."""
         self.tokens.clear()
         self.assertions.clear()
         self.record.clear()
@@ -48,22 +48,22 @@ class Issued:
 
     def token(self, holder: str, end: int) -> str:
         """A new token."""
-        return self._hand(self.tokens, secrets.token_urlsafe(32), holder, end)
+        return self._issue(self.tokens, secrets.token_urlsafe(32), holder, end)
 
     def assertion(self, holder: str, end: int, audience: str) -> str:
-        """A new assertion, which looks like a JWT and is signed by nobody."""
+        """A new assertion: it has the form of a JWT, without a signature."""
         claims = {"sub": holder, "aud": audience, "exp": end // TICKS, "jti": secrets.token_hex(8)}
         parts = [{"alg": "none", "typ": "JWT"}, claims]
         text = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
-        return self._hand(self.assertions, f"{text}.{secrets.token_urlsafe(32)}", holder, end)
+        return self._issue(self.assertions, f"{text}.{secrets.token_urlsafe(32)}", holder, end)
 
-    def _hand(self, kind: dict[str, Handed], text: str, holder: str, end: int) -> str:
+    def _issue(self, kind: dict[str, IssuedToken], text: str, holder: str, end: int) -> str:
         self._number += 1
-        kind[text] = Handed(self._number, holder, end)
-        if len(kind) > KEPT:
+        kind[text] = IssuedToken(self._number, holder, end)
+        if len(kind) > MAX_KEPT:
             del kind[next(iter(kind))]
         return text
 
-    def note(self, wall: int, way: str, **what: Any) -> None:
-        """Record a request: which way it came, and what became of it."""
+    def log(self, wall: int, way: str, **what: Any) -> None:
+        """Record a request: the kind of sign-in, and its result."""
         self.record.append({"wall": iso(wall), "way": way, **what})

@@ -1,11 +1,10 @@
 """The data of the world: pools, nodes, jobs, tasks, and the work in flight on them.
 
-Lifecycles (:mod:`.pools`, :mod:`.nodes`, :mod:`.tasks`), JSON by version (:mod:`.shapes`) and
-the state file (:mod:`.state`) all speak of the same few records, so the records stand apart and hold no rules.
+Lifecycles (:mod:`.pools`, :mod:`.nodes`, :mod:`.tasks`), the JSON of each API version and the state file use the same
+records, so the records have their own module, without rules.
 
-Whatever is still going to happen is a field (``due``), never a hidden timer: that is what lets a state be
-written in the middle of an upgrade and read back to go on exactly where it was.
-All times are virtual ticks.
+The time of a future event is a field (``due``), never a hidden timer. So a state can be written in the middle of an
+upgrade and continues at the same point when it is read. All times are virtual ticks.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from typing import Any, Final
 from batch_os_provider.simulator.world.clock import iso
 
 READY = ("idle", "running")
-"""Node states in which a node takes tasks; an upgraded node in one of them is back."""
-LOST: Final = frozenset(
+"""Node states in which a node takes tasks; an upgrade is finished on a node in one of them."""
+WITHOUT_TASKS: Final = frozenset(
     {"preempted", "unusable", "unknown", "starttaskfailed", "deallocated", "deallocating", "creating", "rebooting"}
     | {"reimaging", "upgradingos", "starting", "waitingforstarttask", "leavingpool"}
 )
 """Node states in which no task can be running."""
 FATES: Final = ("starttaskfailed", "hangs", "unusable", "unknown")
-"""How a new node may end instead of ready: its start task fails or never ends, or the node is no good."""
+"""How a boot may end instead of ready: the start task fails, the start task hangs, or the node is broken."""
 
 
 @dataclass(slots=True)
 class Upgrade:
-    """An OS upgrade under way: nodes still to be taken, nodes out now; ``until`` ends that of an empty pool.
+    """A running OS upgrade: ``pending`` nodes, ``out`` nodes (being upgraded); ``until`` ends that of an empty pool.
 
-    ``rollback``: the platform is taking it back, so that it leads to the version that the pool has.
+    ``rollback``: the platform is reverting the upgrade to the current version of the pool.
     """
 
     pending: list[str]
@@ -41,10 +40,10 @@ class Upgrade:
 
 @dataclass(slots=True)
 class Resize:
-    """A resize under way: ``due`` is its next step, ``deadline`` its timeout.
+    """A running resize: ``due`` is its next step, ``deadline`` its timeout.
 
-    ``leaving`` are nodes that go when their tasks have ended; ``removal`` says that the nodes were named;
-    ``earlier`` are the errors of the resize before it.
+    ``leaving`` nodes are removed when their tasks have ended; ``removal`` is true for removenodes;
+    ``earlier_errors`` are the errors of the previous resize.
     """
 
     due: int
@@ -52,14 +51,14 @@ class Resize:
     option: str = "requeue"
     leaving: list[str] = field(default_factory=list)
     removal: bool = False
-    earlier: list[dict[str, Any]] = field(default_factory=list)
+    earlier_errors: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Node:
-    """A compute node. ``due`` is when its present state ends by itself, if it does; ``fate`` is one of FATES.
+    """A compute node. ``due`` is the end of a temporary state; ``fate`` is one of FATES.
 
-    A node that is up keeps its fate for its next boot.
+    On a node that is up, ``fate`` applies to its next boot.
     """
 
     id: str
@@ -81,11 +80,11 @@ class Node:
 
 @dataclass(slots=True)
 class Pool:
-    """A pool. ``props`` holds what was declared and only needs to be shown again (in the newest spelling).
+    """A pool. ``props`` has the declared properties that are only returned (under their newest names).
 
-    ``resolved`` is what ``latest`` meant when the first node was made, ``script`` what nodes to come are in for
-    (:mod:`.resizes`), ``autoscaled`` the time of the last enableautoscale, ``previous`` the OS version before the last
-    upgrade that ended.
+    ``resolved_latest`` is the version of ``latest`` when the first node was created, ``script`` the allocation script
+    (:mod:`.resizes`), ``autoscale_enabled_at`` the time of the last enableautoscale, ``previous_version`` the OS
+    version before the last finished upgrade.
     """
 
     id: str
@@ -107,19 +106,19 @@ class Pool:
     resize: Resize | None = None
     delete_due: int | None = None
     node_counter: int = 0
-    resolved: str | None = None
+    resolved_latest: str | None = None
     script: dict[str, Any] | None = None
-    autoscaled: int | None = None
-    previous: str | None = None
+    autoscale_enabled_at: int | None = None
+    previous_version: str | None = None
 
     @property
     def key(self) -> str:
-        """Ids keep their case and are compared without it."""
+        """The id in lower case: Batch compares ids without case."""
         return self.id.lower()
 
     @property
-    def autoscales(self) -> bool:
-        """Whether a formula has the say over the targets."""
+    def autoscale_enabled(self) -> bool:
+        """Whether a formula sets the targets."""
         return bool(self.props.get("enableAutoScale"))
 
     @property
@@ -128,7 +127,7 @@ class Pool:
         return policy
 
     @property
-    def follows_latest(self) -> bool:
+    def has_automatic_upgrade(self) -> bool:
         """Whether the automatic OS upgrade is on."""
         return self.virtual_machine is not None and bool(self._automatic_upgrade.get("enableAutomaticOSUpgrade"))
 
@@ -149,11 +148,11 @@ class Pool:
         return task
 
     def target(self, *, dedicated: bool) -> int:
-        """How many nodes of one kind are asked for."""
+        """The target number of nodes of one kind."""
         return self.target_dedicated if dedicated else self.target_low_priority
 
-    def aim(self, change: int, *, dedicated: bool) -> None:
-        """Move the target of one kind; it never falls below zero."""
+    def adjust_target(self, change: int, *, dedicated: bool) -> None:
+        """Change the target of one kind; it never falls below zero."""
         if dedicated:
             self.target_dedicated = max(0, self.target_dedicated + change)
         else:
@@ -166,7 +165,7 @@ class Pool:
 
 @dataclass(slots=True)
 class Task:
-    """A task. ``queued`` orders the queue; ``due`` is when the present run ends."""
+    """A task. ``due`` is the end of the current run."""
 
     id: str
     props: dict[str, Any]
@@ -189,13 +188,13 @@ class Task:
 
     @property
     def key(self) -> str:
-        """Ids keep their case and are compared without it."""
+        """The id in lower case: Batch compares ids without case."""
         return self.id.lower()
 
 
 @dataclass(slots=True)
 class Job:
-    """A job bound to a pool by name; the pool need not exist (then its tasks wait)."""
+    """A job bound to a pool by name; if the pool does not exist, its tasks wait."""
 
     id: str
     props: dict[str, Any]
@@ -210,15 +209,15 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Ids keep their case and are compared without it."""
+        """The id in lower case: Batch compares ids without case."""
         return self.id.lower()
 
 
 @dataclass(slots=True)
 class Actor:
-    """One script. ``seen`` counts the requests that it waits for, ``fired`` how often it acted, refused or not.
+    """One actor. ``matched`` counts the requests that it waits for, ``fired`` its actions, including refused ones.
 
-    ``due`` is its virtual instant until then; ``refused`` says why its last deed was not done.
+    ``due`` is its virtual time, if it has one; ``refused`` says why its last action was refused.
     """
 
     id: str
@@ -227,21 +226,21 @@ class Actor:
     do: dict[str, Any]
     due: int | None = None
     fired: int = 0
-    seen: int = 0
+    matched: int = 0
     refused: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The script in the shape of ``/_simulator/actors``."""
+        """The actor in the shape of ``/_simulator/actors``."""
         shown = {"id": self.id, "when": self.when, "pool": self.pool, "do": self.do, "fired": self.fired}
         due = {} if self.due is None else {"due": iso(self.due)}
         return {**shown, **due, "refused": self.refused}
 
-    def meets(self, moment: str, operation: str, pool: str | None) -> bool:
-        """Whether this request is the one it waits for; to ask is to count it."""
+    def matches(self, moment: str, operation: str, pool: str | None) -> bool:
+        """Whether the actor waits for this request. Each call counts the request."""
         if self.when.get("operation") != operation or self.when.get("moment", "after") != moment:
             return False
         wanted = self.when.get("pool")
         if wanted is not None and (pool is None or wanted.lower() != pool.lower()):
             return False
-        self.seen += 1
-        return self.when.get("nth") in (None, self.seen)
+        self.matched += 1
+        return self.when.get("nth") in (None, self.matched)

@@ -1,8 +1,8 @@
-"""The life of a node: created, started, idle or running, reimaged, gone.
+"""The lifecycle of a node: created, started, idle or running, reimaged, removed.
 
-An OS upgrade is visible only in its nodes, one at a time, so the steps of a node are kept apart
-from the reasons for them (:mod:`.pools`). The steps and their durations are the table in :mod:`.stages`.
-When a node is back, or gone, the event ``back`` tells the pool at the same instant.
+Resizes and upgrades use the same node states, so the states are here and the reasons for them in :mod:`.resizes` and
+:mod:`.upgrades`. :mod:`.durations` has the states and how long they last. When a node is ready or removed, the event
+``back`` continues the work of its pool at the same instant.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from zlib import crc32
 
 from batch_os_provider.simulator.world import tasks, vm_images
 from batch_os_provider.simulator.world.clock import iso
-from batch_os_provider.simulator.world.durations import STAGES, lasts
+from batch_os_provider.simulator.world.durations import TRANSITIONS, state_duration
 from batch_os_provider.simulator.world.model import Node, Pool
 from batch_os_provider.simulator.world.world import event
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from batch_os_provider.simulator.world.world import World
 
 
-def move(world: World, pool: Pool, node: Node, state: str) -> None:
-    """Put a node into a state now, and note when that state ends by itself."""
+def set_state(world: World, pool: Pool, node: Node, state: str) -> None:
+    """Put a node into a state now, and schedule the end of a temporary state."""
     before, node.state, node.state_time = node.state, state, world.now
     node.due = None
-    if state in STAGES:
-        node.due = world.at(world.now + lasts(state, node.id), "node", pool.key, node.id)
-    _changed(world, pool, node, before, state)
+    if state in TRANSITIONS:
+        node.due = world.schedule(world.now + state_duration(state, node.id), "node", pool.key, node.id)
+    _record_change(world, pool, node, before, state)
 
 
-def _changed(world: World, pool: Pool, node: Node, before: str | None, after: str | None) -> None:
-    world.changed("node", node.id, before, after, pool=pool.id, dedicated=node.dedicated)
+def _record_change(world: World, pool: Pool, node: Node, before: str | None, after: str | None) -> None:
+    world.record_change("node", node.id, before, after, pool=pool.id, dedicated=node.dedicated)
 
 
 def create(world: World, pool: Pool, *, dedicated: bool) -> Node:
@@ -40,16 +40,16 @@ def create(world: World, pool: Pool, *, dedicated: bool) -> Node:
     name = f"tvm-{crc32(pool.key.encode())}_{pool.node_counter}-{stamp}"
     node = Node(name, dedicated, "creating", world.now, world.now, world.now)
     if pool.virtual_machine is not None:
-        node.image = vm_images.of_new_node(world, pool)
-    node.fate = _fate(pool)
-    node.due = world.at(world.now + lasts("creating", name), "node", pool.key, name)
+        node.image = vm_images.image_of_new_node(world, pool)
+    node.fate = _scripted_fate(pool)
+    node.due = world.schedule(world.now + state_duration("creating", name), "node", pool.key, name)
     pool.nodes[name.lower()] = node
-    _changed(world, pool, node, None, "creating")
+    _record_change(world, pool, node, None, "creating")
     return node
 
 
-def _fate(pool: Pool) -> str | None:
-    """What the pool's script has in store for the node that is being made; its count goes down."""
+def _scripted_fate(pool: Pool) -> str | None:
+    """The fate that the allocation script of the pool has for a new node; decrements the script's count."""
     script = pool.script
     if not script or not {"startTask", "state", "version"} & set(script):
         return None
@@ -62,17 +62,17 @@ def _fate(pool: Pool) -> str | None:
     return fate
 
 
-def upgrade(world: World, pool: Pool, node: Node) -> None:
-    """Take a node out to replace its OS: its tasks go back to the queue first."""
+def start_upgrade(world: World, pool: Pool, node: Node) -> None:
+    """Take a node out to replace its OS: its tasks return to the queue first."""
     tasks.evict(world, node, terminate=False)
-    move(world, pool, node, str(world.unknowns["nodeStateDuringUpgrade"]))
+    set_state(world, pool, node, str(world.unknowns["nodeStateDuringUpgrade"]))
 
 
-def leave(world: World, pool: Pool, node: Node, *, terminate: bool = False) -> None:
-    """Take a node out for good."""
+def remove(world: World, pool: Pool, node: Node, *, terminate: bool = False) -> None:
+    """Remove a node from its pool; its tasks are requeued or terminated first."""
     tasks.evict(world, node, terminate=terminate)
     node.fate = None
-    move(world, pool, node, "leavingpool")
+    set_state(world, pool, node, "leavingpool")
 
 
 def begin_start_task(world: World, pool: Pool, node: Node) -> bool:
@@ -85,7 +85,7 @@ def begin_start_task(world: World, pool: Pool, node: Node) -> bool:
 
 
 def end_start_task(world: World, node: Node) -> None:
-    """The start task ended: well, unless the state says otherwise (nothing says how often it fails)."""
+    """End the start task: with success, unless the fate of the node is a failure (real failure rates are unknown)."""
     if node.start_task is not None and node.start_task["state"] == "running":
         failed = node.fate == "starttaskfailed"
         ended: dict[str, Any] = {"state": "completed", "endTime": iso(world.now), "exitCode": int(failed)}
@@ -96,8 +96,8 @@ def end_start_task(world: World, node: Node) -> None:
         node.start_task = {**node.start_task, **ended}
 
 
-def _ready(world: World, pool: Pool, node: Node) -> str:
-    """Where a node ends that has started: ready, or as its fate has it."""
+def _end_boot(world: World, pool: Pool, node: Node) -> str:
+    """The state of a node after its boot: ready, or the state of its fate."""
     end_start_task(world, node)
     fate, node.fate = node.fate, None
     if fate in ("unusable", "unknown"):
@@ -109,29 +109,29 @@ def _ready(world: World, pool: Pool, node: Node) -> str:
 
 
 @event("node")
-def stage_ended(world: World, key: tuple[str, ...], due: int) -> None:
-    """A node's present state ends: go on to the next one."""
+def state_ended(world: World, key: tuple[str, ...], due: int) -> None:
+    """A temporary state of a node ends: enter the next one."""
     pool = world.pools.get(key[0])
     node = pool.nodes.get(key[1].lower()) if pool else None
     if pool is None or node is None or node.due != due:
         return
-    stage = STAGES[node.state]
-    if stage.then == "gone":
+    transition = TRANSITIONS[node.state]
+    if transition.then == "gone":
         del pool.nodes[node.id.lower()]
-        _changed(world, pool, node, node.state, None)
-        world.at(world.now, "back", pool.key)
+        _record_change(world, pool, node, node.state, None)
+        world.schedule(world.now, "back", pool.key)
         return
-    if stage.boots:
+    if transition.boots:
         node.boot_time = world.now
-        if pool.follows_latest and node.state in ("upgradingos", "rebooting"):
-            node.image = vm_images.of_new_node(world, pool)
-    then = stage.then
+        if pool.has_automatic_upgrade and node.state in ("upgradingos", "rebooting"):
+            node.image = vm_images.image_of_new_node(world, pool)
+    then = transition.then
     if then == "waitingforstarttask" and not begin_start_task(world, pool, node):
         then = "ready"
     if then == "ready":
-        then = _ready(world, pool, node)
-    move(world, pool, node, then)
+        then = _end_boot(world, pool, node)
+    set_state(world, pool, node, then)
     if then == "waitingforstarttask" and node.fate == "hangs":
         node.due = None
-    if then not in STAGES:
-        world.at(world.now, "back", pool.key)
+    if then not in TRANSITIONS:
+        world.schedule(world.now, "back", pool.key)

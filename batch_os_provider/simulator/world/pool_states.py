@@ -1,7 +1,7 @@
-"""The two states of a pool, and the refusal that every write on a pool begins with.
+"""The two states of a pool, and the check that every write on a pool starts with.
 
-``state`` and ``allocationState`` are independent (all recordings agree), and three lifecycles
-(:mod:`.pools`, :mod:`.resizes`, :mod:`.upgrades`) move them; each move is recorded the same way.
+``state`` and ``allocationState`` are independent (all recordings agree). Three lifecycles (:mod:`.pools`,
+:mod:`.resizes`, :mod:`.upgrades`) change them, and all changes are recorded here.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def set_state(world: World, pool: Pool, state: str, since: int) -> None:
-    """Move the pool's state; ``since`` is the transition time that it shows."""
+    """Set the state of a pool; ``since`` is the transition time that the pool shows."""
     before, pool.state, pool.state_time = pool.state, state, since
-    world.changed("pool", pool.id, before, state, pool=pool.id)
+    world.record_change("pool", pool.id, before, state, pool=pool.id)
 
 
 def set_allocation(world: World, pool: Pool, state: str) -> None:
-    """Move the allocation state now."""
+    """Set the allocation state of a pool now."""
     before, pool.allocation, pool.allocation_time = pool.allocation, state, world.now
-    world.changed("allocation", pool.id, before, state, pool=pool.id)
+    world.record_change("allocation", pool.id, before, state, pool=pool.id)
 
 
 def refuse_deleting(pool: Pool) -> None:

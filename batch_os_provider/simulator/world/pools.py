@@ -1,4 +1,7 @@
-"""The life of a pool: created, changed, deleted; its size is in :mod:`.resizes`, its OS in :mod:`.upgrades`."""
+"""The lifecycle of a pool: created, changed, deleted.
+
+Its size is in :mod:`.resizes`, its OS in :mod:`.upgrades`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_os_provider.simulator.world import nodes, resizes, tasks, vm_images
 from batch_os_provider.simulator.world.clock import etag, seconds
-from batch_os_provider.simulator.world.durations import DELETE
+from batch_os_provider.simulator.world.durations import DELETE_DURATION
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.model import Pool
 from batch_os_provider.simulator.world.pool_states import refuse_deleting, set_allocation, set_state
@@ -23,7 +26,7 @@ def add(
     configuration: tuple[dict[str, str] | None, dict[str, Any] | None],
     target: tuple[int, int],
 ) -> Pool:
-    """Create a pool; with a target its first resize starts at once."""
+    """Create a pool; a pool with a target starts its first resize at once."""
     present = world.pools.get(name.lower())
     if present is not None:
         raise BatchError("PoolBeingDeleted" if present.state == "deleting" else "PoolExists")
@@ -33,15 +36,15 @@ def add(
         vm_images.refuse_unknown_pin(world, virtual["imageReference"])
     pool = Pool(name, props, now, now, etag(now), "active", now, "steady", now, 0, 0, cloud, virtual)
     world.pools[pool.key] = pool
-    world.changed("pool", name, None, "active", pool=name)
+    world.record_change("pool", name, None, "active", pool=name)
     if any(target):
-        resizes.begin(world, pool, target, props.get("resizeTimeout"), "requeue")
+        resizes.start_resize(world, pool, target, props.get("resizeTimeout"), "requeue")
     tasks.schedule(world, pool)
     return pool
 
 
-def change(world: World, pool: Pool, props: dict[str, Any]) -> None:
-    """Patch or update properties: what is given replaces what is there, None removes it."""
+def update(world: World, pool: Pool, props: dict[str, Any]) -> None:
+    """Patch or update properties: a value replaces the property, None removes it."""
     refuse_deleting(pool)
     for name, value in props.items():
         if value is None:
@@ -57,7 +60,7 @@ _ANY_TIME: Final = frozenset({"startTask", "certificateReferences", "application
 def patch(world: World, pool: Pool, props: dict[str, Any]) -> None:
     """PATCH: a few properties at any time; the others only on a steady pool without nodes (documented).
 
-    The code of that refusal is not documented, nor whether a pool that is being resized has one of its own.
+    The code of that refusal is not documented, nor is the code for a pool that is being resized.
     """
     refuse_deleting(pool)
     machine = props.pop("virtualMachineConfiguration", None)
@@ -70,12 +73,12 @@ def patch(world: World, pool: Pool, props: dict[str, Any]) -> None:
         raise BatchError("OperationNotValidOnPool")
     if machine is not None:
         vm_images.refuse_unknown_pin(world, machine["imageReference"])
-        pool.virtual_machine, pool.resolved = machine, None  # the next node begins a new deployment
-    change(world, pool, props)
+        pool.virtual_machine, pool.resolved_latest = machine, None  # the next node begins a new deployment
+    update(world, pool, props)
 
 
 def delete(world: World, pool: Pool) -> None:
-    """Mark a pool for deletion; a resize or an upgrade under way ends with it (202 while upgrading is recorded)."""
+    """Mark a pool for deletion, and end a running resize or upgrade (202 while upgrading is recorded)."""
     refuse_deleting(pool)
     pool.upgrade = pool.resize = None
     if pool.allocation != "steady":
@@ -84,14 +87,14 @@ def delete(world: World, pool: Pool) -> None:
     world.touch(pool)
     for node in list(pool.nodes.values()):
         if node.state != "leavingpool":
-            nodes.leave(world, pool, node)
-    pool.delete_due = world.at(world.now + seconds(DELETE), "pool-delete", pool.key)
+            nodes.remove(world, pool, node)
+    pool.delete_due = world.schedule(world.now + seconds(DELETE_DURATION), "pool-delete", pool.key)
 
 
 @event("pool-delete")
-def deleted(world: World, key: tuple[str, ...], due: int) -> None:
+def finish_delete(world: World, key: tuple[str, ...], due: int) -> None:
     """A pool marked for deletion disappears."""
     pool = world.pools.get(key[0])
     if pool is not None and pool.delete_due == due:
         del world.pools[pool.key]
-        world.changed("pool", pool.id, pool.state, None, pool=pool.id)
+        world.record_change("pool", pool.id, pool.state, None, pool=pool.id)

@@ -1,7 +1,7 @@
-"""Reading hand-written JSON with errors that name the place.
+"""Reads hand-written JSON; its errors name the place.
 
-Seeds are written by people. Each object is taken apart by name; what is of the wrong type, or
-left over at the end, is refused with a sentence, so that a misspelt property is never silently ignored.
+Seeds are written by people. Each property is taken by name. A property of the wrong type, or one that is left at the
+end, is refused, so that a misspelt property is never ignored.
 """
 
 from __future__ import annotations
@@ -9,30 +9,31 @@ from __future__ import annotations
 from typing import Any, TypeVar, overload
 
 from batch_os_provider.simulator.world.clock import parse_iso
+from batch_os_provider.wording import plural
 
 T = TypeVar("T")
-_NEEDED: Any = object()
+_REQUIRED: Any = object()
 
 
 class RefusedError(ValueError):
-    """A control endpoint refuses what it was given; the text is the sentence that it answers."""
+    """A control endpoint refuses a request; the text is its answer."""
 
 
 class StateError(RefusedError):
-    """The state is not one, or is impossible; the text says where and why."""
+    """The state is invalid or cannot exist; the text says where and why."""
 
 
-def fill(props: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+def with_defaults(props: dict[str, Any], **defaults: Any) -> dict[str, Any]:
     """The properties, with defaults for those that are missing."""
     return {**defaults, **props}
 
 
 class Reader:
-    """One JSON object that is being taken apart. ``where`` names it in errors."""
+    """The properties of one JSON object. ``where`` names it in errors."""
 
     def __init__(self, where: str, data: object) -> None:
         if not isinstance(data, dict):
-            raise StateError(f"{where}: an object is expected, not {type(data).__name__}.")
+            raise StateError(f"{where}: expected an object, not {type(data).__name__}.")
         self.where = where
         self._left: dict[str, Any] = dict(data)
 
@@ -42,11 +43,11 @@ class Reader:
     def take(self, name: str, kind: type[T], default: None) -> T | None: ...
     @overload
     def take(self, name: str, kind: type[T], default: T) -> T: ...
-    def take(self, name: str, kind: type[Any], default: Any = _NEEDED) -> Any:
+    def take(self, name: str, kind: type[Any], default: Any = _REQUIRED) -> Any:
         """Take one property of the given type; null is the same as absent."""
         value = self._left.pop(name, None)
         if value is None:
-            if default is _NEEDED:
+            if default is _REQUIRED:
                 raise StateError(f"{self.where}: {name} is missing.")
             return default
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -54,34 +55,36 @@ class Reader:
         return value
 
     @overload
-    def time_of(self, name: str, default: int) -> int: ...
+    def take_time(self, name: str, default: int) -> int: ...
     @overload
-    def time_of(self, name: str, default: None) -> int | None: ...
-    def time_of(self, name: str, default: int | None) -> int | None:
+    def take_time(self, name: str, default: None) -> int | None: ...
+    def take_time(self, name: str, default: int | None) -> int | None:
         """Take a time, in ticks."""
         text = self.take(name, str, None)
-        return default if text is None else self.time(name, text)
+        return default if text is None else self.parse_time(name, text)
 
-    def time(self, name: str, text: str) -> int:
+    def parse_time(self, name: str, text: str) -> int:
         """Read a time."""
         try:
             return parse_iso(text)
         except ValueError as error:
             raise StateError(f"{self.where}: {name}: {error}.") from None
 
-    def drop(self, name: str) -> None:
-        """Leave out a property that follows from others."""
+    def discard(self, name: str) -> None:
+        """Ignore a property that is derived from others."""
         self._left.pop(name, None)
 
-    def rest(self, allowed: frozenset[str] | set[str]) -> dict[str, Any]:
-        """Whatever is left, all of it allowed."""
+    def take_rest(self, allowed: frozenset[str] | set[str]) -> dict[str, Any]:
+        """Take the remaining properties, all of which must be allowed."""
         unknown = sorted(set(self._left) - allowed)
         if unknown:
-            raise StateError(f"{self.where}: there is no property {', '.join(unknown)}.")
+            raise StateError(
+                f"{self.where}: unknown {plural(len(unknown), 'property', 'properties')} {', '.join(unknown)}."
+            )
         left = {name: value for name, value in self._left.items() if value is not None}
         self._left = {}
         return left
 
     def finish(self) -> None:
-        """Nothing may be left."""
-        self.rest(frozenset())
+        """Refuse remaining properties."""
+        self.take_rest(frozenset())

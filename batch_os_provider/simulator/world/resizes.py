@@ -1,22 +1,22 @@
-"""The size of a pool: resized, nodes removed by name, autoscaled (as far as its refusals go).
+"""The size of a pool: resize, removenodes, and the refusals of autoscale.
 
-A VM pool gets a new image only with new nodes, so a rollout is made of these calls. What can go
-wrong in them is written in the state: ``quota`` of the account (nodes for cores; one pool's growth may use up
-another's) and, in a pool's ``simulator`` extras, ``allocation``, a script for nodes to come::
+A VM pool gets a new image only with new nodes, so a rollout consists of these calls. The state says which of them fail:
+by the ``quota`` of the account (counted in nodes, not cores; all pools share it) and by the allocation script of a
+pool, ``allocation`` in its ``simulator`` object::
 
     {"fail": "AllocationFailed", "failAfter": 0, "times": 1,
      "version": "20348.2227.240104", "startTask": "fail", "state": "unusable", "count": 2}
 
-``fail`` ends a growth with that resizeError (``AllocationTimedout``: only when resizeTimeout is over) once
-``failAfter`` more nodes have come; ``times`` is how many growths fail (left out: all). ``version``, ``startTask``
-(``fail``: the node ends as starttaskfailed if the pool waits for success; ``hang``: it stays in waitingforstarttask)
-and ``state`` (``unusable`` or ``unknown``: where the node ends instead of idle) strike the next ``count`` nodes (left
-out: all). The numbers count down, and the state shows them so. A single node that is still to come has its own
-``simulator`` extra ``fate`` (``starttaskfailed``, ``hangs``, ``unusable``, ``unknown``); ``stuck`` keeps it where
-it is.
+``fail`` ends a resize with that resizeError after ``failAfter`` more nodes (``AllocationTimedout``: only after the
+resizeTimeout). ``times`` is the number of resizes that fail (default: all). ``version``, ``startTask`` and ``state``
+apply to the next ``count`` nodes (default: all). ``startTask`` is ``fail`` (the node becomes starttaskfailed if the
+pool waits for success) or ``hang`` (it stays in waitingforstarttask). ``state`` is the final state instead of idle:
+``unusable`` or ``unknown``. The numbers count down, and the state shows the remaining ones. A single node can have its
+own ``fate`` in its ``simulator`` object (``starttaskfailed``, ``hangs``, ``unusable``, ``unknown``); a ``stuck`` node
+stays in its state.
 
-A node that a removal waits for (taskcompletion) takes no new tasks. Guess: a removal from a pool that is short of its
-target leaves the errors of the resize that fell short in sight.
+A node that a removal waits for (taskcompletion) gets no new tasks. Assumption: a removal from a pool with fewer nodes
+than its target keeps the errors of the failed resize.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from typing import TYPE_CHECKING, Any, Final
 from batch_os_provider.simulator.world import nodes
 from batch_os_provider.simulator.world.clock import parse_duration, seconds
 from batch_os_provider.simulator.world.durations import (
-    ALLOCATE_FIRST,
-    ALLOCATE_SHARE,
-    ALLOCATE_STEP,
     ENABLE_AUTOSCALE_PAUSE,
+    FIRST_NODES_DELAY,
+    RESIZE_SHARE,
+    RESIZE_STEP,
     RESIZE_TIMEOUT,
-    STOP_RESIZE,
+    STOP_RESIZE_DURATION,
 )
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.model import Node, Pool, Resize
 from batch_os_provider.simulator.world.pool_states import refuse_deleting, set_allocation
-from batch_os_provider.simulator.world.upgrades import go_on
+from batch_os_provider.simulator.world.upgrades import reconcile
 from batch_os_provider.simulator.world.world import event
 
 if TYPE_CHECKING:
     from batch_os_provider.simulator.world.world import World
 
-KINDS = (True, False)
+NODE_KINDS = (True, False)
 """Dedicated and low-priority nodes."""
-_WAITING: Final = ("taskcompletion", "retaineddata")
+_WAITS_FOR_TASKS: Final = ("taskcompletion", "retaineddata")
 MESSAGES: Final = {
     "AccountCoreQuotaReached": "The specified account has reached core quota.",
     "AccountLowPriorityCoreQuotaReached": "The specified account has reached low-priority core quota.",
@@ -55,11 +55,11 @@ MESSAGES: Final = {
     "ResizeStopped": "The resize operation was stopped.",
     "Unknown": "An unknown error occurred during the resize operation.",
 }
-"""The codes of resizeErrors, and words for them."""
+"""The codes of resizeErrors, and their messages."""
 
 
 def _refuse(world: World, pool: Pool, *, autoscale: bool) -> None:
-    """What a resize and a removal refuse alike."""
+    """The refusals that resize and removenodes share."""
     refuse_deleting(pool)
     if pool.allocation != "steady":
         raise BatchError("PoolBeingResized")
@@ -73,8 +73,8 @@ def _refuse(world: World, pool: Pool, *, autoscale: bool) -> None:
 
 
 def resize(world: World, pool: Pool, target: tuple[int | None, int | None], timeout: str | None, option: str) -> None:
-    """Ask for another number of nodes; None keeps a number."""
-    _refuse(world, pool, autoscale=pool.autoscales)
+    """Set new targets; None keeps a target."""
+    _refuse(world, pool, autoscale=pool.autoscale_enabled)
     dedicated, low_priority = target
     wanted = (
         pool.target_dedicated if dedicated is None else dedicated,
@@ -82,21 +82,21 @@ def resize(world: World, pool: Pool, target: tuple[int | None, int | None], time
     )
     if timeout is not None:
         pool.props["resizeTimeout"] = timeout
-    begin(world, pool, wanted, pool.props.get("resizeTimeout"), option)
+    start_resize(world, pool, wanted, pool.props.get("resizeTimeout"), option)
     world.touch(pool)
 
 
-def begin(world: World, pool: Pool, target: tuple[int, int], timeout: str | None, option: str) -> None:
-    """Start a resize, whoever asked for it."""
+def start_resize(world: World, pool: Pool, target: tuple[int, int], timeout: str | None, option: str) -> None:
+    """Start a resize to a target, for any caller."""
     pool.target_dedicated, pool.target_low_priority = target
     pool.resize_errors = []
     set_allocation(world, pool, "resizing")
-    grows = any(_missing(pool, dedicated=kind) > 0 for kind in KINDS)
-    due = world.at(world.now + seconds(ALLOCATE_FIRST if grows else ALLOCATE_STEP), "resize", pool.key)
+    grows = any(_missing(pool, dedicated=kind) > 0 for kind in NODE_KINDS)
+    due = world.schedule(world.now + seconds(FIRST_NODES_DELAY if grows else RESIZE_STEP), "resize", pool.key)
     pool.resize = Resize(due, _deadline(world, timeout), option)
-    for kind in KINDS:
+    for kind in NODE_KINDS:
         _shrink(world, pool, pool.resize, -_missing(pool, dedicated=kind), dedicated=kind)
-    go_on(world, pool)
+    reconcile(world, pool)
 
 
 def _deadline(world: World, timeout: str | None) -> int:
@@ -112,43 +112,43 @@ def _missing(pool: Pool, *, dedicated: bool) -> int:
 
 
 def _shrink(world: World, pool: Pool, work: Resize, surplus: int, *, dedicated: bool) -> None:
-    """Batch picks the nodes that go: those that do nothing first, the newest first."""
+    """Remove surplus nodes. Batch chooses them: idle nodes first, and the newest of those first."""
     if surplus <= 0:
         return
     staying = _staying(pool, dedicated=dedicated)
     staying.reverse()
     for node in sorted(staying, key=lambda node: len(node.running))[:surplus]:
-        _take_out(world, pool, work, node)
+        _remove(world, pool, work, node)
 
 
-def _take_out(world: World, pool: Pool, work: Resize, node: Node) -> None:
-    """Let a node go: now, or when its tasks have ended."""
-    if node.running and work.option in _WAITING:
+def _remove(world: World, pool: Pool, work: Resize, node: Node) -> None:
+    """Remove a node: now, or when its tasks have ended."""
+    if node.running and work.option in _WAITS_FOR_TASKS:
         work.leaving.append(node.id)
     else:
-        nodes.leave(world, pool, node, terminate=work.option == "terminate")
+        nodes.remove(world, pool, node, terminate=work.option == "terminate")
 
 
 # --- nodes removed by name ---
 
 
 def remove_nodes(world: World, pool: Pool, names: list[str], timeout: str | None, option: str) -> None:
-    """``removenodes``: the target is lowered at once by the nodes that are to go."""
-    refused = pool.autoscales and world.unknowns["removeNodesOnAutoscale"] != "accepted"
+    """``removenodes``: lowers the target at once by the number of removed nodes."""
+    refused = pool.autoscale_enabled and world.unknowns["removeNodesOnAutoscale"] != "accepted"
     _refuse(world, pool, autoscale=refused)
-    chosen = _chosen(world, pool, names)
+    chosen = _nodes_by_id(world, pool, names)
     set_allocation(world, pool, "resizing")
-    due = world.at(world.now + seconds(ALLOCATE_STEP), "resize", pool.key)
-    pool.resize = Resize(due, _deadline(world, timeout), option, removal=True, earlier=pool.resize_errors)
+    due = world.schedule(world.now + seconds(RESIZE_STEP), "resize", pool.key)
+    pool.resize = Resize(due, _deadline(world, timeout), option, removal=True, earlier_errors=pool.resize_errors)
     pool.resize_errors = []
     for node in chosen:
-        pool.aim(-1, dedicated=node.dedicated)
-        _take_out(world, pool, pool.resize, node)
-    go_on(world, pool)
+        pool.adjust_target(-1, dedicated=node.dedicated)
+        _remove(world, pool, pool.resize, node)
+    reconcile(world, pool)
     world.touch(pool)
 
 
-def _chosen(world: World, pool: Pool, names: list[str]) -> list[Node]:
+def _nodes_by_id(world: World, pool: Pool, names: list[str]) -> list[Node]:
     found = []
     for key in dict.fromkeys(name.lower() for name in names):
         node = pool.nodes.get(key)
@@ -159,13 +159,13 @@ def _chosen(world: World, pool: Pool, names: list[str]) -> list[Node]:
     return found
 
 
-def _keep(world: World, pool: Pool, work: Resize) -> None:
-    """Nodes that were waited for stay after all and take tasks again."""
+def _cancel_removals(world: World, pool: Pool, work: Resize) -> None:
+    """Keep the nodes that the resize waited for; they get tasks again."""
     if work.removal and world.unknowns["removeNodesTimeoutTarget"] == "restored":
         for name in work.leaving:
             node = pool.nodes.get(name.lower())
             if node is not None:
-                pool.aim(1, dedicated=node.dedicated)
+                pool.adjust_target(1, dedicated=node.dedicated)
     work.leaving = []
 
 
@@ -173,87 +173,87 @@ def _keep(world: World, pool: Pool, work: Resize) -> None:
 
 
 def stop_resize(world: World, pool: Pool) -> None:
-    """Stop a resize: what is there stays, nodes already leaving leave."""
+    """Stop a resize: nodes that are leaving still leave, all others stay."""
     refuse_deleting(pool)
     if pool.allocation != "resizing" or pool.resize is None:
         raise BatchError("OperationInvalidForCurrentState")
-    _keep(world, pool, pool.resize)
-    pool.resize.due = world.at(world.now + seconds(STOP_RESIZE), "resize", pool.key)
+    _cancel_removals(world, pool, pool.resize)
+    pool.resize.due = world.schedule(world.now + seconds(STOP_RESIZE_DURATION), "resize", pool.key)
     set_allocation(world, pool, "stopping")
-    go_on(world, pool)
+    reconcile(world, pool)
     world.touch(pool)
 
 
 @event("resize")
 def resize_step(world: World, key: tuple[str, ...], due: int) -> None:
-    """The next helping of new nodes, the next look at leaving ones, or the end."""
+    """One step of a resize: add new nodes, remove nodes whose tasks have ended, or finish."""
     pool = world.pools.get(key[0])
     work = pool.resize if pool else None
     if pool is None or work is None or work.due != due:
         return
     if pool.allocation == "stopping":
-        _end(world, pool, ["ResizeStopped"])
+        _finish(world, pool, ["ResizeStopped"])
         return
     for name in list(work.leaving):
         node = pool.nodes.get(name.lower())
         if node is None or not node.running:
             work.leaving.remove(name)
         if node is not None and not node.running:
-            nodes.leave(world, pool, node)
-    go_on(world, pool)
+            nodes.remove(world, pool, node)
+    reconcile(world, pool)
     grows = not work.removal or world.unknowns["removeNodesWhileShort"] == "fillsUp"
-    blocked = {kind: _grow(world, pool, dedicated=kind) for kind in KINDS} if grows else {}
+    blocked = {kind: _grow(world, pool, dedicated=kind) for kind in NODE_KINDS} if grows else {}
     codes = list(dict.fromkeys(code for code in blocked.values() if code))
     busy = bool(work.leaving) or any(node.state == "leavingpool" for node in pool.nodes.values())
-    missing = [0 if blocked.get(kind) else _missing(pool, dedicated=kind) for kind in KINDS]
+    missing = [0 if blocked.get(kind) else _missing(pool, dedicated=kind) for kind in NODE_KINDS]
     if not busy and (not any(missing) or (work.removal and (not grows or max(missing) <= 0))):
-        _end(world, pool, codes)
+        _finish(world, pool, codes)
     elif world.now >= work.deadline:
         waited = work.removal and bool(work.leaving)
-        _keep(world, pool, work)
-        _end(world, pool, [str(world.unknowns["removeNodesTimeoutCode"]) if waited else "AllocationTimedout"])
+        _cancel_removals(world, pool, work)
+        _finish(world, pool, [str(world.unknowns["removeNodesTimeoutCode"]) if waited else "AllocationTimedout"])
     else:
-        work.due = world.at(world.now + seconds(ALLOCATE_STEP), "resize", pool.key)
+        work.due = world.schedule(world.now + seconds(RESIZE_STEP), "resize", pool.key)
 
 
 def _grow(world: World, pool: Pool, *, dedicated: bool) -> str | None:
-    """The next helping of one kind; the code of what stands in the way of more."""
+    """Add the next new nodes of one kind; returns the error code if no more can be added."""
     script = pool.script or {}
     missing = _missing(pool, dedicated=dedicated)
     if missing <= 0:
         return None
     fails = script.get("fail")
-    room = world.room(dedicated=dedicated)
+    room = world.remaining_quota(dedicated=dedicated)
     scripted = script.get("failAfter", 0) if fails else missing
-    helping = min(ceil(missing * ALLOCATE_SHARE), room, scripted)
-    for _ in range(helping):
+    batch = min(ceil(missing * RESIZE_SHARE), room, scripted)
+    for _ in range(batch):
         nodes.create(world, pool, dedicated=dedicated)
     if fails and "failAfter" in script:
-        script["failAfter"] -= helping
-    if missing == helping:
+        script["failAfter"] -= batch
+    if missing == batch:
         return None
-    if fails and scripted == helping:
+    if fails and scripted == batch:
         return None if fails == "AllocationTimedout" else str(fails)
-    if room == helping:
+    if room == batch:
         return "AccountCoreQuotaReached" if dedicated else "AccountLowPriorityCoreQuotaReached"
     return None
 
 
-def _end(world: World, pool: Pool, codes: list[str]) -> None:
+def _finish(world: World, pool: Pool, codes: list[str]) -> None:
     work, pool.resize = pool.resize, None
     script = pool.script or {}
     if script.get("fail") in codes and "times" in script:
         script["times"] -= 1
         if not script["times"]:
             pool.script = {name: script[name] for name in script if name not in ("fail", "failAfter", "times")}
-    short = any(_missing(pool, dedicated=kind) for kind in KINDS)
-    kept = work.earlier if work is not None and short else []
+    short = any(_missing(pool, dedicated=kind) for kind in NODE_KINDS)
+    kept = work.earlier_errors if work is not None and short else []
     pool.resize_errors = [{"code": code, "message": MESSAGES.get(code, code)} for code in codes] or kept
     set_allocation(world, pool, "steady")
-    go_on(world, pool)
+    reconcile(world, pool)
 
 
-# --- autoscale: formulas are kept and shown, never evaluated ---
+# --- autoscale: formulas are stored and returned, never evaluated ---
 
 
 def enable_autoscale(world: World, pool: Pool, given: dict[str, Any]) -> None:
@@ -263,15 +263,17 @@ def enable_autoscale(world: World, pool: Pool, given: dict[str, Any]) -> None:
         raise BatchError("PoolBeingResized")
     if not given.get("autoScaleFormula") and not pool.props.get("autoScaleFormula"):
         raise BatchError("MissingRequiredProperty", ("PropertyName", "autoScaleFormula"))
-    if pool.autoscaled is not None and world.now - pool.autoscaled < seconds(ENABLE_AUTOSCALE_PAUSE):
+    if pool.autoscale_enabled_at is not None and world.now - pool.autoscale_enabled_at < seconds(
+        ENABLE_AUTOSCALE_PAUSE
+    ):
         raise BatchError("TooManyEnableAutoScaleRequests")
-    pool.autoscaled = world.now
+    pool.autoscale_enabled_at = world.now
     pool.props |= {"autoScaleEvaluationInterval": "PT15M", **pool.props, "enableAutoScale": True, **given}
     world.touch(pool)
 
 
 def disable_autoscale(world: World, pool: Pool) -> None:
-    """``disableautoscale``: the formula goes with it."""
+    """``disableautoscale``: also removes the formula."""
     refuse_deleting(pool)
     for name in ("enableAutoScale", "autoScaleFormula", "autoScaleEvaluationInterval"):
         pool.props.pop(name, None)

@@ -1,20 +1,19 @@
-"""VM images: what ``latest`` means, and when that moves.
+"""VM images: the version that ``latest`` means, and when it changes.
 
-A VM pool on ``latest`` has no version of its own; the truth is in its nodes, and a new node gets what
-is newest at that instant. So an image is a list of versions with dates, and the virtual clock moves ``latest``
-without any request.
+A VM pool on ``latest`` does not name a version; its nodes do. A new node gets the newest version of its instant. So an
+image is a list of versions with dates, and the virtual clock changes ``latest`` without a request.
 
-A row of the state's ``images`` (Guest OS versions are another kind: :mod:`.version_catalogue`)::
+A row of the state's ``images`` (:mod:`.guest_os_images` reads Guest OS versions)::
 
     {"publisher": "...", "offer": "...", "sku": "...",
      "versions": [{"version": "20348.2402.240402", "since": "2026-01-01T00:00:00Z"}, ...],
      "nodeAgentSKUId": "...", "osType": "windows", "verificationType": "verified", "capabilities": [...],
      "batchSupportEndOfLife": "2027-01-01T00:00:00Z"}
 
-Everything after ``versions`` is optional and only shown by ``GET /supportedimages``. A version without ``since`` has
-always been there. One version may also be written flat: ``{"publisher", "offer", "sku", "version"}``. An image of a
-gallery is named by ``virtualMachineImageId``, ``sharedGalleryImageId`` or ``communityGalleryImageId`` in place of
-publisher, offer and sku. A node of a state without exactVersion gets what a node made now would get.
+All fields after ``versions`` are optional and only returned by ``GET /supportedimages``. A version without ``since``
+always exists. A single version may be written as ``{"publisher", "offer", "sku", "version"}``. A gallery image is named
+by ``virtualMachineImageId``, ``sharedGalleryImageId`` or ``communityGalleryImageId`` instead of publisher, offer and
+sku. A node of a state without exactVersion gets the version of a node created now.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ if TYPE_CHECKING:
 
 MARKETPLACE: Final = ("publisher", "offer", "sku")
 GALLERY: Final = ("virtualMachineImageId", "sharedGalleryImageId", "communityGalleryImageId")
-UNLISTED: Final = "1.0.0"
-"""The exact version behind "latest" of an image that the state does not list."""
+UNLISTED_VERSION: Final = "1.0.0"
+"""The exact version of ``latest`` for an image that the state does not list."""
 
-_SHOWN: Final = ("nodeAgentSKUId", "osType", "verificationType", "batchSupportEndOfLife")
-_NUMBER: Final = re.compile(r"[0-9]{1,18}")
+_DETAILS: Final = ("nodeAgentSKUId", "osType", "verificationType", "batchSupportEndOfLife")
+_DIGITS: Final = re.compile(r"[0-9]{1,18}")
 _OS_TYPES: Final = ("linux", "windows")
 _IN_ID: Final = "/versions/"
 
@@ -47,10 +46,10 @@ def read(row: object) -> dict[str, Any]:
     """One row of ``images`` that is not a Guest OS version.
 
     Raises:
-        StateError: it is not one.
+        StateError: the row is invalid.
     """
     reader = Reader("images", row)
-    names = (*MARKETPLACE, *GALLERY, "version", "since", *_SHOWN)
+    names = (*MARKETPLACE, *GALLERY, "version", "since", *_DETAILS)
     image: dict[str, Any] = {name: value for name in names if (value := reader.take(name, str, None)) is not None}
     image |= {
         name: rows for name in ("versions", "capabilities") if (rows := reader.take(name, list, None)) is not None
@@ -59,7 +58,7 @@ def read(row: object) -> dict[str, Any]:
     marketplace = set(image) & set(MARKETPLACE)
     named = [name for name in GALLERY if name in image]
     if (marketplace != set(MARKETPLACE) or named) and (marketplace or len(named) != 1):
-        raise StateError(f"images: {row!r} is named by publisher, offer and sku, or by one gallery id.")
+        raise StateError(f"images: {row!r} needs publisher, offer and sku, or one gallery id.")
     if ("version" in image) is ("versions" in image):
         raise StateError(f"images: {row!r} needs either version or versions.")
     if image.get("osType", "linux") not in _OS_TYPES:
@@ -67,32 +66,32 @@ def read(row: object) -> dict[str, Any]:
     for given in image.get("versions", [image]):
         _check_version(given, flat=given is image)
     if "batchSupportEndOfLife" in image:
-        reader.time("batchSupportEndOfLife", image["batchSupportEndOfLife"])
+        reader.parse_time("batchSupportEndOfLife", image["batchSupportEndOfLife"])
     return image
 
 
 def _check_version(given: object, *, flat: bool) -> None:
     reader = Reader("images versions", given)
     reader.take("version", str)
-    reader.time_of("since", None)
+    reader.take_time("since", None)
     if not flat:
         reader.finish()
 
 
 def _versions(rows: list[dict[str, Any]]) -> Iterator[tuple[int, str]]:
-    """Since when, and which."""
+    """The time from which each version exists, and the version."""
     for row in rows:
         for given in row.get("versions", [row]):
             yield (parse_iso(given["since"]) if given.get("since") else 0), given["version"]
 
 
-def moves(images: list[dict[str, Any]], now: int) -> list[int]:
-    """The times to come at which some version appears."""
+def release_times(images: list[dict[str, Any]], now: int) -> list[int]:
+    """The future times at which a version appears."""
     return sorted({since for since, _ in _versions([row for row in images if "osVersion" not in row]) if since > now})
 
 
-def _same(row: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
-    """Whether a row speaks of this image; names are compared without case, as Azure does."""
+def _matches(row: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+    """Whether a row is this image; names are compared without case, as Azure does."""
     names = [name for name in GALLERY if name in reference] or MARKETPLACE
     return all(
         str(row.get(name)).lower() == str(reference.get(name)).split(_IN_ID, maxsplit=1)[0].lower() for name in names
@@ -100,17 +99,19 @@ def _same(row: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) if _NUMBER.fullmatch(part) else 0 for part in version.split("."))
+    return tuple(int(part) if _DIGITS.fullmatch(part) else 0 for part in version.split("."))
 
 
 def newest(images: list[dict[str, Any]], reference: Mapping[str, Any], now: int) -> str | None:
-    """What ``latest`` of an image means at a time: the highest version that is there; None if none is listed."""
-    known = [version for since, version in _versions([row for row in images if _same(row, reference)]) if since <= now]
+    """What ``latest`` of an image means at a time: the highest version that exists; None if none is listed."""
+    known = [
+        version for since, version in _versions([row for row in images if _matches(row, reference)]) if since <= now
+    ]
     return max(known, key=_numbers, default=None)
 
 
-def pinned(reference: Mapping[str, Any]) -> str | None:
-    """The version that a reference names itself; None for ``latest``."""
+def pinned_version(reference: Mapping[str, Any]) -> str | None:
+    """The version that a reference names; None for ``latest``."""
     for name in GALLERY:
         if name in reference:
             return str(reference[name]).partition(_IN_ID)[2] or None
@@ -119,48 +120,48 @@ def pinned(reference: Mapping[str, Any]) -> str | None:
 
 
 def refuse_unknown_pin(world: World, reference: Mapping[str, Any]) -> None:
-    """Refuse a marketplace image version that no row of ``images`` lists, spelled so, as of now.
+    """Refuse a marketplace image version that ``images`` does not list now, with this spelling.
 
-    The rule and its code are the switch ``unknownImageVersion``. The state that a seed gives is not asked.
+    The rule and its code are the switch ``unknownImageVersion``. A seed may name any version.
 
     Raises:
-        BatchError: the version is not one of the image's.
+        BatchError: the image does not have the version.
     """
     code = world.unknowns["unknownImageVersion"]
     if code == "accepted" or any(name in reference for name in GALLERY):
         return
-    version = pinned(reference)
+    version = pinned_version(reference)
     known = {
         known
-        for since, known in _versions([row for row in world.images if _same(row, reference)])
+        for since, known in _versions([row for row in world.images if _matches(row, reference)])
         if since <= world.now
     }
     if version is not None and version not in known:
         raise BatchError(str(code))
 
 
-def of_new_node(world: World, pool: Pool) -> dict[str, Any]:
-    """The imageReference of a node made now; a pin that only a seed can give is taken.
+def image_of_new_node(world: World, pool: Pool) -> dict[str, Any]:
+    """The imageReference of a node created now; an unlisted pin from a seed is accepted.
 
-    What a pool on ``latest`` resolves it to is the switch ``latestOfNewNodes``.
+    The switch ``latestOfNewNodes`` decides the version of a pool on ``latest``.
     """
     reference: dict[str, Any] = (pool.virtual_machine or {})["imageReference"]
     scripted = (pool.script or {}).get("version")
     gallery = any(name in reference for name in GALLERY)
     if gallery and world.unknowns["galleryExactVersion"] == "absent":
         return dict(reference)
-    version = pinned(reference)
+    version = pinned_version(reference)
     if version is None:
         rule = world.unknowns["latestOfNewNodes"]
         empty = not pool.nodes and rule != "asFirstNodeEver"
-        if pool.resolved is None or rule == "newest" or empty:
-            pool.resolved = newest(world.images, reference, world.now) or UNLISTED
-        version = pool.resolved
+        if pool.resolved_latest is None or rule == "newest" or empty:
+            pool.resolved_latest = newest(world.images, reference, world.now) or UNLISTED_VERSION
+        version = pool.resolved_latest
     return {**reference, "exactVersion": scripted or version}
 
 
-def supported(images: list[dict[str, Any]], now: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The marketplace images that Batch supports, as ``GET /supportedimages`` lists them (it names no versions)."""
+def supported_images(images: list[dict[str, Any]], now: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The marketplace images that Batch supports, as ``GET /supportedimages`` lists them (without versions)."""
     seen = set()
     for row in images:
         names = [row.get(name) for name in MARKETPLACE]

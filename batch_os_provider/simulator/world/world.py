@@ -1,11 +1,12 @@
-"""The world: all resources, and the heap of what is due.
+"""The world: all resources of the account, and the heap of scheduled events.
 
-A lifecycle without threads or timers. Each request first asks the world to catch up with the
-clock; the world then lets everything happen that was due, in order, at its exact virtual time. So the order
-never depends on the speed, a frozen clock freezes all, and tests move hours in a millisecond.
+There are no threads or timers. Each request first processes all due events in order, each at its exact virtual time. So
+the order does not depend on the speed, a frozen clock stops all lifecycles, and a test can advance hours in a
+millisecond.
 
-The heap holds only hints (when, what, which): the truth is the ``due`` field of the resource, and a hint that
-no longer agrees with it is dropped. Ties are broken by kind and ids, so a state read back goes on the same way.
+An event on the heap (time, kind, key) is only a hint. The ``due`` field of the resource decides, and an event that does
+not agree with it is ignored. Events of the same time are ordered by kind and key, so that a state that is read back
+continues in the same way.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ACCOUNT = "batchsim"
 DEFAULT_KEY = "YmF0Y2hzaW0taXMtbm90LWF6dXJlLWFuZC10aGlzLWtleS1pcy1uby1zZWNyZXQtYXQtYWxsLTAwMDAwMDAwMA=="
-"""Well known on purpose: it opens nothing but a simulator on loopback."""
+"""Published on purpose: it only opens a simulator on loopback."""
 
 _NO_LIMIT = 1_000_000
 
@@ -39,8 +40,8 @@ _NO_LIMIT = 1_000_000
 class World:
     """Everything the simulated account contains.
 
-    ``lock`` is held by whoever touches the world; the server's handlers and a test in the same process share it.
-    ``changes`` counts what happened, so that a saver knows when there is something to save.
+    Hold ``lock`` while you use the world; the handlers of the server and a test in the same process share it.
+    ``changes`` counts changes, so that the state file is written only after one.
     """
 
     def __init__(self, clock: VirtualClock | None = None) -> None:
@@ -53,7 +54,7 @@ class World:
         self.account = DEFAULT_ACCOUNT
         self.key = DEFAULT_KEY
         self.access: dict[str, Any] = {}
-        """Who may ask: ``allowedAuthenticationModes`` and ``publicNetworkAccess``, each where it is not the default."""
+        """``allowedAuthenticationModes`` and ``publicNetworkAccess``, if they are not the default."""
         self.principals: list[dict[str, Any]] = []
         self.issued = Issued()
         self.images: list[dict[str, Any]] = []
@@ -67,26 +68,26 @@ class World:
     # --- time ---
 
     def advance(self) -> int:
-        """Catch up with the clock and return virtual now."""
+        """Process all due events and return the virtual time."""
         until = max(self.clock.now(), self.now)
         heap = self._heap
-        self.history.note(self)
+        self.history.record(self)
         while heap and heap[0][0] <= until:
             due, kind, key = heapq.heappop(heap)
             self.now = max(due, self.now)
             EVENTS[kind](self, key, due)
             if not heap or heap[0][0] > due:
-                self.history.note(self)
+                self.history.record(self)
         self.now = until
         return until
 
-    def at(self, due: int, kind: str, *key: str) -> int:
-        """Note that something is due; the caller keeps the returned time in the resource."""
+    def schedule(self, due: int, kind: str, *key: str) -> int:
+        """Schedule an event; the caller stores the returned time in the ``due`` field of the resource."""
         heapq.heappush(self._heap, (due, kind, key))
         return due
 
     def replace(self, fresh: World, now: int) -> None:
-        """Take over everything that another world contains, and go on from virtual time ``now``."""
+        """Take over the account of another world, and continue from virtual time ``now``."""
         self.account, self.key, self.access = fresh.account, fresh.key, fresh.access
         self.principals, self.images, self.quota = fresh.principals, fresh.images, fresh.quota
         self.pools, self.jobs, self._heap = fresh.pools, fresh.jobs, fresh._heap
@@ -94,26 +95,26 @@ class World:
         self.changes += 1
         for actor in self.actors.values():
             if actor.due is not None:
-                self.at(actor.due, "actor", actor.id)
+                self.schedule(actor.due, "actor", actor.id)
 
-    def changed(self, resource: str, name: str, before: str | None, after: str | None, **more: Any) -> None:
-        """Record a transition at the present instant."""
+    def record_change(self, resource: str, name: str, before: str | None, after: str | None, **more: Any) -> None:
+        """Record a transition at the current virtual time."""
         self.changes += 1
         self.audit.transition(self.now, self.clock.real_ago(self.now), resource, name, (before, after), **more)
 
     def touch(self, resource: Pool | Job | Task) -> None:
-        """A resource was written: new ETag and lastModified. Two writes in a frozen instant still differ."""
+        """Give a written resource a new ETag and lastModified. Two writes at the same time get different ETags."""
         self.changes += 1
         resource.modified, resource.etag = self.now, next_etag(resource.etag, self.now)
 
-    def room(self, *, dedicated: bool) -> int:
-        """How many nodes of one kind the quota still allows."""
+    def remaining_quota(self, *, dedicated: bool) -> int:
+        """The number of nodes of one kind that the quota still allows."""
         limit = self.quota.get("dedicatedNodes" if dedicated else "lowPriorityNodes")
         if limit is None:
             return _NO_LIMIT
         return max(0, limit - sum(pool.count(dedicated=dedicated) for pool in self.pools.values()))
 
-    # --- looking things up ---
+    # --- lookups ---
 
     def pool(self, name: str) -> Pool:
         """A pool by id.
@@ -161,11 +162,11 @@ class World:
 
 
 EVENTS: dict[str, Event] = {}
-"""Kind of event -> what happens; each lifecycle module adds its own with :func:`event`."""
+"""Kind of event -> its function; each lifecycle module registers its own with :func:`event`."""
 
 
 def event(kind: str) -> Callable[[Event], Event]:
-    """Register the function that runs when a ``kind`` is due. It must check that the resource still agrees."""
+    """Register the function that runs when a ``kind`` is due. It must check the ``due`` field of the resource."""
 
     def register(function: Event) -> Event:
         EVENTS[kind] = function

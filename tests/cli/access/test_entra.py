@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NOBODY = {"AZURE_BATCH_ACCOUNT": "", "AZURE_BATCH_ACCESS_KEY": ""}
 KEY = "AZURE_BATCH_ACCESS_KEY"
 GOES_ON = f"the upgrade {OLD} -> {NEW} goes on in Batch."
-RESUMES = "Run `pulumi up` again: it goes on from what it finds and starts no second upgrade."
+RESUMES = "Run `pulumi up` again: it continues from the pool's state and starts no second upgrade."
 
 
 @pytest.fixture

@@ -316,9 +316,9 @@ def test_check_finds_pools_that_nobody_declares_whatever_tells_it(sim: Simulator
         assert said.document["undeclared"] == [{"url": f"{sim.endpoint}/pools/vm", "resource": "PoolImageVersion"}]
         assert [each["url"] for each in said.document["missing"]] == [f"{sim.endpoint}/pools/gone"]
     words = batch_os(sim, "adopt", sim.endpoint, "--check", stack.program_folder)
-    assert f"{sim.endpoint}/pools/vm is declared by nobody; PoolImageVersion fits it" in words.out
-    assert "and there is no such pool" in words.out
-    assert "declared by nobody: 1 of 3 pools" in words.out
+    assert f"{sim.endpoint}/pools/vm is not declared; PoolImageVersion fits it" in words.out
+    assert "which does not exist" in words.out
+    assert "not declared: 1 of 3 pools" in words.out
 
 
 SEVERAL = """
@@ -354,14 +354,14 @@ def test_several_refused_pools_one_by_the_preview_and_all_by_check(
     (tmp_path / "preview.json").write_text(preview, encoding="utf-8")
     comment = batch_os(sim, "comment", f"dev={tmp_path / 'preview.json'}")
     # Pulumi does not promise in which order it asks.
-    shown = re.search(r"\*\*dev: the preview failed:\*\* (\w+): (.*?)\. What else", comment.out)
+    shown = re.search(r"\*\*dev: the preview failed:\*\* (\w+): (.*?)\. Other changes", comment.out)
     assert shown is not None, comment.out
     assert not sim.writes()
 
     words = batch_os(sim, "adopt", sim.endpoint, "--check", stack.program_folder)
     assert words.code == 3, words.err
-    assert "refused by up: 7 of 8 pools" in words.out
-    assert "declared by nobody: none of 8 pools" in words.out
+    assert "refused by `up`: 7 of 8 pools" in words.out
+    assert "not declared: none of 8 pools" in words.out
     said = batch_os(sim, "adopt", sim.endpoint, "--check", stack.program_folder, "--json")
     assert said.code == 3, said.err
     found = {each["name"]: each for each in said.document["refused"]}
@@ -376,7 +376,7 @@ def test_several_refused_pools_one_by_the_preview_and_all_by_check(
     }
     assert (f"{sim.endpoint}/pools/{shown[1]}", shown[2]) in {(each["url"], each["why"]) for each in found.values()}
     for name, each in found.items():
-        assert f"({name}): an up would be refused: {each['why']}. {each['next_step']}." in words.out
+        assert f"({name}): an up would be refused: {each['why']}.\n    Next: {each['next_step']}.\n" in words.out
         assert each["url"] == f"{sim.endpoint}/pools/{'fine2' if name == 'services' else name}"
 
 
@@ -391,7 +391,7 @@ def test_check_is_content_with_what_adopt_wrote_and_with_several_programs(
     assert alone.code == 3, alone.err
     both = batch_os(sim, "adopt", sim.endpoint, other.endpoint, "--check", first, "--check", second)
     assert both.code == 0, both.err
-    assert "declared by nobody: none of 2 pools" in both.out
+    assert "not declared: none of 2 pools" in both.out
 
 
 def test_check_of_a_program_that_does_not_run(sim: Simulator, tmp_path: Path) -> None:
@@ -408,7 +408,7 @@ def test_check_where_an_account_cannot_be_read(sim: Simulator, locked: Simulator
     program.write_text("", encoding="utf-8")
     said = batch_os(sim, "adopt", sim.endpoint, locked.endpoint, "--check", program)
     assert said.code == 2
-    assert f"{sim.endpoint}/pools/render is declared by nobody" in said.out
+    assert f"{sim.endpoint}/pools/render is not declared" in said.out
 
 
 # ── doctor ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -458,10 +458,10 @@ def test_doctor_of_an_account_that_has_retired_the_old_api(sim: Simulator) -> No
     said = batch_os(sim, "doctor", sim.endpoint)
     assert said.code == 0, said.out
     assert "warn  API versions" in said.out
-    assert "2025-06-01 is answered, 2018-08-01.7.0 is not" in said.out
+    assert "Batch answers 2025-06-01 and not 2018-08-01.7.0" in said.out
     assert "skip  reads nodes" in said.out
     sim.seed(paas_pool(), vm_pool("vm"))
-    assert "ok    reads nodes        2 of pool vm" in batch_os(sim, "doctor", sim.endpoint).out
+    assert "ok    reads nodes        2 nodes of pool vm" in batch_os(sim, "doctor", sim.endpoint).out
 
 
 def test_doctor_where_nodes_may_not_be_read(sim: Simulator) -> None:
@@ -477,7 +477,7 @@ def test_doctor_of_a_machine_without_pulumi_and_with_a_bad_log(sim: Simulator, t
     assert said.code == 3
     assert "fail  Pulumi CLI         there is no `pulumi` on PATH" in said.out
     assert "fail  BATCH_OS_LOG" in said.out
-    assert "-> Install the Pulumi CLI" in said.out
+    assert "Next: Install the Pulumi CLI" in said.out
 
 
 @pytest.mark.parametrize("seam", ["widen", "cancel", "clean errors", "urn", "row status", "watch"])

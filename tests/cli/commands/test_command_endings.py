@@ -94,6 +94,7 @@ COMMANDS = {
     "catalogue help": ["catalogue", "--help"],
     "doctor": ["doctor", "ENDPOINT"],
     "doctor help": ["doctor", "--help"],
+    "probe help": ["probe", "--help"],
 }
 CODES = {"adopt check": 3, "doctor": 3}
 """Where it is not 0: nobody declares the pools, and this machine has no `pulumi` on PATH."""
@@ -126,7 +127,7 @@ def test_a_reader_that_leaves_at_once_ends_a_command_quietly(farm: Simulator, fi
         assert process.stdout
         assert process.stderr
         process.stdout.close()
-        assert process.stderr.read() in {b"", b"4 of 8 pools declared; what is left out is named in comments\n"}
+        assert process.stderr.read() in {b"", b"4 of 8 pools declared; comments name the pools that are left out\n"}
     assert process.returncode == CLOSED_PIPE
 
 
@@ -216,21 +217,21 @@ def test_an_empty_file_and_one_of_powershell(files: Path, farm: Simulator) -> No
 
 
 STACKS: dict[str, tuple[list[str], str]] = {
-    "not there": (["program", "--stack", "nostack"], "there is no stack nostack in .*Name one of dev, prod-weu"),
+    "not there": (["program", "--stack", "nostack"], r"has no stack nostack: .*\nNext: Name one of dev, prod-weu"),
     "which": (["program"], "has config for several stacks: dev, prod-weu"),
     "config": (["program", "--stack", "dev"], r"ConfigMissingError: .*'program:pools'.* \(.*__main__.py, line 2\)"),
-    "no program": (["folder.json/.."], "has no Python program: there is no __main__.py"),
+    "no program": (["folder.json/.."], "has no Python program: __main__.py is missing"),
     "other language": (["program/Pulumi.dev.yaml"], "is neither a Python program"),
 }
 
 
 @pytest.mark.parametrize("case", STACKS)
-def test_a_stack_or_program_that_is_not_there_is_one_sentence(files: Path, case: str) -> None:
+def test_a_stack_or_program_that_is_not_there_is_a_line_and_its_next_step(files: Path, case: str) -> None:
     arguments, sentence = STACKS[case]
     code, out, err = ended(start(None, "adopt", "http://127.0.0.1:1", "--check", *arguments, cwd=files))
     assert (code, out) == (1, b""), err
     assert re.search(sentence, err), err
-    assert err.count("\n") == 1, err
+    assert re.fullmatch(r"error: .*\nNext: .*\n", err), err
 
 
 @pytest.mark.parametrize("command", ["status", "adopt", "doctor"])
@@ -273,5 +274,5 @@ def test_completion_knows_every_subcommand() -> None:
         check=True,
     )
     assert done.stdout.splitlines() == [
-        f"plain,{name}" for name in ("status", "watch", "adopt", "comment", "catalogue", "doctor")
+        f"plain,{name}" for name in ("status", "watch", "adopt", "comment", "catalogue", "doctor", "probe")
     ]

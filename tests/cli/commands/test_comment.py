@@ -220,7 +220,7 @@ def test_an_interrupted_preview_is_told_too(stack: Stack) -> None:
     running = stack.start("preview", "--json")
     wait_until(runs.exists, "the program runs")
     running.kill()
-    assert read(running.log)["error"].startswith("it wrote nothing")
+    assert read(running.log)["error"].startswith("the preview wrote nothing")
 
 
 def test_the_command_needs_neither_pulumi_nor_azure(sim: Simulator, stack: Stack) -> None:
@@ -229,5 +229,5 @@ def test_the_command_needs_neither_pulumi_nor_azure(sim: Simulator, stack: Stack
     watch = f"import sys; sys.argv = ['batch-os', 'comment', 'dev={file}']\ntry:\n    exec({PROGRAM!r})\nfinally:\n    "
     watch += "print([n for n in ('pulumi', 'azure', 'grpc', 'rich') if n in sys.modules], file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, check=True)  # noqa: S603 - as above
-    assert done.stdout.startswith("<!-- batch-os comment v1 -->\n### Batch pools: 1 upgrade\n")
+    assert done.stdout.startswith("<!-- batch-os comment v1 -->\n### Batch pools: 1 x upgrade\n")
     assert done.stderr == "[]\n"

@@ -86,7 +86,7 @@ def test_if_resizing_fail_refuses(sim: Simulator, stack: Stack) -> None:
     resize_from_outside(sim, 5)
     stack.declare(sim, NEW, if_resizing="fail")
     refused = stack.up().failed()
-    assert "a resize is under way (resizing); the resize was left alone" in refused.flat
+    assert "a resize is under way (resizing); this `up` does not stop it" in refused.flat
     assert not sim.upgrades()
     assert sim.pool()["allocationState"] == "resizing"
 

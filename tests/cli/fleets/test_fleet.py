@@ -69,7 +69,7 @@ def test_a_canary_that_ends_unhealthy_stops_the_fleet_and_mending_it_lets_all_wa
     assert (order[0], {*order[1:3]}, order[3]) == ("farm-render", {"farm-a", "farm-b"}, "farm-c"), "wave by wave"
     assert {each["urn"].split("::")[2] for each in steps} == {f"{FLEET}${TYPE}"}
     narrow = stack.run("preview", "--parallel", "1").ok().flat
-    assert "4 to change, up to 2 at once, engine runs 1: pass --parallel 2" in narrow
+    assert "4 pools change, up to 2 at once, but the engine runs 1 step at once; pass --parallel 2" in narrow
 
     running = stack.start_up()
     wait_until(lambda: sim.pool()["nodes"][0]["state"] == "reimaging", "the first node is taken out")
@@ -108,7 +108,7 @@ def test_pools_change_waves_are_dropped_and_are_taken_over_without_a_write_or_a_
     assert re.findall(r"\[urn=\S+::(\S+)\]", planned.text.partition("delete[retain]")[2])[:1] == ["third"]
     assert "- 1 to delete" in planned.flat
     assert "replace" not in planned.text
-    assert "no max_unhealthy, so a wave has passed when its pools run the target" in planned.flat
+    assert "max_unhealthy is not declared, so a wave passes when its pools run the target" in planned.flat
     stack.up().ok()
     assert {each["urn"].rpartition("::")[2] for each in stack.resources()} == {f"farm-{pool}" for pool in IDS}
     after = {each["outputs"]["pool_id"]: each["created"] for each in stack.resources()}

@@ -110,7 +110,7 @@ def test_ctrl_c_while_nodes_drain(sim: Simulator, stack: Stack) -> None:
     ended = running.wait().failed()
     assert "interrupted by ^C" in ended.flat
     assert "2 of 3 nodes are behind; the renewal began at 2 nodes, 1 is extra now; no task was stopped" in ended.flat
-    assert "Run `pulumi up` again: it goes on from what it finds, or undoes it" in ended.flat
+    assert "Run `pulumi up` again: it continues from the pool's state, or undoes the unfinished renewal" in ended.flat
     sim.speed(300)
     stack.up().ok()
     assert_renewed(sim, "render", 2)

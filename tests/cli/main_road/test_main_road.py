@@ -91,7 +91,7 @@ def test_refresh_without_drift_shows_no_change(sim: Simulator, stack: Stack) -> 
 def test_pool_that_already_runs_the_target_is_adopted_without_a_write(sim: Simulator, stack: Stack) -> None:
     stack.declare(sim, OLD)
     adopted = stack.up().ok()
-    assert f"nothing was written; it already runs {SHORT_OLD}" in adopted.text
+    assert f"nothing was written; the pool already runs {SHORT_OLD}" in adopted.text
     assert not sim.writes()
 
 

@@ -54,7 +54,7 @@ def test_busy_nodes_finish_their_tasks_and_go(sim: Simulator, stack: Stack) -> N
     assert not sim.writes()
     sim.speed(120)
     said = stack.up().ok()
-    for done in ("5 nodes at the target or above", "1 node at the target or above, 1 spot node not looked after"):
+    for done in ("5 nodes at the target or newer", "1 node at the target or newer, 1 spot node not renewed"):
         assert re.search(rf"done, {done}, \w+; {BEHIND} -> {TARGET}", said.flat), said.text
     sim.advance(4000)
     for pool_id, nodes, surge in (("busy", 5, 2), ("spot", 1, 1), ("half", 2, 1)):
@@ -167,7 +167,9 @@ def test_what_others_do_meanwhile(sim: Simulator, stack: Stack) -> None:
     sim.change_node("spot", "preempted", state="preempted")
     sim.speed(120)
     failed = running.wait().failed()
-    assert re.search(r"somebody else resized it: the rollout began at 3 nodes\b[^.]*\b7\b", failed.flat), failed.text
+    assert re.search(
+        r"another person or program resized the pool: the rollout began at 3 nodes\b[^.]*\b7\b", failed.flat
+    ), failed.text
     assert "nothing more was changed" in failed.flat
     assert "remove the metadata entry batch-os" in failed.flat
     assert failed.text.count("**creating failed**") == 1

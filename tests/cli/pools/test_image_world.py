@@ -63,9 +63,9 @@ def test_pools_as_teams_have_them(sim: Simulator, stack: Stack) -> None:
     assert (
         "shows 'latest' in place of a version number, so it cannot be compared; no old node was touched" in failed.flat
     )
-    done = r"done, 2 nodes at the target or above, \w+"
+    done = r"done, 2 nodes at the target or newer, \w+"
     assert re.search(rf"{done}; {hpc.behind} -> {hpc.target}", failed.flat), failed.text
-    assert "2 nodes at the target or above, 1 deallocated" in failed.flat
+    assert "2 nodes at the target or newer, 1 deallocated" in failed.flat
     assert [node["id"] for node in sim.pool("alma")["nodes"]] == ["tvm-001", "tvm-002"]
     assert not sim.pool("alma").get("metadata")
     assert sim.versions("hpc") == [hpc.target] * 2
@@ -109,7 +109,9 @@ def test_pools_that_cannot_be_compared_are_refused_in_the_preview_and_shown_as_t
     assert "remove the node" not in failed.flat
     stack.declare_images(sim, TARGET, product={})
     warned = stack.preview().ok().flat
-    assert f"the pool runs {older.behind} and {TARGET} is declared: another first number is another product" in warned
+    assert (
+        f"the pool runs {older.behind} and {TARGET} is declared: another first number means another product" in warned
+    )
     status = batch_os(sim, "status", sim.endpoint)
     assert "2 x latest" in status
     assert "/sharedGalleries/team/images/render/versions/1.0.3" in status.replace(" ", "")

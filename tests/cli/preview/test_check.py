@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BAD = [
     {
         "target_os_version": ("5.25_201811-01", "did you mean WA-GUEST-OS-5.25_201811-01?"),
-        "pool_id": ("", "allowed: 1-64 of letters, digits, hyphen and underscore"),
+        "pool_id": ("", "allowed: 1 to 64 letters, digits, hyphens and underscores"),
         "account_endpoint": ("http://acct.westeurope.batch.azure.com", "http is for loopback only"),
         "timeout": ("2 parsecs", "is not a duration; allowed:"),
         "max_unhealthy": (-1, "is not a number of nodes; allowed:"),

@@ -17,7 +17,7 @@ def test_latest_is_refused_and_tells_the_newest_version_on_the_nodes(sim: Simula
     stack.declare_images(sim, "latest", render={})
     failed = stack.run("preview").failed()
     assert "property target_image_version value" in failed.flat
-    assert "'latest' is a moving target, which nobody can review" in failed.flat
+    assert "'latest' changes over time, so a reviewer cannot check it" in failed.flat
     assert "list versions with `az vm image list --all -p <publisher> -f <offer> -s <sku>`" in failed.flat
     assert f"the newest on this pool's nodes is {TARGET}" in failed.flat
 
@@ -27,7 +27,7 @@ def test_bad_inputs_are_check_failures(sim: Simulator, stack: Stack) -> None:
         "target_image_version": ("20348.2461.x", "is not an exact image version; allowed: exact numbers with dots"),
         "strategy": ("Surge", "did you mean surge?"),
         "surge": (2.5, "is not a number of nodes; allowed: a whole number from 1 to 100"),
-        "drain_timeout": ("4m", "is shorter than 5m, the shortest resizeTimeout that Batch takes"),
+        "drain_timeout": ("4m", "is shorter than 5m, the shortest resizeTimeout that Batch allows"),
         "timeout": ("2 parsecs", "is not a duration; allowed:"),
         "on_timeout": ("Defer", "did you mean defer?"),
         "pool_id": ("my pool", "did you mean my-pool?"),

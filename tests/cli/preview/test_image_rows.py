@@ -65,7 +65,7 @@ REFUSED = {
         ),
     ),
     "pinned": (vm_pool(version=BEHIND), f"the pool is pinned to {BEHIND}, so new nodes would get that version too"),
-    "autoscale": (vm_pool(**AUTOSCALE), "the pool scales itself: Batch refuses a resize there (409)"),
+    "autoscale": (vm_pool(**AUTOSCALE), "the pool scales itself: Batch refuses to resize such a pool (409)"),
 }
 
 
@@ -92,9 +92,9 @@ def test_nothing_behind_is_adopted_and_an_empty_pinned_pool_is_pinned_anew(sim: 
     assert f"pinned pool is empty: this up re-pins it; {BEHIND} -> {TARGET}" in shown
     assert not sim.writes()
     said = stack.up().ok().flat
-    assert f"nothing was written, 2 nodes at the target or above; {TARGET}" in said
-    assert f"nothing was written, no nodes, new ones get the newest version; {TARGET}" in said
-    assert f"nothing was written, 2 nodes at the target or above, 1 spot node not looked after; {TARGET}" in said
+    assert f"nothing was written, 2 nodes at the target or newer; {TARGET}" in said
+    assert f"nothing was written, no nodes, new nodes get the newest version; {TARGET}" in said
+    assert f"nothing was written, 2 nodes at the target or newer, 1 spot node not renewed; {TARGET}" in said
     assert re.search(rf"done, no nodes, pinned to {TARGET}, \w+; {BEHIND} -> {TARGET}", said), said
     (patch,) = sim.writes()
     assert (patch["operation"], patch["pool"], patch["status"]) == ("Pool_Patch", "pinned", 200)
@@ -120,9 +120,9 @@ def test_what_only_waits_writes_nothing_until_the_pool_was_renewed(sim: Simulato
     expected = (
         f"pinned pool holds 2 nodes: waits until it is empty, at most 2h00m; {BEHIND} -> {TARGET}",
         f"2 of 2 nodes behind; waits, at most 2h00m, and writes nothing; {BEHIND} -> {TARGET}",
-        "; automatic OS upgrade is on and renews them, nothing is written; ",
-        f"pinned to {BEHIND} with 2 nodes; waiting until it is empty",
-        "; scale-in and growth renew them; ",
+        "; automatic OS upgrade is on and renews the nodes; nothing is written; ",
+        f"pinned to {BEHIND} with 2 nodes; waiting until the pool is empty",
+        "; scale-in and growth renew the nodes; ",
     )
     wait_until(lambda: all(each in running.text for each in expected), "all of them wait")
     sim.advance(3600)

@@ -210,7 +210,10 @@ def test_a_target_that_is_not_known_yet_is_told_in_preview_and_judged_in_up(sim:
     config = {"version-floor": {"floors": [OLDER]}, "target-supported": "disabled"}
     done = preview(stack, config).ok()
     assert violations(done) == {("advisory", "version-floor", "old")}
-    assert "old: string value at .target_os_version can't be known during preview; it is judged again in" in done.flat
+    assert (
+        "old: string value at .target_os_version can't be known during preview; `pulumi up` checks it again"
+        in done.flat
+    )
     failed = stack.up(*CONFIGURED[2:]).failed()
     assert violations(failed) == {("mandatory", "version-floor", "old")}
     assert list(stack.all_outputs()) == ["render"], "what came before it was known is done"
@@ -226,7 +229,10 @@ def test_a_pool_that_is_only_read_passes(sim: Simulator, stack: Stack):
     ("config", "said"),
     [
         ({"version-floor": {"floors": ["20348"]}}, "version-floor: floors has '20348'; allowed: WA-GUEST-OS-"),
-        ({"version-floor": {"flors": [OLDER]}}, "version-floor: 'flors' is no property of it; allowed: enforcementLev"),
+        (
+            {"version-floor": {"flors": [OLDER]}},
+            "version-floor: 'flors' is not a property of this policy; allowed: enforcementLev",
+        ),
         ({"version-floor": {"floors": OLDER}}, "version-floor: floors: Invalid type. Expected: array, given: string"),
     ],
 )

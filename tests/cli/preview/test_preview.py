@@ -143,7 +143,10 @@ def test_more_pools_than_the_engine_runs_at_once_are_told_with_the_flag(sim: Sim
     pools = [f"p{number}" for number in range(5)]
     sim.seed(*(paas_pool(pool) for pool in pools))
     declare(stack, sim, *pools, target=OLD)
-    assert "5 to change, engine runs 3: pass --parallel 5" in stack.run("preview", "--parallel", "3").ok().flat
+    assert (
+        "5 pools change, but the engine runs 3 steps at once; pass --parallel 5"
+        in stack.run("preview", "--parallel", "3").ok().flat
+    )
     assert "pass --parallel" not in stack.run("preview", "--parallel", "5").ok().flat
     stack.up("--parallel", "5").ok()
     assert "pass --parallel" not in stack.run("preview", "--parallel", "3").ok().flat, "none of them changes"
@@ -211,7 +214,7 @@ REFUSED = {
         NEW,
         ", if_resizing='fail'",
         "if_resizing value {fail}",
-        "a resize is under way (resizing); the resize was left alone",
+        "a resize is under way (resizing); this `up` does not stop it",
     ),
 }
 
@@ -271,7 +274,7 @@ def test_that_the_catalogue_is_old_is_said_once_and_only_where_a_verdict_needs_i
     configuration = {"osFamily": "7", "targetOSVersion": known, "currentOSVersion": known}
     pools = [paas_pool(name, cloudServiceConfiguration=configuration) for name in ("render", "encode", "preview-4")]
     sim.seed(*pools)
-    old = "the Guest OS catalogue ends with the releases of 2026-01-14; it does not know what was released or disabled"
+    old = "the Guest OS catalogue ends with the releases of 2026-01-14 and does not know later changes"
     declare(stack, sim, "render", "encode", target=known)
     assert "catalogue" not in stack.preview().ok().flat, "nothing depends on it"
 
@@ -291,5 +294,5 @@ def test_that_the_catalogue_is_old_is_said_once_and_only_where_a_verdict_needs_i
 
     file.write_text("{}", encoding="utf-8")
     said = stack.preview().ok().flat
-    assert said.count(f"BATCH_OS_CATALOGUE: {file} is not a Guest OS catalogue: it has no format") == 1
+    assert said.count(f"BATCH_OS_CATALOGUE: {file} is not a Guest OS catalogue: its format is not") == 1
     assert said.count(old) == 1, "the package's own counts again"

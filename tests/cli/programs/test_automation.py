@@ -55,8 +55,8 @@ def test_each_preview_tells_its_own_count_once(sim: Simulator, stack: Stack) -> 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == [
-        ["3 to change, engine runs 2: pass --parallel 3"],
+        ["3 pools change, but the engine runs 2 steps at once; pass --parallel 3"],
         [],
-        ["4 to change, engine runs 2: pass --parallel 4"],
+        ["4 pools change, but the engine runs 2 steps at once; pass --parallel 4"],
     ]
     assert "Task was destroyed" not in done.stderr

@@ -100,4 +100,4 @@ def test_a_rollback_by_a_subclass_is_seen_by_the_comment_and_its_gate(sim: Simul
     assert FORMER in state.read_text(encoding="utf-8")
     for source in (stack.program_folder, state):
         checked = batch_os(sim, "adopt", sim.endpoint, "--check", source)
-        assert "declared by nobody: none of 1 pool" in checked.flat, checked
+        assert "not declared: none of 1 pool" in checked.flat, checked

@@ -150,10 +150,10 @@ REFUSED: dict[str, tuple[Callable[[], str | bytes], str]] = {
                 tuple(each for each in OWN.releases if each.released < date(2025, 9, 1)), tuple(OWN.families.values())
             )
         ),
-        "is older: its newest release is of 2025-07-30, and one of 2026-",
+        "is older: its newest release is of 2025-07-30, and the catalogue has one of 2026-",
     ),
     "a broken catalogue": (lambda: as_text(OWN)[:-9], "is not a Guest OS catalogue: it is not JSON"),
-    "a contradiction": (lambda: PAGE.replace("7.58_202511-01", "7.58_202512-01"), "contradicts what is known: "),
+    "a contradiction": (lambda: PAGE.replace("7.58_202511-01", "7.58_202512-01"), "contradicts the catalogue: "),
     "not text": (lambda: b"\xe9\xff\x81", "is not text in UTF-8 or UTF-16"),
 }
 
@@ -189,7 +189,7 @@ def test_a_user_without_a_home_and_a_place_that_cannot_be_written(run: Callable[
     Path("page.md").write_text(PAGE, encoding="utf-8")
     done = run("--update", "page.md", HOME="")
     assert done.exit_code == 1
-    assert "Next: name a file with --output" in done.stderr
+    assert "\nNext: Name a file with --output." in done.stderr
     done = run("--update", "page.md", "--output", "page.md/c.json")
     assert done.exit_code == 1
     assert "page.md/c.json cannot be written: " in done.stderr
@@ -223,10 +223,10 @@ def test_a_page_is_fetched_over_https_only(run: Callable[..., Result], site: str
         (f"{site}/moved.md", "HTTP 404 Not Found; the page may have moved"),
         ("http://example.com/page.md", "does not begin with https://"),
         ("ftp://example.com/page.md", "does not begin with https://"),
-        ("http://127.0.0.1:1/page.md", "save the page by other means, and name the file"),
-        ("https://[half", "save the page by other means, and name the file"),
-        (f"{site}/no answer", "save the page by other means, and name the file"),
-        (f"{site}/nonsense", "save the page by other means, and name the file"),
+        ("http://127.0.0.1:1/page.md", "save the page in another way, and name the file"),
+        ("https://[half", "save the page in another way, and name the file"),
+        (f"{site}/no answer", "save the page in another way, and name the file"),
+        (f"{site}/nonsense", "save the page in another way, and name the file"),
     ):
         done = run("--update", source, no_proxy="127.0.0.1")
         assert done.exit_code == 1

@@ -17,8 +17,9 @@ from markdown_it import MarkdownIt
 
 from batch_os_provider.cli.comment import fail_on, preview_file
 from batch_os_provider.cli.comment.command import command
-from batch_os_provider.cli.comment.digest import Message, Row, Stack, digest
+from batch_os_provider.cli.comment.digest import digest
 from batch_os_provider.cli.comment.markdown import LIMIT, comment, marker, plain
+from batch_os_provider.cli.comment.rows import Message, Row, Stack
 from batch_os_provider.preview.message_tail import NO_SUCH_POOL, WHATS, MessageTail
 
 FARM = "https://farm.westeurope.batch.azure.com"
@@ -200,7 +201,7 @@ def test_why_an_account_was_not_looked_at_stands_with_its_other_pools_too(why: s
         "away": SILENT,
         "first": why,
         "gone": NO_SUCH_POOL,
-        "old": f"not looked at: {why}",
+        "old": f"not checked: {why}",
         "silent": why,
     }
     assert len(list(fail_on.tripped(["not-looked-at"], [stack]))) == 5
@@ -248,14 +249,14 @@ def test_a_pool_whose_step_is_missing_was_not_looked_at_either():
     failed = MessageTail(f"{FARM}/pools/render", "os", "not looked at", target=V58, why="403")
     stack = read(said=[told("r", "403", failed, "warning")])
     assert (only(stack).what, only(stack).op, only(stack).unseen) == ("warning", "", "403")
-    assert "| **not looked at: 403** |" in comment([stack])
+    assert "| **not checked: 403** |" in comment([stack])
     assert list(fail_on.tripped(["not-looked-at"], [stack])) == [fail_on.Tripped("not-looked-at", "dev", "render")]
 
 
 def test_a_deleted_pool_is_left_as_it_is():
     row = only(read(step("delete", "r", old=state("render", V58, V57, retainOnDelete=True))))
     assert (row.what, row.came_from, row.target) == ("delete", V57, "")
-    assert "stays as it is" in row.said[0].text
+    assert "does not change it" in row.said[0].text
 
 
 def test_a_replacement_leaves_one_pool_for_another():
@@ -272,7 +273,7 @@ def test_a_renamed_resource_leaves_no_pool():
         said=[told("new", "adopts", tail)],
     )
     assert only(stack).what == "adopt"
-    assert only(stack).said[-1].text == "so far this pool was kept by the resource old"
+    assert only(stack).said[-1].text == "until now the resource old declares this pool"
 
 
 def test_inputs_that_are_secret_or_not_known_yet_are_not_shown():
@@ -307,13 +308,13 @@ def test_a_fleets_pools_are_pools_and_the_fleet_itself_is_no_change_and_may_warn
         step("create", "fleet", new={}, kind=fleet),
         step("create", "fleet-render", new=state("render", V58), kind=child),
         said=[
-            told("fleet", "fleet fleet: no max_unhealthy", severity="warning", kind=fleet),
+            told("fleet", "fleet fleet: max_unhealthy is not declared", severity="warning", kind=fleet),
             told("fleet-render", "up", MessageTail(f"{FARM}/pools/render", "os", "upgrade", V57, V58), kind=child),
         ],
     )
     assert [(row.resource, row.name, row.what) for row in stack.rows] == [("fleet-render", "render", "upgrade")]
     assert stack.others == {}
-    assert stack.said == (Message("warning", "fleet fleet: no max_unhealthy"),)
+    assert stack.said == (Message("warning", "fleet fleet: max_unhealthy is not declared"),)
 
 
 def test_what_is_not_ours_is_counted_and_so_is_what_stays():
@@ -392,11 +393,16 @@ def test_a_failed_program_is_shown_by_the_last_line_of_its_traceback():
 
 def test_messages_of_the_program_come_last():
     said = [
-        {"message": "warning: 60 to change, engine runs 8: pass --parallel 60\n", "severity": "warning"},
+        {
+            "message": "warning: 60 pools change, but the engine runs 8 steps at once; pass --parallel 60\n",
+            "severity": "warning",
+        },
         {"message": "a print\n", "severity": "info"},
         {"message": "warning: of a bucket\n", "severity": "warning", "urn": urn("b", "aws:s3/bucket:Bucket")},
     ]
-    assert read(said=said).said == (Message("warning", "60 to change, engine runs 8: pass --parallel 60"),)
+    assert read(said=said).said == (
+        Message("warning", "60 pools change, but the engine runs 8 steps at once; pass --parallel 60"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -407,7 +413,7 @@ def test_a_tail_of_another_time_is_passed_over(tail: str):
     stack = read(step("create", "r", new=state("render", V58)), said=[told("r", "text", tail)])
     row = only(stack)
     assert (row.what, row.name) == ("not looked at", "render")
-    assert row.unseen.startswith("its message is of another version")
+    assert row.unseen.startswith("its message comes from another version")
     assert list(fail_on.tripped(["not-looked-at"], [stack])) == [fail_on.Tripped("not-looked-at", "dev", "render")]
 
 
@@ -431,11 +437,14 @@ def test_strange_documents_are_read_as_far_as_they_go(body: Any):
 @pytest.mark.parametrize(
     ("raw", "error"),
     [
-        (b"", "it wrote nothing"),
-        (b" \n", "it wrote nothing"),
+        (b"", "the preview wrote nothing"),
+        (b" \n", "the preview wrote nothing"),
         (b"error: incorrect passphrase\n", "incorrect passphrase"),
         (b"warning: a\nerror: b\nerror: c\n", "b"),
-        (b"warning: A new version of Pulumi is available. To upgrade, run\n   $ curl\n", "nothing but warnings"),
+        (
+            b"warning: A new version of Pulumi is available. To upgrade, run\n   $ curl\n",
+            "the preview wrote only warnings",
+        ),
         (b'{\n    "steps": [\n        {\n', "cut off"),
         (b'{\n    "steps": [\nerror: broken pipe\n', "broken pipe"),
         (b'warning: a\n{\n    "steps": [', "cut off"),
@@ -478,7 +487,7 @@ def test_files_of_powershell_are_read():
         (b"{}", "not what"),
         (b"5", "not what"),
         (b'{"sequence":0,"timestamp":1}\n{"sequence":1}\n', "PULUMI_ENABLE_STREAMING_JSON_PREVIEW"),
-        (b"\x89PNG\r\n\x1a\n\xff", "no text"),
+        (b"\x89PNG\r\n\x1a\n\xff", "not text"),
         (b"Previewing update (dev):\n    Type  Name  Plan\n\nResources:\n    1 unchanged\n", "was --json given"),
         ("Previewing update (dev):\r\n".encode("utf-16"), "was --json given"),
         (b"Previewing update (dev):\n\nerror: no changes were expected for preview\n", "was --json given"),
@@ -661,7 +670,7 @@ def test_every_what_has_a_word_and_columns_say_what_the_tail_says():
         ["dev", "a", "join an upgrade", "7.57_202510-01 →7.58_202511-01", "3 of 8 back", "", ""],
         ["dev", "b", "renew nodes", f"{IMAGE_1} →{IMAGE_2}", "2 of 4 behind", "5 (not stopped)", ""],
         ["dev", "c", "upgrade", "7.57_202510-01 →7.58_202511-01", "4", "5 (requeued)", ""],
-        ["dev", "d", "upgrade", "7.57_202510-01 →7.58_202511-01", "", "", f"not looked at: {SILENT}"],
+        ["dev", "d", "upgrade", "7.57_202510-01 →7.58_202511-01", "", "", f"not checked: {SILENT}"],
         ["dev", "e", "nothing to write", "7.58_202511-01", "0", "none", ""],
         ["dev", "f", "ROLLBACK", "→ 7.57_202510-01", "", "", "disabled"],
     ]
@@ -713,7 +722,7 @@ def test_a_very_long_comment_loses_rows_too_but_not_the_gravest():
     assert ["dev", "worst", "ROLLBACK", "", "", "", ""] in rows
     assert ["prod", "", "error", "", "", "", ""] in rows
     assert f"{5001 - (len(rows) - 1):,} pools left out".replace(",", "") in text.replace(",", "")
-    assert "4999 upgrade" in text
+    assert "4999 x upgrade" in text
 
 
 def test_a_thousand_failed_stacks_fit():
@@ -792,7 +801,9 @@ def run(*arguments: str | Path) -> Result:
 def test_a_failed_preview_is_written_and_stops_nothing_by_itself(previews: dict[str, Path]):
     done = run(f"dev={previews['good']}", f"prod={previews['died']}")
     assert (done.exit_code, done.stderr) == (0, "")
-    assert done.stdout.startswith("<!-- batch-os comment v1 -->\n### Batch pools: 1 of 2 previews failed; 1 ROLLBACK\n")
+    assert done.stdout.startswith(
+        "<!-- batch-os comment v1 -->\n### Batch pools: 1 of 2 previews failed; 1 x ROLLBACK\n"
+    )
 
 
 def test_fail_on_exits_with_3_after_the_comment(previews: dict[str, Path], tmp_path: Path):
@@ -868,9 +879,9 @@ def test_a_marker_tells_comments_apart(previews: dict[str, Path]):
         (["dev="], "is not STACK=FILE"),
         (["dev=good.json", "dev=died.json"], "stack dev is given twice: good.json and died.json"),
         (["dev=good.json", "prod=./good.json"], "./good.json is given twice, for stack dev and for stack prod"),
-        (["dev=good.json", "--fail-on", ""], "it names no word; leave the option out for no gates"),
-        (["dev=good.json", "--fail-on", " ,"], "it names no word"),
-        (["dev=good.json", "--fail-on", "rolback"], "'rolback' is none of its words; did you mean rollback?"),
+        (["dev=good.json", "--fail-on", ""], "names no word; leave the option out for no gates"),
+        (["dev=good.json", "--fail-on", " ,"], "names no word"),
+        (["dev=good.json", "--fail-on", "rolback"], "'rolback' is not one of its words; did you mean rollback?"),
     ],
 )
 def test_wrong_usage_exits_with_2(

@@ -91,7 +91,7 @@ def test_vm_pool_is_pinned_to_its_oldest_node() -> None:
 def test_surge_would_be_refused_where_the_pool_scales_itself() -> None:
     found = declared(vm_pool(enableAutoScale=True))
     assert found.inputs["strategy"] == "when_empty"
-    assert "it scales itself" in found.note
+    assert "the pool scales itself" in found.note
 
 
 @pytest.mark.parametrize(("pin", "runs", "target"), [(BEHIND, BEHIND, BEHIND), (ABOVE, TARGET, TARGET)])
@@ -107,7 +107,7 @@ def test_an_empty_pinned_pool_is_kept_at_its_pin() -> None:
 
 
 def test_an_empty_pool_that_follows_latest_has_no_version_to_keep() -> None:
-    assert "no node that runs an image version, and new nodes get 'latest'" in left(vm_pool(nodes=0))
+    assert "no node runs an image version, and new nodes get 'latest'" in left(vm_pool(nodes=0))
 
 
 def test_vm_pool_that_is_being_resized_is_left_for_later() -> None:

@@ -19,7 +19,7 @@ from batch_os_provider.batch.pool import Node, Pool
 from batch_os_provider.batch.vm_pool import VmNode, VmPool
 from batch_os_provider.cli.watch import command
 from batch_os_provider.cli.watch.command import Lines, Picture, Watched, follow
-from batch_os_provider.cli.watch.moving import Moving, look
+from batch_os_provider.cli.watch.moving import Moving, poll
 from batch_os_provider.errors import (
     BatchOsError,
     CredentialError,
@@ -163,24 +163,24 @@ A, B = "22.04.202410020", "22.04.202501070"
     ],
 )
 def test_what_moves_and_how_far(pool: dict[str, Any], expected: Moving) -> None:
-    assert look(FakeAccount([[pool]])) == (expected,)
+    assert poll(FakeAccount([[pool]])) == (expected,)
 
 
 def test_what_does_not_move_is_not_shown_and_only_what_moves_has_its_nodes_read() -> None:
     calm = [vm_pool("calm"), vm_pool("owned", metadata=[{"name": "batch-os", "value": "owned by us"}])]
     account = FakeAccount([calm])
-    assert look(account) == ()
+    assert poll(account) == ()
     assert account.calls == ["list_vm_pools"], "VM pools need no second list"
     deleting = renewing("gone", [A], [], 1) | {"state": "deleting"}
     account = FakeAccount([[*calm, paas_pool("still"), deleting, upgrading("b"), renewing("A", [A], [B], 1)]])
-    assert [each.pool_id for each in look(account)] == ["A", "b"]
+    assert [each.pool_id for each in poll(account)] == ["A", "b"]
     assert account.calls[:2] == ["list_vm_pools", "list_pools"]
     assert sorted(account.calls[2:]) == ["nodes of A", "nodes of b"]
 
 
 def test_a_pool_that_goes_between_two_reads_is_left_out() -> None:
     account = FakeAccount([[upgrading("a"), upgrading("b"), renewing("c", [A], [B], 1)]], gone={"a", "c"})
-    assert [each.pool_id for each in look(account)] == ["b"]
+    assert [each.pool_id for each in poll(account)] == ["b"]
 
 
 class Stage:
@@ -359,9 +359,9 @@ def test_the_command_ends_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
 CLOSED = """
 from batch_os_provider.cli.watch import command as watch
 from batch_os_provider.cli.watch.moving import Moving
-watch.LOOK_EVERY = 0.05
+watch.POLL_INTERVAL = 0.05
 watch.shared_client = lambda _endpoint: None
-watch.look = lambda _client: (Moving("render", "upgrading", "0 of 6 nodes back"),)
+watch.poll = lambda _client: (Moving("render", "upgrading", "0 of 6 nodes back"),)
 watch.command(["https://farm.westeurope.batch.azure.com"])
 """
 

@@ -175,7 +175,7 @@ def test_a_value_is_accepted_or_refused_in_one_sentence(kind: Any, name: str) ->
     for label, value in VALUES.items():
         bag = {**good, name: value}
         try:
-            received = sent(arguments.carried(who, bag))
+            received = sent(arguments.sendable(who, bag))
         except pulumi.RunError as error:
             not_sent[label] = str(error)
             continue
@@ -208,8 +208,8 @@ def test_an_output_is_judged_when_its_value_is_known_and_a_secret_is_not_shown(k
         # The SDK itself makes no output of a mapping whose keys are not strings.
         for label, value in ((label, value) for label, value in VALUES.items() if label != "dict of numbers"):
             output: Output[Any] = Output.from_input(value)
-            (kept,) = arguments.carried("P r", {name: output}).values()
-            (hidden,) = arguments.carried("P r", {name: Output.secret(value)}).values()
+            (kept,) = arguments.sendable("P r", {name: output}).values()
+            (hidden,) = arguments.sendable("P r", {name: Output.secret(value)}).values()
             try:
                 found = await kept.future()
             except pulumi.RunError as error:
@@ -235,11 +235,13 @@ def test_what_is_not_known_yet_and_what_is_missing_passes() -> None:
     async def judge() -> None:
         unknown: Output[Any] = Output(set(), _value(None), _value(False))
         for name in (*inputs.OS.names, *inputs.IMAGE.names):
-            (kept,) = arguments.carried("P r", {name: unknown}).values()
+            (kept,) = arguments.sendable("P r", {name: unknown}).values()
             assert not await kept.is_known()
-            assert await Output.from_input(arguments.carried("P r", {name: Output.secret(None)})[name]).future() is None
+            assert (
+                await Output.from_input(arguments.sendable("P r", {name: Output.secret(None)})[name]).future() is None
+            )
         for value_of_the_sdk in (None, UNKNOWN):
-            assert arguments.carried("P r", {"soak": value_of_the_sdk}) == {"soak": value_of_the_sdk}
+            assert arguments.sendable("P r", {"soak": value_of_the_sdk}) == {"soak": value_of_the_sdk}
 
     async def value(what: Any) -> Any:
         return what
@@ -356,7 +358,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
 def test_a_name_that_is_none_is_refused(who: str) -> None:
     for value in (None, "", 3, b"x", ["a"], Path("x")):
         said = refused(lambda value=value: MAKERS[who](value))
-        assert said.startswith(f"{who}: resource_name: {shown(value)} is not a name; allowed: a string")
+        assert said.startswith(f"{who}: resource_name: {shown(value)} is not a name; allowed: a non-empty string")
 
 
 @pytest.mark.parametrize("who", MAKERS)
@@ -394,7 +396,7 @@ REFUSED = {
     "import_": (URL, "declaring the resource adopts the pool without a write; remove import_"),
     "custom_timeouts": (pulumi.CustomTimeouts(update="4h"), "declare the input timeout instead"),
     "replace_on_changes": (["*"], "remove replace_on_changes"),
-    "id": (URL, "whose argument id is the pool's URL"),
+    "id": (URL, "the pool's URL as its argument id"),
     "urn": ("urn:pulumi:a::b::c::d", "remove urn"),
     "version": ("1.0.0", "pin the package batch-os-provider instead"),
     "plugin_download_url": ("https://a.b", "install the package batch-os-provider instead"),
@@ -433,11 +435,11 @@ def test_a_provider_of_another_package_is_refused_and_one_of_ours_is_not(who: st
 
 def test_names_that_no_property_has_are_warned_of() -> None:
     names = ("pool_id", "timeout")
-    assert arguments.strange_names(None, names) == []
+    assert arguments.unknown_names(None, names) == []
     fine = ResourceOptions(ignore_changes=["timeout", "*", 'pool_id["x"]', "timeout[0]", "pool_id.x"])
-    assert arguments.strange_names(fine, names) == []
+    assert arguments.unknown_names(fine, names) == []
     for option in ("ignore_changes", "additional_secret_outputs", "hide_diffs"):
-        (warning,) = arguments.strange_names(ResourceOptions(**{option: ["poolId", "timeout"]}), names)
+        (warning,) = arguments.unknown_names(ResourceOptions(**{option: ["poolId", "timeout"]}), names)
         assert warning.startswith(f"opts.{option}: 'poolId' has no effect")
         assert warning.endswith("its properties: pool_id, timeout")
 

@@ -20,7 +20,7 @@ from batch_os_provider.runtime import request_log
 
 
 def test_the_words_name_the_flag() -> None:
-    assert hint(60, 8) == "60 to change, engine runs 8: pass --parallel 60"
+    assert hint(60, 8) == "60 pools change, but the engine runs 8 steps at once; pass --parallel 60"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_each_program_of_a_process_has_its_own_count(told: Callable[..., Engine]
 
 def test_of_a_fleet_only_the_widest_wave_wants_room(told: Callable[..., Engine]) -> None:
     assert told(changed=15, unchanged=20, waves=2).said == [hint(15, 4, 8)]
-    assert hint(15, 4, 8) == "15 to change, up to 8 at once, engine runs 4: pass --parallel 8"
+    assert hint(15, 4, 8) == "15 pools change, up to 8 at once, but the engine runs 4 steps at once; pass --parallel 8"
 
 
 @pytest.mark.parametrize(

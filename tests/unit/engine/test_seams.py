@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -50,6 +51,17 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def notes(path: Path) -> list[str]:
     return [json.loads(line)["note"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_table_has_each_seam_once() -> None:
+    names = [seam.name for seam in seams.SEAMS]
+    noted = re.findall(r"seam '([^']+)' is missing", Path(diagnostics.__file__).read_text(encoding="utf-8"))
+    assert sorted(names) == sorted({*SEAMS, *noted})
+
+
+def test_the_page_names_the_versions_on_which_the_seams_are_proven() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "limits.md").read_text(encoding="utf-8")
+    assert "Pulumi CLI {Pulumi CLI} with SDK {Pulumi SDK}".format(**seams.PROVEN_ON) in page
 
 
 def test_outside_a_plugin_process_nothing_is_attached(log: Path) -> None:

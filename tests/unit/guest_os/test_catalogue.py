@@ -129,7 +129,7 @@ def test_a_version_is_disabled_from_its_day_on():
     assert codes(V25, day) == ["disabled", "behind"]
     text = said(V25, day, "disabled")
     assert text.startswith(f"{V25} is disabled since 2019-02-05: Microsoft no longer offers it")
-    assert "nodes that run it go on" in text
+    assert "nodes that run it continue" in text
 
 
 def test_without_a_published_day_a_version_is_not_called_disabled_or_expired_however_old():
@@ -182,7 +182,7 @@ def test_a_release_that_is_still_to_come_on_the_day_is_newer():
     released = date(2018, 12, 14)
     (verdict,) = GUEST_OS.judge(V25, released - DAY)
     assert (verdict.code, verdict.is_warning) == ("newer", False)
-    assert verdict.text.startswith(f"{V25} came out on 2018-12-14, later than 2018-12-13")
+    assert verdict.text.startswith(f"{V25} was released on 2018-12-14, after 2018-12-13")
     assert codes(V25, released) == []
 
 
@@ -199,7 +199,7 @@ def test_a_release_that_is_still_to_come_on_the_day_is_newer():
 )
 def test_what_the_table_would_have_is_unknown_with_what_was_most_likely_meant(text: str, meant: str):
     assert codes(text, FRESH) == ["unknown"]
-    assert said(text, FRESH, "unknown").endswith(f"which covers its time; did you mean {meant}?")
+    assert said(text, FRESH, "unknown").endswith(f"although the table covers its time; did you mean {meant}?")
 
 
 def test_a_version_of_a_family_that_never_was_is_unknown():
@@ -212,7 +212,7 @@ def test_a_version_older_than_the_table_is_unknown_and_disabled_before_the_oldes
     assert said(V15, FRESH, "unknown").endswith(
         f"older than Microsoft's table of Guest OS releases, which begins with {V23}"
     )
-    assert f"since before 2018-12-14, when the later {V23} was" in said(V15, FRESH, "disabled")
+    assert f"since before 2018-12-14, when Microsoft disabled the later {V23}" in said(V15, FRESH, "disabled")
     assert "at least 86 releases behind" in said(V15, FRESH, "behind")
     assert "disabled" not in codes(V15, date(2018, 12, 13)), "then the oldest listed was not disabled either"
 
@@ -228,7 +228,7 @@ def test_a_family_is_being_retired_from_its_announcement_and_retired_after_its_e
         text, end + DAY, "retired"
     )
     assert "expired with its family in February 2025" in said(text, end + DAY, "expired")
-    assert "since the end of its family at the latest" in said(text, end + DAY, "disabled")
+    assert "at the latest since the end of its family" in said(text, end + DAY, "disabled")
     older = "WA-GUEST-OS-4.131_202405-01"
     assert "retired" not in codes(older, announced)
     assert "retired" in codes(older, announced + DAY)
@@ -256,7 +256,7 @@ def test_an_announcement_without_an_end_of_life_is_said_as_it_is():
     known = catalogue.Catalogue((Release(version, family.windows_server, date(2026, 1, 14)),), (family,))
     (verdict,) = known.judge("*", FRESH, "5")
     assert verdict.text.endswith(
-        "is being retired: Microsoft announced it in January 2026; plan to move the work to another pool"
+        "is being retired: Microsoft announced it in January 2026; plan to move the work to a pool of another family"
     )
 
 

@@ -117,8 +117,9 @@ def test_a_file_that_is_older_than_the_package_does_not_count_and_is_no_trouble(
         found = find(environ)
         assert (found.catalogue, found.source, found.trouble) == (OWN, "package", "")
         assert found.unused is not None
-        assert found.unused.why.endswith(
-            "ends with the releases of 2025-10-06, the installed package's with 2026-01-14: it is older and is not used"
+        assert found.unused.why == (
+            f"{users} is not used: it ends with the releases of 2025-10-06, and the catalogue of the installed package "
+            "with those of 2026-01-14"
         )
 
 
@@ -134,9 +135,9 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "html": ("<!DOCTYPE html>", "it is not JSON"),
     "cut off": (as_text(newer())[:5000], "it is not JSON"),
     "not text": (b"\xe9\xff\x00\x81", "it is not JSON"),
-    "a list": ("[]", "it has no format"),
-    "another document": ('{"steps": []}', "it has no format"),
-    "a later version": (changed(version=2), "version 2; this batch-os-provider reads version 1"),
+    "a list": ("[]", "its format is not"),
+    "another document": ('{"steps": []}', "its format is not"),
+    "a later version": (changed(version=2), "its version is 2; this batch-os-provider reads version 1"),
     "no releases": (changed(releases=[]), "has no releases"),
     "releases missing": (
         '{"format": "batch-os guest os catalogue", "version": 1, "families": []}',
@@ -151,9 +152,9 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "no day": (changed(releases=[{**ROW, "released": "2026-02-30"}]), "released '2026-02-30' is not a date"),
     "day as number": (changed(releases=[{**ROW, "released": 20260212}]), "released 20260212 is not a date"),
     "never released": (changed(releases=[{**ROW, "released": None}]), "has no release date"),
-    "lost family": (changed(families=[]), "is of family 2, which is not among the families"),
+    "lost family": (changed(families=[]), "is of family 2, which families does not list"),
     "contradiction": (changed(releases=[{**ROW, "disabled": "2026-01-01"}]), "is disabled before it is released"),
-    "twice": (changed(releases=[ROW, ROW]), "have one number"),
+    "twice": (changed(releases=[ROW, ROW]), "have the same number"),
 }
 
 
@@ -183,7 +184,7 @@ def test_a_file_that_contradicts_the_packages_catalogue_never_takes_effect(tmp_p
     assert found.catalogue == OWN
     assert found.trouble == (
         f"{VARIABLE}: {file} contradicts the catalogue of the installed package: WA-GUEST-OS-7.58_202512-01 and "
-        "WA-GUEST-OS-7.58_202511-01 have one number; the catalogue of the installed package is used instead"
+        "WA-GUEST-OS-7.58_202511-01 have the same number; the catalogue of the installed package is used instead"
     )
 
 

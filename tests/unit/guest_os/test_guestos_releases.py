@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import runpy
 import threading
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ from batch_os_provider.cli.main import main
 from batch_os_provider.guest_os import catalogue
 from batch_os_provider.guest_os.catalogue import Family
 from batch_os_provider.guest_os.catalogue_file import read_file
+from scripts import guestos_releases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = ROOT / "batch_os_provider" / "guest_os"
 GUEST_OS = catalogue.load()
-SCRIPT = runpy.run_path(str(ROOT / "scripts" / "guestos-releases"))
 
 HEAD = "| Configuration string | Release date | Disable date |\n| --- | --- | --- |\n"
 PAGE = f"""\
@@ -113,7 +112,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def run(data: Path, *options: str) -> int:
-    return SCRIPT["main"]([*options, "--data", str(data)])
+    return guestos_releases.main([*options, "--data", str(data)])
 
 
 def refresh(data: Path, page: str | bytes, *options: str) -> int:
@@ -241,16 +240,19 @@ DAMAGE = {
     "no families": (lambda page: page.replace("## Family", "## Group"), "outside the section of a family"),
     "no server": (lambda page: page.replace("**Windows Server 2016**", ""), "family 5 does not say which"),
     "other family": (lambda page: page.replace("OS-5.93", "OS-4.93"), "release of family 4 under family 5"),
-    "no tables": (lambda page: page.partition("## Releases")[0], "no table of releases in it$"),
+    "no tables": (lambda page: page.partition("## Releases")[0], "it has no table of releases$"),
     "html": (lambda _: "<!DOCTYPE html>\n<html><table></table></html>", "this is HTML"),
     "empty": (lambda _: "", "no table of releases"),
     "cut off": (lambda page: page.partition("## Family 5")[0], "no releases of family 5: was it cut off"),
-    "old edition": (lambda page: without(without(page, "7.59_"), "_202511-01"), "2025-11-06, ours of 2026-01-14"),
+    "old edition": (
+        lambda page: without(without(page, "7.59_"), "_202511-01"),
+        "2025-11-06, and the catalogue has one of 2026-01-14",
+    ),
     "version": (lambda page: page.replace("7.59_202601-01", "7.59_202601-0"), "line 21: .*MISPRINTS"),
     "month": (lambda page: page.replace("7.59_202601", "7.59_202511"), "line 21: .*neither a later month nor"),
     "year": (lambda page: page.replace("12, 2026  |  Post", "12, 2025  |  Post"), "line 21: .*released before"),
     "too soon": (lambda page: page.replace("June 27, 2024", "June 27, 2023"), "is disabled before it is released"),
-    "one number": (lambda page: page.replace("7.58_202511-01", "7.59_202511-01"), "have one number"),
+    "one number": (lambda page: page.replace("7.58_202511-01", "7.59_202511-01"), "have the same number"),
     "no date": (lambda page: page.replace("October 7, 2019", "soon"), "'soon' is not a date"),
     "no day": (
         lambda page: page.replace("June 27, 2024", "June 31, 2024"),
@@ -333,7 +335,7 @@ def test_the_commands_of_the_page_run(site: str, data: Path, capsys: Any, monkey
             done = CliRunner().invoke(main, [*options[:at], *where, *options[at:]], env={"HOME": str(data.parent)})
             installed.append(done.exit_code)
         elif program != "git":
-            assert (program, options[0]) == (".venv/bin/python", "scripts/guestos-releases")
+            assert (program, options[0]) == (".venv/bin/python", "scripts/guestos_releases.py")
             more = [] if "--from" in options else ["--url", f"{site}/page.md"]
             ended.append(run(data, *options[1:], *more))
     assert ended == [1, 0, 0]
@@ -347,13 +349,13 @@ def test_a_page_that_moved_and_a_network_that_is_not_there_are_said(site: str, d
     assert run(data, "--url", f"{site}/moved.md") == 2
     assert "/moved.md: HTTP 404 Not Found; the page may have moved" in capsys.readouterr().err
     assert run(data, "--url", "http://127.0.0.1:1/page.md") == 2
-    assert "refused; save the page by other means, and name the file" in capsys.readouterr().err
+    assert "refused; save the page in another way, and name the file" in capsys.readouterr().err
     assert tables(data) == tables(PACKAGE)
 
 
 def test_the_page_comes_from_microsoft_over_https(capsys: Any):
     assert URL.startswith("https://raw.githubusercontent.com/MicrosoftDocs/")
     with pytest.raises(SystemExit) as ended:
-        SCRIPT["main"](["--url", "http://example.com/page.md"])
+        guestos_releases.main(["--url", "http://example.com/page.md"])
     assert ended.value.code == 2
     assert "--url has to begin with https://" in capsys.readouterr().err

@@ -81,7 +81,7 @@ def test_waiting_writes_nothing_and_says_so(strategy: str, automatic: bool) -> N
 def test_what_up_refuses_is_refused_here_in_the_same_words(state: VmState) -> None:
     refusal = plan_image(look(state), WANTED, ImagePolicy("surge"), 7200.0)
     assert isinstance(refusal, Refuse)
-    assert refusal.seen in play_image(state).text
+    assert refusal.reason in play_image(state).text
 
 
 @pytest.mark.parametrize(("count", "surge"), [(1, 1), (5, 2), (9, 4)])

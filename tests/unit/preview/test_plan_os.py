@@ -284,12 +284,12 @@ def test_the_refusals_are_those_of_the_table_word_for_word() -> None:
     ):
         told = plan_os(replace(POOL, **changes), None, V25, DEFAULT, 60.0)  # type: ignore[arg-type]
         assert isinstance(told, Refuse)
-        assert word in told.seen
+        assert word in told.reason
 
 
 STEADY_AGAIN = Script(events=(At(60.0, {"allocation": "steady"}),), upgrade_takes=60.0)
 IN_FLIGHT = {"state": "upgrading", "upgrade_began": -30.0, "upgrade_ends": 60.0}
-SOAKS = "the newest boot was 24h00m of 48h00m ago"
+SOAKS = "the newest boot was 24h00m ago, soak is 48h00m"
 WAITS = Policy(on_conflict="wait")
 
 
@@ -327,7 +327,7 @@ def test_an_up_does_what_its_preview_said(
     assert played.service.upgrades == posts
     if isinstance(told, Refuse):
         assert what == "refused"
-        assert told.seen.removesuffix(".") in played.text.replace("20348.2402.240402", "<exact version>")
+        assert told.reason.removesuffix(".") in played.text.replace("20348.2402.240402", "<exact version>")
     else:
         assert told.what == what
         assert played.end.pool.current_os_version == target
@@ -336,7 +336,7 @@ def test_an_up_does_what_its_preview_said(
 JUDGED = {"current_os_version": V25, "gate": Gate(Share(0), 86400.0 * 2), "at": STARTED}
 WELL, RUNS = "adopts without a write", f"it runs {S25}"
 FAILS = "this up fails while that is so"
-SOAKS = "the newest boot was 24h00m of 48h00m ago"
+SOAKS = "the newest boot was 24h00m ago, soak is 48h00m"
 WAITS = "this up waits for it, at most 2h00m, and writes nothing"
 SICK = replace(FREE[1], state="unusable", error="AgentLost")
 
@@ -359,7 +359,7 @@ SICK = replace(FREE[1], state="unusable", error="AgentLost")
         ),
         (
             {"nodes": (*FREE[:2], replace(FREE[2], state="starting"))},
-            f"0 of 3 nodes are unhealthy, max_unhealthy 0, 1 on its way; {WAITS}; {RUNS}",
+            f"0 of 3 nodes are unhealthy, max_unhealthy 0, 1 not ready yet; {WAITS}; {RUNS}",
             "wait",
             (),
         ),

@@ -1,8 +1,7 @@
-"""The two things a rollout is given, played: a clock that only moves when told, and a small scripted pool.
+"""Test doubles of a rollout's context: a clock that moves only on request, and a small scripted pool.
 
-State in, state out: a ``State`` is frozen, a ``Script`` says what befalls it and when, and after a
-run the service shows the state it came to and every call that was made. A script that no Batch
-could play is refused by ``check_consistency``, so that a test cannot pass on nonsense.
+A ``State`` is frozen, and a ``Script`` lists the events and their times. After a run the service has the last state
+and every call. ``check_consistency`` refuses a script that Batch could not play, so that no test passes on nonsense.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class ImpossibleScriptError(AssertionError):
 
 
 class VirtualWaiter:
-    """``cancellation.Waiter`` on virtual time; ``stop_at`` is when ^C is pressed, and may be changed."""
+    """``cancellation.Waiter`` on virtual time; ``stop_at`` is the time of ^C, and may be changed."""
 
     def __init__(self, *, stop_at: float = math.inf, reason: StopReason = StopReason.CANCELED) -> None:
         self._now = 0.0
@@ -49,7 +48,7 @@ class VirtualWaiter:
         return self._now
 
     def sleep(self, seconds: float) -> None:
-        """Move the clock, or stop on the way."""
+        """Move the clock, or stop when ``stop_at`` comes first."""
         assert seconds >= 0, "a negative sleep is a bug in the loop"
         self.sleeps.append(seconds)
         if self._now + seconds >= self.stop_at:
@@ -58,7 +57,7 @@ class VirtualWaiter:
         self._now += seconds
 
     def call(self, function: Callable[[], T], *, write: bool = False) -> T:
-        """Call at once; a stop that falls into the call overtakes it, a write after its grace."""
+        """Call at once. A stop during the call ends it; a write has its grace first."""
         if self._now >= self.stop_at:
             raise Canceled(self._reason)
         allowed = self.stop_at + (cancellation.WRITE_GRACE if write else 0.0)
@@ -70,13 +69,13 @@ class VirtualWaiter:
                 raise Canceled(self._reason, in_call=True)
 
     def spend(self, seconds: float) -> None:
-        """Let a call take its time."""
+        """Move the clock by the duration of a call."""
         self._now += seconds
 
 
 @dataclass(frozen=True)
 class State:
-    """A pool as Batch keeps it."""
+    """The state of a pool in Batch."""
 
     current: str | None = V24
     target: str | None = V24
@@ -92,9 +91,9 @@ class State:
     finished: float | None = None
     nodes: int = 3
     stuck: tuple[int, ...] = ()
-    """Indexes of nodes that never come back from a reimage; the upgrade then never ends."""
+    """Indexes of nodes that stay in their reimage; the upgrade then does not end."""
     resting: Mapping[int, str] = field(default_factory=dict)
-    """States of nodes, by index, that are not up while no upgrade runs."""
+    """States of nodes, by index, while no upgrade runs; the others are up."""
 
 
 def check_consistency(state: State) -> None:
@@ -117,7 +116,7 @@ def check_consistency(state: State) -> None:
 
 @dataclass(frozen=True)
 class At:
-    """What somebody else does to the pool at a virtual second."""
+    """What another actor does to the pool at a virtual second."""
 
     second: float
     change: Mapping[str, Any]
@@ -125,14 +124,14 @@ class At:
 
 @dataclass(frozen=True)
 class Lost:
-    """The answer to a POST is lost, after or before Batch took it."""
+    """The answer to a POST is lost, after or before Batch accepted it."""
 
     committed: bool
 
 
 @dataclass(frozen=True)
 class Script:
-    """What will happen; numbers of reads, POSTs and node lists count from 1."""
+    """The events of a run; reads, POSTs and node lists are numbered from 1."""
 
     events: tuple[At, ...] = ()
     upgrade_takes: float = 90.0
@@ -158,7 +157,7 @@ class Call:
 
 
 class FakeService:
-    """``rollout.Service``: one pool that lives through a script."""
+    """``rollout.Service``: one pool that follows a script."""
 
     def __init__(self, waiter: VirtualWaiter, state: State, script: Script) -> None:
         check_consistency(state)
@@ -175,18 +174,18 @@ class FakeService:
         self.state = state
         self.calls: list[Call] = []
         self.upgrades: list[str] = []
-        """The targets of the upgrades that Batch took."""
+        """The targets of the upgrades that Batch accepted."""
 
     def count(self, kind: str) -> int:
-        """How many calls of a kind were made."""
+        """The number of calls of a kind."""
         return sum(call.kind == kind for call in self.calls)
 
     def begun(self, kind: str) -> list[float]:
-        """When the calls of a kind began."""
+        """The start times of the calls of a kind."""
         return [call.began for call in self.calls if call.kind == kind]
 
     def get_pool(self, ref: PoolRef) -> Pool:
-        """Answer a read: as scripted, stale, or the truth at the end of the call."""
+        """Answer a read: as scripted, stale, or with the state at the end of the call."""
         number = self._begin("read", self._script.read_takes)
         failure = self._script.reads(number) if callable(self._script.reads) else self._script.reads.get(number)
         if failure is not None:
@@ -213,12 +212,12 @@ class FakeService:
         return nodes_of(self.state, self._waiter.now(), self._script.upgrade_takes)
 
     def newest_image_version(self, ref: PoolRef) -> str:
-        """Answer with what a VM pool's nodes run."""
+        """Answer with the image version of a VM pool's nodes."""
         assert ref == REF
         return "20348.2402.240402"
 
     def upgrade_os(self, ref: PoolRef, target: str, etag: str) -> datetime | None:
-        """Take an upgrade by Batch's own rules, or answer as scripted."""
+        """Accept or refuse an upgrade by the rules of Batch, or answer as scripted."""
         assert ref == REF
         assert self.calls[-1].kind == "read", "a write follows a read, always"
         assert etag == self._etag_read, "If-Match is the ETag just read"
@@ -257,7 +256,7 @@ class FakeService:
         return self.count(kind)
 
     def _live(self, now: float) -> None:
-        """Let everything happen that is due, in order of time."""
+        """Apply all events that are due, in order of time."""
         while True:
             event_at = self._pending[0].second if self._pending else math.inf
             if min(event_at, self.state.upgrade_ends) > now:
@@ -273,13 +272,13 @@ class FakeService:
 
 
 def ended(at_version: str | None) -> dict[str, Any]:
-    """What changes when an upgrade is over: the ETag does not (recording b)."""
+    """What changes when an upgrade ends; the ETag stays (recording b)."""
     steady = {"state": "active", "upgrade_began": None, "upgrade_ends": math.inf}
     return {**steady, "current": at_version, "target": at_version}
 
 
 def begun(target: str, began: float, ends: float = math.inf) -> dict[str, Any]:
-    """What changes when somebody starts an upgrade."""
+    """What changes when another actor starts an upgrade."""
     return {"state": "upgrading", "target": target, "upgrade_began": began, "upgrade_ends": ends, "etag": f"0x{began}"}
 
 
@@ -307,7 +306,7 @@ def body_of(state: State) -> dict[str, Any]:
 
 
 def nodes_of(state: State, now: float, takes: float) -> tuple[Node, ...]:
-    """One node after the other is reimaged; a stuck one stays at it."""
+    """The nodes of a state: reimaged one after the other; stuck nodes stay in their reimage."""
     seen = []
     for index in range(state.nodes):
         name, boot, what, error = f"tvm-{index}", at(-86400), "running", ""
@@ -331,7 +330,7 @@ def conflict(status: int, code: str, message: str) -> ConflictError:
 
 
 def transient(status: int, code: str, message: str, retry_after: float | None = None) -> TransientError:
-    """A 429, a 5xx, or no answer at all (status 0)."""
+    """A 429, a 5xx, or no answer (status 0)."""
     return TransientError(ServiceAnswer(status, code, message, "req-2", retry_after), pool=REF.url, doing="calling")
 
 

@@ -1,4 +1,4 @@
-"""Playing one rollout on the doubles and keeping everything a test may ask about."""
+"""Run one rollout on the doubles, and keep all that a test may check."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ import pytest
 from hypothesis import settings
 
 from batch_os_provider.errors import BatchOsError
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.loop import Outcome
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import NODE_INTERVAL, Reporter
 from batch_os_provider.runtime.cancellation import StopReason
-from batch_os_provider.schema.declared import Goal, Policy
+from batch_os_provider.schema.declared import Declared, Policy
 from tests.unit.rollout.doubles import REF, V25, FakeService, Script, State, VirtualWaiter
 
 quick = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 """Hypothesis, the same examples in every run."""
 
-GOAL = Goal(REF, V25, Policy(), timeout=7200.0)
+GOAL = Declared(REF, V25, Policy(), timeout=7200.0)
 
 
 @dataclass
 class Listener:
-    """``progress.Output`` that keeps what was said."""
+    """A ``progress.Output`` that keeps all lines."""
 
     said: list[tuple[str, str]] = field(default_factory=list)
 
@@ -42,13 +43,13 @@ class Listener:
         self.said.append(("warn", text))
 
     def lines(self, kind: str) -> list[str]:
-        """What was said in one voice."""
+        """The lines of one kind."""
         return [text for voice, text in self.said if voice == kind]
 
 
 @dataclass(frozen=True)
 class Play:
-    """How one rollout went."""
+    """The result of one rollout."""
 
     outcome: Outcome | None
     error: BatchOsError | None
@@ -73,7 +74,7 @@ def play(
     state: State | None = None,
     script: Script | None = None,
     *,
-    goal: Goal = GOAL,
+    goal: Declared = GOAL,
     stop_at: float = math.inf,
     reason: StopReason = StopReason.CANCELED,
     chance: float = 0.5,
@@ -83,7 +84,7 @@ def play(
     waiter = VirtualWaiter(stop_at=stop_at, reason=reason)
     service = FakeService(waiter, state or State(), script or Script())
     voice = Listener()
-    rollout = OsUpgrade(goal, service, waiter, Reporter(voice, node_interval), lambda: chance)
+    rollout = OsUpgrade(goal, RolloutContext(service, waiter, Reporter(voice, node_interval), lambda: chance))
     outcome, error = None, None
     try:
         outcome = rollout.run()
@@ -100,6 +101,6 @@ def refused(kind: type[BatchOsError], **kwargs: Any) -> Play:
     return played
 
 
-def wanting(**change: Any) -> Goal:
+def wanting(**change: Any) -> Declared:
     """The usual goal with a change."""
     return replace(GOAL, **change)

@@ -39,7 +39,9 @@ def test_a_duration_has_two_units_at_most(seconds: float, text: str) -> None:
 
 WA = "WA-GUEST-OS-"
 UPGRADE = Progress(f"{WA}7.57_202510-01", f"{WA}7.58_202511-01", "upgrading", "upgrading", 130.0, THREE)
-RENEWAL = Progress("20348.2402.240402", "20348.2461.240510", "resizing", "adding 2", 65.0, counts="2 of 4 nodes behind")
+RENEWAL = Progress(
+    "20348.2402.240402", "20348.2461.240510", "resizing", "adding 2 nodes", 65.0, counts="2 of 4 nodes behind"
+)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ RENEWAL = Progress("20348.2402.240402", "20348.2461.240510", "resizing", "adding
             ),
         ),
         (replace(UPGRADE, target="*", nodes=None), "upgrading, 2m10s; 7.57_202510-01 -> *"),
-        # Nothing was seen yet, or the pool runs the target already: there is no version to come from.
+        # Before the first read, or if the pool runs the target already, the line has no version to come from.
         (replace(UPGRADE, came_from="", nodes=None), "upgrading, 2m10s; 7.58_202511-01"),
         (replace(UPGRADE, came_from=UPGRADE.target.lower(), nodes=None), "upgrading, 2m10s; 7.58_202511-01"),
         (
@@ -70,7 +72,7 @@ RENEWAL = Progress("20348.2402.240402", "20348.2461.240510", "resizing", "adding
             ),
             "HTTP 503 ServerBusy, 5s; trying again in 9s; * -> 7.58_202511-01",
         ),
-        (RENEWAL, "2 of 4 nodes behind, 1m05s; adding 2; 20348.2402.240402 -> 20348.2461.240510"),
+        (RENEWAL, "2 of 4 nodes behind, 1m05s; adding 2 nodes; 20348.2402.240402 -> 20348.2461.240510"),
         (replace(RENEWAL, why=""), "2 of 4 nodes behind, 1m05s; 20348.2402.240402 -> 20348.2461.240510"),
         (
             replace(RENEWAL, came_from="22.04.202404090", target="22.04.202405140", counts="", why="the pool is empty"),
@@ -82,7 +84,7 @@ def test_a_line_has_the_news_first_and_the_short_versions_last(progress: Progres
     assert str(progress) == text
 
 
-def test_idleness_is_told_from_fifteen_minutes_on_before_the_versions() -> None:
+def test_idleness_is_shown_from_fifteen_minutes_on_before_the_versions() -> None:
     assert "no node moved" not in str(replace(UNDER_WAY, idle_for=IDLE_AFTER - 1))
     states = "1 reimaging, 1 starttaskfailed"
     for seconds, told in ((IDLE_AFTER, "15m"), (34 * 60.0 + 59, "34m"), (3600.0, "1h00m"), (2 * 3600.0 + 300, "2h05m")):

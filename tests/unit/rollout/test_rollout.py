@@ -1,4 +1,4 @@
-"""Pins the loop on an obliging service: what is written, what is waited for, how often is asked."""
+"""Pins the loop on a service without failures: its writes, its waits, and how often it reads."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_pool_at_its_target_is_adopted_with_one_read_and_no_write() -> None:
     assert [call.kind for call in played.service.calls] == ["read"]
     assert played.end.pool.current_os_version == V25
     assert not played.end.deferred
-    assert played.voice.lines("info") == [f"nothing was written; it already runs {S25}"]
+    assert played.voice.lines("info") == [f"nothing was written; the pool already runs {S25}"]
 
 
 def test_an_upgrade_is_one_post_and_success_is_active_at_target_on_a_read_begun_after_the_202() -> None:
@@ -118,7 +118,7 @@ def test_a_resize_is_waited_for_and_never_stopped() -> None:
 def test_a_resize_is_refused_where_declared() -> None:
     played = refused(RefusedError, state=RESIZING, goal=wanting(policy=Policy(if_resizing="fail")))
     assert [call.kind for call in played.service.calls] == ["read"]
-    assert "left alone" in played.text
+    assert "does not stop it" in played.text
 
 
 def test_a_resize_of_a_pool_at_its_target_is_nobodys_business() -> None:
@@ -130,7 +130,7 @@ def test_resizes_that_come_again_are_counted_and_said() -> None:
     events = (*(At(40.0 * n, {"resize_began": 40.0 * n}) for n in range(1, 4)), At(150, {"allocation": "steady"}))
     played = play(replace(RESIZING, autoscale=True), Script(events=events))
     said = "\n".join(played.voice.lines("status"))
-    assert "number 4 since this began" in said
+    assert "number 4 in this run" in said
     assert "scales itself" in said
     assert played.service.upgrades == [V25]
 

@@ -9,7 +9,7 @@ from batch_os_provider.rollout.poll_schedule import FIRST_CONTACT_FAILURES, MAX_
 from tests.unit.rollout.doubles import REF, V24, V25, Script
 from tests.unit.rollout.stage import play, refused
 
-RESUMES = "Run `pulumi up` again: it goes on from what it finds and starts no second upgrade."
+RESUMES = "Run `pulumi up` again: it continues from the pool's state and starts no second upgrade."
 
 
 def no_token(*, refused: bool) -> TokenError:

@@ -1,4 +1,4 @@
-"""Pins the loop on a service that fails: what is repeated, how soon, how often, and when it gives up."""
+"""Pins the loop on a service that fails: which calls it repeats, how soon, how often, and when it gives up."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_pauses_double_up_to_half_a_minute() -> None:
 
 
 def test_a_412_is_read_again_and_written_with_the_new_etag() -> None:
-    """Somebody changes the pool between our read and our write."""
+    """Another actor changes the pool between our read and our write."""
     script = Script(events=(At(0.1, {"etag": "0x2"}),))
     played = play(script=script)
     assert played.service.count("post") == 2

@@ -69,7 +69,9 @@ def test_as_many_as_allowed_pass_and_are_warned_about(state: State) -> None:
 def test_a_pool_that_was_adopted_well_says_so_in_its_one_line() -> None:
     played = play(AT_TARGET, goal=NONE)
     (line,) = played.voice.lines("info")
-    assert line == "nothing was written; 0 of 3 nodes are unhealthy, max_unhealthy 0; it already runs 5.25_201811-01"
+    assert (
+        line == "nothing was written; 0 of 3 nodes are unhealthy, max_unhealthy 0; the pool already runs 5.25_201811-01"
+    )
 
 
 def test_a_gate_is_never_passed_in_silence_by_a_pool_without_nodes() -> None:
@@ -84,7 +86,7 @@ def test_nodes_on_their_way_are_waited_for_with_a_list_every_thirty_seconds() ->
     assert 100 < looks[-1] < 135
     assert all(later - earlier >= 30.0 for earlier, later in itertools.pairwise(looks))
     assert played.voice.lines("status")[0] == (
-        "3 nodes, 0s; the pool runs it; 0 of 3 nodes are unhealthy, max_unhealthy 0, 1 on its way; "
+        "3 nodes, 0s; the pool runs the target; 0 of 3 nodes are unhealthy, max_unhealthy 0, 1 not ready yet; "
         "1 waitingforstarttask; 5.25_201811-01"
     )
 
@@ -136,7 +138,7 @@ def test_a_soak_counts_from_the_newest_boot_and_not_from_this_run() -> None:
     played = play(replace(AT_TARGET, finished=-3000.0), goal=HOUR)
     assert 600 <= played.waiter.now() < 640
     assert (
-        "soaking, 0s; 0 of 3 nodes are unhealthy; the newest boot was 50m00s of 1h00m ago; 5.25_201811-01"
+        "soaking, 0s; 0 of 3 nodes are unhealthy; the newest boot was 50m00s ago, soak is 1h00m; 5.25_201811-01"
         in played.voice.lines("status")
     )
     assert count(played, "post") == [0]
@@ -190,7 +192,7 @@ def test_an_upgrade_to_something_else_while_it_soaks_is_met_as_ever() -> None:
 
 def test_the_timeout_bounds_a_soak_and_says_what_is_missing() -> None:
     played = refused(DeadlineError, state=replace(AT_TARGET, finished=0.0), goal=replace(HOUR, timeout=600.0))
-    assert "the health that is declared was not seen within the timeout of 10m00s" in played.text
+    assert "the declared health was not confirmed within the timeout of 10m00s" in played.text
     assert f"the pool runs {V25}; 0 of 3 nodes are unhealthy; the newest boot was" in played.text
     assert "was not reached" not in played.text
 
@@ -200,7 +202,7 @@ def test_a_deferred_soak_succeeds_and_says_that_nothing_is_proven() -> None:
     assert played.end.deferred
     (warning,) = played.voice.lines("warn")
     assert warning.startswith(f"the pool runs {V25}; 0 of 3 nodes are unhealthy; the newest boot was")
-    assert warning.endswith("proving its health was deferred")
+    assert warning.endswith("the health check was deferred")
 
 
 def test_unhealthy_nodes_are_not_deferred() -> None:
@@ -248,7 +250,7 @@ def test_nodes_that_stall_on_their_way_at_the_target_end_the_wait_too() -> None:
     played = refused(StalledError, state=replace(AT_TARGET, resting={2: "starting"}), goal=goal)
     assert "no node moved for 10m" in played.text
     assert "stall_after is 10m00s: tvm-2 is starting; this came after" in played.text
-    assert f"the pool runs {V25}; 0 of 3 nodes are unhealthy, max_unhealthy 0, 1 on its way" in played.text
+    assert f"the pool runs {V25}; 0 of 3 nodes are unhealthy, max_unhealthy 0, 1 not ready yet" in played.text
     assert 600 <= played.waiter.now() < 640
 
 

@@ -1,7 +1,7 @@
-"""A VM pool that lives by Batch's rules on virtual time, and the play of one renewal on it.
+"""A VM pool that follows the rules of Batch on virtual time, and the run of one renewal on it.
 
-The state is frozen and replaced whole. At every call the service asserts what a renewal may never
-do, whatever befalls the pool: ``ForbiddenError`` is an ``AssertionError`` that no code catches.
+The state is frozen and replaced as a whole. At every call the service asserts what a renewal may never do in any
+situation: ``ForbiddenError`` is an ``AssertionError`` that no code catches.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from batch_os_provider.batch.vm_pool import (
     parse_image_version,
 )
 from batch_os_provider.errors import BatchOsError, ConflictError, ServiceAnswer
+from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
 from batch_os_provider.rollout.loop import Outcome
 from batch_os_provider.rollout.progress import Reporter
-from batch_os_provider.schema.declared import ImageGoal, ImagePolicy
+from batch_os_provider.schema.declared import DeclaredImage, ImagePolicy
 from tests.unit.rollout.doubles import EPOCH, REF, Lost, VirtualWaiter, transient
 from tests.unit.rollout.stage import Listener
 
@@ -35,21 +36,21 @@ WANTED = ImageVersion.parse(TARGET)
 
 
 class ForbiddenError(AssertionError):
-    """The renewal did what it may never do."""
+    """The renewal did something that is never allowed."""
 
 
 class Killed(BaseException):
-    """The process is gone."""
+    """The process was killed."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A node as Batch keeps it; times are virtual seconds. ``fate`` is the state that it starts up into."""
+    """The state of a node in Batch; times are virtual seconds. ``fate`` is its state after the start."""
 
     name: str
     version: str = OLD
     allocated: float = -86400.0
-    told_from: float = -math.inf
+    shown_from: float = -math.inf
     ready_from: float = -math.inf
     fate: str = "idle"
     busy_until: float = -math.inf
@@ -58,23 +59,23 @@ class Machine:
     leaving: bool = False
 
     def state(self, now: float) -> str:
-        """Its state by now."""
+        """The state at this time."""
         if self.leaving and now >= self.busy_until:
             return "leavingpool"
-        if now < self.told_from:
+        if now < self.shown_from:
             return "creating"
         if now < self.ready_from:
             return "starting"
         return "running" if self.fate == "idle" and now < self.busy_until else self.fate
 
     def counts(self, now: float) -> bool:
-        """Whether it takes tasks."""
+        """Whether the node takes tasks."""
         return self.dedicated and not self.leaving and self.state(now) in {"idle", "running"}
 
 
 @dataclass(frozen=True)
 class VmState:
-    """A pool as Batch keeps it."""
+    """The state of a pool in Batch."""
 
     nodes: tuple[Machine, ...] = ()
     size: int = 0
@@ -91,26 +92,26 @@ class VmState:
     grows_at: float = math.inf
     drain_ends: float = math.inf
     gone: int = 0
-    """Ready nodes that the pool has lost to others than us."""
+    """Ready nodes that other actors have removed."""
 
     @property
     def dedicated(self) -> tuple[Machine, ...]:
-        """Its dedicated nodes."""
+        """The dedicated nodes."""
         return tuple(node for node in self.nodes if node.dedicated)
 
     @property
     def marker(self) -> Marker | None:
-        """Our note."""
+        """The marker of this provider."""
         return next((Marker.parse(value) for name, value in self.metadata if name == MARKER), None)
 
     @property
     def etag(self) -> str:
-        """Moves with every change."""
+        """The ETag, which changes with every change."""
         return f"0x{self.edition:X}"
 
 
 def pool_of(count: int, *, busy: Mapping[int, float] | None = None, at: str = OLD, **change: Any) -> VmState:
-    """A steady pool with as many nodes; ``busy`` names those that run a task, and until when."""
+    """A steady pool of ``count`` nodes; ``busy`` maps nodes with a task to the end of the task."""
     until = busy or {}
     nodes = tuple(
         Machine(f"old-{index:02d}", at, -86400.0 + index, busy_until=until.get(index, -math.inf))
@@ -121,14 +122,14 @@ def pool_of(count: int, *, busy: Mapping[int, float] | None = None, at: str = OL
 
 @dataclass(frozen=True)
 class When:
-    """What somebody else does as soon as the pool is so."""
+    """What another actor does as soon as ``so`` is true of the pool."""
 
     so: Callable[[VmState], bool]
     change: Callable[[VmState], VmState]
 
 
 def resized(size: int) -> Callable[[VmState], VmState]:
-    """Somebody else resized it and the resize is over; their new nodes are up."""
+    """Another actor has resized the pool, and its new nodes are up."""
 
     def change(state: VmState) -> VmState:
         kept = state.dedicated[:size]
@@ -141,7 +142,7 @@ def resized(size: int) -> Callable[[VmState], VmState]:
 
 @dataclass(frozen=True)
 class VmScript:
-    """What will happen. Writes and reads count from 1; new nodes from 0."""
+    """The events of a run. Writes and reads are numbered from 1, new nodes from 0."""
 
     latest: tuple[tuple[float, str], ...] = ((-math.inf, TARGET),)
     allocation_takes: float = 60.0
@@ -149,19 +150,19 @@ class VmScript:
     quota: float = math.inf
     fates: Mapping[int, str] = field(default_factory=dict)
     busy: Callable[[int], float] = lambda _number: 0.0
-    """Seconds that a new node works as soon as it is ready."""
+    """Seconds of work of a new node as soon as it is ready."""
     target_restored: bool = True
-    """Whether the target goes back up by the nodes that stayed when a drain ran out."""
+    """Whether the target size rises again by the nodes that stayed after a drain ran out."""
     writes: Mapping[int, Exception | Lost] = field(default_factory=dict)
     reads: Mapping[int, Exception] = field(default_factory=dict)
     kill: tuple[int, bool] = (0, False)
-    """At which write the process dies, and whether Batch has taken it."""
+    """The write at which the process dies, and whether Batch accepted it."""
     whens: tuple[When, ...] = ()
     write_takes: float = 0.2
 
 
 class FakeVmService:
-    """``renewal.VmService``: one pool that lives through a script."""
+    """``renewal.VmService``: one pool that follows a script."""
 
     def __init__(self, state: VmState, script: VmScript | None = None, *, start: int | None = None) -> None:
         self.state = state
@@ -169,7 +170,7 @@ class FakeVmService:
         self.waiter = VirtualWaiter()
         self.calls: list[tuple[str, float]] = []
         self.took: list[tuple[str, Any]] = []
-        """The writes that Batch took."""
+        """The writes that Batch accepted."""
         self.capacity: list[int] = []
         self._whens = list(self.script.whens)
         self._etag = ""
@@ -179,7 +180,7 @@ class FakeVmService:
         self._start = ready if start is None else start
 
     def begin(self, waiter: VirtualWaiter) -> None:
-        """A new process: it knows nothing."""
+        """Begin a new process, without memory of the last one."""
         waiter.spend(self.waiter.now())
         self.waiter, self._fresh, self._etag = waiter, [], ""
 
@@ -211,7 +212,7 @@ class FakeVmService:
         return tuple(VmNode.from_json(node_body(node, now)) for node in self.state.nodes)
 
     def newest_image_version(self, ref: PoolRef) -> str:
-        """What the face of the old resource asks for."""
+        """The newest image version, which PoolOsVersion asks for."""
         assert ref == REF
         return max((node.version for node in self.state.nodes), default="")
 
@@ -222,8 +223,8 @@ class FakeVmService:
 
         def take() -> None:
             if mark is not None:
-                self._forbid(self.state.marker is not None, "a note is never written over another")
-                self._forbid(mark.size != self.state.size, "the note tells the size that the pool has")
+                self._forbid(self.state.marker is not None, "a marker is never written over another")
+                self._forbid(mark.size != self.state.size, "the marker has the size of the pool")
             kept = tuple(entry for entry in self.state.metadata if entry[0] != MARKER)
             self._become(metadata=kept + (() if mark is None else ((MARKER, str(mark)),)))
 
@@ -234,10 +235,10 @@ class FakeVmService:
 
         def take() -> None:
             mark = self.state.marker
-            self._forbid(mark is None, "no resize without a note")
+            self._forbid(mark is None, "no resize without a marker")
             assert mark is not None
             self._forbid(not mark.size <= size <= mark.size + mark.surge, f"{size} is not of the cycle of {mark}")
-            self._forbid(size < len(self.state.dedicated), "a shrink by resize lets Batch choose who goes")
+            self._forbid(size < len(self.state.dedicated), "in a shrink by resize Batch chooses the nodes")
             self._conflicts(autoscale=True)
             takes = self.script.allocation_takes if size > len(self.state.dedicated) else 1.0
             self._become(size=size, allocation="resizing", errors=(), grows_at=self.waiter.now() + takes)
@@ -249,7 +250,7 @@ class FakeVmService:
 
         def take() -> None:
             if not {node.name for node in self.state.nodes}.issuperset(nodes):
-                raise conflict("NodeNotFound", 404)  # classed with the conflicts: look, then decide again
+                raise conflict("NodeNotFound", 404)  # classed with the conflicts: read, then decide again
             self._may_leave(nodes)
             self._conflicts(autoscale=True)
             now = self.waiter.now()
@@ -290,9 +291,9 @@ class FakeVmService:
             raise conflict("OperationNotValidOnPool")
 
     def _may_leave(self, names: tuple[str, ...]) -> None:
-        """What must hold before any node is asked to leave."""
+        """Assert what must hold before a node is asked to leave."""
         mark, now = self.state.marker, self.waiter.now()
-        self._forbid(mark is None, "no removal without a note")
+        self._forbid(mark is None, "no removal without a marker")
         assert mark is not None
         self._forbid(not 1 <= len(names) <= 100, "1 to 100 nodes a call")
         self._forbid(len(set(names)) != len(names), "a node is named twice")
@@ -308,7 +309,9 @@ class FakeVmService:
         if not all(node.ours for node in chosen):
             new = [node for node in self.state.dedicated if node.ours]
             proven = [n for n in new if n.counts(now) and parse_image_version(n.version) >= WANTED.numbers]  # type: ignore[operator]
-            self._forbid(len(proven) != len(new) or len(new) < len(chosen), "an old node goes, but nothing is proven")
+            self._forbid(
+                len(proven) != len(new) or len(new) < len(chosen), "an old node leaves, but no new node is proven"
+            )
         left = sum(node.counts(now) for node in self.state.nodes if node.name not in names)
         floor = self._start - self.state.gone
         self._forbid(left < floor, f"capacity would be {left}, below {floor}")
@@ -351,7 +354,7 @@ class FakeVmService:
     # -- life
 
     def _live(self, now: float) -> None:
-        """Let everything happen that is due, in order of time."""
+        """Apply all events that are due, in order of time."""
         while True:
             state = self.state
             goes = min((max(n.busy_until, 0.0) for n in state.nodes if n.leaving), default=math.inf)
@@ -387,7 +390,7 @@ class FakeVmService:
             f"new-{number:02d}",
             [version for since, version in script.latest if since <= now][-1],
             allocated=now + number / 1000,
-            told_from=now + 5.0,
+            shown_from=now + 5.0,
             ready_from=ready if script.fates.get(number) != "starting" else math.inf,
             fate=script.fates.get(number, "idle"),
             busy_until=ready + script.busy(number),
@@ -467,14 +470,14 @@ def node_body(node: Machine, now: float) -> dict[str, Any]:
 
 
 def look(state: VmState, now: float = 0.0) -> VmPoolView:
-    """What a look at a pool shows, without a service."""
+    """The view of a pool, without a service."""
     pool = VmPool.from_json(REF, body_of(state), etag=state.etag)
     return VmPoolView(pool, tuple(VmNode.from_json(node_body(node, now)) for node in state.nodes))
 
 
 @dataclass(frozen=True)
 class ImagePlay:
-    """How one renewal went."""
+    """The result of one renewal."""
 
     outcome: Outcome[VmPoolView] | None
     error: BatchOsError | None
@@ -500,17 +503,17 @@ class ImagePlay:
         return [kind for kind, _ in self.service.took]
 
 
-GOAL = ImageGoal(REF, WANTED, ImagePolicy("surge", 1), drain_timeout=3600.0, timeout=20 * 3600.0)
+GOAL = DeclaredImage(REF, WANTED, ImagePolicy("surge", 1), drain_timeout=3600.0, timeout=20 * 3600.0)
 
 
-def renew(service: FakeVmService, *, stop_at: float = math.inf, goal: ImageGoal = GOAL, **wanted: Any) -> ImagePlay:
+def renew(service: FakeVmService, *, stop_at: float = math.inf, goal: DeclaredImage = GOAL, **wanted: Any) -> ImagePlay:
     """Run one renewal in a process of its own; ``surge`` and ``strategy`` go to the policy."""
     policy = {key: wanted.pop(key) for key in ("surge", "strategy") if key in wanted}
     goal = replace(goal, policy=replace(goal.policy, **policy), **wanted)
     waiter, voice = VirtualWaiter(stop_at=service.waiter.now() + stop_at), Listener()
     service.begin(waiter)
     began = waiter.now()
-    renewal = ImageRenewal(goal, service, waiter, Reporter(voice), lambda: 0.5)
+    renewal = ImageRenewal(goal, RolloutContext(service, waiter, Reporter(voice), lambda: 0.5))
     outcome, error = None, None
     try:
         outcome = renewal.run()
@@ -525,6 +528,6 @@ def play_image(state: VmState, script: VmScript | None = None, **kwargs: Any) ->
 
 
 def is_as_before(service: FakeVmService, size: int) -> bool:
-    """Whether nothing of a cycle is left: the size, the count, the note."""
+    """Whether nothing of a cycle is left: the size, the count, the marker."""
     state = service.state
     return state.size == size == len(state.dedicated) and not any(name == MARKER for name, _ in state.metadata)

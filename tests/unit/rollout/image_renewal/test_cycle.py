@@ -1,4 +1,4 @@
-"""Pins the cycle of ``surge``: how it ends when all goes well, and that whatever fails is undone before it is told."""
+"""Pins the cycle of ``surge``: its end without a failure, and that each failure is undone before it is reported."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_spot_nodes_are_told_and_left_alone() -> None:
     played = play_image(replace(state, nodes=(*state.nodes, spot), spot=1))
     assert played.service.state.spot == 1
     assert spot in played.service.state.nodes
-    assert ", 1 spot node not looked after, " in played.voice.lines("info")[0]
+    assert ", 1 spot node not renewed, " in played.voice.lines("info")[0]
 
 
 def test_a_hundred_nodes_at_most_are_named_in_a_call() -> None:
@@ -110,10 +110,10 @@ def test_done_is_seen_on_a_node_list_begun_after_the_last_write() -> None:
 @pytest.mark.parametrize(
     ("state", "text"),
     [
-        (pool_of(3, at=TARGET), "nothing was written, 3 nodes at the target or above; 20348.2461.240510"),
-        (pool_of(1, at=TARGET), "nothing was written, 1 node at the target or above; 20348.2461.240510"),
-        (pool_of(3, at=NEWER), "nothing was written, 3 nodes at the target or above; 20348.2461.240510"),
-        (pool_of(0), "nothing was written, no nodes, new ones get the newest version; 20348.2461.240510"),
+        (pool_of(3, at=TARGET), "nothing was written, 3 nodes at the target or newer; 20348.2461.240510"),
+        (pool_of(1, at=TARGET), "nothing was written, 1 node at the target or newer; 20348.2461.240510"),
+        (pool_of(3, at=NEWER), "nothing was written, 3 nodes at the target or newer; 20348.2461.240510"),
+        (pool_of(0), "nothing was written, no nodes, new nodes get the newest version; 20348.2461.240510"),
         (pool_of(0, version=NEWER), f"nothing was written, no nodes, pinned to {NEWER}; 20348.2461.240510"),
     ],
 )
@@ -210,7 +210,7 @@ def test_a_drain_that_runs_out_goes_on_with_others_then_is_undone_and_names_the_
 
 @pytest.mark.parametrize("restored", [True, False])
 def test_a_drain_that_runs_out_while_the_new_nodes_work_too_comes_back_to_the_size(restored: bool) -> None:
-    """The undo's own removal outlasts drain_timeout once: the next look must not take that for somebody else."""
+    """The undo's own removal outlasts drain_timeout once: the next read must not take that for another actor."""
     script = VmScript(target_restored=restored, busy=lambda _number: 3.2 * HOUR)
     played = play_image(pool_of(2, busy={0: math.inf, 1: math.inf}), script)
     assert type(played.error) is RefusedError
@@ -278,7 +278,7 @@ def test_a_new_node_that_breaks_after_its_round_is_removed_and_no_other() -> Non
 
 
 def test_a_new_node_that_dies_without_ever_telling_a_version_is_removed_too() -> None:
-    """A node that never came up has no image version; the rollout must not leave it, or its note, behind."""
+    """A node that never came up has no image version; the rollout must not leave the node or the marker behind."""
 
     def dying(state: VmState) -> VmState:
         nodes = tuple(replace(n, version="", fate="unusable", ready_from=0.0) if n.ours else n for n in state.nodes)
@@ -290,7 +290,7 @@ def test_a_new_node_that_dies_without_ever_telling_a_version_is_removed_too() ->
     assert is_as_before(played.service, 3), f"left behind: {played.service.state.metadata}, {played.text}"
 
 
-def test_no_old_node_goes_where_no_new_node_can_be_told_from_the_old_ones() -> None:
+def test_no_old_node_goes_where_no_new_node_can_be_shown_from_the_old_ones() -> None:
     """Without allocation times nothing is known to be ours: then nothing is proven, and nothing may go."""
     mark = Marker(2, 1, "2999-01-01T00:00:00.000000Z")
     state = pool_of(2)

@@ -30,7 +30,7 @@ from batch_os_provider.rollout.image_renewal.steps import (
 from batch_os_provider.schema.declared import ImagePolicy
 from tests.unit.rollout.image_renewal.image_doubles import NEWER, OLD, TARGET, WANTED, Machine, VmState, look, pool_of
 
-FAILED = Refuse("it failed", "Mend it")
+FAILED = Refuse("it failed", "Fix it")
 NEWEST = "2018-11-30T12:00:01.000000Z"
 """When the last of two old nodes was allocated."""
 MARKS = ("none", "ours", "foreign text")
@@ -48,7 +48,7 @@ class Case:
     marker: str
     failed: bool
     extra: int
-    """Target size minus the size in the note."""
+    """Target size minus the size in the marker."""
 
     @property
     def history(self) -> ImageHistory:
@@ -83,7 +83,7 @@ def product() -> Iterator[Case]:
     shapes = [
         (kind, state, allocation)
         for kind, state, allocation in itertools.product(Kind, PoolState, AllocationState)
-        # A pool that is no steady VM pool is decided by these three alone; one cell of each is enough for the rest.
+        # These three alone decide about a pool that is not a steady VM pool; one cell of each is enough for the rest.
     ]
     for kind, state, allocation in shapes:
         steady_vm = (kind, state, allocation) == (Kind.VM, PoolState.ACTIVE, AllocationState.STEADY)
@@ -105,7 +105,7 @@ def product() -> Iterator[Case]:
         ):
             old = pool_of(2, at=OLD if behind else TARGET).nodes
             new = tuple(Machine(f"new-{n}", TARGET, 10.0 + n, ours=True) for n in range(max(0, extra)))
-            note = {
+            marker = {
                 "none": (),
                 "ours": ((MARKER, str(Marker(2, 1, NEWEST))),),
                 "foreign text": ((MARKER, "keep out"),),
@@ -120,7 +120,7 @@ def product() -> Iterator[Case]:
                 autoscale=autoscale,
                 automatic=automatic,
                 errors=("AllocationFailed: none",) if errors else (),
-                metadata=note,
+                metadata=marker,
             )
             there = behind + min(0, extra) if behind else 0
             policy = ImagePolicy(strategy, 1)  # type: ignore[arg-type]
@@ -131,15 +131,15 @@ Row = tuple[str, Callable[[Case], bool], Callable[[Case], str]]
 
 
 def tidied(case: Case) -> str:
-    """What a note has left: in its bounds it is put in order, outside of them somebody else acted."""
+    """What a marker leads to: within its bounds a clean-up, outside of them another actor has acted."""
     if case.extra not in {0, 1}:
         return "Refuse"
-    # Where the pool scales itself only the note is ours.
+    # If the pool scales itself, only the marker is ours.
     return "RemoveNodes" if case.extra and not case.seen.pool.base.autoscale else "SetMarker"
 
 
 def finished(case: Case) -> str:
-    """Nothing behind: the note is cleared, what is extra removed, and a failure told at last.
+    """Nothing behind: the marker is cleared, extra nodes are removed, and a failure is reported at the end.
 
     No node lacks here, so an error of an earlier resize is over.
     """
@@ -163,7 +163,7 @@ TABLE: tuple[Row, ...] = (
     ("deleting", lambda c: c.seen.pool.base.state is PoolState.DELETING, lambda _: "Refuse"),
     ("not a VM pool", lambda c: c.seen.pool.base.kind is not Kind.VM, lambda _: "Refuse"),
     (
-        "nobody has heard of it",
+        "an unknown state",
         lambda c: (
             c.seen.pool.base.state is not PoolState.ACTIVE or c.seen.pool.base.allocation is AllocationState.UNKNOWN
         ),
@@ -173,7 +173,7 @@ TABLE: tuple[Row, ...] = (
     ("nothing behind, pin fine", lambda c: c.nothing_behind, finished),
     ("automatic OS upgrade on", lambda c: c.seen.pool.automatic, lambda _: "Wait"),
     (
-        "a note, but no cycle any more",
+        "a marker, but no cycle any more",
         lambda c: (
             c.marker == "ours" and (c.pinned_below or c.policy.strategy == "when_empty" or c.seen.pool.base.autoscale)
         ),
@@ -231,7 +231,7 @@ def test_no_cell_writes_what_is_not_allowed() -> None:
             assert pool.is_steady, "a write is for a steady pool"
             assert pool.is_vm
         if isinstance(action, (Resize, RemoveNodes)):
-            assert case.marker == "ours", "sizes and nodes are touched under our note only"
+            assert case.marker == "ours", "sizes and nodes are changed only under our marker"
         if isinstance(action, RemoveNodes) and not is_foreign_when_finished(case):
             assert len(action.nodes) <= 1, "never more than the surplus"
         if pool.automatic and not case.nothing_behind:
@@ -239,7 +239,7 @@ def test_no_cell_writes_what_is_not_allowed() -> None:
         if case.policy.strategy == "when_empty" and case.behind and case.marker != "ours":
             assert isinstance(action, (Wait, Refuse)), "when_empty never touches a node"
         if isinstance(action, RemoveNodes) and case.policy.strategy == "when_empty":
-            assert action.ours, "but for those that a cycle has added"
+            assert action.ours, "except nodes that a cycle has added"
 
 
 def test_every_refusal_and_every_wait_has_whole_words() -> None:
@@ -247,10 +247,10 @@ def test_every_refusal_and_every_wait_has_whole_words() -> None:
         action = decide_image(case.seen, WANTED, case.policy, case.history)
         action = action.failure if isinstance(action, Undo) else action
         if isinstance(action, Refuse):
-            assert action.seen
+            assert action.reason
             assert action.next_step
-            assert "None" not in action.seen + action.next_step
-            assert not action.seen.endswith(".")
+            assert "None" not in action.reason + action.next_step
+            assert not action.reason.endswith(".")
             assert not action.next_step.endswith(".")
         elif isinstance(action, Wait):
             assert action.why
@@ -268,7 +268,7 @@ def refused(state: VmState, strategy: str = "surge") -> str:
     """The text of a refusal."""
     action = decided(state, strategy)
     assert isinstance(action, Refuse), action
-    return f"{action.seen}. {action.next_step}"
+    return f"{action.reason}. {action.next_step}"
 
 
 def test_a_cloud_services_pool_is_told_the_line_to_paste() -> None:
@@ -330,7 +330,7 @@ def test_a_gallery_image_is_refused_in_a_preview_too(key: str) -> None:
     pool = replace(seen.pool, gallery=True, image=reference[key], configuration={"imageReference": reference})
     action = decide_image(VmPoolView(pool, seen.nodes), WANTED, ImagePolicy("surge"), ImageHistory())
     assert isinstance(action, Refuse)
-    assert "gallery image (/galleries/g/images/i)" in action.seen
+    assert "gallery image (/galleries/g/images/i)" in action.reason
 
 
 @pytest.mark.parametrize("strategy", ["surge", "when_empty"])
@@ -342,7 +342,7 @@ def test_nodes_that_show_no_number_are_refused_and_called_what_they_are(
     """A pool with automatic OS upgrade is on latest, and so waited for what no look can show."""
     action = decided(pool_of(2, at=text, automatic=automatic), strategy)
     assert isinstance(action, Refuse)
-    assert f"(Batch shows {text!r} for 2 of 2 nodes), so the version of a node cannot be compared" in action.seen
+    assert f"(Batch shows {text!r} for 2 of 2 nodes), so the version of a node cannot be compared" in action.reason
     assert "resize the pool to 0 nodes and back" in action.next_step
 
 
@@ -400,7 +400,7 @@ def test_the_note_is_gone_though_it_stands_in_this_run() -> None:
     mark = Marker(2, 1, NEWEST)
     action = decided(pool_of(3), history=ImageHistory(marker=mark))
     assert isinstance(action, Refuse)
-    assert "its marker in the metadata is gone: the rollout began at 2 nodes" in action.seen
+    assert "its marker in the metadata is gone: the rollout began at 2 nodes" in action.reason
 
 
 def test_a_floor_is_compared_by_numbers_not_by_text() -> None:
@@ -440,7 +440,7 @@ def test_more_nodes_than_the_cycle_can_have_are_not_told_as_two_equal_sizes() ->
 
 def test_a_note_of_an_earlier_run_keeps_its_own_surge() -> None:
     state = pool_of(4, metadata=((MARKER, str(Marker(4, 3, NEWEST))),))
-    assert decided(state, surge=1) == Resize(7, "adding 3")
+    assert decided(state, surge=1) == Resize(7, "adding 3 nodes")
 
 
 def test_a_target_raised_after_a_crash_does_not_blame_batch_for_nodes_of_the_earlier_run() -> None:
@@ -456,21 +456,21 @@ def test_a_target_raised_after_a_crash_does_not_blame_batch_for_nodes_of_the_ear
 
 
 def test_a_note_that_lost_its_rollout_to_when_empty_is_undone() -> None:
-    """Issue 4: a crash leaves a note that the next `up` "reads and finishes or undoes", whatever its strategy."""
+    """Issue 4: a crash leaves a marker that the next `up` "reads and finishes or undoes", whatever its strategy."""
     nodes = (*pool_of(2).nodes, Machine("new-00", TARGET, 10.0, ours=True))
     state = replace(pool_of(0), nodes=nodes, size=3, metadata=((MARKER, str(Marker(2, 1, NEWEST))),))
     assert not isinstance(decided(state, "when_empty"), Wait)
 
 
 def test_a_node_left_over_by_an_undo_is_removed_though_nothing_is_behind() -> None:
-    """Its drain ran out and the target stayed down: the note must not be cleared while a node is extra."""
+    """The drain ran out and the target stayed down: the marker must not be cleared while a node is extra."""
     nodes = (*pool_of(2, at=TARGET).nodes, Machine("new-00", TARGET, 10.0, busy_until=999.0, ours=True))
     state = replace(pool_of(0), nodes=nodes, size=2, metadata=((MARKER, str(Marker(2, 1, NEWEST))),))
     assert decided(state) != SetMarker(None)
 
 
 def test_a_note_that_adds_nothing_does_not_resize_for_ever() -> None:
-    assert decided(pool_of(2, metadata=((MARKER, str(Marker(2, 0, NEWEST))),))) != Resize(2, "adding 0")
+    assert decided(pool_of(2, metadata=((MARKER, str(Marker(2, 0, NEWEST))),))) != Resize(2, "adding 0 nodes")
 
 
 def test_the_first_failure_counts() -> None:

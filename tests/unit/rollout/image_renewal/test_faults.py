@@ -1,4 +1,4 @@
-"""Pins what a renewal does when something befalls it: death, lost answers, refusals, others, ^C and the deadline."""
+"""Pins what a renewal does after a kill, a lost answer, a refusal, another actor, ^C and the deadline."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ HOUR = 3600.0
 
 
 def killed_at(number: int, committed: bool, state: VmState, script: VmScript, surge: int) -> FakeVmService:
-    """A pool whose renewal died at its n-th write."""
+    """A pool after a renewal that died at its n-th write."""
     service = FakeVmService(state, replace(script, kill=(number, committed)))
     with pytest.raises(Killed):
         renew(service, surge=surge)
@@ -91,7 +91,7 @@ def test_death_in_the_undo_of_a_growth_that_was_half_allocated_does_not_wait_for
 
 
 def test_the_answer_to_clearing_the_note_may_be_lost() -> None:
-    """Batch took it: nobody else has taken the note away, and the renewal is done."""
+    """Batch accepted the write: no other actor has cleared the marker, and the renewal is done."""
     played = play_image(pool_of(1), VmScript(writes={4: Lost(committed=True)}))
     assert played.end
     assert is_as_before(played.service, 1)
@@ -163,7 +163,7 @@ def test_a_lasting_refusal_mid_cycle_is_undone_then_told(first: int) -> None:
     script = VmScript(writes={n: conflict("OperationInvalidForCurrentState") for n in (first, first + 1)})
     played = play_image(pool_of(2), script)
     assert type(played.error) is RefusedError
-    assert "Batch refused to go on twice while nothing changed: HTTP 409 OperationInvalid" in played.text
+    assert "Batch refused the same step twice while nothing changed: HTTP 409 OperationInvalid" in played.text
     assert "Batch code OperationInvalidForCurrentState" in played.text
     assert is_as_before(played.service, 2)
 
@@ -181,7 +181,7 @@ def test_somebody_elses_resize_mid_cycle_is_told_with_both_sizes_and_nothing_mor
     assert "the rollout began at 4 nodes" in played.text
     assert f"the target is now {size}; nothing more was changed" in played.text
     assert played.writes == ["mark", "resize"]
-    assert played.service.state.marker is not None, "nothing more, not even the note"
+    assert played.service.state.marker is not None, "nothing more, not even the marker"
 
 
 def test_somebody_elses_growth_in_the_last_round_is_never_removed() -> None:
@@ -201,17 +201,17 @@ def test_somebody_elses_growth_in_the_last_round_is_never_removed() -> None:
 
 
 def test_a_note_left_for_long_never_shrinks_a_pool_that_its_owner_has_rebuilt() -> None:
-    """A crash has left a note of 3; the owner emptied the pool and grew it to 20 by hand. All is new enough."""
-    note = ((MARKER, str(Marker(3, 1, "2018-11-30T12:00:02.000000Z"))),)
+    """A crash has left a marker of 3; the owner emptied the pool and grew it to 20 by hand. All is new enough."""
+    marker = ((MARKER, str(Marker(3, 1, "2018-11-30T12:00:02.000000Z"))),)
     nodes = tuple(Machine(f"theirs-{index:02d}", TARGET, 100.0 + index) for index in range(20))
-    service = FakeVmService(VmState(nodes, 20, metadata=note), start=20)
+    service = FakeVmService(VmState(nodes, 20, metadata=marker), start=20)
     played = renew(service)
     assert "remove" not in played.writes
     assert len(service.state.nodes) == 20
 
 
 def test_a_note_that_somebody_took_away_mid_cycle_does_not_make_the_pool_bigger() -> None:
-    """Another tool replaced the metadata while we were at size + 1: that is somebody else acting."""
+    """Another tool replaced the metadata while the pool was at size + 1: another actor acts."""
     taken = When(
         lambda state: state.allocation == "steady" and state.size == 3,
         lambda state: replace(state, metadata=(("owner", "another tool"),)),
@@ -297,19 +297,21 @@ def test_a_failure_is_told_even_where_the_undo_outlasts_the_deadline() -> None:
 def test_an_interrupt_tells_what_there_is(second: float) -> None:
     played = play_image(pool_of(3, busy={0: 500.0, 1: 500.0, 2: 500.0}), stop_at=second)
     assert type(played.error) is InterruptedRolloutError
-    assert "Run `pulumi up` again: it goes on from what it finds, or undoes it" in played.text
+    assert "Run `pulumi up` again: it continues from the pool's state, or undoes the unfinished renewal" in played.text
     tells_truth(played)
 
 
 def tells_truth(played: ImagePlay) -> None:
-    """What an error that ends it early says of note and size, against the pool as it is."""
+    """An error that ends a renewal early reports the marker and the size as the pool has them."""
     state, text = played.service.state, played.text
     if state.marker is None:
         assert "the renewal began" not in text
     else:
         assert "nothing is under way" not in text
         assert "nothing was changed" not in text
-        assert f"began at {state.marker.size} nodes" in text, f"a note is there, and the text is silent: {text}"
+        assert f"began at {state.marker.size} nodes" in text, (
+            f"the pool has a marker that the text does not name: {text}"
+        )
         extra = max(state.size, len(state.dedicated)) - state.marker.size
         if extra:
             assert ", 0 are extra now" not in text, f"{extra} are ordered: {text}"

@@ -79,7 +79,7 @@ def test_what_azure_does_not_take_is_none(text: object) -> None:
         ImageVersion.parse(text)
     bag = {"account_endpoint": REF.endpoint, "pool_id": "p", "target_image_version": text, "strategy": "surge"}
     (failure,) = check(bag, lambda _: False, IMAGE)[1]
-    assert "4294967295" in failure.reason or failure.reason.startswith("'latest' is a moving target")
+    assert "4294967295" in failure.reason or failure.reason.startswith("'latest' changes over time")
 
 
 # --- the declared text ---
@@ -135,13 +135,13 @@ def test_a_new_node_that_shows_nothing_comparable_is_a_failed_canary(text: str, 
 
 def test_the_nodes_renewed_before_such_a_canary_stay_and_are_counted() -> None:
     played = play_image(pool_of(4), VmScript(latest=((-math.inf, TARGET), (150.0, "latest"))))
-    assert "so it cannot be compared; 1 node is renewed, no other was touched" in played.text
+    assert "so it cannot be compared; 1 node is renewed, no other node was touched" in played.text
     assert {node.version for node in played.service.state.nodes if node.ours} == {TARGET}
     assert is_as_before(played.service, 4)
 
 
 def test_what_a_crash_leaves_of_such_a_canary_is_undone_by_the_next_up_which_says_why() -> None:
-    """The pool stands at 3 with the note, as an earlier release left it; the preview says that it is undone."""
+    """The pool has 3 nodes and the marker of an earlier release; the preview reports the undo."""
     service = FakeVmService(pool_of(2), VmScript(latest=((-math.inf, "latest"),)))
     assert renew(service, stop_at=100.0).writes == ["mark", "resize"]
     seen = look(service.state, service.waiter.now())
@@ -161,7 +161,7 @@ def test_the_cause_is_still_said_where_somebody_resized_while_it_was_undone() ->
     strange = replace(state, nodes=(*state.nodes, Machine("x", "latest", 9e4), Machine("y", "latest", 9e4)), size=4)
     seen = replace(strange, metadata=(("batch-os", str(mark)),))
     text = renew(FakeVmService(seen)).text
-    assert "somebody else resized it" in text
+    assert "another person or program resized the pool" in text
     assert "the new node x shows 'latest'" in text
 
 
@@ -169,7 +169,7 @@ def test_the_cause_is_still_said_where_somebody_resized_while_it_was_undone() ->
     "state", ["creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"]
 )
 def test_a_node_that_is_not_up_is_waited_for(state: str) -> None:
-    """What it does not show yet it may show later; that is no reason to undo, nor to refuse."""
+    """A node may show its version later, so this is not a reason to undo or to refuse."""
     nodes = (*pool_of(2, at=TARGET).nodes, Machine("new-00", "", 10.0, fate=state))
     action = decide_image(look(replace(pool_of(0), nodes=nodes, size=3)), WANTED, ImagePolicy("surge"), ImageHistory())
     assert isinstance(action, Wait)
@@ -188,7 +188,7 @@ def test_an_error_of_a_resize_that_is_over_is_a_warning(strategy: str) -> None:
     assert played.writes == []
     (warning,) = played.voice.lines("warn")
     assert warning == (
-        f"its last resize ended with an error ({TIMED_OUT}), but it has all 3 dedicated nodes that it asks for: Batch "
+        f"its last resize ended with an error ({TIMED_OUT}), but the pool has its target of 3 dedicated nodes: Batch "
         "keeps the error until the next resize"
     )
     told = planned(state, strategy=strategy)
@@ -208,7 +208,7 @@ def test_an_error_that_spot_nodes_left_is_a_warning() -> None:
 )
 def test_an_error_that_explains_what_is_missing_now_is_one(count: int, size: int, text: str) -> None:
     state = replace(pool_of(count, at=TARGET, errors=(TIMED_OUT,)), size=size)
-    assert f"{text} since its last resize failed ({TIMED_OUT})" in play_image(state).text
+    assert f"{text} since the last resize failed ({TIMED_OUT})" in play_image(state).text
 
 
 def test_an_old_error_does_not_stop_a_renewal() -> None:
@@ -239,11 +239,11 @@ def test_a_stopped_node_is_left_counted_apart_and_said(stopped: tuple[int, ...],
     assert is_as_before(played.service, 5)
     left = [node.name for node in played.service.state.nodes if not node.ours]
     assert left == names
-    assert f"{awake} nodes at the target or above, {len(stopped)} deallocated" in played.voice.lines("info")[0]
+    assert f"{awake} nodes at the target or newer, {len(stopped)} deallocated" in played.voice.lines("info")[0]
     (warning,) = played.voice.lines("warn")
     assert ", ".join(names) in warning
     assert warning.endswith("To renew such a node start it, then run `pulumi up` again")
-    assert of_vm_pool(look(played.service.state, 1e6), TARGET)["nodes_behind"] == 0, "no drift for ever"
+    assert of_vm_pool(look(played.service.state, 1e6), TARGET)["nodes_behind"] == 0, "no lasting drift"
 
 
 def test_a_pool_of_stopped_nodes_alone_is_adopted() -> None:
@@ -251,12 +251,12 @@ def test_a_pool_of_stopped_nodes_alone_is_adopted() -> None:
     assert planned(state).text.endswith("; all its nodes are deallocated")
     played = play_image(state)
     assert played.writes == []
-    assert "nothing was written, 0 nodes at the target or above, 2 deallocated" in played.voice.lines("info")[0]
+    assert "nothing was written, 0 nodes at the target or newer, 2 deallocated" in played.voice.lines("info")[0]
 
 
 def test_a_stopped_node_at_the_target_needs_no_advice() -> None:
     state = with_stopped(pool_of(2, at=TARGET), 1)
-    assert "; 1 deallocated node left as it is: old-01; " in planned(state).text
+    assert "; 1 deallocated node not changed: old-01; " in planned(state).text
 
 
 def test_a_node_that_was_started_again_is_renewed_like_the_others() -> None:
@@ -280,7 +280,7 @@ def test_a_node_that_was_started_again_is_renewed_like_the_others() -> None:
 def test_another_first_number_is_warned_of_before_a_node_is_allocated_and_undone_after(runs: str, target: str) -> None:
     told = planned(pool_of(2, at=runs), target)
     assert told.warnings == ("another product",)
-    assert f"the pool runs {runs} and {target} is declared: another first number is another product" in told.text
+    assert f"the pool runs {runs} and {target} is declared: another first number means another product" in told.text
     played = play_image(pool_of(2, at=runs), VmScript(latest=((-math.inf, runs),)), target=ImageVersion.parse(target))
     assert f"Batch still allocates {runs} (node new-00); no old node was touched" in played.text
     first = runs.partition(".")[0]
@@ -320,8 +320,8 @@ def test_an_image_of_any_gallery_is_named_by_its_id(key: str, text: str) -> None
     assert pool.pin_text == ("1.0.3" if text.endswith("1.0.3") else "latest")
     action = decide_image(VmPoolView(pool, ()), WANTED, ImagePolicy("surge"), ImageHistory())
     assert isinstance(action, Refuse)
-    assert f"a gallery image ({text})" in action.seen
+    assert f"a gallery image ({text})" in action.reason
     old = os_table.decide(Pool.from_json(REF, body), "*", Policy(), os_table.History(), 0.0)
     assert isinstance(old, Refuse)
-    assert f"it is a VM pool (image {text})" in old.seen
+    assert f"it is a VM pool (image {text})" in old.reason
     assert "PoolImageVersion" not in old.next_step, "which would be refused"

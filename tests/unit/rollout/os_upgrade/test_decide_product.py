@@ -118,7 +118,7 @@ TABLE: tuple[Row, ...] = (
         lambda c: "Wait" if c.policy.on_conflict == "wait" else "Refuse",
     ),
     (
-        "nobody has heard of it",
+        "an unknown state",
         lambda c: c.seen.state is PoolState.UNKNOWN or c.seen.current_os_version is None,
         lambda _: "Wait, warned",
     ),
@@ -128,7 +128,7 @@ TABLE: tuple[Row, ...] = (
         lambda c: "Wait" if c.policy.if_resizing == "wait" else "Refuse",
     ),
     (
-        "an allocation state nobody has heard of",
+        "an unknown allocation state",
         lambda c: c.seen.allocation is AllocationState.UNKNOWN,
         lambda _: "Wait, warned",
     ),
@@ -182,10 +182,10 @@ def test_every_refusal_says_what_was_seen_and_what_to_do_and_every_wait_why() ->
     for case in itertools.islice(product(), 0, None, 7):
         action = decide(case.seen, case.target, case.policy, case.history, NOW)
         if isinstance(action, Refuse):
-            assert action.seen
+            assert action.reason
             assert action.next_step
-            assert "None" not in action.seen + action.next_step, f"a hole in the text: {action}"
-            assert not action.seen.endswith("."), "the error sets the final stop"
+            assert "None" not in action.reason + action.next_step, f"a hole in the text: {action}"
+            assert not action.reason.endswith("."), "the error sets the final stop"
             assert not action.next_step.endswith(".")
         elif isinstance(action, Wait):
             assert action.why

@@ -1,4 +1,4 @@
-"""Pins each row of the decide table by a named example, with what its text must tell."""
+"""Pins each row of the decide table by a named example, with the parts of its text."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def deciding(
 
 def refusal(action: Action) -> str:
     assert isinstance(action, Refuse), action
-    return f"{action.seen}. {action.next_step}."
+    return f"{action.reason}. {action.next_step}."
 
 
 def waiting(action: Action) -> Wait:
@@ -120,7 +120,7 @@ def test_a_resize_is_waited_for_or_refused_and_said_to_be_left_alone(allocation:
     seen = replace(ACTIVE, allocation=allocation, allocation_text=allocation.value)
     assert waiting(deciding(seen)).phase == "resizing"
     text = refusal(deciding(seen, policy=Policy(if_resizing="fail")))
-    for part in (allocation.value, "left alone", 'if_resizing="wait"'):
+    for part in (allocation.value, "does not stop it", 'if_resizing="wait"'):
         assert part in text
 
 

@@ -68,14 +68,14 @@ def nodes(*states: str) -> tuple[Node, ...]:
         (("idle",) * 9, TENTH, 0.0, Passed, "0 of 9 nodes are unhealthy, max_unhealthy 10% (0)"),
         (("unusable", *("idle",) * 9), TENTH, 0.0, Passed, "1 of 10 nodes is unhealthy, max_unhealthy 10% (1)"),
         # On their way: it hangs on them, or it does not.
-        (("idle", "starting"), NONE, 0.0, Settling, "0 of 2 nodes are unhealthy, max_unhealthy 0, 1 on its way"),
-        (("unknown", "odd"), NONE, 0.0, Settling, "0 of 2 nodes are unhealthy, max_unhealthy 0, 2 on their way"),
+        (("idle", "starting"), NONE, 0.0, Settling, "0 of 2 nodes are unhealthy, max_unhealthy 0, 1 not ready yet"),
+        (("unknown", "odd"), NONE, 0.0, Settling, "0 of 2 nodes are unhealthy, max_unhealthy 0, 2 not ready yet"),
         (("idle", "starting"), ONE, 0.0, Passed, "0 of 2 nodes are unhealthy, max_unhealthy 1"),
-        (("idle", "starting"), HOUR, 1e9, Settling, "0 of 2 nodes are unhealthy, 1 on its way"),
+        (("idle", "starting"), HOUR, 1e9, Settling, "0 of 2 nodes are unhealthy, 1 not ready yet"),
         # Rest is rest.
         (("idle", "running", "offline", "preempted", "leavingpool"), NONE, 0.0, Passed, "0 of 5 nodes are unhealthy"),
         # Soak.
-        (("idle",), BOTH, 600.0, Soaking, "max_unhealthy 0; the newest boot was 10m00s of 1h00m ago"),
+        (("idle",), BOTH, 600.0, Soaking, "max_unhealthy 0; the newest boot was 10m00s ago, soak is 1h00m"),
         (("idle",), BOTH, 3600.0, Passed, "0 of 1 nodes are unhealthy, max_unhealthy 0"),
         (("unusable",), HOUR, 3600.0, Passed, "1 of 1 nodes is unhealthy"),
         # Nothing to judge.
@@ -98,7 +98,7 @@ def test_a_failed_start_task_is_unhealthy_where_the_node_stays(state: str) -> No
     by_state = state in ("unusable", "starttaskfailed")
     assert bool(unhealthy([node])) is by_state
     failed = replace(node, start_task_failed=True)
-    # Of a node that starts anew this is what the last boot left.
+    # A node that starts again still shows the result of its last boot.
     assert bool(unhealthy([failed])) is (by_state or state in ("idle", "running", "offline"))
 
 

@@ -1,0 +1,307 @@
+"""Scenarios of Cloud Services pools: a change, a drift, a fleet, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import urllib.request
+from collections.abc import Mapping
+
+from scripts.docs.ground import (
+    AFTER_UP,
+    FAMILY_5,
+    NEW,
+    OLD,
+    OTHER,
+    QUIET,
+    Ground,
+    let_it_end,
+    message_for_programs,
+    paas_pool,
+    roll,
+)
+from scripts.docs.pages import ROOT, Outputs, diagnostics, last_line, program_of, row, shown, transcript, under_row
+from tests.support import simulator as simulators
+from tests.support.simulator import vm_pool
+from tests.support.stack import PROJECT, STACK, Result, wait_until
+
+
+def main_road(ground: Ground) -> Outputs:
+    """cloud-services.md: the program on that page, previewed and deployed, and a drift."""
+    simulator = ground.simulator(paas_pool(nodes=6))
+    stack = ground.stack(simulator)
+    program = program_of(ROOT / "docs" / "cloud-services.md")
+    (stack.program_folder / "__main__.py").write_text(program, encoding="utf-8")
+    stack.run("config", "set", "accountEndpoint", simulator.endpoint).ok()
+    out = {"preview": transcript("pulumi preview --diff", stack.preview().ok())}
+    out["up"] = transcript("pulumi up", "\n".join(row(roll(simulator, stack))))
+    simulator.move_to(OLD)
+    stack.run("refresh", *AFTER_UP).ok()
+    out["drift"] = transcript("pulumi preview --diff", stack.preview().ok())
+    return out
+
+
+def previewed(ground: Ground) -> Outputs:
+    """preview.md: the rows of pools of every kind, a refusal, the hint, and a tail for programs."""
+    joined = paas_pool("joined", nodes=20, state="upgrading", stateTransitionTime="2018-11-20T00:00:00Z")
+    joined["cloudServiceConfiguration"]["targetOSVersion"] = NEW
+    pools = (
+        joined,
+        paas_pool("adopted", current=NEW),
+        paas_pool(nodes=6),
+        paas_pool("newer", current=NEW),
+    )
+    simulator = ground.simulator()
+    simulator.seed(*pools, jobs=[simulators.job("render", 7200, 7200)])
+    simulator.advance(60)
+    stack = ground.stack(simulator)
+    targets = {"adopted": NEW, "render": NEW, "newer": OLD, "joined": NEW}
+
+    def declare(wanted: Mapping[str, str]) -> None:
+        where = f"account_endpoint={simulator.endpoint!r}"
+        lines = (
+            f"PoolOsVersion({pool!r}, pool_id={pool!r}, {where}, target_os_version={to!r})\n"
+            for pool, to in wanted.items()
+        )
+        stack.program("".join(lines))
+
+    declare(targets)
+    result = stack.run("preview", "--parallel", "3").ok()
+    said = diagnostics(result.text)
+    hint = next(line for line in said["batch-os-test-dev"].splitlines() if "--parallel" in line)
+    out = {
+        "preview-rows": shown("".join(f"{name}: {said[name]}" for name in targets)),
+        "preview-parallel": shown(hint),
+        "preview-tail": shown(message_for_programs(stack, "render")),
+    }
+    declare({"render": FAMILY_5})
+    out["preview-refused"] = shown(diagnostics(stack.run("preview").failed().text)["render"])
+    declare({"render": NEW})
+    simulator.fault("Pool_List", {"kind": "status", "status": 403, "code": "InsufficientAccountPermissions"})
+    out["preview-unseen"] = shown(diagnostics(stack.run("preview").ok().text)["render"])
+    return out
+
+
+def fleet(ground: Ground) -> Outputs:
+    """fleets.md: the example, previewed wave by wave, and a canary that fails."""
+    ids = ("render", "encode", "shade", "composite")
+    simulator = ground.simulator(*(paas_pool(pool) for pool in ids))
+    stack = ground.stack(simulator)
+    example = (ROOT / "examples" / "fleet" / "__main__.py").read_text(encoding="utf-8")
+    (stack.program_folder / "__main__.py").write_text(example, encoding="utf-8")
+    for name, value in (("accountEndpoint", simulator.endpoint), ("targetOsVersion", NEW), ("pools", json.dumps(ids))):
+        stack.run("config", "set", name, value).ok()
+
+    def rows(result: Result) -> str:
+        # Within a wave the engine keeps no order, and below the last row it prints the stack's outputs.
+        said = diagnostics(result.text.partition("\nOutputs:\n")[0])
+        return "".join(f"farm-{pool}: {said[f'farm-{pool}']}" for pool in ids if f"farm-{pool}" in said)
+
+    out = {"fleet-preview": transcript("pulumi preview", rows(stack.run("preview").ok()))}
+    failure = {"code": "AgentLost", "message": "The agent does not answer"}
+    simulator.change_node("tvm-002", state="unusable", errors=[failure])
+    simulator.move_to(NEW)
+    out["fleet-failed"] = transcript("pulumi up", rows(stack.run("up", *AFTER_UP, QUIET).failed()))
+    return out
+
+
+def unhealthy(ground: Ground) -> Outputs:
+    """health.md and troubleshooting.md: a failed gate, and a stall."""
+    simulator = ground.simulator(paas_pool(nodes=6, current=NEW), paas_pool("stuck"))
+    failure = {"code": "FailureExitCode", "message": "The task exited with an exit code representing a failure"}
+    simulator.change_node("tvm-002", state="starttaskfailed")
+    simulator.change_node("tvm-005", state="unusable", errors=[failure])
+    stack = ground.stack(simulator)
+
+    def declare(pool: str, gate: str) -> None:
+        where = f"account_endpoint={simulator.endpoint!r}, pool_id={pool!r}"
+        stack.program(f"PoolOsVersion({pool!r}, {where}, target_os_version={NEW!r}, {gate})")
+
+    declare("render", "max_unhealthy=0")
+    out = {"unhealthy": under_row("pulumi up", stack.up().failed())}
+    declare("stuck", 'stall_after="4s"')
+    said = diagnostics(stack.up().failed().text)["stuck"]
+    out["stalled"] = shown("\n".join(line for line in said.splitlines() if line.startswith(("error:", "Next:"))))
+    return out
+
+
+def deferred(ground: Ground) -> Outputs:
+    """A deadline that defers, the next preview, and the way back while the upgrade still runs."""
+    simulator = ground.simulator(paas_pool())
+    stack = ground.stack(simulator)
+    stack.declare(simulator, NEW, timeout="4s", on_timeout="defer")
+    out = {"deferred": shown(diagnostics(stack.up().ok().text)["render"])}
+    out["deferred-preview"] = shown(diagnostics(stack.run("preview").ok().text)["render"])
+    stack.declare(simulator, OLD)
+    out["undo-refused"] = under_row("pulumi up", stack.up().failed())
+    let_it_end(simulator)
+    out["undo-done"] = under_row("pulumi up --refresh", roll(simulator, stack, "--refresh"))
+    return out
+
+
+def interrupted(ground: Ground) -> Outputs:
+    """^C, and what a revert finds then."""
+    simulator = ground.simulator(paas_pool())
+    stack = ground.stack(simulator)
+    stack.declare(simulator, OLD)
+    stack.up().ok()
+    stack.declare(simulator, NEW)
+    running = stack.start_up()
+    wait_until(lambda: "nodes back" in running.text, "it waits")
+    running.interrupt()
+    out = {"interrupted": shown(diagnostics(running.wait().failed().text)["render"])}
+    stack.declare(simulator, OLD)
+    out["undo-unseen"] = transcript("pulumi up --yes --skip-preview", stack.run("up", *AFTER_UP, QUIET).ok())
+    out["undo-refreshed"] = under_row("pulumi up --refresh", stack.up("--refresh").failed())
+    stack.declare(simulator, OLD, on_conflict="wait")
+    running = stack.start("up", *AFTER_UP, QUIET)
+    wait_until(lambda: "comes after it" in running.text, "it waits for the other upgrade")
+    simulator.speed(60)
+    out["undo-waited"] = under_row("pulumi up", running.wait().ok())
+    return out
+
+
+def killed(ground: Ground) -> Outputs:
+    """A CLI that was killed, the lock it leaves, and the way on."""
+    simulator = ground.simulator(paas_pool())
+    stack = ground.stack(simulator)
+    stack.declare(simulator, NEW)
+    running = stack.start_up()
+    wait_until(lambda: "nodes back" in running.text, "it waits")
+    running.kill()
+    locked = stack.up()
+    text = next(line for line in locked.text.splitlines() if "currently locked" in line)
+    out = {"locked": shown(text)}
+    wait_until(lambda: stack.plugins() == [], "the plugin ends")
+    out["canceled"] = transcript("pulumi cancel --yes", stack.run("cancel", "--yes").ok())
+    out["resumed"] = shown(diagnostics(roll(simulator, stack).text)["render"])
+    return out
+
+
+def removed(ground: Ground) -> Outputs:
+    """The resource and the package dropped in one change; and a program that the language host interrupts."""
+    simulator = ground.simulator(paas_pool())
+    stack = ground.stack(simulator)
+    stack.declare(simulator, OLD)
+    stack.up().ok()
+    program = stack.program_folder / "__main__.py"
+    program.write_text("import pulumi\n", encoding="utf-8")
+    stack.environment["PYTHONPATH"] = str(ROOT / "tests" / "cli" / "without_package")
+    out = {"uninstalled": shown(last_line(diagnostics(stack.run("preview", "--refresh").text)["render"]))}
+    host = ROOT / "tests" / "cli" / "newer_host"
+    stack.environment["PATH"] = os.pathsep.join([str(host), stack.environment["PATH"]])
+    stack.environment["BATCH_OS_TEST_PULUMI"] = os.environ["BATCH_OS_TEST_PULUMI"]
+    # The program asks for the interrupt once it runs: before, it would hit the start of Python.
+    program.write_text(
+        "import asyncio, pathlib, pulumi\n\n"
+        "def program():\n"
+        "    pathlib.Path('interrupt-the-program').touch()\n"
+        "    return asyncio.sleep(20)\n\n"
+        "pulumi.run(program)\n",
+        encoding="utf-8",
+    )
+    lines = diagnostics(stack.up().text)[f"{PROJECT}-{STACK}"].splitlines()
+    begin, end = lines.index("Traceback (most recent call last):"), lines.index("KeyboardInterrupt")
+    # The middle is of Python's version, the number of the host's.
+    where = re.sub(r'"[^"]*/(?=pulumi)', '"/usr/bin/', re.sub(r"line \d+", "line 232", lines[begin + 1]))
+    out["keyboard-interrupt"] = shown("\n".join((lines[begin], f"  {where}", "  ...", lines[end])))
+    return out
+
+
+def refused(ground: Ground) -> Outputs:
+    """Most messages of troubleshooting.md, by one `up` of many pools in six accounts."""
+    names = ("conflict", "resizing", "family", "deadline", "deleting", "disabled")
+    simulator = ground.simulator(vm_pool("vm"), *(paas_pool(name) for name in names))
+    retired, other_key = ground.simulator(paas_pool()), ground.simulator(paas_pool())
+    retired.unknown(retiredApiVersions="before-2025-06-01")
+    changed = {"name": other_key.account, "key": "AAAA" + other_key.key[4:]}
+    other_key.put("state", {**other_key.get("state"), "account": changed})
+    entra_only, no_network = ground.simulator(paas_pool()), ground.simulator(paas_pool())
+    for each, setting in (
+        (entra_only, {"allowedAuthenticationModes": ["AAD"]}),
+        (no_network, {"publicNetworkAccess": "Disabled"}),
+    ):
+        state = each.get("state")
+        each.put("state", {**state, "account": {**state["account"], **setting}})
+    simulator.outside("POST", "/pools/conflict/upgradeos", {"targetOSVersion": OTHER})
+    simulator.outside("POST", "/pools/resizing/resize", {"targetDedicatedNodes": 5})
+    simulator.outside("DELETE", "/pools/deleting")
+    text = "The specified OS version is disabled."
+    disabled = {"kind": "status", "status": 400, "code": "OSVersionDisabled", "message": text}
+    simulator.fault("Pool_UpgradeOS", disabled, pool="disabled")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        nobody_there = f"http://127.0.0.1:{server.getsockname()[1]}"
+    stack = ground.stack(simulator)
+    # What the preview refuses ends an `up` at its first pool; here each has its own end.
+    stack.run("config", "set", "batch:previewLook", "false").ok()
+    stack.program(
+        f"""
+        def pool(name, target="{NEW}", endpoint="{simulator.endpoint}", pool_id=None, **more):
+            PoolOsVersion(name, account_endpoint=endpoint, pool_id=pool_id or name, target_os_version=target, **more)
+
+        for name in ("conflict", "deleting", "disabled", "not-found", "vm"):
+            pool(name)
+        pool("family", "{FAMILY_5}")
+        pool("resizing", if_resizing="fail")
+        pool("deadline", timeout="5s")
+        pool("retired", endpoint="{retired.endpoint}", pool_id="render")
+        pool("wrong-key", endpoint="{other_key.endpoint}", pool_id="render")
+        pool("entra-only", endpoint="{entra_only.endpoint}", pool_id="render")
+        pool("no-network", endpoint="{no_network.endpoint}", pool_id="render")
+        pool("unreachable", endpoint="{nobody_there}", pool_id="render")
+        """
+    )
+    said = diagnostics(stack.up("--continue-on-error", "--parallel", "20").failed().text)
+    return {name: shown(text) for name, text in said.items() if name != f"{PROJECT}-dev"}
+
+
+def unchecked(ground: Ground) -> Outputs:
+    """What preview refuses before anything is asked."""
+    simulator = ground.simulator(paas_pool())
+    stack = ground.stack(simulator)
+    where = f'account_endpoint="{simulator.endpoint}", pool_id="render"'
+    stack.program(f'PoolOsVersion("render", {where}, target_os_version="5.25_201811-01", on_timeout="Defer")\n')
+    out = {"check": shown(diagnostics(stack.run("preview").failed().text)["render"])}
+    stack.program(
+        f"""
+        render = PoolOsVersion("render", {where}, target_os_version="{OLD}")
+        # Without an order of their own Pulumi checks either first.
+        options = ResourceOptions(depends_on=[render])
+        PoolOsVersion("again", {where}, target_os_version="{NEW}", opts=options)
+        """
+    )
+    said = diagnostics(stack.run("preview").failed().text)
+    (out["twice"],) = [shown(text) for text in said.values() if "declared twice" in text]
+    return out
+
+
+def federated(ground: Ground) -> Outputs:
+    """troubleshooting.md: an assertion too late, one that Entra does not know, no role for a write, and no identity."""
+    simulator = ground.simulator(paas_pool(), tls=True)
+    job = simulator.by_oidc("deployer", assertions={"lifetime": 1})
+    request = urllib.request.Request(  # noqa: S310 - loopback
+        job["ARM_OIDC_REQUEST_URL"], headers={"Authorization": f"Bearer {job['ARM_OIDC_REQUEST_TOKEN']}"}
+    )
+    with urllib.request.urlopen(request, timeout=30, context=simulator.trusted()) as response:  # noqa: S310 - loopback
+        late = json.load(response)["value"]
+    out = {}
+    for name, assertion in (("oidc-late", late), ("oidc-unknown", "eyJ.of.another")):
+        # The shared key, which would be used first, is taken away.
+        environment = {**job, "ARM_OIDC_TOKEN": assertion, "AZURE_BATCH_ACCOUNT": "", "AZURE_BATCH_ACCESS_KEY": ""}
+        stack = ground.stack(simulator, name=name, **environment)
+        stack.declare(simulator, NEW)
+        said = diagnostics(stack.run("up", *AFTER_UP, QUIET).failed().text)["render"]
+        out[name] = shown(last_line(said))
+    reader = simulator.by_secret("reader", readOnly=True)
+    # Only what a developer signs in with, in a separate home: a machine in Azure has an identity.
+    no_identity = {
+        "REQUESTS_CA_BUNDLE": reader["REQUESTS_CA_BUNDLE"],
+        "AZURE_TOKEN_CREDENTIALS": "dev",
+    }
+    for name, environment in (("no-role", reader), ("no-identity", no_identity)):
+        stack = ground.stack(simulator, name=name, **environment, AZURE_BATCH_ACCOUNT="", AZURE_BATCH_ACCESS_KEY="")
+        stack.declare(simulator, NEW)
+        out[name] = shown(last_line(diagnostics(stack.run("up", *AFTER_UP, QUIET).failed().text)["render"]))
+    return out

@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""Find or install the Pulumi CLI with its Python language host, and print the directory to put on PATH.
+
+In this order: the one on PATH if it is new enough; the one an earlier run left in the user cache; the official
+installer (pinned, into the cache, shell profiles untouched); a build from source with Go (every module pinned by
+tools/pulumi/*/go.sum). What goes into the cache is made beside its place and renamed there, so an interrupted run
+leaves no partial installation, and two runs at the same time wait for each other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OLDEST = (3, 259, 0)  # the oldest CLI that the provider's tests have passed with
+PINNED = "3.259.0"  # what is installed where there is none, or an older one
+HOST_SDK = "3.79.0"  # the last SDK module that holds the Python language host; it drives today's Python SDK
+INSTALLER = "https://get.pulumi.com"
+
+PROGRAMS = ("pulumi", "pulumi-language-python", "pulumi-language-python-exec", "pulumi-resource-pulumi-python")
+"""What a Python program with dynamic resources needs."""
+
+TOOLS = Path(__file__).resolve().parent.parent / "tools" / "pulumi"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "batch-os-provider"
+
+
+class SetupError(Exception):
+    """Something the user has to install or repair; the text says what."""
+
+
+def say(text: str) -> None:
+    """Print a message on stderr, because stdout carries only the directory."""
+    print(f"setup: {text}", file=sys.stderr, flush=True)
+
+
+def version_of(pulumi: str) -> tuple[int, ...]:
+    """The version a CLI reports, or () when it cannot be run."""
+    quiet = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    try:
+        done = subprocess.run([pulumi, "version"], capture_output=True, text=True, timeout=60, check=True, env=quiet)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", done.stdout.strip())
+    return tuple(map(int, match.groups())) if match else ()
+
+
+def on_path() -> Path | None:
+    """The directory of the user's own CLI, if it is new enough and has its Python language host."""
+    pulumi = shutil.which("pulumi")
+    if pulumi is None:
+        return None
+    bin_dir = Path(pulumi).absolute().parent
+    version = version_of(pulumi)
+    if version < OLDEST:
+        needed = ".".join(map(str, OLDEST))
+        say(f"the Pulumi CLI on PATH ({pulumi}) is older than {needed}, or does not run: not used")
+        return None
+    # The engine searches PATH first, then its own folder; a link to the engine may hide the other programs.
+    beside = f"{os.environ['PATH']}{os.pathsep}{Path(pulumi).resolve().parent}"
+    missing = [program for program in PROGRAMS if shutil.which(program, path=beside) is None]
+    if missing:
+        say(f"the Pulumi CLI on PATH ({pulumi}) comes without {', '.join(missing)}: not used")
+        return None
+    say(f"Pulumi {'.'.join(map(str, version))} from PATH")
+    return bin_dir
+
+
+def whole(bin_dir: Path) -> bool:
+    """Whether every program is there and can be run."""
+    return all(os.access(bin_dir / program, os.X_OK) for program in PROGRAMS)
+
+
+def demand_whole(bin_dir: Path) -> None:
+    """Refuse an installation in which a program is missing."""
+    if not whole(bin_dir):
+        raise SetupError(f"the installation lacks some of {', '.join(PROGRAMS)}")
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Hold the cache's lock, so that two runs do not do the same work. The lock ends with the process."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another run is installing the Pulumi CLI; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def run(command: list[str], cwd: Path, what: str) -> None:
+    """Run quietly with a sign of life every half minute; on failure show the end of its output."""
+    started = time.monotonic()
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        process = subprocess.Popen(command, cwd=cwd, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        try:
+            while True:
+                try:
+                    code = process.wait(timeout=30)
+                    break
+                except subprocess.TimeoutExpired:
+                    say(f"... {what}, {time.monotonic() - started:.0f} s")
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+        if code != 0:
+            log.seek(0)
+            tail = "".join(f"    {line}" for line in log.readlines()[-15:])
+            raise SetupError(f"{what} failed ({code}):\n{tail.rstrip()}")
+
+
+def download_official(target: Path) -> None:
+    """Let the official installer put its release into ``target/bin``."""
+    script = target / "install.sh"
+    if shutil.which("curl"):
+        fetch = ["curl", "-fsSL", "--connect-timeout", "10", "-o", str(script), INSTALLER]
+    elif shutil.which("wget"):
+        fetch = ["wget", "-q", "--timeout=10", "--tries=1", "-O", str(script), INSTALLER]
+    else:
+        raise SetupError("neither curl nor wget is installed")
+    run(fetch, target, "fetching the official installer")
+    options = ["--version", PINNED, "--install-root", str(target), "--no-edit-path"]
+    run(["sh", str(script), *options], target, "the official installer")
+    script.unlink()
+
+
+def build_from_source(target: Path) -> None:
+    """Build CLI and language host with Go; the launcher scripts lie in the Go module beside the source."""
+    bin_dir = target / "bin"
+    bin_dir.mkdir()
+    sdk = "github.com/pulumi/pulumi/sdk/v3"
+    programs = (
+        ("pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", TOOLS / "cli", PINNED),
+        ("pulumi-language-python", f"{sdk}/python/cmd/pulumi-language-python", TOOLS / "langhost", HOST_SDK),
+    )
+    os.environ.update(CGO_ENABLED="0", GOWORK="off")
+    os.environ.setdefault("HOME", str(Path.home()))  # Go wants it for its caches
+    for name, package, module, version in programs:
+        command = ["go", "build", "-mod=readonly", "-trimpath", "-tags", "osusergo,grpcnotrace"]
+        command += ["-ldflags", f"-s -w -X {sdk}/go/common/version.Version=v{version}"]
+        run([*command, "-o", str(bin_dir / name), package], module, f"building {name} {version}")
+    find = ["go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", sdk]
+    source = Path(subprocess.run(find, cwd=TOOLS / "cli", capture_output=True, text=True, check=True).stdout.strip())
+    for script in ("cmd/pulumi-language-python-exec", "dist/pulumi-resource-pulumi-python"):
+        copy = bin_dir / Path(script).name
+        shutil.copyfile(source / "python" / script, copy)
+        copy.chmod(0o755)
+
+
+def install(place: Path) -> None:
+    """Fill ``place`` by the first way that works, all at once."""
+    for leftover in place.parent.glob(f"{place.name}.partial-*"):  # of a run that was killed; we hold the lock
+        shutil.rmtree(leftover, ignore_errors=True)
+    troubles = []
+    for way, announcement in (
+        (download_official, f"Pulumi {PINNED} by the official installer (some 100 MB, about half a minute)"),
+        (build_from_source, f"Pulumi {PINNED} built from source with Go (once; 3 to 6 minutes, 3 GB of Go caches)"),
+    ):
+        if way is build_from_source and shutil.which("go") is None:
+            troubles.append("Go is not installed, so it cannot be built from source either")
+            break
+        say(announcement)
+        beside = Path(tempfile.mkdtemp(prefix=f"{place.name}.partial-", dir=place.parent))
+        try:
+            way(beside)
+            demand_whole(beside / "bin")
+            beside.chmod(0o755)  # mkdtemp keeps others out
+            if place.exists():
+                shutil.rmtree(place)
+            beside.rename(place)
+        except SetupError as trouble:
+            say(str(trouble))
+            troubles.append(str(trouble).splitlines()[0].rstrip(":"))
+        else:
+            return
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    raise SetupError(
+        f"no Pulumi CLI: {'; '.join(troubles)}.\n"
+        f"Install the Pulumi CLI {PINNED} or newer (https://www.pulumi.com/docs/install/) so that it is on PATH,\n"
+        "or Go 1.25 or newer (https://go.dev/dl/), and run this again."
+    )
+
+
+def find_or_install() -> Path:
+    """The directory that holds the CLI."""
+    found = on_path()
+    if found:
+        return found
+    place = CACHE / f"pulumi-{PINNED}"
+    if not whole(place / "bin"):
+        with alone():
+            if not whole(place / "bin"):  # the run we waited for may have done it
+                install(place)
+    say(f"Pulumi {PINNED} from {place / 'bin'}")
+    return place / "bin"
+
+
+def main() -> int:
+    """Print the directory."""
+    try:
+        print(find_or_install())
+    except SetupError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,7 +2,7 @@
 # Variables: PYTHON=python3.12 (which Python to build environments with), ARGS="-k drift" (for pytest).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vm test soak bench setup lint format lock clean pulumi actionlint
+.PHONY: help demo demo-vm check test soak bench setup lint format lock clean pulumi actionlint
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -17,6 +17,9 @@ demo: .venv/installed ## Show a pool's upgrade, a drift and its repair; no cloud
 
 demo-vm: .venv/installed ## Show how a VM pool's busy nodes are renewed without a lost task (half a minute).
 	@.venv/bin/python scripts/demo.py vm
+
+check: .venv/installed ## Run the inner loop: lint, types, contracts, unit tests (under 90 seconds).
+	@scripts/check $(ARGS)
 
 test: setup ## Run every check: lint, types, contracts, packages, tests.
 	@scripts/test $(ARGS)

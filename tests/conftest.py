@@ -3,8 +3,31 @@
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+LONGEST = (
+    "tests/docs/test_docs.py::test_every_output_is_that_of_a_run",
+    "tests/pipelines/test_github.py",
+    "tests/pipelines/test_azure_devops.py",
+    "tests/cli/",
+    "tests/probe/",
+    "tests/inprocess/",
+)
+"""What takes longest, longest first. All else is short. A wrong entry costs time and no test."""
 
 # A shell that starts the tests in the background ignores ^C for them, and each process that a test starts would
 # inherit that: it could not be interrupted. A handler of our own is not inherited; such a process has its default.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests: one that begins last keeps a single worker busy after all others are done."""
+
+    def place(item: pytest.Item) -> int:
+        return next((n for n, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
+
+    items.sort(key=place)  # the order within a file stays

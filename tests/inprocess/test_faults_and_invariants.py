@@ -685,10 +685,10 @@ NOT_HERE = {
     ("F10", "image"): "no write of a renewal can be refused as already done: a note, a size and node ids are absolute",
     ("F11", "image"): "no call upgrades a VM pool, so no other target can be in flight",
     ("F19", "image"): "a node keeps the image it was made with; nothing rolls back",
-    ("F23", "os"): "tests/inprocess/test_crash_points.py and tests/cli/test_crash_matrix.py: at every moment",
+    ("F23", "os"): "every moment: tests/inprocess/test_crash_points.py, tests/cli/interruptions/test_crash_matrix.py",
     ("F23", "image"): "as for os",
-    ("F25", "os"): "one pool here; tests/cli/test_many.py has twenty in one up",
-    ("F25", "image"): "as for os; tests/cli/test_crash_matrix.py has 56 in one up",
+    ("F25", "os"): "one pool here; tests/cli/main_road/test_many.py has twenty in one up",
+    ("F25", "image"): "as for os; tests/cli/interruptions/test_crash_matrix.py has 56 in one up",
     ("F26b", "image"): "a VM pool's image has no star, and its ETag moves with each write",
     ("F27", "image"): "as for os: one module reads pages, and a renewal looks again before each write",
     ("F28", "os"): "test_a_full_disk_and_a_closed_stderr_end_nothing",
@@ -757,7 +757,7 @@ def own_end(row: Row) -> Snapshot:
 
 @pytest.mark.parametrize("shape", [OS, IMAGE], ids=["os", "image"])
 def test_a_full_disk_and_a_closed_stderr_end_nothing(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
-    """F28. What the CLI itself says is in tests/cli/test_faults.py."""
+    """F28. What the CLI itself says is in tests/cli/failures/test_faults.py."""
     closed = io.StringIO()
     closed.close()
     monkeypatch.setenv("BATCH_OS_LOG", "/dev/full")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.support.stack import Stack
 
-FOLDER = Path(__file__).parent / "missing_seams"
+FOLDER = Path(__file__).parents[1] / "missing_seams"
 
 
 def without(new_stack: Callable[..., Stack], seam: str) -> Stack:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.cli.test_command import batch_os
-from tests.cli.test_comment import preview
+from tests.cli.commands.test_command import batch_os
+from tests.cli.commands.test_comment import preview
 from tests.support.simulator import NEW, OLD, Simulator, paas_pool
 from tests.support.stack import TYPE, Stack
 

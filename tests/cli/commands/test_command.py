@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tests.support.stack import Stack
 
-SEAMS = Path(__file__).parent / "missing_seams"
+SEAMS = Path(__file__).parents[1] / "missing_seams"
 DENIED = {"kind": "status", "status": 403, "code": "AuthorizationFailure", "message": "No."}
 
 

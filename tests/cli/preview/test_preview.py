@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tests.support.stack import Result, Stack
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "preview.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "preview.md"
 FAMILY_5 = "WA-GUEST-OS-5.25_201811-01"
 
 

@@ -10,7 +10,7 @@ from tests.support.simulator import OLD, Simulator
 if TYPE_CHECKING:
     from tests.support.stack import Stack
 
-UNINSTALLED = Path(__file__).parent / "without_package"
+UNINSTALLED = Path(__file__).parents[1] / "without_package"
 NOT_FOUND = "ModuleNotFoundError: No module named 'batch_os_provider'"
 
 

@@ -20,7 +20,7 @@ import pytest
 from tests.support.simulator import BEHIND, Simulator, paas_pool, vm_pool
 from tests.support.stack import Result, Stack
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
 LAUNCHER = '#!/bin/sh\nexec python -u -m pulumi.policy "$1" "$2"\n'
 DISABLED, OLDER, NEWEST = "WA-GUEST-OS-7.55_202508-01", "WA-GUEST-OS-7.57_202510-01", "WA-GUEST-OS-7.58_202511-01"

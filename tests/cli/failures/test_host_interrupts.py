@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.support.stack import Result, Stack
 
-HOST = Path(__file__).parent / "newer_host"
+HOST = Path(__file__).parents[1] / "newer_host"
 TRACEBACK = "Traceback (most recent call last)"
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.support.stack import Stack
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 PAGE = (DOCS / "permissions.md").read_text(encoding="utf-8")
 READER, WRITER = (DOCS / "roles" / f"batch-os-{name}.json" for name in ("reader", "writer"))
 ACCOUNT = "Microsoft.Batch/batchAccounts/"

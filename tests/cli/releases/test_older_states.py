@@ -16,7 +16,7 @@ import pytest
 from tests.support.simulator import NEW, OTHER, TARGET, Simulator, paas_pool, vm_pool
 from tests.support.stack import IMAGE_TYPE, TYPE, Stack
 
-FOLDER = Path(__file__).with_name("states")
+FOLDER = Path(__file__).parents[1] / "states"
 RELEASES = sorted(path.stem for path in FOLDER.glob("*.json"))
 ENDPOINT = "http://127.0.0.1:8700"
 PROGRAM = """

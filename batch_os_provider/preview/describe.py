@@ -60,7 +60,7 @@ class Refused:
         reason = self.refuse.reason
         named = f"{name} {value} "
         reason = f"it {reason.removeprefix(named)}" if reason.startswith(named) else reason
-        text = f"an up would be refused: {reason}. {self.refuse.next_step}. {self._others}."
+        text = f"an up would be refused: {reason}.\nNext: {self.refuse.next_step}. {self._others}."
         return _ended(text, self.tail)
 
     @property

@@ -123,7 +123,7 @@ def _reason(sentence: str, what: str) -> str:
     for lead in LEADS.get(what, ()):
         _, found, reason = sentence.rpartition(lead)
         if found:
-            return reason.partition(". ")[0] if what == "refused" else reason
+            return re.split(r"\.\s", reason, maxsplit=1)[0] if what == "refused" else reason
     return ""
 
 

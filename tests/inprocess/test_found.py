@@ -63,7 +63,7 @@ def test_pages_on_another_host_say_what_to_do_next() -> None:
 @pytest.mark.parametrize("since", ["%C2%B2", "9" * 5000, "-1"])
 def test_audit_since_what_is_no_number_is_refused(since: str) -> None:
     status, answer = Caller()("GET", "/_simulator/audit", f"since={since}")
-    assert (status, json.loads(answer)) == (400, {"error": "since is the seq of an entry."})
+    assert (status, json.loads(answer)) == (400, {"error": "since is the seq of an audit entry."})
 
 
 def test_an_image_version_of_strange_digits_is_a_version_like_any_other() -> None:

@@ -230,7 +230,9 @@ def test_a_first_check_of_what_up_would_refuse_fails_on_what_is_wrong(batch: Bat
     assert "surge" not in failure.reason.partition(". ")[0], "the engine has written the value already"
     assert failure.reason.startswith(f"an up would be refused: the pool is pinned to {OLD}")
     text, tail = split(failure.reason)
-    assert text.count(". ") == 2, "what was seen, what to do, and where the other refusals are"
+    assert (text.count(".\nNext: "), text.count(". ")) == (1, 1), (
+        "the reason, what to do, and where the other refusals are"
+    )
     assert tail is not None
     assert (tail.what, tail.target) == ("refused", TARGET)
 

@@ -189,12 +189,12 @@ V4 = "WA-GUEST-OS-4.59_201810-01"
 @pytest.mark.parametrize(
     ("state", "inputs", "property_", "reason"),
     [
-        (State(state="deleting"), {}, "pool_id", "it is being deleted. Remove the resource"),
+        (State(state="deleting"), {}, "pool_id", "it is being deleted.\nNext: Remove the resource"),
         (
             State(current=V4, target=V4, family="4"),
             {},
             "target_os_version",
-            "it is of OS family 5, the pool is of OS family 4. Declare",
+            "it is of OS family 5, the pool is of OS family 4.\nNext: Declare",
         ),
         (IN_FLIGHT, {"on_conflict": "fail"}, "on_conflict", f"an upgrade {V24} -> {V26} is in flight, and {V25} is"),
         # What is not declared has no value to show.
@@ -203,7 +203,7 @@ V4 = "WA-GUEST-OS-4.59_201810-01"
             State(allocation="resizing"),
             {"if_resizing": "fail"},
             "if_resizing",
-            "a resize is under way (resizing); this `up` does not stop it. Run",
+            "a resize is under way (resizing); this `up` does not stop it.\nNext: Run",
         ),
     ],
 )

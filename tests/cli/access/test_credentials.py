@@ -80,7 +80,7 @@ def test_tls_is_verified_against_the_authority_that_the_user_names(new_stack: Ca
         distrusting.declare(secure, NEW)
         failed = distrusting.up().failed()
         assert "CERTIFICATE_VERIFY_FAILED" in failed.flat
-        assert "name the file of that authority in REQUESTS_CA_BUNDLE" in failed.flat
+        assert "name the certificate file of that authority in REQUESTS_CA_BUNDLE" in failed.flat
         assert not secure.requests()
         trusting = new_stack("trusting", **secure.environment, REQUESTS_CA_BUNDLE=str(secure.authority))
         # Without a scheme it is https.

@@ -99,7 +99,7 @@ def test_an_untrusted_certificate_is_refused_by_every_way_to_sign_in_and_by_batc
     for way, environ in found.items():
         text = refused(secure, environ)
         assert "CERTIFICATE_VERIFY_FAILED" in text, way
-        assert "name the file of that authority in REQUESTS_CA_BUNDLE" in text, way
+        assert "name the certificate file of that authority in REQUESTS_CA_BUNDLE" in text, way
     for name, value in identity.items():
         if name.startswith("IDENTITY"):
             monkeypatch.setenv(name, value)

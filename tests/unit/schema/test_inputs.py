@@ -395,9 +395,9 @@ def test_defaults_are_applied_at_use() -> None:
     assert Declared.of(GOOD) == Declared(
         PoolRef("https://acct.westeurope.batch.azure.com", "Render-A"),
         V25,
+        Policy(),
         7200.0,
         defer=False,
-        policy=Policy(),
         stall_after=None,
         gate=Gate(max_unhealthy=None, soak=0.0),
     )

@@ -196,7 +196,7 @@ class OsUpgrade(Rollout[Pool]):
         try:
             tracker.take(self.waiter.call(lambda: self._service.list_nodes(self.ref)), now)
         except BatchOsError as error:
-            self.reporter.warn_once("nodes", f"node counts are not available: {error}")
+            self.reporter.warn_once("nodes", f"node counts are not available: {error.reason}")
             tracker.nodes = None
 
     def _give_up_on_a_stall(self) -> None:

@@ -66,5 +66,5 @@ def vm_states() -> list[VmState]:
 def test_the_lines_of_a_vm_pool(policy: ImagePolicy) -> None:
     for state in vm_states():
         plan = plan_image(look(state), WANTED, policy, 7200.0)
-        if isinstance(plan, Plan):  # the texts of refusals are those of the tables
-            assert wrong_plurals(plan.text) == [], plan.text
+        text = plan.text if isinstance(plan, Plan) else f"{plan.reason}. {plan.next_step}"
+        assert wrong_plurals(text) == [], text

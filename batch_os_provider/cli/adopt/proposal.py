@@ -99,7 +99,8 @@ def _propose_image(seen: PoolSeen, vm: VmPoolView) -> Declaration | Left:
     versions = [(oldest.version, oldest.version_text)] if oldest is not None and oldest.version is not None else []
     versions += [(pool.pin, pool.pin_text)] if pool.pin is not None else []
     if not versions:
-        return Left(seen, f"no node runs an image version, and new nodes get {pool.pin_text!r}")
+        shows = "no node shows a version number" if vm.judged else "it has no nodes"
+        return Left(seen, f"{shows}, and new nodes get {pool.pin_text!r}")
     _, target = min(versions)
     # Batch refuses a resize of a pool that scales itself, and new nodes of a pinned pool get its pin.
     strategy = "when_empty" if seen.pool.autoscale or not pool.is_latest else "surge"

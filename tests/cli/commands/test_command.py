@@ -216,7 +216,7 @@ def test_a_reader_may_look_at_everything() -> None:
         assert adopted.out.count("account_endpoint=") == 2
         doctor = batch_os(secure, "doctor", secure.endpoint, **signed_in)
         assert doctor.code == 0, doctor.out
-        assert "skip  rights to write    not tried, as only a write would tell" in doctor.out
+        assert "skip  rights to write    not tried, as only a write would show" in doctor.out
         assert "ok    TLS                the certificate was verified" in doctor.out
         assert not secure.writes()
         distrusting = batch_os(secure, "doctor", secure.endpoint)
@@ -244,7 +244,7 @@ def test_the_program_adopts_two_accounts_and_writes_nothing(sim: Simulator, othe
     text = program.read_text(encoding="utf-8")
     assert "# Pool busy is not declared: an upgrade" in text
     assert "# Pool gallery is not declared: no resource fits: it uses a gallery image" in text
-    assert "# Pool empty is not declared: it has no node" in text
+    assert "# Pool empty is not declared: it has no nodes, and new nodes get 'latest'" in text
     previewed = json.loads(stack.run("preview", "--json").ok().text)
     declared = {
         *(f"{sim.endpoint}/pools/{each}" for each in ("encode", "mixed", "pinned", "render")),

@@ -197,7 +197,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(files: Path, bad: str) -> No
     for command, arguments in runs.items():
         code, out, err = ended(start(None, *arguments, cwd=files))
         assert (code, out) == (1, b""), (command, code, out)
-        assert re.fullmatch(r"[Ee]rror: [^\n]+\n", err), err
+        assert re.fullmatch(r"[Ee]rror: [^\n]+\n(Next: [^\n]+\n)?", err), err
         assert "Errno" not in err
         assert re.search(sentence, err) or command == "update", err
     assert not (files / "new.json").exists()

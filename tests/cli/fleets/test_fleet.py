@@ -157,7 +157,7 @@ def test_two_accounts_have_pools_of_one_name_and_an_error_of_a_program_has_no_ha
     url = f"{other.endpoint}/pools/render"
     stack.program(program.format(url=url, endpoint=sim.endpoint, target=NEW, waves=["110%"]))
     refused = stack.up().failed().flat
-    assert "PoolFleet farm: waves[0]: '110%' is not a wave; allowed: a percentage" in refused
+    assert "PoolFleet farm: waves[0]: '110%' is not a wave; allowed: the percentage" in refused
     assert "Correct the program and run `pulumi preview`." in refused
     assert stack.resources() == []
     stack.program(program.format(url=url, endpoint=sim.endpoint, target=NEW, waves=None))

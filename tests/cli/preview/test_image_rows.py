@@ -47,7 +47,7 @@ REFUSED = {
     "cloud services": (
         paas_pool(),
         (
-            "it is not a VM pool, so its nodes have no image version. "
+            "it is not a VM pool, so its nodes have no image version. Next: "
             'Use PoolOsVersion("render", account_endpoint="{0}", pool_id="render", target_os_version="'
         ),
     ),

@@ -36,9 +36,10 @@ def test_what_cannot_be_read_is_an_error_in_preview_and_in_up(sim: Simulator, st
             f"pool {sim.endpoint}/pools/{name}: Batch says that it does not exist (404 PoolNotFound)" in previewed[name]
         )
         assert "Check the id that the program gives to `get`" in previewed[name]
-    assert "it is a VM pool, so it has no OS version. Read it with PoolImageVersion.get." in previewed["frames"]
+    assert "it is a VM pool, so it has no OS version. Next: Read it with PoolImageVersion.get." in previewed["frames"]
     assert (
-        "it is not a VM pool, so its nodes have no image version. Read it with PoolOsVersion.get." in previewed["cloud"]
+        "it is not a VM pool, so its nodes have no image version. Next: Read it with PoolOsVersion.get."
+        in previewed["cloud"]
     )
     assert set(applied) & set(previewed) - {"batch-os-test-dev"}
     for name in set(applied) - {"batch-os-test-dev"}:

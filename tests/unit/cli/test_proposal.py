@@ -107,7 +107,7 @@ def test_an_empty_pinned_pool_is_kept_at_its_pin() -> None:
 
 
 def test_an_empty_pool_that_follows_latest_has_no_version_to_keep() -> None:
-    assert "no node runs an image version, and new nodes get 'latest'" in left(vm_pool(nodes=0))
+    assert "it has no nodes, and new nodes get 'latest'" in left(vm_pool(nodes=0))
 
 
 def test_vm_pool_that_is_being_resized_is_left_for_later() -> None:

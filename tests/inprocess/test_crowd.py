@@ -328,7 +328,7 @@ FAULTS = st.lists(
 )
 
 
-@chosen(settings(BRIEF, max_examples=25))
+@chosen(settings(BRIEF, max_examples=60))
 @given(faults=FAULTS, shape=st.lists(st.integers(0, 5), min_size=2, max_size=6))
 def test_whatever_fails_each_pool_is_upgraded_once_or_says_why_not(
     faults: list[dict[str, Any]], shape: list[int]

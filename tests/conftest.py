@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pytest
+
+T = TypeVar("T")
 
 LONGEST = (
     "tests/docs/test_docs.py::test_every_output_is_that_of_a_run",
@@ -24,10 +28,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the longest tests: one that begins last keeps a single worker busy after all others are done."""
 
     def place(item: pytest.Item) -> int:
         return next((n for n, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
 
-    items.sort(key=place)  # the order within a file stays
+    workers = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    items[:] = dealt(sorted(items, key=place), workers)  # the order within a file stays
+
+
+def dealt(items: Sequence[T], workers: int) -> list[T]:
+    """The items in such an order that each worker begins with its share of the first ones.
+
+    Each worker of pytest-xdist gets one contiguous part of the list, and others steal from the end of that part.
+    Without this the first worker would get all of the longest tests, one after the other. The later parts have one
+    item more where the items do not divide evenly.
+    """
+    parts = [items[first::workers] for first in reversed(range(workers))]
+    return [item for part in parts for item in part]

@@ -61,8 +61,12 @@ def wrapped(line: str) -> list[str]:
 
 
 def same(old: str, new: str) -> bool:
-    """Whether two texts differ in nothing but durations, and in what these do to line ends."""
-    return " ".join(DURATION.sub("T", old).split()) == " ".join(DURATION.sub("T", new).split())
+    """Whether two texts differ in nothing but durations, and in what these do to line ends and to widths of tables."""
+
+    def plain(text: str) -> str:
+        return " ".join(re.sub("─+", "─", DURATION.sub("T", text)).split())
+
+    return plain(old) == plain(new)
 
 
 def transcript(command: str, result: Result | str) -> str:

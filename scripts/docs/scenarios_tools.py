@@ -20,7 +20,7 @@ from batch_os_provider.errors import CredentialError
 from batch_os_provider.rollout.actions import GRACE, Refuse
 from batch_os_provider.rollout.os_upgrade.decide import History, decide
 from batch_os_provider.schema.declared import Policy
-from scripts.docs.ground import AFTER_UP, NEW, Ground, paas_pool
+from scripts.docs.ground import NEW, Ground, paas_pool
 from scripts.docs.pages import ROOT, Outputs, ageless, diagnostics, fixed, last_line, program_of, shown, transcript
 from tests.support import simulator as simulators
 from tests.support.simulator import TARGET, Simulator, vm_pool
@@ -189,8 +189,8 @@ def reviewed(ground: Ground) -> Outputs:
         stack.program("\n".join(lines))
 
     def preview(name: str) -> None:
-        command = f"pulumi preview --refresh --json --non-interactive >{name}.json 2>&1"
-        subprocess.run(command, shell=True, cwd=folder, env=stack.environment, check=False)  # noqa: S602 - as a user
+        command = f"pulumi preview --refresh --json --non-interactive >{shlex.quote(str(folder / name))}.json 2>&1"
+        subprocess.run(command, shell=True, cwd=stack.program_folder, env=stack.environment, check=False)  # noqa: S602 - as a user
 
     def comment(*options: str) -> subprocess.CompletedProcess[str]:
         program = "from batch_os_provider.cli.main import main; main(prog_name='batch-os')"
@@ -204,7 +204,7 @@ def reviewed(ground: Ground) -> Outputs:
     declare(stage, render=disabled, thumbs=newest)
     preview("stage")
     # Nothing is taken over from the stack before: a pool in another account is another pool.
-    stack.run("destroy", *AFTER_UP).ok()
+    stack = ground.stack(prod, name="prod")
     declare(prod, render="WA-GUEST-OS-6.90_202512-01")
     preview("prod")
     files = [f"{name}={name}.json" for name in ("dev", "stage", "prod")]

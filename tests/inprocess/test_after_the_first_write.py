@@ -97,7 +97,7 @@ RENEWALS: dict[str, Renewal] = {
     ),
     "quota": Renewal("Batch could not allocate 2 more nodes", undone=True, pool=scripted(fail="AllocationFailed")),
     "a task outlasts the drain": Renewal(
-        "did not finish", undone=False, tasks=(20_000,) * 8, goal={"drain_timeout": 300.0}
+        "did not finish", undone=False, tasks=(10_000,) * 8, goal={"drain_timeout": 300.0}
     ),
     "deadline": Renewal("was not reached within", undone=False, goal={"timeout": 100.0}, tasks=(600,) * 8),
     **{

@@ -284,9 +284,12 @@ class Machine:
         return f"file://{self.folder / 'state'}"
 
     def configure(self, stack: str, **config: str) -> None:
-        """Write a stack's configuration into the repository."""
-        values = [word for key, value in config.items() for word in ("--plaintext", f"{key}={value}")]
-        self.pulumi("config", "set-all", "--stack", stack, *values).ok()
+        """Write a stack's configuration into the repository, as a person edits the file."""
+        file = self.repository / f"Pulumi.{stack}.yaml"
+        settings = loaded(file)
+        project = loaded(self.repository / "Pulumi.yaml")["name"]
+        settings["config"] |= {f"{project}:{key}": value for key, value in config.items()}
+        file.write_text(yaml.safe_dump(settings), encoding="utf-8")
 
     def check_out(self, name: str) -> Path:
         """A fresh copy of the repository for a job."""

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from azure.core.pipeline.transport import RequestsTransport
+from requests.adapters import HTTPAdapter
 
 from batch_os_provider.batch.client import BatchClient
 from batch_os_provider.batch.connection import CONNECT_TIMEOUT, READ_TIMEOUT
@@ -34,6 +35,9 @@ ENDPOINT = "http://127.0.0.1:8700"
 BEGINNING = "2024-06-01T12:00:00Z"
 LATENCY = 0.02
 """Virtual seconds that a call takes."""
+_BOUNDED = BoundedAdapter()
+_TIMELESS = HTTPAdapter()
+"""Answers of an account need no alarm, which is a thread for each: no real time passes between their bytes."""
 
 Moment = Literal["before", "after"]
 Hook = Callable[[Moment, str, str], None]
@@ -159,7 +163,7 @@ class Account(requests.adapters.BaseAdapter):
         if not exchange.answer:
             broken = exchange.broken or http_client.RemoteDisconnected("Remote end closed connection without response")
             raise requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection aborted.", broken))
-        return _response(request, _Wire(exchange.answer, exchange.broken))
+        return _response(request, _Wire(exchange.answer, exchange.broken), _TIMELESS)
 
     def _answer(self, request: requests.PreparedRequest, exchange: _Exchange, patience: float) -> None:
         handler = self._plane(_scope(request, exchange), _body_of(request), _no_send)
@@ -240,11 +244,11 @@ class _Wire(io.RawIOBase):
 
 
 def response_of(request: requests.PreparedRequest, received: bytes) -> requests.Response:
-    """What the client makes of these bytes."""
-    return _response(request, _Wire(received, None))
+    """What the client makes of these bytes, with its bounds."""
+    return _response(request, _Wire(received, None), _BOUNDED)
 
 
-def _response(request: requests.PreparedRequest, wire: _Wire) -> requests.Response:
+def _response(request: requests.PreparedRequest, wire: _Wire, adapter: HTTPAdapter) -> requests.Response:
     read = http_client.HTTPResponse(wire, method=request.method)  # type: ignore[arg-type]
     try:
         read.begin()
@@ -264,4 +268,4 @@ def _response(request: requests.PreparedRequest, wire: _Wire) -> requests.Respon
         request_method=request.method,
         enforce_content_length=True,
     )
-    return BoundedAdapter().build_response(request, body)
+    return adapter.build_response(request, body)

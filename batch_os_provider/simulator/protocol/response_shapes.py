@@ -21,6 +21,7 @@ from batch_os_provider.simulator.protocol.api_versions import (
     VERSIONS,
     within,
 )
+from batch_os_provider.simulator.world import vm_images
 from batch_os_provider.simulator.world.clock import iso
 
 if TYPE_CHECKING:
@@ -251,6 +252,7 @@ def node_state(state: str, version: str) -> str:
 def node_json(world: World, pool: Pool, node: Node, version: str, base: str) -> dict[str, Any]:
     """One node."""
     address = crc32(node.id.encode())
+    image = vm_images.shown_image(world, node)
     slots = [int(world.jobs[job].tasks[task].props.get("requiredSlots", 1)) for job, task in node.running]
     full: dict[str, Any] = {
         "id": node.id,
@@ -268,7 +270,7 @@ def node_json(world: World, pool: Pool, node: Node, version: str, base: str) -> 
         "runningTaskSlotsCount": sum(slots),
         "totalTasksSucceeded": node.tasks_succeeded,
         "isDedicated": node.dedicated,
-        "virtualMachineInfo": {"imageReference": node.image} if node.image else {},
+        "virtualMachineInfo": {"imageReference": image} if image else {},
     }
     if pool.start_task is not None:
         full["startTask"] = pool.start_task

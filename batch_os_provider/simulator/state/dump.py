@@ -74,6 +74,11 @@ def _dump_node_work(node: Node) -> dict[str, Any]:
         work["fate" if node.state in TRANSITIONS else "nextFate"] = node.fate
     if node.state in TRANSITIONS and node.due is None:
         work["stuck"] = True
+    version = (node.image or {}).get("exactVersion")
+    if version is not None and node.shown_version != version:
+        work["imageVersion"] = version
+        if node.shown_version is None:
+            work["versionBySwitch"] = True
     return work
 
 

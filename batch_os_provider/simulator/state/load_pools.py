@@ -119,8 +119,9 @@ def _set_images(world: World, pool: Pool) -> None:
     reference = pool.virtual_machine["imageReference"]
     for node in pool.nodes.values():
         given = node.image or {}
-        if "exactVersion" not in given:
+        if given.get("exactVersion", "latest") == "latest":
             pool.resolved_latest = None
+            given.pop("exactVersion", None)
             given = {**vm_images.image_of_new_node(world, pool), **given}
         node.image = {**reference, **given}
     if pool.nodes and vm_images.pinned_version(reference) is None:
@@ -213,7 +214,12 @@ def _load_node(where: str, row: object, created: int) -> Node:
     reader.where = f"{where} node {name}"
     boot = reader.take_time("lastBootTime", created)
     work = Reader(f"{reader.where} simulator", reader.take("simulator", dict, {}))
+    real, by_switch = work.take("imageVersion", str, None), work.take("versionBySwitch", bool, default=False)
     machine, state = reader.take("virtualMachineInfo", dict, {}), reader.take("state", str, "")
+    image = dict(machine.get("imageReference") or {})
+    shown = None if by_switch else image.get("exactVersion")
+    if real is not None:
+        image["exactVersion"] = real
     node = Node(
         id=name,
         dedicated=reader.take("isDedicated", bool, default=True),
@@ -224,7 +230,8 @@ def _load_node(where: str, row: object, created: int) -> Node:
         due=STUCK if work.take("stuck", bool, default=False) else work.take_time("due", None),
         fate=_read_fate(work, state),
         scheduling=reader.take("schedulingState", str, "enabled"),
-        image=machine.get("imageReference"),
+        image=image or None,
+        shown_version=shown,
         tasks_run=reader.take("totalTasksRun", int, 0),
         tasks_succeeded=reader.take("totalTasksSucceeded", int, 0),
         start_task=reader.take("startTaskInfo", dict, None),

@@ -124,7 +124,7 @@ def state_ended(world: World, key: tuple[str, ...], due: int) -> None:
     if transition.boots:
         node.boot_time = world.now
         if pool.has_automatic_upgrade and node.state in ("upgradingos", "rebooting"):
-            node.image = vm_images.image_of_new_node(world, pool)
+            node.image, node.shown_version = vm_images.image_of_new_node(world, pool), None
     then = transition.then
     if then == "waitingforstarttask" and not begin_start_task(world, pool, node):
         then = "ready"

@@ -74,6 +74,8 @@ def _dump_node_work(node: Node) -> dict[str, Any]:
         work["fate" if node.state in TRANSITIONS else "nextFate"] = node.fate
     if node.state in TRANSITIONS and node.due is None:
         work["stuck"] = True
+    if node.boot_time is None:
+        work["unbooted"] = True
     version = (node.image or {}).get("exactVersion")
     if version is not None and node.shown_version != version:
         work["imageVersion"] = version

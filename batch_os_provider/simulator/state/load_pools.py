@@ -131,7 +131,7 @@ def _set_images(world: World, pool: Pool) -> None:
 def _add_idle_nodes(world: World, pool: Pool, count: int, *, dedicated: bool) -> None:
     for _ in range(count):
         node = create(world, pool, dedicated=dedicated)
-        node.state, node.due, node.fate = "idle", None, None
+        node.state, node.due, node.fate, node.boot_time = "idle", None, None, node.allocation_time
 
 
 def _cloud_service(where: str, given: dict[str, Any] | None) -> dict[str, str] | None:
@@ -153,7 +153,7 @@ def _load_in_flight(world: World, pool: Pool, work: Reader) -> None:
         pool.upgrade = _assumed_upgrade(world, pool) if upgrade is None else _read_upgrade(pool, work.where, upgrade)
         if pool.upgrade.until is not None:
             world.schedule(pool.upgrade.until, "upgrade-empty", pool.key)
-    if pool.allocation in ("resizing", "stopping"):
+    if pool.allocation in ("resizing", "stopping") and pool.state != "deleting":
         step = STOP_RESIZE_DURATION if pool.allocation == "stopping" else RESIZE_STEP
         assumed = Resize(now + seconds(step), now + seconds(RESIZE_TIMEOUT))
         pool.resize = assumed if resize is None else _read_resize(pool, work.where, resize, assumed)
@@ -171,7 +171,7 @@ def _present(pool: Pool, names: list[Any]) -> list[str]:
 def _assumed_upgrade(world: World, pool: Pool) -> Upgrade:
     """Booting nodes are being upgraded; nodes that have not booted since the upgrade began are pending."""
     out = [node.id for node in pool.nodes.values() if node.state in ("reimaging", "rebooting", "starting")]
-    old = [node.id for node in pool.nodes.values() if node.boot_time <= pool.state_time and node.id not in out]
+    old = [node.id for node in pool.nodes.values() if (node.boot_time or 0) <= pool.state_time and node.id not in out]
     until = None if pool.nodes else world.now + seconds(float(world.unknowns["emptyPoolUpgradeSeconds"]))
     return Upgrade(old, out, until)
 
@@ -212,10 +212,11 @@ def _load_node(where: str, row: object, created: int) -> Node:
     reader = Reader(f"{where} nodes", row)
     name = reader.take("id", str)
     reader.where = f"{where} node {name}"
-    boot = reader.take_time("lastBootTime", created)
     work = Reader(f"{reader.where} simulator", reader.take("simulator", dict, {}))
     real, by_switch = work.take("imageVersion", str, None), work.take("versionBySwitch", bool, default=False)
     machine, state = reader.take("virtualMachineInfo", dict, {}), reader.take("state", str, "")
+    unbooted = work.take("unbooted", bool, default=state in ("creating", "starting"))
+    boot = reader.take_time("lastBootTime", None if unbooted else created)
     image = dict(machine.get("imageReference") or {})
     shown = None if by_switch else image.get("exactVersion")
     if real is not None:
@@ -224,7 +225,7 @@ def _load_node(where: str, row: object, created: int) -> Node:
         id=name,
         dedicated=reader.take("isDedicated", bool, default=True),
         state=state,
-        state_time=reader.take_time("stateTransitionTime", boot),
+        state_time=reader.take_time("stateTransitionTime", created if boot is None else boot),
         boot_time=boot,
         allocation_time=reader.take_time("allocationTime", created),
         due=STUCK if work.take("stuck", bool, default=False) else work.take_time("due", None),

@@ -82,6 +82,11 @@ FIELDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("node", "schedulingState", "`enabled` (default) or `disabled`"),
     ("node", "lastBootTime", "and `allocationTime`, `stateTransitionTime`; default the creation of the pool"),
     ("node", "virtualMachineInfo", "`imageReference` with `exactVersion`; default that of a node created now"),
+    (
+        "node",
+        "simulator.unbooted",
+        "true: it has never booted, so it has no `lastBootTime`; default for `creating` and `starting`",
+    ),
     ("node", "simulator.imageVersion", "the version that the node runs, if it does not show it"),
     ("node", "simulator.versionBySwitch", "true: `exactVersionOfLatest` decides what the node shows"),
     ("node", "startTaskInfo", "the result of the start task, as Batch returns it"),

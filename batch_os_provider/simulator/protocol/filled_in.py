@@ -23,6 +23,8 @@ NODE_AGENT: Final = "1.12.39"
 _USER: Final = {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}}
 _USER_IDENTITY: Final = "2017-01-01.4.0"
 _RETENTION: Final = "2018-12-01.8.0"
+_WAITS: Final = "2019-06-01.9.0"
+"""Before, waitForSuccess had another default; what those versions show is not recorded."""
 _SLOTS: Final = "2020-09-01.12.0"
 _PREEMPTION: Final = "2022-01-01.15.0"
 _ACCELERATED: Final = "2023-05-01.17.0"
@@ -72,8 +74,10 @@ def virtual_machine(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def start_task(given: Mapping[str, Any], version: str) -> dict[str, Any]:
     """A start task, of a pool or of a node."""
-    user = {"userIdentity": _USER} if _has(version, _USER_IDENTITY) else {}
-    return {**user, "maxTaskRetryCount": 0, "waitForSuccess": True, **given}
+    defaults: dict[str, Any] = {"userIdentity": _USER} if _has(version, _USER_IDENTITY) else {}
+    if _has(version, _WAITS):
+        defaults |= {"maxTaskRetryCount": 0, "waitForSuccess": True}
+    return {**defaults, **given}
 
 
 def job(given: Mapping[str, Any], version: str) -> dict[str, Any]:

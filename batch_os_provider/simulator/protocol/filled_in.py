@@ -1,8 +1,8 @@
-"""What the service fills in or spells differently than it was sent, as recorded since 2024.
+"""What the service adds to a resource, and what it spells differently than the client sent it.
 
 A client reads back more than it wrote, and some of it in other letters. A provider that compares both, or sends an
-answer back, must not take such a difference for a change. The state keeps what was sent; this module adds the rest to
-an answer.
+answer back, must not take such a difference for a change. The state keeps what was sent; this module completes an
+answer. The values are recorded (2024 to 2026); the first version that has a property is from its description.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ def fill_in_pool(full: dict[str, Any], version: str, *, windows: bool) -> None:
         full["autoScaleEvaluationInterval"] = format_duration(parse_duration(full["autoScaleEvaluationInterval"]))
     if "userAccounts" in full:
         login = {"windowsUserConfiguration": {"loginMode": "batch"}} if windows else {}
-        full["userAccounts"] = [{"elevationLevel": "nonadmin", **login, **each} for each in full["userAccounts"]]
+        defaults: dict[str, Any] = {"elevationLevel": "nonadmin", **login}
+        full["userAccounts"] = [
+            {**defaults, **each} if isinstance(each, dict) else each for each in full["userAccounts"]
+        ]
     if "networkConfiguration" in full and _has(version, _ACCELERATED):
         defaults = {"dynamicVNetAssignmentScope": "none", "enableAcceleratedNetworking": False}
         full["networkConfiguration"] = {**defaults, **full["networkConfiguration"]}

@@ -12,7 +12,7 @@ from batch_os_provider.simulator.protocol import response_shapes
 from batch_os_provider.simulator.protocol.api_versions import LAST_WITH_UPGRADE, NEWEST, within
 from batch_os_provider.simulator.state.allocation_script import read_script
 from batch_os_provider.simulator.world import vm_images
-from batch_os_provider.simulator.world.clock import etag, seconds
+from batch_os_provider.simulator.world.clock import etag, parse_duration, seconds
 from batch_os_provider.simulator.world.durations import (
     DELETE_DURATION,
     RESIZE_STEP,
@@ -79,7 +79,31 @@ def load_pool(world: World, row: object) -> None:
     for key in _DERIVED_POOL:
         reader.discard(key)
     pool.props = {_POOL_PROPS[key]: value for key, value in reader.take_rest(set(_POOL_PROPS)).items()}
+    _check_props(reader.where, pool.props)
     pool.props.setdefault("vmSize", "small")
+
+
+_KINDS: Final[dict[str, type[Any]]] = {
+    "vmSize": str,
+    "taskSchedulingPolicy": dict,
+    "startTask": dict,
+    "networkConfiguration": dict,
+    "userAccounts": list,
+    "autoScaleEvaluationInterval": str,
+}
+"""The properties of a pool that an answer completes (:mod:`.filled_in`)."""
+
+
+def _check_props(where: str, props: dict[str, Any]) -> None:
+    reader = Reader(where, props)
+    for name, kind in _KINDS.items():
+        reader.take(name, kind, None)
+    for account in props.get("userAccounts", ()):
+        Reader(f"{where} userAccounts", account)
+    try:
+        parse_duration(props.get("autoScaleEvaluationInterval", "PT15M"))
+    except ValueError as error:
+        raise StateError(f"{where}: autoScaleEvaluationInterval: {error}.") from None
 
 
 def _load_nodes(world: World, pool: Pool, reader: Reader) -> None:
@@ -217,7 +241,7 @@ def _load_node(where: str, row: object, created: int) -> Node:
     machine, state = reader.take("virtualMachineInfo", dict, {}), reader.take("state", str, "")
     unbooted = work.take("unbooted", bool, default=state in ("creating", "starting"))
     boot = reader.take_time("lastBootTime", None if unbooted else created)
-    image = dict(machine.get("imageReference") or {})
+    image = dict(Reader(f"{reader.where} virtualMachineInfo", machine).take("imageReference", dict, {}))
     shown = None if by_switch else image.get("exactVersion")
     if real is not None:
         image["exactVersion"] = real

@@ -53,10 +53,10 @@ MESSAGES: Final = {
     "AllocationFailed": "Desired number of compute nodes could not be allocated.",
     "AllocationTimedout": "The resize operation did not finish within resizeTimeout.",
     "RemoveNodesFailed": "Not all of the specified nodes could be removed within resizeTimeout.",
-    "ResizeStopped": "Desired number of {} nodes could not be allocated due to a stop resize operation",
+    "ResizeStopped": "Desired number of {kind} nodes could not be allocated due to a stop resize operation",
     "Unknown": "An unknown error occurred during the resize operation.",
 }
-"""The codes of resizeErrors, and their messages."""
+"""The codes of resizeErrors, and their messages; that of ResizeStopped is recorded."""
 
 
 def _refuse(world: World, pool: Pool, *, autoscale: bool) -> None:
@@ -241,6 +241,11 @@ def _grow(world: World, pool: Pool, *, dedicated: bool) -> str | None:
     return None
 
 
+def _message(pool: Pool, code: str) -> str:
+    only_low_priority = _missing(pool, dedicated=False) > 0 >= _missing(pool, dedicated=True)
+    return MESSAGES.get(code, code).replace("{kind}", "low priority" if only_low_priority else "dedicated")
+
+
 def _finish(world: World, pool: Pool, codes: list[str]) -> None:
     work, pool.resize = pool.resize, None
     script = pool.script or {}
@@ -250,10 +255,7 @@ def _finish(world: World, pool: Pool, codes: list[str]) -> None:
             pool.script = {name: script[name] for name in script if name not in ("fail", "failAfter", "times")}
     short = any(_missing(pool, dedicated=kind) for kind in NODE_KINDS)
     kept = work.earlier_errors if work is not None and short else []
-    short_of = "dedicated" if _missing(pool, dedicated=True) > 0 else "low priority"
-    pool.resize_errors = [
-        {"code": code, "message": MESSAGES.get(code, code).format(short_of)} for code in codes
-    ] or kept
+    pool.resize_errors = [{"code": code, "message": _message(pool, code)} for code in codes] or kept
     set_allocation(world, pool, "steady")
     reconcile(world, pool)
 

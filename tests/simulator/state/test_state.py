@@ -15,7 +15,7 @@ from batch_os_provider.simulator.world import pools, resizes, upgrades
 from batch_os_provider.simulator.world.clock import VirtualClock, iso, parse_duration, parse_iso
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.world import World
-from tests.simulator.seeds import NEW, OLD, job, paas, pass_time, vm
+from tests.simulator.seeds import NEW, OLD, job, paas, pass_time, vm, windows
 
 BASE = "http://127.0.0.1:1"
 START = parse_iso("2018-08-24T07:46:48.3436665Z")
@@ -241,3 +241,30 @@ def test_durations(text, count):
 def test_what_is_no_duration(text):
     with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"vmSize": 5}, "vmSize must be of type str"),
+        ({"taskSchedulingPolicy": "spread"}, "taskSchedulingPolicy must be of type dict"),
+        ({"startTask": "x"}, "startTask must be of type dict"),
+        ({"networkConfiguration": []}, "networkConfiguration must be of type dict"),
+        ({"userAccounts": {}}, "userAccounts must be of type list"),
+        ({"userAccounts": [5]}, "userAccounts: expected an object"),
+        ({"autoScaleEvaluationInterval": "6m"}, "autoScaleEvaluationInterval: '6m'"),
+        (
+            {"nodes": [{"id": "a", "virtualMachineInfo": {"imageReference": "x"}}]},
+            "imageReference must be of type dict",
+        ),
+    ],
+)
+def test_a_property_that_an_answer_completes_has_its_type(world, changes, where):
+    with pytest.raises(StateError, match=where):
+        load(world, {"pools": [{**windows(nodes=0), **changes}]})
+
+
+def test_the_constraints_of_jobs_and_tasks_are_objects(world):
+    for changed in ({"constraints": 5}, {"tasks": [{"id": "t", "constraints": 5}]}):
+        with pytest.raises(StateError, match="constraints must be of type dict"):
+            load(world, {"pools": [windows()], "jobs": [{"id": "j", "poolInfo": {"poolId": "v"}, **changed}]})

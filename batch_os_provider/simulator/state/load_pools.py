@@ -232,19 +232,29 @@ def _read_fate(work: Reader, state: str) -> str | None:
     return later or (None if moved_on else fate)
 
 
+def _read_version(work: Reader, image: dict[str, Any]) -> Any:
+    """Put the real version into the image of a node; return the version that the state makes it show, if any.
+
+    A number that the state sets is also the real version. An edited exactVersion no longer follows the switch.
+    """
+    real, by_switch = work.take("imageVersion", str, None), work.take("shownBySwitch", str, None)
+    given = image.get("exactVersion")
+    shown = None if given == by_switch else given
+    if real is not None and shown in (None, "latest"):
+        image["exactVersion"] = real
+    return shown
+
+
 def _load_node(where: str, row: object, created: int) -> Node:
     reader = Reader(f"{where} nodes", row)
     name = reader.take("id", str)
     reader.where = f"{where} node {name}"
     work = Reader(f"{reader.where} simulator", reader.take("simulator", dict, {}))
-    real, by_switch = work.take("imageVersion", str, None), work.take("versionBySwitch", bool, default=False)
     machine, state = reader.take("virtualMachineInfo", dict, {}), reader.take("state", str, "")
     unbooted = work.take("unbooted", bool, default=state in ("creating", "starting"))
     boot = reader.take_time("lastBootTime", None if unbooted else created)
     image = dict(Reader(f"{reader.where} virtualMachineInfo", machine).take("imageReference", dict, {}))
-    shown = None if by_switch else image.get("exactVersion")
-    if real is not None:
-        image["exactVersion"] = real
+    shown = _read_version(work, image)
     node = Node(
         id=name,
         dedicated=reader.take("isDedicated", bool, default=True),

@@ -62,6 +62,13 @@ LEFT: Final = (
         "formulas are kept and shown, never evaluated",
     ),
     Left(
+        ("03.17",),
+        (*BODIES, "resizeTimeout 'PT7M9.497S': 'PT15M'"),
+        "the resizeTimeout of a pool that is being deleted (PT7M9.497S)",
+        "unknowable",
+        "one recording does not show how the service computes it; here it stays as it was",
+    ),
+    Left(
         ("21.3",),
         ("status 400: 201",),
         "a pool with an image that Batch does not support is refused with InvalidPropertyValue",

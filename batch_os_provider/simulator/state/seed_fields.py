@@ -108,6 +108,7 @@ FIELDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("task", "id", "and any property that a GET of the task returns"),
     ("task", "commandLine", "a number after `sleep` or `timeout /t` is how long it runs, in seconds; default 60"),
     ("task", "state", "`active` (default): it starts on a free node; also `running`, `completed`"),
+    ("task", "constraints", "`maxTaskRetryCount` is how often a task that fails runs again; a job has them too"),
     ("task", "previousState", "and `previousStateTransitionTime`"),
     ("task", "nodeInfo", "`nodeId` (and `poolId`) of a running task"),
     ("task", "executionInfo", "`startTime`, `endTime`, `exitCode`, `retryCount`, `requeueCount`, `lastRequeueTime`"),

@@ -8,6 +8,7 @@ from batch_os_provider.cli.comment.fail_on import MEANINGS
 from batch_os_provider.engine.seams import SEAMS
 from batch_os_provider.simulator.state.seed_fields import FIELDS
 from batch_os_provider.simulator.world.unknowns import ROWS as UNKNOWNS
+from tests.simulator.protocol.golden_table import golden_table
 
 
 def unknowns_table() -> str:
@@ -43,6 +44,7 @@ def fail_on_table() -> str:
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
+    "golden": golden_table,
     "unknowns": unknowns_table,
     "seams": seams_table,
     "fail-on": fail_on_table,

@@ -21,7 +21,7 @@ from batch_os_provider.rollout.progress import Reporter
 from batch_os_provider.schema.declared import Declared, DeclaredImage, ImagePolicy, Policy
 from batch_os_provider.simulator.world.audit import Entry
 from batch_os_provider.simulator.world.model import Pool
-from batch_os_provider.simulator.world.unknowns import BY_NAME, ROWS, Unknowns
+from batch_os_provider.simulator.world.unknowns import BY_NAME, TABLE, VM_TABLE, Unknowns
 from batch_os_provider.simulator.world.world import World
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import NEW, TARGET, capacity
@@ -37,7 +37,9 @@ TURNING = ("retiredApiVersions", "latestOfNewNodes", "pinnedEqualsLatest", "vers
 def _mixture(number: int) -> Setting:
     """Every switch odd at once, chosen by a seed; those that turn outcomes in every second mixture only."""
     dice = random.Random(number)
-    odd = {row.name: dice.choice([value for value in row.allowed if value != row.default]) for row in ROWS}
+    odd = {
+        row.name: dice.choice([value for value in row.allowed if value != row.default]) for row in (*TABLE, *VM_TABLE)
+    }
     return {name: value for name, value in odd.items() if number % 2 or name not in TURNING}
 
 

@@ -69,16 +69,19 @@ def authenticate(world: World, incoming: Incoming, wall: int) -> bool:
     """Check the Authorization header; True when the principal may only read. ``wall`` is wall time in ticks.
 
     Raises:
-        BatchError: AuthenticationFailed with the reason in its values; AuthorizationFailure without network access.
+        BatchError: MissingRequiredHeader; AuthenticationFailed with the reason in its values; AuthorizationFailure
+            without network access.
     """
     headers = incoming.headers
-    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    if "authorization" not in headers:
+        raise BatchError("MissingRequiredHeader", ("HeaderName", "Authorization"))
+    scheme, _, credentials = headers["authorization"].partition(" ")
     if scheme.lower() in ("bearer", "sharedkey"):
         _check_access(world.access, "AAD" if scheme.lower() == "bearer" else "SharedKey")
     if scheme.lower() == "bearer":
         return _bearer(world, credentials.strip(), wall)
     if scheme.lower() != "sharedkey":
-        raise _refused("The Authorization header is missing or its scheme is neither SharedKey nor Bearer.")
+        raise _refused("The scheme of the Authorization header is neither SharedKey nor Bearer.")
     account, _, signature = credentials.strip().rpartition(":")
     if account.lower() != world.account.lower():
         raise _refused("The account of the Authorization header is not the account of this endpoint.")

@@ -86,7 +86,7 @@ def task_add_collection(request: Request) -> Answer:
         shown = task_json(job, task, request.version, request.base)
         results.append(
             {
-                "status": "success",
+                "status": "Success",
                 "taskId": task.id,
                 "eTag": task.etag,
                 "lastModified": shown["lastModified"],

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from batch_os_provider.simulator.data_plane.filters import Predicate
 
 MAX_RESULTS: Final = 1000
+_ALWAYS: Final = ("odata.", "virtualMachineInfo", "upgradePolicy")
+"""Returned whatever ``$select`` says: the last two are recorded so, for nodes (2024-03) and for pools (2025-07)."""
 
 
 def _bad(name: str, value: str, reason: str) -> BatchError:
@@ -50,7 +52,7 @@ def select(item: dict[str, Any], names: frozenset[str] | None) -> dict[str, Any]
     """The item with the selected properties and the odata annotations."""
     if not names:
         return item
-    return {name: value for name, value in item.items() if name in names or name.startswith("odata.")}
+    return {name: value for name, value in item.items() if name in names or name.startswith(_ALWAYS)}
 
 
 def max_results(text: str | None, limit: int) -> int:

@@ -106,11 +106,12 @@ def pool_update_properties(request: Request) -> Answer:
 
 def pool_resize(request: Request) -> Answer:
     """Pool_Resize."""
-    pool = _pool(request)
     body = request.json(request_schemas.POOL_RESIZE)
     target = (body.get("targetDedicatedNodes"), body.get("targetLowPriorityNodes"))
     if target == (None, None):
-        raise BatchError("MissingRequiredProperty", ("PropertyName", "targetDedicatedNodes"))
+        wanted = "targetDedicatedNodes and/or targetLowPriorityNodes"
+        raise BatchError("MissingRequiredProperty", ("PropertyName", wanted))
+    pool = _pool(request)
     option = body.get("nodeDeallocationOption", "requeue")
     resizes.resize(request.world, pool, target, body.get("resizeTimeout"), option)
     return accepted(request, pool)

@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
+from batch_os_provider.simulator.protocol import filled_in
 from batch_os_provider.simulator.protocol.api_versions import (
     FIRST,
     LAST_WITH_UPGRADE,
@@ -21,6 +22,7 @@ from batch_os_provider.simulator.protocol.api_versions import (
     VERSIONS,
     within,
 )
+from batch_os_provider.simulator.world import vm_images
 from batch_os_provider.simulator.world.clock import iso
 
 if TYPE_CHECKING:
@@ -93,6 +95,9 @@ POOL: Final = (
     Rule(
         "targetNodeCommunicationMode", "targetNodeCommunicationMode", since="2022-10-01.16.0", until="2024-07-01.20.0"
     ),
+    Rule(
+        "currentNodeCommunicationMode", "currentNodeCommunicationMode", since="2022-10-01.16.0", until="2024-07-01.20.0"
+    ),
 )
 
 NODE: Final = (
@@ -115,7 +120,9 @@ NODE: Final = (
     Rule("startTaskInfo", "startTaskInfo"),
     Rule("errors", "errors"),
     Rule("isDedicated", "isDedicated", since=_LOW_PRIORITY),
+    Rule("nodeAgentInfo", "nodeAgentInfo", since="2018-12-01.8.0"),
     Rule("virtualMachineInfo", "virtualMachineInfo", since="2021-06-01.14.0"),
+    Rule("certificateReferences", "certificateReferences", until="2024-07-01.20.0"),
 )
 
 NEWER_NODE_STATES: Final = {
@@ -174,7 +181,7 @@ def wire_names(kind: str) -> frozenset[str]:
 
 _NOT_SIMULATED: Final = {
     "pools": {"stats", "autoScaleRun", "identity"},
-    "nodes": {"nodeAgentInfo", "endpointConfiguration", "recentTasks", "certificateReferences"},
+    "nodes": {"endpointConfiguration", "recentTasks"},
 }
 _COMMON: Final = frozenset(
     {"id", "displayName", "url", "eTag", "lastModified", "creationTime", "state", "stateTransitionTime"}
@@ -229,16 +236,22 @@ def pool_json(world: World, pool: Pool, version: str, base: str) -> dict[str, An
         "enableAutoScale": False,
         "enableInterNodeCommunication": False,
         "taskSlotsPerNode": 1,
-        "taskSchedulingPolicy": {"nodeFillType": "Spread" if not renamed else "spread"},
+        "taskSchedulingPolicy": {},
         **pool.props,
     }
+    machine = pool.virtual_machine
+    filled_in.fill_in_pool(full, version, windows="windows" in str((machine or {}).get("nodeAgentSKUId")))
     if pool.resize_errors and pool.allocation == "steady":
         full["resizeErrors"], full["resizeError"] = pool.resize_errors, pool.resize_errors[0]
     configuration = _cloud_service(world, pool, version)
     if configuration is not None:
         full["cloudServiceConfiguration"] = dict(configuration)
-    if pool.virtual_machine is not None:
-        full["virtualMachineConfiguration"] = pool.virtual_machine
+    if machine is not None:
+        full["virtualMachineConfiguration"] = filled_in.virtual_machine(machine)
+        full.setdefault("certificateReferences", [])
+        if pool.node_counter:  # recorded only once the pool has had nodes
+            wanted = pool.props.get("targetNodeCommunicationMode")
+            full["currentNodeCommunicationMode"] = "classic" if wanted == "classic" else "simplified"
     return _shaped(POOL, version, full)
 
 
@@ -251,6 +264,7 @@ def node_state(state: str, version: str) -> str:
 def node_json(world: World, pool: Pool, node: Node, version: str, base: str) -> dict[str, Any]:
     """One node."""
     address = crc32(node.id.encode())
+    image = vm_images.shown_image(world, node)
     slots = [int(world.jobs[job].tasks[task].props.get("requiredSlots", 1)) for job, task in node.running]
     full: dict[str, Any] = {
         "id": node.id,
@@ -258,20 +272,23 @@ def node_json(world: World, pool: Pool, node: Node, version: str, base: str) -> 
         "state": node_state(node.state, version),
         "schedulingState": node.scheduling,
         "stateTransitionTime": iso(node.state_time),
-        "lastBootTime": iso(node.boot_time),
         "allocationTime": iso(node.allocation_time),
         "ipAddress": f"10.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}",
         "affinityId": f"TVM:{node.id}",
-        "vmSize": pool.props["vmSize"],
+        "vmSize": pool.props["vmSize"].lower(),
         "totalTasksRun": node.tasks_run,
         "runningTasksCount": len(node.running),
         "runningTaskSlotsCount": sum(slots),
         "totalTasksSucceeded": node.tasks_succeeded,
         "isDedicated": node.dedicated,
-        "virtualMachineInfo": {"imageReference": node.image} if node.image else {},
+        "virtualMachineInfo": {"imageReference": filled_in.image_reference(image)} if image else {},
     }
+    if node.boot_time is not None:
+        full["lastBootTime"] = iso(node.boot_time)
+        full["nodeAgentInfo"] = {"lastUpdateTime": full["lastBootTime"], "version": filled_in.NODE_AGENT}
+        full["certificateReferences"] = pool.props.get("certificateReferences", [])
     if pool.start_task is not None:
-        full["startTask"] = pool.start_task
+        full["startTask"] = filled_in.start_task(pool.start_task, version)
     if node.start_task is not None:
         full["startTaskInfo"] = node.start_task
     if node.errors:
@@ -295,8 +312,7 @@ def counts_json(pool: Pool, version: str) -> dict[str, Any]:
 
 
 def job_json(job: Job, version: str, base: str) -> dict[str, Any]:
-    """One job; the simulated part has the same shape in all versions."""
-    del version
+    """One job."""
     execution: dict[str, Any] = {"startTime": iso(job.created), "poolId": job.pool_id}
     if job.state == "completed":
         execution |= {"endTime": iso(job.state_time), "terminateReason": "AllTasksCompleted"}
@@ -308,9 +324,7 @@ def job_json(job: Job, version: str, base: str) -> dict[str, Any]:
         "creationTime": iso(job.created),
         "state": job.state,
         "stateTransitionTime": iso(job.state_time),
-        "priority": 0,
-        "usesTaskDependencies": False,
-        **job.props,
+        **filled_in.job(job.props, version),
         "poolInfo": {"poolId": job.pool_id},
         "executionInfo": execution,
     }
@@ -333,7 +347,7 @@ def task_json(job: Job, task: Task, version: str, base: str) -> dict[str, Any]:
         "creationTime": iso(task.created),
         "state": task.state,
         "stateTransitionTime": iso(task.state_time),
-        **task.props,
+        **filled_in.task(task.props, version),
         "executionInfo": execution,
     }
     if task.previous_state is not None and task.previous_state_time is not None:

@@ -105,9 +105,9 @@ def render(answer: Answer, incoming: Incoming, wall: int, *, close: bool) -> byt
         lines.append("Connection: close\r\n")
     body = b""
     if status in _NO_BODY:
-        pass
+        lines.append("Content-Length: 0\r\n" if status == HTTPStatus.NO_CONTENT else "")
     elif incoming.method == "HEAD":
-        lines.append("Content-Length: 0\r\n")
+        lines.append("Transfer-Encoding: chunked\r\n")  # recorded, without any chunk
     elif answer.text is not None:
         body = answer.text.encode()
         lines.append(f"Content-Type: text/html\r\nContent-Length: {len(body)}\r\n")

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from batch_os_provider.simulator.protocol import response_shapes
 from batch_os_provider.simulator.protocol.api_versions import LAST_WITH_UPGRADE, NEWEST
+from batch_os_provider.simulator.world import vm_images
 from batch_os_provider.simulator.world.clock import iso
 from batch_os_provider.simulator.world.durations import TRANSITIONS
 from batch_os_provider.simulator.world.model import Job, Node, Pool
@@ -64,16 +65,23 @@ def _dump_pool(world: World, pool: Pool, base: str) -> dict[str, Any]:
     nodes = []
     for node in pool.nodes.values():
         shown = response_shapes.node_json(world, pool, node, version, base)
-        nodes.append({**shown, "state": node.state, "simulator": _dump_node_work(node)})
+        nodes.append({**shown, "state": node.state, "simulator": _dump_node_work(world, node)})
     return {**response_shapes.pool_json(world, pool, version, base), "simulator": work, "nodes": nodes}
 
 
-def _dump_node_work(node: Node) -> dict[str, Any]:
+def _dump_node_work(world: World, node: Node) -> dict[str, Any]:
     work: dict[str, Any] = dict(_times(due=node.due))
     if node.fate is not None:
         work["fate" if node.state in TRANSITIONS else "nextFate"] = node.fate
     if node.state in TRANSITIONS and node.due is None:
         work["stuck"] = True
+    if node.boot_time is None:
+        work["unbooted"] = True
+    version, shown = ((image or {}).get("exactVersion") for image in (node.image, vm_images.shown_image(world, node)))
+    if version != shown:
+        work["imageVersion"] = version
+    if version is not None and node.shown_version is None:
+        work["shownBySwitch"] = shown
     return work
 
 

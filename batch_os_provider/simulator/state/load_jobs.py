@@ -52,6 +52,7 @@ def load_job(world: World, row: object) -> None:
     for key in _DERIVED_WORK:
         reader.discard(key)
     job.props = reader.take_rest(_PROPS["jobs"])
+    Reader(reader.where, job.props).take("constraints", dict, None)
     world.jobs[job.key] = job
     for task in rows:
         _load_task(world, job, task)
@@ -92,6 +93,7 @@ def _load_task(world: World, job: Job, row: object) -> None:
     for key in _DERIVED_WORK:
         reader.discard(key)
     task.props = with_defaults(reader.take_rest(_PROPS["tasks"]), commandLine="cmd /c rem")
+    Reader(reader.where, task.props).take("constraints", dict, None)
     try:
         request_schemas.check(task.props.get("dependsOn", {}), request_schemas.DEPENDS_ON, NEWEST, "dependsOn.")
     except BatchError as error:

@@ -12,7 +12,7 @@ from batch_os_provider.simulator.protocol import response_shapes
 from batch_os_provider.simulator.protocol.api_versions import LAST_WITH_UPGRADE, NEWEST, within
 from batch_os_provider.simulator.state.allocation_script import read_script
 from batch_os_provider.simulator.world import vm_images
-from batch_os_provider.simulator.world.clock import etag, seconds
+from batch_os_provider.simulator.world.clock import etag, parse_duration, seconds
 from batch_os_provider.simulator.world.durations import (
     DELETE_DURATION,
     RESIZE_STEP,
@@ -79,7 +79,31 @@ def load_pool(world: World, row: object) -> None:
     for key in _DERIVED_POOL:
         reader.discard(key)
     pool.props = {_POOL_PROPS[key]: value for key, value in reader.take_rest(set(_POOL_PROPS)).items()}
+    _check_props(reader.where, pool.props)
     pool.props.setdefault("vmSize", "small")
+
+
+_KINDS: Final[dict[str, type[Any]]] = {
+    "vmSize": str,
+    "taskSchedulingPolicy": dict,
+    "startTask": dict,
+    "networkConfiguration": dict,
+    "userAccounts": list,
+    "autoScaleEvaluationInterval": str,
+}
+"""The properties of a pool that an answer completes (:mod:`.filled_in`)."""
+
+
+def _check_props(where: str, props: dict[str, Any]) -> None:
+    reader = Reader(where, props)
+    for name, kind in _KINDS.items():
+        reader.take(name, kind, None)
+    for account in props.get("userAccounts", ()):
+        Reader(f"{where} userAccounts", account)
+    try:
+        parse_duration(props.get("autoScaleEvaluationInterval", "PT15M"))
+    except ValueError as error:
+        raise StateError(f"{where}: autoScaleEvaluationInterval: {error}.") from None
 
 
 def _load_nodes(world: World, pool: Pool, reader: Reader) -> None:
@@ -119,8 +143,9 @@ def _set_images(world: World, pool: Pool) -> None:
     reference = pool.virtual_machine["imageReference"]
     for node in pool.nodes.values():
         given = node.image or {}
-        if "exactVersion" not in given:
+        if given.get("exactVersion", "latest") == "latest":
             pool.resolved_latest = None
+            given.pop("exactVersion", None)
             given = {**vm_images.image_of_new_node(world, pool), **given}
         node.image = {**reference, **given}
     if pool.nodes and vm_images.pinned_version(reference) is None:
@@ -130,7 +155,7 @@ def _set_images(world: World, pool: Pool) -> None:
 def _add_idle_nodes(world: World, pool: Pool, count: int, *, dedicated: bool) -> None:
     for _ in range(count):
         node = create(world, pool, dedicated=dedicated)
-        node.state, node.due, node.fate = "idle", None, None
+        node.state, node.due, node.fate, node.boot_time = "idle", None, None, node.allocation_time
 
 
 def _cloud_service(where: str, given: dict[str, Any] | None) -> dict[str, str] | None:
@@ -152,7 +177,7 @@ def _load_in_flight(world: World, pool: Pool, work: Reader) -> None:
         pool.upgrade = _assumed_upgrade(world, pool) if upgrade is None else _read_upgrade(pool, work.where, upgrade)
         if pool.upgrade.until is not None:
             world.schedule(pool.upgrade.until, "upgrade-empty", pool.key)
-    if pool.allocation in ("resizing", "stopping"):
+    if pool.allocation in ("resizing", "stopping") and pool.state != "deleting":
         step = STOP_RESIZE_DURATION if pool.allocation == "stopping" else RESIZE_STEP
         assumed = Resize(now + seconds(step), now + seconds(RESIZE_TIMEOUT))
         pool.resize = assumed if resize is None else _read_resize(pool, work.where, resize, assumed)
@@ -170,7 +195,7 @@ def _present(pool: Pool, names: list[Any]) -> list[str]:
 def _assumed_upgrade(world: World, pool: Pool) -> Upgrade:
     """Booting nodes are being upgraded; nodes that have not booted since the upgrade began are pending."""
     out = [node.id for node in pool.nodes.values() if node.state in ("reimaging", "rebooting", "starting")]
-    old = [node.id for node in pool.nodes.values() if node.boot_time <= pool.state_time and node.id not in out]
+    old = [node.id for node in pool.nodes.values() if (node.boot_time or 0) <= pool.state_time and node.id not in out]
     until = None if pool.nodes else world.now + seconds(float(world.unknowns["emptyPoolUpgradeSeconds"]))
     return Upgrade(old, out, until)
 
@@ -207,24 +232,41 @@ def _read_fate(work: Reader, state: str) -> str | None:
     return later or (None if moved_on else fate)
 
 
+def _read_version(work: Reader, image: dict[str, Any]) -> Any:
+    """Put the real version into the image of a node; return the version that the state makes it show, if any.
+
+    A number that the state sets is also the real version. An edited exactVersion no longer follows the switch.
+    """
+    real, by_switch = work.take("imageVersion", str, None), work.take("shownBySwitch", str, None)
+    given = image.get("exactVersion")
+    shown = None if given == by_switch else given
+    if real is not None and shown in (None, "latest"):
+        image["exactVersion"] = real
+    return shown
+
+
 def _load_node(where: str, row: object, created: int) -> Node:
     reader = Reader(f"{where} nodes", row)
     name = reader.take("id", str)
     reader.where = f"{where} node {name}"
-    boot = reader.take_time("lastBootTime", created)
     work = Reader(f"{reader.where} simulator", reader.take("simulator", dict, {}))
     machine, state = reader.take("virtualMachineInfo", dict, {}), reader.take("state", str, "")
+    unbooted = work.take("unbooted", bool, default=state in ("creating", "starting"))
+    boot = reader.take_time("lastBootTime", None if unbooted else created)
+    image = dict(Reader(f"{reader.where} virtualMachineInfo", machine).take("imageReference", dict, {}))
+    shown = _read_version(work, image)
     node = Node(
         id=name,
         dedicated=reader.take("isDedicated", bool, default=True),
         state=state,
-        state_time=reader.take_time("stateTransitionTime", boot),
+        state_time=reader.take_time("stateTransitionTime", created if boot is None else boot),
         boot_time=boot,
         allocation_time=reader.take_time("allocationTime", created),
         due=STUCK if work.take("stuck", bool, default=False) else work.take_time("due", None),
         fate=_read_fate(work, state),
         scheduling=reader.take("schedulingState", str, "enabled"),
-        image=machine.get("imageReference"),
+        image=image or None,
+        shown_version=shown,
         tasks_run=reader.take("totalTasksRun", int, 0),
         tasks_succeeded=reader.take("totalTasksSucceeded", int, 0),
         start_task=reader.take("startTaskInfo", dict, None),

@@ -61,6 +61,20 @@ def parse_iso(text: str) -> int:
     return whole * TICKS + int((match.group(7) or "0")[:7].ljust(7, "0"))
 
 
+def format_duration(ticks: int) -> str:
+    """A duration as Batch prints it: ``PT6M`` for six minutes, also where it was sent as ``PT06M00S``."""
+    whole, rest = divmod(ticks, TICKS)
+    minutes, left = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    fraction = f".{rest:07d}".rstrip("0") if rest else ""
+    parts = ((f"{hours}", "H"), (f"{minutes}", "M"), (f"{left}{fraction}", "S"))
+    clock = "".join(f"{count}{unit}" for count, unit in parts if count != "0")
+    if not days and not clock:
+        return "PT0S"
+    return "P" + (f"{days}D" if days else "") + (f"T{clock}" if clock else "")
+
+
 @lru_cache(maxsize=1024)
 def _http_date(second: int) -> str:
     return formatdate(second, usegmt=True)

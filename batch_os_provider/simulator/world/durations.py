@@ -26,7 +26,7 @@ class Transition:
 
 
 TRANSITIONS: Final = {
-    "creating": Transition(40, "starting", boots=True),
+    "creating": Transition(40, "starting"),
     "rebooting": Transition(22, "starting", boots=True),
     "reimaging": Transition(22, "starting", boots=True),
     "upgradingos": Transition(22, "starting", boots=True),
@@ -47,6 +47,8 @@ FIRST_NODES_DELAY: Final = 30.0
 """Seconds from a resize to its first new nodes."""
 RESIZE_STEP: Final = 5.0
 """Seconds between two steps of a resize: each adds new nodes and removes nodes whose tasks have ended."""
+EMPTY_RESIZE_DURATION: Final = 1.4
+"""Seconds of a resize that has nothing to do: 1.3 to 2.3 after a pool is created without nodes (recorded)."""
 RESIZE_SHARE: Final = 0.25
 """The fraction of the missing nodes that one step adds."""
 STOP_RESIZE_DURATION: Final = 10.0

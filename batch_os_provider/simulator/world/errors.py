@@ -34,6 +34,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
         400,
         "One of the query parameters specified in the request URI is not supported.",
     ),
+    "MissingRequiredHeader": (400, "An HTTP header that's mandatory for this request is not specified."),
     "InvalidHeaderValue": (400, "The value for one of the HTTP headers is not in the correct format."),
     "MultipleConditionHeadersNotSupported": (400, "Multiple condition headers are not supported."),
     "InvalidUri": (400, "The requested URI does not represent any resource on the server."),

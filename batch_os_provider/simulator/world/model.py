@@ -58,18 +58,21 @@ class Resize:
 class Node:
     """A compute node. ``due`` is the end of a temporary state; ``fate`` is one of FATES.
 
-    On a node that is up, ``fate`` applies to its next boot.
+    On a node that is up, ``fate`` applies to its next boot. ``boot_time`` is None until its first boot has ended.
+    ``image`` has the real version as ``exactVersion``; ``shown_version`` is the exactVersion that a state sets instead
+    of the switch ``exactVersionOfLatest``.
     """
 
     id: str
     dedicated: bool
     state: str
     state_time: int
-    boot_time: int
+    boot_time: int | None
     allocation_time: int
     due: int | None = None
     scheduling: str = "enabled"
     image: dict[str, Any] | None = None
+    shown_version: str | None = None
     tasks_run: int = 0
     tasks_succeeded: int = 0
     start_task: dict[str, Any] | None = None

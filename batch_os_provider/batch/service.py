@@ -59,7 +59,7 @@ class Service(Protocol):
 
 
 class VmService(Protocol):
-    """What a renewal needs of Batch. Each write is conditional on the ETag."""
+    """What a renewal needs of Batch. Each write is conditional on the ETag of the pool, if Batch sent one."""
 
     def get_vm_pool(self, ref: PoolRef) -> VmPool:
         """Read the pool."""

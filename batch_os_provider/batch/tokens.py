@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from batch_os_provider.batch.advice import UNTRUSTED
-from batch_os_provider.batch.headers import retry_after
+from batch_os_provider.batch.response_headers import retry_after
 from batch_os_provider.runtime import request_log
 
 if TYPE_CHECKING:

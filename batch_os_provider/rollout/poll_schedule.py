@@ -20,7 +20,7 @@ __all__ = ["FIRST_CONTACT_FAILURES", "MAX_FAILURES", "NOT_SHARED", "PollSchedule
 POLL_FIRST, POLL_GROWTH, POLL_CAP = 0.5, 1.5, 10.0
 """Seconds between reads: short when a phase begins, then growing to the cap."""
 MAX_FAILURES = 10
-"""A rollout gives up after this many failed reads in a row, or this many writes without an answer in total."""
+"""A rollout gives up after this many failed reads in a row, or this many writes without an answer."""
 FIRST_CONTACT_FAILURES = 4
 """The same limit before the first answer from Batch: then the endpoint is probably wrong, not busy."""
 

@@ -1,6 +1,6 @@
 """How long to pause after a failed call, and the loop that retries one.
 
-One rule for all callers: the pause doubles each time, has jitter, and is never shorter than Retry-After.
+One rule for the provider: the pause doubles each time, has jitter, and is never shorter than Retry-After.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def retry(
 
     Args:
         call: the call.
-        tries: how often the call is made at most.
+        tries: how often the call is made at most; fewer if the error allows fewer (``TransientError.tries``).
         sleep: waits so many seconds.
         chance: a number from 0 to 1, for jitter.
         affords: whether the caller can wait so many seconds; if not, the last error is raised at once.
@@ -62,7 +62,7 @@ def retry(
             return call()
         except TransientError as error:
             failures += 1
-            if failures >= tries:
+            if failures >= min(tries, error.tries):
                 raise
             pause = back_off(failures, error, chance())
             if not affords(pause):

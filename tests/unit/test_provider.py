@@ -194,7 +194,7 @@ V4 = "WA-GUEST-OS-4.59_201810-01"
             State(current=V4, target=V4, family="4"),
             {},
             "target_os_version",
-            "it is of OS family 5, the pool is of OS family 4.\nNext: Declare",
+            "it is of OS family 5, but the pool is of OS family 4.\nNext: Declare",
         ),
         (IN_FLIGHT, {"on_conflict": "fail"}, "on_conflict", f"an upgrade {V24} -> {V26} is in flight, and {V25} is"),
         # What is not declared has no value to show.

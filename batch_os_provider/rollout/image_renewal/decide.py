@@ -11,10 +11,14 @@ deleting                                         Refuse
 Cloud Services pool                              Refuse; print the ``PoolOsVersion`` to use
 an unknown state                                 Wait, with a warning
 a resize under way                               Wait
+the marker of this run is gone                   Refuse: another person or program works on the pool
 versions that cannot be compared                 Refuse; if there is a marker, undo first
+nothing behind, pin fine, nodes missing          Refuse with the error of the last resize
 nothing behind, pin fine                         Done (after the marker is cleared)
 automatic OS upgrade on                          Wait and report; never write
 a recorded failure, the marker still there       undo: one step of ``tidy``
+nodes that are coming up                         Wait
+a marker, but pinned, ``when_empty``, autoscale  undo: one step of ``tidy``
 pinned below target, empty                       Repin, or Refuse where a part could be lost
 pinned below target, nodes present               ``when_empty`` waits, ``surge`` refuses
 some behind, ``when_empty``                      Wait: scale-in and growth renew the pool
@@ -120,7 +124,7 @@ def incomparable(seen: VmPoolView) -> Refuse | None:
     if seen.pool.gallery:
         return Refuse(
             f"it uses a gallery image ({seen.pool.image}), whose nodes show no image version that can be compared",
-            "Keep the version of a gallery image where the pool is declared; remove this resource",
+            "Remove this resource; set the version of a gallery image in the program that creates the pool",
             property="pool_id",
         )
     strange = [node for node in _unread(seen) if node.version_text and node.state not in _COMING]

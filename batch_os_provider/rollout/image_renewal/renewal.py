@@ -21,7 +21,7 @@ from batch_os_provider.rollout.image_renewal import steps
 from batch_os_provider.rollout.image_renewal.decide import deallocated, decide_image, resize_errors
 from batch_os_provider.rollout.loop import Outcome, Rollout
 from batch_os_provider.rollout.poll_schedule import MAX_FAILURES
-from batch_os_provider.rollout.progress import NODE_INTERVAL, RETRYING, Progress
+from batch_os_provider.rollout.progress import NODE_INTERVAL, RETRYING, Progress, name_some
 from batch_os_provider.schema.declared import DeclaredImage
 from batch_os_provider.wording import counted, plural
 
@@ -129,9 +129,11 @@ class ImageRenewal(Rollout[VmPoolView]):
             there = {node.node_id for node in seen.nodes}
             stayed = self._history.asked & there
             if stayed:
+                names, tasks = sorted(stayed), plural(len(stayed), "its tasks", "their tasks")
                 self.reporter.warn_once(
-                    f"stayed {sorted(stayed)}",
-                    f"not drained within drain_timeout: {', '.join(sorted(stayed))}; no task was stopped",
+                    f"stayed {names}",
+                    f"{counted(len(names), 'old node')} did not finish {tasks} within drain_timeout: {name_some(names)}; "
+                    "no task was stopped",
                 )
             history = self._history
             self._history = replace(history, asked=frozenset(), stayed=history.stayed | stayed)

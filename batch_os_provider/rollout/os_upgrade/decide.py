@@ -120,20 +120,21 @@ def decide(seen: Pool, target: str, policy: Policy, history: History, now: float
     family = version.family_of(target)
     if family is not None and seen.os_family is not None and family != seen.os_family:
         return Refuse(
-            f"target_os_version {target} is of OS family {family}, the pool is of OS family {seen.os_family}",
+            f"target_os_version {target} is of OS family {family}, but the pool is of OS family {seen.os_family}",
             f"Declare a version of family {seen.os_family} (WA-GUEST-OS-{seen.os_family}.x) or *; "
-            "the family of a pool cannot be changed, another family needs another pool",
+            "the family of a pool cannot be changed: use another pool for another family",
         )
     at_target = same_version(seen.current_os_version, target)
     if seen.state is PoolState.ACTIVE and at_target:
         return Done()
     if seen.state is PoolState.UPGRADING:
         return _upgrading(seen, target, policy, history)
-    if seen.state is PoolState.UNKNOWN or seen.current_os_version is None:
-        odd = f"state {seen.state_text!r}" if seen.state is PoolState.UNKNOWN else "no currentOSVersion"
-        return Wait(
-            "unknown state", f"Batch shows {odd}", f"Batch shows {odd}, which this release does not know; waiting"
-        )
+    if seen.state is PoolState.UNKNOWN:
+        odd = f"Batch shows state {seen.state_text!r}"
+        return Wait("unknown state", odd, f"{odd}, which this release does not know; waiting")
+    if seen.current_os_version is None:
+        silent = "Batch does not show the pool's OS version (currentOSVersion)"
+        return Wait("unknown state", silent, f"{silent}; waiting until it does")
     if seen.allocation is not AllocationState.STEADY:
         return _resizing(seen, policy)
     return _active_and_steady(seen, target, history, now)
@@ -150,7 +151,8 @@ def _refuse_kind(seen: Pool) -> Refuse:
     if seen.gallery:
         return Refuse(
             f"it is a VM pool{image}, and upgradeos works on Cloud Services pools only",
-            "Keep the version of a gallery image where the pool is declared; remove this resource",
+            "Remove this resource; set the version of a gallery image in the program that creates the pool",
+            property="pool_id",
         )
     return Refuse(
         f"it is a VM pool{image}, and upgradeos works on Cloud Services pools only",
@@ -188,7 +190,9 @@ def _resizing(seen: Pool, policy: Policy) -> Action:
             property="if_resizing",
         )
     autoscale = "; the pool scales itself, so this can happen again" if seen.autoscale else ""
-    return Wait("resizing", why + autoscale, "" if known else f"Batch shows {why}, which this release does not know")
+    return Wait(
+        "resizing", why + autoscale, "" if known else f"Batch shows {why}, which this release does not know; waiting"
+    )
 
 
 def _active_and_steady(seen: Pool, target: str, history: History, now: float) -> Action:

@@ -96,7 +96,7 @@ class UpgradeRequest:
         if self.goes_on:
             seen = self._since_answer
             came_from = self.came_from if seen is None else seen.current_os_version
-            return f"the upgrade {came_from} -> {self._target} goes on in Batch"
+            return f"the upgrade {came_from or 'an unknown version'} -> {self._target} goes on in Batch"
         if self.is_reached:
             return f"the pool runs {self._target}"
         if self.is_lost and self._since_answer is None:

@@ -95,7 +95,7 @@ def test_another_family_is_refused_without_a_write(sim: Simulator, stack: Stack)
     stack.declare(sim, FAMILY_5)
     refused = stack.up().failed()
     assert f"property target_os_version value {{{FAMILY_5}}} has a problem: an up would be refused: " in refused.flat
-    assert "it is of OS family 5, the pool is of OS family 4" in refused.flat
+    assert "it is of OS family 5, but the pool is of OS family 4" in refused.flat
     assert not sim.writes()
 
 

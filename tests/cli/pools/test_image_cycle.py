@@ -124,7 +124,7 @@ def test_a_drain_that_times_out_goes_on_with_others_and_names_the_node(sim: Simu
     sim.speed(120)
     stack.declare_images(sim, TARGET, one={"drain_timeout": "5m"}, all={"drain_timeout": "5m", "surge": 2})
     failed = stack.up().failed()
-    assert "not drained within drain_timeout: tvm-001; no task was stopped" in failed.flat
+    assert "1 old node did not finish its tasks within drain_timeout: tvm-001; no task was stopped" in failed.flat
     assert "1 old node did not finish its tasks within drain_timeout: tvm-001; no task was stopped" in failed.flat
     assert "2 old nodes did not finish their tasks within drain_timeout: tvm-001, tvm-002" in failed.flat
     assert "Run `pulumi up` again when their tasks are done, or declare a longer drain_timeout" in failed.flat

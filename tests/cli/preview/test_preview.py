@@ -208,7 +208,7 @@ REFUSED = {
         FAMILY_5,
         "",
         f"target_os_version value {{{FAMILY_5}}}",
-        "it is of OS family 5, the pool is of OS family 4",
+        "it is of OS family 5, but the pool is of OS family 4",
     ),
     "vm": (vm_pool(), NEW, "", "pool_id value {render}", "it is a VM pool"),
     "deleting": (paas_pool(state="deleting"), NEW, "", "pool_id value {render}", "it is being deleted"),

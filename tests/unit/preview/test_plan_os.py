@@ -138,7 +138,7 @@ def planned(nodes: tuple[Node, ...] | None = FREE, target: str = V25, policy: Po
         (
             {"current_os_version": None},
             (
-                "3 nodes, no task runs; Batch shows no currentOSVersion; "
+                "3 nodes, no task runs; Batch does not show the pool's OS version (currentOSVersion); "
                 f"this up waits for it, at most 2h00m, and then upgrades; an unknown version -> {S25}"
             ),
             "wait",

@@ -203,7 +203,9 @@ def test_a_drain_that_runs_out_goes_on_with_others_then_is_undone_and_names_the_
     assert "1 old node did not finish its tasks within drain_timeout: old-01; no task was stopped" in played.text
     assert is_as_before(played.service, 4)
     assert versions(played.service.state) == [OLD, TARGET, TARGET, TARGET]
-    assert played.voice.lines("warn") == ["not drained within drain_timeout: old-01; no task was stopped"]
+    assert played.voice.lines("warn") == [
+        "1 old node did not finish its tasks within drain_timeout: old-01; no task was stopped"
+    ]
     left = next(node for node in played.service.state.nodes if node.name == "old-01")
     assert not left.leaving
 

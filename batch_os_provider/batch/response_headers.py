@@ -1,7 +1,7 @@
 """The values of response headers: an ETag, a time, how long to wait.
 
-Batch and token endpoints use the same headers, and both may send invalid ones. This is the one place that reads them;
-an invalid value is None or empty.
+Batch and token endpoints use the same headers, and both may send invalid ones. Only this module parses
+them; an invalid value is None or empty.
 """
 
 from __future__ import annotations

@@ -132,8 +132,8 @@ class ImageRenewal(Rollout[VmPoolView]):
                 names, tasks = sorted(stayed), plural(len(stayed), "its tasks", "their tasks")
                 self.reporter.warn_once(
                     f"stayed {names}",
-                    f"{counted(len(names), 'old node')} did not finish {tasks} within drain_timeout: {name_some(names)}; "
-                    "no task was stopped",
+                    f"{counted(len(names), 'old node')} did not finish {tasks} within drain_timeout: "
+                    f"{name_some(names)}; no task was stopped",
                 )
             history = self._history
             self._history = replace(history, asked=frozenset(), stayed=history.stayed | stayed)

@@ -197,6 +197,10 @@ class TransientError(ServiceError):
 
     tries: float = math.inf
 
+    def tries_within(self, limit: int) -> int:
+        """How often in a row a call that fails with this error is made, by a caller that makes at most ``limit``."""
+        return int(min(limit, self.tries))
+
 
 class TokenError(TransientError):
     """The provider cannot get an Entra token now. It sent no call, so a write has not happened.

@@ -18,7 +18,7 @@ from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.pool import Kind as PoolKind
 from batch_os_provider.batch.pool import Node, Pool
 from batch_os_provider.engine import diagnostics, seams
-from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError
+from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError, ServiceAnswer
 from batch_os_provider.guest_os import catalogue_file
 from batch_os_provider.guest_os.catalogue import Verdict
 from batch_os_provider.guest_os.version import change, is_rollback, same_version, short
@@ -60,23 +60,21 @@ class Refused:
         reason = self.refuse.reason
         named = f"{name} {value} "
         reason = f"it {reason.removeprefix(named)}" if reason.startswith(named) else reason
-        text = f"an up would be refused: {reason}.\nNext: {self.refuse.next_step}. {self._others}."
-        return _ended(text, self.tail)
-
-    @property
-    def _others(self) -> str:
-        """How to see all refusals: the engine ends a preview at the first one."""
-        endpoint = self.tail.pool.partition("/pools/")[0]
-        return f"Pulumi stops here; `batch-os adopt {endpoint} --check .` shows every pool that is refused"
+        return _ended(str(self._as_error(reason)), self.tail)
 
     @property
     def error(self) -> RefusedError:
         """The refusal as an error that ``diff`` raises."""
-        reason, next_step = f"an up would be refused: {self.refuse.reason}", self.refuse.next_step
-        next_step = f"{next_step}. {self._others}"
-        error = RefusedError(reason, pool=self.tail.pool, next_step=next_step, answer=self.refuse.answer)
+        error = self._as_error(self.refuse.reason, pool=self.tail.pool, answer=self.refuse.answer)
         error.tail = _ended(str(error), self.tail)[len(str(error)) :].strip()
         return error
+
+    def _as_error(self, reason: str, *, pool: str = "", answer: ServiceAnswer | None = None) -> RefusedError:
+        """The refusal, with how to see all refusals: the engine ends a preview at the first one."""
+        endpoint = self.tail.pool.partition("/pools/")[0]
+        others = f"Pulumi stops here; `batch-os adopt {endpoint} --check .` shows every pool that is refused"
+        next_step = f"{self.refuse.next_step}. {others}"
+        return RefusedError(f"an up would be refused: {reason}", pool=pool, next_step=next_step, answer=answer)
 
 
 def _ended(sentence: str, tail: MessageTail) -> str:

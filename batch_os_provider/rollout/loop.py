@@ -177,7 +177,7 @@ class Rollout(ABC, Generic[Seen]):
 
     def give_up_after(self, failures: int, limit: int, error: TransientError) -> None:
         """Raise the error after too many failures."""
-        if failures >= min(limit, error.tries):
+        if failures >= error.tries_within(limit):
             error.add(f"given up after {counted(failures, 'try', 'tries')} in {self.elapsed()}")
             raise error
 
@@ -215,7 +215,7 @@ def read(
     except PoolGoneError:
         return None
     except TransientError as error:
-        error.add(f"given up after {counted(FIRST_CONTACT_FAILURES, 'try', 'tries')}")
+        error.add(f"given up after {counted(error.tries_within(FIRST_CONTACT_FAILURES), 'try', 'tries')}")
         raise
     except Canceled as stopped:
         raise InterruptedRolloutError(

@@ -62,7 +62,7 @@ def retry(
             return call()
         except TransientError as error:
             failures += 1
-            if failures >= min(tries, error.tries):
+            if failures >= error.tries_within(tries):
                 raise
             pause = back_off(failures, error, chance())
             if not affords(pause):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -56,6 +58,20 @@ def roll(simulator: Simulator, stack: Stack, *options: str) -> Result:
     result = running.wait().ok()
     simulator.speed(0)
     return result
+
+
+def batch_os(stack: Stack, folder: Path, *arguments: str) -> str:
+    """What a `batch-os` command prints on both streams, as the user of a stack."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from batch_os_provider.cli.main import main; main()", *arguments],
+        cwd=folder,
+        env=stack.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.stdout
 
 
 def let_it_end(simulator: Simulator) -> None:

@@ -20,7 +20,7 @@ from batch_os_provider.errors import CredentialError
 from batch_os_provider.rollout.actions import GRACE, Refuse
 from batch_os_provider.rollout.os_upgrade.decide import History, decide
 from batch_os_provider.schema.declared import Policy
-from scripts.docs.ground import NEW, Ground, paas_pool
+from scripts.docs.ground import NEW, Ground, batch_os, paas_pool
 from scripts.docs.pages import ROOT, Outputs, ageless, diagnostics, fixed, last_line, program_of, shown, transcript
 from tests.support import simulator as simulators
 from tests.support.simulator import TARGET, Simulator, vm_pool
@@ -43,16 +43,8 @@ def newcomer(ground: Ground) -> Outputs:
     stack = ground.stack(simulator, COLUMNS="110")
 
     def call(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", "from batch_os_provider.cli.main import main; main()", *arguments],
-            cwd=stack.program_folder,
-            env=stack.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        return re.sub(r"127_0_0_1_\d+", "127_0_0_1_8700", done.stdout)
+        said = batch_os(stack, stack.program_folder, *arguments)
+        return re.sub(r"127_0_0_1_\d+", "127_0_0_1_8700", said)
 
     def rows(result: Result) -> str:
         said = diagnostics(result.text)
@@ -287,16 +279,7 @@ def commanded(ground: Ground) -> Outputs:
     program = stack.program_folder / "__main__.py"
 
     def call(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", "from batch_os_provider.cli.main import main; main()", *arguments],
-            cwd=stack.folder,
-            env=stack.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        text = done.stdout.replace(other, "http://localhost:8701")
+        text = batch_os(stack, stack.folder, *arguments).replace(other, "http://localhost:8701")
         # A constant has the port in its name; and versions are those of the machine that writes the page.
         text = re.sub(r"127_0_0_1_\d+", "127_0_0_1_8700", re.sub(r"127\.0\.0\.1 port \d+", "127.0.0.1 port 8700", text))
         for name, version in TESTED.items():

@@ -247,7 +247,7 @@ def counted(
 
 def test_nodes_are_read_in_the_order_in_which_pools_asked() -> None:
     hall = Hall()
-    assert hall.observer.may_list_nodes(A, 30.0), "nobody has before"
+    assert hall.observer.may_list_nodes(A, 30.0), "no other pool has listed them yet"
     assert not hall.observer.may_list_nodes(C, 30.0)
     assert not hall.observer.may_list_nodes(B, 30.0)
     assert "".join(name for name, _now in counted(hall, "bac", 30.0, every=5.0)) == "cbacb"

@@ -188,7 +188,7 @@ def test_programs_get_the_same() -> None:
     tail = planned(BUSY)
     assert (tail.pool, tail.kind, tail.what, tail.came_from, tail.target) == (REF.url, "os", "upgrade", V24, V25)
     assert (tail.nodes, tail.tasks, tail.back, tail.behind) == (3, 6, None, None)
-    assert planned(None).tasks is None, "nobody has counted them"
+    assert planned(None).tasks is None, "the nodes are not known"
     unseen = planned(current_os_version=None)
     assert (unseen.what, unseen.came_from) == ("wait", ""), "what is not known is left out, not described"
     behind = planned(**JOINED, target=V24, policy=Policy(on_conflict="wait"))

@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from batch_os_provider.errors import DeadlineError, InterruptedRolloutError, PoolGoneError, RefusedError, TransientError
+from batch_os_provider.errors import (
+    DeadlineError,
+    InterruptedRolloutError,
+    PoolGoneError,
+    RefusedError,
+    ServiceAnswer,
+    TokenError,
+    TransientError,
+)
 from batch_os_provider.rollout.loop import read
 from batch_os_provider.runtime.cancellation import StopReason
 from batch_os_provider.schema.declared import Policy
@@ -235,6 +243,12 @@ def test_reading_for_refresh_is_bounded_and_tells_gone_from_broken() -> None:
     error, service = reading(Script(reads=lambda _: transient(503, "B", "busy")))
     assert isinstance(error, TransientError)
     assert service.count("read") == 4
+    assert error.reason.endswith("; given up after 4 tries")
+    token = TokenError(ServiceAnswer(message="AADSTS7000215"), refused=True)
+    error, service = reading(Script(reads=lambda _: token))
+    assert isinstance(error, TokenError)
+    assert service.count("read") == 2
+    assert error.reason.endswith("; given up after 2 tries"), "the tries that were made"
     error, service = reading(Script(reads=lambda _: transient(503, "B", "busy", 60.0)), stop_at=5.0)
     assert isinstance(error, InterruptedRolloutError)
     assert "nothing was written" in str(error)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from batch_os_provider.errors import PermanentError, ServiceAnswer, TransientError
+from batch_os_provider.errors import PermanentError, ServiceAnswer, TokenError, TransientError
 from batch_os_provider.runtime.backoff import retry
 
 BUSY = TransientError(ServiceAnswer(status=503))
@@ -36,3 +36,12 @@ def test_the_error_is_raised_when_another_try_cannot_help_or_takes_too_long(erro
     with pytest.raises(type(error)) as raised:
         retry(script(error), tries=tries, sleep=lambda _pause: None, affords=lambda pause: pause < 60)
     assert raised.value is error
+
+
+def test_an_error_that_allows_fewer_tries_than_the_caller_ends_them() -> None:
+    refused = TokenError(ServiceAnswer(message="AADSTS7000215"), refused=True)
+    pauses: list[float] = []
+    with pytest.raises(TokenError):
+        retry(script(refused, refused, "done"), tries=4, sleep=pauses.append)
+    assert len(pauses) == 1, "two tries"
+    assert (refused.tries_within(4), refused.tries_within(1), BUSY.tries_within(4)) == (2, 1, 4)

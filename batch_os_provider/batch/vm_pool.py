@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import GALLERIES, AllocationState, Kind, Pool, PoolState, parse_time
 
 __all__ = [
@@ -183,7 +184,10 @@ class VmPool:
     automatic: bool
     resize_errors: tuple[str, ...]
     marker: Marker | None
+    emptying: EmptyMarker | None
     marker_text: str | None
+    formula: str
+    interval: str
     configuration: Mapping[str, Any]
     metadata: tuple[Mapping[str, Any], ...]
 
@@ -210,7 +214,10 @@ class VmPool:
             automatic=_is_automatic(body.get("upgradePolicy")),
             resize_errors=_errors(body.get("resizeErrors")),
             marker=Marker.parse(noted) if noted is not None else None,
+            emptying=EmptyMarker.parse(noted) if noted is not None else None,
             marker_text=None if noted is None else str(noted),
+            formula=str(body.get("autoScaleFormula") or ""),
+            interval=str(body.get("autoScaleEvaluationInterval") or ""),
             configuration=configuration,
             metadata=metadata,
         )
@@ -224,6 +231,26 @@ class VmPool:
     def pin(self) -> Version | None:
         """The version that new nodes get; None if the pool is not pinned to an exact one."""
         return parse_image_version(self.pin_text)
+
+    @property
+    def product(self) -> str:
+        """The image without its version: ``publisher:offer:sku``, or the id of a gallery image."""
+        reference = self.configuration.get("imageReference")
+        reference = reference if isinstance(reference, Mapping) else {}
+        gallery = next((str(reference[name]) for name in GALLERIES if reference.get(name)), "")
+        if gallery:
+            return gallery.partition("/versions/")[0]
+        return ":".join(str(reference.get(name, "")) for name in ("publisher", "offer", "sku"))
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """The target numbers of dedicated and spot nodes."""
+        return self.size, self.target_spot
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the pool has the marker of an unfinished rollout of any strategy."""
+        return self.marker is not None or self.emptying is not None
 
     @property
     def is_steady(self) -> bool:
@@ -252,6 +279,9 @@ class VmPool:
             isinstance(each, Mapping) and "username" in each for each in registries
         ):
             found.append("virtualMachineConfiguration.containerConfiguration.containerRegistries (password)")
+        if "hardwareProfile" in self.configuration:
+            # Newer than API 2025-06-01, which may not accept the property in a PATCH.
+            found.append("virtualMachineConfiguration.hardwareProfile")
         return found
 
 

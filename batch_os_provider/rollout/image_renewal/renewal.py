@@ -58,6 +58,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         self._written = 0
         self._lost_writes = 0
         self._refused: tuple[object, str, int] = (None, "", 0)
+        self._refused_since = 0.0
         self._spent: set[str] = set()
         self._lagging_since: float | None = None
         self._counted_at = float("-inf")
@@ -182,7 +183,11 @@ class ImageRenewal(Rollout[VmPoolView]):
         view = (seen.pool.base.fingerprint, type(action))
         times = self._refused[2] + 1 if self._refused[:2] == (view, error.code) else 1
         self._refused = (view, error.code, times)
-        if times > 1 and error.code not in _PASSING:
+        now = self.waiter.now()
+        self._refused_since = now if times == 1 else self._refused_since
+        # The deployment of a pool that has just become empty may still be going away.
+        may_pass = isinstance(action, steps.Repin) and now - self._refused_since < GRACE
+        if times > 1 and error.code not in _PASSING and not may_pass:
             if self._history.failure is not None or seen.pool.marker is None:
                 raise error
             why = f"Batch refused the same step twice while nothing changed: {error.reply}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pulumi import dynamic
 
 from batch_os_provider import pool_provider
-from batch_os_provider.batch.vm_pool import parse_image_version
+from batch_os_provider.batch.vm_target import parse_image_version
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.pool_provider import PoolProvider, crud, describe, ref_of
 from batch_os_provider.runtime.cancellation import Canceled

@@ -3,6 +3,7 @@
 The pool shows the image of its next node. Each node shows the image that it was made from
 (``virtualMachineInfo.imageReference.exactVersion``): a number, or since November 2024 the word ``latest`` on pools
 that are not pinned. This is the one place that reads the values for the table of ``image_renewal``, tolerantly.
+``vm_target`` compares them with what is declared.
 
 Sources: azure-batch 15.1 models (API 2025-06-01).
 """
@@ -10,7 +11,6 @@ Sources: azure-batch 15.1 models (API 2025-06-01).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -19,65 +19,16 @@ from typing import Any
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import GALLERIES, AllocationState, Kind, Pool, PoolState, parse_time
+from batch_os_provider.batch.vm_target import ImageVersion, Target, Version, parse_image_version
 
-__all__ = [
-    "LARGEST_PART",
-    "MARKER",
-    "ImageVersion",
-    "Marker",
-    "Version",
-    "VmNode",
-    "VmPool",
-    "VmPoolView",
-    "parse_image_version",
-]
+__all__ = ["MARKER", "Marker", "VmNode", "VmPool", "VmPoolView"]
 
 MARKER = "batch-os"
 """Name of the pool metadata entry that holds the marker of an unfinished rollout."""
 
-_DIGITS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10}){1,4}")
-LARGEST_PART = 2**32 - 1
-"""The largest part of an image version: Azure stores each part as an unsigned 32-bit number."""
 _READY = frozenset({"idle", "running"})
 _FAILED = frozenset({"starttaskfailed", "unusable"})
 _DEALLOCATED = frozenset({"deallocated", "deallocating"})
-
-Version = tuple[int, ...]
-
-
-def parse_image_version(text: object) -> Version | None:
-    """An exact image version such as ``20348.2461.240510`` as numbers; None for anything else, ``latest`` included."""
-    if not isinstance(text, str) or not _DIGITS.fullmatch(text):
-        return None
-    numbers = tuple(int(part) for part in text.split("."))
-    return numbers if max(numbers) <= LARGEST_PART else None
-
-
-@dataclass(frozen=True)
-class ImageVersion:
-    """An exact image version: the declared text, and its numbers.
-
-    ``numbers`` are only for comparing. ``text`` is written to Batch and shown to people: `22.04.202405140` and
-    `22.4.202405140` compare equal, and Azure offers only the first.
-    """
-
-    text: str
-    numbers: Version
-
-    @classmethod
-    def parse(cls, text: object) -> ImageVersion:
-        """Read a version. Raises ValueError if it is not an exact one."""
-        numbers = parse_image_version(text)
-        if numbers is None:
-            raise ValueError(f"{text!r} is not an exact image version")
-        return cls(str(text), numbers)
-
-    def __str__(self) -> str:
-        return self.text
-
-    def is_of_another_product(self, version: Version | None) -> bool:
-        """Whether a version belongs to another product: its first number (the release of the OS) differs."""
-        return version is not None and version[0] != self.numbers[0]
 
 
 @dataclass(frozen=True)
@@ -307,14 +258,13 @@ class VmPoolView:
         """The nodes that a rollout renews: dedicated (Batch replaces spot nodes at any time) and not deallocated."""
         return tuple(node for node in self.dedicated if not node.is_deallocated)
 
-    def behind(self, target: Version) -> tuple[VmNode, ...]:
+    def behind(self, target: Target) -> tuple[VmNode, ...]:
         """The judged nodes that are older than the target."""
-        return tuple(node for node in self.judged if node.version is not None and node.version < target)
+        return tuple(node for node in self.judged if target.is_behind(node))
 
-    def oldest(self) -> VmNode | None:
-        """The judged node with the oldest version."""
-        known = [node for node in self.judged if node.version is not None]
-        return min(known, key=lambda node: (node.version, node.node_id)) if known else None
+    def oldest(self, by: type[Target] | Target = ImageVersion) -> VmNode | None:
+        """The judged node with the oldest version, or the one that was allocated first (``AllocatedSince``)."""
+        return by.oldest(self.judged)
 
     @property
     def past_errors(self) -> tuple[str, ...]:

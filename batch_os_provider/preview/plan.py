@@ -11,13 +11,15 @@ from datetime import datetime
 from math import ceil
 
 from batch_os_provider.batch.pool import Node, Pool
-from batch_os_provider.batch.vm_pool import ImageVersion, VmPoolView
+from batch_os_provider.batch.vm_pool import VmPoolView
+from batch_os_provider.batch.vm_target import Target
 from batch_os_provider.guest_os import version
 from batch_os_provider.guest_os.version import is_rollback
 from batch_os_provider.preview.message_tail import MessageTail
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal import steps
 from batch_os_provider.rollout.image_renewal.decide import another_product, deallocated, decide_image, resize_errors
+from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.os_upgrade import decide as os_table
 from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, age_of, judge
 from batch_os_provider.rollout.progress import NodeCounts, name_nodes
@@ -130,12 +132,12 @@ def _cost(nodes: tuple[Node, ...] | None, count: int) -> tuple[str, int | None]:
     return f"{counted(count, 'node')}, {goes if tasks else 'no task runs'}", tasks
 
 
-def plan_image(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, timeout: float) -> Plan | Refuse:
+def plan_image(seen: VmPoolView, target: Target, policy: ImagePolicy, timeout: float) -> Plan | Refuse:
     """The plan for a VM pool, or the refusal that `up` would end in.
 
     Args:
         seen: the pool and its nodes as read.
-        target: the declared version.
+        target: the declared version or moment.
         policy: strategy and surge, as declared.
         timeout: seconds that an `up` waits at most.
     """
@@ -156,18 +158,16 @@ def plan_image(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, time
 
 
 def _plan_image(  # noqa: PLR0911 - a table
-    seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, timeout: float, action: steps.ImageAction
+    seen: VmPoolView, target: Target, policy: ImagePolicy, timeout: float, action: steps.ImageAction
 ) -> Plan:
     """The plan for an action of the table, without the warnings about the pool."""
-    nodes, mark, behind = len(seen.judged), seen.pool.marker, seen.behind(target.numbers)
-    oldest = seen.oldest()
-    came_from, wanted = oldest.version_text if oldest else "", target.text
+    nodes, mark, behind, words = len(seen.judged), seen.pool.marker, seen.behind(target), words_of(target)
+    oldest = seen.oldest(target)
+    came_from = target.shown(oldest) if oldest is not None else ""
     url, nodes_in_all = seen.pool.base.ref.url, len(seen.dedicated)
-    plan = Plan(url, "image", "adopt", came_from, wanted, nodes=nodes_in_all, behind=len(behind))
+    plan = Plan(url, "image", "adopt", nodes=nodes_in_all, behind=len(behind)).between(target, came_from)
     if isinstance(action, Done):
-        what = (
-            f"{'' if nodes == 1 else 'all '}{counted(nodes, 'node')} {plural(nodes, 'runs', 'run')} {wanted} or newer"
-        )
+        what = words.holds(nodes)
         what = what if nodes else "all its nodes are deallocated" if seen.deallocated else "it has no nodes"
         return replace(plan, detail=ADOPTS, change=what)
     if isinstance(action, steps.Repin):
@@ -178,10 +178,10 @@ def _plan_image(  # noqa: PLR0911 - a table
             came_from=seen.pool.pin_text,
             change=version.change(seen.pool.pin_text, action.version),
         )
-    plan = replace(plan, what="wait", change=version.change(came_from, wanted))
+    plan = replace(plan, what="wait", change=words.change(came_from))
     if isinstance(action, Wait) and action.phase == "until empty":
         waits = f"this up waits until it is empty, at most {duration(timeout)}"
-        change = version.change(seen.pool.pin_text, wanted)
+        change = words.change(seen.pool.pin_text)
         return replace(plan, detail=f"the pinned pool holds {counted(len(seen.nodes), 'node')}: {waits}", change=change)
     text = steps.tally(seen, target)
     if isinstance(action, Wait) and action.phase in ("automatic", "until renewed"):

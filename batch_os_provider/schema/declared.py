@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from batch_os_provider.batch.address import PoolRef, parse_endpoint
-from batch_os_provider.batch.vm_pool import ImageVersion
+from batch_os_provider.batch.vm_target import ImageVersion, Target
 from batch_os_provider.schema.inputs import (
     ACCOUNT_ENDPOINT,
     DRAIN_TIMEOUT,
@@ -114,7 +114,7 @@ class DeclaredImage:
     """The inputs of a PoolImageVersion as typed values, defaults applied. Both timeouts are in seconds."""
 
     ref: PoolRef
-    target: ImageVersion
+    target: Target
     policy: ImagePolicy
     drain_timeout: float
     timeout: float

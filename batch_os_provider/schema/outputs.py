@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.pool import Pool, PoolState
-from batch_os_provider.batch.vm_pool import parse_image_version
+from batch_os_provider.batch.vm_target import ImageVersion, parse_image_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -78,7 +78,7 @@ def of_vm_pool(seen: VmPoolView, target_text: object) -> dict[str, Any]:
 
     While no node is older than the target, a new or removed node changes none of them but the oldest version.
     """
-    target = parse_image_version(target_text)
+    target = None if parse_image_version(target_text) is None else ImageVersion.parse(target_text)
     oldest = seen.oldest()
     behind = len(seen.behind(target)) if target is not None else 0
     return {

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.batch.vm_pool import ImageVersion
+from batch_os_provider.batch.vm_target import ImageVersion
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal

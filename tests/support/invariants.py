@@ -27,7 +27,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from batch_os_provider.batch.vm_pool import MARKER, parse_image_version
+from batch_os_provider.batch.vm_pool import MARKER
+from batch_os_provider.batch.vm_target import parse_image_version
 from batch_os_provider.errors import BatchOsError, InterruptedRolloutError, UnhealthyError
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.rollout.loop import Outcome

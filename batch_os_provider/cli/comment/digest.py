@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from batch_os_provider.batch.address import parse_pool_url
-from batch_os_provider.batch.vm_pool import parse_image_version
+from batch_os_provider.batch.vm_target import parse_image_version
 from batch_os_provider.cli.comment.preview_file import Document
 from batch_os_provider.cli.comment.rows import Message, Row, Stack
 from batch_os_provider.guest_os.version import is_rollback

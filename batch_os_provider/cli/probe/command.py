@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from batch_os_provider.batch.vm_pool import parse_image_version
+from batch_os_provider.batch.vm_target import parse_image_version
 from batch_os_provider.cli.common import FAILED, INTERRUPTED
 from batch_os_provider.cli.probe.questions import NO_VERSION, NODES, ON_RETURN, Question, questions, version_of
 from batch_os_provider.cli.probe.throwaway_pool import ACCEPTED, PREFIX, ProbeError, ThrowawayPool, say

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batch_os_provider.batch.client import LAST_WITH_UPGRADE_OS, NEWEST
-from batch_os_provider.batch.vm_pool import parse_image_version
+from batch_os_provider.batch.vm_target import parse_image_version
 from batch_os_provider.cli.probe.throwaway_pool import ACCEPTED, NOT_IMPLEMENTED, ProbeError, ThrowawayPool
 
 __all__ = ["NODES", "NO_VERSION", "ON_RETURN", "Question", "questions", "version_of"]

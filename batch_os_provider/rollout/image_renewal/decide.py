@@ -38,7 +38,8 @@ disablescheduling are left out on purpose, see docs/vm-pools.md.
 from __future__ import annotations
 
 from batch_os_provider.batch.pool import AllocationState, Kind, Pool, PoolState
-from batch_os_provider.batch.vm_pool import ImageVersion, VmNode, VmPoolView
+from batch_os_provider.batch.vm_pool import VmNode, VmPoolView
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal.steps import ImageAction, ImageHistory, Repin, Undo
 from batch_os_provider.rollout.image_renewal.surge import (
@@ -50,6 +51,7 @@ from batch_os_provider.rollout.image_renewal.surge import (
     not_comparable,
     tidy,
 )
+from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.progress import name_some
 from batch_os_provider.schema.declared import ImagePolicy
 from batch_os_provider.wording import counted, plural
@@ -60,7 +62,7 @@ _COMING = frozenset({"creating", "starting", "waitingforstarttask", "rebooting",
 """States of a node that is not up yet: it may show its version later."""
 
 
-def decide_image(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, history: ImageHistory) -> ImageAction:  # noqa: C901, PLR0911, PLR0912 - a table
+def decide_image(seen: VmPoolView, target: Target, policy: ImagePolicy, history: ImageHistory) -> ImageAction:  # noqa: C901, PLR0911, PLR0912 - a table
     """The next action for a VM pool; the list of nodes began after our last write."""
     pool = seen.pool
     base = pool.base
@@ -77,13 +79,13 @@ def decide_image(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, hi
         )
     if not pool.is_steady:
         return Wait("resizing", drains(seen, history))
-    behind = seen.behind(target.numbers)
+    behind = seen.behind(target)
     if history.marker is not None and pool.marker is None and not is_left_in_order(seen, behind, history.marker):
         return foreign(seen, history.marker, "its marker in the metadata is gone")
-    unreadable = _unreadable(seen)
+    unreadable = _unreadable(seen, target)
     if isinstance(unreadable, Refuse):
-        return _cannot_judge(seen, unreadable, history)
-    pinned_below = not pool.is_latest and (pool.pin is None or pool.pin < target.numbers)
+        return _cannot_judge(seen, target, unreadable, history)
+    pinned_below = target.is_above_pin(pool)
     if not behind and not pinned_below and not unreadable:
         return _finished(seen, history)
     if pool.automatic:
@@ -94,7 +96,7 @@ def decide_image(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, hi
         return unreadable
     if pool.marker is not None and (pinned_below or policy.strategy == "when_empty" or base.autoscale):
         return tidy(seen, pool.marker)
-    if pinned_below:
+    if pinned_below and isinstance(target, ImageVersion):
         return _pinned(seen, target, policy)
     if policy.strategy == "when_empty":
         return Wait("until renewed", "scale-in and growth renew the nodes")
@@ -127,7 +129,7 @@ def incomparable(seen: VmPoolView) -> Refuse | None:
             "Remove this resource; set the version of a gallery image in the program that creates the pool",
             property="pool_id",
         )
-    strange = [node for node in _unread(seen) if node.version_text and node.state not in _COMING]
+    strange = [node for node in _unread(seen, ImageVersion) if node.version_text and node.state not in _COMING]
     # The image of a pool changes only while it is empty, so the nodes of a pinned pool run the pin.
     if not strange or seen.pool.pin is not None:
         return None
@@ -141,27 +143,28 @@ def incomparable(seen: VmPoolView) -> Refuse | None:
     )
 
 
-def _unread(seen: VmPoolView) -> list[VmNode]:
-    """The nodes without a version number, except failed nodes of the cycle, which the cycle handles."""
+def _unread(seen: VmPoolView, by: Target | type[Target]) -> list[VmNode]:
+    """The nodes that the target cannot judge, except failed nodes of the cycle, which the cycle handles."""
     ours = _ours(seen)
-    return [node for node in seen.judged if node.version is None and not (node in ours and node.has_failed)]
+    return [node for node in seen.judged if not by.reads(node) and not (node in ours and node.has_failed)]
 
 
-def _unreadable(seen: VmPoolView) -> Refuse | Wait | None:
-    """The action if a version cannot be compared now; None if every version can."""
-    never, unread = incomparable(seen), _unread(seen)
+def _unreadable(seen: VmPoolView, target: Target) -> Refuse | Wait | None:
+    """The action if a node cannot be judged now; None if every node can."""
+    never = incomparable(seen) if isinstance(target, ImageVersion) else None
     if never is not None:
         return never
-    silent = [node for node in unread if node.state not in _COMING] if seen.pool.pin is None else []
+    unread, words = _unread(seen, target), words_of(target)
+    silent = [] if target.is_known_by_pin(seen.pool) else [node for node in unread if node.state not in _COMING]
     if silent:
         names, failed = [node.node_id for node in silent], [node.node_id for node in silent if node.has_failed]
         states = ", ".join(sorted({node.state for node in silent}))
-        shows = plural(len(silent), "shows no image version, so it", "show no image version, so they")
+        shows = plural(len(silent), f"shows no {words.lacking}, so it", f"show no {words.lacking}, so they")
         return Refuse(
             f"{counted(len(silent), 'node')} {shows} cannot be compared: {name_some(names)} ({states})",
             f"Fix what has failed ({name_some(failed)}), then run `pulumi up` again"
             if failed
-            else "Run `pulumi up` again when Batch shows virtualMachineInfo of every node",
+            else f"Run `pulumi up` again when Batch shows {words.source} of every node",
             property="pool_id",
         )
     coming = [node for node in unread if node.state in _COMING]
@@ -176,15 +179,15 @@ def _ours(seen: VmPoolView) -> tuple[VmNode, ...]:
     return added_since(seen, seen.pool.marker) if seen.pool.marker is not None else ()
 
 
-def _cannot_judge(seen: VmPoolView, refuse: Refuse, history: ImageHistory) -> ImageAction:
+def _cannot_judge(seen: VmPoolView, target: Target, refuse: Refuse, history: ImageHistory) -> ImageAction:
     """Refuse; in the middle of a cycle first remove everything that the cycle added."""
     mark = seen.pool.marker
     if mark is None:
         return history.failure or refuse
     if history.failure is not None:
         return tidy(seen, mark)
-    canary = next((node for node in _ours(seen) if node.version is None and node.state not in _COMING), None)
-    return Undo(refuse if canary is None else not_comparable(seen, mark, canary, refuse.next_step))
+    canary = next((node for node in _ours(seen) if not target.reads(node) and node.state not in _COMING), None)
+    return Undo(refuse if canary is None else not_comparable(seen, target, mark, canary, refuse.next_step))
 
 
 def _finished(seen: VmPoolView, history: ImageHistory) -> ImageAction:
@@ -205,7 +208,7 @@ def _finished(seen: VmPoolView, history: ImageHistory) -> ImageAction:
     return Done()
 
 
-def _pinned(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy) -> ImageAction:
+def _pinned(seen: VmPoolView, target: Target, policy: ImagePolicy) -> ImageAction:
     pool = seen.pool
     if not seen.nodes and pool.size == 0 and pool.target_spot == 0:
         guarded = pool.guarded_parts()
@@ -236,20 +239,23 @@ def resize_errors(seen: VmPoolView) -> str:
     )
 
 
-def deallocated(seen: VmPoolView, target: ImageVersion) -> str:
+def deallocated(seen: VmPoolView, target: Target) -> str:
     """The warning about deallocated nodes. A renewal would replace a machine that is not billed by one that is."""
     stopped = seen.deallocated
-    older = [node for node in stopped if node.version is not None and node.version < target.numbers]
+    older = [node for node in stopped if target.is_behind(node)]
     text = f"{counted(len(stopped), 'deallocated node')} not changed"
     names = name_some([node.node_id for node in stopped])
     if not older:
         return f"{text}: {names}"
-    which = f"{len(older)} of them {plural(len(older), 'has', 'have')}" if len(stopped) > 1 else "it has"
-    return f"{text}: {names}; {which} an older image version. To renew such a node start it, then run `pulumi up` again"
+    which = f"{len(older)} of them" if len(stopped) > 1 else "it"
+    are = words_of(target).are_older(len(older))
+    return f"{text}: {names}; {which} {are}. To renew such a node start it, then run `pulumi up` again"
 
 
-def another_product(seen: VmPoolView, target: ImageVersion) -> str:
-    """The warning about a target of another product than the pool runs; empty if it is the same product or unknown."""
+def another_product(seen: VmPoolView, target: Target) -> str:
+    """The warning about a version of another product than the pool runs; empty if it is the same or unknown."""
+    if isinstance(target, AllocatedSince):
+        return ""
     oldest = seen.oldest()
     runs = oldest.version if oldest is not None else seen.pool.pin
     if runs is None or not target.is_of_another_product(runs):

@@ -12,13 +12,13 @@ from dataclasses import replace
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import PoolState
 from batch_os_provider.batch.service import VmService
-from batch_os_provider.batch.vm_pool import VmPool, VmPoolView, parse_image_version
+from batch_os_provider.batch.vm_pool import VmPool, VmPoolView
 from batch_os_provider.errors import ConflictError, PoolGoneError, RefusedError, TransientError
-from batch_os_provider.guest_os import version
 from batch_os_provider.rollout.actions import GRACE, Done, Refuse, Wait
 from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal import steps
 from batch_os_provider.rollout.image_renewal.decide import deallocated, decide_image, resize_errors
+from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.loop import Outcome, Rollout
 from batch_os_provider.rollout.poll_schedule import MAX_FAILURES
 from batch_os_provider.rollout.progress import NODE_INTERVAL, RETRYING, Progress, name_some
@@ -50,6 +50,7 @@ class ImageRenewal(Rollout[VmPoolView]):
     def __init__(self, declared: DeclaredImage, context: RolloutContext[VmService]) -> None:
         super().__init__(declared.ref, declared.target.text, declared.timeout, context)
         self._declared = declared
+        self._words = words_of(declared.target)
         self._service = context.service
         self._history = steps.ImageHistory()
         self._seen: VmPoolView | None = None
@@ -122,10 +123,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         self._seen, self._ordered = seen, seen.pool.size
         if seen.pool.marker is not None:
             self._history = replace(self._history, marker=seen.pool.marker)
-        oldest = seen.oldest()
-        if not self._came_from:
-            shown = oldest.version_text if oldest is not None else seen.pool.pin_text
-            self._came_from = shown if parse_image_version(shown) != self._declared.target.numbers else ""
+        self._came_from = self._came_from or self._words.came_from(seen)
         if seen.pool.is_steady and self._history.asked:
             there = {node.node_id for node in seen.nodes}
             stayed = self._history.asked & there
@@ -142,7 +140,7 @@ class ImageRenewal(Rollout[VmPoolView]):
     def _write(self, action: steps.ImageAction, seen: VmPoolView) -> float:
         """Send one write. A read follows every answer."""
         pool = seen.pool
-        self.say(*self._words(action, seen))
+        self.say(*self._write_words(action, seen))
         if isinstance(action, steps.SetMarker) and action.marker is None:
             # Also if the answer is lost: a view that still shows the marker restores it.
             self._history = replace(self._history, marker=None)
@@ -195,9 +193,9 @@ class ImageRenewal(Rollout[VmPoolView]):
             self._history = steps.with_failure(self._history, failure)
         return self.retrying(error, self.schedule.after_failed_write(times, error))
 
-    def _words(self, action: steps.ImageAction, seen: VmPoolView) -> tuple[str, str]:
+    def _write_words(self, action: steps.ImageAction, seen: VmPoolView) -> tuple[str, str]:
         """Phase and reason of a step, for its line. The number of nodes behind is part of the phase."""
-        left = len(seen.behind(self._declared.target.numbers))
+        left = len(seen.behind(self._declared.target))
         if isinstance(action, steps.Resize):
             return f"resize at {left}", action.why
         if isinstance(action, steps.RemoveNodes):
@@ -221,7 +219,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         """Write a line."""
         now = self.waiter.now()
         elapsed, counts = now - self.started, self._counts() if phase != RETRYING else ""
-        said = Progress(self._came_from, self.target, phase, why, elapsed, detail=detail, counts=counts)
+        said = Progress(self._words.change(self._came_from), phase, why, elapsed, detail=detail, counts=counts)
         self.reporter.progress(said, now)
 
     def _counts(self) -> str:
@@ -233,15 +231,12 @@ class ImageRenewal(Rollout[VmPoolView]):
 
     def _done(self, seen: VmPoolView) -> Outcome[VmPoolView]:
         count, stopped, spot = len(seen.judged), len(seen.deallocated), len(seen.nodes) - len(seen.dedicated)
-        what = f"{counted(count, 'node')} at the target or newer"
-        if not count and not stopped:
-            gets = "new nodes get the newest version" if seen.pool.is_latest else f"pinned to {seen.pool.pin_text}"
-            what = f"no nodes, {gets}"
+        what = self._words.reached(count) if count or stopped else self._words.empty(seen)
         what += f", {stopped} deallocated" if stopped else ""
         what += f", {counted(spot, 'spot node')} not renewed" if spot else ""
         news = f"done, {what}, {self.elapsed()}" if self._written else f"nothing was written, {what}"
         came_from = self._came_from if self._written else ""
-        self.reporter.summary(f"{news}; {version.change(came_from, self.target)}")
+        self.reporter.summary(f"{news}; {self._words.change(came_from)}")
         if seen.past_errors:
             self.reporter.warn_once("resize errors", resize_errors(seen))
         if stopped:
@@ -251,7 +246,7 @@ class ImageRenewal(Rollout[VmPoolView]):
     def _refuse(self, action: Refuse, seen: VmPoolView) -> Outcome[VmPoolView]:
         """End with the refusal; a failure that needs only more time may be deferred."""
         if self._declared.defer and self._history.may_defer:
-            self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {action.reason}")
+            self.reporter.warn_once("deferred", f"{self._words.renewal} was deferred: {action.reason}")
             return Outcome(seen, deferred=True)
         if action == self._history.failure:
             # This error reports the failure, and it is undone, so ``describe`` must not repeat it.
@@ -264,8 +259,12 @@ class ImageRenewal(Rollout[VmPoolView]):
         failure = self._history.failure
         if not self._declared.defer or self._seen is None or (failure is not None and not self._history.may_defer):
             return None
-        self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {self.describe()}")
+        self.reporter.warn_once("deferred", f"{self._words.renewal} was deferred: {self.describe()}")
         return Outcome(self._seen, deferred=True)
+
+    def missed(self) -> str:
+        """What was not reached at the deadline."""
+        return self._words.missed
 
     def describe(self) -> str:
         """The progress so far, in words."""
@@ -273,7 +272,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         if seen is None:
             return "nothing was changed"
         count = len(seen.dedicated)
-        behind, judged = len(seen.behind(self._declared.target.numbers)), len(seen.judged)
+        behind, judged = len(seen.behind(self._declared.target)), len(seen.judged)
         text = f"{behind} of {judged} nodes {plural(behind, 'is', 'are')} behind"
         text += f", {len(seen.deallocated)} deallocated" if seen.deallocated else ""
         if marker is not None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from batch_os_provider.batch.vm_pool import ImageVersion, Marker, VmPoolView
+from batch_os_provider.batch.vm_pool import Marker, VmPoolView
+from batch_os_provider.batch.vm_target import Target
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 
 __all__ = [
@@ -82,9 +83,9 @@ class Undo:
 ImageAction = Done | Wait | Refuse | SetMarker | Resize | RemoveNodes | Repin | Undo
 
 
-def tally(seen: VmPoolView, target: ImageVersion) -> str:
+def tally(seen: VmPoolView, target: Target) -> str:
     """How many nodes are behind, in words; deallocated nodes are counted separately."""
-    behind, judged, stopped = len(seen.behind(target.numbers)), len(seen.judged), len(seen.deallocated)
+    behind, judged, stopped = len(seen.behind(target)), len(seen.judged), len(seen.deallocated)
     text = f"{behind} of {judged} nodes behind"
     return f"{text}, {stopped} deallocated" if stopped else text
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from batch_os_provider.batch.vm_pool import MARKER, ImageVersion, Marker
+from batch_os_provider.batch.vm_pool import MARKER, Marker
+from batch_os_provider.batch.vm_target import ImageVersion
 from batch_os_provider.preview.plan import Plan, plan_image
 from batch_os_provider.rollout.actions import Refuse
 from batch_os_provider.schema.declared import ImagePolicy

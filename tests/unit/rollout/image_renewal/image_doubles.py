@@ -13,15 +13,8 @@ from datetime import timedelta
 from typing import Any
 
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.batch.vm_pool import (
-    MARKER,
-    ImageVersion,
-    Marker,
-    VmNode,
-    VmPool,
-    VmPoolView,
-    parse_image_version,
-)
+from batch_os_provider.batch.vm_pool import MARKER, Marker, VmNode, VmPool, VmPoolView
+from batch_os_provider.batch.vm_target import ImageVersion, parse_image_version
 from batch_os_provider.errors import BatchOsError, ConflictError, ServiceAnswer
 from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal

@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 
 from batch_os_provider.batch.pool import GALLERIES, Pool
-from batch_os_provider.batch.vm_pool import ImageVersion, VmPool, VmPoolView, parse_image_version
+from batch_os_provider.batch.vm_pool import VmPool, VmPoolView
+from batch_os_provider.batch.vm_target import ImageVersion, parse_image_version
 from batch_os_provider.errors import RefusedError
 from batch_os_provider.preview.plan import Plan, plan_image
 from batch_os_provider.rollout.actions import Refuse, Wait

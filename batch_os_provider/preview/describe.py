@@ -239,7 +239,8 @@ def _with_image(pool: Pool) -> Pool:
 
 def _plan_image(declared: DeclaredImage) -> Plan | Refuse:
     snapshot = snapshot_of(declared.ref.endpoint)
-    answer = plan_image(snapshot.vm(declared.ref), declared.target, declared.policy, declared.timeout)
+    seen = snapshot.vm(declared.ref)
+    answer = plan_image(seen, declared.target, declared.policy, declared.timeout, declared.drain_timeout)
     return _plan_image(declared) if isinstance(answer, Refuse) and snapshot.refresh_if_stale() else answer
 
 

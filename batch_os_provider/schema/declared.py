@@ -68,10 +68,16 @@ NO_GATE = Gate()
 
 @dataclass(frozen=True)
 class ImagePolicy:
-    """How a rollout renews nodes, and how many nodes it adds at a time (``surge``)."""
+    """How a rollout renews nodes.
 
-    strategy: Literal["surge", "when_empty"]
+    ``surge``: how many nodes it adds at a time. ``canary``: how many new nodes prove an emptied pool. ``autoscale``:
+    whether it may turn a formula off while it empties the pool.
+    """
+
+    strategy: Literal["surge", "when_empty", "empty"]
     surge: int = 1
+    canary: int = 1
+    autoscale: Literal["refuse", "hold"] = "refuse"
 
 
 @dataclass(frozen=True)

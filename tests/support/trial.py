@@ -22,7 +22,7 @@ from batch_os_provider.rollout.progress import NODE_INTERVAL, Reporter
 from batch_os_provider.schema.declared import Declared, DeclaredImage, ImagePolicy, Policy
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.invariants import Evidence, Kind, Run, Sent, Snapshot, snapshot
-from tests.support.simulator import MOVED, NEW, TARGET, job, paas_pool, vm_pool
+from tests.support.simulator import MOVED, NEW, TARGET, WINDOWS_2022, Image, job, paas_pool, vm_pool
 from tests.unit.rollout.doubles import VirtualWaiter
 from tests.unit.rollout.stage import Listener
 
@@ -77,6 +77,8 @@ class Shape:
     goal: dict[str, Any] = field(default_factory=dict)
     surge: int = 1
     strategy: Any = "surge"
+    canary: int = 1
+    autoscale: Any = "refuse"
     more: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -102,6 +104,27 @@ def image_shape(*tasks: int, nodes: int = 2, surge: int = 1, goal: dict[str, Any
     return Shape("image", vm_pool(nodes=nodes, **pool), tasks, goal or {}, surge)
 
 
+def empty_shape(
+    *tasks: int,
+    canary: int = 1,
+    spot: int = 0,
+    image: Image = WINDOWS_2022,
+    goal: dict[str, Any] | None = None,
+    **pool: Any,
+) -> Shape:
+    """A pinned VM pool with tasks of so many seconds, that is emptied; a formula of it is held.
+
+    The last ``spot`` of its nodes are spot nodes.
+    """
+    seed = vm_pool(**{"version": image.behind, "image": image, **pool})
+    for each in seed["nodes"][len(seed["nodes"]) - spot :]:
+        each["isDedicated"] = False
+    for name, count in (("Dedicated", len(seed["nodes"]) - spot), ("LowPriority", spot)):
+        seed |= {f"current{name}Nodes": count, f"target{name}Nodes": count}
+    wanted = {"target": image.target, **(goal or {})}
+    return Shape("image", seed, tasks, wanted, 0, "empty", canary, "hold", {"images": [image.row]})
+
+
 class Trial:
     """The story of one pool. ``moments`` names what the run under way has come through."""
 
@@ -114,6 +137,7 @@ class Trial:
         self.runs: list[Run] = []
         self.moments: list[str] = []
         self.size = self.world.pool("render").target_dedicated
+        self.spot = self.world.pool("render").target_low_priority
         self.at_moment: Callable[[int, str], None] = lambda _number, _name: None
         self.account.hook = lambda moment, method, path: self._moment(f"{moment} {method} {path}")
         self.waiter.moment = self._moment
@@ -185,7 +209,8 @@ class Trial:
 
     @property
     def _policy(self) -> ImagePolicy:
-        return ImagePolicy(self.shape.strategy, self.shape.surge)
+        shape = self.shape
+        return ImagePolicy(shape.strategy, shape.surge, shape.canary, shape.autoscale)
 
     @property
     def _wanted(self) -> ImageVersion:
@@ -208,6 +233,9 @@ class Trial:
             self.world,
             self.runs,
             surge=shape.surge,
+            strategy=shape.strategy,
+            spot=self.spot,
+            canary=shape.canary,
             expected=expected,
             **more,
         )

@@ -62,7 +62,7 @@ def _judge(declared: DeclaredPool, seen: PoolSeen) -> Refuse | None:
         if seen.vm is None:
             return refuse_kind(seen.pool)
         image = DeclaredImage.of(bag)
-        told = plan_image(seen.vm, image.target, image.policy, image.timeout)
+        told = plan_image(seen.vm, image.target, image.policy, image.timeout, image.drain_timeout)
     elif seen.retired:
         return Refuse(seen.retired, "Move the work to a VM pool and remove this PoolOsVersion", property="pool_id")
     else:

@@ -37,10 +37,12 @@ disablescheduling are left out on purpose, see docs/vm-pools.md.
 
 from __future__ import annotations
 
+from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import AllocationState, Kind, Pool, PoolState
-from batch_os_provider.batch.vm_pool import VmNode, VmPoolView
+from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool, VmPoolView
 from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
+from batch_os_provider.rollout.image_renewal import empty
 from batch_os_provider.rollout.image_renewal.steps import ImageAction, ImageHistory, Repin, Undo
 from batch_os_provider.rollout.image_renewal.surge import (
     added_since,
@@ -78,9 +80,15 @@ def decide_image(seen: VmPoolView, target: Target, policy: ImagePolicy, history:
             "unknown state", f"Batch shows {odd}", f"Batch shows {odd}, which this release does not know; waiting"
         )
     if not pool.is_steady:
-        return Wait("resizing", drains(seen, history))
+        return Wait("resizing", empty.resizing(seen, pool.emptying) if pool.emptying else drains(seen, history))
+    if policy.strategy == "empty" or pool.emptying is not None or isinstance(history.marker, EmptyMarker):
+        return _empty(seen, target, policy, history)
     behind = seen.behind(target)
-    if history.marker is not None and pool.marker is None and not is_left_in_order(seen, behind, history.marker):
+    if (
+        isinstance(history.marker, Marker)
+        and pool.marker is None
+        and not is_left_in_order(seen, behind, history.marker)
+    ):
         return foreign(seen, history.marker, "its marker in the metadata is gone")
     unreadable = _unreadable(seen, target)
     if isinstance(unreadable, Refuse):
@@ -89,7 +97,7 @@ def decide_image(seen: VmPoolView, target: Target, policy: ImagePolicy, history:
     if not behind and not pinned_below and not unreadable:
         return _finished(seen, history)
     if pool.automatic:
-        return Wait("automatic", "automatic OS upgrade is on and renews the nodes; nothing is written")
+        return _automatic()
     if pool.marker is not None and history.failure is not None:
         return tidy(seen, pool.marker)
     if unreadable:
@@ -110,6 +118,39 @@ def decide_image(seen: VmPoolView, target: Target, policy: ImagePolicy, history:
     return cycle(seen, target, policy, history)
 
 
+def _empty(  # noqa: PLR0911 - a table
+    seen: VmPoolView, target: Target, policy: ImagePolicy, history: ImageHistory
+) -> ImageAction:
+    """The strategy ``empty``, or the marker that it has left under another strategy."""
+    pool, mark = seen.pool, seen.pool.emptying
+    known = history.marker if isinstance(history.marker, EmptyMarker) else None
+    if known is not None and mark is None and not empty.is_left_in_order(seen, target, known):
+        return empty.marker_is_gone(seen, known)
+    if pool.marker is not None:
+        return tidy(seen, pool.marker)
+    if pool.gallery:
+        return _refuse_gallery(pool)
+    if mark is not None and policy.strategy != "empty":
+        return empty.foreign_image(seen, mark) or empty.put_back(seen, mark, history, target)
+    if mark is None and empty.is_reached(seen, target):
+        return _finished(seen, history)
+    if pool.automatic and not isinstance(target, ImageVersion):
+        return _automatic()
+    return empty.next_step(seen, target, policy, history)
+
+
+def _automatic() -> Wait:
+    return Wait("automatic", "automatic OS upgrade is on and renews the nodes; nothing is written")
+
+
+def _refuse_gallery(pool: VmPool) -> Refuse:
+    return Refuse(
+        f"it uses a gallery image ({pool.image}), whose nodes show no image version that can be compared",
+        "Remove this resource; set the version of a gallery image in the program that creates the pool",
+        property="pool_id",
+    )
+
+
 def refuse_kind(pool: Pool) -> Refuse:
     """The refusal of a pool that is not a VM pool."""
     ref = pool.ref
@@ -124,11 +165,7 @@ def refuse_kind(pool: Pool) -> Refuse:
 def incomparable(seen: VmPoolView) -> Refuse | None:
     """Why the nodes of a pool never show a version that can be compared; None if they do, or may do so later."""
     if seen.pool.gallery:
-        return Refuse(
-            f"it uses a gallery image ({seen.pool.image}), whose nodes show no image version that can be compared",
-            "Remove this resource; set the version of a gallery image in the program that creates the pool",
-            property="pool_id",
-        )
+        return _refuse_gallery(seen.pool)
     strange = [node for node in _unread(seen, ImageVersion) if node.version_text and node.state not in _COMING]
     # The image of a pool changes only while it is empty, so the nodes of a pinned pool run the pin.
     if not strange or seen.pool.pin is not None:

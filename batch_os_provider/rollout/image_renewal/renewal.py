@@ -10,13 +10,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import PoolState
 from batch_os_provider.batch.service import VmService
 from batch_os_provider.batch.vm_pool import VmPool, VmPoolView
-from batch_os_provider.errors import ConflictError, PoolGoneError, RefusedError, TransientError
+from batch_os_provider.batch.vm_target import ImageVersion, parse_image_version
+from batch_os_provider.errors import ConflictError, PermanentError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.rollout.actions import GRACE, Done, Refuse, Wait
 from batch_os_provider.rollout.context import RolloutContext
-from batch_os_provider.rollout.image_renewal import steps
+from batch_os_provider.rollout.image_renewal import empty, steps
 from batch_os_provider.rollout.image_renewal.decide import deallocated, decide_image, resize_errors
 from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.loop import Outcome, Rollout
@@ -28,6 +30,12 @@ from batch_os_provider.wording import counted, plural
 __all__ = ["ImageRenewal", "read_view"]
 
 # Conflicts that end without a change of ours; the view may lag behind them.
+_ENABLED_TWICE, _ENABLE_PAUSE = "TooManyEnableAutoScaleRequests", 30.0
+"""The refusal of a second enableautoscale, and the seconds that Batch wants between the two (status table)."""
+_SHORTEST_DRAIN = 300.0
+"""Seconds: the shortest resizeTimeout that Batch allows."""
+_TIME_TO_GO_BACK = 60.0
+"""Seconds before the deadline at which a drain ends, so that this run can still restore the size."""
 _PASSING = frozenset({"PoolBeingResized", "PoolBeingCreated", "ConditionNotMet"})
 
 
@@ -96,7 +104,8 @@ class ImageRenewal(Rollout[VmPoolView]):
             return 0.0
         # At the deadline a step that undoes is still allowed; a step that begins something is not.
         if self.remaining() <= 0 and self._history.failure is None and self._begins(action):
-            return 0.0
+            back = empty.capacity_back(seen)
+            return self._write(back, seen) if back is not None else 0.0
         return self._write(action, seen)
 
     def _lags(self, seen: VmPoolView) -> bool:
@@ -105,25 +114,33 @@ class ImageRenewal(Rollout[VmPoolView]):
         An accepted write ends the ETag that it was conditional on. A steady pool lists as many nodes as it reports.
         """
         pool, now = seen.pool, self.waiter.now()
-        older = pool.base.etag in self._spent or (pool.is_steady and pool.current != len(seen.dedicated))
+        spot = len(seen.nodes) - len(seen.dedicated)
+        differs = pool.current != len(seen.dedicated) or (self._is_emptying(seen) and pool.spot != spot)
+        older = pool.base.etag in self._spent or (pool.is_steady and differs)
         if not older:
             self._lagging_since = None
         elif self._lagging_since is None:
             self._lagging_since = now
         return self._lagging_since is not None and now - self._lagging_since < GRACE
 
+    def _is_emptying(self, seen: VmPoolView) -> bool:
+        """Whether the strategy ``empty`` works on the pool: it counts spot nodes too."""
+        return seen.pool.emptying is not None or self._declared.policy.strategy == "empty"
+
     @staticmethod
     def _begins(action: steps.ImageAction) -> bool:
         undoes = isinstance(action, steps.SetMarker) and action.marker is None
-        return not undoes and not (isinstance(action, steps.RemoveNodes) and action.ours)
+        grows = isinstance(action, steps.ResizeAll | steps.EnableAutoscale)
+        return not undoes and not grows and not (isinstance(action, steps.RemoveNodes) and action.ours)
 
     def _record(self, seen: VmPoolView) -> None:
         if self._seen is None:
             self._history = replace(self._history, found=frozenset(node.node_id for node in seen.nodes))
         self._seen, self._ordered = seen, seen.pool.size
-        if seen.pool.marker is not None:
-            self._history = replace(self._history, marker=seen.pool.marker)
-        self._came_from = self._came_from or self._words.came_from(seen)
+        marker = seen.pool.marker or seen.pool.emptying
+        if marker is not None:
+            self._history = replace(self._history, marker=marker)
+        self._came_from = self._came_from or self._begun_at(seen)
         if seen.pool.is_steady and self._history.asked:
             there = {node.node_id for node in seen.nodes}
             stayed = self._history.asked & there
@@ -137,6 +154,13 @@ class ImageRenewal(Rollout[VmPoolView]):
             history = self._history
             self._history = replace(history, asked=frozenset(), stayed=history.stayed | stayed)
 
+    def _begun_at(self, seen: VmPoolView) -> str:
+        """What the pool had before, for the lines."""
+        if not self._is_emptying(seen) or not isinstance(self._declared.target, ImageVersion):
+            return self._words.came_from(seen)
+        shown = seen.pool.emptying.way_back if seen.pool.emptying is not None else seen.pool.pin_text
+        return shown if parse_image_version(shown) != self._declared.target.numbers else ""
+
     def _write(self, action: steps.ImageAction, seen: VmPoolView) -> float:
         """Send one write. A read follows every answer."""
         pool = seen.pool
@@ -148,20 +172,20 @@ class ImageRenewal(Rollout[VmPoolView]):
             self.waiter.call(lambda: self._send(action, pool), write=True)
         except ConflictError as error:
             return self._refused_write(error, seen, action)
+        except PermanentError as error:
+            return self._undo_refused(error, seen)
         except TransientError as error:
             self._lost_writes += 1
             self.give_up_after(self._lost_writes, MAX_FAILURES, error)
-            return self.retrying(error, self.schedule.after_failed_write(self._lost_writes, error))
+            pause = self.schedule.after_failed_write(self._lost_writes, error)
+            return self.retrying(error, max(pause, _ENABLE_PAUSE if error.code == _ENABLED_TWICE else 0.0))
         self._written += 1
         self._lost_writes = 0
         if pool.base.etag:
             self._spent.add(pool.base.etag)
-        if isinstance(action, steps.SetMarker):
-            self._history = replace(self._history, marker=action.marker)
         if isinstance(action, steps.Resize):
             self._ordered = action.size
-        if isinstance(action, steps.RemoveNodes) and not action.ours:
-            self._history = replace(self._history, asked=frozenset(action.nodes))
+        self._history = steps.with_accepted(self._history, action)
         self.schedule.reset()
         return 0.0
 
@@ -175,6 +199,26 @@ class ImageRenewal(Rollout[VmPoolView]):
             service.remove_nodes(pool, action.nodes, self._declared.drain_timeout)
         elif isinstance(action, steps.Repin):
             service.repin(pool, action.version)
+        elif isinstance(action, steps.Drain):
+            service.resize_all(pool, 0, 0, self._drain_timeout())
+        elif isinstance(action, steps.ResizeAll):
+            service.resize_all(pool, action.size, action.spot)
+        elif isinstance(action, steps.HoldAutoscale):
+            service.disable_autoscale(pool)
+        elif isinstance(action, steps.EnableAutoscale):
+            service.enable_autoscale(pool, action.formula, action.interval)
+
+    def _drain_timeout(self) -> float:
+        """How long the nodes of an emptied pool may take: a drain beyond our deadline would leave the pool at zero."""
+        return min(self._declared.drain_timeout, max(_SHORTEST_DRAIN, self.remaining() - _TIME_TO_GO_BACK))
+
+    def _undo_refused(self, error: PermanentError, seen: VmPoolView) -> float:
+        """A write that Batch will never accept: an emptied pool goes back first. Raises the error elsewhere."""
+        if seen.pool.emptying is None or self._history.failure is not None:
+            raise error
+        failure = Refuse(str(error.reason).rstrip("."), error.next_step, error.reply)
+        self._history = steps.with_failure(self._history, failure)
+        return 0.0
 
     def _refused_write(self, error: ConflictError, seen: VmPoolView, action: steps.ImageAction) -> float:
         """Read again. The same refusal twice for an unchanged pool ends the cycle, after an undo."""
@@ -186,7 +230,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         # The deployment of a pool that has just become empty may still be going away.
         may_pass = isinstance(action, steps.Repin) and now - self._refused_since < GRACE
         if times > 1 and error.code not in _PASSING and not may_pass:
-            if self._history.failure is not None or seen.pool.marker is None:
+            if self._history.failure is not None or not seen.pool.is_marked:
                 raise error
             why = f"Batch refused the same step twice while nothing changed: {error.reply}"
             failure = Refuse(why, "Read the service's text, then run `pulumi up` again", error.reply)
@@ -204,7 +248,9 @@ class ImageRenewal(Rollout[VmPoolView]):
             leaves = f"{counted(count, 'node')} {does}"
             return f"remove at {left}", "removing the added nodes" if action.ours else leaves
         if isinstance(action, steps.Repin):
-            return "repin", "the pool is empty; pinning its image"
+            return "repin", f"the pool is empty; pinning its image to {action.version}"
+        if isinstance(action, steps.Drain | steps.ResizeAll | steps.HoldAutoscale | steps.EnableAutoscale):
+            return empty.words(action, seen)
         clears = isinstance(action, steps.SetMarker) and action.marker is None
         return "marker", "clearing the marker" if clears else "writing the marker"
 
@@ -225,11 +271,13 @@ class ImageRenewal(Rollout[VmPoolView]):
     def _counts(self) -> str:
         """How many of the nodes are behind; empty before the first read and if the pool has no nodes."""
         seen = self._seen
-        if seen is None or not seen.dedicated:
+        if seen is None or not seen.dedicated or self._is_emptying(seen):
             return ""
         return steps.tally(seen, self._declared.target)
 
     def _done(self, seen: VmPoolView) -> Outcome[VmPoolView]:
+        if self._declared.policy.strategy == "empty":
+            return self._emptied(seen)
         count, stopped, spot = len(seen.judged), len(seen.deallocated), len(seen.nodes) - len(seen.dedicated)
         what = self._words.reached(count) if count or stopped else self._words.empty(seen)
         what += f", {stopped} deallocated" if stopped else ""
@@ -241,6 +289,20 @@ class ImageRenewal(Rollout[VmPoolView]):
             self.reporter.warn_once("resize errors", resize_errors(seen))
         if stopped:
             self.reporter.warn_once("deallocated", deallocated(seen, self._declared.target))
+        return Outcome(seen)
+
+    def _emptied(self, seen: VmPoolView) -> Outcome[VmPoolView]:
+        """The summary of a pool that ``empty`` found, or brought, to the target; failed nodes are named."""
+        is_pinned = isinstance(self._declared.target, ImageVersion)
+        has = counted(len(seen.nodes), "node") if seen.nodes else "no nodes"
+        what = f"{has}, pinned to {seen.pool.pin_text}" if is_pinned else f"{has}, none older"
+        what += ", scaled by its formula" if seen.pool.base.autoscale else ""
+        news = f"done, {what}, {self.elapsed()}" if self._written else f"nothing was written, {what}"
+        self.reporter.summary(f"{news}; {self._words.change(self._came_from if self._written else '')}")
+        failed = [node.node_id for node in seen.nodes if node.has_failed]
+        if failed:
+            are = plural(len(failed), "node has", "nodes have")
+            self.reporter.warn_once("failed nodes", f"{len(failed)} {are} failed: {name_some(failed)}")
         return Outcome(seen)
 
     def _refuse(self, action: Refuse, seen: VmPoolView) -> Outcome[VmPoolView]:
@@ -271,6 +333,10 @@ class ImageRenewal(Rollout[VmPoolView]):
         seen, marker = self._seen, self._history.marker
         if seen is None:
             return "nothing was changed"
+        failure = self._history.failure
+        if isinstance(marker, EmptyMarker) or self._is_emptying(seen):
+            text = empty.describe(seen, marker if isinstance(marker, EmptyMarker) else None)
+            return f"{failure.reason}; undoing that: {text}" if failure is not None else text
         count = len(seen.dedicated)
         behind, judged = len(seen.behind(self._declared.target)), len(seen.judged)
         text = f"{behind} of {judged} nodes {plural(behind, 'is', 'are')} behind"
@@ -284,7 +350,6 @@ class ImageRenewal(Rollout[VmPoolView]):
             text += "; no task was stopped"
         elif not self._written:
             text += "; nothing is under way"
-        failure = self._history.failure
         return f"{failure.reason}; undoing that: {text}" if failure is not None else text
 
     def describe_all(self) -> str:
@@ -296,5 +361,8 @@ class ImageRenewal(Rollout[VmPoolView]):
         return bool(self._written) or self._history.marker is not None
 
     def way_back(self) -> str:
-        """Empty: Batch does not allocate an older version again."""
-        return ""
+        """How to go back to the pin of before; else empty, since on latest Batch allocates no older version."""
+        marker = self._history.marker
+        if not isinstance(marker, EmptyMarker) or parse_image_version(marker.way_back) is None or len(marker.pins) == 1:
+            return ""
+        return f'To go back declare target_image_version="{marker.way_back}"'

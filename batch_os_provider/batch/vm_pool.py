@@ -26,6 +26,14 @@ __all__ = ["MARKER", "Marker", "VmNode", "VmPool", "VmPoolView"]
 MARKER = "batch-os"
 """Name of the pool metadata entry that holds the marker of an unfinished rollout."""
 
+_KNOWN_PARTS = frozenset(
+    {"imageReference", "nodeAgentSKUId", "windowsConfiguration", "dataDisks", "licenseType", "containerConfiguration"}
+    | {"diskEncryptionConfiguration", "nodePlacementConfiguration", "extensions", "osDisk", "securityProfile"}
+    | {"serviceArtifactReference"}
+)
+"""The properties of virtualMachineConfiguration in API 2025-06-01."""
+_KNOWN_REFERENCE = frozenset({"publisher", "offer", "sku", "version", "exactVersion", *GALLERIES})
+"""The properties of an imageReference in API 2025-06-01."""
 _READY = frozenset({"idle", "running"})
 _FAILED = frozenset({"starttaskfailed", "unusable"})
 _DEALLOCATED = frozenset({"deallocated", "deallocating"})
@@ -219,7 +227,7 @@ class VmPool:
         return self.base.kind is Kind.VM
 
     def guarded_parts(self) -> list[str]:
-        """Parts of the configuration that a GET may return incomplete, so that a PATCH could lose them."""
+        """Parts of the configuration that a PATCH could lose: a GET hides values in them, or they are new here."""
         found = []
         extensions = self.configuration.get("extensions")
         if isinstance(extensions, list) and extensions:
@@ -230,9 +238,11 @@ class VmPool:
             isinstance(each, Mapping) and "username" in each for each in registries
         ):
             found.append("virtualMachineConfiguration.containerConfiguration.containerRegistries (password)")
-        if "hardwareProfile" in self.configuration:
-            # Newer than API 2025-06-01, which may not accept the property in a PATCH.
-            found.append("virtualMachineConfiguration.hardwareProfile")
+        reference = self.configuration.get("imageReference")
+        # A newer property, such as hardwareProfile: a PATCH of this API version may refuse it, or lose it.
+        found += [f"virtualMachineConfiguration.{name}" for name in self.configuration if name not in _KNOWN_PARTS]
+        if isinstance(reference, Mapping):
+            found += [f"imageReference.{name}" for name in reference if name not in _KNOWN_REFERENCE]
         return found
 
 

@@ -258,6 +258,8 @@ class VmMachine(PoolMachine):
             self.size = pool.target_dedicated
         if pool.resize_errors and mark_of(pool) is not None:
             self.up(4 * HOUR)
+        if pool.autoscale_enabled:
+            return
         if not self.size or (pool.resize_errors and mark_of(pool) is None):
             self.size = max(self.size, 1)
             resizes.resize(self.world, pool, (self.size, 0), None, "requeue")
@@ -268,6 +270,164 @@ class VmMachine(PoolMachine):
         assert pool is not None
         assert mark_of(pool) is None, "a note is left"
         assert len(pool.nodes) == self.size, f"{len(pool.nodes)} nodes, people want {self.size}"
+
+
+FORMULAS = ("$TargetDedicatedNodes = 2;", "$TargetDedicatedNodes = 3;  // nights")
+
+
+class EmptyMachine(VmMachine):
+    """The same pool, pinned, and emptied for each change; people may scale it by a formula."""
+
+    operations: ClassVar[tuple[str, ...]] = (
+        "Pool_Get",
+        "ComputeNode_List",
+        "Pool_Patch",
+        "Pool_Resize",
+        "Pool_DisableAutoScale",
+        "Pool_EnableAutoScale",
+    )
+    switches: ClassVar[tuple[str, ...]] = (
+        "patchAfterSteady",
+        "enableAutoscaleWithin30s",
+        "nodesAfterDrainTimeout",
+        "removeNodesTimeoutTarget",
+        "metadataValueLimit",
+        "requeueCount",
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.policy = ImagePolicy("empty", autoscale="hold")
+        self.formula = ""
+        """The formula that people want; empty for a fixed size."""
+
+    def seed(self) -> dict[str, Any]:
+        seed = super().seed()
+        start_task = {"commandLine": "cmd /c echo", "waitForSuccess": True}
+        return {**seed, "pools": [vm_pool(startTask=start_task, version=BEHIND)]}
+
+    def is_empty_diff(self, seen: VmPoolView) -> bool:
+        declared = {"account_endpoint": ENDPOINT, "pool_id": "render", "target_image_version": self.target}
+        declared["strategy"] = self.policy.strategy
+        known = {**declared, **of_vm_pool(seen, self.target)}
+        return not PoolImageVersionProvider().diff("", known, declared).changes
+
+    def judge_success(self, up: Up) -> None:
+        assert up.shown["state"] == "active", f"I4: {up.shown}"
+        assert MARKER not in {entry["name"] for entry in up.shown.get("metadata", [])}, f"I4: {up.shown}"
+        pin = up.shown["virtualMachineConfiguration"]["imageReference"]["version"]
+        assert pin == self.target, f"I4: {pin}"
+        wrong = [node for node in up.shown_nodes if version_of(node) != self.target]
+        assert not wrong, f"I4: still there: {wrong}"
+
+    def judge_up(self, up: Up) -> None:
+        """Nodes that Batch cannot allocate, or that do not leave, keep the marker: the next `up` continues."""
+        continues = "the pool runs" in str(up.error) or "cannot go back" in str(up.error)
+        muddled, self.is_muddled = self.is_muddled, self.is_muddled or continues
+        super().judge_up(up)
+        self.is_muddled = muddled
+
+    def judge_write(self, up: Up, path: str, body: Mapping[str, Any]) -> None:
+        """The image changes only in a pool that was shown without nodes; each size is in the marker."""
+        if "virtualMachineConfiguration" in body:
+            assert up.shown["currentDedicatedNodes"] == 0, f"I2: {body} with {up.shown}"
+        if path.endswith("/resize"):
+            note = json.loads(next(entry["value"] for entry in up.shown["metadata"] if entry["name"] == MARKER))
+            asked = (body["targetDedicatedNodes"], body["targetLowPriorityNodes"])
+            wanted = ((0, 0), (min(note["canary"], note["size"]), 0), (note["size"], note["spot"]))
+            held = "formula" in note and asked[0] == up.shown["targetDedicatedNodes"]
+            assert asked in wanted or held, f"I8: {body} with {note}"
+
+    def judge_request(self, entry: Entry) -> None:
+        body = json.loads(entry.detail.get("body", "{}"))
+        if entry.operation == "Pool_Resize" and body:
+            assert body["nodeDeallocationOption"] == "taskcompletion", "I3"
+
+    def judge_pool(self) -> None:
+        assert self.requeues() == self.lost_by_others, "I3: a task was interrupted"
+        pool = self.pool
+        if pool is None or pool.state == "deleting" or self.is_muddled or mark_of(pool) is not None:
+            return
+        assert str(pool.props.get("autoScaleFormula", "")) == self.formula, f"people want {self.formula!r}"
+        if not self.formula:
+            assert pool.target_dedicated == self.size, f"the target is {pool.target_dedicated}, people want {self.size}"
+
+    # --- rules ---
+
+    @rule(
+        version=st.sampled_from((BEHIND, TARGET, ABOVE)),
+        canary=st.integers(1, 2),
+        strategy=st.sampled_from(("empty", "empty", "empty", "when_empty")),
+    )
+    def declare(self, version: str, canary: int, strategy: Any) -> None:
+        self._step("declare")
+        self.target, self.policy = version, ImagePolicy(strategy, 1, canary, "hold")
+
+    @rule(fate=st.sampled_from(FATES[:-1]))
+    def nodes_to_come_are_in_for_it(self, fate: dict[str, Any]) -> None:
+        self._step("nodes to come are in for it")
+        self.others(lambda pool: setattr(pool, "script", dict(fate)))
+
+    @rule(formula=st.sampled_from(("", *FORMULAS)))
+    def somebody_scales(self, formula: str) -> None:
+        self._step("somebody scales")
+        self.others(lambda pool: self._scaled(pool, formula))
+
+    def _scaled(self, pool: Pool, formula: str) -> None:
+        if formula:
+            pool.autoscale_enabled_at = None
+            resizes.enable_autoscale(self.world, pool, {"autoScaleFormula": formula})
+        else:
+            resizes.disable_autoscale(self.world, pool)
+        self.is_muddled = self.is_muddled or mark_of(pool) is not None
+        self.formula, self.size = formula, pool.target_dedicated
+
+    @rule(size=st.integers(1, 4))
+    def the_formula_resizes(self, size: int) -> None:
+        self._step("the formula resizes")
+        self.others(lambda pool: self._formula_resizes(pool, size))
+
+    def _formula_resizes(self, pool: Pool, size: int) -> None:
+        if pool.autoscale_enabled and pool.allocation == "steady" and pool.state == "active":
+            resizes.start_resize(self.world, pool, (size, 0), None, "taskcompletion")
+            self.size = size
+
+    @rule(version=st.sampled_from((BEHIND, "20348.1.1")))
+    def somebody_changes_the_image(self, version: str) -> None:
+        self._step("somebody changes the image")
+        self.others(lambda pool: self._changed(pool, version))
+
+    def _changed(self, pool: Pool, version: str) -> None:
+        machine = dict(pool.virtual_machine or {})
+        machine["imageReference"] = {**machine["imageReference"], "version": version}
+        self.world.images = [
+            {**WINDOWS, "versions": [*MOVED["versions"], {"version": ABOVE}, {"version": "20348.1.1"}]}
+        ]
+        pools.patch(self.world, pool, {"virtualMachineConfiguration": machine})
+        self.is_muddled = self.is_muddled or mark_of(pool) is not None
+
+    # --- the end ---
+
+    def mend(self) -> None:
+        policy = ImagePolicy("empty", 1, self.policy.canary, "hold")
+        if self.pool is None:
+            self.formula = ""
+        super().mend()
+        self.policy = policy
+        pool = self.pool
+        assert pool is not None
+        if self.is_muddled:
+            return
+        if pool.autoscale_enabled and not pool.target_dedicated:
+            self._formula_resizes(pool, 1)
+
+    def teardown(self) -> None:
+        PoolMachine.teardown(self)
+        pool = self.pool
+        assert pool is not None
+        assert mark_of(pool) is None, "a note is left"
+        assert str(pool.props.get("autoScaleFormula", "")) == self.formula
+        assert self.formula or len(pool.nodes) == self.size, f"{len(pool.nodes)} nodes, people want {self.size}"
 
 
 def version_of(node: Mapping[str, Any]) -> str:
@@ -302,3 +462,7 @@ def strike(world: World, pool: Pool, index: int) -> None:
 
 def test_whatever_befalls_a_vm_pool() -> None:
     run(VmMachine, examples=35, least=500)
+
+
+def test_whatever_befalls_a_pool_that_is_emptied() -> None:
+    run(EmptyMachine, examples=35, least=500)

@@ -27,6 +27,10 @@ SWITCHES = (
 SETTINGS = settings_of(SWITCHES, mixtures=2)
 SURGE = ImagePolicy("surge", 2)
 WHEN_EMPTY = ImagePolicy("when_empty")
+EMPTY = ImagePolicy("empty", canary=2)
+HOLD = ImagePolicy("empty", autoscale="hold")
+SCALED = {"enableAutoScale": True, "autoScaleFormula": "$T=4", "autoScaleEvaluationInterval": "PT15M"}
+LONG_FORMULA = {**SCALED, "autoScaleFormula": "$T = 4;  // " + "nights " * 700}
 WORK = job("render", *[90] * 8)
 LONG = job("render", 20_000, 60, 60)
 UNLISTED = {
@@ -146,6 +150,36 @@ def of_the_other_kind(place: Place) -> Ending:
     return place.renew(SURGE)
 
 
+def to_empty(place: Place, *works: dict[str, Any], policy: ImagePolicy = EMPTY, **more: Any) -> Ending:
+    """A pinned pool of four nodes is emptied; what is no goal belongs to the pool."""
+    goal = {name: more.pop(name) for name in ("drain_timeout", "timeout") if name in more}
+    place.seed(vm_pool(**{"nodes": 4, "version": BEHIND, **more}), images=[MOVED], jobs=list(works or [WORK]))
+    return place.renew(policy, **goal)
+
+
+def outlasts(place: Place) -> Ending:
+    return to_empty(place, LONG, drain_timeout=300.0)
+
+
+def outlasts_then_goes(place: Place) -> Ending:
+    outlasts(place)
+    place.pass_time(25_000)
+    return place.renew(EMPTY)
+
+
+def formula_changes(place: Place) -> Ending:
+    """Somebody enables another formula between our look and our resize to zero."""
+    place.seed(vm_pool(nodes=4, version=BEHIND, **SCALED), images=[MOVED], jobs=[WORK])
+    place.just_before("POST", "/resize", quietly(enable_theirs))
+    return place.renew(HOLD)
+
+
+def enable_theirs(world: World) -> None:
+    pool = world.pool("render")
+    pool.autoscale_enabled_at = None
+    resizes.enable_autoscale(world, pool, {"autoScaleFormula": "$TargetDedicatedNodes=9"})
+
+
 # --- how it must end ---
 
 
@@ -226,6 +260,59 @@ def pinned(place: Place, ending: Ending) -> None:
     assert set(place.writes()[:-1]) <= {400, 409}, "refused for a moment, then accepted once"
 
 
+def emptied_and_filled(place: Place, ending: Ending, pin: str = TARGET, **scaled: Any) -> None:
+    """The pool has its pin, its size or its formula, no marker, and each task ran once."""
+    ending.done()
+    as_before(place, pin, **scaled)
+    assert versions(place) == {pin}
+
+
+def as_before(place: Place, pin: str = BEHIND, *, by_formula: bool = False) -> None:
+    pool = place.pool()
+    assert pool.virtual_machine is not None
+    assert pool.virtual_machine["imageReference"]["version"] == pin
+    assert not pool.props.get("metadata")
+    shown = {name: pool.props.get(name) for name in SCALED}
+    assert (shown == SCALED) == by_formula, shown
+    if not by_formula:
+        assert (len(pool.nodes), pool.target_dedicated, pool.allocation) == (4, 4, "steady")
+    _, most = place.capacity(4)
+    assert most <= 4
+    place.tasks_done()
+    tasks = [task for each in place.world.jobs.values() for task in each.tasks.values()]
+    assert {task.requeues for task in tasks} <= {0}
+
+
+def failed_and_put_back(place: Place, ending: Ending, *words: str) -> None:
+    ending.failed(RefusedError, *words)
+    as_before(place)
+
+
+def outlasted(place: Place, ending: Ending) -> None:
+    """The busy node is named and was not stopped; the pool has its size again."""
+    ending.failed(RefusedError, "did not finish its tasks in time: tvm-001 (1 task)", "no task was stopped")
+    as_before(place)
+
+
+def left_to_theirs(place: Place, ending: Ending) -> None:
+    """Another formula is not touched; both are named, and the marker stays for the owner."""
+    ending.failed(RefusedError, "enabled autoscale", "the formula '$T=4' (PT15M)", "'$TargetDedicatedNodes=9'")
+    assert place.pool().props["autoScaleFormula"] == "$TargetDedicatedNodes=9"
+    assert place.pool().props["metadata"]
+
+
+def not_begun(place: Place, ending: Ending) -> None:
+    ending.failed(PermanentError, "nothing was changed", "shorten the autoscale formula")
+    assert place.writes() == [400]
+    assert place.pool().props["autoScaleFormula"] == LONG_FORMULA["autoScaleFormula"]
+
+
+def long_formula_held(place: Place, ending: Ending) -> None:
+    ending.done()
+    assert place.pool().props["autoScaleFormula"] == LONG_FORMULA["autoScaleFormula"]
+    assert not place.pool().props["metadata"]
+
+
 def not_a_version(place: Place, ending: Ending) -> None:
     """Batch refuses the PATCH, which changed nothing; the error says where to find what can be declared."""
     ending.failed(PermanentError, "InvalidPropertyValue", f"pinning its image to {TARGET}", "`az vm image list --all")
@@ -295,6 +382,27 @@ SCENARIOS = {
     "pinned, a node before the PATCH": Scenario(
         partial(before_the_pin, act=quietly(node_appears)), overtaken_before_the_pin
     ),
+    "empty": Scenario(to_empty, emptied_and_filled),
+    "empty, from latest": Scenario(partial(to_empty, version="latest"), emptied_and_filled),
+    "empty, a held formula": Scenario(
+        partial(to_empty, policy=HOLD, **SCALED), partial(emptied_and_filled, by_formula=True)
+    ),
+    "empty, a long formula": Scenario(partial(to_empty, policy=HOLD, **LONG_FORMULA), long_formula_held),
+    "empty, another formula": Scenario(formula_changes, left_to_theirs),
+    "empty, a node stays": Scenario(outlasts, outlasted),
+    "empty, a node stays, then goes": Scenario(outlasts_then_goes, emptied_and_filled),
+    "empty, the canary fails": Scenario(
+        partial(
+            to_empty,
+            startTask={"commandLine": "setup", "waitForSuccess": True},
+            simulator={"allocation": {"startTask": "fail", "count": 1}},
+        ),
+        lambda p, e: failed_and_put_back(p, e, "the canary failed", f"puts the pool back to {BEHIND} and 4 nodes"),
+    ),
+    "empty, a version that does not exist": Scenario(
+        partial(to_empty, virtualMachineConfiguration=UNLISTED),
+        lambda p, e: failed_and_put_back(p, e, "InvalidPropertyValue", "`az vm image list --all"),
+    ),
     "a node vanishes before its removal": Scenario(partial(before_the_removal, act=quietly(node_vanishes)), renewed),
     "autoscale begins": Scenario(partial(before_the_removal, act=quietly(autoscale_begins)), left_to_the_formula),
     "autoscale begins, then when_empty": Scenario(autoscale_then_when_empty, left_to_the_formula_and_followed),
@@ -327,6 +435,20 @@ OTHERWISE = (
         frozenset({"pinned, no nodes, a version that does not exist"}),
         pinned,
         "Batch takes any text, so the pool is pinned as the program asks",
+    ),
+    Otherwise(
+        "unknownImageVersion",
+        ("accepted",),
+        frozenset({"empty, a version that does not exist"}),
+        emptied_and_filled,
+        "as above",
+    ),
+    Otherwise(
+        "metadataValueLimit",
+        (4096, 256),
+        frozenset({"empty, a long formula"}),
+        not_begun,
+        "the marker does not fit, so nothing is changed",
     ),
     Otherwise(
         "latestOfNewNodes",
@@ -381,9 +503,9 @@ MET = {
     "removeNodesTimeoutTarget": "a node stays",
     "removeNodesWhileShort": "surge",
     "nodesAfterDrainTimeout": "a node stays",
-    "metadataValueLimit": "surge",
-    "enableAutoscaleWithin30s": "autoscale begins",
-    "patchAfterSteady": "pinned, when_empty",
+    "metadataValueLimit": "empty, a long formula",
+    "enableAutoscaleWithin30s": "empty, another formula",
+    "patchAfterSteady": "empty",
     "retiredApiVersions": "Cloud Services pool",
     "apiVersionUnknownCode": "Cloud Services pool",
     "cloudServicePoolInNewestVersion": "Cloud Services pool",

@@ -252,7 +252,8 @@ def _pinned(seen: VmPoolView, target: Target, policy: ImagePolicy) -> ImageActio
         if guarded:
             return Refuse(
                 f"the pool is pinned to {pool.pin_text} and empty, but a change would have to send "
-                f"{' and '.join(guarded)} again, which Batch does not return in full",
+                f"{' and '.join(guarded)} again, which Batch does not return in full or this "
+                "release does not know",
                 f"Change the image version to {target.text} where the pool is declared",
             )
         return Repin(target.text)

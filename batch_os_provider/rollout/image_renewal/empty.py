@@ -56,10 +56,12 @@ __all__ = [
     "foreign_image",
     "is_left_in_order",
     "is_reached",
+    "is_undoable",
     "marker_is_gone",
     "next_step",
     "put_back",
     "resizing",
+    "too_late",
     "words",
 ]
 
@@ -132,7 +134,7 @@ def _begin(seen: VmPoolView, target: Target, policy: ImagePolicy) -> ImageAction
 def _guarded(pool: VmPool, target: Target, parts: list[str]) -> Refuse:
     return Refuse(
         f"the pool runs {pool.pin_text}, but a change would have to send {' and '.join(parts)} again, "
-        "which Batch does not return in full",
+        "which Batch does not return in full or this release does not know",
         f"Change the image version to {target.text} where the pool is declared",
         property="strategy",
     )
@@ -230,7 +232,27 @@ def _prove(seen: VmPoolView, target: Target, mark: EmptyMarker, history: ImageHi
                 "Fix the start task or the image, or declare another version, then run `pulumi up` again",
             )
         )
-    return _starting([node for node in seen.nodes if not node.is_ready], len(seen.nodes))
+    waits = _starting([node for node in seen.nodes if not node.is_ready], len(seen.nodes))
+    return None if waits is None else Wait("canary", waits.why)
+
+
+def too_late(seen: VmPoolView, mark: EmptyMarker) -> Undo:
+    """The end of a canary that is not ready shortly before the deadline: there is still time to go back."""
+    names = name_some([f"{node.node_id} is {node.state}" for node in seen.nodes if not node.is_ready])
+    return Undo(
+        Refuse(
+            f"the canary was not ready in time: {names}; {_goes_back(seen.pool, mark)}",
+            "Check the start task of the new node, or declare a longer timeout, then run `pulumi up` again",
+        ),
+        may_defer=True,
+    )
+
+
+def is_undoable(action: ImageAction, mark: EmptyMarker) -> bool:
+    """Whether the pool goes back if Batch refuses this step for good. The steps that end a rollout stay to be done."""
+    if isinstance(action, ResizeAll):
+        return (action.size, action.spot) != mark.sizes
+    return isinstance(action, HoldAutoscale | Drain | Repin)
 
 
 def _state(node: VmNode) -> str:
@@ -248,10 +270,8 @@ def _missing(seen: VmPoolView, history: ImageHistory) -> ImageAction | None:
     lacks = sum(pool.sizes) - len(seen.nodes)
     if lacks <= 0:
         return None
-    if pool.sizes not in history.sizes:
+    if pool.sizes not in history.sizes or not pool.resize_errors:
         return ResizeAll(*pool.sizes, "asking again for the missing nodes")
-    if not pool.resize_errors:
-        return Wait("allocating", f"{counted(lacks, 'node')} {plural(lacks, 'is', 'are')} missing")
     more = counted(lacks, "more node")
     return Refuse(
         f"Batch could not allocate {more} of {sum(pool.sizes)} ({'; '.join(pool.resize_errors)})",

@@ -36,6 +36,8 @@ _SHORTEST_DRAIN = 300.0
 """Seconds: the shortest resizeTimeout that Batch allows."""
 _TIME_TO_GO_BACK = 60.0
 """Seconds before the deadline at which a drain ends, so that this run can still restore the size."""
+_TIME_FOR_CANARY = 300.0
+"""Seconds before the deadline at which a canary must be ready, so that this run can still go back."""
 _PASSING = frozenset({"PoolBeingResized", "PoolBeingCreated", "ConditionNotMet"})
 
 
@@ -93,6 +95,9 @@ class ImageRenewal(Rollout[VmPoolView]):
         if not self._lags(seen):
             self._record(seen)
             action = decide_image(seen, self._declared.target, self._declared.policy, self._history)
+        if isinstance(action, Wait) and action.phase == "canary" and seen.pool.emptying is not None:
+            is_late = self.remaining() < min(_TIME_FOR_CANARY, self._declared.timeout / 4)
+            action = empty.too_late(seen, seen.pool.emptying) if is_late else action
         if isinstance(action, Done):
             return self._done(seen)
         if isinstance(action, Refuse):
@@ -173,7 +178,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         except ConflictError as error:
             return self._refused_write(error, seen, action)
         except PermanentError as error:
-            return self._undo_refused(error, seen)
+            return self._undo_refused(error, seen, action)
         except TransientError as error:
             self._lost_writes += 1
             self.give_up_after(self._lost_writes, MAX_FAILURES, error)
@@ -212,9 +217,10 @@ class ImageRenewal(Rollout[VmPoolView]):
         """How long the nodes of an emptied pool may take: a drain beyond our deadline would leave the pool at zero."""
         return min(self._declared.drain_timeout, max(_SHORTEST_DRAIN, self.remaining() - _TIME_TO_GO_BACK))
 
-    def _undo_refused(self, error: PermanentError, seen: VmPoolView) -> float:
+    def _undo_refused(self, error: PermanentError, seen: VmPoolView, action: steps.ImageAction) -> float:
         """A write that Batch will never accept: an emptied pool goes back first. Raises the error elsewhere."""
-        if seen.pool.emptying is None or self._history.failure is not None:
+        mark = seen.pool.emptying
+        if mark is None or self._history.failure is not None or not empty.is_undoable(action, mark):
             raise error
         failure = Refuse(str(error.reason).rstrip("."), error.next_step, error.reply)
         self._history = steps.with_failure(self._history, failure)
@@ -230,7 +236,9 @@ class ImageRenewal(Rollout[VmPoolView]):
         # The deployment of a pool that has just become empty may still be going away.
         may_pass = isinstance(action, steps.Repin) and now - self._refused_since < GRACE
         if times > 1 and error.code not in _PASSING and not may_pass:
-            if self._history.failure is not None or not seen.pool.is_marked:
+            mark = seen.pool.emptying
+            is_undone = seen.pool.marker is not None or (mark is not None and empty.is_undoable(action, mark))
+            if self._history.failure is not None or not is_undone:
                 raise error
             why = f"Batch refused the same step twice while nothing changed: {error.reply}"
             failure = Refuse(why, "Read the service's text, then run `pulumi up` again", error.reply)

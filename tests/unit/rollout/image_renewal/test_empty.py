@@ -248,13 +248,13 @@ ON_THE_WAY: dict[str, tuple[Look, ImagePolicy, ImageHistory, ImageAction]] = {
         Look(pin="target", marker=MARK, sizes=(1, 0), nodes=({"state": "starting"},)),
         EMPTY,
         DRAINED,
-        Wait("proving", "1 of 1 new nodes is not ready yet"),
+        Wait("canary", "1 of 1 new nodes is not ready yet"),
     ),
     "canary, start task running": (
         Look(pin="target", marker=MARK, sizes=(1, 0), nodes=({"startTaskInfo": {"state": "running"}},)),
         EMPTY,
         DRAINED,
-        Wait("proving", "1 of 1 new nodes is not ready yet"),
+        Wait("canary", "1 of 1 new nodes is not ready yet"),
     ),
     "fill": (
         Look(pin="target", marker=MARK, sizes=(1, 0), nodes=1),

@@ -114,7 +114,10 @@ def renew_image(bag: Mapping[str, Any]) -> Bag:
     declared = DeclaredImage.of(bag)
     row = diagnostics.ResourceLog(diagnostics.current_urn(), declared.ref.pool_id)
     seen: VmPoolView = ImageRenewal(declared, _context(declared.ref, Reporter(row))).run().pool
-    return {**out.known(inputs.IMAGE.names, bag), **out.of_vm_pool(seen, bag[inputs.IMAGE_TARGET])}
+    return {
+        **out.known(inputs.IMAGE.names, bag),
+        **out.of_vm_pool(seen, bag[inputs.IMAGE_TARGET], bag.get(inputs.STRATEGY)),
+    }
 
 
 def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
@@ -132,9 +135,13 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
             f"pool {ref.url} is not a VM pool, so its image version cannot be compared. Use PoolOsVersion for a Cloud "
             "Services pool, or remove this resource"
         )
-    observed = out.of_vm_pool(seen, bag.get(inputs.IMAGE_TARGET))
+    strategy = bag.get(inputs.STRATEGY)
+    observed = out.of_vm_pool(seen, bag.get(inputs.IMAGE_TARGET), strategy)
     target = parse_image_version(bag.get(inputs.IMAGE_TARGET))
-    if target is None or out.is_behind(observed, target):
+    if out.is_pin_exact(strategy, observed[out.PIN]):
+        # The pin is the version, also where it is newer; a pool that someone put on latest shows that word.
+        bag |= {inputs.IMAGE_TARGET: observed[out.PIN]} if out.is_behind(observed, target, strategy) else {}
+    elif target is None or out.is_behind(observed, target):
         lowest = out.lowest(observed[out.OLDEST], observed[out.PIN])
         bag |= {inputs.IMAGE_TARGET: lowest} if lowest else {}
     return {**bag, **observed}, dict(bag)

@@ -62,6 +62,8 @@ class PoolFleet(pulumi.ComponentResource):
         soak: as for ``PoolOsVersion``. It also delays the next wave.
         strategy: as for ``PoolImageVersion``; required with ``target_image_version``.
         surge: as for ``PoolImageVersion``.
+        canary_nodes: ``canary`` of each ``PoolImageVersion``: how many new nodes prove an emptied pool.
+        autoscale: as for ``PoolImageVersion``.
         drain_timeout: as for ``PoolImageVersion``.
         aliases: the former resource of a pool that another declaration managed before. A key is a pool as in
             ``pools``; a value is the name of a resource without a parent, a URN, or a ``pulumi.Alias``. The pool keeps
@@ -95,8 +97,10 @@ class PoolFleet(pulumi.ComponentResource):
         stall_after: Input[str | int | float | timedelta] | None = None,
         max_unhealthy: Input[str | int] | None = None,
         soak: Input[str | int | float | timedelta] | None = None,
-        strategy: Input[Literal["surge", "when_empty"]] | None = None,
+        strategy: Input[Literal["surge", "when_empty", "empty"]] | None = None,
         surge: Input[int] | None = None,
+        canary_nodes: Input[int] | None = None,
+        autoscale: Input[Literal["refuse", "hold"]] | None = None,
         drain_timeout: Input[str | int | float | timedelta] | None = None,
         aliases: Mapping[str, str | pulumi.Alias] | None = None,
         opts: ResourceOptions | None = None,
@@ -117,6 +121,8 @@ class PoolFleet(pulumi.ComponentResource):
             "soak": soak,
             "strategy": strategy,
             "surge": surge,
+            "canary": canary_nodes,
+            "autoscale": autoscale,
             "drain_timeout": drain_timeout,
         }
         try:
@@ -173,6 +179,11 @@ def _check_plain(name: str, value: object) -> None:
             _check_plain(name, each)
 
 
+def _spelled(name: str) -> str:
+    """The argument of the fleet for an input of its pools: a fleet's own ``canary`` names pools."""
+    return "canary_nodes" if name == inputs.CANARY else name
+
+
 def _own(account_endpoint: object) -> str:
     """The endpoint of pools given by id; empty if it is unknown or wrong. ``_checked`` reports a wrong one."""
     try:
@@ -220,9 +231,9 @@ def _checked(
     given = {name: value for name, value in bag.items() if value is not None}
     unfit = next((name for name in given if name not in (*spec.names, inputs.ACCOUNT_ENDPOINT)), None)
     if unfit is not None:
-        allowed = ", ".join(name for name in spec.names if name in bag)
+        allowed = ", ".join(_spelled(name) for name in spec.names if name in bag)
         raise WavesError(
-            f"{unfit}: {shown(given[unfit])} is not allowed with {spec.target}; allowed with it: {allowed}"
+            f"{_spelled(unfit)}: {shown(given[unfit])} is not allowed with {spec.target}; allowed with it: {allowed}"
         )
     by_id = next((member for member in fleet if not member.endpoint), None)
     if by_id is not None and inputs.ACCOUNT_ENDPOINT not in given:
@@ -236,7 +247,7 @@ def _checked(
     _, wrong = inputs.check({"account_endpoint": given.get(inputs.ACCOUNT_ENDPOINT, "https://a.b")}, is_pending, spec)
     failures += [each for each in wrong if each.property == inputs.ACCOUNT_ENDPOINT and each not in failures]
     if failures:
-        raise WavesError("; ".join(f"{failure.property}: {failure.reason}" for failure in failures))
+        raise WavesError("; ".join(f"{_spelled(failure.property)}: {failure.reason}" for failure in failures))
     if waits and is_pending(given.get("on_timeout")):
         raise WavesError("on_timeout: it is an output; allowed for a fleet of several waves: fail, as a plain value")
     if waits and given.get("on_timeout") == "defer":

@@ -1,7 +1,8 @@
 """The provider of ``PoolImageVersion``, for VM pools.
 
-Its base in ``pool_provider`` has the rules for both kinds of pools. The declared version is a minimum: newer nodes are
-reported and are not a change. Pulumi pickles the provider into the stack's state by reference, so the name
+Its base in ``pool_provider`` has the rules for both kinds of pools. On a pinned pool the declared version is the pin,
+exactly (except for ``surge``). Elsewhere it is a minimum: newer nodes are reported and are not a change. Pulumi pickles
+the provider into the stack's state by reference, so the name
 ``batch_os_provider.image_provider.PoolImageVersionProvider`` must never change.
 """
 
@@ -19,7 +20,7 @@ from batch_os_provider.pool_provider import PoolProvider, crud, describe, ref_of
 from batch_os_provider.runtime.cancellation import Canceled
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.declared import DeclaredImage
-from batch_os_provider.schema.outputs import OLDEST, PIN, RENEWING, STATE, PriorState, is_behind
+from batch_os_provider.schema.outputs import OLDEST, PIN, RENEWING, STATE, PriorState, is_behind, is_pin_exact
 
 if TYPE_CHECKING:
     from batch_os_provider.batch.address import PoolRef
@@ -29,7 +30,7 @@ __all__ = ["PoolImageVersionProvider"]
 
 
 class PoolImageVersionProvider(PoolProvider):
-    """Keeps the nodes of a VM pool at an image version or a newer one."""
+    """Keeps a pinned VM pool at an image version, and the nodes of a pool on latest at a version or a newer one."""
 
     spec = inputs.IMAGE
 
@@ -45,10 +46,12 @@ class PoolImageVersionProvider(PoolProvider):
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> dynamic.DiffResult:
         """Compare the meaning of every input, and the last observed node versions with the target."""
         changed, replaces = self.changed(_olds, _news)
-        behind = not self.is_open(_news) and is_behind(_olds, parse_image_version(_news.get(inputs.IMAGE_TARGET)))
+        strategy, target = _news.get(inputs.STRATEGY), _news.get(inputs.IMAGE_TARGET)
+        behind = not self.is_open(_news) and is_behind(_olds, parse_image_version(target), strategy)
         behind = behind or _olds.get(STATE) == RENEWING
         if changed or behind:
-            self.preview_change(_news, PriorState(str(_olds.get(OLDEST) or _olds.get(PIN) or "")), replaces)
+            first, second = (PIN, OLDEST) if is_pin_exact(strategy, _olds.get(PIN)) else (OLDEST, PIN)
+            self.preview_change(_news, PriorState(str(_olds.get(first) or _olds.get(second) or "")), replaces)
         return dynamic.DiffResult(changes=bool(changed) or behind, replaces=replaces)
 
     def preview(self, bag: Mapping[str, Any], known: PriorState | None) -> Refused | None:
@@ -67,7 +70,8 @@ class PoolImageVersionProvider(PoolProvider):
         """Read the pool and its nodes.
 
         If nodes or the pin are older than the target, ``target_image_version`` becomes the oldest observed version, in
-        inputs and outputs. The next preview then shows drift as a property change.
+        inputs and outputs. Where the pin is the version, it becomes the pin if that differs, also if it is newer. The
+        next preview then shows drift as a property change.
         """
         return crud.read_image(ref, props)
 

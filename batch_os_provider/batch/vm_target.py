@@ -85,6 +85,10 @@ class ImageVersion:
         """Whether the pool is pinned to an older version, so that new nodes would be behind too."""
         return not pool.is_latest and (pool.pin is None or pool.pin < self.numbers)
 
+    def is_other_pin(self, pool: VmPool) -> bool:
+        """Whether the pool is pinned to another version, older or newer."""
+        return not pool.is_latest and pool.pin != self.numbers
+
     @staticmethod
     def is_known_by_pin(pool: VmPool) -> bool:
         """Whether the pin says what the nodes run: the image of a pool changes only while the pool is empty."""
@@ -148,6 +152,11 @@ class AllocatedSince:
     @staticmethod
     def is_above_pin(_pool: VmPool) -> bool:
         """False: a pin does not make a new node older."""
+        return False
+
+    @staticmethod
+    def is_other_pin(_pool: VmPool) -> bool:
+        """False: a moment declares no image."""
         return False
 
     @staticmethod

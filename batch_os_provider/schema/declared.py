@@ -12,6 +12,8 @@ from batch_os_provider.batch.address import PoolRef, parse_endpoint
 from batch_os_provider.batch.vm_target import ImageVersion, Target
 from batch_os_provider.schema.inputs import (
     ACCOUNT_ENDPOINT,
+    AUTOSCALE,
+    CANARY,
     DRAIN_TIMEOUT,
     IF_RESIZING,
     IMAGE,
@@ -71,10 +73,11 @@ class ImagePolicy:
     """How a rollout renews nodes.
 
     ``surge``: how many nodes it adds at a time. ``canary``: how many new nodes prove an emptied pool. ``autoscale``:
-    whether it may turn a formula off while it empties the pool.
+    whether it may turn a formula off while it empties the pool. The strategy ``restore`` is no input: with it
+    `batch-os restore` puts a pool back to what its marker says.
     """
 
-    strategy: Literal["surge", "when_empty", "empty"]
+    strategy: Literal["surge", "when_empty", "empty", "restore"]
     surge: int = 1
     canary: int = 1
     autoscale: Literal["refuse", "hold"] = "refuse"
@@ -133,7 +136,12 @@ class DeclaredImage:
         return cls(
             ref=PoolRef(parse_endpoint(full[ACCOUNT_ENDPOINT]), full[POOL_ID_NAME]),
             target=ImageVersion.parse(full[IMAGE_TARGET]),
-            policy=ImagePolicy(cast('Literal["surge", "when_empty"]', full[STRATEGY]), int(full[SURGE])),
+            policy=ImagePolicy(
+                cast('Literal["surge", "when_empty", "empty"]', full[STRATEGY]),
+                int(full[SURGE]),
+                int(full[CANARY]),
+                cast('Literal["refuse", "hold"]', full[AUTOSCALE]),
+            ),
             drain_timeout=parse_duration(full[DRAIN_TIMEOUT]),
             timeout=parse_duration(full[TIMEOUT]),
             defer=full[ON_TIMEOUT] == "defer",

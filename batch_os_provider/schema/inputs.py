@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACCOUNT_ENDPOINT",
+    "AUTOSCALE",
+    "CANARY",
     "CONFIG",
     "DRAIN_TIMEOUT",
     "DURATIONS",
@@ -61,6 +63,7 @@ ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET = "account_endpoint", "pool_id", "target_
 TIMEOUT, ON_TIMEOUT, IF_RESIZING, ON_CONFLICT = "timeout", "on_timeout", "if_resizing", "on_conflict"
 STALL_AFTER, MAX_UNHEALTHY, SOAK = "stall_after", "max_unhealthy", "soak"
 IMAGE_TARGET, STRATEGY, SURGE, DRAIN_TIMEOUT = "target_image_version", "strategy", "surge", "drain_timeout"
+CANARY, AUTOSCALE = "canary", "autoscale"
 DURATIONS = (TIMEOUT, DRAIN_TIMEOUT, STALL_AFTER, SOAK)
 """The inputs that take a duration."""
 
@@ -68,8 +71,12 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     ON_TIMEOUT: ("fail", "defer"),
     IF_RESIZING: ("wait", "fail"),
     ON_CONFLICT: ("fail", "wait"),
-    STRATEGY: ("surge", "when_empty"),
+    STRATEGY: ("surge", "when_empty", "empty"),
+    AUTOSCALE: ("refuse", "hold"),
 }
+EMPTY = "empty"
+"""The strategy that empties a pool."""
+_ONLY_WITH_EMPTY = (CANARY, AUTOSCALE)
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ OS = Spec(
 )
 IMAGE = Spec(
     (ACCOUNT_ENDPOINT, POOL_ID_NAME, IMAGE_TARGET, STRATEGY),
-    {SURGE: 1, DRAIN_TIMEOUT: "1h", TIMEOUT: "2h", ON_TIMEOUT: "fail"},
+    {SURGE: 1, CANARY: 1, AUTOSCALE: "refuse", DRAIN_TIMEOUT: "1h", TIMEOUT: "2h", ON_TIMEOUT: "fail"},
     IMAGE_TARGET,
 )
 INPUTS = OS.names
@@ -157,7 +164,21 @@ def check(
             failures.append(Failure(name, reason))
         elif name == ACCOUNT_ENDPOINT:
             kept[name] = parse_endpoint(value)
-    return kept, failures
+    return kept, failures or _unused(bag, is_unknown, spec)
+
+
+def _unused(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool], spec: Spec) -> list[Failure]:
+    """The inputs that the declared strategy does not use."""
+    strategy = bag.get(STRATEGY)
+    if STRATEGY not in spec.names or is_unknown(strategy) or strategy == EMPTY:
+        return []
+    return [
+        Failure(
+            name, f'{shown(bag[name])} is not allowed with strategy="{strategy}"; allowed only with strategy="empty"'
+        )
+        for name in _ONLY_WITH_EMPTY
+        if bag.get(name) is not None and not is_unknown(bag[name])
+    ]
 
 
 def wrong(name: str, value: object) -> str:
@@ -284,9 +305,9 @@ def _check_drain(value: object) -> str:
     return reason
 
 
-def _check_surge(value: object) -> str:
+def _check_nodes(value: object) -> str:
     number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
-    whole = 1 <= number <= _MOST_SURGE and float(number).is_integer()
+    whole = 1 <= number <= _MOST_NODES and float(number).is_integer()
     return "" if whole else f"is not a number of nodes; allowed: {_FORMS[SURGE]}"
 
 
@@ -300,13 +321,14 @@ _MEANINGS: Mapping[str, Callable[[Any], object]] = {
 }
 """Normal form of the inputs that can be written in several ways."""
 _SHORTEST_RESIZE = 300
-_MOST_SURGE = 100
+_MOST_NODES = 100
 _CHECKS: Mapping[str, Callable[[Any], str]] = {
     ACCOUNT_ENDPOINT: _check_endpoint,
     POOL_ID_NAME: _check_pool_id,
     TARGET: _check_target,
     IMAGE_TARGET: _check_image_target,
-    SURGE: _check_surge,
+    SURGE: _check_nodes,
+    CANARY: _check_nodes,
     TIMEOUT: _check_duration,
     STALL_AFTER: _check_duration,
     MAX_UNHEALTHY: _check_max_unhealthy,
@@ -319,10 +341,12 @@ _FORMS: Mapping[str, str] = {
     POOL_ID_NAME: "1 to 64 letters, digits, hyphens and underscores",
     TARGET: version.ALLOWED,
     IMAGE_TARGET: f"exact numbers with dots, each at most {LARGEST_PART}, such as 22.04.202405140 or 20348.2461.240510",
-    SURGE: f"a whole number from 1 to {_MOST_SURGE}",
+    SURGE: f"a whole number from 1 to {_MOST_NODES}",
+    CANARY: f"a whole number from 1 to {_MOST_NODES}",
     MAX_UNHEALTHY: SHARE_FORM,
     **dict.fromkeys(DURATIONS, DURATION_FORM),
-    STRATEGY: "surge (adds new nodes, then removes old ones after their tasks) or when_empty (never touches a node)",
+    STRATEGY: "surge (adds new nodes, then removes old ones after their tasks), when_empty (never touches a node) or "
+    "empty (lets the tasks finish, empties the pool, changes its image and fills it again)",
 }
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "UNPROVEN",
     "PriorState",
     "is_behind",
+    "is_pin_exact",
     "known",
     "last_count",
     "lowest",
@@ -73,7 +74,7 @@ def last_count(pool: Pool, olds: Mapping[str, Any]) -> int | None:
     return int(count) if count is not None and same else None
 
 
-def of_vm_pool(seen: VmPoolView, target_text: object) -> dict[str, Any]:
+def of_vm_pool(seen: VmPoolView, target_text: object, strategy: object = None) -> dict[str, Any]:
     """The outputs of a VM pool.
 
     While no node is older than the target, a new or removed node changes none of them but the oldest version.
@@ -81,21 +82,35 @@ def of_vm_pool(seen: VmPoolView, target_text: object) -> dict[str, Any]:
     target = None if parse_image_version(target_text) is None else ImageVersion.parse(target_text)
     oldest = seen.oldest()
     behind = len(seen.behind(target)) if target is not None else 0
+    if target is not None and is_pin_exact(strategy, seen.pool.pin_text):
+        # The nodes of a pinned pool run the pin.
+        behind = 0 if target.numbers == seen.pool.pin else len(seen.nodes)
     return {
         IMAGE: seen.pool.image or None,
         PIN: seen.pool.pin_text if seen.pool.is_vm else None,
         OLDEST: oldest.version_text if oldest is not None else None,
         BEHIND: behind,
-        STATE: RENEWING if seen.pool.marker is not None else seen.pool.base.state_text,
+        STATE: RENEWING if seen.pool.is_marked else seen.pool.base.state_text,
     }
 
 
-def is_behind(outputs: Mapping[str, Any], target: tuple[int, ...] | None) -> bool:
-    """Whether the outputs show a node or a pin that is older than the target; False if ``target`` is None."""
+def is_behind(outputs: Mapping[str, Any], target: tuple[int, ...] | None, strategy: object = None) -> bool:
+    """Whether the outputs show a node or a pin that is not what the target asks for; False if ``target`` is None.
+
+    For the strategies that change a pin, the pin is the version, exactly. Else the target is a floor.
+    """
     if target is None:
         return False
     oldest, pin = parse_image_version(outputs.get(OLDEST)), parse_image_version(outputs.get(PIN))
+    if is_pin_exact(strategy, outputs.get(PIN)):
+        return pin != target
     return (oldest is not None and oldest < target) or (pin is not None and pin < target)
+
+
+def is_pin_exact(strategy: object, pin: object) -> bool:
+    """Whether the version of a pool with this pin is the pin, in both directions: ``empty`` also pins a pool."""
+    is_pinned = isinstance(pin, str) and pin.lower() != "latest"
+    return (strategy == "empty" and isinstance(pin, str)) or (strategy == "when_empty" and is_pinned)
 
 
 def lowest(one: str | None, other: str | None) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from scripts.docs.ground import AFTER_UP, QUIET, Ground, paas_pool
 from scripts.docs.pages import ROOT, Outputs, diagnostics, last_line, program_of, row, shown, transcript
 from tests.support import simulator as simulators
-from tests.support.simulator import BEHIND, TARGET, Simulator, vm_pool
+from tests.support.simulator import ABOVE, BEHIND, TARGET, Simulator, vm_pool
 from tests.support.stack import PROJECT, wait_until
 
 
@@ -50,6 +50,7 @@ def assert_renewed(simulator: Simulator) -> None:
 def refused_renewals(ground: Ground) -> Outputs:
     """What a preview of a VM pool refuses, because the pool shows that `up` would fail."""
     note = {"name": "batch-os", "value": '{"v":1,"size":2,"surge":1,"newest":"2024-04-02T00:00:00.000000Z"}'}
+    formula = {"enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes=4;"}
     simulator = ground.simulator()
     simulator.seed(
         vm_pool("pinned", nodes=12, version=BEHIND),
@@ -63,6 +64,10 @@ def refused_renewals(ground: Ground) -> Outputs:
         vm_pool("words", nodes=2, exact="latest"),
         vm_pool("product", nodes=2, image=simulators.IMAGES["windows-2019"]),
         paas_pool("cloud"),
+        vm_pool("empties", nodes=4, version=BEHIND),
+        vm_pool("held", nodes=4, version=BEHIND, **formula),
+        vm_pool("goes-back", nodes=2, version=ABOVE, exact=ABOVE),
+        jobs=[simulators.job(name, *[400] * 31) for name in ("empties", "held")],
     )
     stack = ground.stack(simulator)
 
@@ -80,6 +85,10 @@ def refused_renewals(ground: Ground) -> Outputs:
 
     plans = said(adopts={}, empty={}, waits={"strategy": "when_empty"})
     out = {"vm-plans": shown("".join(plans[name] for name in ("adopts", "empty", "waits")))}
+    empty = {"strategy": "empty"}
+    plans = said(empties=empty, held={**empty, "autoscale": "hold"}, goes_back=empty)
+    out["vm-empty"] = shown("".join(plans[name] for name in ("empties", "held", "goes-back")))
+    out["vm-empty-formula"] = shown(said(held=empty)["held"])
     # One at a time: a preview ends at the first refusal.
     out["vm-latest"] = shown(said(latest={"target_image_version": "latest"})["latest"])
     for name in ("pinned", "autoscale", "stale-mark", "foreign", "cloud", "words", "product"):
@@ -102,7 +111,15 @@ def failed_renewals(ground: Ground) -> Outputs:
         ),
         vm_pool("drain", nodes=1),
         vm_pool("until-renewed", nodes=3),
-        jobs=[simulators.job("drain", 36_000)],
+        vm_pool(
+            "empty-canary",
+            nodes=3,
+            version=BEHIND,
+            startTask={"commandLine": "setup.cmd", "waitForSuccess": True},
+            simulator={"allocation": {"startTask": "fail", "count": 1}},
+        ),
+        vm_pool("empty-drain", nodes=3, version=BEHIND),
+        jobs=[simulators.job("drain", 36_000), simulators.job("empty-drain", 36_000, 60)],
     )
     stack = ground.stack(simulator)
     stack.program(
@@ -117,6 +134,8 @@ def failed_renewals(ground: Ground) -> Outputs:
             pool(name)
         pool("drain", drain_timeout="5m")
         pool("until-renewed", strategy="when_empty", timeout="4s")
+        pool("empty-canary", strategy="empty")
+        pool("empty-drain", strategy="empty", drain_timeout="5m")
         """
     )
     simulator.speed(60)

@@ -408,18 +408,20 @@ class EmptyMachine(VmMachine):
 
     # --- the end ---
 
+    def _create(self) -> None:
+        super()._create()
+        self.formula = ""
+
     def mend(self) -> None:
         policy = ImagePolicy("empty", 1, self.policy.canary, "hold")
-        if self.pool is None:
-            self.formula = ""
         super().mend()
         self.policy = policy
         pool = self.pool
         assert pool is not None
         if self.is_muddled:
             return
-        if pool.autoscale_enabled and not pool.target_dedicated:
-            self._formula_resizes(pool, 1)
+        if pool.autoscale_enabled and (pool.resize_errors or not pool.target_dedicated):
+            self._formula_resizes(pool, max(1, pool.target_dedicated))
 
     def teardown(self) -> None:
         PoolMachine.teardown(self)

@@ -101,7 +101,8 @@ def _propose_image(seen: PoolSeen, vm: VmPoolView) -> Declaration | Left:
     if not versions:
         shows = "no node shows a version number" if vm.judged else "it has no nodes"
         return Left(seen, f"{shows}, and new nodes get {pool.pin_text!r}")
-    _, target = min(versions)
+    # The version of a pinned pool is its pin, exactly.
+    target = pool.pin_text if pool.pin is not None else min(versions)[1]
     # Batch refuses a resize of a pool that scales itself, and new nodes of a pinned pool get its pin.
     strategy = "when_empty" if seen.pool.autoscale or not pool.is_latest else "surge"
     bag = {**_place(seen), inputs.IMAGE_TARGET: target, inputs.STRATEGY: strategy}

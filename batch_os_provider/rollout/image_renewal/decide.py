@@ -11,6 +11,8 @@ deleting                                         Refuse
 Cloud Services pool                              Refuse; print the ``PoolOsVersion`` to use
 an unknown state                                 Wait, with a warning
 a resize under way                               Wait
+``restore`` (no input: `batch-os restore`)       go back to the marker
+``empty``, or its marker                         the table of ``empty``
 the marker of this run is gone                   Refuse: another person or program works on the pool
 versions that cannot be compared                 Refuse; if there is a marker, undo first
 nothing behind, pin fine, nodes missing          Refuse with the error of the last resize
@@ -19,12 +21,14 @@ automatic OS upgrade on                          Wait and report; never write
 a recorded failure, the marker still there       undo: one step of ``tidy``
 nodes that are coming up                         Wait
 a marker, but pinned, ``when_empty``, autoscale  undo: one step of ``tidy``
-pinned below target, empty                       Repin, or Refuse where a part could be lost
-pinned below target, nodes present               ``when_empty`` waits, ``surge`` refuses
+pinned elsewhere, empty                          Repin, or Refuse where a part could be lost
+pinned elsewhere, nodes present                  ``when_empty`` waits, ``surge`` refuses
 some behind, ``when_empty``                      Wait: scale-in and growth renew the pool
 some behind, ``surge``, autoscale on             Refuse: Batch answers 409 to a resize (the marker is cleared)
 some behind, ``surge``, fixed size               the cycle
 ===============================================  ================================================
+
+"Pinned elsewhere" is another pin for ``when_empty``, and an older pin for ``surge``.
 
 Each step of the cycle follows from the current view, so the cycle can begin anywhere. It writes the size into the
 pool's metadata (the marker), adds nodes, and proves that they are healthy and new enough. Then as many old nodes finish
@@ -81,6 +85,8 @@ def decide_image(seen: VmPoolView, target: Target, policy: ImagePolicy, history:
         )
     if not pool.is_steady:
         return Wait("resizing", empty.resizing(seen, pool.emptying) if pool.emptying else drains(seen, history))
+    if policy.strategy == "restore":
+        return _restore(seen, history)
     if policy.strategy == "empty" or pool.emptying is not None or isinstance(history.marker, EmptyMarker):
         return _empty(seen, target, policy, history)
     behind = seen.behind(target)
@@ -93,8 +99,11 @@ def decide_image(seen: VmPoolView, target: Target, policy: ImagePolicy, history:
     unreadable = _unreadable(seen, target)
     if isinstance(unreadable, Refuse):
         return _cannot_judge(seen, target, unreadable, history)
-    pinned_below = target.is_above_pin(pool)
-    if not behind and not pinned_below and not unreadable:
+    pinned_elsewhere = target.is_above_pin(pool)
+    if policy.strategy == "when_empty" and target.is_known_by_pin(pool):
+        # The nodes of a pinned pool run the pin, and the pin is the version, in both directions.
+        pinned_elsewhere, behind = target.is_other_pin(pool), ()
+    if not behind and not pinned_elsewhere and not unreadable:
         return _finished(seen, history)
     if pool.automatic:
         return _automatic()
@@ -102,9 +111,9 @@ def decide_image(seen: VmPoolView, target: Target, policy: ImagePolicy, history:
         return tidy(seen, pool.marker)
     if unreadable:
         return unreadable
-    if pool.marker is not None and (pinned_below or policy.strategy == "when_empty" or base.autoscale):
+    if pool.marker is not None and (pinned_elsewhere or policy.strategy == "when_empty" or base.autoscale):
         return tidy(seen, pool.marker)
-    if pinned_below and isinstance(target, ImageVersion):
+    if pinned_elsewhere and isinstance(target, ImageVersion):
         return _pinned(seen, target, policy)
     if policy.strategy == "when_empty":
         return Wait("until renewed", "scale-in and growth renew the nodes")
@@ -112,7 +121,8 @@ def decide_image(seen: VmPoolView, target: Target, policy: ImagePolicy, history:
         return Refuse(
             f"{counted(len(behind), 'node')} {plural(len(behind), 'is', 'are')} behind, and the pool scales itself: "
             "Batch refuses to resize such a pool (409)",
-            'Declare strategy="when_empty": nodes are renewed as the pool scales in and out',
+            'Declare strategy="when_empty": nodes are renewed as the pool scales in and out; or strategy="empty", '
+            'autoscale="hold": `up` turns the formula off, empties the pool and fills it again',
             property="strategy",
         )
     return cycle(seen, target, policy, history)
@@ -137,6 +147,14 @@ def _empty(  # noqa: PLR0911 - a table
     if pool.automatic and not isinstance(target, ImageVersion):
         return _automatic()
     return empty.next_step(seen, target, policy, history)
+
+
+def _restore(seen: VmPoolView, history: ImageHistory) -> ImageAction:
+    """What `batch-os restore` does: go back to the marker of any strategy."""
+    pool = seen.pool
+    if pool.emptying is not None:
+        return empty.restore(seen, pool.emptying, history)
+    return tidy(seen, pool.marker) if pool.marker is not None else history.failure or Done()
 
 
 def _automatic() -> Wait:
@@ -260,11 +278,12 @@ def _pinned(seen: VmPoolView, target: Target, policy: ImagePolicy) -> ImageActio
     nodes = counted(len(seen.nodes), "node")
     if policy.strategy == "when_empty":
         return Wait("until empty", f"pinned to {pool.pin_text} with {nodes}; waiting until the pool is empty")
+    held = ', autoscale="hold"' if pool.base.autoscale else ""
     return Refuse(
         f"the pool is pinned to {pool.pin_text}, so new nodes would get that version too, and its image cannot be "
         f"changed while the pool has {nodes}",
-        'Declare strategy="when_empty" and let the pool become empty, '
-        "or move the work to a second pool on the new version",
+        f'Declare strategy="empty"{held}: `up` lets the tasks finish, empties the pool, changes its image and fills it '
+        'again; or declare strategy="when_empty" and let the pool become empty',
         property="strategy",
     )
 

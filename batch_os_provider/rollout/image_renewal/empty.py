@@ -61,6 +61,7 @@ __all__ = [
     "next_step",
     "put_back",
     "resizing",
+    "restore",
     "too_late",
     "words",
 ]
@@ -324,6 +325,19 @@ def put_back(  # noqa: PLR0911 - a table
     if pool.sizes != mark.sizes:
         return ResizeAll(*mark.sizes, "back to the size before the rollout")
     return SetMarker(None)
+
+
+def restore(seen: VmPoolView, mark: EmptyMarker, history: ImageHistory) -> ImageAction:
+    """One step of `batch-os restore`: back to the marker, also where another person changed the pool since."""
+    pool = seen.pool
+    if pool.product.casefold() != mark.image.casefold():
+        return Refuse(
+            f"the marker is of the image {mark.image}, and the pool now has {pool.product}: only a version is restored",
+            "Set the image where the pool is declared, or remove the metadata entry batch-os",
+        )
+    if pool.base.autoscale and not (_is_same_formula(pool, mark) and _same(pool.pin_text, mark.way_back)):
+        return HoldAutoscale()
+    return put_back(seen, mark, history)
 
 
 _MOST_DRAINS = 3

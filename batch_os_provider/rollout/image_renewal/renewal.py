@@ -130,7 +130,7 @@ class ImageRenewal(Rollout[VmPoolView]):
 
     def _is_emptying(self, seen: VmPoolView) -> bool:
         """Whether the strategy ``empty`` works on the pool: it counts spot nodes too."""
-        return seen.pool.emptying is not None or self._declared.policy.strategy == "empty"
+        return seen.pool.emptying is not None or self._declared.policy.strategy in ("empty", "restore")
 
     @staticmethod
     def _begins(action: steps.ImageAction) -> bool:
@@ -163,7 +163,8 @@ class ImageRenewal(Rollout[VmPoolView]):
         """What the pool had before, for the lines."""
         if not self._is_emptying(seen) or not isinstance(self._declared.target, ImageVersion):
             return self._words.came_from(seen)
-        shown = seen.pool.emptying.way_back if seen.pool.emptying is not None else seen.pool.pin_text
+        mark = None if self._declared.policy.strategy == "restore" else seen.pool.emptying
+        shown = mark.way_back if mark is not None else seen.pool.pin_text
         return shown if parse_image_version(shown) != self._declared.target.numbers else ""
 
     def _write(self, action: steps.ImageAction, seen: VmPoolView) -> float:
@@ -284,7 +285,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         return steps.tally(seen, self._declared.target)
 
     def _done(self, seen: VmPoolView) -> Outcome[VmPoolView]:
-        if self._declared.policy.strategy == "empty":
+        if self._declared.policy.strategy in ("empty", "restore"):
             return self._emptied(seen)
         count, stopped, spot = len(seen.judged), len(seen.deallocated), len(seen.nodes) - len(seen.dedicated)
         what = self._words.reached(count) if count or stopped else self._words.empty(seen)

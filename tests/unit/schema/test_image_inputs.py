@@ -88,9 +88,55 @@ def test_drain_timeouts_that_it_does_not(value: object) -> None:
 def test_strategies_that_are_none(value: str, near: str) -> None:
     ((property_, reason),) = failures(strategy=value)
     assert property_ == "strategy"
-    assert "allowed: surge or when_empty" in reason
+    assert "allowed: surge or when_empty or empty" in reason
     assert ("did you mean" in reason) == bool(near)
     assert near in reason
+
+
+@pytest.mark.parametrize("value", [1, 2, 2.0, 100])
+def test_canaries_that_are_numbers_of_nodes(value: float) -> None:
+    assert failures(strategy="empty", canary=value) == []
+    assert DeclaredImage.of({**BAG, "strategy": "empty", "canary": value}).policy.canary == value
+
+
+@pytest.mark.parametrize("value", [0, -1, 101, 1.5, "1", True, float("nan"), float("inf"), [], {"a": 1}], ids=repr)
+def test_canaries_that_are_not(value: object) -> None:
+    ((property_, reason),) = failures(strategy="empty", canary=value)
+    assert property_ == "canary"
+    assert "a whole number from 1 to 100" in reason
+
+
+@pytest.mark.parametrize(
+    ("value", "near"),
+    [("Hold", "hold"), (True, ""), (1, ""), (["hold"], "hold"), ("", ""), ({}, ""), ("refused", "refuse")],
+)
+def test_what_autoscale_does_not_allow(value: object, near: str) -> None:
+    ((property_, reason),) = failures(strategy="empty", autoscale=value)
+    assert property_ == "autoscale"
+    assert "allowed: refuse or hold" in reason
+    assert ("did you mean" in reason) == bool(near)
+    assert near in reason
+
+
+@pytest.mark.parametrize("strategy", ["surge", "when_empty"])
+@pytest.mark.parametrize(("name", "value"), [("canary", 2), ("autoscale", "hold"), ("autoscale", "refuse")])
+def test_what_only_empty_uses_is_refused_elsewhere(strategy: str, name: str, value: object) -> None:
+    ((property_, reason),) = failures(strategy=strategy, **{name: value})
+    assert property_ == name
+    assert reason == f'{value!r} is not allowed with strategy="{strategy}"; allowed only with strategy="empty"'
+
+
+def test_a_strategy_that_is_not_known_yet_is_judged_later() -> None:
+    unknown = object()
+    bag = {**BAG, "strategy": unknown, "canary": 2}
+    assert inputs.check(bag, lambda value: value is unknown, inputs.IMAGE)[1] == []
+    late = {**BAG, "canary": unknown}
+    assert inputs.check(late, lambda value: value is unknown, inputs.IMAGE)[1] == []
+
+
+def test_the_defaults_of_empty() -> None:
+    policy = DeclaredImage.of({**BAG, "strategy": "empty"}).policy
+    assert (policy.strategy, policy.canary, policy.autoscale) == ("empty", 1, "refuse")
 
 
 def test_inputs_of_the_other_resource_are_not_judged_here() -> None:

@@ -57,14 +57,19 @@ class Case:
         return ImageHistory(failure=FAILED if self.failed else None)
 
     @property
-    def pinned_below(self) -> bool:
-        """Whether new nodes would be behind."""
-        return self.version == OLD
+    def pinned_elsewhere(self) -> bool:
+        """Whether the pool has another pin than declared; for ``surge`` a newer one is fine."""
+        return self.version == OLD or (self.version == NEWER and self.policy.strategy == "when_empty")
+
+    @property
+    def is_known_by_pin(self) -> bool:
+        """Whether the pin alone says what the nodes run."""
+        return self.policy.strategy == "when_empty" and self.version != "latest"
 
     @property
     def nothing_behind(self) -> bool:
         """The Done row."""
-        return not self.behind and not self.pinned_below
+        return (not self.behind or self.is_known_by_pin) and not self.pinned_elsewhere
 
 
 def seen_of(
@@ -176,13 +181,14 @@ TABLE: tuple[Row, ...] = (
     (
         "a marker, but no cycle any more",
         lambda c: (
-            c.marker == "ours" and (c.pinned_below or c.policy.strategy == "when_empty" or c.seen.pool.base.autoscale)
+            c.marker == "ours"
+            and (c.pinned_elsewhere or c.policy.strategy == "when_empty" or c.seen.pool.base.autoscale)
         ),
         tidied,
     ),
     (
         "pinned below, nodes present",
-        lambda c: c.pinned_below,
+        lambda c: c.pinned_elsewhere,
         lambda c: "Wait" if c.policy.strategy == "when_empty" else "Refuse",
     ),
     ("some behind, when_empty", lambda c: c.policy.strategy == "when_empty", lambda _: "Wait"),
@@ -238,7 +244,7 @@ def test_no_cell_writes_what_is_not_allowed() -> None:
         if pool.automatic and not case.nothing_behind:
             assert isinstance(action, (Wait, Refuse)), "automatic OS upgrade: never a write"
         if case.policy.strategy == "when_empty" and case.behind and case.marker != "ours":
-            assert isinstance(action, (Wait, Refuse)), "when_empty never touches a node"
+            assert isinstance(action, (Wait, Refuse, Done)), "when_empty never touches a node"
         if isinstance(action, RemoveNodes) and case.policy.strategy == "when_empty":
             assert action.ours, "except nodes that a cycle has added"
 

@@ -1,0 +1,1 @@
+"""`batch-os restore`: see ``command``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from batch_os_provider.batch.empty_marker import EmptyMarker
 from scripts.docs.ground import AFTER_UP, QUIET, Ground, paas_pool
 from scripts.docs.pages import ROOT, Outputs, diagnostics, last_line, program_of, row, shown, transcript
 from tests.support import simulator as simulators
@@ -50,6 +51,7 @@ def assert_renewed(simulator: Simulator) -> None:
 def refused_renewals(ground: Ground) -> Outputs:
     """What a preview of a VM pool refuses, because the pool shows that `up` would fail."""
     note = {"name": "batch-os", "value": '{"v":1,"size":2,"surge":1,"newest":"2024-04-02T00:00:00.000000Z"}'}
+    marker = EmptyMarker(4, 0, ":".join(simulators.WINDOWS.values()), (BEHIND, TARGET))
     formula = {"enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes=4;"}
     simulator = ground.simulator()
     simulator.seed(
@@ -66,6 +68,7 @@ def refused_renewals(ground: Ground) -> Outputs:
         paas_pool("cloud"),
         vm_pool("empties", nodes=4, version=BEHIND),
         vm_pool("held", nodes=4, version=BEHIND, **formula),
+        vm_pool("theirs", nodes=4, version=BEHIND, metadata=[{"name": "batch-os", "value": str(marker)}], **formula),
         vm_pool("goes-back", nodes=2, version=ABOVE, exact=ABOVE),
         jobs=[simulators.job(name, *[400] * 31) for name in ("empties", "held")],
     )
@@ -89,6 +92,7 @@ def refused_renewals(ground: Ground) -> Outputs:
     plans = said(empties=empty, held={**empty, "autoscale": "hold"}, goes_back=empty)
     out["vm-empty"] = shown("".join(plans[name] for name in ("empties", "held", "goes-back")))
     out["vm-empty-formula"] = shown(said(held=empty)["held"])
+    out["vm-empty-foreign"] = shown(said(theirs=empty)["theirs"])
     # One at a time: a preview ends at the first refusal.
     out["vm-latest"] = shown(said(latest={"target_image_version": "latest"})["latest"])
     for name in ("pinned", "autoscale", "stale-mark", "foreign", "cloud", "words", "product"):

@@ -229,16 +229,19 @@ class PoolOsVersion(PoolResource, module="batch", name="PoolOsVersion"):
 
 
 class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
-    """Keeps the image version of one Azure Batch pool of virtual machines at or above the declared one. Experimental.
+    """Keeps the nodes of one Azure Batch pool of virtual machines as new as declared. Experimental.
 
     Batch cannot upgrade a VM node in place, so the provider replaces old nodes without stopping a task. It adds nodes,
     waits until they are healthy and new enough, and then removes as many old nodes after their tasks have ended. The
     pool never has fewer nodes than before.
 
+    Declare exactly one target: ``nodes_since`` for a pool on ``latest``, whose nodes show no version number since
+    November 2024, or ``target_image_version`` for a pool that is pinned to an exact version.
+
     The resource does not manage the pool itself. The pool must exist, creating this resource adopts it, and removing
     the resource leaves the pool as it is.
 
-    The declared version is a minimum: newer nodes are allowed, and nodes that Batch adds later cause no change. The
+    The declared target is a minimum: newer nodes are allowed, and nodes that Batch adds later cause no change. The
     provider reports old spot nodes and does not replace them.
 
     This resource has not run on a real Batch account yet; docs/vm-pools.md says what to probe first.
@@ -252,6 +255,10 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
         target_image_version: exact numbers such as ``22.04.202405140`` or ``20348.2461.240510``, each at most
             4294967295, compared part by part. Outputs keep the spelling of the program. ``latest`` is refused, because
             it changes over time and cannot be reviewed.
+        nodes_since: a date such as ``2026-11-24`` (midnight UTC), or a UTC time to the second such as
+            ``2026-11-24T06:30:00Z``. A node that was allocated before it is behind. A reboot or a reimage does not
+            make a node newer. New nodes prove that they start and that their start task succeeds; the image that they
+            get is not compared. A moment in the future is refused.
         strategy: ``surge`` adds new nodes and then removes old ones. ``when_empty`` never touches a node: it waits
             until scaling has renewed the pool. If the pool is pinned to an older version, it waits until the pool is
             empty and then changes the image.
@@ -278,8 +285,12 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
     """The Batch account's URL: scheme, host in lower case, port if there is one."""
     pool_id: Output[str]
     """The pool's id, as declared."""
-    target_image_version: Output[str]
-    """The declared version; after a refresh that finds a node or the pin behind, the oldest version seen."""
+    target_image_version: Output[str | None]
+    """The declared version; after a refresh that finds a node or the pin behind, the oldest version seen. None if not
+    declared."""
+    nodes_since: Output[str | None]
+    """The declared moment; after a refresh that finds a node behind, when the oldest node was allocated. None if not
+    declared."""
     strategy: Output[str]
     """``surge`` or ``when_empty``."""
     surge: Output[Any]
@@ -296,6 +307,9 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
     """The version of new nodes: ``latest``, or the version that the pool is pinned to."""
     oldest_node_version: Output[str | None]
     """The oldest version among the dedicated nodes at the last read; None if there were none."""
+    oldest_node_allocated: Output[str | None]
+    """With ``nodes_since``: when the oldest node that is behind was allocated, in UTC to the second; None if no node is
+    behind. With ``get``: when the oldest dedicated node was allocated."""
     nodes_behind: Output[int]
     """How many dedicated nodes were older than the target at the last read; 0 after a success."""
     pool_state: Output[str | None]
@@ -307,7 +321,8 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
         *,
         account_endpoint: Input[str],
         pool_id: Input[str],
-        target_image_version: Input[str],
+        target_image_version: Input[str] | None = None,
+        nodes_since: Input[str] | None = None,
         strategy: Input[Literal["surge", "when_empty"]],
         surge: Input[int] | None = None,
         drain_timeout: Input[str | int | float | timedelta] | None = None,
@@ -319,6 +334,7 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
             "account_endpoint": account_endpoint,
             "pool_id": pool_id,
             "target_image_version": target_image_version,
+            "nodes_since": nodes_since,
             "strategy": strategy,
             "surge": surge,
             "drain_timeout": drain_timeout,

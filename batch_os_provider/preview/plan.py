@@ -12,7 +12,7 @@ from math import ceil
 
 from batch_os_provider.batch.pool import Node, Pool
 from batch_os_provider.batch.vm_pool import VmPoolView
-from batch_os_provider.batch.vm_target import Target
+from batch_os_provider.batch.vm_target import AllocatedSince, Target
 from batch_os_provider.guest_os import version
 from batch_os_provider.guest_os.version import is_rollback
 from batch_os_provider.preview.message_tail import MessageTail
@@ -132,7 +132,9 @@ def _cost(nodes: tuple[Node, ...] | None, count: int) -> tuple[str, int | None]:
     return f"{counted(count, 'node')}, {goes if tasks else 'no task runs'}", tasks
 
 
-def plan_image(seen: VmPoolView, target: Target, policy: ImagePolicy, timeout: float) -> Plan | Refuse:
+def plan_image(
+    seen: VmPoolView, target: Target, policy: ImagePolicy, timeout: float, now: datetime | None = None
+) -> Plan | Refuse:
     """The plan for a VM pool, or the refusal that `up` would end in.
 
     Args:
@@ -140,21 +142,29 @@ def plan_image(seen: VmPoolView, target: Target, policy: ImagePolicy, timeout: f
         target: the declared version or moment.
         policy: strategy and surge, as declared.
         timeout: seconds that an `up` waits at most.
+        now: the time, for an answer of Batch without one; None if unknown.
     """
     history = steps.ImageHistory(found=frozenset(node.node_id for node in seen.nodes))
-    action = decide_image(seen, target, policy, history)
+    action = decide_image(seen, target, policy, history, now)
     if isinstance(action, Refuse):
         return action
     plan = _plan_image(seen, target, policy, timeout, action)
     product = another_product(seen, target)
     notes = (
         ("another product", product),
+        ("pinned", _stays_pinned(seen, target, plan)),
         ("resize errors", resize_errors(seen) if seen.past_errors else ""),
         ("deallocated", deallocated(seen, target) if seen.deallocated else ""),
     )
     for code, text in notes:
         plan = plan.noting(code, text) if text else plan
     return plan
+
+
+def _stays_pinned(seen: VmPoolView, target: Target, plan: Plan) -> str:
+    """The warning that new nodes of a pinned pool get its pin, if only their age is declared; empty otherwise."""
+    pinned = seen.pool.pin is not None and isinstance(target, AllocatedSince)
+    return f"the pool stays pinned to {seen.pool.pin_text}" if pinned and plan.what != "adopt" else ""
 
 
 def _plan_image(  # noqa: PLR0911 - a table

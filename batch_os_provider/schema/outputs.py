@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.pool import Pool, PoolState
-from batch_os_provider.batch.vm_target import ImageVersion, parse_image_version
+from batch_os_provider.batch.vm_target import AllocatedSince, Target, parse_image_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,6 +22,7 @@ __all__ = [
     "IMAGE",
     "IMAGE_OUTPUTS",
     "OLDEST",
+    "OLDEST_ALLOCATED",
     "OUTPUTS",
     "PIN",
     "RENEWING",
@@ -44,7 +45,8 @@ UNPROVEN = "unproven"
 """The ``pool_state`` of an active pool whose nodes have not yet passed the declared gate."""
 
 IMAGE, PIN, OLDEST, BEHIND = "image", "pool_image_version", "oldest_node_version", "nodes_behind"
-IMAGE_OUTPUTS = (IMAGE, PIN, OLDEST, BEHIND, STATE)
+OLDEST_ALLOCATED = "oldest_node_allocated"
+IMAGE_OUTPUTS = (IMAGE, PIN, OLDEST, OLDEST_ALLOCATED, BEHIND, STATE)
 """The outputs of ``PoolImageVersion``."""
 RENEWING = "renewing"
 """The ``pool_state`` of an active pool with an interrupted renewal. The next `up` finishes or undoes the renewal."""
@@ -73,29 +75,43 @@ def last_count(pool: Pool, olds: Mapping[str, Any]) -> int | None:
     return int(count) if count is not None and same else None
 
 
-def of_vm_pool(seen: VmPoolView, target_text: object) -> dict[str, Any]:
-    """The outputs of a VM pool.
+def of_vm_pool(seen: VmPoolView, target: Target | None) -> dict[str, Any]:
+    """The outputs of a VM pool; ``target`` is None if the pool is only read.
 
-    While no node is older than the target, a new or removed node changes none of them but the oldest version.
+    While no node is older than the target, a new or removed node changes none of them but the oldest version. So the
+    oldest allocation time is left out while no node is behind: nodes of a pool that scales itself come and go.
     """
-    target = None if parse_image_version(target_text) is None else ImageVersion.parse(target_text)
     oldest = seen.oldest()
-    behind = len(seen.behind(target)) if target is not None else 0
-    return {
+    behind = seen.behind(target) if target is not None else ()
+    outputs = {
         IMAGE: seen.pool.image or None,
         PIN: seen.pool.pin_text if seen.pool.is_vm else None,
         OLDEST: oldest.version_text if oldest is not None else None,
-        BEHIND: behind,
+        BEHIND: len(behind),
         STATE: RENEWING if seen.pool.marker is not None else seen.pool.base.state_text,
     }
+    by_time = AllocatedSince.oldest(seen.judged if target is None else behind)
+    if by_time is None or (target is not None and target.property != AllocatedSince.property):
+        return outputs
+    return {**outputs, OLDEST_ALLOCATED: AllocatedSince.shown(by_time)}
 
 
-def is_behind(outputs: Mapping[str, Any], target: tuple[int, ...] | None) -> bool:
+def is_behind(outputs: Mapping[str, Any], target: Target | None) -> bool:
     """Whether the outputs show a node or a pin that is older than the target; False if ``target`` is None."""
     if target is None:
         return False
+    if isinstance(target, AllocatedSince):
+        return _moment(outputs.get(OLDEST_ALLOCATED), target.moment) < target.moment
     oldest, pin = parse_image_version(outputs.get(OLDEST)), parse_image_version(outputs.get(PIN))
-    return (oldest is not None and oldest < target) or (pin is not None and pin < target)
+    return (oldest is not None and oldest < target.numbers) or (pin is not None and pin < target.numbers)
+
+
+def _moment(text: object, otherwise: str) -> str:
+    """The sortable form of an output's time; ``otherwise`` if there is no time."""
+    try:
+        return AllocatedSince.parse(text).moment
+    except ValueError:
+        return otherwise
 
 
 def lowest(one: str | None, other: str | None) -> str | None:

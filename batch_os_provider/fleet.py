@@ -44,8 +44,9 @@ class PoolFleet(pulumi.ComponentResource):
             ``{account_endpoint}/pools/{pool_id}`` of any account.
         account_endpoint: the Batch account of the pools that are given by id; required if there are such pools.
         target_os_version: the version for pools of the Cloud Services kind; the children are ``PoolOsVersion``.
-        target_image_version: the version for VM pools; the children are ``PoolImageVersion``. Declare exactly one of
-            the two versions.
+        target_image_version: the version for VM pools; the children are ``PoolImageVersion``.
+        nodes_since: the moment for VM pools, as for ``PoolImageVersion``; the children are ``PoolImageVersion``.
+            Declare exactly one of the three targets.
         canary: the first wave: a pool, or a list of pools. ``[]`` is no canary. Default: the first of ``pools``.
         waves: the waves after the canary. A percentage such as ``"25%"`` is the share of the whole fleet, canary
             included, that is done when the wave ends, rounded down. A number is the number of pools in the wave. A
@@ -60,7 +61,7 @@ class PoolFleet(pulumi.ComponentResource):
         max_unhealthy: as for ``PoolOsVersion``. It is the gate between the waves: without it, a wave succeeds when its
             pools run the target, even with unhealthy nodes. A preview of several waves warns about that.
         soak: as for ``PoolOsVersion``. It also delays the next wave.
-        strategy: as for ``PoolImageVersion``; required with ``target_image_version``.
+        strategy: as for ``PoolImageVersion``; required for VM pools.
         surge: as for ``PoolImageVersion``.
         canary_nodes: ``canary`` of each ``PoolImageVersion``: how many new nodes prove an emptied pool.
         autoscale: as for ``PoolImageVersion``.
@@ -88,6 +89,7 @@ class PoolFleet(pulumi.ComponentResource):
         account_endpoint: Input[str] | None = None,
         target_os_version: Input[str] | None = None,
         target_image_version: Input[str] | None = None,
+        nodes_since: Input[str] | None = None,
         canary: str | Sequence[str] | None = None,
         waves: Sequence[Wave] | None = None,
         timeout: Input[str | int | float | timedelta] | None = None,
@@ -112,6 +114,7 @@ class PoolFleet(pulumi.ComponentResource):
             "account_endpoint": account_endpoint,
             "target_os_version": target_os_version,
             "target_image_version": target_image_version,
+            "nodes_since": nodes_since,
             "timeout": timeout,
             "on_timeout": on_timeout,
             "if_resizing": if_resizing,
@@ -214,11 +217,13 @@ def _former(aliases: object, fleet: Sequence[Member], own: str) -> dict[Member, 
 
 
 def _kind(bag: Mapping[str, Any]) -> type[PoolOsVersion | PoolImageVersion]:
-    given = [name for name in (inputs.TARGET, inputs.IMAGE_TARGET) if bag[name] is not None]
+    targets = (*inputs.OS.targets, *inputs.IMAGE.targets)
+    given = [name for name in targets if bag[name] is not None]
     if len(given) != 1:
         raise WavesError(
-            f"{inputs.TARGET}, {inputs.IMAGE_TARGET}: {'both are' if given else 'neither is'} given; allowed: exactly "
-            f"one, {inputs.TARGET} for pools of the Cloud Services kind, {inputs.IMAGE_TARGET} for VM pools"
+            f"{', '.join(given or targets)}: {f'{len(given)} are' if given else 'none is'} given; allowed: exactly "
+            f"one, {inputs.TARGET} for pools of the Cloud Services kind, {inputs.NODES_SINCE} for VM pools on latest, "
+            f"{inputs.IMAGE_TARGET} for VM pools that are pinned to an exact version"
         )
     return PoolOsVersion if given == [inputs.TARGET] else PoolImageVersion
 
@@ -231,9 +236,11 @@ def _checked(
     given = {name: value for name, value in bag.items() if value is not None}
     unfit = next((name for name in given if name not in (*spec.names, inputs.ACCOUNT_ENDPOINT)), None)
     if unfit is not None:
-        allowed = ", ".join(_spelled(name) for name in spec.names if name in bag)
+        target = spec.target_of(given)
+        fits = (name for name in spec.names if name in bag and (name == target or name not in spec.targets))
+        allowed = ", ".join(_spelled(name) for name in fits)
         raise WavesError(
-            f"{_spelled(unfit)}: {shown(given[unfit])} is not allowed with {spec.target}; allowed with it: {allowed}"
+            f"{_spelled(unfit)}: {shown(given[unfit])} is not allowed with {target}; allowed with it: {allowed}"
         )
     by_id = next((member for member in fleet if not member.endpoint), None)
     if by_id is not None and inputs.ACCOUNT_ENDPOINT not in given:

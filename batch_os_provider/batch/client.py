@@ -124,8 +124,7 @@ class BatchClient:
         Raises:
             CredentialError, TransientError, PermanentError: see there.
         """
-        path = _list_path(NEWEST, _VM_POOL_FIELDS, _NOT_STEADY)
-        return tuple(VmPool.from_json(self._ref(body), body) for body in self._connection.account_pages(path))
+        return tuple(self._vm_pools(_list_path(NEWEST, _VM_POOL_FIELDS, _NOT_STEADY)))
 
     def list_vm_pools(self) -> tuple[VmPool, ...]:
         """All pools of the account as the newest API version shows them, every page.
@@ -133,12 +132,15 @@ class BatchClient:
         Raises:
             CredentialError, TransientError, PermanentError: see there.
         """
-        path = f"/pools?{urlencode({'api-version': NEWEST})}"
-        return tuple(VmPool.from_json(self._ref(body), body) for body in self._connection.account_pages(path))
+        return tuple(self._vm_pools(f"/pools?{urlencode({'api-version': NEWEST})}"))
 
     def _pools(self, api_version: str, fields: str, condition: str = "") -> Iterator[Pool]:
-        for body in self._connection.account_pages(_list_path(api_version, fields, condition)):
-            yield Pool.from_json(self._ref(body), body)
+        for body, at in self._connection.pools(_list_path(api_version, fields, condition)):
+            yield Pool.from_json(self._ref(body), body, seen_at=at)
+
+    def _vm_pools(self, path: str) -> Iterator[VmPool]:
+        for body, at in self._connection.pools(path):
+            yield VmPool.from_json(self._ref(body), body, seen_at=at)
 
     def _ref(self, body: Mapping[str, Any]) -> PoolRef:
         return PoolRef(self._connection.endpoint, str(body.get("id", "")))
@@ -176,7 +178,7 @@ class BatchClient:
 
         """
         query = urlencode({"api-version": LAST_WITH_UPGRADE_OS, "$select": _NODE_FIELDS}, safe="$,")
-        return tuple(Node.from_json(body) for body in self._connection.pages(f"{_path(ref)}/nodes?{query}", ref.url))
+        return tuple(Node.from_json(body) for body in self._connection.nodes(f"{_path(ref)}/nodes?{query}", ref.url))
 
     def upgrade_os(self, ref: PoolRef, target: str, etag: str) -> datetime | None:
         """POST upgradeos once. Return the service's time of the change (``Last-Modified``), or None.
@@ -217,7 +219,7 @@ class BatchClient:
             PoolGoneError, CredentialError, TransientError, PermanentError: see there.
         """
         body, headers = self._read(ref, NEWEST)
-        pool = VmPool.from_json(ref, body, etag=headers["ETag"])
+        pool = VmPool.from_json(ref, body, etag=headers["ETag"], seen_at=http_date(headers["Date"]))
         if pool.base.kind is not Kind.UNKNOWN:
             return pool
         try:
@@ -235,7 +237,7 @@ class BatchClient:
             PoolGoneError, CredentialError, TransientError, PermanentError: see there.
         """
         query = urlencode({"api-version": NEWEST, "$select": _VM_NODE_FIELDS}, safe="$,")
-        return tuple(VmNode.from_json(body) for body in self._connection.pages(f"{_path(ref)}/nodes?{query}", ref.url))
+        return tuple(VmNode.from_json(body) for body in self._connection.nodes(f"{_path(ref)}/nodes?{query}", ref.url))
 
     def newest_image_version(self, ref: PoolRef) -> str:
         """The newest image version on a VM pool's nodes; empty if no node shows a version.

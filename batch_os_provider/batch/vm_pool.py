@@ -13,13 +13,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import GALLERIES, AllocationState, Kind, Pool, PoolState, parse_time
-from batch_os_provider.batch.vm_target import ImageVersion, Target, Version, parse_image_version
+from batch_os_provider.batch.vm_target import ImageVersion, Target, Version, parse_image_version, sortable
 
 __all__ = ["MARKER", "Marker", "VmNode", "VmPool", "VmPoolView"]
 
@@ -71,6 +71,7 @@ class Marker:
 class VmNode:
     """A node as read. ``version`` is None if the node does not show one.
 
+    ``allocated`` is its allocation time as text that sorts, with microseconds; empty if missing or invalid.
     ``start_task`` is ``running`` or ``failure`` if the start task has not succeeded: without waitForSuccess the node is
     idle even then.
     """
@@ -99,14 +100,14 @@ class VmNode:
         failed = result == "failure" or (bool(failure) and result != "success")
         errors = body.get("errors")
         first = errors[0] if isinstance(errors, list) and errors else failure
-        count = body.get("runningTasksCount")
+        count, allocated = body.get("runningTasksCount"), parse_time(body.get("allocationTime"))
         return cls(
             node_id=str(body.get("id", "?")),
             state=str(body.get("state", "unknown")).lower(),
             dedicated=body.get("isDedicated") is not False,
             version_text=exact if isinstance(exact, str) else "",
             version=parse_image_version(exact),
-            allocated=_sortable(body.get("allocationTime")),
+            allocated=sortable(allocated) if allocated is not None else "",
             running_tasks=count if isinstance(count, int) else 0,
             error=str(first.get("message", "")).partition("\n")[0] if isinstance(first, Mapping) else "",
             start_task="running" if runs else "failure" if failed else "",
@@ -151,13 +152,15 @@ class VmPool:
     metadata: tuple[Mapping[str, Any], ...]
 
     @classmethod
-    def from_json(cls, ref: PoolRef, body: Mapping[str, Any], *, etag: str = "") -> VmPool:
+    def from_json(
+        cls, ref: PoolRef, body: Mapping[str, Any], *, etag: str = "", seen_at: datetime | None = None
+    ) -> VmPool:
         """Read the JSON of API 2025-06-01."""
         configuration = body.get("virtualMachineConfiguration")
         configuration = configuration if isinstance(configuration, Mapping) else {}
         reference = configuration.get("imageReference")
         reference = reference if isinstance(reference, Mapping) else {}
-        base = Pool.from_json(ref, body, etag=etag)
+        base = Pool.from_json(ref, body, etag=etag, seen_at=seen_at)
         entries = body.get("metadata")
         metadata = tuple(each for each in entries if isinstance(each, Mapping)) if isinstance(entries, list) else ()
         noted = next((each.get("value") for each in metadata if each.get("name") == MARKER), None)
@@ -315,9 +318,3 @@ def _errors(value: object) -> tuple[str, ...]:
 def _is_automatic(policy: object) -> bool:
     automatic = policy.get("automaticOSUpgradePolicy") if isinstance(policy, Mapping) else None
     return isinstance(automatic, Mapping) and automatic.get("enableAutomaticOSUpgrade") is True
-
-
-def _sortable(value: object) -> str:
-    """A time that sorts as text: ISO in UTC with microseconds; empty if missing or invalid."""
-    parsed: datetime | None = parse_time(value)
-    return parsed.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if parsed is not None else ""

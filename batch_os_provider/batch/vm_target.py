@@ -26,7 +26,9 @@ __all__ = [
     "ImageVersion",
     "Target",
     "Version",
+    "day_of",
     "parse_image_version",
+    "sortable",
     "to_the_second",
 ]
 
@@ -129,12 +131,12 @@ class AllocatedSince:
         """Read ``2026-11-24`` (midnight UTC) or ``2026-11-24T06:30:00Z``. Raises ValueError for any other value."""
         match = _MOMENT.fullmatch(text) if isinstance(text, str) else None
         if match is None:
-            raise ValueError(f"{text!r} is neither a date nor a UTC time")
+            raise ValueError("it is neither a date nor a UTC time")
         spelled = match[0]
         try:
             datetime.strptime(spelled, _TIME if match["time"] else _DATE).replace(tzinfo=timezone.utc)
         except ValueError:
-            raise ValueError(f"{text!r} is not in the calendar") from None
+            raise ValueError("it is not in the calendar") from None
         return cls(spelled, f"{spelled[:-1]}.000000Z" if match["time"] else f"{spelled}T00:00:00.000000Z")
 
     def __str__(self) -> str:
@@ -144,6 +146,10 @@ class AllocatedSince:
     def reads(node: VmNode) -> bool:
         """Whether the node shows what the target compares: its allocation time."""
         return bool(node.allocated)
+
+    def is_after(self, now: datetime) -> bool:
+        """Whether the moment is in the future, so that a node of now would be behind too."""
+        return self.moment > sortable(now)
 
     def is_behind(self, node: VmNode) -> bool:
         """Whether the node was allocated before the moment; False if it shows no allocation time."""
@@ -178,6 +184,16 @@ class AllocatedSince:
 
 Target = ImageVersion | AllocatedSince
 """What a program declares: exactly one of the two."""
+
+
+def sortable(at: datetime) -> str:
+    """A time as text that sorts: ISO in UTC with microseconds, as ``VmNode.allocated`` has it."""
+    return f"{at.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def day_of(at: datetime | None) -> str:
+    """The day in UTC, as ``nodes_since`` takes it; a placeholder if the time is unknown."""
+    return "<date>" if at is None else sortable(at).partition("T")[0]
 
 
 def to_the_second(allocated: str) -> str:

@@ -17,6 +17,7 @@ from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.pool import Kind as PoolKind
 from batch_os_provider.batch.pool import Node, Pool
+from batch_os_provider.batch.vm_target import Target
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError, ServiceAnswer
 from batch_os_provider.guest_os import catalogue_file
@@ -137,17 +138,20 @@ def _say_once(text: str, *, warn: bool = False) -> None:
         (row.warn if warn else row.info)(text)
 
 
-def preview_image(declared: DeclaredImage, known: PriorState | None, *, look: bool) -> Refused | None:
+def preview_image(
+    declared: DeclaredImage, known: PriorState | None, *, look: bool, now: datetime | None = None
+) -> Refused | None:
     """Say what an `up` would do to a VM pool. Return the refusal, if `up` would refuse.
 
     Args:
         declared: the inputs.
         known: what the state says; None if the resource is new.
         look: whether Batch may be asked.
+        now: the time, for answers of Batch without one; default now.
     """
-    ref, target = declared.ref, declared.target.text
-    row = _Row(ref, "image", target)
-    plan = row.check(lambda: _plan_image(declared)) if look else None
+    row = _Row(declared.ref, "image", declared.target)
+    at = now or datetime.now(timezone.utc)
+    plan = row.check(lambda: _plan_image(declared, at)) if look else None
     if isinstance(plan, Refuse):
         return Refused(plan, row.tail("refused", came_from=known.version if known else "", why=plan.reason))
     if plan is not None:
@@ -167,7 +171,7 @@ def newest_image(ref: PoolRef) -> str:
 class _Row:
     """One resource's row; adds a tail to each message."""
 
-    def __init__(self, ref: PoolRef, kind: Kind, target: str) -> None:
+    def __init__(self, ref: PoolRef, kind: Kind, target: str | Target) -> None:
         self._row = diagnostics.ResourceLog(diagnostics.current_urn(), ref.pool_id)
         self._ref = ref
         self._kind = kind
@@ -175,7 +179,10 @@ class _Row:
 
     def tail(self, what: What, *, came_from: str = "", warnings: tuple[str, ...] = (), why: str = "") -> MessageTail:
         """A tail about this pool."""
-        return MessageTail(self._ref.url, self._kind, what, came_from, self._target, warnings=warnings, why=why)
+        tail = MessageTail(self._ref.url, self._kind, what, warnings=warnings, why=why)
+        if isinstance(self._target, str):
+            return replace(tail, came_from=came_from, target=self._target)
+        return tail.between(self._target, came_from)
 
     def say(self, text: str, tail: MessageTail, *, warn: bool) -> None:
         """Write one message."""
@@ -237,11 +244,11 @@ def _with_image(pool: Pool) -> Pool:
         return pool
 
 
-def _plan_image(declared: DeclaredImage) -> Plan | Refuse:
+def _plan_image(declared: DeclaredImage, now: datetime) -> Plan | Refuse:
     snapshot = snapshot_of(declared.ref.endpoint)
     seen = snapshot.vm(declared.ref)
-    answer = plan_image(seen, declared.target, declared.policy, declared.timeout, declared.drain_timeout)
-    return _plan_image(declared) if isinstance(answer, Refuse) and snapshot.refresh_if_stale() else answer
+    answer = plan_image(seen, declared.target, declared.policy, declared.timeout, declared.drain_timeout, now=now)
+    return _plan_image(declared, now) if isinstance(answer, Refuse) and snapshot.refresh_if_stale() else answer
 
 
 def _plan_by_state(ref: PoolRef, at: str, target: str) -> Plan:

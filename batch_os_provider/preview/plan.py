@@ -12,7 +12,7 @@ from math import ceil
 
 from batch_os_provider.batch.pool import Node, Pool
 from batch_os_provider.batch.vm_pool import VmPoolView
-from batch_os_provider.batch.vm_target import ImageVersion, Target, parse_image_version
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version
 from batch_os_provider.guest_os import version
 from batch_os_provider.guest_os.version import is_rollback
 from batch_os_provider.preview.empty_cost import empty_cost, stopped_nodes
@@ -20,7 +20,7 @@ from batch_os_provider.preview.message_tail import MessageTail, What
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal import steps
 from batch_os_provider.rollout.image_renewal.decide import another_product, deallocated, decide_image, resize_errors
-from batch_os_provider.rollout.image_renewal.empty import is_reached
+from batch_os_provider.rollout.image_renewal.empty_view import is_reached
 from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.os_upgrade import decide as os_table
 from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, age_of, judge
@@ -134,8 +134,14 @@ def _cost(nodes: tuple[Node, ...] | None, count: int) -> tuple[str, int | None]:
     return f"{counted(count, 'node')}, {goes if tasks else 'no task runs'}", tasks
 
 
-def plan_image(
-    seen: VmPoolView, target: Target, policy: ImagePolicy, timeout: float, drain_timeout: float = 3600.0
+def plan_image(  # noqa: PLR0913 - a pool as read, what is declared, and when
+    seen: VmPoolView,
+    target: Target,
+    policy: ImagePolicy,
+    timeout: float,
+    drain_timeout: float = 3600.0,
+    *,
+    now: datetime | None = None,
 ) -> Plan | Refuse:
     """The plan for a VM pool, or the refusal that `up` would end in.
 
@@ -145,9 +151,10 @@ def plan_image(
         policy: strategy and surge, as declared.
         timeout: seconds that an `up` waits at most.
         drain_timeout: seconds that the tasks of a leaving node have at most.
+        now: the time, for an answer of Batch without one; None if unknown.
     """
     history = steps.ImageHistory(found=frozenset(node.node_id for node in seen.nodes))
-    action = decide_image(seen, target, policy, history)
+    action = decide_image(seen, target, policy, history, now)
     if isinstance(action, Refuse):
         return action
     stopped = deallocated(seen, target) if seen.deallocated else ""
@@ -159,6 +166,7 @@ def plan_image(
     product = another_product(seen, target)
     notes = (
         ("another product", product),
+        ("pinned", _stays_pinned(seen, target, plan)),
         ("resize errors", resize_errors(seen) if seen.past_errors else ""),
         ("deallocated", stopped),
     )
@@ -205,6 +213,12 @@ def _rolled_back(plan: Plan, runs: str, target: Target) -> Plan:
         return plan
     what: What = "rollback" if plan.what == "renew" else plan.what
     return replace(plan, what=what, warnings=("rollback", *plan.warnings))
+
+
+def _stays_pinned(seen: VmPoolView, target: Target, plan: Plan) -> str:
+    """The warning that new nodes of a pinned pool get its pin, if only their age is declared; empty otherwise."""
+    pinned = seen.pool.pin is not None and isinstance(target, AllocatedSince)
+    return f"the pool stays pinned to {seen.pool.pin_text}" if pinned and plan.what != "adopt" else ""
 
 
 def _plan_image(  # noqa: PLR0911 - a table

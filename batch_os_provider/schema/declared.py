@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from batch_os_provider.batch.address import PoolRef, parse_endpoint
-from batch_os_provider.batch.vm_target import ImageVersion, Target
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
 from batch_os_provider.schema.inputs import (
     ACCOUNT_ENDPOINT,
     AUTOSCALE,
@@ -19,6 +19,7 @@ from batch_os_provider.schema.inputs import (
     IMAGE,
     IMAGE_TARGET,
     MAX_UNHEALTHY,
+    NODES_SINCE,
     ON_CONFLICT,
     ON_TIMEOUT,
     OS,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from batch_os_provider.schema.units import Share
 
-__all__ = ["NO_GATE", "Declared", "DeclaredImage", "Gate", "ImagePolicy", "Policy", "gate_of"]
+__all__ = ["NO_GATE", "Declared", "DeclaredImage", "Gate", "ImagePolicy", "Policy", "gate_of", "target_in", "target_of"]
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class DeclaredImage:
         full = IMAGE.full(bag)
         return cls(
             ref=PoolRef(parse_endpoint(full[ACCOUNT_ENDPOINT]), full[POOL_ID_NAME]),
-            target=ImageVersion.parse(full[IMAGE_TARGET]),
+            target=target_of(full),
             policy=ImagePolicy(
                 cast('Literal["surge", "when_empty", "empty"]', full[STRATEGY]),
                 int(full[SURGE]),
@@ -146,6 +147,20 @@ class DeclaredImage:
             timeout=parse_duration(full[TIMEOUT]),
             defer=full[ON_TIMEOUT] == "defer",
         )
+
+
+def target_of(bag: Mapping[str, Any]) -> Target:
+    """The target that the bag of a VM pool declares. Raises ValueError if it declares none that is allowed."""
+    since = bag.get(NODES_SINCE)
+    return ImageVersion.parse(bag.get(IMAGE_TARGET)) if since is None else AllocatedSince.parse(since)
+
+
+def target_in(bag: Mapping[str, Any]) -> Target | None:
+    """The same of a bag that no check has passed, such as that of a state; None if it declares no allowed target."""
+    try:
+        return target_of(bag)
+    except ValueError:
+        return None
 
 
 def gate_of(bag: Mapping[str, Any]) -> Gate:

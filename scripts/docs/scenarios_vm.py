@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from batch_os_provider.batch.empty_marker import EmptyMarker
 from scripts.docs.ground import AFTER_UP, QUIET, Ground, paas_pool
@@ -52,7 +53,7 @@ def refused_renewals(ground: Ground) -> Outputs:
     """What a preview of a VM pool refuses, because the pool shows that `up` would fail."""
     note = {"name": "batch-os", "value": '{"v":1,"size":2,"surge":1,"newest":"2024-04-02T00:00:00.000000Z"}'}
     marker = EmptyMarker(4, 0, ":".join(simulators.WINDOWS.values()), (BEHIND, TARGET))
-    formula = {"enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes=4;"}
+    formula: dict[str, Any] = {"enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes=4;"}
     simulator = ground.simulator()
     simulator.seed(
         vm_pool("pinned", nodes=12, version=BEHIND),

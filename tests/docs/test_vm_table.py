@@ -17,7 +17,8 @@ from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal.decide import decide_image
 from batch_os_provider.rollout.image_renewal.steps import ImageHistory, Repin, SetMarker
 from batch_os_provider.schema.declared import ImagePolicy
-from tests.unit.rollout.image_renewal.image_doubles import OLD, TARGET, WANTED, VmState, look, pool_of
+from tests.unit.rollout.doubles import at
+from tests.unit.rollout.image_renewal.image_doubles import MOMENTS, OLD, TARGET, WANTED, VmState, look, pool_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "vm-pools.md"
 GUARDED = {"extensions": [{"name": "x"}]}
@@ -35,6 +36,14 @@ CASES: list[tuple[str, VmState, dict[str, object], str, type, str]] = [
         "surge",
         Refuse,
         "not a VM pool",
+    ),
+    (
+        "in the future, by the clock of Batch",
+        ALL,
+        {"allocation": AllocationState.UNKNOWN, "seen_at": at(-1e9)},
+        "surge",
+        Refuse,
+        "in the future",
     ),
     ("a state that this release does not know", ALL, {"allocation": AllocationState.UNKNOWN}, "surge", Wait, "unknown"),
     ("a resize is under way", ALL, {"allocation": AllocationState.RESIZING}, "surge", Wait, "resizing"),
@@ -64,7 +73,8 @@ def test_the_code_decides_by_the_row(
     base = {name: value for name, value in more.items() if name != "gallery"}
     pool = replace(seen.pool, base=replace(seen.pool.base, **base), gallery="gallery" in more)  # type: ignore[arg-type]
     policy = ImagePolicy(strategy)  # type: ignore[arg-type]
-    action = decide_image(VmPoolView(pool, seen.nodes), WANTED, policy, ImageHistory())
+    target = MOMENTS.target if word == "in the future" else WANTED
+    action = decide_image(VmPoolView(pool, seen.nodes), target, policy, ImageHistory())
     assert isinstance(action, kind), f"{row}: {action}"
     assert word in str(action), f"{row}: {action}"
 

@@ -91,7 +91,7 @@ class VmMachine(PoolMachine):
 
     def is_empty_diff(self, seen: VmPoolView) -> bool:
         declared = {"account_endpoint": ENDPOINT, "pool_id": "render", "target_image_version": self.target}
-        known = {**declared, **of_vm_pool(seen, self.target)}
+        known = {**declared, **of_vm_pool(seen, ImageVersion.parse(self.target))}
         return not PoolImageVersionProvider().diff("", known, declared).changes
 
     def judge_success(self, up: Up) -> None:
@@ -309,7 +309,7 @@ class EmptyMachine(VmMachine):
     def is_empty_diff(self, seen: VmPoolView) -> bool:
         declared = {"account_endpoint": ENDPOINT, "pool_id": "render", "target_image_version": self.target}
         declared["strategy"] = self.policy.strategy
-        known = {**declared, **of_vm_pool(seen, self.target)}
+        known = {**declared, **of_vm_pool(seen, ImageVersion.parse(self.target), self.policy.strategy)}
         return not PoolImageVersionProvider().diff("", known, declared).changes
 
     def judge_success(self, up: Up) -> None:

@@ -218,8 +218,15 @@ IMAGES = {**FAIR, "target_os_version": None, "target_image_version": "1.2.3", "s
     ("bag", "words"),
     [
         ({"waves": ["101%"]}, "PoolFleet farm: waves[0]: '101%' is not a wave"),
-        ({"target_image_version": "1.2.3"}, "both are given; allowed: exactly one"),
-        ({"target_os_version": None}, "target_os_version, target_image_version: neither is given"),
+        (
+            {"target_image_version": "1.2.3"},
+            "target_os_version, target_image_version: 2 are given; allowed: exactly one",
+        ),
+        (
+            {**IMAGES, "nodes_since": "2026-11-24"},
+            "target_image_version, nodes_since: 2 are given; allowed: exactly one",
+        ),
+        ({"target_os_version": None}, "target_os_version, target_image_version, nodes_since: none is given"),
         ({"account_endpoint": None}, "account_endpoint: it is missing, and pools contains the pool id 'a'"),
         ({"account_endpoint": "ftp://x"}, "account_endpoint: 'ftp://x' is not an account endpoint"),
         (

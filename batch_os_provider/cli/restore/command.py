@@ -1,7 +1,7 @@
 """`batch-os restore`: put a pool back to what the marker of an unfinished rollout says.
 
 The next `pulumi up` continues such a rollout by itself. This command is for a pool that no `up` will work on again, or
-that another person changed meanwhile, so that `up` refuses it. It follows the same table as `up` on its way back.
+that another person has changed since, so that `up` refuses it. It follows the same table as `up` on its way back.
 """
 
 from __future__ import annotations

@@ -9,15 +9,16 @@ Seen                                             Then
 ===============================================  ================================================
 deleting                                         Refuse
 Cloud Services pool                              Refuse; print the ``PoolOsVersion`` to use
+a declared moment in the future                  Refuse: a new node would be behind too
 an unknown state                                 Wait, with a warning
 a resize under way                               Wait
 ``restore`` (no input: `batch-os restore`)       go back to the marker
 ``empty``, or its marker                         the table of ``empty``
 the marker of this run is gone                   Refuse: another person or program works on the pool
-versions that cannot be compared                 Refuse; if there is a marker, undo first
+nodes that cannot be compared                    Refuse; if there is a marker, undo first
 nothing behind, pin fine, nodes missing          Refuse with the error of the last resize
 nothing behind, pin fine                         Done (after the marker is cleared)
-automatic OS upgrade on                          Wait and report; never write
+automatic OS upgrade on                          Wait and report, never write; with a moment Refuse
 a recorded failure, the marker still there       undo: one step of ``tidy``
 nodes that are coming up                         Wait
 a marker, but pinned, ``when_empty``, autoscale  undo: one step of ``tidy``
@@ -41,12 +42,14 @@ disablescheduling are left out on purpose, see docs/vm-pools.md.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import AllocationState, Kind, Pool, PoolState
 from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool, VmPoolView
-from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, day_of, sortable, to_the_second
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
-from batch_os_provider.rollout.image_renewal import empty
+from batch_os_provider.rollout.image_renewal import empty, empty_view
 from batch_os_provider.rollout.image_renewal.steps import ImageAction, ImageHistory, Repin, Undo
 from batch_os_provider.rollout.image_renewal.surge import (
     added_since,
@@ -66,18 +69,28 @@ __all__ = ["another_product", "deallocated", "decide_image", "incomparable", "re
 
 _COMING = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"})
 """States of a node that is not up yet: it may show its version later."""
+_EXACT_VERSION = "To have an exact version, create the pool with it in place of 'latest'"
+"""The other way for a pool whose nodes show no version number."""
 
 
-def decide_image(seen: VmPoolView, target: Target, policy: ImagePolicy, history: ImageHistory) -> ImageAction:  # noqa: C901, PLR0911, PLR0912 - a table
-    """The next action for a VM pool; the list of nodes began after our last write."""
+def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
+    seen: VmPoolView, target: Target, policy: ImagePolicy, history: ImageHistory, now: datetime | None = None
+) -> ImageAction:
+    """The next action for a VM pool; the list of nodes began after our last write.
+
+    ``now`` is for an answer of Batch without a time; None is unknown.
+    """
     pool = seen.pool
     base = pool.base
+    now = base.seen_at or now
     if base.state is PoolState.DELETING:
         return Refuse(
             "it is being deleted", "Remove the resource from the program, or create the pool again", property="pool_id"
         )
     if base.kind is not Kind.VM:
-        return refuse_kind(base)
+        return refuse_kind(base, target)
+    if isinstance(target, AllocatedSince) and now is not None and target.is_after(now):
+        return _in_the_future(target, now)
     if base.state is not PoolState.ACTIVE or base.allocation is AllocationState.UNKNOWN:
         odd = f"state {base.state_text!r} with allocation state {base.allocation_text!r}"
         return Wait(
@@ -96,7 +109,7 @@ def decide_image(seen: VmPoolView, target: Target, policy: ImagePolicy, history:
         and not is_left_in_order(seen, behind, history.marker)
     ):
         return foreign(seen, history.marker, "its marker in the metadata is gone")
-    unreadable = _unreadable(seen, target)
+    unreadable = _unreadable(seen, target, now)
     if isinstance(unreadable, Refuse):
         return _cannot_judge(seen, target, unreadable, history)
     pinned_elsewhere = target.is_above_pin(pool)
@@ -105,8 +118,10 @@ def decide_image(seen: VmPoolView, target: Target, policy: ImagePolicy, history:
         pinned_elsewhere, behind = target.is_other_pin(pool), ()
     if not behind and not pinned_elsewhere and not unreadable:
         return _finished(seen, history)
+    if pool.automatic and isinstance(target, AllocatedSince):
+        return _renewed_in_place(target)
     if pool.automatic:
-        return _automatic()
+        return Wait("automatic", "automatic OS upgrade is on and renews the nodes; nothing is written")
     if pool.marker is not None and history.failure is not None:
         return tidy(seen, pool.marker)
     if unreadable:
@@ -134,18 +149,18 @@ def _empty(  # noqa: PLR0911 - a table
     """The strategy ``empty``, or the marker that it has left under another strategy."""
     pool, mark = seen.pool, seen.pool.emptying
     known = history.marker if isinstance(history.marker, EmptyMarker) else None
-    if known is not None and mark is None and not empty.is_left_in_order(seen, target, known):
-        return empty.marker_is_gone(seen, known)
+    if known is not None and mark is None and not empty_view.is_left_in_order(seen, target, known):
+        return empty_view.marker_is_gone(seen, known)
     if pool.marker is not None:
         return tidy(seen, pool.marker)
-    if pool.gallery:
+    if pool.gallery and isinstance(target, ImageVersion):
         return _refuse_gallery(pool)
     if mark is not None and policy.strategy != "empty":
-        return empty.foreign_image(seen, mark) or empty.put_back(seen, mark, history, target)
-    if mark is None and empty.is_reached(seen, target):
+        return empty_view.foreign_image(seen, mark) or empty.put_back(seen, mark, history, target)
+    if mark is None and empty_view.is_reached(seen, target):
         return _finished(seen, history)
-    if pool.automatic and not isinstance(target, ImageVersion):
-        return _automatic()
+    if pool.automatic and isinstance(target, AllocatedSince):
+        return _renewed_in_place(target)
     return empty.next_step(seen, target, policy, history)
 
 
@@ -157,33 +172,56 @@ def _restore(seen: VmPoolView, history: ImageHistory) -> ImageAction:
     return tidy(seen, pool.marker) if pool.marker is not None else history.failure or Done()
 
 
-def _automatic() -> Wait:
-    return Wait("automatic", "automatic OS upgrade is on and renews the nodes; nothing is written")
-
-
-def _refuse_gallery(pool: VmPool) -> Refuse:
+def _refuse_gallery(pool: VmPool, next_step: str = "", property_: str = "pool_id") -> Refuse:
     return Refuse(
         f"it uses a gallery image ({pool.image}), whose nodes show no image version that can be compared",
-        "Remove this resource; set the version of a gallery image in the program that creates the pool",
-        property="pool_id",
+        next_step or "Remove this resource; set the version of a gallery image in the program that creates the pool",
+        property=property_,
     )
 
 
-def refuse_kind(pool: Pool) -> Refuse:
+def refuse_kind(pool: Pool, target: Target) -> Refuse:
     """The refusal of a pool that is not a VM pool."""
     ref = pool.ref
+    has = "its nodes have no image version" if isinstance(target, ImageVersion) else "its nodes are not replaced"
     return Refuse(
-        "it is not a VM pool, so its nodes have no image version",
+        f"it is not a VM pool, so {has}",
         f'Use PoolOsVersion("{ref.pool_id}", account_endpoint="{ref.endpoint}", pool_id="{ref.pool_id}", '
         f'target_os_version="{pool.current_os_version or "<version>"}") for a Cloud Services pool',
         property="pool_id",
     )
 
 
-def incomparable(seen: VmPoolView) -> Refuse | None:
-    """Why the nodes of a pool never show a version that can be compared; None if they do, or may do so later."""
+def _in_the_future(target: AllocatedSince, now: datetime) -> Refuse:
+    shown = to_the_second(sortable(now))
+    return Refuse(
+        f"nodes_since {target.text} is in the future: the clock of Batch shows {shown}, so new nodes would be behind "
+        "too",
+        f'Declare a moment that has passed, such as nodes_since="{day_of(now)}"',
+        property=target.property,
+    )
+
+
+def _renewed_in_place(target: AllocatedSince) -> Refuse:
+    return Refuse(
+        "automatic OS upgrade is on: Batch renews the nodes in place, and they keep their allocation time, so no node "
+        f"becomes newer than nodes_since {target.text}",
+        "Remove this resource and let Batch renew the nodes, or turn automatic OS upgrade off (upgradePolicy)",
+        property=target.property,
+    )
+
+
+def incomparable(seen: VmPoolView, now: datetime | None = None) -> Refuse | None:
+    """Why the nodes of a pool never show a version that can be compared; None if they do, or may do so later.
+
+    ``now`` is the time for the line to paste.
+    """
+    instead = (
+        f'Declare nodes_since="{day_of(now)}" in place of target_image_version: nodes that were allocated before that '
+        "day are renewed"
+    )
     if seen.pool.gallery:
-        return _refuse_gallery(seen.pool)
+        return _refuse_gallery(seen.pool, instead, ImageVersion.property)
     strange = [node for node in _unread(seen, ImageVersion) if node.version_text and node.state not in _COMING]
     # The image of a pool changes only while it is empty, so the nodes of a pinned pool run the pin.
     if not strange or seen.pool.pin is not None:
@@ -192,9 +230,8 @@ def incomparable(seen: VmPoolView) -> Refuse | None:
     return Refuse(
         f"its nodes do not show a version number (Batch shows {shown} for {len(strange)} of "
         f"{len(seen.judged)} nodes), so the version of a node cannot be compared",
-        "Remove this resource from the program; the pool does not change. To get the newest image, resize the pool "
-        "to 0 nodes and back; to keep a version, create the pool with an exact image version in place of 'latest'",
-        property="pool_id",
+        f"{instead}. {_EXACT_VERSION}",
+        property=ImageVersion.property,
     )
 
 
@@ -204,9 +241,9 @@ def _unread(seen: VmPoolView, by: Target | type[Target]) -> list[VmNode]:
     return [node for node in seen.judged if not by.reads(node) and not (node in ours and node.has_failed)]
 
 
-def _unreadable(seen: VmPoolView, target: Target) -> Refuse | Wait | None:
+def _unreadable(seen: VmPoolView, target: Target, now: datetime | None) -> Refuse | Wait | None:
     """The action if a node cannot be judged now; None if every node can."""
-    never = incomparable(seen) if isinstance(target, ImageVersion) else None
+    never = incomparable(seen, now) if isinstance(target, ImageVersion) else None
     if never is not None:
         return never
     unread, words = _unread(seen, target), words_of(target)

@@ -32,8 +32,16 @@ from __future__ import annotations
 
 from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
-from batch_os_provider.batch.vm_target import ImageVersion, Target, parse_image_version
+from batch_os_provider.batch.vm_target import ImageVersion, Target
 from batch_os_provider.rollout.actions import Refuse, Wait
+from batch_os_provider.rollout.image_renewal.empty_view import (
+    by_hand,
+    foreign,
+    foreign_size,
+    is_reached,
+    is_same_formula,
+    same_version,
+)
 from batch_os_provider.rollout.image_renewal.steps import (
     Drain,
     EnableAutoscale,
@@ -48,17 +56,16 @@ from batch_os_provider.rollout.image_renewal.steps import (
 from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.progress import name_some
 from batch_os_provider.schema.declared import ImagePolicy
+from batch_os_provider.schema.units import duration
 from batch_os_provider.wording import counted, plural
 
 __all__ = [
     "capacity_back",
     "describe",
-    "foreign_image",
-    "is_left_in_order",
-    "is_reached",
     "is_undoable",
-    "marker_is_gone",
+    "leads_to_drain",
     "next_step",
+    "no_time",
     "put_back",
     "resizing",
     "restore",
@@ -71,22 +78,12 @@ _BROKEN = frozenset({"starttaskfailed", "unusable", "deallocated", "deallocating
 _COMING = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"})
 
 
-def is_reached(seen: VmPoolView, target: Target) -> bool:
-    """Whether new nodes get what is declared, and no node is older.
-
-    Nodes of a pinned pool have the pin, because the image changes only while a pool has none.
-    """
-    if isinstance(target, ImageVersion):
-        return seen.pool.pin == target.numbers
-    return not any(target.is_behind(node) for node in seen.nodes if not node.is_deallocated)
-
-
 def next_step(seen: VmPoolView, target: Target, policy: ImagePolicy, history: ImageHistory) -> ImageAction:
     """One step of the strategy for a steady pool that is not finished, or has the marker of the strategy."""
     pool, mark = seen.pool, seen.pool.emptying
     if mark is None:
         return history.failure or _begin(seen, target, policy)
-    strange = _foreign(seen, target, mark, history)
+    strange = foreign(seen, target, mark, history)
     if strange is not None:
         return strange
     if history.failure is not None:
@@ -144,7 +141,7 @@ def _guarded(pool: VmPool, target: Target, parts: list[str]) -> Refuse:
 def _change(seen: VmPoolView, target: Target, mark: EmptyMarker, history: ImageHistory) -> ImageAction:
     """The pool does not yet give what is declared: empty it, then change it."""
     pool = seen.pool
-    if isinstance(target, ImageVersion) and not _same(mark.goal, target.text):
+    if isinstance(target, ImageVersion) and not same_version(mark.goal, target.text):
         return SetMarker(mark.towards(target.text))
     if _is_empty(seen):
         guarded = pool.guarded_parts()
@@ -157,7 +154,7 @@ def _change(seen: VmPoolView, target: Target, mark: EmptyMarker, history: ImageH
     if young is not None and pool.sizes == mark.canary_sizes:
         reason, following = words_of(target).new_node_is_behind(young)
         return Undo(Refuse(f"{reason}; {_goes_back(pool, mark)}", following))
-    return _foreign_size(seen, mark)
+    return foreign_size(seen, mark)
 
 
 def _stayed(seen: VmPoolView, mark: EmptyMarker) -> Refuse:
@@ -180,7 +177,7 @@ def _stayed(seen: VmPoolView, mark: EmptyMarker) -> Refuse:
 
 def _goes_back(pool: VmPool, mark: EmptyMarker) -> str:
     size = "its formula" if mark.formula else counted(sum(mark.sizes), "node")
-    if _same(pool.pin_text, mark.way_back):
+    if same_version(pool.pin_text, mark.way_back):
         return f"this run puts the pool back to {size}"
     return f"this run puts the pool back to {mark.way_back} and {size}"
 
@@ -249,6 +246,24 @@ def too_late(seen: VmPoolView, mark: EmptyMarker) -> Undo:
     )
 
 
+def leads_to_drain(action: ImageAction) -> bool:
+    """Whether this step is one of those before the pool is empty."""
+    begins = isinstance(action, SetMarker) and isinstance(action.marker, EmptyMarker)
+    return begins or isinstance(action, HoldAutoscale | Drain)
+
+
+def no_time(left: float, least: float) -> Undo:
+    """The end of a rollout that has too little time left to drain the pool: it would end with an empty pool."""
+    return Undo(
+        Refuse(
+            f"{duration(max(left, 0.0))} of timeout is left, and to empty the pool takes up to {duration(least)}",
+            "Declare a longer timeout, or run `pulumi up` again",
+            property="timeout",
+        ),
+        may_defer=True,
+    )
+
+
 def is_undoable(action: ImageAction, mark: EmptyMarker) -> bool:
     """Whether the pool goes back if Batch refuses this step for good. The steps that end a rollout stay to be done."""
     if isinstance(action, ResizeAll):
@@ -301,12 +316,12 @@ def put_back(  # noqa: PLR0911 - a table
     if pool.base.autoscale:
         return SetMarker(None)
     kept = keep is not None and (is_reached(seen, keep) or not isinstance(keep, ImageVersion))
-    if not _same(pool.pin_text, mark.way_back) and not kept:
+    if not same_version(pool.pin_text, mark.way_back) and not kept:
         guarded = pool.guarded_parts()
         if guarded:
             return Refuse(
                 f"the image cannot go back to {mark.way_back}: a change would have to send {' and '.join(guarded)}",
-                f"Set the image version where the pool is declared, then {_by_hand(seen)}",
+                f"Set the image version where the pool is declared, then {by_hand(seen)}",
                 property="pool_id",
             )
         if _is_empty(seen):
@@ -335,7 +350,7 @@ def restore(seen: VmPoolView, mark: EmptyMarker, history: ImageHistory) -> Image
             f"the marker is of the image {mark.image}, and the pool now has {pool.product}: only a version is restored",
             "Set the image where the pool is declared, or remove the metadata entry batch-os",
         )
-    if pool.base.autoscale and not (_is_same_formula(pool, mark) and _same(pool.pin_text, mark.way_back)):
+    if pool.base.autoscale and not (is_same_formula(pool, mark) and same_version(pool.pin_text, mark.way_back)):
         return HoldAutoscale()
     return put_back(seen, mark, history)
 
@@ -347,7 +362,7 @@ _MOST_DRAINS = 3
 def capacity_back(seen: VmPoolView) -> ImageAction | None:
     """The write that gives an empty pool of the image before its nodes again, for a run that ends now; None else."""
     pool, mark = seen.pool, seen.pool.emptying
-    if mark is None or not pool.is_steady or pool.sizes != _ZERO or not _same(pool.pin_text, mark.way_back):
+    if mark is None or not pool.is_steady or pool.sizes != _ZERO or not same_version(pool.pin_text, mark.way_back):
         return None
     if mark.formula:
         return EnableAutoscale(mark.formula, mark.interval)
@@ -356,102 +371,6 @@ def capacity_back(seen: VmPoolView) -> ImageAction | None:
 
 def _is_empty(seen: VmPoolView) -> bool:
     return not seen.nodes and seen.pool.sizes == _ZERO
-
-
-def _same(one: str, other: str) -> bool:
-    """Whether two texts of an image version mean the same; ``latest`` has no case."""
-    numbers = parse_image_version(one)
-    return one.casefold() == other.casefold() or (numbers is not None and numbers == parse_image_version(other))
-
-
-def _is_same_formula(pool: VmPool, mark: EmptyMarker) -> bool:
-    return bool(mark.formula) and pool.formula.split() == mark.formula.split() and pool.interval == mark.interval
-
-
-# --- what others have done ---
-
-
-def _foreign(seen: VmPoolView, target: Target, mark: EmptyMarker, history: ImageHistory) -> Refuse | None:
-    """The refusal of what our own steps cannot lead to: only the owner knows what is wanted."""
-    pool, known = seen.pool, history.marker
-    strange = foreign_image(seen, mark)
-    if strange is not None:
-        return strange
-    ours = isinstance(known, EmptyMarker) and isinstance(target, ImageVersion) and _same(known.goal, target.text)
-    if ours and not _same(mark.goal, target.text):
-        return _refuse(
-            seen, f"another program works on the pool: this one declares {target.text}, the other one {mark.goal}"
-        )
-    sizes = (_ZERO, mark.canary_sizes, mark.sizes)
-    counts = (len(seen.dedicated), len(seen.nodes) - len(seen.dedicated))
-    left = bool(pool.resize_errors) and pool.sizes == counts and counts[0] <= mark.size and counts[1] <= mark.spot
-    if not mark.formula and pool.sizes not in sizes and not left:
-        return _foreign_size(seen, mark)
-    return None
-
-
-def foreign_image(seen: VmPoolView, mark: EmptyMarker) -> Refuse | None:
-    """The refusal of an image or a formula that this rollout did not set; None if there is none."""
-    pool = seen.pool
-    if not any(_same(pool.pin_text, pin) for pin in mark.pins) or pool.product.casefold() != mark.image.casefold():
-        began = f"{mark.image} {mark.way_back}"
-        return _refuse(
-            seen,
-            f"another person or program changed the image: the rollout began with {began}, and the pool now has "
-            f"{pool.product} {pool.pin_text}",
-        )
-    if pool.base.autoscale and not _is_same_formula(pool, mark):
-        began = f"the formula {_short(mark.formula)} ({mark.interval})" if mark.formula else "a fixed size"
-        return _refuse(
-            seen,
-            f"another person or program enabled autoscale: the rollout began with {began}, and the pool now has the "
-            f"formula {_short(pool.formula)} ({pool.interval})",
-        )
-    return None
-
-
-def _foreign_size(seen: VmPoolView, mark: EmptyMarker) -> Refuse:
-    def words(sizes: tuple[int, int]) -> str:
-        return counted(sizes[0], "node") + (f" and {counted(sizes[1], 'spot node')}" if mark.spot or sizes[1] else "")
-
-    now = f"the rollout began at {words(mark.sizes)}, and the target is now {words(seen.pool.sizes)}"
-    return _refuse(seen, f"another person or program resized the pool: {now}")
-
-
-def marker_is_gone(seen: VmPoolView, mark: EmptyMarker) -> Refuse:
-    """The refusal to continue without a marker that this run has seen."""
-    size = "its formula" if mark.formula else counted(sum(mark.sizes), "node")
-    now = f"{seen.pool.pin_text} and {counted(sum(seen.pool.sizes), 'node')}"
-    return _refuse(seen, f"its marker in the metadata is gone: the pool had {mark.way_back} and {size}, and now {now}")
-
-
-def is_left_in_order(seen: VmPoolView, target: Target, mark: EmptyMarker) -> bool:
-    """Whether another run on the same pool has finished and cleared the marker of both."""
-    as_before = _is_same_formula(seen.pool, mark) if mark.formula else seen.pool.sizes == mark.sizes
-    return is_reached(seen, target) and as_before
-
-
-def _refuse(seen: VmPoolView, reason: str) -> Refuse:
-    return Refuse(
-        f"{reason}; nothing more was changed", f"Decide what is right, then {_by_hand(seen)}", property="pool_id"
-    )
-
-
-def _by_hand(seen: VmPoolView) -> str:
-    url = seen.pool.base.ref.url
-    return (
-        f"put the pool back with `batch-os restore {url}`, or set it as you want and remove the metadata entry "
-        "batch-os; then run `pulumi up` again"
-    )
-
-
-def _short(formula: str) -> str:
-    text = " ".join(formula.split())
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
-
-
-_SHOWN = 60
-"""Characters of a formula in a message."""
 
 
 # --- words ---

@@ -95,9 +95,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         if not self._lags(seen):
             self._record(seen)
             action = decide_image(seen, self._declared.target, self._declared.policy, self._history)
-        if isinstance(action, Wait) and action.phase == "canary" and seen.pool.emptying is not None:
-            is_late = self.remaining() < min(_TIME_FOR_CANARY, self._declared.timeout / 4)
-            action = empty.too_late(seen, seen.pool.emptying) if is_late else action
+            action = self._in_time(action, seen)
         if isinstance(action, Done):
             return self._done(seen)
         if isinstance(action, Refuse):
@@ -127,6 +125,17 @@ class ImageRenewal(Rollout[VmPoolView]):
         elif self._lagging_since is None:
             self._lagging_since = now
         return self._lagging_since is not None and now - self._lagging_since < GRACE
+
+    def _in_time(self, action: steps.ImageAction, seen: VmPoolView) -> steps.ImageAction:
+        """The action, or the way back if too little time is left for it: a deadline must not find an emptied pool."""
+        mark = seen.pool.emptying
+        if isinstance(action, Wait) and action.phase == "canary" and mark is not None:
+            is_late = self.remaining() < min(_TIME_FOR_CANARY, self._declared.timeout / 4)
+            return empty.too_late(seen, mark) if is_late else action
+        least = _SHORTEST_DRAIN + _TIME_TO_GO_BACK
+        if self._history.failure is None and self.remaining() < least and empty.leads_to_drain(action):
+            return empty.no_time(self.remaining(), least)
+        return action
 
     def _is_emptying(self, seen: VmPoolView) -> bool:
         """Whether the strategy ``empty`` works on the pool: it counts spot nodes too."""

@@ -77,8 +77,8 @@ def drains(seen: VmPoolView, history: ImageHistory) -> str:
 def tidy(seen: VmPoolView, mark: Marker) -> ImageAction:
     """Restore the size and the number of nodes from before the cycle, then clear the marker.
 
-    The nodes are removed by name, because Batch chooses the nodes itself when a pool shrinks. Failed nodes and nodes
-    behind the others come first, then the newest nodes.
+    The nodes are removed by name, because Batch chooses the nodes itself when a pool shrinks. Failed nodes come first,
+    then nodes behind the others, nodes that are not ready, and the newest nodes.
     """
     pool, count = seen.pool, len(seen.dedicated)
     if not _is_in_bounds(seen, mark):
@@ -96,7 +96,7 @@ def tidy(seen: VmPoolView, mark: Marker) -> ImageAction:
         return foreign(seen, mark)
     newest = max((node.version for node in ours if node.version is not None), default=())
     last_first = sorted(ours, key=lambda node: (node.allocated, node.node_id), reverse=True)
-    chosen = sorted(last_first, key=lambda node: (node.version == newest and not node.has_failed, node.is_ready))
+    chosen = sorted(last_first, key=lambda node: (not node.has_failed, node.version == newest, node.is_ready))
     return RemoveNodes(tuple(node.node_id for node in chosen[: min(surplus, MAX_REMOVED)]), ours=True)
 
 

@@ -7,17 +7,22 @@ wire in ``tests/inprocess``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from batch_os_provider.batch.empty_marker import EmptyMarker
-from batch_os_provider.batch.vm_pool import MARKER, Marker, VmNode, VmPool, VmPoolView
+from batch_os_provider.batch.vm_pool import Marker
 from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal.decide import decide_image
-from batch_os_provider.rollout.image_renewal.empty import capacity_back
+from batch_os_provider.rollout.image_renewal.empty import (
+    capacity_back,
+    is_undoable,
+    leads_to_drain,
+    no_time,
+    too_late,
+)
 from batch_os_provider.rollout.image_renewal.steps import (
     Drain,
     EnableAutoscale,
@@ -30,85 +35,14 @@ from batch_os_provider.rollout.image_renewal.steps import (
     Undo,
 )
 from batch_os_provider.schema.declared import ImagePolicy
-from tests.support.simulator import IMAGES, Image
+from tests.support.simulator import IMAGES
 from tests.unit.plurals import wrong_plurals
-from tests.unit.rollout.doubles import REF
+from tests.unit.rollout.image_renewal.looks import FORMULA, INTERVAL, NEW, OLD, SCALED, SHORT, Look
 
 FAILED = Refuse("the canary failed", "Fix it")
-FORMULA, INTERVAL = "$TargetDedicatedNodes = 3;\n", "PT7M"
-SCALED = {"enableAutoScale": True, "autoScaleFormula": FORMULA, "autoScaleEvaluationInterval": INTERVAL}
-SHORT = {"resizeErrors": [{"code": "AccountCoreQuotaReached", "message": "The account has reached core quota"}]}
 EMPTY = ImagePolicy("empty")
 HOLD = replace(EMPTY, autoscale="hold")
-NEW, OLD = "2026-11-25T08:00:00Z", "2026-11-20T08:00:00Z"
 SINCE = AllocatedSince.parse("2026-11-24")
-
-
-@dataclass(frozen=True)
-class Look:
-    """A pool as Batch shows it: ``nodes`` are (kind, state, tasks, more of the body)."""
-
-    image: Image = IMAGES["windows-2022"]
-    pin: str = "behind"
-    sizes: tuple[int, int] = (3, 0)
-    nodes: int | tuple[Mapping[str, Any], ...] = 3
-    spot: int = 0
-    marker: object = None
-    more: Mapping[str, Any] = field(default_factory=dict)
-    configuration: Mapping[str, Any] = field(default_factory=dict)
-    shown: str | None = None
-    allocated: str = OLD
-
-    @property
-    def version(self) -> str:
-        """The pool's pin as Batch shows it."""
-        return {"behind": self.image.behind, "target": self.image.target}.get(self.pin, self.pin)
-
-    @property
-    def target(self) -> ImageVersion:
-        """The declared version."""
-        return ImageVersion.parse(self.image.target)
-
-    def mark(self, *sizes: int, **change: Any) -> EmptyMarker:
-        """The marker of a rollout on a pool of these sizes."""
-        product = ":".join(self.image.reference.values())
-        size, spot = (*sizes, 0)[:2]
-        return replace(EmptyMarker(size, spot, product, (self.image.behind, self.image.target)), **change)
-
-    @property
-    def view(self) -> VmPoolView:
-        """The values that the table gets."""
-        given = self.nodes if isinstance(self.nodes, tuple) else tuple({} for _ in range(self.nodes))
-        bodies = [
-            {
-                "id": f"tvm-{number:02d}",
-                "state": "idle",
-                "isDedicated": number < len(given) - self.spot,
-                "allocationTime": self.allocated,
-                "virtualMachineInfo": {"imageReference": {"exactVersion": self.shown or self.version}},
-                "runningTasksCount": 0,
-                **each,
-            }
-            for number, each in enumerate(given)
-        ]
-        nodes = tuple(VmNode.from_json(each) for each in bodies)
-        dedicated = sum(node.dedicated for node in nodes)
-        body = {
-            "state": "active",
-            "allocationState": "steady",
-            "virtualMachineConfiguration": {
-                "imageReference": {**self.image.reference, "version": self.version},
-                "nodeAgentSKUId": self.image.agent,
-                **self.configuration,
-            },
-            "targetDedicatedNodes": self.sizes[0],
-            "targetLowPriorityNodes": self.sizes[1],
-            "currentDedicatedNodes": dedicated,
-            "currentLowPriorityNodes": len(nodes) - dedicated,
-            "metadata": [] if self.marker is None else [{"name": MARKER, "value": str(self.marker)}],
-            **self.more,
-        }
-        return VmPoolView(VmPool.from_json(REF, body, etag="0x1"), nodes)
 
 
 def step(
@@ -534,7 +468,72 @@ def test_old_spot_nodes_count_for_a_moment_and_deallocated_ones_do_not() -> None
     assert step(replace(spot, nodes=({"state": "deallocated"},) * 2), target=SINCE) == Done()
 
 
+# --- batch-os restore ---
+
+RESTORE = ImagePolicy("restore")
+THEIRS = {**SCALED, "autoScaleFormula": "$TargetDedicatedNodes = 99;"}
+RESTORED: dict[str, tuple[Look, ImageAction]] = {
+    "nothing to do": (Look(), Done()),
+    "a drained pool": (
+        Look(marker=MARK, sizes=(0, 0), nodes=0),
+        ResizeAll(3, 0, "back to the size before the rollout"),
+    ),
+    "a held formula": (Look(marker=HELD, sizes=(0, 0), nodes=0), EnableAutoscale(FORMULA, INTERVAL)),
+    "another formula": (Look(marker=HELD, more=THEIRS), HoldAutoscale()),
+    "a formula on a pool of fixed size": (Look(marker=MARK, more=SCALED), HoldAutoscale()),
+    "the formula, another image": (Look(pin="target", marker=HELD, more=SCALED), HoldAutoscale()),
+    "the formula is back": (Look(marker=HELD, more=SCALED), SetMarker(None)),
+    "another size": (Look(marker=MARK, sizes=(9, 0), nodes=9), ResizeAll(3, 0, "back to the size before the rollout")),
+    "another pin": (Look(pin="20348.7.7", marker=MARK, sizes=(9, 0), nodes=9), Drain()),
+    "another pin, empty": (Look(pin="20348.7.7", marker=MARK, sizes=(0, 0), nodes=0), Repin(BASE.image.behind)),
+    "the marker of surge": (Look(marker=Marker(3, 1, OLD)), SetMarker(None)),
+}
+
+
+@pytest.mark.parametrize("name", RESTORED)
+def test_a_step_of_restore_also_undoes_what_others_have_done(name: str) -> None:
+    look, expected = RESTORED[name]
+    assert step(look, RESTORE) == expected
+
+
+def test_restore_does_not_bring_back_another_image() -> None:
+    text = refusal(step(Look(IMAGES["rhel"], marker=MARK), RESTORE))
+    assert "the pool now has redhat:rhel:8_1: only a version is restored" in text
+
+
 # --- the deadline ---
+
+
+def test_a_canary_that_is_late_and_too_little_time_for_a_drain_go_back_and_may_be_deferred() -> None:
+    late = Look(pin="target", marker=MARK, sizes=(1, 0), nodes=({"state": "waitingforstarttask"},))
+    action = too_late(late.view, MARK)
+    assert action.may_defer
+    assert "the canary was not ready in time: tvm-00 is waitingforstarttask; this run puts the" in refusal(action)
+    short = no_time(61.0, 360.0)
+    assert short.may_defer
+    assert "1m01s of timeout is left, and to empty the pool takes up to 6m00s" in refusal(short)
+
+
+@pytest.mark.parametrize(
+    ("action", "leads", "undoable"),
+    [
+        (SetMarker(MARK), True, False),
+        (SetMarker(None), False, False),
+        (SetMarker(Marker(3, 1, OLD)), False, False),
+        (HoldAutoscale(), True, True),
+        (Drain(), True, True),
+        (Repin("1.2"), False, True),
+        (ResizeAll(1, 0, "canary"), False, True),
+        (ResizeAll(3, 0, "fill"), False, False),
+        (EnableAutoscale(FORMULA, INTERVAL), False, False),
+        (Done(), False, False),
+    ],
+    ids=str,
+)
+def test_which_steps_come_before_the_drain_and_which_are_undone(
+    action: ImageAction, leads: bool, undoable: bool
+) -> None:
+    assert (leads_to_drain(action), is_undoable(action, MARK)) == (leads, undoable)
 
 
 def test_an_empty_pool_of_the_old_image_gets_its_nodes_again_at_the_deadline() -> None:

@@ -94,6 +94,7 @@ COMMANDS = {
     "catalogue help": ["catalogue", "--help"],
     "doctor": ["doctor", "ENDPOINT"],
     "doctor help": ["doctor", "--help"],
+    "restore help": ["restore", "--help"],
     "probe help": ["probe", "--help"],
 }
 CODES = {"adopt check": 3, "doctor": 3}

@@ -300,7 +300,7 @@ def _filled(seen: VmPoolView, mark: EmptyMarker, history: ImageHistory) -> Image
     """The next step until all nodes are back; None then. Batch adds and removes spot nodes at any time."""
     missing = _missing(seen, history) if seen.is_short or seen.pool.sizes not in history.sizes else None
     if isinstance(missing, Refuse):
-        runs = f"the pool runs {mark.goal}" if len(mark.pins) > 1 else "the canary is healthy"
+        runs = f"the pool runs {seen.pool.pin_text}" if len(mark.pins) > 1 else "the canary is healthy"
         return Refuse(f"{runs}, but {missing.reason}", missing.next_step, property=missing.property)
     return missing or _starting([node for node in seen.nodes if node.state in _COMING], len(seen.nodes))
 

@@ -132,8 +132,9 @@ class ImageRenewal(Rollout[VmPoolView]):
         if isinstance(action, Wait) and action.phase == "canary" and mark is not None:
             is_late = self.remaining() < min(_TIME_FOR_CANARY, self._declared.timeout / 4)
             return empty.too_late(seen, mark) if is_late else action
-        least = _SHORTEST_DRAIN + _TIME_TO_GO_BACK
-        if self._history.failure is None and self.remaining() < least and empty.leads_to_drain(action):
+        least, is_empty = _SHORTEST_DRAIN + _TIME_TO_GO_BACK, self._declared.policy.strategy == "empty"
+        begins = is_empty and self._history.failure is None and empty.leads_to_drain(action)
+        if begins and self.remaining() < least:
             return empty.no_time(self.remaining(), least)
         return action
 

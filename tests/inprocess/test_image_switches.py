@@ -157,6 +157,17 @@ def to_empty(place: Place, *works: dict[str, Any], policy: ImagePolicy = EMPTY, 
     return place.renew(policy, **goal)
 
 
+def to_a_moment(place: Place, policy: ImagePolicy = EMPTY, spot: int = 0, **pool: Any) -> Ending:
+    """The nodes are from 2018; ``spot`` of them are spot nodes."""
+    seed = vm_pool(nodes=4, **pool)
+    for node in seed["nodes"][4 - spot :]:
+        node["isDedicated"] = False
+    for kind, count in (("Dedicated", 4 - spot), ("LowPriority", spot)):
+        seed |= {f"current{kind}Nodes": count, f"target{kind}Nodes": count}
+    place.seed(seed, images=[MOVED], jobs=[WORK])
+    return place.renew(policy, since="2024-06-01T12:00:00Z")
+
+
 def outlasts(place: Place) -> Ending:
     return to_empty(place, LONG, drain_timeout=300.0)
 
@@ -294,6 +305,21 @@ def outlasted(place: Place, ending: Ending) -> None:
     as_before(place)
 
 
+def allocated_again(place: Place, ending: Ending, spot: int = 0) -> None:
+    """All nodes are new, spot nodes too; nobody changed the image, and each task ran once."""
+    ending.done()
+    pool = place.pool()
+    assert all(node.allocation_time > pool.created for node in pool.nodes.values())
+    assert (pool.count(dedicated=True), pool.count(dedicated=False)) == (4 - spot, spot)
+    assert pool.virtual_machine is not None
+    assert pool.virtual_machine["imageReference"]["version"] == "latest"
+    assert place.writes("Pool_Patch") == [200, 200], "the marker, written and cleared"
+    assert not pool.props.get("metadata")
+    place.tasks_done()
+    tasks = [task for each in place.world.jobs.values() for task in each.tasks.values()]
+    assert {task.requeues for task in tasks} <= {0}
+
+
 def left_to_theirs(place: Place, ending: Ending) -> None:
     """Another formula is not touched; both are named, and the marker stays for the owner."""
     ending.failed(RefusedError, "enabled autoscale", "the formula '$T=4' (PT15M)", "'$TargetDedicatedNodes=9'")
@@ -383,6 +409,8 @@ SCENARIOS = {
         partial(before_the_pin, act=quietly(node_appears)), overtaken_before_the_pin
     ),
     "empty": Scenario(to_empty, emptied_and_filled),
+    "empty, a moment": Scenario(to_a_moment, allocated_again),
+    "empty, a moment, spot nodes": Scenario(partial(to_a_moment, spot=2), partial(allocated_again, spot=2)),
     "empty, from latest": Scenario(partial(to_empty, version="latest"), emptied_and_filled),
     "empty, a held formula": Scenario(
         partial(to_empty, policy=HOLD, **SCALED), partial(emptied_and_filled, by_formula=True)

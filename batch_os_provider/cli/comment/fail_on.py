@@ -76,6 +76,7 @@ _RULES: dict[str, _Rule] = {
     "another-product": (_code("another product"), "a VM pool whose target is of another product than its nodes"),
     "resize-errors": (_code("resize errors"), "a VM pool that shows an error of an earlier resize"),
     "deallocated": (_code("deallocated"), "a VM pool with deallocated nodes, which `up` does not change"),
+    "empties": (_code("empties"), "a VM pool that has no nodes for a while"),
     "upgrade": (_what("upgrade"), "an upgrade"),
     "renew": (_what("renew"), "a VM pool whose nodes are renewed"),
     "repin": (_what("repin"), "an empty VM pool that gets another pin"),

@@ -63,7 +63,7 @@ class Image:
     def row(self) -> dict[str, Any]:
         """A row of a seed's ``images``: ``latest`` has moved since the pools' nodes were made."""
         versions = [{"version": self.behind}, {"version": self.target, "since": "2024-05-10T00:00:00Z"}]
-        return {**self.reference, "versions": versions}
+        return {**self.reference, "nodeAgentSKUId": self.agent, "versions": versions}
 
 
 WINDOWS_2022 = Image(*WINDOWS.values(), "batch.node.windows amd64", BEHIND, TARGET)

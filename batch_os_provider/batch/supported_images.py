@@ -155,12 +155,13 @@ def _days(ends_at: datetime, now: datetime) -> int:
 def _instead(image: SupportedImage, images: Iterable[SupportedImage], now: datetime, within: int) -> str:
     """A verified image of the same publisher that does not end soon; empty if the list has none.
 
-    It is the nearest relative, then the newest, then the one with the shortest name. The order is a guess about names:
-    `2016-datacenter` and `2022-datacenter` differ in numbers only. Each candidate is an image that Batch lists.
+    One without an end comes first, then the nearest relative, the newest, and the one with the shortest name. The order
+    is a guess about names: `2016-datacenter` and `2022-datacenter` differ in numbers only.
     """
 
-    def rank(each: SupportedImage) -> tuple[bool, bool, bool, list[int], int, str]:
+    def rank(each: SupportedImage) -> tuple[bool, bool, bool, bool, list[int], int, str]:
         return (
+            each.ends_at is None,
             each.offer.lower() == image.offer.lower(),
             _DIGITS.sub("", each.sku.lower()) == _DIGITS.sub("", image.sku.lower()),
             each.capabilities == image.capabilities,

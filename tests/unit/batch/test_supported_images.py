@@ -150,6 +150,14 @@ def test_another_image_is_the_nearest_relative_that_stays(image: str, agent: str
     assert verdict(of(image, agent), now=datetime(2027, 6, 1, tzinfo=timezone.utc)).instead == instead
 
 
+def test_an_image_without_an_end_comes_before_a_nearer_relative_that_ends_later() -> None:
+    jammy = "canonical:0001-com-ubuntu-server-jammy:22_04-lts"
+    ends = row(jammy, JAMMY, end="2026-12-24T00:00:00Z", osType="linux")
+    assert verdict(of(jammy, JAMMY), ends, *LISTED).instead == "canonical:ubuntu-24_04-lts:server-gen1"
+    later = [each for each in LISTED if each.ends_at is not None]
+    assert verdict(of(jammy, JAMMY), ends, *later).instead == f"{jammy}-gen2"
+
+
 def test_no_other_image_is_named_where_the_publisher_has_none_that_stays() -> None:
     ends = row(SERVER, end="2026-12-24T00:00:00Z")
     others = (

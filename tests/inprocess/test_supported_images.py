@@ -179,7 +179,8 @@ def test_a_broken_page_is_a_failure_and_not_half_a_list(preview: Preview) -> Non
 
 
 def test_an_answer_without_rows_says_nothing_about_any_pool(preview: Preview) -> None:
-    seen = account(images=[], supportedImages=[])
+    seen = account()
+    seen.faults.add({"match": {"operation": OPERATION}, "effect": {"kind": "garbage", "body": '{"value": []}'}})
     found, others = preview(seen)
     assert others == []
     assert {tail.warnings for _, tail in found.values()} == {()}

@@ -34,7 +34,7 @@ FIELDS: Final[tuple[tuple[str, str, str], ...]] = (
     (
         "state",
         "supportedImages",
-        "what `/supportedimages` returns besides `images`: see `supported image`; default a built-in list",
+        "`/supportedimages` lists these, `images` and the images of pools: see `supported image`; default built in",
     ),
     ("state", "pools", "see `pool`"),
     ("state", "jobs", "see `job`"),

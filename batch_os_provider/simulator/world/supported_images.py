@@ -2,7 +2,8 @@
 
 What hurts teams most is the end of an image's support, so an account without any seed has a list with the end dates
 that Microsoft has announced. A seed replaces the list with ``supportedImages``, in the form of the answer. Its rows of
-``images`` (:mod:`.vm_images`) are listed too; they add an image, or override what the list says about it.
+``images`` (:mod:`.vm_images`) are listed too; they add an image, or override what the list says about it. So are the
+images of its pools, since Batch creates no pool with an image that it does not support.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from batch_os_provider.simulator.world.world import World
 
+_AGENT: Final = "batch.node."
 _VERIFICATION_TYPES: Final = ("verified", "unverified")
 _OWN: Final = ("nodeAgentSKUId", "osType", "verificationType", "capabilities", "batchSupportEndOfLife")
 """The fields of a row besides ``imageReference``."""
@@ -34,7 +36,7 @@ def _row(
 ) -> dict[str, Any]:
     """A row of the list; ``image`` is publisher, offer and SKU."""
     return {
-        "nodeAgentSKUId": f"batch.node.{agent}",
+        "nodeAgentSKUId": f"{_AGENT}{agent}",
         "imageReference": {**dict(zip(MARKETPLACE, image, strict=True)), "version": "latest"},
         "osType": "windows" if agent.startswith("windows") else "linux",
         **({"capabilities": capabilities} if capabilities else {}),
@@ -103,24 +105,48 @@ def _names(image: Mapping[str, Any]) -> str:
     return ":".join(str(image.get(name)) for name in MARKETPLACE).lower()
 
 
-def _of_image(image: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of an image that the list does not have, from its row in the seed's ``images``."""
+def _used(world: World) -> dict[str, dict[str, dict[str, Any]]]:
+    """A row for each image of a pool and its node agent: by image, then by agent."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for pool in world.pools.values():
+        machine = pool.virtual_machine or {}
+        image, agent = machine.get("imageReference", {}), str(machine.get("nodeAgentSKUId", ""))
+        if agent and all(name in image for name in MARKETPLACE):
+            row = _row([image[name] for name in MARKETPLACE], agent.removeprefix(_AGENT))
+            found.setdefault(_names(image), {})[agent.lower()] = {**row, "nodeAgentSKUId": agent}
+    return found
+
+
+def _seeded(world: World) -> dict[str, dict[str, Any]]:
+    """The marketplace images in ``images`` that exist now. Of several rows of one image the first describes it."""
+    found: dict[str, dict[str, Any]] = {}
+    for image in world.images:
+        if all(name in image for name in MARKETPLACE) and newest(world.images, image, world.now) is not None:
+            found.setdefault(_names(image), image)
+    return found
+
+
+def _guessed(image: Mapping[str, Any]) -> dict[str, Any]:
+    """A row for an image of ``images`` that no pool uses."""
     names = [str(image[name]) for name in MARKETPLACE]
     windows = image.get("osType", "windows" if "windows" in "".join(names[:2]).lower() else "linux") == "windows"
     return _row(names, "windows amd64" if windows else " ".join(names[1:]))
 
 
 def _rows(world: World) -> Iterator[dict[str, Any]]:
-    listed = list(BUILT_IN if world.supported is None else world.supported)
-    seeded: dict[str, dict[str, Any]] = {}
-    for image in world.images:
-        # Several rows of `images` may name the versions of one image; the first one describes it.
-        if all(name in image for name in MARKETPLACE) and newest(world.images, image, world.now) is not None:
-            seeded.setdefault(_names(image), image)
-    for row in listed:
-        yield {**row, **_given(seeded.pop(_names(row["imageReference"]), {}))}
-    for image in seeded.values():
-        yield {**_of_image(image), **_given(image)}
+    """All rows, also those of images that have ended."""
+    seeded, used = _seeded(world), _used(world)
+    listed: set[str] = set()
+    for row in BUILT_IN if world.supported is None else world.supported:
+        name = _names(row["imageReference"])
+        listed.add(name)
+        used.get(name, {}).pop(row["nodeAgentSKUId"].lower(), None)
+        yield {**row, **_given(seeded.get(name, {}))}
+    for name, image in seeded.items():
+        if name not in listed and name not in used:
+            yield {**_guessed(image), **_given(image)}
+    for name, rows in used.items():
+        yield from ({**row, **_given(seeded.get(name, {}))} for row in rows.values())
 
 
 def _given(image: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +15,10 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 LIST = "Account_ListSupportedImages"
-JAMMY = replace(
-    IMAGES["ubuntu"], offer="0001-com-ubuntu-server-jammy", sku="22_04-lts", agent="batch.node.ubuntu 22.04"
-)
-HPC = replace(IMAGES["ubuntu-hpc"], offer="ubuntu-hpc", sku="2204", agent="batch.node.ubuntu 22.04")
 POOLS = {
     "films": IMAGES["windows-2019"],
-    "etl-22-04": JAMMY,
-    "CFD_2026": HPC,
+    "etl-22-04": IMAGES["ubuntu"],
+    "CFD_2026": IMAGES["ubuntu-hpc"],
     "mpi": IMAGES["almalinux-hpc"],
 }
 
@@ -43,7 +38,7 @@ def declare(sim: Simulator, stack: Stack, *, renewed: bool = False) -> dict[str,
     pools = [
         vm_pool(name, image=image, exact=image.target if renewed else image.behind) for name, image in POOLS.items()
     ]
-    sim.seed(*pools, images=[*rows, POOLS["mpi"].row])
+    sim.seed(*pools, images=[*rows, POOLS["mpi"].row], supportedImages=None)
     targets: dict[str, Any] = {name: {"target_image_version": image.target} for name, image in POOLS.items()}
     stack.declare_images(sim, "", **targets)
     return ends

@@ -89,6 +89,38 @@ def test_an_image_of_the_seed_overrides_what_the_list_says_of_it(world: World, c
     assert len(listed(client)) == len(BUILT_IN)
 
 
+def test_the_images_of_pools_are_listed_with_their_own_node_agents(client: Client) -> None:
+    """Batch creates no pool with another image, so a seed need not name them twice."""
+    hpc = {"publisher": "Almalinux", "offer": "almalinux-hpc", "sku": "8_7-hpc-gen2"}
+    machines = [
+        (hpc, "batch.node.el 8"),
+        (hpc, "batch.node.EL 8"),
+        (hpc, "batch.node.el 9"),
+        (WINDOWS, "batch.node.windows amd64"),
+    ]
+    pools = [
+        {
+            "id": f"p{number}",
+            "virtualMachineConfiguration": {"imageReference": {**image, "version": "1.0.0"}, "nodeAgentSKUId": agent},
+        }
+        for number, (image, agent) in enumerate(machines)
+    ]
+    gallery = {"imageReference": {"virtualMachineImageId": "/images/i"}, "nodeAgentSKUId": "batch.node.el 8"}
+    rows = [{**hpc, "version": "8.7.2024042601", "batchSupportEndOfLife": "2029-05-31T00:00:00Z"}, *MOVING]
+    client.put(*pools, {"id": "g", "virtualMachineConfiguration": gallery}, images=rows, supportedImages=[])
+    found = [
+        (row["imageReference"]["sku"], row["nodeAgentSKUId"], row["osType"], row.get("batchSupportEndOfLife"))
+        for row in listed(client)
+    ]
+    assert found == [
+        ("8_7-hpc-gen2", "batch.node.EL 8", "linux", "2029-05-31T00:00:00Z"),
+        ("8_7-hpc-gen2", "batch.node.el 9", "linux", "2029-05-31T00:00:00Z"),
+        ("2022-datacenter-core", "batch.node.windows amd64", "windows", None),
+    ]
+    client.put(pools[3])
+    assert len(listed(client)) == len(BUILT_IN), "an image of the list is there once"
+
+
 def test_pages_join_to_the_list_and_the_filter_stays(client: Client) -> None:
     client.put()
     wanted = {"api-version": NEWEST, "$filter": "osType eq 'linux'", "maxresults": "5"}

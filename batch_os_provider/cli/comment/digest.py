@@ -4,7 +4,7 @@ The document holds every step of every provider, and a reviewer needs only the t
 facts from the tails, or from the step if there are none. It relies on what the real CLI (3.259) was seen to do:
 
 * Steps without a change are left out; with `--refresh` each resource has a `refresh` step.
-* A replacement is one `replace` step, and its old state names the pool that Pulumi leaves.
+* A replacement is one `replace` step, and its old state names the pool that the resource leaves.
 * A refused resource has no step. Its message has severity `error`; the preview ends there, with exit code 1.
 * `changeSummary` counts the stack itself, and is missing if a refresh failed.
 * A violated mandatory policy writes only `error: preview failed`: violations are not in the document.
@@ -47,7 +47,8 @@ _OPEN = "not known before `up`"
 _FOREIGN = "its message comes from another version of batch_os_provider, which this command cannot read"
 _ANY_TAIL = re.compile(r"\[batch-os v\d+ \{")
 _SILENT = Message(
-    "info", "the preview has no message about this pool; what `up` would do is unknown, or judged by the state only"
+    "info",
+    "the preview has no message about this pool; what `up` would do is unknown, or known only from Pulumi's state",
 )
 
 
@@ -233,7 +234,7 @@ def _left(row: Row, old: Mapping[str, Any]) -> Row:
 
 
 def _without_renames(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows without the deletion of a pool that one resource leaves and another takes over."""
+    """The rows, without the `delete` row of a pool that another resource now declares."""
     rows = list(rows)
     left: dict[str, list[str]] = {}
     for row in rows:

@@ -35,8 +35,8 @@ _LONGEST_PAUSE = 10.0
 class PoolSeen:
     """A pool. ``vm`` is set for VM pools; ``retired`` says why a Cloud Services pool cannot be read any more.
 
-    ``trouble`` is the error of the read of its nodes or of the pool; empty where the reads succeeded. ``support`` is
-    what Batch's list says about a VM pool's image; None where it says nothing or was not read.
+    ``trouble`` is the error of the read of its nodes or of the pool; empty if the reads succeeded. ``support`` is what
+    Batch's list says about a VM pool's image; None if it says nothing or was not read.
     """
 
     pool: Pool
@@ -47,7 +47,7 @@ class PoolSeen:
 
     @property
     def node_versions(self) -> Mapping[str, int]:
-        """The number of nodes by image version, oldest first; ``unknown`` where a node shows none."""
+        """The number of nodes by image version, oldest first; ``unknown`` if a node shows none."""
         if self.vm is None:
             return {}
         ordered = sorted(self.vm.nodes, key=lambda node: node.version or (float("inf"),))
@@ -56,9 +56,9 @@ class PoolSeen:
 
 @dataclass(frozen=True)
 class Account:
-    """An account. ``error`` says why its pools could not be listed; empty where they could.
+    """An account. ``error`` says why its pools could not be listed; empty if they could.
 
-    ``images_error`` says why its supported images could not be listed; empty where they could, or were not asked for.
+    ``images_error`` says why its supported images could not be listed; empty if they could, or were not asked for.
     """
 
     endpoint: str
@@ -134,7 +134,7 @@ def _account(
 
 
 def _complete(client: AccountReader | BatchOsError, seen: PoolSeen, pause: Callable[[float], None]) -> PoolSeen | None:
-    """A pool with what its list does not show; None where it is gone since."""
+    """A pool with what its list does not show; None if it is gone since."""
     if isinstance(client, BatchOsError):
         return seen
     ref = seen.pool.ref

@@ -28,7 +28,7 @@ Standing = Literal["listed", "ending", "ended", "unlisted"]
 """``unlisted``: Batch's list does not have the image, or no image with the node agent of a gallery image."""
 
 _PARTS = ("publisher", "offer", "sku")
-_DIGITS = re.compile(r"[0-9]+")
+_DIGITS = re.compile(r"[0-9]{1,18}")  # Python reads no number of thousands of digits
 
 
 @dataclass(frozen=True)

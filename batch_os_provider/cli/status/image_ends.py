@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 
 from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.service import ImageReader
@@ -44,7 +43,7 @@ def with_ends(
     def read(account: Account) -> tuple[SupportedImage, ...] | BatchOsError:
         if not any(each.vm for each in account.pools):
             return ()
-        return ask(partial(connect(account.endpoint).list_supported_images), pause)
+        return ask(connect(account.endpoint).list_supported_images, pause)
 
     answers = side_by_side(read, accounts)
     return [_with(account, answer, now) for account, answer in zip(accounts, answers, strict=True)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider.batch.supported_images import ENDS_WITHIN, ImageSupport, SupportedImage, judge
+from batch_os_provider.batch.supported_images import ImageSupport, SupportedImage, judge
 from batch_os_provider.simulator.world.supported_images import BUILT_IN
 
 NOW = datetime(2026, 11, 28, 9, 30, tzinfo=timezone.utc)
@@ -180,7 +180,12 @@ def test_a_row_with_missing_or_strange_values_is_read() -> None:
         assert SupportedImage.from_json({"batchSupportEndOfLife": end}).ends_at is None
 
 
+def test_a_name_of_thousands_of_digits_is_compared_too() -> None:
+    long = SERVER.replace("2016", "9" * 5000)
+    found = verdict(of(SERVER), row(SERVER, end="2026-12-24T00:00:00Z"), row(long), row(SERVER.replace("2016", "2022")))
+    assert found.instead == long
+
+
 def test_an_image_that_stays_has_no_word_of_another() -> None:
     found = verdict(of("microsoftwindowsserver:windowsserver:2022-datacenter"))
     assert found == ImageSupport("listed", "microsoftwindowsserver:windowsserver:2022-datacenter", WINDOWS)
-    assert ENDS_WITHIN == 90

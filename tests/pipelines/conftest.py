@@ -20,7 +20,7 @@ READER = "batch-os-reader"
 @pytest.fixture
 def sim() -> Iterator[Simulator]:
     """A simulator with a pool for each stack, which checks Entra tokens; its time runs fast."""
-    for simulator in simulators.running(["--tls", "--speed", "60"]):
+    for simulator in simulators.running_command(["--tls", "--speed", "60"]):
         simulator.pools(*map(simulators.paas_pool, STACKS))
         yield simulator
 

@@ -188,10 +188,10 @@ class Stack:
         return [step for step in steps if TYPE in step["urn"]]
 
     def resources(self) -> list[dict[str, Any]]:
-        """Our resources in the state."""
-        exported = self.run("stack", "export").ok()
-        state = json.loads(exported.text)
-        return [each for each in state["deployment"].get("resources", []) if each["type"] in (TYPE, IMAGE_TYPE)]
+        """Our resources in the state, read from the backend's file: `pulumi stack export` costs a tenth of an `up`."""
+        file = self.folder / "state" / ".pulumi" / "stacks" / PROJECT / f"{STACK}.json"
+        state = json.loads(file.read_text(encoding="utf-8"))["checkpoint"]["latest"] or {}
+        return [each for each in state.get("resources", []) if each["type"] in (TYPE, IMAGE_TYPE)]
 
     def outputs(self) -> dict[str, Any]:
         """The outputs of our only resource, without the provider's pickle."""

@@ -74,7 +74,7 @@ def test_unreachable_endpoint_is_clear_and_bounded(sim: Simulator, stack: Stack)
 
 def test_tls_is_verified_against_the_authority_that_the_user_names(new_stack: Callable[..., Stack]) -> None:
     """`--tls` gives the simulator a certificate that only who knows its authority can trust."""
-    for secure in simulators.running(("--tls", "--speed", "60")):
+    for secure in simulators.running_command(("--tls", "--speed", "60")):
         secure.pools(simulators.paas_pool())
         distrusting = new_stack("distrusting", **secure.environment)
         distrusting.declare(secure, NEW)
@@ -90,9 +90,12 @@ def test_tls_is_verified_against_the_authority_that_the_user_names(new_stack: Ca
         assert len(secure.upgrades()) == 1
 
 
-def test_unreachable_endpoint_does_not_drop_the_resource_at_refresh(sim: Simulator, stack: Stack) -> None:
-    stack.declare(sim, OLD)
-    stack.up().ok()
-    sim.stop()
-    stack.refresh().failed()
-    assert len(stack.resources()) == 1
+def test_unreachable_endpoint_does_not_drop_the_resource_at_refresh(new_stack: Callable[..., Stack]) -> None:
+    for sim in simulators.running_command():
+        sim.pools(simulators.paas_pool())
+        stack = new_stack(**sim.environment)
+        stack.declare(sim, OLD)
+        stack.up().ok()
+        sim.stop()
+        stack.refresh().failed()
+        assert len(stack.resources()) == 1

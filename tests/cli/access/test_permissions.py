@@ -36,7 +36,7 @@ REFUSED = (
 @pytest.fixture
 def sim() -> Iterator[Simulator]:
     """A frozen simulator over TLS, with a pool of each kind, and a busy node in the one of VMs."""
-    for simulator in simulators.running(("--tls", "--speed", "0")):
+    for simulator in simulators.running_command(("--tls", "--speed", "0")):
         simulator.seed(
             paas_pool("render"),
             paas_pool("fresh"),

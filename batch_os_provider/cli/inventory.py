@@ -34,7 +34,7 @@ _LONGEST_PAUSE = 10.0
 class PoolSeen:
     """A pool. ``vm`` is set for VM pools; ``retired`` says why a Cloud Services pool cannot be read any more.
 
-    ``trouble`` is the error of the read of its nodes or of the pool; empty where the reads succeeded.
+    ``trouble`` is the error of the read of its nodes or of the pool; empty if the reads succeeded.
     """
 
     pool: Pool
@@ -44,7 +44,7 @@ class PoolSeen:
 
     @property
     def node_versions(self) -> Mapping[str, int]:
-        """The number of nodes by image version, oldest first; ``unknown`` where a node shows none."""
+        """The number of nodes by image version, oldest first; ``unknown`` if a node shows none."""
         if self.vm is None:
             return {}
         ordered = sorted(self.vm.nodes, key=lambda node: node.version or (float("inf"),))
@@ -53,7 +53,7 @@ class PoolSeen:
 
 @dataclass(frozen=True)
 class Account:
-    """An account. ``error`` says why its pools could not be listed; empty where they could."""
+    """An account. ``error`` says why its pools could not be listed; empty if they could."""
 
     endpoint: str
     signed_in_as: str = ""
@@ -127,7 +127,7 @@ def _account(
 
 
 def _complete(client: AccountReader | BatchOsError, seen: PoolSeen, pause: Callable[[float], None]) -> PoolSeen | None:
-    """A pool with what its list does not show; None where it is gone since."""
+    """A pool with what its list does not show; None if it is gone since."""
     if isinstance(client, BatchOsError):
         return seen
     ref = seen.pool.ref

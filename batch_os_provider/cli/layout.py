@@ -1,7 +1,7 @@
 """Prints tables and sentences on a terminal of any width, without cutting a word.
 
 In 40 columns a table prints one letter a line, and a version that is cut in two cannot be copied. A table is printed
-where it fits with every word whole; otherwise each row becomes a block of lines.
+if it fits with every word whole; otherwise each row becomes a block of lines.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _field(name: str, value: str, width: int) -> list[str]:
 
 
 def columns() -> int | None:
-    """The width of the terminal; None where standard output is a file or pipe, whose lines stay whole."""
+    """The width of the terminal; None if standard output is a file or pipe, whose lines stay whole."""
     return Console().width if sys.stdout is not None and sys.stdout.isatty() else None
 
 

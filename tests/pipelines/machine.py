@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from tests.pipelines.servers import TOKEN
-from tests.support.stack import LAUNCHERS, Result, base_environment, remember_packages
+from tests.support.stack import COMMAND_TIMEOUT, LAUNCHERS, Result, base_environment, remember_packages
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINES = ROOT / "examples" / "pipelines"
@@ -269,6 +269,7 @@ class Machine:
         offline = {"PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "CI": "true"}
         self.environment = {**self.base, **offline}
         self._count = 0
+        self._started: list[Running] = []
 
     def pulumi(self, *arguments: str) -> Result:
         """Run the CLI in the repository, as somebody who sets the stacks up."""
@@ -353,6 +354,9 @@ class Machine:
         for process in self._processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
+        for running in self._started:
+            # A process without a wait for its end would become a warning in another test.
+            running.process.wait(COMMAND_TIMEOUT)
 
     def _processes(self) -> list[int]:
         mark = f"BATCH_OS_TEST_STACK={self.folder}".encode()
@@ -371,7 +375,8 @@ class Machine:
                 text=True,
                 start_new_session=True,  # no terminal, as on a build machine
             )
-        return Running(process, log, time.monotonic())
+        self._started.append(Running(process, log, time.monotonic()))
+        return self._started[-1]
 
 
 def _read(process: int, what: str) -> bytes:

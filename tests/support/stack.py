@@ -67,6 +67,7 @@ class Running:
 
     process: subprocess.Popen[str]
     log: Path
+    command: str
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -97,7 +98,7 @@ class Stack:
         self.folder = folder
         self.program_folder = folder / "program"
         self.environment = {**base_environment(folder), **environment}
-        self._logs = 0
+        self._started: list[Running] = []
 
     def program(self, text: str) -> None:
         """Write the program; pulumi and both resources are imported for it."""
@@ -135,8 +136,7 @@ class Stack:
 
     def start(self, *arguments: str) -> Running:
         """Start a command."""
-        self._logs += 1
-        log = self.folder / f"log-{self._logs}.txt"
+        log = self.folder / f"log-{len(self._started) + 1}.txt"
         with log.open("w", encoding="utf-8") as output:
             process = subprocess.Popen(  # noqa: S603 - the Pulumi CLI
                 ["pulumi", *arguments, "--non-interactive", "--color", "never"],  # noqa: S607 - on the PATH we made
@@ -149,7 +149,9 @@ class Stack:
                 # A group of its own, so that whatever it leaves behind can be found and ended.
                 start_new_session=True,
             )
-        return Running(process, log)
+        running = Running(process, log, " ".join(arguments))
+        self._started.append(running)
+        return running
 
     def run(self, *arguments: str, seconds: float = COMMAND_TIMEOUT) -> Result:
         """Run a command to its end."""
@@ -226,6 +228,13 @@ class Stack:
                 with contextlib.suppress(OSError):
                     if mark in (entry / "environ").read_bytes():
                         os.kill(int(entry.name), signal.SIGKILL)
+        for running in self._started:
+            # A process without a wait for its end would become a warning in another test.
+            running.process.wait(COMMAND_TIMEOUT)
+
+    def said(self) -> list[tuple[str, str]]:
+        """Each command of this stack, and the text that it has written."""
+        return [(f"pulumi {running.command}", running.text) for running in self._started]
 
 
 def base_environment(folder: Path) -> dict[str, str]:
@@ -290,8 +299,12 @@ def remember_packages(folder: Path) -> None:
     launcher.chmod(0o755)
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
-    """Wait for something that another process will do; fail with words when it does not."""
+def wait_until(condition: Callable[[], object], what: str, seconds: float = COMMAND_TIMEOUT) -> None:
+    """Wait for something that another process will do; fail with words if it does not.
+
+    The limit ends a test that hangs. It is no measure of speed: a loaded machine may need a minute for any step. Give a
+    shorter one only where something else would end the wait before the default.
+    """
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, f"did not happen within {seconds:g} s: {what}"

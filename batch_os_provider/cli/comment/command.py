@@ -35,7 +35,7 @@ _NAME = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
     "words",
     multiple=True,
     metavar="WORD,...",
-    help=f"Exit with 3 where a preview shows one of: {', '.join(fail_on.MEANINGS)}.",
+    help=f"Exit with 3 if a preview shows one of: {', '.join(fail_on.MEANINGS)}.",
 )
 @click.option(
     "--marker", default="", metavar="NAME", help="Distinguishes this comment from others on the same pull request."
@@ -112,7 +112,7 @@ def _words(given: tuple[str, ...]) -> list[str]:
 
 
 def _named(previews: tuple[str, ...]) -> dict[str, Path]:
-    """The files by stack. Raises UsageError where a name is missing, or a stack or file is given twice."""
+    """The files by stack. Raises UsageError if a name is missing, or a stack or file is given twice."""
     files: dict[str, Path] = {}
     for each in previews:
         name, separator, path = each.partition("=")

@@ -16,7 +16,7 @@ __all__ = ["MEANINGS", "Tripped", "not_seen", "tripped"]
 
 @dataclass(frozen=True)
 class Tripped:
-    """A finding that stops: the word, the stack and the pool; ``pool`` is empty where the stack itself failed."""
+    """A finding that stops: the word, the stack and the pool; ``pool`` is empty if the stack itself failed."""
 
     word: str
     stack: str
@@ -54,7 +54,7 @@ def not_seen(row: Row) -> bool:
 
 _Rule = tuple[Callable[[Row], bool], str]
 _RULES: dict[str, _Rule] = {
-    "rollback": (_rollback, "a pool gets an older version, also where `up` joins or waits"),
+    "rollback": (_rollback, "a pool gets an older version, also if `up` joins or waits"),
     "refused": (_what("refused"), "a pool whose `up` would be refused"),
     "delete": (_what("delete"), "a pool that Pulumi stops managing"),
     "not-looked-at": (not_seen, "a pool that changes and was not checked: its cost is not known"),

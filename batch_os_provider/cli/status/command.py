@@ -34,7 +34,7 @@ __all__ = ["as_json", "command", "render"]
 def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT001 - click passes flags so
     """Show every pool of the Batch accounts at ENDPOINT, with what it runs and which resource fits it.
 
-    Reads only. Exit code 2 where something could not be read; the rest is shown.
+    Reads only. Exit code 2 if something could not be read; the rest is shown.
     """
     accounts = survey(endpoints)
     if wants_json:
@@ -96,7 +96,7 @@ def _versions(seen: PoolSeen) -> tuple[str | None, str | None]:
 
 
 def render(accounts: list[Account], console: Console | None = None) -> None:
-    """One table for each account, or a block for each pool where the terminal is too narrow for a table."""
+    """One table for each account, or a block for each pool if the terminal is too narrow for a table."""
     parts: list[Text | Block] = []
     for account in accounts:
         parts.append(Text(account.endpoint, style="bold"))

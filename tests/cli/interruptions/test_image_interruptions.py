@@ -58,7 +58,7 @@ def test_kill_9_after_each_step_and_the_next_up_finishes(sim: Simulator, stack: 
     running.kill()
     sim.no_faults()
     written = len(sim.writes())
-    wait_until(lambda: stack.plugins() == [], "the orphaned plugin ends by itself", seconds=10)
+    wait_until(lambda: stack.plugins() == [], "the orphaned plugin ends by itself")
     assert len(sim.writes()) == written, "the orphan writes nothing"
     assert {len(sim.pool(pool_id).get("metadata", [])) for pool_id in sizes} == {1}, "each is marked"
     assert sim.pool("draining")["allocationState"] == "resizing"
@@ -85,7 +85,7 @@ def test_kill_9_where_the_next_up_has_to_undo(sim: Simulator, stack: Stack) -> N
     wait_until(lambda: sim.seen("render", "Pool_RemoveNodes", 503), "the broken node is about to be removed")
     running.kill()
     sim.no_faults()
-    wait_until(lambda: stack.plugins() == [], "the orphaned plugin ends by itself", seconds=10)
+    wait_until(lambda: stack.plugins() == [], "the orphaned plugin ends by itself")
     stack.run("cancel", "--yes").ok()
     failed = stack.up().failed()
     assert "is starttaskfailed: The task exited with an exit code representing a failure" in failed.flat
@@ -106,7 +106,7 @@ def test_ctrl_c_while_nodes_drain(sim: Simulator, stack: Stack) -> None:
     wait_until(lambda: "1 old node finishes 1 task, then leaves" in running.text, "it says so")
     running.interrupt()
     # 3 s are ours and the CLI may take five more; nothing else would end it, so a slow machine may have time.
-    wait_until(lambda: "interrupted by ^C" in running.text, "the wait ends", seconds=20)
+    wait_until(lambda: "interrupted by ^C" in running.text, "the wait ends")
     ended = running.wait().failed()
     assert "interrupted by ^C" in ended.flat
     assert "2 of 3 nodes are behind; the renewal began at 2 nodes, 1 is extra now; no task was stopped" in ended.flat

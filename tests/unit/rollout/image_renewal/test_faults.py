@@ -277,7 +277,8 @@ def test_a_deadline_with_defer_succeeds_and_warns_how_far_it_is() -> None:
     (warning,) = played.voice.lines("warn")
     assert warning == (
         f"renewal to {TARGET} was deferred: 3 of 4 nodes are behind; the renewal began at 3 nodes, "
-        "1 is extra now; no task was stopped"
+        "1 is extra now; no task was stopped. "
+        "Run `pulumi up` again: it continues from the pool's state, or undoes the unfinished renewal"
     )
 
 

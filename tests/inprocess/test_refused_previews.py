@@ -14,7 +14,7 @@ from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.provider import PoolOsVersionProvider
 from batch_os_provider.runtime import per_account
 from tests.support import simulator as simulators
-from tests.support.simulator import BEHIND, NEW, OLD, OTHER, TARGET, Simulator, paas_pool, vm_pool
+from tests.support.simulator import BEHIND, IMAGES, NEW, OLD, OTHER, TARGET, Simulator, paas_pool, vm_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,6 +148,13 @@ IMAGE: dict[str, tuple[dict[str, Any], str]] = {
             "virtualMachineConfiguration.containerConfiguration.containerRegistries (password) again"
         ),
     ),
+    "words": (
+        vm_pool(image=IMAGES["ubuntu-hpc"], exact="latest"),
+        (
+            "its nodes do not show a version number (Batch shows 'latest' for 2 of 2 nodes), "
+            "so the version of a node cannot be compared"
+        ),
+    ),
     "pinned": (vm_pool(version=BEHIND), f"the pool is pinned to {BEHIND}, so new nodes would get that version too"),
     "autoscale": (vm_pool(**AUTOSCALE), "the pool scales itself: Batch refuses to resize such a pool (409)"),
 }
@@ -165,4 +172,23 @@ def test_a_vm_pool_that_up_would_refuse(sim: Simulator, row: str) -> None:
     }
     _, why = refused(PoolImageVersionProvider(), bag)
     assert expected.format(sim.endpoint) in " ".join(why.split())
+    if row == "words":
+        assert "resize the pool to 0 nodes and back" in why
+        assert "remove the node" not in why
     assert not sim.writes()
+
+
+def test_latest_is_refused_and_the_newest_version_on_the_nodes_is_told(sim: Simulator) -> None:
+    sim.seed(vm_pool())
+    sim.change_node("tvm-002", virtualMachineInfo=vm_pool(exact=TARGET)["nodes"][0]["virtualMachineInfo"])
+    bag = {
+        "account_endpoint": sim.endpoint,
+        "pool_id": "render",
+        "target_image_version": "latest",
+        "strategy": "surge",
+    }
+    (failure,) = PoolImageVersionProvider().check({}, bag).failures or []
+    assert failure.property == "target_image_version"
+    assert "'latest' changes over time, so a reviewer cannot check it" in failure.reason
+    assert "list versions with `az vm image list --all -p <publisher> -f <offer> -s <sku>`" in failure.reason
+    assert f"the newest on this pool's nodes is {TARGET}" in failure.reason

@@ -1,4 +1,7 @@
-"""Wrong keys and unreachable endpoints; that no key is ever seen is ``test_secrets``."""
+"""A wrong key and unreachable endpoints; that no key is ever seen is ``test_secrets``.
+
+What else can be wrong with a key is in `tests/inprocess/test_credentials.py`.
+"""
 
 from __future__ import annotations
 
@@ -36,29 +39,6 @@ def test_wrong_key(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
     assert looked["operation"] == "Pool_List", "the preview's look, which is a courtesy"
     assert tried["operation"] == "Pool_Get", "a permanent error ends it at once"
     assert "could not check the pool: " in failed.flat
-
-
-def test_key_of_another_account(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
-    stack = new_stack(AZURE_BATCH_ACCOUNT="somebodyelse")
-    stack.declare(sim, NEW)
-    failed = stack.up().failed()
-    assert "the shared key of account somebodyelse" in failed.flat
-    assert "HTTP 403 AuthenticationFailed" in failed.flat
-
-
-def test_key_that_is_not_base64_is_not_printed(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
-    stack = new_stack(**{KEY: "not/base64!secret"})
-    stack.declare(sim, NEW)
-    failed = stack.up().failed()
-    assert f"{KEY} for {sim.endpoint} is not base64" in failed.flat
-    assert "not/base64!secret" not in failed.text
-    assert not sim.requests()
-
-
-def test_no_key_for_plain_http(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
-    stack = new_stack(AZURE_BATCH_ACCOUNT="", **{KEY: ""})
-    stack.declare(sim, NEW)
-    assert "Set AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY" in stack.up().failed().flat
 
 
 def test_unreachable_endpoint_is_clear_and_bounded(sim: Simulator, stack: Stack) -> None:

@@ -48,7 +48,7 @@ def test_pools_that_others_change_that_are_empty_busy_or_missing_in_one_up(sim: 
     declare(stack, sim, pools)
     running = stack.start_up("--continue-on-error", "--parallel", "8")
     expected = (
-        r"joins creating \(\d+s\) 0 of 3 nodes back, \d+s",
+        r"joins creating \(\d+s\) (0 of 3 nodes back|upgrading), \d+s",
         r"resizes creating \(\d+s\) a resize is under way \(resizing\), \d+s",
         r"waits creating \(\d+s\) another upgrade is in flight .*, \d+s; ",
     )

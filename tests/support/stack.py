@@ -7,6 +7,7 @@ side. The stack is made by copying a template that `pulumi stack init` wrote onc
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -24,6 +25,8 @@ from tests.support.interrupts import without_interrupts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import pytest
 
     from tests.support.simulator import Simulator
 
@@ -276,6 +279,19 @@ def make_template(folder: Path) -> Path:
         check=True,
         timeout=COMMAND_TIMEOUT,
     )
+    return folder
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first worker of a test run makes for all of them."""
+    own = factory.getbasetemp()
+    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = root / name
+        if not folder.exists():
+            make(root / f"{name}.new")
+            (root / f"{name}.new").rename(folder)
     return folder
 
 

@@ -56,9 +56,6 @@ def test_an_older_node_is_drift_and_a_newer_one_is_not(sim: Simulator, stack: St
     sim.seed(vm_pool("drifts", exact=TARGET), vm_pool("newer", exact=TARGET))
     stack.declare_images(sim, TARGET, drifts={}, newer={})
     stack.up().ok()
-    before = len(sim.requests())
-    assert "unchanged" in stack.up("--expect-no-changes").ok().text
-    assert len(sim.requests()) == before, "without a change nothing is asked"
     sim.change_node("tvm-002", "drifts", virtualMachineInfo=vm_pool()["nodes"][0]["virtualMachineInfo"])
     sim.change_node("tvm-002", "newer", virtualMachineInfo=vm_pool(exact=ABOVE)["nodes"][0]["virtualMachineInfo"])
     assert f'~ target_image_version: "{TARGET}" => "{BEHIND}"' in stack.refresh().ok().text

@@ -176,6 +176,11 @@ class Stack:
         """`pulumi refresh`."""
         return self.run("refresh", "--yes", "--skip-preview", "--diff", *arguments)
 
+    @property
+    def state_file(self) -> Path:
+        """Where the backend keeps the state."""
+        return self.folder / "state" / ".pulumi" / "stacks" / PROJECT / f"{STACK}.json"
+
     def steps(self) -> list[dict[str, Any]]:
         """The steps of `preview --json` for our resources."""
         process = subprocess.run(
@@ -194,8 +199,7 @@ class Stack:
 
     def resources(self) -> list[dict[str, Any]]:
         """Our resources in the state, read from the backend's file: `pulumi stack export` costs a tenth of an `up`."""
-        file = self.folder / "state" / ".pulumi" / "stacks" / PROJECT / f"{STACK}.json"
-        state = json.loads(file.read_text(encoding="utf-8"))["checkpoint"]["latest"] or {}
+        state = json.loads(self.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"] or {}
         return [each for each in state.get("resources", []) if each["type"] in (TYPE, IMAGE_TYPE)]
 
     def outputs(self) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from scripts.docs.scenarios_os import (
     unchecked,
     unhealthy,
 )
-from scripts.docs.scenarios_tools import levers, misread, newcomer, probed, reviewed, running_command, words
+from scripts.docs.scenarios_tools import commanded, levers, misread, newcomer, probed, reviewed, words
 from scripts.docs.scenarios_vm import failed_renewals, refused_renewals, renewed_pool
 from scripts.docs.tables import TABLES
 from tests.support.stack import make_template
@@ -65,7 +65,7 @@ SCENARIOS: tuple[Callable[[Ground], Outputs], ...] = (
     misread,
     levers,
     reviewed,
-    running_command,
+    commanded,
     words,
 )
 

@@ -262,7 +262,7 @@ def probed(ground: Ground) -> Outputs:
     return {"probe": shown("\n".join(lines))}
 
 
-def running_command(ground: Ground) -> Outputs:
+def commanded(ground: Ground) -> Outputs:
     """command.md: what `status`, `watch`, `adopt` and `doctor` print of an account, and of one with another key."""
     simulator, locked = ground.simulator(), ground.simulator()
     gallery = vm_pool("legacy")

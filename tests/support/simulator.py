@@ -479,7 +479,7 @@ def repeat_until(act: Callable[[], object], condition: Callable[[], object], sec
 
 def running() -> Iterator[Simulator]:
     """For a fixture: a frozen one in a thread, which ends with the test."""
-    with server.running(speed=0) as started:
+    with server.running(speed=0.0) as started:
         yield Simulator(started.endpoint, started.account, started.key, started.control)
 
 

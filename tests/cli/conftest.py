@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import simulator as simulators
-from tests.support.stack import Stack, make_template
+from tests.support.stack import Stack, made_once, make_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -22,7 +22,7 @@ STACKS = pytest.StashKey[list[Stack]]()
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stack that was never deployed, to be copied."""
     assert "BATCH_OS_TEST_PULUMI" in os.environ, "the Pulumi CLI is needed; run the tests with `make test`"
-    return make_template(tmp_path_factory.mktemp("pulumi") / "template")
+    return made_once(tmp_path_factory, "template", make_template)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ GITHUB = PIPELINES / "github"
 AZURE_DEVOPS = PIPELINES / "azure-devops"
 PROJECT = ROOT / "examples" / "promotion"
 STEP_TIMEOUT = 240
+INSTALLS = "-m pip install --requirement requirements.txt"
+"""What the step that installs gives Python."""
 
 STAND_INS = {
     "actions/checkout@v6": "a copy of the repository",
@@ -239,6 +242,7 @@ class Machine:
 
     Args:
         folder: where all of it lives.
+        template: what :func:`make_template` made, to begin with.
         identities: what signs in on GitHub, by client id: where a job asks for assertions and tokens.
         connections: what signs in on Azure DevOps, by service connection: where the step asks for assertions and
             tokens. The task AzureCLI says so, and the variables that a step sets are its own affair.
@@ -248,6 +252,7 @@ class Machine:
     def __init__(
         self,
         folder: Path,
+        template: Path,
         identities: Mapping[str, Mapping[str, str]],
         connections: Mapping[str, Mapping[str, str]],
     ) -> None:
@@ -255,12 +260,7 @@ class Machine:
         self.repository = folder / "repository"
         self._identities = identities
         self._connections = connections
-        for name in ("home", "state"):
-            (folder / name).mkdir(parents=True)
-        shutil.copytree(PROJECT, self.repository)
-        (self.repository / "pipelines").mkdir()
-        shutil.copy(PIPELINES / "pull_request_comment.py", self.repository / "pipelines")
-        remember_packages(folder / LAUNCHERS)
+        shutil.copytree(template, folder)
         self.base = base_environment(folder)
         # The pipelines set these themselves.
         for name in ("PULUMI_STACK", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE"):
@@ -377,6 +377,45 @@ class Machine:
             )
         self._started.append(Running(process, log, time.monotonic()))
         return self._started[-1]
+
+
+def make_template(folder: Path) -> None:
+    """The promotion example as a repository, with its three stacks, which were never deployed."""
+    for name in ("home", "state"):
+        (folder / name).mkdir(parents=True)
+    repository = folder / "repository"
+    shutil.copytree(PROJECT, repository)
+    (repository / "pipelines").mkdir()
+    shutil.copy(PIPELINES / "pull_request_comment.py", repository / "pipelines")
+    remember_packages(folder / LAUNCHERS)
+    remember_installation(folder / LAUNCHERS)
+    for stack in STACKS:
+        subprocess.run(  # noqa: S603 - the Pulumi CLI
+            ["pulumi", "stack", "init", stack, "--non-interactive"],  # noqa: S607 - on the PATH we made
+            cwd=repository,
+            env={**base_environment(folder), "PULUMI_STACK": stack},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            timeout=STEP_TIMEOUT,
+        )
+
+
+def remember_installation(folder: Path) -> None:
+    """Write a ``python`` that runs the step which installs once, and gives what it said again in later jobs.
+
+    pip finds everything in place, which takes it as much processor time as a small `pulumi preview`, in every job.
+    """
+    launcher = folder / "python"
+    launcher.write_text(
+        "#!/bin/sh\n"
+        'said="${0%/*}/installed.txt"\n'
+        f'[ "$*" = "{INSTALLS}" ] || exec "{sys.executable}" "$@"\n'
+        f'[ -f "$said" ] || {{ "{sys.executable}" "$@" >"$said.new" && mv "$said.new" "$said"; }} || exit\n'
+        'exec cat "$said"\n',
+        encoding="utf-8",
+    )
+    launcher.chmod(0o755)
 
 
 def _read(process: int, what: str) -> bytes:

@@ -68,7 +68,7 @@ def shown(seen: PoolSeen) -> list[str]:
 
 
 def line(seen: PoolSeen) -> str:
-    """The same in one line, such as `image ends 2031-05-31`, `image ending 2027-01-12` or `image unlisted`; or empty."""
+    """The same in one line, such as `image ends 2031-05-31` or `image unlisted`; empty for an image that stays."""
     if seen.support is None or not shown(seen):
         return ""
     standing = "ends" if seen.support.standing == "listed" else seen.support.standing

@@ -29,10 +29,14 @@ _ENDLESS = 10_000  # columns: wide enough to measure the least width of a table 
 
 @dataclass(frozen=True)
 class Block:
-    """A table, and its rows as blocks: a head, then names and values. Empty values are left out."""
+    """A table, and its rows as blocks: a head, then names and values. Empty values are left out.
+
+    ``narrower`` has the same content in fewer columns, for a terminal that the first table does not fit.
+    """
 
     table: Table
     rows: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+    narrower: Table | None = None
 
 
 def show(*parts: Text | Block | str, console: Console | None = None) -> None:
@@ -53,9 +57,10 @@ def _put(part: Text | Block | str, console: Console) -> None:
         lines = [piece for line in text.plain.split("\n") for piece in wrapped(line, console.width)]
         console.print(Text("\n".join(lines), style=text.style), overflow="ignore", crop=False)
         return
-    if _fits(part.table, console):
-        console.print(part.table)
-        return
+    for table in filter(None, (part.table, part.narrower)):
+        if _fits(table, console):
+            console.print(table)
+            return
     for head, fields in part.rows:
         console.print(Text(head, style="bold"), overflow="ignore", crop=False)
         for line in [line for name, value in fields for line in _field(name, value, console.width)]:

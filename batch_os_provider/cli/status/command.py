@@ -134,25 +134,39 @@ def render(accounts: list[Account], console: Console | None = None) -> None:
 
 
 def _block(pools: tuple[PoolSeen, ...]) -> Block:
+    ends = [image_ends.shown(seen) for seen in pools]
+    rows = []
+    for seen, end in zip(pools, ends, strict=True):
+        pool_id, *what = _what(seen)
+        # A line for each fact: a version and a count on one line are hard to read.
+        fields = [("kind", what[0]), ("state", what[1]), ("runs", "\n".join(_runs(seen)))]
+        fields += [("image ends", "\n".join(end)), ("resource", _resource(seen))]
+        rows.append((pool_id, fields))
+    if not any(ends):
+        return Block(_table(pools, None), rows)
+    return Block(_table(pools, ends), rows, narrower=_table(pools, None))
+
+
+def _table(pools: tuple[PoolSeen, ...], ends: list[list[str]] | None) -> Table:
+    """One row for each pool; ``ends`` has a column. Without it, the end of an image is a line of the first column."""
     table = Table(box=SIMPLE_HEAD, show_lines=True)
     table.add_column("Pool", overflow="fold")
     # Never wrapped: a version that is cut in two cannot be copied.
     table.add_column("Runs", no_wrap=True, overflow="ignore")
-    ends = [image_ends.shown(seen) for seen in pools]
-    if any(ends):
+    if ends is not None:
         table.add_column("Image ends", no_wrap=True, overflow="ignore")
     table.add_column("Resource", overflow="fold", min_width=len("PoolImageVersion"))
-    rows = []
-    for seen, end in zip(pools, ends, strict=True):
-        fitting = fit(seen)
-        (pool_id, *what), runs, resource = _what(seen), _runs(seen), fitting.resource or f"none: {fitting.why}"
-        texts = ("\n".join([pool_id, *what]), "\n".join(runs), *(["\n".join(end)] if any(ends) else []), resource)
-        table.add_row(*(Text(each) for each in texts))
-        # A line for each fact: a version and a count on one line are hard to read.
-        fields = [("kind", what[0]), ("state", what[1]), ("runs", "\n".join(runs))]
-        fields += [("image ends", "\n".join(end)), ("resource", resource)]
-        rows.append((pool_id, fields))
-    return Block(table, rows)
+    for number, seen in enumerate(pools):
+        what = [*_what(seen), *filter(None, [image_ends.line(seen) if ends is None else ""])]
+        cells = [what, _runs(seen), *([ends[number]] if ends is not None else []), [_resource(seen)]]
+        table.add_row(*(Text("\n".join(lines)) for lines in cells))
+    return table
+
+
+def _resource(seen: PoolSeen) -> str:
+    """The resource that fits, or why none does."""
+    fitting = fit(seen)
+    return fitting.resource or f"none: {fitting.why}"
 
 
 def _what(seen: PoolSeen) -> list[str]:

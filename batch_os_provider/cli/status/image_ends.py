@@ -18,7 +18,7 @@ from batch_os_provider.cli.inventory import Account, PoolSeen, ask
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.runtime.threads import side_by_side
 
-__all__ = ["WORDS", "shown", "tripped", "with_ends"]
+__all__ = ["WORDS", "line", "shown", "tripped", "with_ends"]
 
 _STOPS = {"image-ending": ("ending", "ended"), "image-ended": ("ended",), "image-unlisted": ("unlisted",)}
 """The words of `--fail-on`, and the standings of an image at which they stop."""
@@ -65,6 +65,14 @@ def shown(seen: PoolSeen) -> list[str]:
         return []
     standing = [] if seen.support.standing == "listed" else [seen.support.standing]
     return [*([seen.support.ends_on] if seen.support.ends_on else []), *standing]
+
+
+def line(seen: PoolSeen) -> str:
+    """The same in one line, such as `image ends 2031-05-31` or `image unlisted`; empty for an image that stays."""
+    if seen.support is None or not shown(seen):
+        return ""
+    standing = "ends" if seen.support.standing == "listed" else seen.support.standing
+    return f"image {standing} {seen.support.ends_on}".rstrip()
 
 
 def tripped(words: Iterable[str], accounts: Iterable[Account]) -> Iterator[str]:

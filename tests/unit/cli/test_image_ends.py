@@ -106,6 +106,29 @@ def test_the_table_has_a_column_where_an_image_of_the_account_ends() -> None:
     assert "Image ends" not in shown(*ended(Client(), account(POOLS[2], POOLS[5])), width=100)
 
 
+def test_a_log_of_eighty_columns_keeps_its_table_and_has_the_day_as_a_line() -> None:
+    long = [with_image("ending", "2016-datacenter"), vm_pool("etl", image=IMAGES["ubuntu"], version="22.04.202405140")]
+    lines = [line.strip() for line in shown(*ended(Client(), account(*long)), width=80).splitlines()]
+    assert any(line.startswith("Pool ") and line.endswith(" Resource") for line in lines), "a table"
+    assert [line.split("  ")[0] for line in lines if line.startswith("image ")] == [
+        "image ending 2027-01-12",
+        "image ends 2027-06-30",
+    ]
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_line_of_each_pool() -> None:
+    (found,) = ended(Client(), account(*POOLS))
+    assert {each.pool.ref.pool_id: image_ends.line(each) for each in found.pools} == {
+        "ending": "image ending 2027-01-12",
+        "unlisted": "image unlisted",
+        "stays": "",
+        "cfd": "image ends 2027-06-30",
+        "gallery": "image ends 2027-06-30",
+        "cloud": "",
+    }
+
+
 def test_where_the_table_does_not_fit_each_pool_has_a_line_for_it() -> None:
     text = shown(*ended(Client(), account(*POOLS), days=60), width=40)
     assert "  image ends: 2027-01-12\n    ended\n" in text

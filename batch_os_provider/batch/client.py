@@ -23,6 +23,7 @@ from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.connection import Connection, json_object
 from batch_os_provider.batch.pool import Kind, Node, Pool
 from batch_os_provider.batch.response_headers import header, http_date
+from batch_os_provider.batch.supported_images import SupportedImage
 from batch_os_provider.batch.vm_pool import MARKER, Marker, VmNode, VmPool
 from batch_os_provider.errors import ApiRetiredError, PermanentError, PoolGoneError, ServiceAnswer, ServiceError
 from batch_os_provider.runtime.per_account import PerAccount
@@ -129,6 +130,16 @@ class BatchClient:
         """
         path = f"/pools?{urlencode({'api-version': NEWEST})}"
         return tuple(VmPool.from_json(self._ref(body), body) for body in self._connection.account_pages(path))
+
+    def list_supported_images(self) -> tuple[SupportedImage, ...]:
+        """All images that Batch supports in this account, as the newest API version shows them, every page.
+
+        Raises:
+            CredentialError, TransientError, PermanentError: see there.
+        """
+        path = f"/supportedimages?{urlencode({'api-version': NEWEST})}"
+        rows = self._connection.pages(path, self._connection.endpoint, "listing supported images")
+        return tuple(SupportedImage.from_json(body) for body in rows)
 
     def _pools(self, api_version: str, fields: str, condition: str = "") -> Iterator[Pool]:
         for body in self._connection.account_pages(_list_path(api_version, fields, condition)):

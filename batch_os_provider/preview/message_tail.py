@@ -54,7 +54,8 @@ class MessageTail:
     """What one message says to programs. An unknown value is None or empty, and is left out.
 
     ``nodes`` counts all nodes, ``behind`` the nodes that change (VM pools), ``tasks`` the running tasks on nodes that
-    change, and ``back`` the nodes that a running upgrade has brought back. ``warnings`` are codes.
+    change, and ``back`` the nodes that a running upgrade has brought back. ``warnings`` are codes. ``image_ends`` is
+    the day on which Batch ends the support of a VM pool's image, such as `2027-01-12`.
     """
 
     pool: str
@@ -68,6 +69,7 @@ class MessageTail:
     back: int | None = None
     warnings: tuple[str, ...] = ()
     why: str = ""
+    image_ends: str = ""
 
     def __str__(self) -> str:
         # The fields of a subclass are for people.
@@ -100,6 +102,7 @@ class MessageTail:
             back=_count(body, "back"),
             warnings=tuple(each for each in warnings if isinstance(each, str)) if isinstance(warnings, list) else (),
             why=_text(body, "why"),
+            image_ends=_text(body, "image_ends"),
         )
 
 

@@ -67,7 +67,7 @@ class Image:
     def row(self) -> dict[str, Any]:
         """A row of a seed's ``images``: ``latest`` has moved since the pools' nodes were made."""
         versions = [{"version": self.behind}, {"version": self.target, "since": "2024-05-10T00:00:00Z"}]
-        return {**self.reference, "versions": versions}
+        return {**self.reference, "nodeAgentSKUId": self.agent, "versions": versions}
 
 
 WINDOWS_2022 = Image(*WINDOWS.values(), "batch.node.windows amd64", BEHIND, TARGET)
@@ -280,8 +280,12 @@ class Simulator:
         self.put("state", {**self.get("state"), "pools": list(pools), "jobs": []})
 
     def seed(self, *pools: Mapping[str, Any], **more: Any) -> None:
-        """Replace everything: these VM pools, an image whose ``latest`` has moved, and what else is given."""
-        self.put("state", {**self.get("state"), "images": [MOVED], "pools": list(pools), "jobs": [], **more})
+        """Replace everything: these VM pools, an image whose ``latest`` has moved, and what else is given.
+
+        The built-in list of supported images would make the tests depend on the day: its images end.
+        """
+        fresh = {"images": [MOVED], "supportedImages": [], "pools": list(pools), "jobs": []}
+        self.put("state", {**self.get("state"), **fresh, **more})
 
     def pool(self, pool_id: str = "render") -> dict[str, Any]:
         """A pool as the simulator holds it, nodes included."""

@@ -176,6 +176,7 @@ class _Tails:
                 target=tail.target or row.target,
                 warnings=warnings,
                 unseen=tail.why if tail.what == "not looked at" else row.unseen,
+                image_ends=tail.image_ends or row.image_ends,
             )
         if self.failed and (plan is None or plan.what != "refused"):
             return replace(row, what="failed", came_from="", target="")

@@ -210,9 +210,14 @@ def _table(stacks: Iterable[Stack]) -> Iterable[tuple[Row, str]]:
 
 
 def _line(stack: str, pool: str, row: Row) -> str:
-    codes = prose(", ".join(each for each in row.warnings if each != row.what), 2 * _CELL)
+    codes = prose(", ".join(_warning(row, each) for each in row.warnings if each != row.what), 2 * _CELL)
     cells = (prose(stack, _CELL), pool, _label(row), _versions(row), _nodes(row), _tasks(row))
     return f"| {' | '.join((*cells, ', '.join(filter(None, (_unseen(row), codes)))))} |\n"
+
+
+def _warning(row: Row, word: str) -> str:
+    """The code of a warning; that of the end of an image with its day."""
+    return f"{word} {row.image_ends}" if row.image_ends and word in ("image ending", "image ended") else word
 
 
 def _unseen(row: Row) -> str:

@@ -26,7 +26,8 @@ class Row:
     ``what`` is that of the tail. Without a tail it is ``update`` (other settings), ``delete`` (Pulumi stops managing
     the pool) or ``failed`` (an error). ``looked`` is True if the preview has checked the pool, and ``unseen`` says
     why it has not (empty if the document does not show why).
-    ``warnings`` are the codes of all tails, the other fields as in ``message_tail.MessageTail``.
+    ``warnings`` are the codes of all tails, the other fields (such as ``image_ends``) as in
+    ``message_tail.MessageTail``.
     """
 
     resource: str
@@ -44,6 +45,7 @@ class Row:
     warnings: tuple[str, ...] = ()
     looked: bool = False
     unseen: str = ""
+    image_ends: str = ""
     said: tuple[Message, ...] = ()
 
     @property

@@ -7,6 +7,7 @@ pools, or who have lost track of them.
 from __future__ import annotations
 
 import sys
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,9 +17,10 @@ from rich.text import Text
 
 from batch_os_provider.batch.pool import Kind
 from batch_os_provider.cli.adopt.proposal import fit
-from batch_os_provider.cli.common import UNREADABLE, endpoints_of, print_json
+from batch_os_provider.cli.common import NO, UNREADABLE, endpoints_of, fail_on_words, print_json
 from batch_os_provider.cli.inventory import Account, PoolSeen, survey
 from batch_os_provider.cli.layout import Block, show
+from batch_os_provider.cli.status import image_ends
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.wording import counted
 
@@ -31,20 +33,33 @@ __all__ = ["as_json", "command", "render"]
 @click.command("status", short_help="Show every pool, and the resource that fits it.")
 @click.argument("endpoints", metavar="ENDPOINT...", nargs=-1, required=True, callback=endpoints_of)
 @click.option("--json", "wants_json", is_flag=True, help="Print one JSON document; its shape is in docs/command.md.")
-def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT001 - click passes flags so
+@click.option(
+    "--fail-on",
+    "words",
+    multiple=True,
+    metavar="WORD,...",
+    help=f"Exit with 3 if a pool shows one of: {', '.join(image_ends.WORDS)}.",
+)
+def command(endpoints: tuple[str, ...], words: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT001 - click passes flags so
     """Show every pool of the Batch accounts at ENDPOINT, with what it runs and which resource fits it.
 
     Reads only. Exit code 2 if something could not be read; the rest is shown.
     """
-    accounts = survey(endpoints)
+    wanted = fail_on_words(words, image_ends.WORDS)
+    accounts = image_ends.with_ends(survey(endpoints), datetime.now(timezone.utc))
     if wants_json:
         print_json(as_json(accounts))
     else:
         render(accounts)
-    unread = [account for account in accounts if account.troubles]
+    stopped = list(image_ends.tripped(wanted, accounts))
+    for each in stopped:
+        click.echo(f"--fail-on {each}", err=True)
+    unread = [account for account in accounts if account.troubles or (wanted and account.images_error)]
     if unread:
         click.echo(f"{len(unread)} of {counted(len(accounts), 'account')} could not be read completely", err=True)
         sys.exit(UNREADABLE)
+    if stopped:
+        sys.exit(NO)
 
 
 def as_json(accounts: list[Account]) -> dict[str, Any]:
@@ -56,6 +71,7 @@ def as_json(accounts: list[Account]) -> dict[str, Any]:
                 "endpoint": account.endpoint,
                 "signed_in_as": account.signed_in_as or None,
                 "error": account.error or None,
+                "images_error": account.images_error or None,
                 "pools": [_pool_json(pool) for pool in account.pools],
             }
             for account in accounts
@@ -72,6 +88,8 @@ def _pool_json(seen: PoolSeen) -> dict[str, Any]:
         "kind": pool.kind.value,
         "os_family": pool.os_family,
         "image": pool.image or None,
+        "image_ends": (seen.support.ends_on or None) if seen.support is not None else None,
+        "image_support": seen.support.standing if seen.support is not None else None,
         "current": current,
         "target": target,
         "nodes": pool.node_count,
@@ -108,6 +126,10 @@ def render(accounts: list[Account], console: Console | None = None) -> None:
         if account.pools:
             parts.append(_block(account.pools))
         parts += [Text(f"could not be read: {trouble}\n", style="red") for trouble in account.troubles]
+        if account.images_error:
+            parts.append(
+                Text(f"when the support of images ends is not known: {account.images_error}\n", style="yellow")
+            )
     show(*parts, console=console)
 
 
@@ -116,15 +138,19 @@ def _block(pools: tuple[PoolSeen, ...]) -> Block:
     table.add_column("Pool", overflow="fold")
     # Never wrapped: a version that is cut in two cannot be copied.
     table.add_column("Runs", no_wrap=True, overflow="ignore")
+    ends = [image_ends.shown(seen) for seen in pools]
+    if any(ends):
+        table.add_column("Image ends", no_wrap=True, overflow="ignore")
     table.add_column("Resource", overflow="fold", min_width=len("PoolImageVersion"))
     rows = []
-    for seen in pools:
+    for seen, end in zip(pools, ends, strict=True):
         fitting = fit(seen)
         (pool_id, *what), runs, resource = _what(seen), _runs(seen), fitting.resource or f"none: {fitting.why}"
-        texts = ("\n".join([pool_id, *what]), "\n".join(runs), resource)
+        texts = ("\n".join([pool_id, *what]), "\n".join(runs), *(["\n".join(end)] if any(ends) else []), resource)
         table.add_row(*(Text(each) for each in texts))
         # A line for each fact: a version and a count on one line are hard to read.
-        fields = [("kind", what[0]), ("state", what[1]), ("runs", "\n".join(runs)), ("resource", resource)]
+        fields = [("kind", what[0]), ("state", what[1]), ("runs", "\n".join(runs))]
+        fields += [("image ends", "\n".join(end)), ("resource", resource)]
         rows.append((pool_id, fields))
     return Block(table, rows)
 

@@ -12,12 +12,13 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.simulator import BEHIND, Simulator, paas_pool, vm_pool
+from tests.support.simulator import BEHIND, IMAGES, Simulator, paas_pool, vm_pool
 from tests.support.stack import Result, Stack
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,7 +26,7 @@ PAGE = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
 LAUNCHER = '#!/bin/sh\nexec python -u -m pulumi.policy "$1" "$2"\n'
 DISABLED, OLDER, NEWEST = "WA-GUEST-OS-7.55_202508-01", "WA-GUEST-OS-7.57_202510-01", "WA-GUEST-OS-7.58_202511-01"
 AS_OF = "2026-01-31"
-POLICIES = ("production-pinned", "version-floor", "timeout-set", "target-supported")
+POLICIES = ("production-pinned", "version-floor", "timeout-set", "target-supported", "image-supported")
 
 
 def blocks(language: str) -> list[str]:
@@ -96,6 +97,7 @@ def test_what_the_page_configures_passes_a_stack_in_order_and_a_pool_that_is_onl
     assert set(config) == set(POLICIES)
     config["version-floor"]["floors"] = [OLDER, BEHIND]
     config["target-supported"]["as_of"] = AS_OF
+    assert config["image-supported"]["days"] == 60
     declare(stack, sim, NEWEST, BEHIND, timeout="3h")
     # The pool that is only read runs a disabled version below the floor.
     main = stack.program_folder / "__main__.py"
@@ -132,6 +134,30 @@ def test_advisory_violations_of_both_resources_warn_and_pass(sim: Simulator, sta
         ("advisory", "target-supported", "render"),
     }
     assert f"render: target_os_version is '{DISABLED}', which is below the floor of OS family 7." in done.flat
+
+
+def test_the_end_of_an_image_is_judged_with_what_batch_shows(sim: Simulator, stack: Stack):
+    """One pool's image ends soon, one's stays; then the list is refused, which Pulumi says and continues."""
+    soon = datetime.now(timezone.utc) + timedelta(days=50)
+    ends = {**IMAGES["windows-2019"].row, "batchSupportEndOfLife": f"{soon.date()}T00:00:00Z"}
+    old, new = (vm_pool(name, image=IMAGES[name]) for name in ("windows-2019", "windows-2022"))
+    sim.seed(old, new, images=[ends, IMAGES["windows-2022"].row])
+    targets = {name: {"target_image_version": IMAGES[name].target} for name in ("windows-2019", "windows-2022")}
+    stack.declare_images(sim, "", **targets)
+    failed = preview(
+        stack, {"all": "disabled", "image-supported": {"enforcementLevel": "mandatory", "days": 60}}
+    ).failed()
+    assert violations(failed) == {("mandatory", "image-supported", "windows-2019")}
+    assert f"of pool windows-2019 ends on {soon.date()}, in " in failed.flat
+    assert "does not end within 60 days." in failed.flat
+    sim.fault("Account_ListSupportedImages", {"kind": "status", "status": 403, "code": "Forbidden"})
+    done = preview(stack, {"all": "disabled", "image-supported": "mandatory"}).ok()
+    assert violations(done) == {("advisory", "image-supported", name) for name in targets}, "a warning for each pool"
+    said = (
+        f"windows-2019: could not check when the support of its image ends: account {sim.endpoint}: listing supported"
+    )
+    assert "can't run policy 'image-supported' from policy pack 'batch-os@" in done.flat
+    assert f" during preview: {said}" in done.flat
 
 
 def test_without_config_disabled_targets_and_missing_timeouts_are_warnings_also_in_a_fleet(

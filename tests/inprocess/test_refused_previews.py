@@ -178,7 +178,7 @@ def test_a_vm_pool_that_up_would_refuse(sim: Simulator, row: str) -> None:
     assert not sim.writes()
 
 
-def test_latest_is_refused_and_the_newest_version_on_the_nodes_is_told(sim: Simulator) -> None:
+def test_latest_is_refused_with_the_newest_version_on_the_nodes(sim: Simulator) -> None:
     sim.seed(vm_pool())
     sim.change_node("tvm-002", virtualMachineInfo=vm_pool(exact=TARGET)["nodes"][0]["virtualMachineInfo"])
     bag = {

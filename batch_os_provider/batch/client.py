@@ -24,6 +24,7 @@ from batch_os_provider.batch.connection import Connection, json_object
 from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import Kind, Node, Pool
 from batch_os_provider.batch.response_headers import header, http_date
+from batch_os_provider.batch.supported_images import SupportedImage
 from batch_os_provider.batch.vm_pool import MARKER, Marker, VmNode, VmPool
 from batch_os_provider.errors import ApiRetiredError, PermanentError, PoolGoneError, ServiceAnswer, ServiceError
 from batch_os_provider.runtime.per_account import PerAccount
@@ -133,6 +134,15 @@ class BatchClient:
             CredentialError, TransientError, PermanentError: see there.
         """
         return tuple(self._vm_pools(f"/pools?{urlencode({'api-version': NEWEST})}"))
+
+    def list_supported_images(self) -> tuple[SupportedImage, ...]:
+        """All images that Batch supports in this account, as the newest API version shows them, every page.
+
+        Raises:
+            CredentialError, TransientError, PermanentError: see there.
+        """
+        path = f"/supportedimages?{urlencode({'api-version': NEWEST})}"
+        return tuple(SupportedImage.from_json(body) for body in self._connection.images(path))
 
     def _pools(self, api_version: str, fields: str, condition: str = "") -> Iterator[Pool]:
         for body, at in self._connection.pools(_list_path(api_version, fields, condition)):

@@ -109,6 +109,10 @@ class Connection:
         """The nodes of a list, every page. Raises as ``_pages``."""
         return (item for item, _ in self._pages(path, about, "listing nodes"))
 
+    def images(self, path: str) -> Iterator[Mapping[str, Any]]:
+        """The supported images of a list, every page. Raises as ``_pages``."""
+        return (item for item, _ in self._pages(path, self.endpoint, "listing supported images"))
+
     def _pages(self, path: str, about: str, doing: str) -> Iterator[tuple[Mapping[str, Any], datetime | None]]:
         """The items of a list, every page, each with the time of its answer by the service's clock, or None.
 

@@ -9,8 +9,18 @@ from batch_os_provider.batch.empty_marker import EmptyMarker
 from scripts.docs.ground import AFTER_UP, QUIET, Ground, paas_pool
 from scripts.docs.pages import ROOT, Outputs, diagnostics, last_line, program_of, row, shown, transcript
 from tests.support import simulator as simulators
-from tests.support.simulator import ABOVE, BEHIND, TARGET, Simulator, vm_pool
+from tests.support.simulator import ABOVE, BEHIND, TARGET, Image, Simulator, vm_pool
 from tests.support.stack import PROJECT, wait_until
+
+ENDED = Image(
+    "microsoftwindowsserver",
+    "windowsserver",
+    "2012-r2-datacenter",
+    "batch.node.windows amd64",
+    "9600.21620.231024",
+    "9600.22267.241107",
+)
+"""An image that Batch has supported until 2024-12-05 (Azure/Batch#179)."""
 
 
 def renewed_pool(ground: Ground) -> Outputs:
@@ -66,16 +76,19 @@ def refused_renewals(ground: Ground) -> Outputs:
         vm_pool("adopts", nodes=2, exact=TARGET),
         vm_pool("words", nodes=2, exact="latest"),
         vm_pool("product", nodes=2, image=simulators.IMAGES["windows-2019"]),
+        vm_pool("office", nodes=4, image=ENDED),
         paas_pool("cloud"),
         vm_pool("empties", nodes=4, version=BEHIND),
         vm_pool("held", nodes=4, version=BEHIND, **formula),
         vm_pool("theirs", nodes=4, version=BEHIND, metadata=[{"name": "batch-os", "value": str(marker)}], **formula),
         vm_pool("goes-back", nodes=2, version=ABOVE, exact=ABOVE),
         jobs=[simulators.job(name, *[400] * 31) for name in ("empties", "held")],
+        images=[simulators.MOVED, {**ENDED.row, "batchSupportEndOfLife": "2024-12-05T00:00:00Z"}],
+        supportedImages=None,
     )
     stack = ground.stack(simulator)
 
-    def said(**pools: Mapping[str, str]) -> Outputs:
+    def said(**pools: Mapping[str, object]) -> Outputs:
         """What a preview of these pools says under each."""
         lines = ["from batch_os_provider import PoolImageVersion"]
         for name, more in pools.items():
@@ -95,6 +108,7 @@ def refused_renewals(ground: Ground) -> Outputs:
     out["vm-empty-formula"] = shown(said(held=empty)["held"])
     out["vm-empty-foreign"] = shown(said(theirs=empty)["theirs"])
     # One at a time: a preview ends at the first refusal.
+    out["vm-ended"] = shown(said(office={"target_image_version": ENDED.target, "surge": 2})["office"])
     out["vm-latest"] = shown(said(latest={"target_image_version": "latest"})["latest"])
     for name in ("pinned", "autoscale", "stale-mark", "foreign", "cloud", "words", "product"):
         out[f"vm-{name}"] = shown(said(**{name.replace("-", "_"): {}})[name])

@@ -17,7 +17,7 @@ import pytest
 from batch_os_provider.simulator.world.model import READY
 from tests.support.invariants import broken
 from tests.support.simulator import BEHIND, IMAGES
-from tests.support.trial import Shape, Trial, empty_shape, image_shape, os_shape
+from tests.support.trial import SINCE, Shape, Trial, empty_shape, image_shape, os_shape, since_shape
 
 if TYPE_CHECKING:
     from tests.support.invariants import Snapshot
@@ -41,12 +41,16 @@ SHAPES = {
     "image busy": image_shape(200, 200, 60),
     "image surge 3": image_shape(*[100] * 6, nodes=4, surge=3),
     "image when empty": EMPTY,
+    "image since, busy": since_shape(200, 200, 60),
+    "image since, surge 3": since_shape(*[100] * 6, nodes=4, surge=3),
+    "image since, pinned": since_shape(60, version=BEHIND),
     "empty idle": empty_shape(nodes=2, image=IMAGES["ubuntu"]),
     "empty busy": empty_shape(200, 200, 60, nodes=3, canary=2),
     "empty one node": empty_shape(90, nodes=1, image=IMAGES["rhel"]),
     "empty held formula": empty_shape(60, 60, nodes=2, image=IMAGES["ubuntu-hpc"], **AUTOSCALE),
     "empty spot": empty_shape(60, 60, 60, nodes=3, spot=2, image=IMAGES["windows-2019"]),
     "empty from latest": empty_shape(60, nodes=2, version="latest"),
+    "empty since": empty_shape(60, 60, nodes=2, version="latest", exact="latest", goal={"target": SINCE}),
 }
 OPERATIONS = {
     ("POST", "/pools/render/upgradeos"): "Pool_UpgradeOS",
@@ -140,7 +144,7 @@ def test_one_crash_at_every_moment(name: str) -> None:
     assert len(tried) >= 5, "too few moments to be the whole story"
 
 
-@pytest.mark.parametrize("name", ["os busy", "image idle", "empty held formula"])
+@pytest.mark.parametrize("name", ["os busy", "image idle", "image since, pinned", "empty held formula"])
 def test_two_crashes_in_a_row_around_writes(name: str) -> None:
     """The second run is cut off too, before or after each of its own writes."""
     story = Story(SHAPES[name])

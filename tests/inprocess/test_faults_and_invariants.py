@@ -506,7 +506,14 @@ ROWS: tuple[Row, ...] = (
         for what, (operation, number) in WRITES["empty"].items()
         for ends in ("PermanentError" if what in ("note", "formula", "clearing") else "RefusedError",)
     ),
-    Row("F7", "412: the ETag never holds", EMPTY, (rule("Pool_Resize", "status", status=412),), ends="DeadlineError"),
+    Row(
+        "F7",
+        "412: the ETag never holds",
+        EMPTY,
+        (rule("Pool_Resize", "status", status=412),),
+        ends="RefusedError",
+        says="takes up to 6m00s; Batch refused the last step with ConditionNotMet",
+    ),
     Row(
         "F8",
         "a resize comes first",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from batch_os_provider.batch.vm_pool import MARKER, VmPoolView
-from batch_os_provider.batch.vm_target import ImageVersion, parse_image_version
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version
 from batch_os_provider.errors import RefusedError
 from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.preview.plan import plan_image
@@ -45,6 +45,8 @@ class VmMachine(PoolMachine):
     """A pool of two nodes, tasks, and everybody who has something to do with it."""
 
     kind: ClassVar[Kind] = "image"
+    by_moment: ClassVar[bool] = False
+    """Whether moments are declared: then the nodes show no version."""
     operations: ClassVar[tuple[str, ...]] = (
         "Pool_Get",
         "ComputeNode_List",
@@ -63,7 +65,8 @@ class VmMachine(PoolMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.target = TARGET
+        self.target = self.target_for(TARGET)
+        self.world.unknowns.set(self.shown())
         self.policy = ImagePolicy("surge", 1)
         self.drain = 10 * MINUTE
         self.size = 2
@@ -71,36 +74,50 @@ class VmMachine(PoolMachine):
         self.is_muddled = False
         """Somebody resized the pool in the middle of a renewal, and nobody has put that in order yet."""
 
+    def shown(self) -> dict[str, str]:
+        """What nodes of a pool on latest show."""
+        return {"exactVersionOfLatest": "latest" if self.by_moment else "number"}
+
+    def target_for(self, version: str) -> Target:
+        """What is declared: an older version stands for a moment before all nodes, a newer one for now."""
+        if not self.by_moment:
+            return ImageVersion.parse(version)
+        now = f"{iso(self.world.now)[:19]}Z"
+        return AllocatedSince.parse({BEHIND: "2017-12-31", TARGET: "2024-06-01", ABOVE: now}[version])
+
     def seed(self) -> dict[str, Any]:
         start_task = {"commandLine": "cmd /c echo", "waitForSuccess": True}
         return {
-            "pools": [vm_pool(startTask=start_task)],
+            "pools": [vm_pool(startTask=start_task, exact="latest" if self.by_moment else "")],
             "images": [MOVED],
             "jobs": [job("render", 40, 90, 200, 10, 60)],
         }
 
     def rollout(self, reporter: Reporter, timeout: float, *, defer: bool) -> ImageRenewal:
-        goal = DeclaredImage(RENDER, ImageVersion.parse(self.target), self.policy, self.drain, timeout, defer)
+        goal = DeclaredImage(RENDER, self.target, self.policy, self.drain, timeout, defer)
         return ImageRenewal(goal, RolloutContext(self.client, self.clock, reporter, lambda: 0.5))
 
     def look(self) -> VmPoolView:
         return read_view(self.client, RENDER)
 
     def plan(self) -> None:
-        plan_image(read_view(self.client, RENDER), ImageVersion.parse(self.target), self.policy, HOUR)
+        plan_image(read_view(self.client, RENDER), self.target, self.policy, HOUR)
 
     def is_empty_diff(self, seen: VmPoolView) -> bool:
-        declared = {"account_endpoint": ENDPOINT, "pool_id": "render", "target_image_version": self.target}
-        known = {**declared, **of_vm_pool(seen, ImageVersion.parse(self.target))}
+        declared = {"account_endpoint": ENDPOINT, "pool_id": "render", self.target.property: self.target.text}
+        known = {**declared, **of_vm_pool(seen, self.target)}
         return not PoolImageVersionProvider().diff("", known, declared).changes
 
     def judge_success(self, up: Up) -> None:
         assert (up.shown["state"], up.shown["allocationState"]) == ("active", "steady"), f"I4: {up.shown}"
         assert MARKER not in {entry["name"] for entry in up.shown.get("metadata", [])}, f"I4: {up.shown}"
-        wanted = parse_image_version(self.target)
-        assert wanted is not None
-        behind = [node for node in up.shown_nodes if (parse_image_version(version_of(node)) or ()) < wanted]
-        assert not behind, f"I4: still there: {behind}"
+        assert not [node for node in up.shown_nodes if self.is_behind(node)], f"I4: still there: {up.shown_nodes}"
+
+    def is_behind(self, node: Mapping[str, Any]) -> bool:
+        """Whether a node as shown is older than what is declared."""
+        if isinstance(self.target, AllocatedSince):
+            return parse_iso(node["allocationTime"]) < parse_iso(self.target.moment)
+        return (parse_image_version(version_of(node)) or ()) < self.target.numbers
 
     def judge_up(self, up: Up) -> None:
         super().judge_up(up)
@@ -141,7 +158,7 @@ class VmMachine(PoolMachine):
     @rule(version=VERSIONS, surge=st.integers(1, SURGE), strategy=st.sampled_from(("surge", "surge", "when_empty")))
     def declare(self, version: str, surge: int, strategy: Any) -> None:
         self._step("declare")
-        self.target, self.policy = version, ImagePolicy(strategy, surge)
+        self.target, self.policy = self.target_for(version), ImagePolicy(strategy, surge)
 
     @rule(size=st.integers(0, 4))
     def somebody_resizes(self, size: int) -> None:
@@ -242,6 +259,7 @@ class VmMachine(PoolMachine):
         self.policy = ImagePolicy("surge", self.policy.surge)
         self.drain = HOUR
         self.world.unknowns.reset()
+        self.world.unknowns.set(self.shown())
         move_image(self.world)
         if self.pool is None:
             self._create()
@@ -307,17 +325,17 @@ class EmptyMachine(VmMachine):
         return {**seed, "pools": [vm_pool(startTask=start_task, version=BEHIND)]}
 
     def is_empty_diff(self, seen: VmPoolView) -> bool:
-        declared = {"account_endpoint": ENDPOINT, "pool_id": "render", "target_image_version": self.target}
+        declared = {"account_endpoint": ENDPOINT, "pool_id": "render", self.target.property: self.target.text}
         declared["strategy"] = self.policy.strategy
-        known = {**declared, **of_vm_pool(seen, ImageVersion.parse(self.target), self.policy.strategy)}
+        known = {**declared, **of_vm_pool(seen, self.target, self.policy.strategy)}
         return not PoolImageVersionProvider().diff("", known, declared).changes
 
     def judge_success(self, up: Up) -> None:
         assert up.shown["state"] == "active", f"I4: {up.shown}"
         assert MARKER not in {entry["name"] for entry in up.shown.get("metadata", [])}, f"I4: {up.shown}"
         pin = up.shown["virtualMachineConfiguration"]["imageReference"]["version"]
-        assert pin == self.target, f"I4: {pin}"
-        wrong = [node for node in up.shown_nodes if version_of(node) != self.target]
+        assert pin == self.target.text, f"I4: {pin}"
+        wrong = [node for node in up.shown_nodes if version_of(node) != self.target.text]
         assert not wrong, f"I4: still there: {wrong}"
 
     def judge_up(self, up: Up) -> None:
@@ -361,7 +379,7 @@ class EmptyMachine(VmMachine):
     )
     def declare(self, version: str, canary: int, strategy: Any) -> None:
         self._step("declare")
-        self.target, self.policy = version, ImagePolicy(strategy, 1, canary, "hold")
+        self.target, self.policy = ImageVersion.parse(version), ImagePolicy(strategy, 1, canary, "hold")
 
     @rule(fate=st.sampled_from(FATES[:-1]))
     def nodes_to_come_are_in_for_it(self, fate: dict[str, Any]) -> None:
@@ -462,9 +480,19 @@ def strike(world: World, pool: Pool, index: int) -> None:
         upgrades.reconcile(world, pool)
 
 
+class SinceMachine(VmMachine):
+    """The same, of a pool whose nodes show ``latest``: it is declared since when they exist."""
+
+    by_moment = True
+
+
 def test_whatever_befalls_a_vm_pool() -> None:
     run(VmMachine, examples=35, least=500)
 
 
 def test_whatever_befalls_a_pool_that_is_emptied() -> None:
     run(EmptyMachine, examples=35, least=500)
+
+
+def test_whatever_befalls_a_vm_pool_of_which_a_moment_is_declared() -> None:
+    run(SinceMachine, examples=25, least=350)

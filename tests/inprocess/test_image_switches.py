@@ -350,7 +350,7 @@ def not_a_version(place: Place, ending: Ending) -> None:
 
 def overtaken_before_the_pin(place: Place, ending: Ending) -> None:
     """There is a node now: nothing was pinned, and it says what to do."""
-    ending.failed(RefusedError, f"the pool is pinned to {BEHIND}", 'Declare strategy="when_empty"')
+    ending.failed(RefusedError, f"the pool is pinned to {BEHIND}", 'Declare strategy="empty"')
     assert 200 not in place.writes()
 
 

@@ -27,12 +27,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from batch_os_provider.batch.pool import parse_time
 from batch_os_provider.batch.vm_pool import MARKER
-from batch_os_provider.batch.vm_target import parse_image_version
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version, sortable
 from batch_os_provider.errors import BatchOsError, InterruptedRolloutError, UnhealthyError
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.rollout.loop import Outcome
 from batch_os_provider.simulator.world.audit import Entry
+from batch_os_provider.simulator.world.clock import iso
 from batch_os_provider.simulator.world.model import READY
 from batch_os_provider.simulator.world.world import World
 
@@ -76,6 +78,8 @@ class Snapshot:
     spot: int = 0
     not_ready: tuple[str, ...] = field(compare=False, default=())
     requeued: int = field(compare=False, default=0)
+    allocated: tuple[str, ...] = field(compare=False, default=())
+    """When each node was allocated."""
 
 
 @dataclass
@@ -179,7 +183,13 @@ def snapshot(world: World, pool_id: str) -> Snapshot | None:
         spot=pool.target_low_priority,
         not_ready=tuple(node.id for node in pool.nodes.values() if node.state not in READY),
         requeued=sum(task.requeues for _, task in tasks),
+        allocated=tuple(iso(node.allocation_time) for node in pool.nodes.values()),
     )
+
+
+def target_from(text: str) -> Target:
+    """The target of a VM pool: a version or a moment."""
+    return ImageVersion.parse(text) if parse_image_version(text) is not None else AllocatedSince.parse(text)
 
 
 def is_at_target(seen: Snapshot | None, kind: Kind, target: str, strategy: str = "surge") -> bool:
@@ -188,11 +198,14 @@ def is_at_target(seen: Snapshot | None, kind: Kind, target: str, strategy: str =
         return False
     if kind == "os":
         return same_version(seen.versions[0], target)
-    wanted = parse_image_version(target)
+    wanted = target_from(target)
+    if isinstance(wanted, AllocatedSince):
+        times = [parse_time(each) for each in seen.allocated]
+        return not seen.marked and all(each is not None and sortable(each) >= wanted.moment for each in times)
     versions = [parse_image_version(each) for each in seen.versions]
     if strategy == "empty":
-        return not seen.marked and {parse_image_version(seen.pin), *versions} == {wanted}
-    return not seen.marked and all(each is not None and wanted is not None and each >= wanted for each in versions)
+        return not seen.marked and {parse_image_version(seen.pin), *versions} == {wanted.numbers}
+    return not seen.marked and all(each is not None and each >= wanted.numbers for each in versions)
 
 
 def capacity(entries: Iterable[Entry], pool_id: str, start: int) -> tuple[int, int, int]:

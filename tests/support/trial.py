@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.batch.vm_target import ImageVersion
+from batch_os_provider.batch.vm_target import AllocatedSince, Target
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.preview.plan import Plan, plan_image, plan_os
 from batch_os_provider.rollout.context import RolloutContext
@@ -21,7 +21,7 @@ from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import NODE_INTERVAL, Reporter
 from batch_os_provider.schema.declared import Declared, DeclaredImage, ImagePolicy, Policy
 from tests.support.inprocess import ENDPOINT, Account
-from tests.support.invariants import Evidence, Kind, Run, Sent, Snapshot, snapshot
+from tests.support.invariants import Evidence, Kind, Run, Sent, Snapshot, snapshot, target_from
 from tests.support.simulator import MOVED, NEW, TARGET, WINDOWS_2022, Image, job, paas_pool, vm_pool
 from tests.unit.rollout.doubles import VirtualWaiter
 from tests.unit.rollout.stage import Listener
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import requests
 
 RENDER = PoolRef(ENDPOINT, "render")
+SINCE = "2024-06-01"
+"""A moment before the beginning of a trial, after the allocation of the seeded nodes."""
 
 
 class CrashError(BaseException):
@@ -104,6 +106,12 @@ def image_shape(*tasks: int, nodes: int = 2, surge: int = 1, goal: dict[str, Any
     return Shape("image", vm_pool(nodes=nodes, **pool), tasks, goal or {}, surge)
 
 
+def since_shape(*tasks: int, nodes: int = 2, surge: int = 1, **pool: Any) -> Shape:
+    """The same, of a pool whose nodes show ``latest``: a moment is declared, before which its nodes were allocated."""
+    exact = "" if pool.get("version", "latest") != "latest" else "latest"
+    return image_shape(*tasks, nodes=nodes, surge=surge, goal={"target": SINCE}, exact=exact, **pool)
+
+
 def empty_shape(
     *tasks: int,
     canary: int = 1,
@@ -133,6 +141,8 @@ class Trial:
         self.waiter = Clockwork()
         self.account = Watched(self.waiter, shape.seed)
         self.world = self.account.world
+        by_moment = shape.kind == "image" and isinstance(self._wanted, AllocatedSince)
+        self.world.unknowns.set({"exactVersionOfLatest": "latest" if by_moment else "number"})
         self.faults = self.account.faults
         self.runs: list[Run] = []
         self.moments: list[str] = []
@@ -213,8 +223,8 @@ class Trial:
         return ImagePolicy(shape.strategy, shape.surge, shape.canary, shape.autoscale)
 
     @property
-    def _wanted(self) -> ImageVersion:
-        return ImageVersion.parse(self.shape.target)
+    def _wanted(self) -> Target:
+        return target_from(self.shape.target)
 
     def settle(self, seconds: float = 7200.0) -> None:
         """Let the world go on by itself: tasks end, late requests arrive."""

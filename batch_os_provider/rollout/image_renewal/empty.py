@@ -252,11 +252,15 @@ def leads_to_drain(action: ImageAction) -> bool:
     return begins or isinstance(action, HoldAutoscale | Drain)
 
 
-def no_time(left: float, least: float) -> Undo:
-    """The end of a rollout that has too little time left to drain the pool: it would end with an empty pool."""
+def no_time(left: float, least: float, refused: str = "") -> Undo:
+    """The end of a rollout that has too little time left to drain the pool: it would end with an empty pool.
+
+    ``refused`` is the code of the last refusal by Batch, which has taken the time.
+    """
+    why = f"; Batch refused the last step with {refused}" if refused else ""
     return Undo(
         Refuse(
-            f"{duration(max(left, 0.0))} of timeout is left, and to empty the pool takes up to {duration(least)}",
+            f"{duration(max(left, 0.0))} of timeout is left, and to empty the pool takes up to {duration(least)}{why}",
             "Declare a longer timeout, or run `pulumi up` again",
             property="timeout",
         ),

@@ -135,7 +135,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         least, is_empty = _SHORTEST_DRAIN + _TIME_TO_GO_BACK, self._declared.policy.strategy == "empty"
         begins = is_empty and self._history.failure is None and empty.leads_to_drain(action)
         if begins and self.remaining() < least:
-            return empty.no_time(self.remaining(), least)
+            return empty.no_time(self.remaining(), least, self._refused[1])
         return action
 
     def _is_emptying(self, seen: VmPoolView) -> bool:

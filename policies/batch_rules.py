@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.vm_target import parse_image_version
 from batch_os_provider.guest_os.version import ALLOWED, LATEST, GuestOsVersion, VersionSyntaxError
-from batch_os_provider.schema.inputs import IMAGE, IMAGE_TARGET, OS, TARGET
+from batch_os_provider.schema.inputs import IMAGE, OS
 from batch_os_provider.schema.resource_types import kind_of
 from batch_os_provider.schema.units import shown
 
@@ -34,7 +34,7 @@ __all__ = [
     "version_floor",
 ]
 
-_TARGETS: Mapping[str, str] = {"os": TARGET, "image": IMAGE_TARGET}
+_TARGETS: Mapping[str, tuple[str, ...]] = {"os": OS.targets, "image": IMAGE.targets}
 
 CODES = ("unknown", "disabled", "expired", "retired", "behind")
 """The catalogue's codes that the config of ``target-supported`` may list."""
@@ -76,8 +76,9 @@ class Resource:
 
     @property
     def target_name(self) -> str:
-        """The property that holds the target."""
-        return _TARGETS[self.kind]
+        """The property that holds the target; the first one if the program declares none."""
+        names = _TARGETS[self.kind]
+        return next((name for name in names if self.has(name)), names[0])
 
     @property
     def is_declared(self) -> bool:
@@ -117,7 +118,7 @@ def version_floor(resource: Resource, config: Mapping[str, Any]) -> str:
         return ""
     target = resource.properties[resource.target_name]
     version = _parse(target)
-    if version is None:  # `*` is the newest version, so it is never below a floor
+    if version is None:  # `*` is the newest version, and a moment is none, so neither is below a floor
         return ""
     floor = floors.get(_line(version))
     if floor is None or _key(version) >= _key(_parsed(floor)):

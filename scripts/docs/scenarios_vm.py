@@ -16,7 +16,8 @@ def renewed_pool(ground: Ground) -> Outputs:
     simulator = ground.simulator()
     tasks = [{"id": f"frame-{number}", "commandLine": "sleep 400"} for number in range(1, 9)]
     film = {"id": "film", "poolInfo": {"poolId": "render"}, "tasks": tasks}
-    simulator.seed(vm_pool(nodes=4), jobs=[film])
+    simulator.unknown(exactVersionOfLatest="latest")
+    simulator.seed(vm_pool(nodes=4, exact="latest"), jobs=[film])
     stack = ground.stack(simulator)
     (stack.program_folder / "__main__.py").write_text(program_of(ROOT / "docs" / "vm-pools.md"), encoding="utf-8")
     stack.run("config", "set", "accountEndpoint", simulator.endpoint).ok()

@@ -111,7 +111,7 @@ def _propose_image(seen: PoolSeen, vm: VmPoolView) -> Declaration | Left:
         return Left(seen, wrong)
     declared = DeclaredImage.of(bag)
     told = plan_image(vm, declared.target, declared.policy, declared.timeout)
-    note = "" if by_version else "no node is older than this day; a later day renews the older nodes"
+    note = "" if by_version else "nodes_since: no node is older than this day; a later day renews the older nodes"
     if strategy == "when_empty":
         why = "the pool scales itself" if seen.pool.autoscale else f"the pool is pinned to {pool.pin_text}"
         why = f'when_empty: {why}, so `up` would refuse "surge"'

@@ -153,7 +153,7 @@ def test_a_pool_whose_nodes_show_no_version_is_kept_at_the_day_of_its_oldest_nod
         "nodes_since": "2026-11-20",
         "strategy": strategy,
     }
-    assert found.note.startswith("no node is older than this day; a later day renews the older nodes")
+    assert found.note.startswith("nodes_since: no node is older than this day; a later day renews the older nodes")
     assert ("the pool scales itself" in found.note) == autoscale
     assert fit(seen(body)).resource == "PoolImageVersion"
 

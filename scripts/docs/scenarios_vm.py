@@ -62,6 +62,7 @@ def refused_renewals(ground: Ground) -> Outputs:
         vm_pool("waits", nodes=12, version=BEHIND),
         vm_pool("adopts", nodes=2, exact=TARGET),
         vm_pool("words", nodes=2, exact="latest"),
+        vm_pool("moment", nodes=2, exact="latest"),
         vm_pool("product", nodes=2, image=simulators.IMAGES["windows-2019"]),
         paas_pool("cloud"),
     )
@@ -71,7 +72,8 @@ def refused_renewals(ground: Ground) -> Outputs:
         """What a preview of these pools says under each."""
         lines = ["from batch_os_provider import PoolImageVersion"]
         for name, more in pools.items():
-            declared = {"target_image_version": TARGET, "strategy": "surge", **more}
+            target = {} if "nodes_since" in more else {"target_image_version": TARGET}
+            declared = {**target, "strategy": "surge", **more}
             words = ", ".join(f"{key}={value!r}" for key, value in declared.items())
             pool_id = name.replace("_", "-")
             where = f"{pool_id!r}, account_endpoint={simulator.endpoint!r}, pool_id={pool_id!r}"
@@ -85,6 +87,7 @@ def refused_renewals(ground: Ground) -> Outputs:
     out["vm-latest"] = shown(said(latest={"target_image_version": "latest"})["latest"])
     for name in ("pinned", "autoscale", "stale-mark", "foreign", "cloud", "words", "product"):
         out[f"vm-{name}"] = shown(said(**{name.replace("-", "_"): {}})[name])
+    out["vm-future"] = shown(said(moment={"nodes_since": "2999-01-01"})["moment"])
     return out
 
 

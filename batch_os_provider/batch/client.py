@@ -272,7 +272,8 @@ class BatchClient:
             self._write("PATCH", "", pool, doing, {"metadata": kept + marked})
         except PermanentError as error:
             if marker is not None and error.reply.status in _MARKER_REFUSED:
-                error.add(f"nothing was changed; the marker has {counted(len(str(marker)), 'character')}")
+                unchanged = "the marker was not changed" if pool.is_marked else "nothing was changed"
+                error.add(f"{unchanged}; the marker has {counted(len(str(marker)), 'character')}")
                 error.next_step = (
                     "Read the service's text. If the marker is too long, shorten the autoscale formula, or empty the "
                     'pool by hand and declare strategy="when_empty"'

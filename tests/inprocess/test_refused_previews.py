@@ -173,7 +173,7 @@ def test_a_vm_pool_that_up_would_refuse(sim: Simulator, row: str) -> None:
     _, why = refused(PoolImageVersionProvider(), bag)
     assert expected.format(sim.endpoint) in " ".join(why.split())
     if row == "words":
-        assert "resize the pool to 0 nodes and back" in why
+        assert 'Declare nodes_since="' in why
         assert "remove the node" not in why
     assert not sim.writes()
 

@@ -20,7 +20,7 @@ from typing import Any
 from batch_os_provider.simulator.world.clock import TICKS
 from batch_os_provider.simulator.world.durations import state_duration
 from tests.support import simulator as simulators
-from tests.support.simulator import NEW, OLD, Simulator, paas_pool
+from tests.support.simulator import NEW, OLD, SimulatorProcess, paas_pool
 from tests.support.stack import Running, Stack, wait_until
 
 from .events import Listener, listening
@@ -71,7 +71,7 @@ def abandon() -> None:
 class Ground:
     """A simulator and a stack that nothing has happened in."""
 
-    simulator: Simulator
+    simulator: SimulatorProcess
     stack: Stack
     pools: int
 
@@ -138,8 +138,6 @@ def ground(program: str, pools: int, template: Path, *, at: str = OLD, upgrade: 
                 stack.end()
         finally:
             simulator.stop()
-            if simulator.process.stdout is not None:
-                simulator.process.stdout.close()
 
 
 def up(program: str, pools: int, template: Path, *, upgrade: float = 60.0) -> dict[str, Any]:
@@ -223,7 +221,7 @@ def memory(pools: int, template: Path) -> dict[str, float]:
     return sample.to_json()
 
 
-def _accepted(running: Running, simulator: Simulator) -> int:
+def _accepted(running: Running, simulator: SimulatorProcess) -> int:
     if running.process.poll() is not None:
         raise RunError(f"pulumi ended early:\n{running.text[-4000:]}")
     time.sleep(0.5)  # each read is a request that the simulator serves

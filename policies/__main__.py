@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+import account_reader
 import batch_rules as rules
 from pulumi_policy import (
     EnforcementLevel,
@@ -35,6 +36,25 @@ def target_supported(resource: rules.Resource, config: Mapping[str, Any]) -> str
     )
 
 
+_read = account_reader.AccountReader()
+
+
+def image_supported(resource: rules.Resource, config: Mapping[str, Any]) -> str:
+    """Apply the rule with what Batch shows now. If Batch cannot be read, the policy cannot run, and Pulumi says so."""
+    try:
+        return rules.image_supported(resource, config, _read, datetime.now(timezone.utc))
+    except account_reader.NotReadError as error:
+        raise CannotRunError(f"could not check when the support of its image ends: {error}") from error
+
+
+class CannotRunError(UnknownValueError):
+    """A policy that cannot run. The SDK turns the base class into a warning, and any other error into a failure."""
+
+    def __init__(self, message: str) -> None:
+        Exception.__init__(self, message)  # not the base class, which has its own text about a property
+        self.message = message
+
+
 def policy(name: str, description: str, level: EnforcementLevel, rule: Rule) -> ResourceValidationPolicy:
     """A policy for both resources."""
 
@@ -51,11 +71,15 @@ def policy(name: str, description: str, level: EnforcementLevel, rule: Rule) -> 
         if message:
             report(message, None)
 
-    schema = {
-        option: {**(STRINGS if isinstance(default, list) else {"type": "string"}), "default": default}
-        for option, default in rules.DEFAULTS[name].items()
-    }
+    schema = {option: {**_type(default), "default": default} for option, default in rules.DEFAULTS[name].items()}
     return ResourceValidationPolicy(name, description, validate, level, PolicyConfigSchema(schema) if schema else None)
+
+
+def _type(default: object) -> dict[str, Any]:
+    """The JSON type of a property, from its default."""
+    if isinstance(default, list):
+        return STRINGS
+    return {"type": "integer" if isinstance(default, int) else "string"}
 
 
 PolicyPack(
@@ -85,6 +109,13 @@ PolicyPack(
             "No pool is declared at a Guest OS version that is disabled or has expired.",
             EnforcementLevel.ADVISORY,
             target_supported,
+        ),
+        policy(
+            # Disabled, because it is the only policy that asks Batch, which needs a credential.
+            "image-supported",
+            "No VM pool has an image whose support ends soon or has ended.",
+            EnforcementLevel.DISABLED,
+            image_supported,
         ),
     ],
 )

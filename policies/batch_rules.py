@@ -1,33 +1,41 @@
 # ruff: noqa: INP001 - a policy pack is a program that the engine starts in its own folder, not a package
 """The rules of the policies: each takes a resource and a policy's config, and returns a message or an empty text.
 
-The rules use neither Pulumi nor a clock, so that tests need neither. In a preview, a property may not be known yet, and
-reading it raises an error. So a rule reads only the properties that it judges.
+The rules use neither Pulumi nor a clock nor Batch, so that tests need none of them. In a preview, a property may not be
+known yet, and reading it raises an error. So a rule reads only the properties that it judges.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, time, timezone
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from batch_os_provider.batch.supported_images import ENDS_WITHIN, judge
 from batch_os_provider.batch.vm_target import parse_image_version
 from batch_os_provider.guest_os.version import ALLOWED, LATEST, GuestOsVersion, VersionSyntaxError
-from batch_os_provider.schema.inputs import IMAGE, OS
+from batch_os_provider.preview.image_support import clause
+from batch_os_provider.schema.inputs import ACCOUNT_ENDPOINT, IMAGE, OS, POOL_ID_NAME
 from batch_os_provider.schema.resource_types import kind_of
 from batch_os_provider.schema.units import shown
+from batch_os_provider.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from batch_os_provider.batch.supported_images import SupportedImage
     from batch_os_provider.guest_os.catalogue import Catalogue
+
+    Read = Callable[[str, str], tuple[Mapping[str, Any] | None, Sequence[SupportedImage]]]
+    """Reads the configuration of a pool and the list of images, by endpoint and pool id."""
 
 __all__ = [
     "CODES",
     "DEFAULTS",
     "ConfigError",
     "Resource",
+    "image_supported",
     "production_pinned",
     "target_supported",
     "timeout_set",
@@ -35,6 +43,8 @@ __all__ = [
 ]
 
 _TARGETS: Mapping[str, tuple[str, ...]] = {"os": OS.targets, "image": IMAGE.targets}
+
+_ADDRESS = (ACCOUNT_ENDPOINT, POOL_ID_NAME)
 
 CODES = ("unknown", "disabled", "expired", "retired", "behind")
 """The catalogue's codes that the config of ``target-supported`` may list."""
@@ -44,8 +54,12 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "version-floor": {"floors": []},
     "timeout-set": {},
     "target-supported": {"refuse": ["disabled", "expired"], "as_of": ""},
+    "image-supported": {"days": ENDS_WITHIN, "as_of": ""},
 }
 """The default config of each policy."""
+
+MOST_DAYS = 3650
+"""The largest number of days that the config of ``image-supported`` may have."""
 
 _FLOOR = "WA-GUEST-OS-<family>.<minor>_<YYYYMM>-<NN>, or an image version such as 20348.2461.240510"
 
@@ -150,7 +164,7 @@ def target_supported(resource: Resource, config: Mapping[str, Any], catalogue: C
     wrong = [each for each in refused if each not in CODES]
     if wrong:
         raise ConfigError(f"target-supported: refuse has {wrong[0]!r}; allowed: {', '.join(CODES)}")
-    as_of = _date(options["as_of"]) or today
+    as_of = _date(options["as_of"], "target-supported") or today
     if resource.kind != "os" or not resource.is_declared:
         return ""
     target = resource.properties[resource.target_name]
@@ -171,6 +185,33 @@ def target_supported(resource: Resource, config: Mapping[str, Any], catalogue: C
         f"which this policy refuses as of {as_of}: {'; '.join(found)}. "
         f"Allowed: a Guest OS version that is not {' or '.join(refused)}. {todo}",
     )
+
+
+def image_supported(resource: Resource, config: Mapping[str, Any], read: Read, now: datetime) -> str:
+    """Refuse a VM pool whose image ends within ``days``, has ended, or is not listed. Raises ConfigError.
+
+    Args:
+        resource: the declared pool. Its inputs do not name the image, so ``read`` asks Batch.
+        config: of the policy.
+        read: called only for a VM pool that a program declares.
+        now: the time to judge for, if ``as_of`` is not set.
+    """
+    options = _options("image-supported", config)
+    # The engine sends every number as a float.
+    days, as_of = int(options["days"]), _date(options["as_of"], "image-supported")
+    if not 0 <= days <= MOST_DAYS:
+        raise ConfigError(f"image-supported: days is {days}; allowed: a whole number from 0 to {MOST_DAYS}")
+    if resource.kind != "image" or not all(resource.has(name) for name in _ADDRESS):
+        return ""
+    endpoint, pool_id = (str(resource.properties[name]) for name in _ADDRESS)
+    configuration, images = read(endpoint, pool_id)
+    at = now if as_of is None else datetime.combine(as_of, time(), timezone.utc)
+    support = None if configuration is None else judge(configuration, images, at, days)
+    found = "" if support is None else clause(support, pool_id)
+    if not found:
+        return ""
+    allowed = f"an image that Batch lists, and whose support does not end within {counted(days, 'day')}"
+    return f"{resource.name}: {found}. Allowed: {allowed}."
 
 
 def _options(policy: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,11 +294,11 @@ def _parsed(text: str) -> _Version:
     return version
 
 
-def _date(text: str) -> date | None:
+def _date(text: str, policy: str) -> date | None:
     """A day; None for ``""``, which means today. Raises ConfigError."""
     if not text:
         return None
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ConfigError(f"target-supported: as_of is {text!r}; allowed: a date such as 2026-01-31") from None
+        raise ConfigError(f"{policy}: as_of is {text!r}; allowed: a date such as 2026-01-31") from None

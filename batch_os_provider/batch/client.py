@@ -23,6 +23,7 @@ from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.connection import Connection, json_object
 from batch_os_provider.batch.pool import Kind, Node, Pool
 from batch_os_provider.batch.response_headers import header, http_date
+from batch_os_provider.batch.supported_images import SupportedImage
 from batch_os_provider.batch.vm_pool import MARKER, Marker, VmNode, VmPool
 from batch_os_provider.errors import ApiRetiredError, PermanentError, PoolGoneError, ServiceAnswer, ServiceError
 from batch_os_provider.runtime.per_account import PerAccount
@@ -128,6 +129,16 @@ class BatchClient:
         """
         return tuple(self._vm_pools(f"/pools?{urlencode({'api-version': NEWEST})}"))
 
+    def list_supported_images(self) -> tuple[SupportedImage, ...]:
+        """All images that Batch supports in this account, as the newest API version shows them, every page.
+
+        Raises:
+            CredentialError, TransientError, PermanentError: see there.
+        """
+        path = f"/supportedimages?{urlencode({'api-version': NEWEST})}"
+        rows = self._connection.pages(path, self._connection.endpoint, "listing supported images")
+        return tuple(SupportedImage.from_json(body) for body in rows)
+
     def _pools(self, api_version: str, fields: str, condition: str = "") -> Iterator[Pool]:
         for body, at in self._connection.pools(_list_path(api_version, fields, condition)):
             yield Pool.from_json(self._ref(body), body, seen_at=at)
@@ -172,7 +183,7 @@ class BatchClient:
 
         """
         query = urlencode({"api-version": LAST_WITH_UPGRADE_OS, "$select": _NODE_FIELDS}, safe="$,")
-        return tuple(Node.from_json(body) for body in self._connection.nodes(f"{_path(ref)}/nodes?{query}", ref.url))
+        return tuple(Node.from_json(body) for body in self._connection.pages(f"{_path(ref)}/nodes?{query}", ref.url))
 
     def upgrade_os(self, ref: PoolRef, target: str, etag: str) -> datetime | None:
         """POST upgradeos once. Return the service's time of the change (``Last-Modified``), or None.
@@ -231,7 +242,7 @@ class BatchClient:
             PoolGoneError, CredentialError, TransientError, PermanentError: see there.
         """
         query = urlencode({"api-version": NEWEST, "$select": _VM_NODE_FIELDS}, safe="$,")
-        return tuple(VmNode.from_json(body) for body in self._connection.nodes(f"{_path(ref)}/nodes?{query}", ref.url))
+        return tuple(VmNode.from_json(body) for body in self._connection.pages(f"{_path(ref)}/nodes?{query}", ref.url))
 
     def newest_image_version(self, ref: PoolRef) -> str:
         """The newest image version on a VM pool's nodes; empty if no node shows a version.

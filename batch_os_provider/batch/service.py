@@ -11,9 +11,10 @@ from typing import Protocol
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Node, Pool
+from batch_os_provider.batch.supported_images import SupportedImage
 from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool
 
-__all__ = ["AccountReader", "PolledAccount", "Service", "VmService"]
+__all__ = ["AccountReader", "ImageReader", "PolledAccount", "Service", "VmService"]
 
 
 class AccountReader(Protocol):
@@ -40,6 +41,13 @@ class AccountReader(Protocol):
 
     def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
         """All nodes of a VM pool, with the image version of each."""
+
+
+class ImageReader(Protocol):
+    """What a preview, the command `status` and a policy ask about the end of images."""
+
+    def list_supported_images(self) -> tuple[SupportedImage, ...]:
+        """All images that Batch supports in this account."""
 
 
 class Service(Protocol):

@@ -1,13 +1,13 @@
 """One list for all pools that wait for the same change, instead of a read of each pool.
 
-Sixty pools that upgrade for an hour would cost sixty reads every few seconds, for the one word ``upgrading``. A list of
-the upgrading pools has that word for all of them. The first caller after a list is due starts it, in its own thread;
-all other callers are answered from it.
+Sixty pools that upgrade for an hour would cost sixty reads every few seconds, only to learn that each is still
+upgrading. One list of the upgrading pools shows that for all of them. The first caller after a list is due starts it,
+in its own thread; all other callers are answered from it.
 
 A list proves only that nothing has changed. A pool is read individually if the list does not contain it, if the list
 shows a change, or if its last read or write began after the list. A list may also be refused, fail, hang, lag or be
-wrong. To find that out, each pool in turn is sometimes read individually; after such a finding all pools are, for some
-minutes. No caller waits longer than ``LIST_TIMEOUT``.
+wrong. So the pools are audited in turn: now and then one of them is read individually. If the list was wrong, all pools
+are read individually for some minutes. No caller waits longer than ``LIST_TIMEOUT``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ P = TypeVar("P")
 
 
 TICK_FIRST, LIST_INTERVAL = 0.5, 3.0
-"""Seconds from one list to the next: the first number after a pool has joined, then doubled up to the second."""
+"""Seconds from one list to the next: ``TICK_FIRST`` after a pool has joined, then doubled up to ``LIST_INTERVAL``."""
 AUDIT_EVERY = 60.0
 """Seconds between two audits. An audit individually reads the pool whose last such read is the oldest."""
 LIST_TIMEOUT = 10.0
@@ -46,7 +46,7 @@ _LAG = 10.0
 
 @dataclass
 class _Waiting(Generic[P]):
-    """A pool that a rollout waits for: as last seen, and since when. Only a list that began after ``since`` is news."""
+    """A pool that a rollout waits for: as last seen, and since when. A list that began earlier shows nothing new."""
 
     seen: P
     since: float
@@ -74,7 +74,8 @@ class SharedList(Generic[P]):
         read: lists these pools, by key.
         is_in_progress: whether the pool was still upgrading or resizing.
         is_unchanged: whether a pool is the same in two reads.
-        started_at: when the change began, by the service's clock. A second upgrade and a lagging list differ in it.
+        started_at: when the change began, by the service's clock. It distinguishes a second upgrade from a list that
+            lags.
         clock: seconds on a clock that never jumps.
         start: starts a list in another thread.
     """
@@ -114,7 +115,7 @@ class SharedList(Generic[P]):
         """The pool in a list that began after its last read or list; None if it must be read individually.
 
         Raises:
-            TransientError: the list failed, for the first time in a row.
+            TransientError: the list failed once. After a second failure in a row lists are disabled.
         """
         with self._lock:
             now = self._clock()
@@ -172,13 +173,13 @@ class SharedList(Generic[P]):
                 return None
             soonest = 0.0
             if self._latest is not None and not self._latest.is_done:
-                # The slower the list, the less often we read the pools that it does not cover.
+                # While a list runs, a pool that it may not cover waits as long as the list has run already.
                 soonest = max(TICK_FIRST, now - self._latest.begun)
             return max(soonest, self._due - now)
 
     def _is_off(self, now: float) -> bool:
         """Whether each pool is read individually, as when only one pool waits."""
-        return len(self._waiting) < 2 or now < self._off_until  # noqa: PLR2004 - a list pays from two pools on
+        return len(self._waiting) < 2 or now < self._off_until  # noqa: PLR2004 - a list costs more than one read
 
     def _is_audited(self, key: str, now: float) -> bool:
         """Whether an audit is due and it is this pool's turn."""
@@ -192,7 +193,7 @@ class SharedList(Generic[P]):
         latest = self._latest
         if latest is not None and latest.begun >= mine.since and latest is not mine.answer:
             return latest
-        # A caller that comes between two lists cannot wait: its deadline is near, or a write was refused.
+        # A caller that comes before the next list is due has a reason (its deadline, a refused write): it reads alone.
         if now < self._due or (latest is not None and not latest.is_done):
             return None
         reading: _Reading[P] = _Reading(now)
@@ -231,7 +232,7 @@ class SharedList(Generic[P]):
             self._failures += 1
             if self._failures > 1:
                 self._disable(now, f"it failed twice in a row: {failure.reply}")
-            # Not later than the callers that receive this failure retry.
+            # Due before the callers that receive this failure try again.
             self._due = self._not_before = now + max(0.8 * BACKOFF_FIRST, failure.reply.retry_after or 0.0)
             return
         if failure is not None:
@@ -290,7 +291,7 @@ class SharedList(Generic[P]):
             )
         self._off_until = now + DISABLE_FOR
         self._failures = 0
-        # These pools have disabled lists once; they must not do so again.
+        # Forget what disabled the lists: after the pause it must not disable them again.
         self._ended.clear()
         for each in self._waiting.values():
             each.missed_at = None

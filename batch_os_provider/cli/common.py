@@ -1,14 +1,15 @@
-"""What the subcommands share: exit codes, the argument ENDPOINT, and how they print a document or an error.
+"""What the subcommands share: exit codes, ENDPOINT, `--fail-on`, and how they print a document or an error.
 
 People write an endpoint in several forms and sometimes twice, and an exit code is a promise: each is handled once.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn, TextIO
 
@@ -25,6 +26,7 @@ __all__ = [
     "discard_unwritten",
     "endpoints_of",
     "fail",
+    "fail_on_words",
     "print_json",
 ]
 
@@ -44,6 +46,26 @@ def endpoints_of(_context: click.Context, _parameter: click.Parameter, given: tu
             f"not an account endpoint: {error}; allowed: https://<account>.<region>.batch.azure.com, "
             "as `az batch account show` prints in accountEndpoint"
         ) from None
+
+
+def fail_on_words(given: tuple[str, ...], known: Collection[str]) -> list[str]:
+    """The words of `--fail-on`: separated by commas, the option given several times.
+
+    Raises:
+        click.BadParameter: a word is unknown, or the option names none.
+    """
+    words = [word.strip() for each in given for word in each.split(",") if word.strip()]
+    for word in words:
+        if word not in known:
+            near = difflib.get_close_matches(word, known, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise click.BadParameter(
+                f"{word!r} is not one of its words; {hint}all: {', '.join(known)}", param_hint="--fail-on"
+            )
+    if given and not words:
+        # A misspelt or unset variable of the pipeline. Without this error the pipeline would pass without any gate.
+        raise click.BadParameter("names no word; leave the option out for no gates", param_hint="--fail-on")
+    return words
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from typing import TypeVar
 from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.pool import Kind, Pool
 from batch_os_provider.batch.service import AccountReader
+from batch_os_provider.batch.supported_images import ImageSupport
 from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
 from batch_os_provider.errors import ApiRetiredError, BatchOsError, PoolGoneError
 from batch_os_provider.runtime.backoff import retry
@@ -34,17 +35,19 @@ _LONGEST_PAUSE = 10.0
 class PoolSeen:
     """A pool. ``vm`` is set for VM pools; ``retired`` says why a Cloud Services pool cannot be read any more.
 
-    ``trouble`` is the error of the read of its nodes or of the pool; empty where the reads succeeded.
+    ``trouble`` is the error of the read of its nodes or of the pool; empty if the reads succeeded. ``support`` is what
+    Batch's list says about a VM pool's image; None if it says nothing or was not read.
     """
 
     pool: Pool
     vm: VmPoolView | None = None
     retired: str = ""
     trouble: str = ""
+    support: ImageSupport | None = None
 
     @property
     def node_versions(self) -> Mapping[str, int]:
-        """The number of nodes by image version, oldest first; ``unknown`` where a node shows none."""
+        """The number of nodes by image version, oldest first; ``unknown`` if a node shows none."""
         if self.vm is None:
             return {}
         ordered = sorted(self.vm.nodes, key=lambda node: node.version or (float("inf"),))
@@ -53,12 +56,16 @@ class PoolSeen:
 
 @dataclass(frozen=True)
 class Account:
-    """An account. ``error`` says why its pools could not be listed; empty where they could."""
+    """An account. ``error`` says why its pools could not be listed; empty if they could.
+
+    ``images_error`` says why its supported images could not be listed; empty if they could, or were not asked for.
+    """
 
     endpoint: str
     signed_in_as: str = ""
     error: str = ""
     pools: tuple[PoolSeen, ...] = ()
+    images_error: str = ""
 
     @property
     def troubles(self) -> tuple[str, ...]:
@@ -127,7 +134,7 @@ def _account(
 
 
 def _complete(client: AccountReader | BatchOsError, seen: PoolSeen, pause: Callable[[float], None]) -> PoolSeen | None:
-    """A pool with what its list does not show; None where it is gone since."""
+    """A pool with what its list does not show; None if it is gone since."""
     if isinstance(client, BatchOsError):
         return seen
     ref = seen.pool.ref

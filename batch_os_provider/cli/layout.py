@@ -1,7 +1,7 @@
 """Prints tables and sentences on a terminal of any width, without cutting a word.
 
 In 40 columns a table prints one letter a line, and a version that is cut in two cannot be copied. A table is printed
-where it fits with every word whole; otherwise each row becomes a block of lines.
+if it fits with every word whole; otherwise each row becomes a block of lines.
 """
 
 from __future__ import annotations
@@ -29,10 +29,14 @@ _ENDLESS = 10_000  # columns: wide enough to measure the least width of a table 
 
 @dataclass(frozen=True)
 class Block:
-    """A table, and its rows as blocks: a head, then names and values. Empty values are left out."""
+    """A table, and its rows as blocks: a head, then names and values. Empty values are left out.
+
+    ``narrower`` has the same content in fewer columns, for a terminal that the first table does not fit.
+    """
 
     table: Table
     rows: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+    narrower: Table | None = None
 
 
 def show(*parts: Text | Block | str, console: Console | None = None) -> None:
@@ -53,9 +57,10 @@ def _put(part: Text | Block | str, console: Console) -> None:
         lines = [piece for line in text.plain.split("\n") for piece in wrapped(line, console.width)]
         console.print(Text("\n".join(lines), style=text.style), overflow="ignore", crop=False)
         return
-    if _fits(part.table, console):
-        console.print(part.table)
-        return
+    for table in filter(None, (part.table, part.narrower)):
+        if _fits(table, console):
+            console.print(table)
+            return
     for head, fields in part.rows:
         console.print(Text(head, style="bold"), overflow="ignore", crop=False)
         for line in [line for name, value in fields for line in _field(name, value, console.width)]:
@@ -101,7 +106,7 @@ def _field(name: str, value: str, width: int) -> list[str]:
 
 
 def columns() -> int | None:
-    """The width of the terminal; None where standard output is a file or pipe, whose lines stay whole."""
+    """The width of the terminal; None if standard output is a file or pipe, whose lines stay whole."""
     return Console().width if sys.stdout is not None and sys.stdout.isatty() else None
 
 

@@ -100,6 +100,6 @@ def main() -> None:
     """See, adopt and review the pools that Pulumi programs declare.
 
     Exit codes: 0 done; 1 an error of this machine or of the input; 2 an account could not be read, or wrong usage;
-    3 the answer is "no" (--fail-on stops, no program declares a pool, a check of doctor failed); 130 ^C;
+    3 the answer is "no" (--fail-on stops, no program declares a pool, a check of doctor failed); 130 ^C (watch: 0);
     141 no program reads the output any more.
     """

@@ -16,14 +16,17 @@ from typing import Any, TypeVar
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.pool import Kind as PoolKind
-from batch_os_provider.batch.pool import Node, Pool
+from batch_os_provider.batch.pool import Node, Pool, PoolState
+from batch_os_provider.batch.vm_pool import VmPool
 from batch_os_provider.batch.vm_target import Target
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError, ServiceAnswer
 from batch_os_provider.guest_os import catalogue_file
 from batch_os_provider.guest_os.catalogue import Verdict
 from batch_os_provider.guest_os.version import change, is_rollback, same_version, short
+from batch_os_provider.preview import image_support
 from batch_os_provider.preview.account_snapshot import AccountSnapshot, NotChecked
+from batch_os_provider.preview.image_support import ImageList, ImageNote
 from batch_os_provider.preview.message_tail import NO_SUCH_POOL, Kind, MessageTail, What
 from batch_os_provider.preview.plan import Plan, plan_image, plan_os
 from batch_os_provider.rollout.actions import Refuse
@@ -32,16 +35,20 @@ from batch_os_provider.runtime.per_account import PerAccount
 from batch_os_provider.schema.declared import Declared, DeclaredImage
 from batch_os_provider.schema.outputs import PriorState
 
-__all__ = ["NotChecked", "Refused", "newest_image", "preview_image", "preview_os", "snapshot_of"]
+__all__ = ["NotChecked", "Refused", "images_of", "newest_image", "preview_image", "preview_os", "snapshot_of"]
 
 T = TypeVar("T")
 
 # Warnings that make the message a warning of Pulumi; all other plans are information.
-_GRAVE = frozenset({"rollback", "conflict", "unknown state", "unhealthy", "another product"})
+_GRAVE = frozenset(
+    {"rollback", "conflict", "unknown state", "unhealthy", "another product", *image_support.CODES.values()}
+)
 
-_said: set[str] = set()
+_said: set[tuple[str, str]] = set()
 snapshot_of = PerAccount(lambda endpoint: AccountSnapshot(lambda: shared_client(endpoint), RealWaiter(seams.stop)))
 """The snapshot of an account that all rows of a preview share."""
+images_of = PerAccount(lambda endpoint: ImageList(endpoint, lambda: shared_client(endpoint), RealWaiter(seams.stop)))
+"""The list of supported images of an account that all rows of a process share."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +137,11 @@ def _judged(target: str, family: str | None, today: date) -> tuple[Verdict, ...]
     return tuple(each for each in verdicts if each.is_warning or each.code == "newer")
 
 
-def _say_once(text: str, *, warn: bool = False) -> None:
-    """A line about the catalogue on the stack's row, once in this process."""
-    if text not in _said:
-        _said.add(text)
-        row = diagnostics.ResourceLog("", "catalogue")
+def _say_once(text: str, *, warn: bool = False, about: str = "catalogue") -> None:
+    """A line about the catalogue, or about an account, on the stack's row, once in this process."""
+    if (about, text) not in _said:
+        _said.add((about, text))
+        row = diagnostics.ResourceLog("", about)
         (row.warn if warn else row.info)(text)
 
 
@@ -147,16 +154,35 @@ def preview_image(
         declared: the inputs.
         known: what the state says; None if the resource is new.
         look: whether Batch may be asked.
-        now: the time, for answers of Batch without one; default now.
+        now: the time, for answers of Batch without one and for the end of the image's support; default now.
     """
     row = _Row(declared.ref, "image", declared.target)
     at = now or datetime.now(timezone.utc)
-    plan = row.check(lambda: _plan_image(declared, at)) if look else None
+    seen = row.check(lambda: _plan_image(declared, at)) if look else None
+    plan, pool = (seen, None) if seen is None or isinstance(seen, Refuse) else seen
+    note = ImageNote()
+    if pool is not None and pool.is_vm and pool.base.state is not PoolState.DELETING:
+        note = _image_note(pool, at)
     if isinstance(plan, Refuse):
+        if note.text:
+            row.say(note.text, row.tail("warning", warnings=(note.code,), image_ends=note.ends), warn=True)
         return Refused(plan, row.tail("refused", came_from=known.version if known else "", why=plan.reason))
     if plan is not None:
-        row.show(plan, known)
+        row.show(note.on(plan), known)
     return None
+
+
+def _image_note(pool: VmPool, now: datetime) -> ImageNote:
+    """What to say about the end of a pool's image. A failure of the list is said once for each account."""
+    endpoint = pool.base.ref.endpoint
+    listed = images_of(endpoint)
+    try:
+        note = image_support.note_of(pool, listed.images(), now)
+    except Canceled:
+        return image_support.note_of(pool, None, now)
+    if listed.failure:
+        _say_once(f"could not check when the support of images ends: {listed.failure}", about=endpoint)
+    return note
 
 
 def newest_image(ref: PoolRef) -> str:
@@ -177,9 +203,12 @@ class _Row:
         self._kind = kind
         self._target = target
 
-    def tail(self, what: What, *, came_from: str = "", warnings: tuple[str, ...] = (), why: str = "") -> MessageTail:
+    def tail(
+        self, what: What, *, came_from: str = "", warnings: tuple[str, ...] = (), why: str = "", image_ends: str = ""
+    ) -> MessageTail:
         """A tail about this pool."""
-        tail = MessageTail(self._ref.url, self._kind, what, warnings=warnings, why=why)
+        url, kind = self._ref.url, self._kind
+        tail = MessageTail(url, kind, what, warnings=warnings, why=why, image_ends=image_ends)
         if isinstance(self._target, str):
             return replace(tail, came_from=came_from, target=self._target)
         return tail.between(self._target, came_from)
@@ -244,10 +273,13 @@ def _with_image(pool: Pool) -> Pool:
         return pool
 
 
-def _plan_image(declared: DeclaredImage, now: datetime) -> Plan | Refuse:
+def _plan_image(declared: DeclaredImage, now: datetime) -> tuple[Plan | Refuse, VmPool]:
     snapshot = snapshot_of(declared.ref.endpoint)
-    answer = plan_image(snapshot.vm(declared.ref), declared.target, declared.policy, declared.timeout, now)
-    return _plan_image(declared, now) if isinstance(answer, Refuse) and snapshot.refresh_if_stale() else answer
+    seen = snapshot.vm(declared.ref)
+    answer = plan_image(seen, declared.target, declared.policy, declared.timeout, now)
+    if isinstance(answer, Refuse) and snapshot.refresh_if_stale():
+        return _plan_image(declared, now)
+    return answer, seen.pool
 
 
 def _plan_by_state(ref: PoolRef, at: str, target: str) -> Plan:

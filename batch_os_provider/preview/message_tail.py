@@ -59,7 +59,7 @@ class MessageTail:
     ``came_from`` and ``target`` are versions. ``oldest`` and ``since`` are moments: when the oldest node was allocated,
     and the declared ``nodes_since``. ``nodes`` counts all nodes, ``behind`` the nodes that change (VM pools), ``tasks``
     the running tasks on nodes that change, and ``back`` the nodes that a running upgrade has brought back. ``warnings``
-    are codes.
+    are codes. ``image_ends`` is the day on which Batch ends the support of a VM pool's image, such as `2027-01-12`.
     """
 
     pool: str
@@ -73,6 +73,7 @@ class MessageTail:
     back: int | None = None
     warnings: tuple[str, ...] = ()
     why: str = ""
+    image_ends: str = ""
     oldest: str = ""
     since: str = ""
 
@@ -113,6 +114,7 @@ class MessageTail:
             back=_count(body, "back"),
             warnings=tuple(each for each in warnings if isinstance(each, str)) if isinstance(warnings, list) else (),
             why=_text(body, "why"),
+            image_ends=_text(body, "image_ends"),
             oldest=_text(body, "oldest"),
             since=_text(body, "since"),
         )

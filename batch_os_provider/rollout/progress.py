@@ -183,7 +183,11 @@ class Reporter:
         self._output.status(text)
         if progress.nodes is not None and progress.idle_for >= IDLE_AFTER:
             named = progress.nodes.name_laggards()
-            self.warn_once("idle", f"no node moved for {duration(progress.idle_for)}: {named}")
+            self.warn_once(
+                "idle",
+                f"no node moved for {duration(progress.idle_for)}: {named}. Check what holds up these nodes; reboot or "
+                "reimage the nodes that are stuck",
+            )
 
     def warn_once(self, key: str, text: str) -> None:
         """Write a warning, once per rollout and key."""

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ class Ground:
 
     def simulator(self, *pools: Mapping[str, Any], tls: bool = False) -> Simulator:
         """A frozen one with these pools."""
-        simulator = simulators.start(("--speed", "0", *(["--tls"] if tls else [])))
-        self._ending.callback(end, simulator)
+        started = simulators.running_command(("--speed", "0", "--tls")) if tls else simulators.running()
+        simulator = self._ending.enter_context(contextmanager(lambda: started)())
         simulator.pools(*pools)
         return simulator
 
@@ -41,13 +41,6 @@ class Ground:
         stack = Stack(self._folder / name, self._template, {**simulator.environment, **environment})
         self._ending.callback(stack.end)
         return stack
-
-
-def end(simulator: Simulator) -> None:
-    """Stop a simulator and close what we read it by."""
-    simulator.stop()
-    if simulator.process.stdout is not None:
-        simulator.process.stdout.close()
 
 
 def roll(simulator: Simulator, stack: Stack, *options: str) -> Result:

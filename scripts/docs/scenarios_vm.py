@@ -7,8 +7,18 @@ from collections.abc import Mapping
 from scripts.docs.ground import AFTER_UP, QUIET, Ground, paas_pool
 from scripts.docs.pages import ROOT, Outputs, diagnostics, last_line, program_of, row, shown, transcript
 from tests.support import simulator as simulators
-from tests.support.simulator import BEHIND, TARGET, Simulator, vm_pool
+from tests.support.simulator import BEHIND, TARGET, Image, Simulator, vm_pool
 from tests.support.stack import PROJECT, wait_until
+
+ENDED = Image(
+    "microsoftwindowsserver",
+    "windowsserver",
+    "2012-r2-datacenter",
+    "batch.node.windows amd64",
+    "9600.21620.231024",
+    "9600.22267.241107",
+)
+"""An image that Batch has supported until 2024-12-05 (Azure/Batch#179)."""
 
 
 def renewed_pool(ground: Ground) -> Outputs:
@@ -64,11 +74,14 @@ def refused_renewals(ground: Ground) -> Outputs:
         vm_pool("words", nodes=2, exact="latest"),
         vm_pool("moment", nodes=2, exact="latest"),
         vm_pool("product", nodes=2, image=simulators.IMAGES["windows-2019"]),
+        vm_pool("office", nodes=4, image=ENDED),
         paas_pool("cloud"),
+        images=[simulators.MOVED, {**ENDED.row, "batchSupportEndOfLife": "2024-12-05T00:00:00Z"}],
+        supportedImages=None,
     )
     stack = ground.stack(simulator)
 
-    def said(**pools: Mapping[str, str]) -> Outputs:
+    def said(**pools: Mapping[str, object]) -> Outputs:
         """What a preview of these pools says under each."""
         lines = ["from batch_os_provider import PoolImageVersion"]
         for name, more in pools.items():
@@ -84,6 +97,7 @@ def refused_renewals(ground: Ground) -> Outputs:
     plans = said(adopts={}, empty={}, waits={"strategy": "when_empty"})
     out = {"vm-plans": shown("".join(plans[name] for name in ("adopts", "empty", "waits")))}
     # One at a time: a preview ends at the first refusal.
+    out["vm-ended"] = shown(said(office={"target_image_version": ENDED.target, "surge": 2})["office"])
     out["vm-latest"] = shown(said(latest={"target_image_version": "latest"})["latest"])
     for name in ("pinned", "autoscale", "stale-mark", "foreign", "cloud", "words", "product"):
         out[f"vm-{name}"] = shown(said(**{name.replace("-", "_"): {}})[name])

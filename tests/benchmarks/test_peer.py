@@ -12,7 +12,7 @@ from tests.support.simulator import NEW, OLD, paas_pool
 @pytest.mark.parametrize(("at", "posts"), [(OLD, 1), (NEW, 0)], ids=["behind", "at its target"])
 def test_the_peer_upgrades_a_pool_that_is_behind(at: str, posts: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(naive, "POLL", 0.05)
-    for simulator in simulators.running(("--speed", "1000")):
+    for simulator in simulators.running_command(("--speed", "1000")):
         simulator.pools(paas_pool("p0", current=at))
         for name, value in simulator.environment.items():
             monkeypatch.setenv(name, value)

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import simulator as simulators
-from tests.support.stack import Stack, make_template
+from tests.support.stack import Stack, made_once, make_template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
+
+STACKS = pytest.StashKey[list[Stack]]()
+"""The stacks of a test."""
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stack that was never deployed, to be copied."""
     assert "BATCH_OS_TEST_PULUMI" in os.environ, "the Pulumi CLI is needed; run the tests with `make test`"
-    return make_template(tmp_path_factory.mktemp("pulumi") / "template")
+    return made_once(tmp_path_factory, "template", make_template)
 
 
 @pytest.fixture
@@ -31,9 +34,11 @@ def sim() -> Iterator[simulators.Simulator]:
 
 
 @pytest.fixture
-def new_stack(template: Path, tmp_path: Path, sim: simulators.Simulator) -> Iterator[Callable[..., Stack]]:
+def new_stack(
+    template: Path, tmp_path: Path, sim: simulators.Simulator, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Stack]]:
     """Makes stacks that are signed in to the simulator."""
-    made: list[Stack] = []
+    made = request.node.stash.setdefault(STACKS, [])
 
     def make(name: str = "stack", **environment: str) -> Stack:
         stack = Stack(tmp_path / name, template, {**sim.environment, **environment})
@@ -49,3 +54,12 @@ def new_stack(template: Path, tmp_path: Path, sim: simulators.Simulator) -> Iter
 def stack(new_stack: Callable[..., Stack]) -> Stack:
     """A stack that is signed in to the simulator."""
     return new_stack()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to the report of a failed test what its commands said: a wait that ends shows only what did not happen."""
+    report = yield
+    if report.failed:
+        report.sections += [said for stack in item.stash.get(STACKS, []) for said in stack.said()]
+    return report

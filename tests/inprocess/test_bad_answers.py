@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.client import BatchClient
 from batch_os_provider.batch.connection import CONNECT_TIMEOUT, READ_TIMEOUT
+from batch_os_provider.batch.supported_images import judge
 from batch_os_provider.batch.transport import MAX_ANSWER, bounded
 from batch_os_provider.batch.vm_pool import Marker, VmPool
 from batch_os_provider.batch.vm_target import ImageVersion
@@ -67,6 +69,8 @@ def vm(client: BatchClient) -> VmPool:
     return VmPool.from_json(RENDER, {"virtualMachineConfiguration": {"imageReference": {}}}, etag="0x1")
 
 
+JAMMY = {"imageReference": {"publisher": "canonical", "offer": "o", "sku": "s"}, "nodeAgentSKUId": "a"}
+NOW = datetime(2026, 11, 28, tzinfo=timezone.utc)
 CALLS: dict[str, Callable[[BatchClient], object]] = {
     "get_pool": lambda c: c.get_pool(RENDER),
     "list_nodes": lambda c: c.list_nodes(RENDER),
@@ -74,6 +78,7 @@ CALLS: dict[str, Callable[[BatchClient], object]] = {
     "list_vm_pools": lambda c: c.list_vm_pools(),
     "get_vm_pool": lambda c: c.get_vm_pool(RENDER),
     "list_vm_nodes": lambda c: c.list_vm_nodes(RENDER),
+    "list_supported_images": lambda c: judge(JAMMY, c.list_supported_images(), NOW),
     "newest_image_version": lambda c: c.newest_image_version(RENDER),
     "read_view": lambda c: read_view(c, RENDER),
     "upgrade_os": lambda c: c.upgrade_os(RENDER, NEW, "0x1"),
@@ -102,6 +107,7 @@ NAMES = (
     *("imageReference", "version", "exactVersion", "virtualMachineInfo", "lastBootTime", "allocationTime", "metadata"),
     *("enableAutoScale", "upgradePolicy", "automaticOSUpgradePolicy", "resizeErrors", "startTaskInfo", "failureInfo"),
     *("runningTasksCount", "targetDedicatedNodes", "currentDedicatedNodes", "isDedicated", "name", "value", "result"),
+    *("publisher", "offer", "sku", "nodeAgentSKUId", "batchSupportEndOfLife", "capabilities", "verificationType"),
     *("code", "message", "values", "key", "extensions", "containerConfiguration", "containerRegistries"),
 )
 shaped = st.recursive(

@@ -9,13 +9,16 @@ import pytest
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.vm_target import ImageVersion
-from batch_os_provider.errors import CredentialError
+from batch_os_provider.errors import BatchOsError, CredentialError
+from batch_os_provider.provider import PoolOsVersionProvider
 from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
 from batch_os_provider.rollout.loop import Rollout
 from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import Reporter
+from batch_os_provider.runtime import per_account
 from batch_os_provider.schema.declared import Declared, DeclaredImage, ImagePolicy, Policy
+from tests.support import simulator as simulators
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.simulator import MOVED, NEW, OLD, TARGET, paas_pool, vm_pool
 from tests.unit.rollout.doubles import VirtualWaiter
@@ -106,3 +109,36 @@ def test_a_rotated_key_ends_a_renewal_at_once_and_the_next_run_finishes_it(reads
     nodes = account.world.pool("render").nodes.values()
     assert {node.image["exactVersion"] for node in nodes if node.image} == {TARGET}
     assert len(nodes) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "expected"),
+    [
+        ("somebodyelse", "", "the shared key of account somebodyelse"),
+        ("", "not/base64!secret", "AZURE_BATCH_ACCESS_KEY for {0} is not base64"),
+        ("", None, "Set AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY"),
+    ],
+    ids=["of another account", "not base64", "missing"],
+)
+def test_a_key_that_cannot_be_right_ends_an_up_in_words(
+    monkeypatch: pytest.MonkeyPatch, name: str, key: str | None, expected: str
+) -> None:
+    """Over HTTP, with the environment of the process."""
+    for sim in simulators.running():
+        sim.pools(paas_pool())
+        given = {"AZURE_BATCH_ACCOUNT": name or sim.account, "AZURE_BATCH_ACCESS_KEY": sim.key if key == "" else key}
+        for variable, value in {**given, "NO_PROXY": "127.0.0.1"}.items():
+            if value is None:
+                monkeypatch.delenv("AZURE_BATCH_ACCOUNT", raising=False)
+                monkeypatch.delenv(variable, raising=False)
+            else:
+                monkeypatch.setenv(variable, value)
+        per_account.reset()
+        bag = {"account_endpoint": sim.endpoint, "pool_id": "render", "target_os_version": NEW}
+        with pytest.raises(BatchOsError) as caught:
+            PoolOsVersionProvider().create(bag)
+        per_account.reset()
+        assert expected.format(sim.endpoint) in str(caught.value)
+        assert "not/base64!secret" not in str(caught.value)
+        asked = [(each["operation"], each["status"]) for each in sim.requests()]
+        assert asked == ([("Pool_Get", 403)] if name else []), "a permanent error ends it at once"

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipelines.machine import STACKS, Machine
+from tests.pipelines.machine import STACKS, Machine, make_template
 from tests.pipelines.servers import TOKEN
 from tests.support import simulator as simulators
 from tests.support.simulator import Simulator
+from tests.support.stack import made_once
 
 READER = "batch-os-reader"
 """Who pull requests sign in as: a client on GitHub, a connection on Azure DevOps."""
@@ -20,7 +21,7 @@ READER = "batch-os-reader"
 @pytest.fixture
 def sim() -> Iterator[Simulator]:
     """A simulator with a pool for each stack, which checks Entra tokens; its time runs fast."""
-    for simulator in simulators.running(["--tls", "--speed", "60"]):
+    for simulator in simulators.running_command(["--tls", "--speed", "60"]):
         simulator.pools(*map(simulators.paas_pool, STACKS))
         yield simulator
 
@@ -51,19 +52,25 @@ def connections(sim: Simulator) -> dict[str, dict[str, str]]:
     return found
 
 
+@pytest.fixture(scope="session")
+def machine_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with stacks, to be copied."""
+    assert "BATCH_OS_TEST_PULUMI" in os.environ, "the Pulumi CLI is needed; run the tests with `make test`"
+    return made_once(tmp_path_factory, "machine", make_template)
+
+
 @pytest.fixture
 def machine(
     tmp_path: Path,
+    machine_template: Path,
     sim: Simulator,
     identities: dict[str, dict[str, str]],
     connections: dict[str, dict[str, str]],
 ) -> Iterator[Machine]:
     """A build machine whose repository is the promotion example, its three stacks made and never deployed."""
-    assert "BATCH_OS_TEST_PULUMI" in os.environ, "the Pulumi CLI is needed; run the tests with `make test`"
-    made = Machine(tmp_path / "machine", identities, connections)
+    made = Machine(tmp_path / "machine", machine_template, identities, connections)
     try:
         for stack in STACKS:
-            made.pulumi("stack", "init", stack).ok()
             made.configure(stack, accountEndpoint=sim.endpoint, poolId=stack)
         yield made
     finally:

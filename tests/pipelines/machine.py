@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from typing import Any
 import yaml
 
 from tests.pipelines.servers import TOKEN
-from tests.support.stack import LAUNCHERS, Result, base_environment, remember_packages
+from tests.support.stack import COMMAND_TIMEOUT, LAUNCHERS, Result, base_environment, remember_packages
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINES = ROOT / "examples" / "pipelines"
@@ -30,6 +31,8 @@ GITHUB = PIPELINES / "github"
 AZURE_DEVOPS = PIPELINES / "azure-devops"
 PROJECT = ROOT / "examples" / "promotion"
 STEP_TIMEOUT = 240
+INSTALLS = "-m pip install --requirement requirements.txt"
+"""What the step that installs gives Python."""
 
 STAND_INS = {
     "actions/checkout@v6": "a copy of the repository",
@@ -239,6 +242,7 @@ class Machine:
 
     Args:
         folder: where all of it lives.
+        template: what :func:`make_template` made, to begin with.
         identities: what signs in on GitHub, by client id: where a job asks for assertions and tokens.
         connections: what signs in on Azure DevOps, by service connection: where the step asks for assertions and
             tokens. The task AzureCLI says so, and the variables that a step sets are its own affair.
@@ -248,6 +252,7 @@ class Machine:
     def __init__(
         self,
         folder: Path,
+        template: Path,
         identities: Mapping[str, Mapping[str, str]],
         connections: Mapping[str, Mapping[str, str]],
     ) -> None:
@@ -255,12 +260,7 @@ class Machine:
         self.repository = folder / "repository"
         self._identities = identities
         self._connections = connections
-        for name in ("home", "state"):
-            (folder / name).mkdir(parents=True)
-        shutil.copytree(PROJECT, self.repository)
-        (self.repository / "pipelines").mkdir()
-        shutil.copy(PIPELINES / "pull_request_comment.py", self.repository / "pipelines")
-        remember_packages(folder / LAUNCHERS)
+        shutil.copytree(template, folder)
         self.base = base_environment(folder)
         # The pipelines set these themselves.
         for name in ("PULUMI_STACK", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE"):
@@ -269,6 +269,7 @@ class Machine:
         offline = {"PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "CI": "true"}
         self.environment = {**self.base, **offline}
         self._count = 0
+        self._started: list[Running] = []
 
     def pulumi(self, *arguments: str) -> Result:
         """Run the CLI in the repository, as somebody who sets the stacks up."""
@@ -353,6 +354,9 @@ class Machine:
         for process in self._processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
+        for running in self._started:
+            # A process without a wait for its end would become a warning in another test.
+            running.process.wait(COMMAND_TIMEOUT)
 
     def _processes(self) -> list[int]:
         mark = f"BATCH_OS_TEST_STACK={self.folder}".encode()
@@ -371,7 +375,47 @@ class Machine:
                 text=True,
                 start_new_session=True,  # no terminal, as on a build machine
             )
-        return Running(process, log, time.monotonic())
+        self._started.append(Running(process, log, time.monotonic()))
+        return self._started[-1]
+
+
+def make_template(folder: Path) -> None:
+    """The promotion example as a repository, with its three stacks, which were never deployed."""
+    for name in ("home", "state"):
+        (folder / name).mkdir(parents=True)
+    repository = folder / "repository"
+    shutil.copytree(PROJECT, repository)
+    (repository / "pipelines").mkdir()
+    shutil.copy(PIPELINES / "pull_request_comment.py", repository / "pipelines")
+    remember_packages(folder / LAUNCHERS)
+    remember_installation(folder / LAUNCHERS)
+    for stack in STACKS:
+        subprocess.run(  # noqa: S603 - the Pulumi CLI
+            ["pulumi", "stack", "init", stack, "--non-interactive"],  # noqa: S607 - on the PATH we made
+            cwd=repository,
+            env={**base_environment(folder), "PULUMI_STACK": stack},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            timeout=STEP_TIMEOUT,
+        )
+
+
+def remember_installation(folder: Path) -> None:
+    """Write a ``python`` that runs the step which installs once, and gives what it said again in later jobs.
+
+    pip finds everything in place, which takes it as much processor time as a small `pulumi preview`, in every job.
+    """
+    launcher = folder / "python"
+    launcher.write_text(
+        "#!/bin/sh\n"
+        'said="${0%/*}/installed.txt"\n'
+        f'[ "$*" = "{INSTALLS}" ] || exec "{sys.executable}" "$@"\n'
+        f'[ -f "$said" ] || {{ "{sys.executable}" "$@" >"$said.new" && mv "$said.new" "$said"; }} || exit\n'
+        'exec cat "$said"\n',
+        encoding="utf-8",
+    )
+    launcher.chmod(0o755)
 
 
 def _read(process: int, what: str) -> bytes:

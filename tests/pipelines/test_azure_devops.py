@@ -112,8 +112,8 @@ def test_a_pull_request_an_upgrade_that_takes_too_long_and_drift(
     assert "##vso[task.logissue type=error]Differs from the program, or could not be read: dev\n" in drifted.text
 
 
-def test_an_installer_that_cannot_be_fetched_fails_its_step(tmp_path: Path) -> None:
-    machine = Machine(tmp_path / "machine", {}, {"batch-os-reader": {}})
+def test_an_installer_that_cannot_be_fetched_fails_its_step(tmp_path: Path, machine_template: Path) -> None:
+    machine = Machine(tmp_path / "machine", machine_template, {}, {"batch-os-reader": {}})
     preview = azure_jobs("pull-request.yml", AZURE_CONTEXT)[0]
     ended = machine.run(preview, PULUMI_INSTALLER="file:///nowhere")
     assert ended.results["Install the Pulumi CLI"].code == 37, "curl's, for a file that is not there"
@@ -121,7 +121,7 @@ def test_an_installer_that_cannot_be_fetched_fails_its_step(tmp_path: Path) -> N
     assert "comment.md: No such file" in ended.results["Post the comment"].text
 
 
-def test_each_job_signs_in_as_who_it_shall_be(tmp_path: Path) -> None:
+def test_each_job_signs_in_as_who_it_shall_be(tmp_path: Path, machine_template: Path) -> None:
     """What the scripts hand to the CLI, with a CLI that only writes its environment down."""
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -137,7 +137,7 @@ def test_each_job_signs_in_as_who_it_shall_be(tmp_path: Path) -> None:
         }
         for name in names
     }
-    machine = Machine(tmp_path / "machine", {}, given)
+    machine = Machine(tmp_path / "machine", machine_template, {}, given)
     machine.environment["PATH"] = f"{tools}{os.pathsep}{machine.environment['PATH']}"
 
     def signed_in(step: Step) -> str:

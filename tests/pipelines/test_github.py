@@ -49,7 +49,7 @@ def thawed(sim: Simulator) -> Callable[[Running], None]:
 
 def waiting(running: Running) -> None:
     """Wait until `up` waits; a preview that joins counts nodes too, but not the time."""
-    wait_until(lambda: re.search(r"nodes back, \d+s", running.text), "`up` waits for the nodes", seconds=90)
+    wait_until(lambda: re.search(r"nodes back, \d+s", running.text), "`up` waits for the nodes")
 
 
 def limit_reached(running: Running) -> None:

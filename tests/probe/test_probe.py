@@ -47,7 +47,7 @@ ONE_SITTING = {*TURNED, "retiredApiVersions", "exactVersionOfLatest"}
 @pytest.fixture
 def account() -> Iterator[Simulator]:
     """An account with somebody else's pool, and an image whose ``latest`` moves in a month."""
-    for simulator in simulators.running(["--speed", SPEED]):
+    for simulator in simulators.running_command(["--speed", SPEED]):
         state = simulator.get("state")
         moved = [{"version": FIRST}, {"version": SECOND, "since": later(state["virtual"])}]
         images = [{**LINUX, "versions": moved}, {"virtualMachineImageId": GALLERY, "version": "1.2.3"}]

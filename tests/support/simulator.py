@@ -1,4 +1,7 @@
-"""A simulator in a process of its own, as a user starts it, and what a test asks of it.
+"""A simulator that a test starts, and what the test asks of it.
+
+It runs in a thread of the tests' own process: a process for each test, as a user starts it, costs 0.2 s of processor
+time. Tests that need the command's options or its end start the command.
 
 Time belongs to the test: the simulator starts frozen unless a speed is given, and a test
 that needs progress advances it or lets it run.
@@ -17,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from batch_os_provider.simulator import server
 from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
@@ -63,7 +67,7 @@ class Image:
     def row(self) -> dict[str, Any]:
         """A row of a seed's ``images``: ``latest`` has moved since the pools' nodes were made."""
         versions = [{"version": self.behind}, {"version": self.target, "since": "2024-05-10T00:00:00Z"}]
-        return {**self.reference, "versions": versions}
+        return {**self.reference, "nodeAgentSKUId": self.agent, "versions": versions}
 
 
 WINDOWS_2022 = Image(*WINDOWS.values(), "batch.node.windows amd64", BEHIND, TARGET)
@@ -185,7 +189,6 @@ def capacity(entries: Iterable[dict[str, Any]], start: int, pool_id: str = "rend
 class Simulator:
     """A running simulator, seen through its control endpoints."""
 
-    process: subprocess.Popen[str]
     endpoint: str
     account: str
     key: str
@@ -277,8 +280,12 @@ class Simulator:
         self.put("state", {**self.get("state"), "pools": list(pools), "jobs": []})
 
     def seed(self, *pools: Mapping[str, Any], **more: Any) -> None:
-        """Replace everything: these VM pools, an image whose ``latest`` has moved, and what else is given."""
-        self.put("state", {**self.get("state"), "images": [MOVED], "pools": list(pools), "jobs": [], **more})
+        """Replace everything: these VM pools, an image whose ``latest`` has moved, and what else is given.
+
+        The built-in list of supported images would make the tests depend on the day: its images end.
+        """
+        fresh = {"images": [MOVED], "supportedImages": [], "pools": list(pools), "jobs": []}
+        self.put("state", {**self.get("state"), **fresh, **more})
 
     def pool(self, pool_id: str = "render") -> dict[str, Any]:
         """A pool as the simulator holds it, nodes included."""
@@ -410,11 +417,6 @@ class Simulator:
         with BatchClient(self.endpoint, AzureNamedKeyCredential(self.account, self.key)) as client:
             return int(client.send_request(request).status_code)
 
-    def stop(self) -> int:
-        """End it as a service manager would; its exit code."""
-        self.process.terminate()
-        return self.process.wait(10)
-
     def trusted(self) -> ssl.SSLContext | None:
         """Who vouches for it; None over plain http."""
         return ssl.create_default_context(cafile=self.authority) if self.authority else None
@@ -434,13 +436,28 @@ class Simulator:
         return answer
 
 
+@dataclass(kw_only=True)
+class SimulatorProcess(Simulator):
+    """A simulator in a process of its own, as a user starts it."""
+
+    process: subprocess.Popen[str]
+
+    def stop(self) -> int:
+        """End it as a service manager would; its exit code."""
+        assert self.process.stdout is not None
+        self.process.terminate()
+        code = self.process.wait(10)
+        self.process.stdout.close()
+        return code
+
+
 def start(
     arguments: Sequence[str] = ("--speed", "0"),
     *,
     environment: Mapping[str, str] | None = None,
     stderr: int | IO[str] = subprocess.DEVNULL,
-) -> Simulator:
-    """Start one on a free port."""
+) -> SimulatorProcess:
+    """Start the command on a free port."""
     process = subprocess.Popen(  # noqa: S603 - our own command
         [BIN / "batch-simulator", *arguments],
         stdout=subprocess.PIPE,
@@ -451,7 +468,9 @@ def start(
     assert process.stdout is not None
     hello = json.loads(process.stdout.readline())
     authority = Path(hello["ca"]) if "ca" in hello else None
-    simulator = Simulator(process, hello["endpoint"], hello["account"], hello["key"], hello["control"], authority)
+    simulator = SimulatorProcess(
+        hello["endpoint"], hello["account"], hello["key"], hello["control"], authority, process=process
+    )
     # Most tests tell versions apart; those of moments turn this switch.
     simulator.unknown(exactVersionOfLatest="number")
     return simulator
@@ -465,14 +484,20 @@ def repeat_until(act: Callable[[], object], condition: Callable[[], object], sec
         act()
 
 
-def running(
+def running() -> Iterator[Simulator]:
+    """For a fixture: a frozen one in a thread, which ends with the test."""
+    with server.running(speed=0.0) as started:
+        simulator = Simulator(started.endpoint, started.account, started.key, started.control)
+        simulator.unknown(exactVersionOfLatest="number")  # as `start` does
+        yield simulator
+
+
+def running_command(
     arguments: Sequence[str] = ("--speed", "0"), *, stderr: int | IO[str] = subprocess.DEVNULL
-) -> Iterator[Simulator]:
-    """For a fixture: start one, and end it."""
+) -> Iterator[SimulatorProcess]:
+    """For a fixture: start the command, and end it."""
     simulator = start(arguments, stderr=stderr)
     try:
         yield simulator
     finally:
         simulator.stop()
-        if simulator.process.stdout is not None:
-            simulator.process.stdout.close()

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.supported_images import SupportedImage
+from batch_os_provider.batch.vm_pool import VmPool
+from batch_os_provider.errors import BatchOsError, CredentialError
 from batch_os_provider.guest_os import catalogue
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.resource_types import IMAGE_TYPE, OS_TYPE
 from policies import batch_rules as rules
+from policies.account_reader import AccountReader, NotReadError
 from policies.batch_rules import ConfigError, Resource
+from tests.unit.batch.test_supported_images import GALLERY, LISTED, of
+from tests.unit.plurals import wrong_plurals
 
 TODAY = date(2026, 1, 31)
 DISABLED = "WA-GUEST-OS-7.55_202508-01"
@@ -278,3 +286,154 @@ def test_a_pool_that_is_only_read_passes(rule: Any):
 def test_an_unknown_target_is_left_to_the_engine(rule: Any):
     with pytest.raises(NotYetKnownError):
         rule(os_pool(None), {"floors": [OLDER]} if rule is rules.version_floor else {})
+
+
+# --- the end of an image ---
+
+NOW = datetime(2026, 11, 28, 9, tzinfo=timezone.utc)
+FARM = "https://farm.westeurope.batch.azure.com"
+SERVER = "microsoftwindowsserver:windowsserver:2016-datacenter"
+
+
+def with_image(endpoint: str | None = FARM, pool_id: str | None = "films") -> Resource:
+    return vm_pool(None, account_endpoint=endpoint, pool_id=pool_id)
+
+
+def image_of(image: str = SERVER, agent: str = "batch.node.windows amd64") -> rules.Read:
+    """Reads a pool with this image."""
+    return lambda _endpoint, _pool: (of(image, agent), LISTED)
+
+
+def end_of(
+    config: Mapping[str, Any] | None = None, read: rules.Read | None = None, resource: Resource | None = None
+) -> str:
+    return rules.image_supported(resource or with_image(), config or {}, read or image_of(), NOW)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({}, "ends on 2027-01-12, in 45 days;"),
+        ({"days": 45}, "ends on 2027-01-12, in 45 days;"),
+        ({"days": 45.0}, "ends on 2027-01-12, in 45 days;"),
+        ({"days": 44}, ""),
+        ({"days": 0}, ""),
+        ({"days": 1, "as_of": "2027-01-11"}, "ends on 2027-01-12, in 1 day;"),
+        ({"days": 0, "as_of": "2027-01-11"}, ""),
+        ({"days": 0, "as_of": "2027-01-12"}, "ended on 2027-01-12;"),
+        ({"days": 0, "as_of": "2030-01-01"}, "ended on 2027-01-12;"),
+    ],
+)
+def test_an_image_that_ends_within_the_days_is_refused(config: dict[str, Any], said: str):
+    text = end_of(config)
+    assert bool(text) is bool(said)
+    if said:
+        days = int(config.get("days", 90))
+        assert text == (
+            f"vm: Batch support for image {SERVER} of pool films {said} create the pool from another image, such as "
+            "microsoftwindowsserver:windowsserver:2022-datacenter. Allowed: an image that Batch lists, and whose "
+            f"support does not end within {days} {'day' if days == 1 else 'days'}."
+        )
+        assert wrong_plurals(text) == []
+
+
+def test_an_image_that_stays_passes_and_one_that_is_not_listed_is_refused():
+    assert not end_of(read=image_of(SERVER.replace("2016", "2022")))
+    assert "Batch does not list image canonical:UbuntuServer:18.04-LTS of pool films with node agent" in end_of(
+        read=image_of("canonical:UbuntuServer:18.04-LTS", "batch.node.ubuntu 18.04")
+    )
+    jammy = "batch.node.ubuntu 22.04"
+    gallery: dict[str, Any] = {"imageReference": GALLERY, "nodeAgentSKUId": jammy}
+    assert not end_of(read=lambda *_: (gallery, LISTED))
+    assert f"all 3 images with node agent {jammy}" in end_of({"days": 365}, lambda *_: (gallery, LISTED))
+
+
+def test_a_pool_that_does_not_exist_yet_passes():
+    assert not end_of(read=lambda *_: (None, LISTED))
+
+
+def never(_endpoint: str, _pool_id: str) -> Any:
+    raise AssertionError("this pool is not read")
+
+
+def test_only_declared_vm_pools_are_read():
+    asked = []
+
+    def read(*about: str) -> Any:
+        asked.append(about)
+        return of(SERVER), LISTED
+
+    assert end_of(read=read)
+    assert asked == [(FARM, "films")]
+    assert not end_of(read=never, resource=os_pool(NEWEST, account_endpoint=FARM, pool_id="render"))
+    got = Resource(IMAGE_TYPE, "vm", f"urn:pulumi:prod::project::{IMAGE_TYPE}::vm", Properties({}))
+    assert not end_of(read=never, resource=got)
+    for unknown in (with_image(endpoint=None), with_image(pool_id=None)):
+        with pytest.raises(NotYetKnownError):
+            end_of(read=never, resource=unknown)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"days": -1}, "image-supported: days is -1; allowed: a whole number from 0 to 3650"),
+        ({"days": 3651}, "image-supported: days is 3651; allowed: "),
+        ({"as_of": "soon"}, "image-supported: as_of is 'soon'; allowed: a date such as 2026-01-31"),
+        (
+            {"day": 30},
+            "image-supported: 'day' is not a property of this policy; allowed: enforcementLevel, days, as_of",
+        ),
+    ],
+)
+def test_a_config_that_cannot_be_meant_reads_nothing(config: dict[str, Any], said: str):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        end_of(config, never)
+
+
+class Client:
+    """An account of one VM pool and one of the other kind."""
+
+    def __init__(self, failure: BatchOsError | None = None) -> None:
+        self.asked: list[str] = []
+        self.failure = failure
+
+    def list_vm_pools(self) -> tuple[VmPool, ...]:
+        self.asked.append("pools")
+        bodies = {"Films": {"virtualMachineConfiguration": of(SERVER)}, "cloud": {}}
+        return tuple(VmPool.from_json(PoolRef(FARM, name), body) for name, body in bodies.items())
+
+    def list_supported_images(self) -> tuple[SupportedImage, ...]:
+        self.asked.append("images")
+        if self.failure is not None:
+            raise self.failure
+        return LISTED
+
+
+def test_an_account_is_read_once_for_all_its_pools():
+    client = Client()
+    read = AccountReader(lambda _: client)  # type: ignore[arg-type,return-value]
+    assert read(FARM, "films") == (of(SERVER), LISTED)
+    assert read(FARM, "cloud") == read(FARM, "other") == (None, LISTED)
+    assert client.asked == ["pools", "images"]
+
+
+def test_an_account_that_cannot_be_read_is_asked_once_and_says_why():
+    client = Client(CredentialError("listing supported images failed: HTTP 403", pool=FARM))
+    read = AccountReader(lambda _: client)  # type: ignore[arg-type,return-value]
+    for _ in range(2):
+        with pytest.raises(NotReadError, match=re.escape(f"account {FARM}: listing supported images failed: HTTP 403")):
+            read(FARM, "films")
+    assert client.asked == ["pools", "images"]
+
+
+def test_a_silent_account_holds_the_pack_up_for_a_while_only():
+    go = threading.Event()
+
+    def connect(_endpoint: str) -> Any:
+        assert go.wait(30)
+        return Client()
+
+    read = AccountReader(connect, timeout=0.05)
+    with pytest.raises(NotReadError, match=r"Batch did not answer within 0\.05 s"):
+        read(FARM, "films")
+    go.set()

@@ -57,8 +57,8 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option, by name
 ) -> None:
     """Write a Pulumi program that declares every pool of the Batch accounts at ENDPOINT as it is now.
 
-    Its first `pulumi up` adopts the pools and writes nothing to Batch. Exit code 2 where something could not be
-    read: then no program is written. With --check, exit code 3 where no program declares a pool, or `pulumi up`
+    Its first `pulumi up` adopts the pools and writes nothing to Batch. Exit code 2 if something could not be
+    read: then no program is written. With --check, exit code 3 if no program declares a pool, or `pulumi up`
     would refuse a declared one.
     """
     if programs and (output or force):

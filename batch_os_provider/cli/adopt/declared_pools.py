@@ -36,7 +36,7 @@ _WRITE_IT = "Write it with `pulumi preview --json --show-sames`, or with `pulumi
 
 @dataclass(frozen=True)
 class DeclaredPool:
-    """One resource of this package. ``ref`` is None where only a deployment knows its pool.
+    """One resource of this package. ``ref`` is None if only a deployment knows its pool.
 
     ``inputs`` holds the inputs that are known without a deployment.
     """
@@ -59,7 +59,7 @@ def read(source: Path, stacks: tuple[str, ...], config: Mapping[str, str]) -> li
     Raises:
         InputError: the source cannot be read or run.
     """
-    if not os.path.exists(source):  # noqa: PTH110 - Path.exists raises where it has no right to look
+    if not os.path.exists(source):  # noqa: PTH110 - Path.exists raises if it has no right to look
         raise InputError(f"{source} does not exist", next_step="Name a program, its folder, or a JSON file of Pulumi's")
     if source.suffix == ".json":
         return _from_json(source)
@@ -123,7 +123,7 @@ def _planned(source: Path, document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _bags(value: object) -> list[dict[str, Any]]:
-    """The objects of a list; empty where the value is not a list."""
+    """The objects of a list; empty if the value is not a list."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
@@ -170,7 +170,7 @@ class _Project:
         return cls(folder, str(said.get("name") or folder.name), main, config if isinstance(config, dict) else {})
 
     def only_stack(self) -> tuple[str]:
-        """The one stack that has a config file. Raises InputError where there are several."""
+        """The one stack that has a config file. Raises InputError if there are several."""
         stacks = self._stacks()
         if len(stacks) > 1:
             raise InputError(

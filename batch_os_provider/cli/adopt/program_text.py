@@ -69,13 +69,13 @@ def _resource(declaration: Declaration, name: str, constant: str) -> str:
 
 
 def constants(endpoints: Sequence[str]) -> dict[str, str]:
-    """A Python constant for each endpoint: the account's name, and more of the host where two accounts share a name."""
+    """A Python constant for each endpoint: the account's name, and more of the host if two accounts share a name."""
     chosen = _unique({each: [re.sub(r"\W", "_", label).upper() for label in _labels(each)] for each in endpoints})
     return {each: f"ACCOUNT_{name}" if name[0].isdigit() else name for each, name in chosen.items()}
 
 
 def resource_names(accounts: Mapping[str, Sequence[Proposal]]) -> dict[str, str]:
-    """A name for each pool, by its key: the pool's id, after its account where two accounts have this id."""
+    """A name for each pool, by its key: the pool's id, after its account if two accounts have this id."""
     wanted = {}
     for endpoint, pools in accounts.items():
         labels = _labels(endpoint)

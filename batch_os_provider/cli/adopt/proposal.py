@@ -29,7 +29,7 @@ Resource = Literal["PoolOsVersion", "PoolImageVersion"]
 
 @dataclass(frozen=True)
 class Fit:
-    """The resource that fits a pool; None with the reason where none fits."""
+    """The resource that fits a pool; None with the reason if none fits."""
 
     resource: Resource | None
     why: str = ""
@@ -133,7 +133,7 @@ def _place(seen: PoolSeen) -> dict[str, str]:
 
 
 def _wrong(bag: Mapping[str, str], spec: Spec) -> str:
-    """Why these inputs cannot be declared; empty where they can."""
+    """Why these inputs cannot be declared; empty if they can."""
     _, failures = inputs.check(bag, lambda _: False, spec)
     return "; ".join(f"{failure.property} {failure.reason}" for failure in failures)
 

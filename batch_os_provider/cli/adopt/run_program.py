@@ -87,7 +87,7 @@ def _sentence(error: BaseException) -> str:
 
 
 def _where(error: BaseException, folder: Path) -> str:
-    """The last line of the program that led to the error; empty where no line did."""
+    """The last line of the program that led to the error; empty if no line did."""
     frames = [each for each in traceback.extract_tb(error.__traceback__) if Path(each.filename).is_relative_to(folder)]
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}"

@@ -47,7 +47,7 @@ def command(source: str | None, output: Path | None, wants_json: bool) -> None: 
     """Show the Guest OS catalogue that previews and policies use, or update it.
 
     The file that BATCH_OS_CATALOGUE names counts first, then the user's file, then the catalogue of the package. A file
-    that is older than the package's catalogue is not used. Exit code 1 where a file cannot be read.
+    that is older than the package's catalogue is not used. Exit code 1 if a file cannot be read.
     """
     if output is not None and source is None:
         raise click.UsageError("--output goes with --update")
@@ -64,7 +64,7 @@ def command(source: str | None, output: Path | None, wants_json: bool) -> None: 
 
 
 def old(found: Current, today: date) -> str:
-    """A sentence where the catalogue in use is old on this day; else empty."""
+    """A sentence if the catalogue in use is old on this day; else empty."""
     return found.catalogue.outdated(today) or ""
 
 

@@ -6,7 +6,6 @@ comment, and how a pipeline uses it.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from batch_os_provider.cli.comment import fail_on, preview_file
 from batch_os_provider.cli.comment.digest import digest
 from batch_os_provider.cli.comment.markdown import comment as write
 from batch_os_provider.cli.comment.rows import Row, Stack
-from batch_os_provider.cli.common import NO
+from batch_os_provider.cli.common import NO, fail_on_words
 
 __all__ = ["command", "json_document"]
 
@@ -35,7 +34,7 @@ _NAME = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
     "words",
     multiple=True,
     metavar="WORD,...",
-    help=f"Exit with 3 where a preview shows one of: {', '.join(fail_on.MEANINGS)}.",
+    help=f"Exit with 3 if a preview shows one of: {', '.join(fail_on.MEANINGS)}.",
 )
 @click.option(
     "--marker", default="", metavar="NAME", help="Distinguishes this comment from others on the same pull request."
@@ -50,10 +49,7 @@ def command(
     """
     if marker and not re.fullmatch(_NAME, marker):
         raise click.BadParameter("allowed: letters and digits, and . _ - between them", param_hint="--marker")
-    wanted = _words(words)
-    if words and not wanted:
-        # A misspelt or unset variable of the pipeline. Without this error the pipeline would pass without any gate.
-        raise click.BadParameter("names no word; leave the option out for no gates", param_hint="--fail-on")
+    wanted = fail_on_words(words, fail_on.MEANINGS)
     stacks = [digest(name, _read(name, path)) for name, path in _named(previews).items()]
     stopped = list(fail_on.tripped(wanted, stacks))
     text = write(stacks, name=marker, stopped=stopped)
@@ -94,25 +90,12 @@ def json_document(stacks: list[Stack], stopped: list[fail_on.Tripped]) -> dict[s
 
 
 def _row(row: Row) -> dict[str, Any]:
-    names = {"came_from": "from", "target": "to", "pool_id": "poolId"}
+    names = {"came_from": "from", "target": "to", "pool_id": "poolId", "image_ends": "imageEnds"}
     return {names.get(name, name): value for name, value in asdict(row).items()}
 
 
-def _words(given: tuple[str, ...]) -> list[str]:
-    """The words of --fail-on. Raises BadParameter for an unknown word."""
-    words = [word.strip() for each in given for word in each.split(",") if word.strip()]
-    for word in words:
-        if word not in fail_on.MEANINGS:
-            near = difflib.get_close_matches(word, fail_on.MEANINGS, 1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise click.BadParameter(
-                f"{word!r} is not one of its words; {hint}all: {', '.join(fail_on.MEANINGS)}", param_hint="--fail-on"
-            )
-    return words
-
-
 def _named(previews: tuple[str, ...]) -> dict[str, Path]:
-    """The files by stack. Raises UsageError where a name is missing, or a stack or file is given twice."""
+    """The files by stack. Raises UsageError if a name is missing, or a stack or file is given twice."""
     files: dict[str, Path] = {}
     for each in previews:
         name, separator, path = each.partition("=")

@@ -1,12 +1,12 @@
 """Turns one `pulumi preview --json` into a row for each pool of the stack.
 
 The document holds every step of every provider, and a reviewer needs only the tails of a few messages. A row takes its
-facts from the tails, or from the step where there are none. It relies on what the real CLI (3.259) was seen to do:
+facts from the tails, or from the step if there are none. It relies on what the real CLI (3.259) was seen to do:
 
 * Steps without a change are left out; with `--refresh` each resource has a `refresh` step.
-* A replacement is one `replace` step, and its old state names the pool that Pulumi leaves.
+* A replacement is one `replace` step, and its old state names the pool that the resource leaves.
 * A refused resource has no step. Its message has severity `error`; the preview ends there, with exit code 1.
-* `changeSummary` counts the stack itself, and is missing where a refresh failed.
+* `changeSummary` counts the stack itself, and is missing if a refresh failed.
 * A violated mandatory policy writes only `error: preview failed`: violations are not in the document.
 * An error before the program runs (backend, passphrase, unknown stack) writes no JSON; a kill writes nothing.
 """
@@ -48,7 +48,8 @@ _OPEN = "not known before `up`"
 _FOREIGN = "its message comes from another version of batch_os_provider, which this command cannot read"
 _ANY_TAIL = re.compile(r"\[batch-os v\d+ \{")
 _SILENT = Message(
-    "info", "the preview has no message about this pool; what `up` would do is unknown, or judged by the state only"
+    "info",
+    "the preview has no message about this pool; what `up` would do is unknown, or known only from Pulumi's state",
 )
 
 
@@ -129,7 +130,7 @@ def _text(message: Mapping[str, Any]) -> tuple[str, MessageTail | None]:
 
 
 def _rows(urn: str, kind: str, steps: list[dict[str, Any]], messages: list[dict[str, Any]]) -> Iterator[Row]:
-    """The rows of one resource: none where nothing changes, two where it leaves one pool for another."""
+    """The rows of one resource: none if nothing changes, two if it leaves one pool for another."""
     name = urn.split("::", 3)[3]
     step = next((each for each in steps if each.get("op") in (*_CHANGES, *_DELETES)), {})
     op = str(step.get("op", ""))
@@ -176,6 +177,7 @@ class _Tails:
                 target=tail.target or tail.since or row.target,
                 warnings=warnings,
                 unseen=tail.why if tail.what == "not looked at" else row.unseen,
+                image_ends=tail.image_ends or row.image_ends,
             )
         if self.failed and (plan is None or plan.what != "refused"):
             return replace(row, what="failed", came_from="", target="")
@@ -207,7 +209,7 @@ def _by_step(row: Row, old: Mapping[str, Any], new: Mapping[str, Any]) -> Row:
 
 
 def _open(new: Mapping[str, Any]) -> str:
-    """Why a preview cannot check a pool with unknown inputs; empty where all are known."""
+    """Why a preview cannot check a pool with unknown inputs; empty if all are known."""
     names = [name for name, value in _bag(new, "inputs").items() if value == _UNKNOWN]
     return f"{' and '.join(names)} {plural(len(names), 'is', 'are')} {_OPEN}" if names else ""
 
@@ -253,7 +255,7 @@ def _left(row: Row, old: Mapping[str, Any]) -> Row:
 
 
 def _without_renames(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows without the deletion of a pool that one resource leaves and another takes over."""
+    """The rows, without the `delete` row of a pool that another resource now declares."""
     rows = list(rows)
     left: dict[str, list[str]] = {}
     for row in rows:
@@ -270,7 +272,7 @@ def _without_renames(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def _with_reasons(rows: Iterable[Row], config: Mapping[str, Any]) -> Iterator[Row]:
-    """The rows with the reason why the preview did not check the pool, where the document shows one.
+    """The rows with the reason why the preview did not check the pool, if the document shows one.
 
     A preview reports a reason that concerns a whole account once; the account's other pools have no message.
     """
@@ -299,13 +301,13 @@ def _bag(holder: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _value(bag: Mapping[str, Any], name: str) -> str:
-    """A text; empty where it is missing, unknown or secret."""
+    """A text; empty if it is missing, unknown or secret."""
     value = bag.get(name)
     return value if isinstance(value, str) and value not in (_UNKNOWN, _HIDDEN) else ""
 
 
 def _pool(state: Mapping[str, Any]) -> str:
-    """The pool's URL by the inputs, or the id where there are none; empty where an input is unknown."""
+    """The pool's URL by the inputs, or the id if there are none; empty if an input is unknown."""
     inputs = _bag(state, "inputs")
     endpoint, pool_id = _value(inputs, "account_endpoint"), _value(inputs, "pool_id")
     return f"{endpoint}/pools/{pool_id}" if endpoint and pool_id else _value(state, "id")
@@ -328,7 +330,7 @@ def _unchanged(body: Mapping[str, Any], steps: list[dict[str, Any]]) -> int | No
 
 
 def _first_error(messages: list[dict[str, Any]], around: str, pools: Mapping[str, str]) -> tuple[str, str]:
-    """The first error as a sentence, and complete; both empty where there is none."""
+    """The first error as a sentence, and complete; both empty if there is none."""
     errors = [(each, *_text(each)) for each in messages if each.get("severity") == "error"]
     telling = [each for each in errors if each[1] != _SAYS_NOTHING] or errors
     if not telling:

@@ -16,7 +16,7 @@ __all__ = ["MEANINGS", "Tripped", "not_seen", "tripped"]
 
 @dataclass(frozen=True)
 class Tripped:
-    """A finding that stops: the word, the stack and the pool; ``pool`` is empty where the stack itself failed."""
+    """A finding that stops: the word, the stack and the pool; ``pool`` is empty if the stack itself failed."""
 
     word: str
     stack: str
@@ -42,6 +42,10 @@ def _warning(row: Row) -> bool:
     return any(message.severity == "warning" for message in row.said)
 
 
+def _image_ending(row: Row) -> bool:
+    return not {"image ending", "image ended"}.isdisjoint(row.warnings)
+
+
 def not_seen(row: Row) -> bool:
     """Whether the pool changes, and the preview did not check it.
 
@@ -54,7 +58,7 @@ def not_seen(row: Row) -> bool:
 
 _Rule = tuple[Callable[[Row], bool], str]
 _RULES: dict[str, _Rule] = {
-    "rollback": (_rollback, "a pool gets an older version, also where `up` joins or waits"),
+    "rollback": (_rollback, "a pool gets an older version, also if `up` joins or waits"),
     "refused": (_what("refused"), "a pool whose `up` would be refused"),
     "delete": (_what("delete"), "a pool that Pulumi stops managing"),
     "not-looked-at": (not_seen, "a pool that changes and was not checked: its cost is not known"),
@@ -76,6 +80,10 @@ _RULES: dict[str, _Rule] = {
     "another-product": (_code("another product"), "a VM pool whose target is of another product than its nodes"),
     "resize-errors": (_code("resize errors"), "a VM pool that shows an error of an earlier resize"),
     "deallocated": (_code("deallocated"), "a VM pool with deallocated nodes, which `up` does not change"),
+    "image-ended": (_code("image ended"), "a VM pool whose image Batch no longer supports"),
+    "image-ending": (_image_ending, "a VM pool whose image Batch supports for 90 days or less, or no longer"),
+    "image-unlisted": (_code("image unlisted"), "a VM pool whose image is not in Batch's list of supported images"),
+    "image-not-checked": (_code("image not checked"), "a VM pool for which that list could not be read"),
     "upgrade": (_what("upgrade"), "an upgrade"),
     "renew": (_what("renew"), "a VM pool whose nodes are renewed"),
     "repin": (_what("repin"), "an empty VM pool that gets another pin"),

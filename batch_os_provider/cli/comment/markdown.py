@@ -30,7 +30,7 @@ _NO_REASON = "the preview does not say why"
 _RESERVE = 600
 """Room for the lines about parts that were left out, and for the frames of details."""
 _SPECIAL = re.compile(r"[&<|`*\[\]\\~$@#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|(?<=www)\.", re.IGNORECASE)
-"""What Markdown, HTML or GitHub interpret within a line; `_` only where it is not within a word."""
+"""What Markdown, HTML or GitHub interpret within a line; `_` only if it is not within a word."""
 _OPENS_A_BLOCK = re.compile(r"[^\w&]|\d{1,9}[.)](?= |$)")
 _MENTIONS = "@#"
 _NAMED = {"&": "&amp;", "<": "&lt;"}
@@ -63,7 +63,7 @@ def marker(name: str = "") -> str:
 
 
 def plain(text: str, most: int = _CELL) -> str:
-    """Foreign text as one line without control characters, cut where it is too long; not escaped."""
+    """Foreign text as one line without control characters, cut if it is too long; not escaped."""
     kinds = {"Cc": " ", "Zl": " ", "Zp": " ", "Zs": " ", "Cf": "\ufffd", "Cs": "\ufffd", "Co": "\ufffd"}
     line = " ".join("".join(kinds.get(unicodedata.category(each), each) for each in text).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
@@ -140,7 +140,7 @@ class _Piece:
 
 
 def _fit(pieces: Sequence[_Piece], room: int) -> tuple[list[_Piece], int]:
-    """The pieces in their order, marked where they fit (the gravest first); and the room that is left."""
+    """The pieces in their order, marked if they fit (the gravest first); and the room that is left."""
     fitted = list(pieces)
     for index in sorted(range(len(pieces)), key=lambda index: (pieces[index].rank, index)):
         piece = pieces[index]
@@ -210,9 +210,14 @@ def _table(stacks: Iterable[Stack]) -> Iterable[tuple[Row, str]]:
 
 
 def _line(stack: str, pool: str, row: Row) -> str:
-    codes = prose(", ".join(each for each in row.warnings if each != row.what), 2 * _CELL)
+    codes = prose(", ".join(_warning(row, each) for each in row.warnings if each != row.what), 2 * _CELL)
     cells = (prose(stack, _CELL), pool, _label(row), _versions(row), _nodes(row), _tasks(row))
     return f"| {' | '.join((*cells, ', '.join(filter(None, (_unseen(row), codes)))))} |\n"
+
+
+def _warning(row: Row, word: str) -> str:
+    """The code of a warning; that of the end of an image with its day."""
+    return f"{word} {row.image_ends}" if row.image_ends and word in ("image ending", "image ended") else word
 
 
 def _unseen(row: Row) -> str:

@@ -26,7 +26,7 @@ class NotAPreviewError(ValueError):
 
 @dataclass(frozen=True)
 class Document:
-    """The JSON of a preview, the text around it, and the error where there is no JSON."""
+    """The JSON of a preview, the text around it, and the error if there is no JSON."""
 
     body: dict[str, Any] = field(default_factory=dict)
     text: str = ""
@@ -65,7 +65,7 @@ def read(raw: bytes) -> Document:
 
 
 def _objects(text: str) -> list[tuple[int, int, Any]]:
-    """The JSON objects that begin a line, each with its start and end; the body is None where it is not JSON."""
+    """The JSON objects that begin a line, each with its start and end; the body is None if it is not JSON."""
     found: list[tuple[int, int, Any]] = []
     for match in re.finditer(r"^\{", text, re.MULTILINE):
         start = match.start()

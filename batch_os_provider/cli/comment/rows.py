@@ -24,9 +24,10 @@ class Row:
     """One pool of a stack.
 
     ``what`` is that of the tail. Without a tail it is ``update`` (other settings), ``delete`` (Pulumi stops managing
-    the pool) or ``failed`` (an error). ``looked`` is True where the preview has checked the pool, and ``unseen`` says
-    why it has not (empty where the document does not show why).
-    ``warnings`` are the codes of all tails, the other fields as in ``message_tail.MessageTail``.
+    the pool) or ``failed`` (an error). ``looked`` is True if the preview has checked the pool, and ``unseen`` says
+    why it has not (empty if the document does not show why).
+    ``warnings`` are the codes of all tails, the other fields (such as ``image_ends``) as in
+    ``message_tail.MessageTail``.
     """
 
     resource: str
@@ -44,26 +45,27 @@ class Row:
     warnings: tuple[str, ...] = ()
     looked: bool = False
     unseen: str = ""
+    image_ends: str = ""
     said: tuple[Message, ...] = ()
 
     @property
     def name(self) -> str:
-        """The pool's id, or the resource's name where no pool is known."""
+        """The pool's id, or the resource's name if no pool is known."""
         return self.pool_id or self.resource
 
     @property
     def account(self) -> str:
-        """The account's name, or its host where it has no such name; empty where no pool is known."""
+        """The account's name, or its host if it has no such name; empty if no pool is known."""
         host = self.pool.partition("://")[2].partition("/")[0]
         return host.partition(".")[0] if host.endswith(".batch.azure.com") else host
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The preview of one stack; ``error`` is its first error, empty where it succeeded.
+    """The preview of one stack; ``error`` is its first error, empty if it succeeded.
 
     ``others`` counts the changes of other resources, by operation; ``unchanged`` counts the resources that do not
-    change, None where the preview ended too early to know.
+    change, None if the preview ended too early to know.
     """
 
     name: str

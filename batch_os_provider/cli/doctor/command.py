@@ -26,7 +26,7 @@ __all__ = ["as_json", "command", "lines"]
 def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT001 - click passes flags so
     """Check this machine, and with reads the Batch accounts at ENDPOINT: a line for each check, with the fix below.
 
-    Writes nothing. Exit code 3 where a check failed; a warning is not a failure.
+    Writes nothing. Exit code 3 if a check failed; a warning is not a failure.
     """
     checks = [each for found in side_by_side(lambda work: work(), _works(endpoints)) for each in found]
     if wants_json:

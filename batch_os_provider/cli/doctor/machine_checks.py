@@ -137,7 +137,7 @@ def catalogue(used: Current, today: date) -> Check:
 
 
 def _tail(asked: str) -> list[Check]:
-    """Whether the variable for tails has a known value; no check where it is not set."""
+    """Whether the variable for tails has a known value; no check if it is not set."""
     if asked.strip().lower() in ("", "always", "never"):
         return [Check("machine", TAIL, "ok", asked)] if asked else []
     return [Check("machine", TAIL, "warn", f"{asked!r} is ignored", "Set it to always or never, or unset it")]

@@ -70,7 +70,7 @@ def command(endpoint: str, *, return_to: str | None, leaves: bool, poll: float, 
     This costs money: two small nodes for about an hour. Before each step probe says what it does and how long that
     takes, and waits for a yes. Each answer is one line of JSON on standard output; other lines go to standard error.
 
-    Writes to no other pool, and deletes its own at the end, after an error, and on ^C. Exit code 1 where a pool could
+    Writes to no other pool, and deletes its own at the end, after an error, and on ^C. Exit code 1 if a pool could
     not be made, read or deleted.
     """
     options = Options(returns=return_to is not None, leaves=leaves, **rest)
@@ -148,7 +148,7 @@ def _agreed() -> bool:
 
 
 def _configuration(pool: ThrowawayPool, image: str) -> dict[str, Any]:
-    """The image with the node agent that Batch names for it. Raises ProbeError where Batch does not offer the image."""
+    """The image with the node agent that Batch names for it. Raises ProbeError if Batch does not offer the image."""
     names = ("publisher", "offer", "sku")
     wanted = dict(zip(names, image.split(":"), strict=False))
     if len(image.split(":")) != len(names):

@@ -100,7 +100,7 @@ def questions(gallery_image: str = "") -> list[Question]:
 
 
 def version_of(node: Mapping[str, Any]) -> str:
-    """The image version that Batch shows for a node; empty where it shows none."""
+    """The image version that Batch shows for a node; empty if it shows none."""
     return str(node.get("virtualMachineInfo", {}).get("imageReference", {}).get("exactVersion", ""))
 
 
@@ -182,7 +182,7 @@ def _reimage(pool: ThrowawayPool) -> None:
 
 
 def _reimaged(pool: ThrowawayPool) -> str:
-    """Reimage a node and return its version afterwards; empty where the reimage was refused."""
+    """Reimage a node and return its version afterwards; empty if the reimage was refused."""
     node = pool.nodes()[0]
     name = str(node["id"])
     reply = pool.send("POST", f"{pool.path}/nodes/{name}/reimage", {"nodeReimageOption": "taskcompletion"})
@@ -344,7 +344,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 ON_RETURN = Question(
     ("reimage", "reimagedVersion", "latestOfNewNodes"),
-    "reimages the node; adds one; where that is still old, empties the pool and adds one, then once more after a PATCH",
+    "reimages the node; adds one; if that is still old, empties the pool and adds one, then once more after a PATCH",
     "up to 30 minutes, up to three nodes",
     _latest,
 )

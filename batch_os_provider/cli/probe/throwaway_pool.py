@@ -50,7 +50,7 @@ def say(text: str) -> None:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer of Batch: the status, and the Batch code where Batch refused the call."""
+    """An answer of Batch: the status, and the Batch code if Batch refused the call."""
 
     status: int
     code: str = ""
@@ -229,7 +229,7 @@ class ThrowawayPool:
     # -- writes --
 
     def resize(self, size: int) -> list[Mapping[str, Any]]:
-        """Resize the pool where it has another size, wait for its nodes, and return them."""
+        """Resize the pool if it has another size, wait for its nodes, and return them."""
         pool = self.wait_steady()
         if (pool.get("targetDedicatedNodes"), pool.get("currentDedicatedNodes")) != (size, size):
             self.demand("POST", f"{self.path}/resize", {"targetDedicatedNodes": size, "targetLowPriorityNodes": 0})
@@ -265,7 +265,7 @@ class ThrowawayPool:
         self.is_ours = True
 
     def clean_up(self) -> bool:
-        """Delete the job and the pool, then say how that went. False where one of them may be left."""
+        """Delete the job and the pool, then say how that went. False if one of them may be left."""
         said, is_clean = [], True
         for path in [self.job_path] * self.has_job + [self.path] * self.is_ours:
             why = self._delete(path)
@@ -273,13 +273,13 @@ class ThrowawayPool:
             failure = f"error: {path[1:]} could not be deleted, delete it by hand: {why}"
             said.append(failure if why else f"Deleted {path[1:]}.")
         self.has_job = self.is_ours = False
-        # Only now: where standard error has no reader any more, the first line would end the process.
+        # Only now: if standard error has no reader any more, the first line would end the process.
         for line in said:
             say(line)
         return is_clean
 
     def _delete(self, path: str) -> str:
-        """Delete; why it failed, empty where it did not."""
+        """Delete; why it failed, empty if it did not."""
         try:
             reply = self.send("DELETE", path)
         except BatchOsError as error:

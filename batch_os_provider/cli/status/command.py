@@ -7,6 +7,7 @@ pools, or who have lost track of them.
 from __future__ import annotations
 
 import sys
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,9 +18,10 @@ from rich.text import Text
 from batch_os_provider.batch.pool import Kind
 from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.cli.adopt.proposal import fit
-from batch_os_provider.cli.common import UNREADABLE, endpoints_of, print_json
+from batch_os_provider.cli.common import NO, UNREADABLE, endpoints_of, fail_on_words, print_json
 from batch_os_provider.cli.inventory import Account, PoolSeen, survey
 from batch_os_provider.cli.layout import Block, show
+from batch_os_provider.cli.status import image_ends
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.wording import counted
 
@@ -32,20 +34,33 @@ __all__ = ["as_json", "command", "render"]
 @click.command("status", short_help="Show every pool, and the resource that fits it.")
 @click.argument("endpoints", metavar="ENDPOINT...", nargs=-1, required=True, callback=endpoints_of)
 @click.option("--json", "wants_json", is_flag=True, help="Print one JSON document; its shape is in docs/command.md.")
-def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT001 - click passes flags so
+@click.option(
+    "--fail-on",
+    "words",
+    multiple=True,
+    metavar="WORD,...",
+    help=f"Exit with 3 if a pool shows one of: {', '.join(image_ends.WORDS)}.",
+)
+def command(endpoints: tuple[str, ...], words: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT001 - click passes flags so
     """Show every pool of the Batch accounts at ENDPOINT, with what it runs and which resource fits it.
 
-    Reads only. Exit code 2 where something could not be read; the rest is shown.
+    Reads only. Exit code 2 if something could not be read; the rest is shown.
     """
-    accounts = survey(endpoints)
+    wanted = fail_on_words(words, image_ends.WORDS)
+    accounts = image_ends.with_ends(survey(endpoints), datetime.now(timezone.utc))
     if wants_json:
         print_json(as_json(accounts))
     else:
         render(accounts)
-    unread = [account for account in accounts if account.troubles]
+    stopped = list(image_ends.tripped(wanted, accounts))
+    for each in stopped:
+        click.echo(f"--fail-on {each}", err=True)
+    unread = [account for account in accounts if account.troubles or (wanted and account.images_error)]
     if unread:
         click.echo(f"{len(unread)} of {counted(len(accounts), 'account')} could not be read completely", err=True)
         sys.exit(UNREADABLE)
+    if stopped:
+        sys.exit(NO)
 
 
 def as_json(accounts: list[Account]) -> dict[str, Any]:
@@ -57,6 +72,7 @@ def as_json(accounts: list[Account]) -> dict[str, Any]:
                 "endpoint": account.endpoint,
                 "signed_in_as": account.signed_in_as or None,
                 "error": account.error or None,
+                "images_error": account.images_error or None,
                 "pools": [_pool_json(pool) for pool in account.pools],
             }
             for account in accounts
@@ -73,6 +89,8 @@ def _pool_json(seen: PoolSeen) -> dict[str, Any]:
         "kind": pool.kind.value,
         "os_family": pool.os_family,
         "image": pool.image or None,
+        "image_ends": (seen.support.ends_on or None) if seen.support is not None else None,
+        "image_support": seen.support.standing if seen.support is not None else None,
         "current": current,
         "target": target,
         "nodes": pool.node_count,
@@ -104,7 +122,7 @@ def _oldest_allocated(seen: PoolSeen) -> str:
 
 
 def render(accounts: list[Account], console: Console | None = None) -> None:
-    """One table for each account, or a block for each pool where the terminal is too narrow for a table."""
+    """One table for each account, or a block for each pool if the terminal is too narrow for a table."""
     parts: list[Text | Block] = []
     for account in accounts:
         parts.append(Text(account.endpoint, style="bold"))
@@ -116,25 +134,47 @@ def render(accounts: list[Account], console: Console | None = None) -> None:
         if account.pools:
             parts.append(_block(account.pools))
         parts += [Text(f"could not be read: {trouble}\n", style="red") for trouble in account.troubles]
+        if account.images_error:
+            parts.append(
+                Text(f"when the support of images ends is not known: {account.images_error}\n", style="yellow")
+            )
     show(*parts, console=console)
 
 
 def _block(pools: tuple[PoolSeen, ...]) -> Block:
+    ends = [image_ends.shown(seen) for seen in pools]
+    rows = []
+    for seen, end in zip(pools, ends, strict=True):
+        pool_id, *what = _what(seen)
+        # A line for each fact: a version and a count on one line are hard to read.
+        fields = [("kind", what[0]), ("state", what[1]), ("runs", "\n".join(_runs(seen)))]
+        fields += [("image ends", "\n".join(end)), ("resource", _resource(seen))]
+        rows.append((pool_id, fields))
+    if not any(ends):
+        return Block(_table(pools, None), rows)
+    return Block(_table(pools, ends), rows, narrower=_table(pools, None))
+
+
+def _table(pools: tuple[PoolSeen, ...], ends: list[list[str]] | None) -> Table:
+    """One row for each pool; ``ends`` has a column. Without it, the end of an image is a line of the first column."""
     table = Table(box=SIMPLE_HEAD, show_lines=True)
     table.add_column("Pool", overflow="fold")
     # Never wrapped: a version that is cut in two cannot be copied.
     table.add_column("Runs", no_wrap=True, overflow="ignore")
+    if ends is not None:
+        table.add_column("Image ends", no_wrap=True, overflow="ignore")
     table.add_column("Resource", overflow="fold", min_width=len("PoolImageVersion"))
-    rows = []
-    for seen in pools:
-        fitting = fit(seen)
-        (pool_id, *what), runs, resource = _what(seen), _runs(seen), fitting.resource or f"none: {fitting.why}"
-        texts = ("\n".join([pool_id, *what]), "\n".join(runs), resource)
-        table.add_row(*(Text(each) for each in texts))
-        # A line for each fact: a version and a count on one line are hard to read.
-        fields = [("kind", what[0]), ("state", what[1]), ("runs", "\n".join(runs)), ("resource", resource)]
-        rows.append((pool_id, fields))
-    return Block(table, rows)
+    for number, seen in enumerate(pools):
+        what = [*_what(seen), *filter(None, [image_ends.line(seen) if ends is None else ""])]
+        cells = [what, _runs(seen), *([ends[number]] if ends is not None else []), [_resource(seen)]]
+        table.add_row(*(Text("\n".join(lines)) for lines in cells))
+    return table
+
+
+def _resource(seen: PoolSeen) -> str:
+    """The resource that fits, or why none does."""
+    fitting = fit(seen)
+    return fitting.resource or f"none: {fitting.why}"
 
 
 def _what(seen: PoolSeen) -> list[str]:

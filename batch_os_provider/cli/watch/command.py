@@ -60,7 +60,7 @@ class Screen(Protocol):
     """Shows the results of polls."""
 
     def show(self, watched: Watched) -> None:
-        """Show a result. Raises BrokenPipeError where standard output is a closed pipe."""
+        """Show a result. Raises BrokenPipeError if standard output is a closed pipe."""
 
 
 @click.command("watch", short_help="Follow the pools that are being changed.")
@@ -73,7 +73,7 @@ def command(endpoints: tuple[str, ...], once: bool) -> None:  # noqa: FBT001 - c
 
     Reads only. On a terminal a table is redrawn every few seconds; elsewhere a line is printed when something has
     changed. ^C ends it with exit code 0. When the account cannot be read for a while, watch says so and retries. Exit
-    code 2 where the account cannot be read from the start.
+    code 2 if the account cannot be read from the start.
     """
     console = Console(highlight=False)
     is_live = console.is_terminal and not console.is_dumb_terminal and not once
@@ -203,7 +203,7 @@ class Lines:
 
 
 class Picture:
-    """Draws a table, or lines where a table has no room: redrawn in place on a terminal, else printed.
+    """Draws a table, or lines if a table has no room: redrawn in place on a terminal, else printed.
 
     Args:
         console: the terminal or file.
@@ -266,7 +266,7 @@ def _table(watched: Watched) -> Table:
 
 
 def _end_without_reader() -> None:
-    """Raise BrokenPipeError where standard output is a closed pipe, also while nothing is written to it."""
+    """Raise BrokenPipeError if standard output is a closed pipe, also while nothing is written to it."""
     if not hasattr(select, "poll"):  # Windows
         return
     try:

@@ -2,7 +2,7 @@
 
 Batch has no list of rollouts. A pool's state shows an upgrade, its allocation state a resize, and the marker in its
 metadata (``vm_pool.MARKER``) a renewal of its nodes; the nodes show the progress. ``poll`` reads one list of pools,
-a second one where some are not VM pools, and the nodes of each pool that is being upgraded or renewed.
+a second one if some are not VM pools, and the nodes of each pool that is being upgraded or renewed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Moving:
     """A pool that is being changed.
 
     ``what`` is ``upgrading``, ``renewing`` or ``resizing``. ``news`` is the progress and ``more`` the cause of a delay,
-    both short. ``since`` is when the change began in the service's time, None where the pool does not show that.
+    both short. ``since`` is when the change began in the service's time, None if the pool does not show that.
     """
 
     pool_id: str
@@ -63,7 +63,7 @@ def _is_moving(pool: VmPool) -> bool:
 
 
 def _upgrading(client: AccountReader, pool: Pool) -> Moving | None:
-    """An upgrade of the OS; None where the pool is gone since it was listed."""
+    """An upgrade of the OS; None if the pool is gone since it was listed."""
     try:
         nodes = NodeCounts(client.list_nodes(pool.ref), pool.changed_at)
     except PoolGoneError:
@@ -73,7 +73,7 @@ def _upgrading(client: AccountReader, pool: Pool) -> Moving | None:
 
 
 def _changing(client: AccountReader, pool: VmPool) -> Moving | None:
-    """A renewal, or a resize; None where the pool is gone since it was listed."""
+    """A renewal, or a resize; None if the pool is gone since it was listed."""
     sizes = f"{pool.current} of {counted(pool.size, 'node')}"
     began = pool.base.allocation_changed_at if pool.base.is_being_resized else None
     if pool.marker is None or not pool.is_vm:

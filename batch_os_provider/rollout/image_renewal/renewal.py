@@ -241,7 +241,8 @@ class ImageRenewal(Rollout[VmPoolView]):
     def _refuse(self, action: Refuse, seen: VmPoolView) -> Outcome[VmPoolView]:
         """End with the refusal; a failure that needs only more time may be deferred."""
         if self._declared.defer and self._history.may_defer:
-            self.reporter.warn_once("deferred", f"{self._words.renewal} was deferred: {action.reason}")
+            text = f"{self._words.renewal} was deferred: {action.reason}. {action.next_step}"
+            self.reporter.warn_once("deferred", text)
             return Outcome(seen, deferred=True)
         if action == self._history.failure:
             # This error reports the failure, and it is undone, so ``describe`` must not repeat it.
@@ -254,7 +255,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         failure = self._history.failure
         if not self._declared.defer or self._seen is None or (failure is not None and not self._history.may_defer):
             return None
-        self.reporter.warn_once("deferred", f"{self._words.renewal} was deferred: {self.describe()}")
+        self.reporter.warn_once("deferred", f"{self._words.renewal} was deferred: {self.describe()}. {self.resumes}")
         return Outcome(self._seen, deferred=True)
 
     def missed(self) -> str:

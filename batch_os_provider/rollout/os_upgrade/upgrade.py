@@ -47,6 +47,7 @@ _PASSING = frozenset({"PoolBeingResized", "PoolBeingCreated", "UpgradePoolVersio
 _PRECONDITION_FAILED = 412
 # With these answers Batch did not carry out the POST. After any other failure this is unknown.
 _SAID_NO = frozenset({429, 503})
+_AGAIN = "Run `pulumi up` again to wait for the rest"
 _SHORTEST_SOAK = 1.0
 """The shortest pause between two lists of soaking nodes: the service's clock has whole seconds."""
 
@@ -301,10 +302,10 @@ class OsUpgrade(Rollout[Pool]):
         if not self._declared.defer or last is None:
             return None
         if self._request.is_reached:
-            self.reporter.warn_once("deferred", f"{self.describe()}; the health check was deferred")
+            self.reporter.warn_once("deferred", f"{self.describe()}; the health check was deferred. {_AGAIN}")
             return Outcome(last, deferred=True)
         at = last.current_os_version or "an unknown version"
-        text = f"still at {at}; upgrade to {self.target} was deferred: {self._counted() or self.describe()}"
+        text = f"still at {at}; upgrade to {self.target} was deferred: {self._counted() or self.describe()}. {_AGAIN}"
         self.reporter.warn_once("deferred", text)
         return Outcome(last, deferred=True)
 

@@ -32,7 +32,7 @@ HANDLERS: Final[dict[str, Callable[[Request], Answer]]] = {
     "ComputeNode_List": pool_handlers.node_list,
     "ComputeNode_Get": pool_handlers.node_get,
     "Account_ListPoolNodeCounts": pool_handlers.node_counts,
-    "Account_ListSupportedImages": pool_handlers.supported_images,
+    "Account_ListSupportedImages": pool_handlers.list_supported_images,
     "Job_Add": job_handlers.job_add,
     "Job_List": job_handlers.job_list,
     "Job_Get": job_handlers.job_get,

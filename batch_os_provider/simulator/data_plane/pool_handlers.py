@@ -14,7 +14,7 @@ from batch_os_provider.simulator.protocol import request_schemas
 from batch_os_provider.simulator.protocol.redaction import redact
 from batch_os_provider.simulator.protocol.response_shapes import counts_json, node_json, pool_json, visible
 from batch_os_provider.simulator.protocol.wire import Answer
-from batch_os_provider.simulator.world import pools, resizes, upgrades, vm_images
+from batch_os_provider.simulator.world import pools, resizes, supported_images, upgrades
 from batch_os_provider.simulator.world.errors import BatchError
 
 if TYPE_CHECKING:
@@ -185,8 +185,7 @@ def node_counts(request: Request) -> Answer:
     return list_page(request, "poolnodecounts", rows, NODE_COUNTS_PAGE)
 
 
-def supported_images(request: Request) -> Answer:
+def list_supported_images(request: Request) -> Answer:
     """Account_ListSupportedImages."""
-    world = request.world
-    rows: Rows = [(key, partial(dict, item)) for key, item in vm_images.supported_images(world.images, world.now)]
+    rows: Rows = [(key, partial(dict, item)) for key, item in supported_images.supported_images(request.world)]
     return list_page(request, "supportedimages", rows)

@@ -28,6 +28,7 @@ def dump(world: World, base: str) -> dict[str, Any]:
         "account": {"name": world.account, "key": world.key, **world.access},
         "principals": world.principals,
         "images": world.images,
+        **({} if world.supported is None else {"supportedImages": world.supported}),
         **({"quota": world.quota} if world.quota else {}),
         "pools": [_dump_pool(world, pool, base) for pool in world.pools.values()],
         "jobs": [_dump_job(job, base) for job in world.jobs.values()],

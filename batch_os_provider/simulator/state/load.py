@@ -23,7 +23,7 @@ from batch_os_provider.simulator.state import consistency
 from batch_os_provider.simulator.state.dump import VERSION
 from batch_os_provider.simulator.state.load_jobs import load_job
 from batch_os_provider.simulator.state.load_pools import load_pool
-from batch_os_provider.simulator.world import tasks, vm_images
+from batch_os_provider.simulator.world import supported_images, tasks, vm_images
 from batch_os_provider.simulator.world.clock import VirtualClock
 from batch_os_provider.simulator.world.guest_os_images import guest_os
 from batch_os_provider.simulator.world.model import WITHOUT_TASKS, Pool
@@ -56,6 +56,8 @@ def load(world: World, data: object) -> None:
     account.finish()
     fresh.principals = [principals.read(row) for row in reader.take("principals", list, [])]
     fresh.images = [_image(row) for row in reader.take("images", list, [])]
+    supported = reader.take("supportedImages", list, None)
+    fresh.supported = None if supported is None else [supported_images.read(row) for row in supported]
     fresh.quota = _quota(Reader("quota", reader.take("quota", dict, {})))
     for moment in vm_images.release_times(fresh.images, fresh.now):
         fresh.schedule(moment, "image")

@@ -31,6 +31,11 @@ FIELDS: Final[tuple[tuple[str, str, str], ...]] = (
     ),
     ("state", "principals", "Entra identities: see [above](#sign-in-as-an-entra-identity)"),
     ("state", "images", "Guest OS versions and VM images that exist: see `image`"),
+    (
+        "state",
+        "supportedImages",
+        "`/supportedimages` lists these, `images` and the images of pools: see `supported image`; default built in",
+    ),
     ("state", "pools", "see `pool`"),
     ("state", "jobs", "see `job`"),
     ("image", "osVersion", "a Guest OS version; with it only `state`: `available` (default), `disabled`, `expired`"),
@@ -46,7 +51,10 @@ FIELDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("image", "nodeAgentSKUId", "its node agent"),
     ("image", "verificationType", "`verified` (default) or `unverified`"),
     ("image", "capabilities", "a list of strings"),
-    ("image", "batchSupportEndOfLife", "a time"),
+    ("image", "batchSupportEndOfLife", "a time; the virtual clock decides whether it has passed"),
+    ("supported image", "imageReference", "`publisher`, `offer` and `sku`; `version` is `latest` if it is left out"),
+    ("supported image", "nodeAgentSKUId", "required, such as `batch.node.ubuntu 22.04`"),
+    ("supported image", "osType", "and `verificationType`, `capabilities`, `batchSupportEndOfLife`, as of `image`"),
     ("pool", "id", "and any property that a GET of the pool returns; missing ones get defaults"),
     (
         "pool",

@@ -1,8 +1,8 @@
 """The size of a pool: resize, removenodes, and the refusals of autoscale.
 
-A VM pool gets a new image only with new nodes, so a rollout consists of these calls. The state says which of them fail:
-by the ``quota`` of the account (counted in nodes, not cores; all pools share it) and by the allocation script of a
-pool, ``allocation`` in its ``simulator`` object::
+A VM pool gets a new image only with new nodes, so a rollout consists of these calls. Two parts of
+the state make them fail: the ``quota`` of the account (counted in nodes, not cores; all pools share it), and the
+allocation script of a pool, ``allocation`` in its ``simulator`` object::
 
     {"fail": "AllocationFailed", "failAfter": 0, "times": 1,
      "version": "20348.2227.240104", "startTask": "fail", "state": "unusable", "count": 2}

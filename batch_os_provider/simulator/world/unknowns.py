@@ -234,7 +234,18 @@ NODE_TABLE: Final = (
 )
 """What a node shows. Not with the other rows, since with ``latest`` the provider cannot renew by version."""
 
-ROWS: Final = (*TABLE, *VM_TABLE, *NODE_TABLE)
+IMAGE_TABLE: Final = (
+    Unknown(
+        "endedImages",
+        "listed",
+        ("listed", "unlisted"),
+        "Whether /supportedimages still has an image after its batchSupportEndOfLife: not recorded. After the date "
+        "Batch accepts no new pool with it, and forces pools to 0 nodes; it may leave the list at once or later.",
+    ),
+)
+"""The list of supported images, which no rollout reads."""
+
+ROWS: Final = (*TABLE, *VM_TABLE, *NODE_TABLE, *IMAGE_TABLE)
 BY_NAME: Final = {unknown.name: unknown for unknown in ROWS}
 
 

@@ -10,10 +10,11 @@ A row of the state's ``images`` (:mod:`.guest_os_images` reads Guest OS versions
      "nodeAgentSKUId": "...", "osType": "windows", "verificationType": "verified", "capabilities": [...],
      "batchSupportEndOfLife": "2027-01-01T00:00:00Z"}
 
-All fields after ``versions`` are optional and only returned by ``GET /supportedimages``. A version without ``since``
-always exists. A single version may be written as ``{"publisher", "offer", "sku", "version"}``. A gallery image is named
-by ``virtualMachineImageId``, ``sharedGalleryImageId`` or ``communityGalleryImageId`` instead of publisher, offer and
-sku. A node of a state without exactVersion gets the version of a node created now.
+All fields after ``versions`` are optional and only returned by ``GET /supportedimages`` (:mod:`.supported_images`). A
+version without ``since`` always exists. A single version may be written as ``{"publisher", "offer", "sku",
+"version"}``. A gallery image is named by ``virtualMachineImageId``, ``sharedGalleryImageId`` or
+``communityGalleryImageId`` instead of publisher, offer and sku. A node of a state without exactVersion gets the version
+of a node created now.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ UNLISTED_VERSION: Final = "1.0.0"
 
 _DETAILS: Final = ("nodeAgentSKUId", "osType", "verificationType", "batchSupportEndOfLife")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
-_OS_TYPES: Final = ("linux", "windows")
+OS_TYPES: Final = ("linux", "windows")
 _IN_ID: Final = "/versions/"
 
 
@@ -61,8 +62,8 @@ def read(row: object) -> dict[str, Any]:
         raise StateError(f"images: {row!r} needs publisher, offer and sku, or one gallery id.")
     if ("version" in image) is ("versions" in image):
         raise StateError(f"images: {row!r} needs either version or versions.")
-    if image.get("osType", "linux") not in _OS_TYPES:
-        raise StateError(f"images: the osType {image['osType']!r} is not one of {', '.join(_OS_TYPES)}.")
+    if image.get("osType", "linux") not in OS_TYPES:
+        raise StateError(f"images: the osType {image['osType']!r} is not one of {', '.join(OS_TYPES)}.")
     for given in image.get("versions", [image]):
         _check_version(given, flat=given is image)
     if "batchSupportEndOfLife" in image:
@@ -173,27 +174,3 @@ def shown_image(world: World, node: Node) -> dict[str, Any] | None:
     if hidden and "exactVersion" in image and not gallery and pinned_version(image) is None:
         return {**image, "exactVersion": "latest"}
     return image
-
-
-def supported_images(images: list[dict[str, Any]], now: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The marketplace images that Batch supports, as ``GET /supportedimages`` lists them (without versions)."""
-    seen = set()
-    for row in images:
-        names = [row.get(name) for name in MARKETPLACE]
-        key = ":".join(str(name) for name in names).lower()
-        if None in names or key in seen or newest(images, row, now) is None:
-            continue
-        seen.add(key)
-        publisher, offer, sku = map(str, names)
-        os_type = row.get("osType", "windows" if "windows" in f"{publisher}{offer}".lower() else "linux")
-        agent = "batch.node.windows amd64" if os_type == "windows" else f"batch.node.{offer} {sku}"
-        item = {
-            "nodeAgentSKUId": row.get("nodeAgentSKUId", agent),
-            "imageReference": {"publisher": publisher, "offer": offer, "sku": sku, "version": "latest"},
-            "osType": os_type,
-            "capabilities": row.get("capabilities", []),
-            "verificationType": row.get("verificationType", "verified"),
-        }
-        if "batchSupportEndOfLife" in row:
-            item["batchSupportEndOfLife"] = row["batchSupportEndOfLife"]
-        yield key, item

@@ -58,6 +58,8 @@ class World:
         self.principals: list[dict[str, Any]] = []
         self.issued = Issued()
         self.images: list[dict[str, Any]] = []
+        self.supported: list[dict[str, Any]] | None = None
+        """``supportedImages`` of the seed; None is the list in :mod:`.supported_images`."""
         self.quota: dict[str, int] = {}
         self.pools: dict[str, Pool] = {}
         self.jobs: dict[str, Job] = {}
@@ -90,6 +92,7 @@ class World:
         """Take over the account of another world, and continue from virtual time ``now``."""
         self.account, self.key, self.access = fresh.account, fresh.key, fresh.access
         self.principals, self.images, self.quota = fresh.principals, fresh.images, fresh.quota
+        self.supported = fresh.supported
         self.pools, self.jobs, self._heap = fresh.pools, fresh.jobs, fresh._heap
         self.now = now
         self.changes += 1

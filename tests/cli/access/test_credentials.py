@@ -1,4 +1,7 @@
-"""Wrong keys and unreachable endpoints; that no key is ever seen is ``test_secrets``."""
+"""A wrong key and unreachable endpoints; that no key is ever seen is ``test_secrets``.
+
+What else can be wrong with a key is in `tests/inprocess/test_credentials.py`.
+"""
 
 from __future__ import annotations
 
@@ -38,29 +41,6 @@ def test_wrong_key(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
     assert "could not check the pool: " in failed.flat
 
 
-def test_key_of_another_account(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
-    stack = new_stack(AZURE_BATCH_ACCOUNT="somebodyelse")
-    stack.declare(sim, NEW)
-    failed = stack.up().failed()
-    assert "the shared key of account somebodyelse" in failed.flat
-    assert "HTTP 403 AuthenticationFailed" in failed.flat
-
-
-def test_key_that_is_not_base64_is_not_printed(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
-    stack = new_stack(**{KEY: "not/base64!secret"})
-    stack.declare(sim, NEW)
-    failed = stack.up().failed()
-    assert f"{KEY} for {sim.endpoint} is not base64" in failed.flat
-    assert "not/base64!secret" not in failed.text
-    assert not sim.requests()
-
-
-def test_no_key_for_plain_http(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
-    stack = new_stack(AZURE_BATCH_ACCOUNT="", **{KEY: ""})
-    stack.declare(sim, NEW)
-    assert "Set AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY" in stack.up().failed().flat
-
-
 def test_unreachable_endpoint_is_clear_and_bounded(sim: Simulator, stack: Stack) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -74,7 +54,7 @@ def test_unreachable_endpoint_is_clear_and_bounded(sim: Simulator, stack: Stack)
 
 def test_tls_is_verified_against_the_authority_that_the_user_names(new_stack: Callable[..., Stack]) -> None:
     """`--tls` gives the simulator a certificate that only who knows its authority can trust."""
-    for secure in simulators.running(("--tls", "--speed", "60")):
+    for secure in simulators.running_command(("--tls", "--speed", "60")):
         secure.pools(simulators.paas_pool())
         distrusting = new_stack("distrusting", **secure.environment)
         distrusting.declare(secure, NEW)
@@ -90,9 +70,12 @@ def test_tls_is_verified_against_the_authority_that_the_user_names(new_stack: Ca
         assert len(secure.upgrades()) == 1
 
 
-def test_unreachable_endpoint_does_not_drop_the_resource_at_refresh(sim: Simulator, stack: Stack) -> None:
-    stack.declare(sim, OLD)
-    stack.up().ok()
-    sim.stop()
-    stack.refresh().failed()
-    assert len(stack.resources()) == 1
+def test_unreachable_endpoint_does_not_drop_the_resource_at_refresh(new_stack: Callable[..., Stack]) -> None:
+    for sim in simulators.running_command():
+        sim.pools(simulators.paas_pool())
+        stack = new_stack(**sim.environment)
+        stack.declare(sim, OLD)
+        stack.up().ok()
+        sim.stop()
+        stack.refresh().failed()
+        assert len(stack.resources()) == 1

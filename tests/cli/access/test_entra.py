@@ -27,7 +27,7 @@ RESUMES = "Run `pulumi up` again: it continues from the pool's state and starts 
 @pytest.fixture
 def secure() -> Iterator[Simulator]:
     """A frozen simulator over TLS with one pool."""
-    for simulator in simulators.running(("--tls", "--speed", "0")):
+    for simulator in simulators.running_command(("--tls", "--speed", "0")):
         simulator.pools(paas_pool())
         yield simulator
 

@@ -104,7 +104,7 @@ def held(tmp_path: Path) -> Secrets:
 def secure(held: Secrets) -> Iterator[Simulator]:
     """A frozen simulator over TLS whose every word is kept."""
     with held.stderr.open("w") as stderr:
-        yield from simulators.running(held.arguments, stderr=stderr)
+        yield from simulators.running_command(held.arguments, stderr=stderr)
 
 
 def assertion_for(sim: Simulator, job: dict[str, str]) -> str:

@@ -83,6 +83,7 @@ COMMANDS = {
     "status": ["status", "ENDPOINT"],
     "status json": ["status", "--json", "ENDPOINT"],
     "status help": ["status", "--help"],
+    "watch help": ["watch", "--help"],
     "adopt": ["adopt", "ENDPOINT"],
     "adopt check": ["adopt", "ENDPOINT", "--check", "preview.json"],
     "adopt help": ["adopt", "--help"],

@@ -92,7 +92,8 @@ def test_new_pools_of_both_kinds(sim: Simulator, stack: Stack) -> None:
         "R()\n"
     )
     stack.program(declared(sim, render=NEW, done=NEW, encode=TARGET, nobody=NEW) + other)
-    seen = read(preview(stack))
+    file = preview(stack)
+    seen = read(file)
     assert pools(seen, "nodes", "behind", "tasks", "looked") == [
         ("done", "adopt", NEW, NEW, 3, None, None, True),
         ("encode", "renew", BEHIND, TARGET, 2, 2, 0, True),
@@ -101,6 +102,13 @@ def test_new_pools_of_both_kinds(sim: Simulator, stack: Stack) -> None:
     ]
     assert {"expired", "retired", "disabled"} <= set(seen["pools"][3]["warnings"])
     assert (seen["failed"], seen["unchanged"], seen["otherChanges"]) == (False, 0, {"create": 1})
+    # The command needs neither pulumi nor azure.
+    watch = f"import sys; sys.argv = ['batch-os', 'comment', 'dev={file}']\ntry:\n    exec({PROGRAM!r})\nfinally:\n    "
+    watch += "print([n for n in ('pulumi', 'azure', 'grpc', 'rich') if n in sys.modules], file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, check=True)  # noqa: S603 - as above
+    assert done.stdout.startswith("<!-- batch-os comment v1 -->\n### Batch pools: ")
+    assert "1 x upgrade" in done.stdout
+    assert done.stderr == "[]\n"
 
 
 def test_pools_that_were_not_looked_at_stop_the_gate_and_say_why(sim: Simulator, stack: Stack) -> None:
@@ -158,13 +166,9 @@ def test_a_refresh_shows_drift_and_who_is_left(sim: Simulator, stack: Stack) -> 
         ("render", "rollback", OTHER, OLD, 3),
     ]
     assert seen["unchanged"] == 1
-
-
-def test_a_change_is_told_by_the_state_where_looks_are_off(sim: Simulator, stack: Stack) -> None:
-    stack.program(declared(sim, render=OLD))
-    stack.up().ok()
+    # Where looks are off, a change is told by the state.
     stack.run("config", "set", "batch:previewLook", "false").ok()
-    stack.program(declared(sim, render=NEW))
+    stack.program(declared(sim, render=NEW, same=OLD, left=OLD, renamed=OLD, moved=OLD))
     before = len(sim.requests())
     file = preview(stack)
     assert len(sim.requests()) == before
@@ -172,9 +176,13 @@ def test_a_change_is_told_by_the_state_where_looks_are_off(sim: Simulator, stack
     assert batch_os(f"dev={file}", "--fail-on", "not-looked-at").code == 3
 
 
-def test_refused_pools_and_failed_reads_fail_the_stack(sim: Simulator, stack: Stack) -> None:
+def test_refused_pools_failed_reads_and_unexpected_changes_fail_the_stack(sim: Simulator, stack: Stack) -> None:
     stack.program(declared(sim, render=OLD))
     stack.up().ok()
+    stack.program(declared(sim, render=NEW))
+    seen = read(preview(stack, "--expect-no-changes"))
+    assert seen["error"] == "no changes were expected for preview but changes were proposed"
+    assert pools(seen) == [("render", "upgrade", OLD, NEW)]
     stack.program(declared(sim, render=FAMILY_5))
     seen = read(preview(stack))
     assert pools(seen) == [("render", "refused", OLD, FAMILY_5)]
@@ -200,12 +208,6 @@ def test_previews_that_die_are_told_too(sim: Simulator, stack: Stack) -> None:
     assert (seen["failed"], seen["pools"]) == (True, [])
     seen = read(preview(stack, PULUMI_BACKEND_URL="file:///no/such/folder"))
     assert seen["error"].startswith("unable to open state directory")
-    stack.program(declared(sim, render=OLD))
-    stack.up().ok()
-    stack.program(declared(sim, render=NEW))
-    seen = read(preview(stack, "--expect-no-changes"))
-    assert seen["error"] == "no changes were expected for preview but changes were proposed"
-    assert pools(seen) == [("render", "upgrade", OLD, NEW)]
 
 
 def test_an_interrupted_preview_is_told_too(stack: Stack) -> None:
@@ -221,13 +223,3 @@ def test_an_interrupted_preview_is_told_too(stack: Stack) -> None:
     wait_until(runs.exists, "the program runs")
     running.kill()
     assert read(running.log)["error"].startswith("the preview wrote nothing")
-
-
-def test_the_command_needs_neither_pulumi_nor_azure(sim: Simulator, stack: Stack) -> None:
-    stack.program(declared(sim, render=NEW))
-    file = preview(stack)
-    watch = f"import sys; sys.argv = ['batch-os', 'comment', 'dev={file}']\ntry:\n    exec({PROGRAM!r})\nfinally:\n    "
-    watch += "print([n for n in ('pulumi', 'azure', 'grpc', 'rich') if n in sys.modules], file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, check=True)  # noqa: S603 - as above
-    assert done.stdout.startswith("<!-- batch-os comment v1 -->\n### Batch pools: 1 x upgrade\n")
-    assert done.stderr == "[]\n"

@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support import simulator as simulators
 from tests.support.simulator import BEHIND, NEW, OLD, TARGET, Simulator, job, paas_pool, vm_pool
-from tests.support.stack import Stack, wait_until
+from tests.support.stack import Stack, made_once, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,13 +131,26 @@ def boundaries_of(model: str, requests: list[dict[str, Any]]) -> list[Boundary]:
     return found
 
 
-@pytest.fixture(scope="module")
-def boundaries(template: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Boundary]:
-    """The boundaries of all models, from one run in which nothing goes wrong."""
+@dataclass(frozen=True)
+class Ground:
+    """What each kill begins with: the boundaries, and the state of a stack that has adopted a pool for each of them."""
+
+    boundaries: list[Boundary]
+    endpoint: str
+    state: str
+
+    def begin(self, stack: Stack, sim: Simulator) -> None:
+        """Give a stack this state, as if it had adopted the pools of this simulator."""
+        stack.state_file.write_text(self.state.replace(self.endpoint, sim.endpoint), encoding="utf-8")
+
+
+def prepare(folder: Path, template: Path) -> None:
+    """Write the ground: from one run in which nothing goes wrong, and one that adopts a pool for each boundary."""
+    folder.mkdir()
     found: list[Boundary] = []
     for sim in simulators.running():
         seed(sim, *MODELS)
-        stack = Stack(tmp_path_factory.mktemp("model") / "stack", template, sim.environment)
+        stack = Stack(folder / "stack", template, sim.environment)
         declare(stack, sim, list(MODELS), new=True)
         sim.speed(SPEED)
         stack.run("up", *MANY, seconds=WAIT).ok()
@@ -145,8 +158,31 @@ def boundaries(template: Path, tmp_path_factory: pytest.TempPathFactory) -> list
             requests = [entry for entry in sim.requests() if entry["pool"] == model]
             assert [entry["status"] // 100 for entry in requests] == [2] * len(requests), requests
             found += boundaries_of(model, requests)
-        stack.end()
-    return found
+        pool_ids = pools_of(found)
+        seed(sim, *pool_ids)
+        adopting = Stack(folder / "adopting", template, sim.environment)
+        declare(adopting, sim, pool_ids, new=False)
+        before = len(sim.writes())
+        adopting.run("up", *MANY, seconds=WAIT).ok()
+        assert all("clearing" in entry["pool"] for entry in sim.writes()[before:])
+        state = adopting.state_file.read_text(encoding="utf-8")
+        made = {"boundaries": [asdict(each) for each in found], "endpoint": sim.endpoint, "state": state}
+        (folder / "ground.json").write_text(json.dumps(made), encoding="utf-8")
+        for each in (stack, adopting):
+            each.end()
+
+
+@pytest.fixture(scope="module")
+def ground(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    """The ground, made by the first worker that needs it."""
+    folder = made_once(tmp_path_factory, "crash-matrix", lambda new: prepare(new, template))
+    made = json.loads((folder / "ground.json").read_text(encoding="utf-8"))
+    return Ground([Boundary(**each) for each in made["boundaries"]], made["endpoint"], made["state"])
+
+
+def pools_of(boundaries: list[Boundary]) -> list[str]:
+    """A pool for each boundary, and those in the middle of a wait."""
+    return [*(each.pool_id for each in boundaries), *MID_WAIT]
 
 
 class Holding:
@@ -246,17 +282,13 @@ def kill(stack: Stack, cli: Any, what: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["plugin", "cli", "plugin and cli"])
-def test_kill_9_at_every_boundary(
-    sim: Simulator, new_stack: Callable[..., Stack], boundaries: list[Boundary], what: str
-) -> None:
+def test_kill_9_at_every_boundary(sim: Simulator, new_stack: Callable[..., Stack], ground: Ground, what: str) -> None:
+    boundaries = ground.boundaries
     for model, least in {"upgrade": 8, "empty": 8, "cycle": 28, "clearing": 10}.items():
         assert sum(each.model == model for each in boundaries) >= least, f"{model}: {boundaries}"
-    pool_ids = [*(each.pool_id for each in boundaries), *MID_WAIT]
-    seed(sim, *pool_ids)
+    pool_ids = pools_of(boundaries)
     stack = new_stack()
-    declare(stack, sim, pool_ids, new=False)
-    stack.run("up", *MANY, seconds=WAIT).ok()
-    assert all("clearing" in entry["pool"] for entry in sim.writes())
+    ground.begin(stack, sim)
     seed(sim, *pool_ids, busy=True)
     declare(stack, sim, pool_ids, new=True)
     holding = Holding(sim, boundaries)

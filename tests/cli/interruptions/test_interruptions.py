@@ -13,28 +13,68 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 
-def finish(sim: Simulator, stack: Stack) -> None:
-    """The next `up` reaches the target, and there was one POST in all."""
+def finish(sim: Simulator, stack: Stack, *pool_ids: str) -> None:
+    """The next `up` reaches the target, and there was one POST for each pool in all."""
     sim.speed(60)
     stack.up().ok()
-    assert sim.pool()["cloudServiceConfiguration"]["currentOSVersion"] == NEW
-    assert len(sim.upgrades()) == 1
-    assert stack.outputs()["current_os_version"] == NEW
+    for pool_id in pool_ids:
+        assert sim.pool(pool_id)["cloudServiceConfiguration"]["currentOSVersion"] == NEW, pool_id
+    assert sorted(str(each["pool"]) for each in sim.upgrades()) == sorted(pool_ids)
+    outputs = stack.all_outputs()
+    assert {pool_id: each["current_os_version"] for pool_id, each in outputs.items()} == dict.fromkeys(pool_ids, NEW)
     assert "unchanged" in stack.preview("--refresh").ok().text
 
 
-def test_ctrl_c_in_the_wait_tells_that_the_upgrade_goes_on(sim: Simulator, stack: Stack) -> None:
-    stack.declare(sim, NEW)
+def test_ctrl_c_ends_every_wait_says_what_goes_on_and_no_queued_resource_begins(sim: Simulator, stack: Stack) -> None:
+    """One ^C for a pool that is upgrading, one before its POST, one that Batch is silent about, and a queue."""
+    names = ("render", "resizing", "silent", "queued", "last")
+    sim.pools(*map(paas_pool, names))
+    assert sim.outside("POST", "/pools/resizing/resize", {"targetDedicatedNodes": 5}) == 202
+    sim.fault("Pool_Get", {"kind": "delay", "seconds": 120}, pool="silent")
+    stack.program(
+        f"""
+        def pool(name, *after):
+            return PoolOsVersion(
+                name, account_endpoint={sim.endpoint!r}, pool_id=name, target_os_version={NEW!r},
+                opts=ResourceOptions(depends_on=after),
+            )
+
+        render, _, _ = pool("render"), pool("resizing"), pool("silent")
+        pool("last", pool("queued", render))
+        """
+    )
     running = stack.start_up()
-    wait_until(lambda: len(sim.upgrades()) == 1 and "nodes back" in running.text, "the wait begins")
+    # The preview's line tells of the resize too; the one of the wait tells how long it has taken.
+    begun = (
+        r"render creating \(\d+s\) (0 of 3 nodes back|upgrading), ",
+        r"resizing creating \(\d+s\) a resize is under way.*, \d+s; ",
+    )
+    wait_until(
+        lambda: sim.seen("silent", "Pool_Get") and all(re.search(each, running.text) for each in begun), "they wait"
+    )
     running.interrupt()
-    # 3 s are ours and the CLI may take five more; nothing else would end it, so a slow machine may have time.
-    wait_until(lambda: "interrupted by ^C" in running.text, "the wait ends", seconds=20)
-    ended = running.wait().failed()
-    assert "interrupted by ^C" in ended.flat
-    assert f"the upgrade {OLD} -> {NEW} goes on in Batch" in ended.flat
+    # 3 s are ours and the CLI may take five more; Batch would answer about the silent pool long after that.
+    wait_until(lambda: "interrupted by ^C" in running.text, "the waits end", seconds=60)
+    ended = running.wait(60).failed()
+    said = {name: set(re.findall(rf"error: pool \S+/{name}: (.*)", ended.text)) for name in names}
+    assert {name: len(each) for name, each in said.items()} == {
+        "render": 1,
+        "resizing": 1,
+        "silent": 1,
+        "queued": 0,
+        "last": 0,
+    }, ended.text
+    for name, expected in {
+        "render": f"the upgrade {OLD} -> {NEW} goes on in Batch",
+        "resizing": "no upgrade was started: a resize is under way",
+        "silent": "no upgrade was started",
+    }.items():
+        assert expected in str(said[name])
+        assert "interrupted by ^C" in str(said[name])
     assert "Run `pulumi up` again" in ended.flat
-    finish(sim, stack)
+    assert [each["pool"] for each in sim.upgrades()] == ["render"]
+    sim.no_faults()
+    finish(sim, stack, *names)
 
 
 def test_revert_after_ctrl_c_is_seen_with_a_refresh(sim: Simulator, stack: Stack) -> None:
@@ -56,83 +96,49 @@ def test_revert_after_ctrl_c_is_seen_with_a_refresh(sim: Simulator, stack: Stack
     assert len(sim.upgrades()) == 2
 
 
-def test_ctrl_c_before_the_post_tells_that_nothing_was_started(sim: Simulator, stack: Stack) -> None:
-    assert sim.outside("POST", "/pools/render/resize", {"targetDedicatedNodes": 5}) == 202
-    stack.declare(sim, NEW)
-    running = stack.start_up()
-    # The preview's line tells of the resize too; the one of the wait tells how long it has taken.
-    wait_until(lambda: re.search(r"a resize is under way.*, \d+s; ", running.text), "the wait begins")
-    running.interrupt()
-    ended = running.wait().failed()
-    assert "no upgrade was started: a resize is under way" in ended.flat
-    assert not sim.upgrades()
-    finish(sim, stack)
-
-
-def test_ctrl_c_while_batch_is_silent_ends_in_time(sim: Simulator, stack: Stack) -> None:
-    sim.fault("Pool_Get", {"kind": "delay", "seconds": 120})
-    stack.declare(sim, NEW)
-    running = stack.start_up()
-    wait_until(lambda: sim.requests("Pool_Get"), "the plugin reads the pool")
-    running.interrupt()
-    wait_until(lambda: "interrupted by ^C" in running.text, "the wait ends, long before Batch answers", seconds=15)
-    assert "no upgrade was started" in running.wait().failed().flat
-
-
-def test_after_cancel_no_queued_resource_makes_its_first_write(sim: Simulator, stack: Stack) -> None:
-    sim.pools(*(paas_pool(f"p{number}") for number in range(4)))
-    stack.program(
-        "last = None\n"
-        "for n in range(4):\n"
-        f'    last = PoolOsVersion(f"p{{n}}", account_endpoint="{sim.endpoint}", pool_id=f"p{{n}}",\n'
-        f'        target_os_version="{NEW}", opts=ResourceOptions(depends_on=[last] if last else []))\n'
-    )
-    running = stack.start_up()
-    wait_until(lambda: "nodes back" in running.text, "the first pool is upgrading")
-    running.interrupt()
-    running.wait().failed()
-    assert len(sim.upgrades()) == 1
-
-
 def test_killed_cli_leaves_a_lock_and_no_second_post(sim: Simulator, stack: Stack) -> None:
     stack.declare(sim, NEW)
     running = stack.start_up()
     wait_until(lambda: "nodes back" in running.text, "the wait begins")
     running.kill()
     asked = len(sim.requests())
-    wait_until(lambda: stack.plugins() == [], "the orphaned plugin ends by itself", seconds=10)
+    wait_until(lambda: stack.plugins() == [], "the orphaned plugin ends by itself")
     time.sleep(1)  # that no call comes can only be seen by waiting for one
     assert len(sim.requests()) <= asked + 3, "no Batch call once the engine is known to be gone"
     locked = stack.up()
     assert locked.code != 0
     assert "the stack is currently locked by 1 lock(s)" in locked.text
     stack.run("cancel", "--yes").ok()
-    finish(sim, stack)
+    finish(sim, stack, "render")
 
 
-def test_deadline_fails_and_says_what_goes_on(sim: Simulator, stack: Stack) -> None:
-    stack.declare(sim, NEW, timeout="2s")
+def test_a_deadline_fails_or_defers_says_what_goes_on_and_is_planned_again(sim: Simulator, stack: Stack) -> None:
+    sim.pools(paas_pool("fails"), paas_pool("defers"))
+
+    def declare(**inputs: str) -> None:
+        where = f"account_endpoint={sim.endpoint!r}, target_os_version={NEW!r}"
+        more = "".join(f", {name}={value!r}" for name, value in inputs.items())
+        stack.program(
+            f"PoolOsVersion('fails', pool_id='fails', {where}{more})\n"
+            f"PoolOsVersion('defers', pool_id='defers', {where}, timeout='2s', on_timeout='defer')\n"
+        )
+
+    declare(timeout="2s")
     failed = stack.up().failed()
     assert f"{NEW} was not reached within the timeout of 2s" in failed.flat
-    assert f"the upgrade {OLD} -> {NEW} goes on in Batch (0 of 3 nodes back)" in failed.flat
-    stack.declare(sim, NEW)
-    finish(sim, stack)
-
-
-def test_deferred_deadline_succeeds_truthfully_and_is_planned_again(sim: Simulator, stack: Stack) -> None:
-    stack.declare(sim, NEW, timeout="2s", on_timeout="defer")
-    deferred = stack.up().ok()
-    said = f"still at {OLD}; upgrade to {NEW} was deferred: 0 of 3 nodes back"
-    assert said in deferred.flat
-    assert stack.outputs()["current_os_version"] == OLD
-    assert stack.outputs()["pool_state"] == "upgrading"
+    assert failed.text.count("**creating failed**") == 1
+    # Of several pools that wait in an account, not each has its nodes counted at once.
+    counted = "goes on in Batch (0 of 3 nodes back). Next: ", f"upgrade to {NEW} was deferred: 0 of 3 nodes back"
+    assert any(each in failed.flat for each in counted)
+    assert f"the upgrade {OLD} -> {NEW} goes on in Batch" in failed.flat
+    assert f"still at {OLD}; upgrade to {NEW} was deferred: " in failed.flat
+    outputs = stack.outputs()
+    assert (outputs["pool_id"], outputs["current_os_version"], outputs["pool_state"]) == ("defers", OLD, "upgrading")
+    declare()
     previewed = stack.preview().ok()
-    assert "0 of 3 nodes back, this up joins the upgrade in flight; " in previewed.flat
+    assert previewed.flat.count("0 of 3 nodes back, this up joins the upgrade in flight; ") == 2
     assert f"; still at {SHORT_OLD}; upgrade to {SHORT_NEW} was deferred" in previewed.flat
     assert "~ 1 to update" in previewed.text
     sim.speed(60)
-    wait_until(lambda: sim.pool()["state"] == "active", "the upgrade ends")
-    stack.up().ok()
-    assert len(sim.upgrades()) == 1
-    assert stack.outputs()["current_os_version"] == NEW
-    assert "unchanged" in stack.preview().ok().text
+    wait_until(lambda: {sim.pool(each)["state"] for each in ("fails", "defers")} == {"active"}, "the upgrades end")
+    finish(sim, stack, "fails", "defers")

@@ -38,7 +38,7 @@ AUDIENCES = {
 @pytest.fixture
 def entra() -> Iterator[Simulator]:
     """Who signs tokens; its own account is nobody's business here."""
-    yield from simulators.running(("--tls", "--speed", "0"))
+    yield from simulators.running_command(("--tls", "--speed", "0"))
 
 
 @pytest.fixture

@@ -1,41 +1,64 @@
-"""The main road on the real CLI: preview, up, drift, refresh, and what must cost no call."""
+"""The main road on the real CLI: preview, up, drift, refresh, and what must cost no call. Pools lie side by side."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.support.simulator import NEW, OLD, OTHER, SHORT_NEW, SHORT_OLD, Simulator, paas_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tests.support.stack import Stack
 
 
-def test_preview_of_a_new_resource_writes_nothing(sim: Simulator, stack: Stack) -> None:
-    stack.declare(sim, NEW)
+def declare(stack: Stack, sim: Simulator, pools: Mapping[str, Mapping[str, Any]], more: str = "") -> None:
+    """Declare pools by the names of their resources; a pool has that id and runs OLD where nothing else is given."""
+    lines = [
+        f"PoolOsVersion({name!r}, **{ {'account_endpoint': sim.endpoint, 'pool_id': name, **inputs}!r})\n"
+        for name, inputs in pools.items()
+    ]
+    stack.program("".join(lines) + more)
+
+
+def current(sim: Simulator, pool_id: str) -> str:
+    return str(sim.pool(pool_id)["cloudServiceConfiguration"]["currentOSVersion"])
+
+
+def test_from_the_first_preview_to_the_destroy(sim: Simulator, stack: Stack) -> None:
+    names = ("render", "calm", "drifts", "moves", "spelled")
+    sim.pools(*map(paas_pool, (*names, "read")))
+    pools: dict[str, dict[str, Any]] = {name: {"target_os_version": OLD} for name in names}
+    pools["render"] = {"target_os_version": NEW}
+    pools["calm"] |= {"timeout": "45m", "on_timeout": "defer"}
+    pools["spelled"] |= {"timeout": "2h"}
+    reads = f"""
+seen = PoolOsVersion.get("seen", "{sim.endpoint}/pools/read")
+pulumi.export("current", seen.current_os_version)
+pulumi.export("family", seen.os_family)
+"""
+    declare(stack, sim, pools, reads)
     shown = stack.preview().ok()
     assert f'target_os_version: "{NEW}"' in shown.text
-    assert "+ 2 to create" in shown.text  # the stack itself and the resource
+    assert "+ 6 to create" in shown.text, "the stack itself and the pools"
     assert not sim.writes()
 
-
-def test_up_posts_once_and_returns_only_when_the_service_is_done(sim: Simulator, stack: Stack) -> None:
-    stack.declare(sim, NEW)
+    # One POST, and success only when the service is done; a pool at its target is adopted without a write.
     sim.speed(60)
     done = stack.up().ok()
     pool = sim.pool()
     assert pool["state"] == "active"
     assert pool["cloudServiceConfiguration"]["currentOSVersion"] == NEW
-    (post,) = sim.upgrades()
-    assert post["status"] == 202
-    last_read = sim.requests("Pool_Get")[-1]
+    (post,) = sim.writes()
+    assert (post["operation"], post["pool"], post["status"]) == ("Pool_UpgradeOS", "render", 202)
+    last_read = sim.seen("render", "Pool_Get")[-1]
     (ended,) = sim.transitions("pool", "active")
     assert post["seq"] < ended["seq"] < last_read["seq"], "success was reported before the service was done"
     assert re.search(rf"done, 3 of 3 nodes back, \w+; {SHORT_OLD} -> {SHORT_NEW}", done.text)
-    assert stack.outputs() == {
+    assert done.text.count(f"nothing was written; the pool already runs {SHORT_OLD}") >= 4
+    assert stack.all_outputs()["render"] == {
         "account_endpoint": sim.endpoint,
         "pool_id": "render",
         "target_os_version": NEW,
@@ -44,130 +67,69 @@ def test_up_posts_once_and_returns_only_when_the_service_is_done(sim: Simulator,
         "pool_state": "active",
         "unhealthy_nodes": 0,
     }
+    assert json.loads(stack.run("stack", "output", "--json").ok().text) == {"current": OLD, "family": "4"}
 
-
-def test_second_up_changes_nothing_and_asks_batch_nothing(sim: Simulator, stack: Stack) -> None:
-    stack.declare(sim, NEW)
-    sim.speed(60)
-    stack.up().ok()
+    # A second `up`, with its preview, changes nothing, and asks Batch only about the pool that is read.
     before = len(sim.requests())
-    assert "unchanged" in stack.run("up", "--yes").ok().text
-    assert len(sim.requests()) == before
+    assert re.search(r"Resources:\s+6 unchanged", stack.run("up", "--yes").ok().text)
+    assert {each["pool"] for each in sim.requests()[before:]} == {"read"}
 
-
-def test_changed_target_shows_from_and_to_and_up_updates(sim: Simulator, stack: Stack) -> None:
-    stack.declare(sim, OLD)
-    stack.up().ok()
-    stack.declare(sim, NEW)
-    assert f'~ target_os_version: "{OLD}" => "{NEW}"' in stack.preview().ok().text
-    assert not sim.writes()
-    sim.speed(60)
-    stack.up().ok()
-    assert len(sim.upgrades()) == 1
-    assert stack.outputs()["current_os_version"] == NEW
-
-
-def test_drift_is_a_visible_property_change(sim: Simulator, stack: Stack) -> None:
-    stack.declare(sim, OLD)
-    stack.up().ok()
-    sim.move_to(OTHER)
-    assert "no changes" in stack.preview().ok().text.lower() or "unchanged" in stack.preview().text
+    # Drift: unseen without a refresh, then a property change that the preview shows.
+    sim.move_to(OTHER, "drifts")
+    assert re.search(r"Resources:\s+6 unchanged", stack.preview().ok().text)
     refreshed = stack.refresh().ok()
-    assert f'"{OLD}" => "{OTHER}"' in refreshed.text
-    assert f'~ target_os_version: "{OTHER}" => "{OLD}"' in stack.preview().ok().text
-    sim.speed(60)
-    stack.up().ok()
-    assert sim.pool()["cloudServiceConfiguration"]["currentOSVersion"] == OLD
+    assert refreshed.text.count(" => ") == 2, "target and current version of one pool"
+    assert f'target_os_version : "{OLD}" => "{OTHER}"' in refreshed.flat
+    # The same by meaning in other spellings: no change.
+    pools["spelled"] |= {"timeout": 7200, "pool_id": "SPELLED", "account_endpoint": sim.endpoint.upper() + "/"}
+    pools["moves"]["target_os_version"] = NEW
+    declare(stack, sim, pools, reads)
+    shown = stack.preview().ok()
+    assert f'~ target_os_version: "{OTHER}" => "{OLD}"' in shown.text
+    assert f'~ target_os_version: "{OLD}" => "{NEW}"' in shown.text
+    assert "~ 2 to update" in shown.text
     assert len(sim.upgrades()) == 1
-
-
-def test_refresh_without_drift_shows_no_change(sim: Simulator, stack: Stack) -> None:
-    stack.declare(sim, OLD, timeout="45m", on_timeout="defer")
     stack.up().ok()
-    assert "unchanged" in stack.refresh().ok().text
-    assert "unchanged" in stack.preview().ok().text
+    assert [current(sim, name) for name in ("drifts", "moves")] == [OLD, NEW]
+    assert sorted(str(each["pool"]) for each in sim.writes()) == ["drifts", "moves", "render"]
+    assert stack.all_outputs()["moves"]["current_os_version"] == NEW
 
-
-def test_pool_that_already_runs_the_target_is_adopted_without_a_write(sim: Simulator, stack: Stack) -> None:
-    stack.declare(sim, OLD)
-    adopted = stack.up().ok()
-    assert f"nothing was written; the pool already runs {SHORT_OLD}" in adopted.text
-    assert not sim.writes()
-
-
-def test_other_inputs_and_spellings(sim: Simulator, stack: Stack) -> None:
-    stack.declare(sim, OLD, timeout="2h")
-    stack.up().ok()
-    # The same by meaning: no change.
-    stack.declare(sim, OLD, timeout=7200, pool_id="RENDER", account_endpoint=sim.endpoint.upper() + "/")
-    assert "unchanged" in stack.preview("--expect-no-changes").ok().text
-    # Another meaning: an update. It is looked at for the plan, reads once, and writes nothing.
-    stack.declare(sim, OLD, timeout="3h")
-    assert '~ timeout : "2h" => "3h"' in stack.preview().ok().flat
-    before = len(sim.requests())
-    stack.up().ok()
-    assert [entry["operation"] for entry in sim.requests()[before:]] == ["Pool_List", "Pool_Get"]
-
-
-def test_another_pool_replaces_and_leaves_the_old_one_alone(sim: Simulator, stack: Stack) -> None:
-    sim.pools(paas_pool(), paas_pool("other"))
-    stack.declare(sim, OLD)
-    stack.up().ok()
-    stack.declare(sim, OLD, pool_id="other")
-    assert "replace" in stack.preview().ok().text
-    stack.up().ok()
-    assert not sim.writes()
-    (resource,) = stack.resources()
-    assert resource["id"] == f"{sim.endpoint}/pools/other"
-
-
-def test_rename_adopts_without_a_write(sim: Simulator, stack: Stack) -> None:
-    stack.declare(sim, OLD)
-    stack.up().ok()
-    stack.declare(sim, OLD, name="renamed")
-    assert "delete[retain]" in stack.preview().ok().text or "[retain]" in stack.preview().text
-    stack.up().ok()
-    assert not sim.writes()
-    (resource,) = stack.resources()
-    assert resource["urn"].endswith("::renamed")
-
-
-def test_destroy_touches_nothing(sim: Simulator, stack: Stack) -> None:
-    stack.declare(sim, OLD)
-    stack.up().ok()
     before = len(sim.requests())
     stack.run("destroy", "--yes", "--skip-preview").ok()
     assert stack.resources() == []
     assert len(sim.requests()) == before
 
 
-def test_get_reads_a_pool_by_its_url_and_manages_nothing(sim: Simulator, stack: Stack) -> None:
-    stack.program(
-        f"""
-        seen = PoolOsVersion.get("seen", "{sim.endpoint}/pools/render")
-        pulumi.export("current", seen.current_os_version)
-        pulumi.export("family", seen.os_family)
-        """
-    )
-    stack.preview().ok()
-    stack.up().ok()
-    outputs = json.loads(stack.run("stack", "output", "--json").ok().text)
-    assert outputs == {"current": OLD, "family": "4"}
-    assert not sim.writes()
-    stack.run("destroy", "--yes", "--skip-preview").ok()
-    assert not sim.writes()
-
-
-def test_state_moves_to_another_back_end_without_a_change(
+def test_what_changes_in_the_program_without_a_write_to_batch(
     sim: Simulator, stack: Stack, new_stack: Callable[..., Stack]
 ) -> None:
-    stack.declare(sim, OLD, timeout="45m")
+    """Another deadline, another pool, another name of the resource, another back end."""
+    sim.pools(*map(paas_pool, ("render", "old", "other", "named")))
+    at = {"target_os_version": OLD}
+    declare(stack, sim, {"render": {**at, "timeout": "2h"}, "old": at, "named": at})
     stack.up().ok()
+    changed = {"render": {**at, "timeout": "3h"}, "old": {**at, "pool_id": "other"}, "new": {**at, "pool_id": "named"}}
+    declare(stack, sim, changed)
+    shown = stack.preview().ok()
+    assert '~ timeout : "2h" => "3h"' in shown.flat
+    assert re.search(r"\(replace\[retain\]\)\s+\[id=\S+/pools/old\]", shown.text), shown.text
+    assert re.search(r"\(delete\[retain\]\)\s+\[id=\S+/pools/named\]", shown.text), shown.text
+    before = len(sim.requests())
+    stack.up().ok()
+    asked = [(entry["operation"], entry["pool"]) for entry in sim.requests()[before:]]
+    assert asked.count(("Pool_List", None)) == 1, "one look for the plan of all"
+    assert [operation for operation, pool in asked if pool == "render"] == ["Pool_Get"], "it reads once"
+    assert "old" not in {pool for _, pool in asked}
+    assert not sim.writes()
+    state = {each["urn"].rpartition("::")[2]: each["id"] for each in stack.resources()}
+    ids = {"render": "render", "old": "other", "new": "named"}
+    assert state == {name: f"{sim.endpoint}/pools/{pool}" for name, pool in ids.items()}
+
     exported = stack.folder / "exported.json"
     stack.run("stack", "export", "--file", str(exported)).ok()
-    other = new_stack("other")
-    other.declare(sim, OLD, timeout="45m")
-    other.run("stack", "import", "--file", str(exported)).ok()
+    there = new_stack("there")
+    declare(there, sim, changed)
+    there.run("stack", "import", "--file", str(exported)).ok()
     before = len(sim.requests())
-    assert "unchanged" in other.preview("--expect-no-changes").ok().text
+    assert "unchanged" in there.preview("--expect-no-changes").ok().text
     assert len(sim.requests()) == before

@@ -12,12 +12,13 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.simulator import BEHIND, Simulator, paas_pool, vm_pool
+from tests.support.simulator import BEHIND, IMAGES, Simulator, paas_pool, vm_pool
 from tests.support.stack import Result, Stack
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,7 +26,7 @@ PAGE = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
 LAUNCHER = '#!/bin/sh\nexec python -u -m pulumi.policy "$1" "$2"\n'
 DISABLED, OLDER, NEWEST = "WA-GUEST-OS-7.55_202508-01", "WA-GUEST-OS-7.57_202510-01", "WA-GUEST-OS-7.58_202511-01"
 AS_OF = "2026-01-31"
-POLICIES = ("production-pinned", "version-floor", "timeout-set", "target-supported")
+POLICIES = ("production-pinned", "version-floor", "timeout-set", "target-supported", "image-supported")
 
 
 def blocks(language: str) -> list[str]:
@@ -91,12 +92,16 @@ def declare(stack: Stack, sim: Simulator, os_target: str, image_target: str, **i
     )
 
 
-def test_what_the_page_configures_passes_a_stack_in_order(sim: Simulator, stack: Stack):
+def test_what_the_page_configures_passes_a_stack_in_order_and_a_pool_that_is_only_read(sim: Simulator, stack: Stack):
     config = json.loads(CONFIG)
     assert set(config) == set(POLICIES)
     config["version-floor"]["floors"] = [OLDER, BEHIND]
     config["target-supported"]["as_of"] = AS_OF
+    assert config["image-supported"]["days"] == 60
     declare(stack, sim, NEWEST, BEHIND, timeout="3h")
+    # The pool that is only read runs a disabled version below the floor.
+    main = stack.program_folder / "__main__.py"
+    main.write_text(f'{main.read_text()}PoolOsVersion.get("read", "{sim.endpoint}/pools/old")\n', encoding="utf-8")
     done = preview(stack, config).ok()
     assert violations(done) == set()
     assert "batch-os@v0.1.0" in done.text
@@ -118,7 +123,9 @@ def test_what_the_page_configures_stops_both_resources(sim: Simulator, stack: St
 def test_advisory_violations_of_both_resources_warn_and_pass(sim: Simulator, stack: Stack):
     declare(stack, sim, DISABLED, BEHIND)
     floors = {"floors": [OLDER, "20348.2461.240510"]}
-    done = preview(stack, {"all": "advisory", "version-floor": floors, "target-supported": {"as_of": AS_OF}}).ok()
+    config = {"all": "advisory", "version-floor": floors, "target-supported": {"as_of": AS_OF}}
+    # Pulumi drops a level for a policy that does not exist.
+    done = preview(stack, {**config, "timeout-sett": "mandatory"}).ok()
     assert violations(done) == {
         ("advisory", "version-floor", "render"),
         ("advisory", "version-floor", "vm"),
@@ -129,23 +136,48 @@ def test_advisory_violations_of_both_resources_warn_and_pass(sim: Simulator, sta
     assert f"render: target_os_version is '{DISABLED}', which is below the floor of OS family 7." in done.flat
 
 
-def test_without_config_a_disabled_target_and_no_timeout_are_warnings(sim: Simulator, stack: Stack):
-    declare(stack, sim, DISABLED, BEHIND)
-    assert violations(preview(stack).ok()) == {
-        ("advisory", "timeout-set", "render"),
-        ("advisory", "timeout-set", "vm"),
-        ("advisory", "target-supported", "render"),
-    }
+def test_the_end_of_an_image_is_judged_with_what_batch_shows(sim: Simulator, stack: Stack):
+    """One pool's image ends soon, one's stays; then the list is refused, which Pulumi says and continues."""
+    soon = datetime.now(timezone.utc) + timedelta(days=50)
+    ends = {**IMAGES["windows-2019"].row, "batchSupportEndOfLife": f"{soon.date()}T00:00:00Z"}
+    old, new = (vm_pool(name, image=IMAGES[name]) for name in ("windows-2019", "windows-2022"))
+    sim.seed(old, new, images=[ends, IMAGES["windows-2022"].row])
+    targets = {name: {"target_image_version": IMAGES[name].target} for name in ("windows-2019", "windows-2022")}
+    stack.declare_images(sim, "", **targets)
+    failed = preview(
+        stack, {"all": "disabled", "image-supported": {"enforcementLevel": "mandatory", "days": 60}}
+    ).failed()
+    assert violations(failed) == {("mandatory", "image-supported", "windows-2019")}
+    assert f"of pool windows-2019 ends on {soon.date()}, in " in failed.flat
+    assert "does not end within 60 days." in failed.flat
+    sim.fault("Account_ListSupportedImages", {"kind": "status", "status": 403, "code": "Forbidden"})
+    done = preview(stack, {"all": "disabled", "image-supported": "mandatory"}).ok()
+    assert violations(done) == {("advisory", "image-supported", name) for name in targets}, "a warning for each pool"
+    said = (
+        f"windows-2019: could not check when the support of its image ends: account {sim.endpoint}: listing supported"
+    )
+    assert "can't run policy 'image-supported' from policy pack 'batch-os@" in done.flat
+    assert f" during preview: {said}" in done.flat
 
 
-def test_the_pools_of_a_fleet_are_judged_like_any_other(sim: Simulator, stack: Stack):
+def test_without_config_disabled_targets_and_missing_timeouts_are_warnings_also_in_a_fleet(
+    sim: Simulator, stack: Stack
+):
     stack.program(
-        f"PoolFleet('farm', pools=['render', 'old'], account_endpoint={sim.endpoint!r}, target_os_version={DISABLED!r})"
+        f"""
+        where = dict(account_endpoint={sim.endpoint!r})
+        PoolFleet("farm", pools=["render", "old"], target_os_version={DISABLED!r}, **where)
+        PoolImageVersion("vm", pool_id="vm", target_image_version={BEHIND!r}, strategy="surge", **where)
+        PoolOsVersion("star", pool_id="star", target_os_version="*", timeout="3h", **where)
+        """
     )
     assert violations(preview(stack).ok()) == {
-        ("advisory", policy, f"farm-{pool}")
-        for policy in ("timeout-set", "target-supported")
-        for pool in ("render", "old")
+        ("advisory", "timeout-set", "vm"),
+        *(
+            ("advisory", policy, f"farm-{p}")
+            for policy in ("timeout-set", "target-supported")
+            for p in ("render", "old")
+        ),
     }
 
 
@@ -164,32 +196,28 @@ def test_a_newer_catalogue_in_a_file_is_used(sim: Simulator, stack: Stack, tmp_p
     assert f"{OLDER} is disabled since 2026-02-12" in done.flat
 
 
-def test_a_disabled_policy_says_nothing(sim: Simulator, stack: Stack):
-    declare(stack, sim, DISABLED, BEHIND)
-    assert violations(preview(stack, {"all": "disabled"}).ok()) == set()
-
-
-def test_star_is_stopped_once_the_stack_is_tagged_production(sim: Simulator, stack: Stack):
+def test_star_is_stopped_once_the_stack_is_tagged_production_and_up_before_the_pool_is_touched(
+    sim: Simulator, stack: Stack
+):
     declare(stack, sim, "*", BEHIND, timeout="3h")
-    assert violations(preview(stack).ok()) == set()
     pulumi(stack, TAG).ok()
     failed = preview(stack).failed()
     assert violations(failed) == {("mandatory", "production-pinned", "render")}
     assert SHOWN in failed.text, "the page shows another text"
-
-
-def test_star_is_stopped_in_a_stack_whose_name_is_configured(sim: Simulator, stack: Stack):
-    declare(stack, sim, "*", BEHIND, timeout="3h")
-    failed = preview(stack, {"production-pinned": {"stacks": ["d?v"]}}).failed()
-    assert "stack 'dev' (its name matches 'd?v') is production." in failed.flat
-
-
-def test_up_stops_before_the_pool_is_touched(sim: Simulator, stack: Stack):
     stack.declare(sim, "*", timeout="3h")
-    pulumi(stack, TAG).ok()
     assert violations(stack.up("--policy-pack", "policies").failed()) == {("mandatory", "production-pinned", "render")}
     assert stack.resources() == []
     assert [request for request in sim.requests() if request["method"] != "GET"] == []
+
+
+def test_star_is_stopped_in_a_stack_whose_name_is_configured_and_a_disabled_policy_says_nothing(
+    sim: Simulator, stack: Stack
+):
+    declare(stack, sim, "*", BEHIND)
+    pinned = {"enforcementLevel": "mandatory", "stacks": ["d?v"]}
+    failed = preview(stack, {"all": "disabled", "production-pinned": pinned}).failed()
+    assert violations(failed) == {("mandatory", "production-pinned", "render")}
+    assert "stack 'dev' (its name matches 'd?v') is production." in failed.flat
 
 
 def test_a_target_that_is_not_known_yet_is_told_in_preview_and_judged_in_up(sim: Simulator, stack: Stack):
@@ -219,16 +247,9 @@ def test_a_target_that_is_not_known_yet_is_told_in_preview_and_judged_in_up(sim:
     assert list(stack.all_outputs()) == ["render"], "what came before it was known is done"
 
 
-def test_a_pool_that_is_only_read_passes(sim: Simulator, stack: Stack):
-    stack.program(f'PoolOsVersion.get("render", "{sim.endpoint}/pools/old")\n')
-    config = {"all": "mandatory", "version-floor": {"floors": [NEWEST]}, "target-supported": {"as_of": AS_OF}}
-    assert violations(preview(stack, config).ok()) == set()
-
-
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"version-floor": {"floors": ["20348"]}}, "version-floor: floors has '20348'; allowed: WA-GUEST-OS-"),
         (
             {"version-floor": {"flors": [OLDER]}},
             "version-floor: 'flors' is not a property of this policy; allowed: enforcementLev",
@@ -242,12 +263,6 @@ def test_a_config_that_cannot_be_meant_fails_the_preview(sim: Simulator, stack: 
     # Not `failed()`: the policy SDK prints a traceback before whatever a policy raises.
     assert done.code != 0
     assert said in done.flat
-
-
-def test_a_level_for_no_policy_is_dropped_by_pulumi(sim: Simulator, stack: Stack):
-    declare(stack, sim, NEWEST, BEHIND)
-    done = preview(stack, {"timeout-sett": "mandatory"}).ok()
-    assert violations(done) == {("advisory", "timeout-set", "render"), ("advisory", "timeout-set", "vm")}
 
 
 def test_json_tells_of_a_mandatory_violation_only_that_the_preview_failed(sim: Simulator, stack: Stack):

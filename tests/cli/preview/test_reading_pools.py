@@ -55,6 +55,7 @@ def test_a_pool_that_is_being_deleted_is_told_and_a_refresh_drops_a_gone_one(sim
         reads(sim, dying="PoolOsVersion", frames="PoolImageVersion")
         + f'r = PoolOsVersion.get("r", pulumi.Output.from_input(" {spelled} "))\npulumi.export("id", r.id)\n'
         + 'pulumi.export("oldest", frames.oldest_node_version)\npulumi.export("current", r.current_os_version)\n'
+        + 'pulumi.export("pin", frames.pool_image_version)\n'
     )
     assert f"pool {sim.endpoint}/pools/dying is being deleted" in stack.up().ok().flat
     outputs = json.loads(stack.run("stack", "output", "--json").ok().text)
@@ -63,6 +64,7 @@ def test_a_pool_that_is_being_deleted_is_told_and_a_refresh_drops_a_gone_one(sim
         "frames": "active",
         "id": f"{sim.endpoint}/pools/Render",
         "oldest": BEHIND,
+        "pin": "latest",
         "current": OLD,
     }
     # The same ids again are no replacement.

@@ -63,7 +63,7 @@ def test_the_news_of_a_row_are_on_the_screen(
     sim.speed(60)
     assert creating.wait() == 0, creating.text
     assert re.search(r"done, 6 of 6 nodes back, \w+; ", creating.text), creating.text
-    wait_until(lambda: "no pool is being upgraded, renewed or resized" in table.text, "redrawn in place", seconds=60)
+    wait_until(lambda: "no pool is being upgraded, renewed or resized" in table.text, "redrawn in place")
     assert "render: upgrading has ended" in table.text
     assert table.text.count(sim.endpoint) == 1, "in place: the screen holds one picture"
     sim.speed(0)

@@ -121,7 +121,7 @@ def test_neither_a_kill_of_the_cli_nor_ctrl_c_cuts_them_off(sim: Simulator, stac
     assert len(stack.plugins()) == 1
     assert not (folder / "first-ended").exists()
     (folder / "first-may-end").touch()
-    wait_until(lambda: not stack.plugins(), "the process ends after the last call", seconds=15)
+    wait_until(lambda: not stack.plugins(), "the process ends after the last call")
     assert (folder / "first-ended").exists()
     assert (folder / "exit-handlers-ran").exists()
     assert len(sim.requests()) == asked, "our rollout had stopped"
@@ -131,7 +131,7 @@ def test_neither_a_kill_of_the_cli_nor_ctrl_c_cuts_them_off(sim: Simulator, stac
     running = stack.start_up()
     wait_until(lambda: "nodes back" in running.text and (folder / "second-began").exists(), "both are at work")
     running.interrupt()
-    wait_until(lambda: "interrupted by ^C" in running.text, "our rollout ends", seconds=20)
+    wait_until(lambda: "interrupted by ^C" in running.text, "our rollout ends")
     assert not (folder / "second-ended").exists()
     (folder / "second-may-end").touch()
     running.wait().failed()

@@ -6,9 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.support.simulator import NEW, SHORT_NEW, SHORT_OLD, Simulator
+from tests.support.simulator import NEW, SHORT_NEW, SHORT_OLD, Simulator, paas_pool
 from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
@@ -20,7 +18,7 @@ FOLDER = Path(__file__).parents[1] / "missing_seams"
 
 
 def without(new_stack: Callable[..., Stack], seam: str) -> Stack:
-    """A stack whose plugin lacks one seam."""
+    """A stack whose plugin lacks a seam, or several that are separated by commas."""
     return new_stack(PYTHONPATH=str(FOLDER), BATCH_OS_TEST_WITHOUT=seam, BATCH_OS_LOG="batch-os.log")
 
 
@@ -30,19 +28,39 @@ SEAMS = (
 )
 
 
-@pytest.mark.parametrize("seam", SEAMS)
-def test_up_works_without(sim: Simulator, new_stack: Callable[..., Stack], seam: str) -> None:
-    stack = without(new_stack, seam)
-    stack.declare(sim, NEW)
-    sim.speed(60)
-    done = stack.up().ok()
-    assert re.search(rf"done, 3 of 3 nodes back, \w+; {SHORT_OLD} -> {SHORT_NEW}", done.text), (
-        "the line is somewhere, if not on the row"
+def test_up_works_without(sim: Simulator, new_stack: Callable[..., Stack], tmp_path: Path) -> None:
+    """One `up` in which each pool has a plugin process of its own, and each process lacks another seam."""
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    stack = without(new_stack, ",".join(SEAMS))
+    stack.environment["BATCH_OS_TEST_ONE_EACH"] = str(taken)
+    # A number of nodes of its own names each pool in the lines that lack the name of the resource.
+    sizes = {f"p{number}": number for number in range(1, len(SEAMS) + 1)}
+    sim.pools(*(paas_pool(name, nodes=nodes) for name, nodes in sizes.items()))
+    stack.program(
+        f"""
+        for name in {list(sizes)}:
+            own = pulumi.ProviderResource("pulumi-python", "own-" + name, {{}})
+            PoolOsVersion(
+                name, account_endpoint={sim.endpoint!r}, pool_id=name, target_os_version={NEW!r},
+                opts=ResourceOptions(provider=own),
+            )
+        """
     )
-    assert stack.outputs()["current_os_version"] == NEW
-    assert len(sim.upgrades()) == 1
-    assert ("[batch-os v1 " in done.text) is (seam in {"terminal", "tail"}), "both are told by our ancestors in /proc"
-    assert f"seam '{seam}' is missing" in (stack.program_folder / "batch-os.log").read_text(encoding="utf-8")
+    sim.speed(60)
+    done = stack.up("--parallel", "32").ok()
+    assert {path.name for path in taken.iterdir()} == set(SEAMS)
+    log = (stack.program_folder / "batch-os.log").read_text(encoding="utf-8")
+    for seam in SEAMS:
+        assert f"seam '{seam}' is missing" in log
+    for name, nodes in sizes.items():
+        back = rf"done, {nodes} of {nodes} nodes? back, \w+; {SHORT_OLD} -> {SHORT_NEW}"
+        assert re.search(back, done.text), f"the line of {name} is somewhere, if not on its row"
+    assert sorted(str(each["pool"]) for each in sim.upgrades()) == sorted(sizes)
+    assert {each["current_os_version"] for each in stack.all_outputs().values()} == {NEW}
+    # Both seams read our ancestors in /proc; a process that cannot read them writes for programs.
+    tails = set(re.findall(r'\[batch-os v1 {"pool":"[^"]+/(\w+)"', done.text))
+    assert len(tails) == len({"terminal", "tail"}), tails
 
 
 def test_without_clean_errors_the_text_is_still_there(sim: Simulator, new_stack: Callable[..., Stack]) -> None:

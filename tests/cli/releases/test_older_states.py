@@ -8,13 +8,16 @@ The account's endpoint in it stands for that of the simulator. A release adds it
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.simulator import NEW, OTHER, TARGET, Simulator, paas_pool, vm_pool
-from tests.support.stack import IMAGE_TYPE, TYPE, Stack
+from tests.support.stack import IMAGE_TYPE, TYPE
+
+if TYPE_CHECKING:
+    from tests.support.stack import Stack
 
 FOLDER = Path(__file__).parents[1] / "states"
 RELEASES = sorted(path.stem for path in FOLDER.glob("*.json"))
@@ -43,44 +46,26 @@ PoolImageVersion(
 )
 """
 
-Old = Callable[[str], Stack]
-
-
-@pytest.fixture
-def old(sim: Simulator, stack: Stack) -> Old:
-    """Makes a stack whose state a release has left, on pools that are as it left them."""
-
-    def make(release: str) -> Stack:
-        sim.seed(paas_pool(current=NEW), vm_pool("frames", exact=TARGET))
-        stack.program(PROGRAM.format(endpoint=sim.endpoint, target=NEW, image=TARGET))
-        state = stack.folder / "state.json"
-        state.write_text((FOLDER / f"{release}.json").read_text().replace(ENDPOINT, sim.endpoint))
-        stack.run("stack", "import", "--file", str(state)).ok()
-        return stack
-
-    return make
-
 
 @pytest.mark.parametrize("release", RELEASES)
-def test_a_preview_shows_no_change_and_asks_batch_nothing(sim: Simulator, old: Old, release: str) -> None:
-    stack = old(release)
+def test_a_state_is_what_it_was_until_the_program_changes(sim: Simulator, stack: Stack, release: str) -> None:
+    """Preview and `up` without a call, a refresh without a change, the next target, and the end."""
+    sim.seed(paas_pool(current=NEW), vm_pool("frames", exact=TARGET))
+    stack.program(PROGRAM.format(endpoint=sim.endpoint, target=NEW, image=TARGET))
+    state = stack.folder / "state.json"
+    state.write_text((FOLDER / f"{release}.json").read_text().replace(ENDPOINT, sim.endpoint))
+    stack.run("stack", "import", "--file", str(state)).ok()
     stack.preview("--expect-no-changes").ok()
     stack.up("--expect-no-changes").ok()
     assert not sim.requests()
 
-
-@pytest.mark.parametrize("release", RELEASES)
-def test_a_refresh_shows_no_change(sim: Simulator, old: Old, release: str) -> None:
-    stack = old(release)
     stack.refresh("--expect-no-changes").ok()
     assert {each["pool"] for each in sim.requests("Pool_Get")} == {"render", "frames"}
-    assert not sim.writes()
     stack.preview("--expect-no-changes").ok()
+    assert not sim.writes()
 
-
-@pytest.mark.parametrize("release", RELEASES)
-def test_the_next_target_is_reached_from_it(sim: Simulator, old: Old, release: str) -> None:
-    stack = old(release)
+    # A state that no refresh has touched: the next target is reached from it.
+    stack.run("stack", "import", "--file", str(state)).ok()
     stack.program(PROGRAM.format(endpoint=sim.endpoint, target=OTHER, image=TARGET))
     sim.speed(120)
     assert f'~ target_os_version: "{NEW}" => "{OTHER}"' in stack.preview().ok().text
@@ -89,13 +74,12 @@ def test_the_next_target_is_reached_from_it(sim: Simulator, old: Old, release: s
     assert post["status"] == 202
     assert stack.all_outputs()["render"]["current_os_version"] == OTHER
 
-
-@pytest.mark.parametrize("release", RELEASES)
-def test_a_destroy_leaves_the_pools_alone(sim: Simulator, old: Old, release: str) -> None:
-    stack = old(release)
+    # A destroy leaves the pools alone.
+    stack.run("stack", "import", "--file", str(state)).ok()
+    before = len(sim.requests())
     stack.run("destroy", "--yes", "--skip-preview").ok()
     assert stack.resources() == []
-    assert not sim.requests()
+    assert len(sim.requests()) == before
 
 
 def test_each_state_has_both_resources_and_nothing_that_is_secret_or_of_a_machine() -> None:

@@ -34,7 +34,7 @@ JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 @pytest.fixture(scope="module")
 def tls():
     """One simulator over TLS for the module; each test adds its own principals."""
-    yield from simulators.running(("--tls", "--speed", "0"))
+    yield from simulators.running_command(("--tls", "--speed", "0"))
 
 
 @pytest.fixture

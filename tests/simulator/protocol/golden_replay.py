@@ -81,15 +81,9 @@ _JOB = {"id": "j", "poolInfo": {"poolId": "p"}, "priority": 600, "constraints": 
 _TASK = {"id": "t", "commandLine": "cmd /c echo hello", "constraints": {"maxTaskRetryCount": 3}}
 _POLICY = FILES["15"]["exchanges"][0]["body"]["value"][0]["upgradePolicy"]
 _XENIAL = FILES["22"]["exchanges"][0]["body"]["value"][0]
-_IMAGES: dict[str, list[dict[str, Any]]] = {
-    "14": [{**_FOCAL, "version": "20.04.202403190"}],
-    "22": [
-        {
-            **_XENIAL["imageReference"],
-            **{name: value for name, value in _XENIAL.items() if name != "imageReference"},
-            "version": "16.04.202106110",
-        }
-    ],
+_ACCOUNTS: dict[str, dict[str, Any]] = {
+    "14": {"images": [{**_FOCAL, "version": "20.04.202403190"}]},
+    "22": {"supportedImages": [_XENIAL]},
 }
 _SETUP: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "02": [("/pools", _JAMMY_POOL)],
@@ -134,7 +128,7 @@ _CLOUD_NODE = {"pools": [{**_CLOUD, "vmSize": "standard_d1_v2", "nodes": [{"id":
 def set_up(client: Client, number: str) -> None:
     """Bring an empty account into the state before the first exchange of a file."""
     client.version = version_of(number)
-    client.put(images=_IMAGES.get(number, []))
+    client.put(**_ACCOUNTS.get(number, {}))
     example = FILES[number]["kind"] != "recording"
     shown = "latest" if example or _source(number)["recorded"] >= _LATEST_SINCE else "number"
     client.control("PUT", "unknowns", {"exactVersionOfLatest": shown})

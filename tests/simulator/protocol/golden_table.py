@@ -73,7 +73,7 @@ LEFT: Final = (
         ("status 400: 201",),
         "a pool with an image that Batch does not support is refused with InvalidPropertyValue",
         "not built",
-        "an account without a list of images takes every image",
+        "the simulator takes every image, also one that it does not list as supported",
     ),
     Left(
         ("24.1",),

@@ -7,7 +7,7 @@ import pytest
 from batch_os_provider.simulator.protocol.response_shapes import node_json
 from batch_os_provider.simulator.state.dump import dump
 from batch_os_provider.simulator.state.load import load
-from batch_os_provider.simulator.world import pools, resizes, upgrades
+from batch_os_provider.simulator.world import pools, resizes, supported_images, upgrades
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.reader import RefusedError
 from batch_os_provider.simulator.world.unknowns import ROWS
@@ -266,6 +266,13 @@ def remove_while_short(world):
     return len(world.pool("v").nodes), world.pool("v").target_dedicated
 
 
+def ended_images(world):
+    load(world, {"virtual": "2027-01-12T00:00:00Z"})
+    listed = {row["imageReference"]["sku"] for _, row in supported_images.supported_images(world)}
+    assert {"2019-datacenter", "22_04-lts"} <= listed
+    return "2016-datacenter" in listed
+
+
 EQUAL = "PoolVersionEqualsUpgradeVersion"
 NOT_ELIGIBLE = "PoolNotEligibleForOSVersionUpgrade"
 INSIDE = {
@@ -322,6 +329,8 @@ INSIDE = {
     ("removeNodesTimeoutTarget", "restored"): (remove_outlasted, ("RemoveNodesFailed", 1)),
     ("removeNodesWhileShort", "onlyRemoves"): (remove_while_short, (3, 5)),
     ("removeNodesWhileShort", "fillsUp"): (remove_while_short, (5, 5)),
+    ("endedImages", "listed"): (ended_images, True),
+    ("endedImages", "unlisted"): (ended_images, False),
     **{("emptyPoolUpgradeSeconds", count): (empty, count) for count in (0, 1, 5, 30, 120)},
 }
 

@@ -181,37 +181,6 @@ def test_autoscale(batch, client):
     refused(ResourceExistsError, "PoolBeingResized", batch.enable_pool_auto_scale, "v", options(auto_scale_formula="x"))
 
 
-def test_supported_images(batch, client):
-    client.put(
-        images=[
-            *MOVING,
-            {"publisher": "canonical", "offer": "ubuntu", "sku": "22_04-lts", "version": "22.04.1"},
-            {"publisher": "canonical", "offer": "ubuntu", "sku": "22_04-lts", "version": "22.04.2"},
-            {
-                **WINDOWS,
-                "sku": "old",
-                "versions": [{"version": "1.0.0"}],
-                "verificationType": "unverified",
-                "capabilities": ["DockerCompatible"],
-                "batchSupportEndOfLife": "2030-01-01T00:00:00Z",
-            },
-            {**WINDOWS, "sku": "to-come", "versions": [{"version": "1.0.0", "since": "2999-01-01T00:00:00Z"}]},
-            {"osVersion": "WA-GUEST-OS-5.25_201811-01"},
-        ]
-    )
-    listed = list(batch.list_supported_images(max_results=1))
-    skus = [(image.image_reference.sku, image.os_type, image.image_reference.version) for image in listed]
-    assert skus == [
-        ("22_04-lts", "linux", "latest"),
-        ("2022-datacenter-core", "windows", "latest"),
-        ("old", "windows", "latest"),
-    ]
-    assert listed[2].batch_support_end_of_life.year == 2030
-    assert listed[1].node_agent_sku_id == "batch.node.windows amd64"
-    verified = batch.list_supported_images(filter="osType eq 'windows' and verificationType eq 'verified'")
-    assert [image.image_reference.sku for image in verified] == ["2022-datacenter-core"]
-
-
 def test_nodes_as_listed(batch, client):
     pool = windows()
     pool["nodes"][0] |= {"state": "preempted", "isDedicated": False}

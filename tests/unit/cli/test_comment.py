@@ -762,6 +762,62 @@ def test_a_thousand_failed_stacks_fit():
     assert "failed previews left out" in text
 
 
+# ── The end of an image ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def image_rows(*tails: MessageTail, severity: str = "warning") -> Stack:
+    new = image_state("render", IMAGE_2)
+    said = [told("r", "so", tail, severity, kind=IMAGE_TYPE) for tail in tails]
+    return read(step("create", "r", new=new, kind=IMAGE_TYPE), said=said)
+
+
+def ends(what: Any, code: str, day: str = "2027-01-12") -> MessageTail:
+    return MessageTail(f"{FARM}/pools/render", "image", what, nodes=2, warnings=(code,), image_ends=day)
+
+
+@pytest.mark.parametrize(
+    ("code", "cell", "stops"),
+    [
+        ("image ending", "image ending 2027-01-12", {"image-ending"}),
+        ("image ended", "image ended 2027-01-12", {"image-ending", "image-ended"}),
+        ("image unlisted", "image unlisted", {"image-unlisted"}),
+        ("image not checked", "image not checked", {"image-not-checked"}),
+    ],
+)
+def test_the_end_of_an_image_is_a_warning_with_its_day_and_has_a_word(code: str, cell: str, stops: set[str]):
+    day = "2027-01-12" if cell.endswith("2") else ""
+    stack = image_rows(ends("renew", code, day))
+    assert f" | {cell} |\n" in comment([stack])
+    assert only(stack).image_ends == day
+    words = [word for word in fail_on.MEANINGS if word.startswith("image-")]
+    assert {each.word for each in fail_on.tripped(words, [stack])} == stops
+
+
+def test_the_warning_about_a_refused_pool_adds_to_its_row():
+    refused = MessageTail(f"{FARM}/pools/render", "image", "refused", why="the pool scales itself")
+    stack = image_rows(ends("warning", "image ended"), refused)
+    assert (only(stack).what, only(stack).warnings, only(stack).image_ends) == (
+        "refused",
+        ("image ended",),
+        "2027-01-12",
+    )
+    assert "| image ended 2027-01-12 |\n" in comment([stack])
+
+
+def test_a_day_without_a_warning_is_only_in_the_json():
+    tail = MessageTail(f"{FARM}/pools/render", "image", "adopt", nodes=2, image_ends="2031-05-31")
+    stack = image_rows(tail, severity="info")
+    assert only(stack).image_ends == "2031-05-31"
+    assert "2031" not in comment([stack])
+
+
+def test_the_day_of_an_image_is_foreign_text():
+    stack = image_rows(ends("renew", "image ended", "[x](https://evil.example) @team | <b>"))
+    assert "](" not in comment([stack])
+    assert "@team" not in comment([stack])
+    assert "<b>" not in comment([stack])
+
+
 # ── What stops ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -877,6 +933,7 @@ def test_json_is_one_document_with_stable_keys(previews: dict[str, Path], tmp_pa
                         "warnings": ["rollback"],
                         "looked": True,
                         "unseen": "",
+                        "imageEnds": "",
                         "said": [{"severity": "warning", "text": "ROLLBACK"}],
                     }
                 ],

@@ -98,6 +98,7 @@ def test_the_document() -> None:
                 "endpoint": ENDPOINT,
                 "signed_in_as": "a key",
                 "error": None,
+                "images_error": None,
                 "pools": [
                     {
                         "id": "render",
@@ -105,6 +106,8 @@ def test_the_document() -> None:
                         "kind": "VM",
                         "os_family": None,
                         "image": "microsoftwindowsserver windowsserver 2022-datacenter-core latest",
+                        "image_ends": None,
+                        "image_support": None,
                         "current": BEHIND,
                         "target": "latest",
                         "nodes": 2,
@@ -120,7 +123,13 @@ def test_the_document() -> None:
                     }
                 ],
             },
-            {"endpoint": "https://closed.x", "signed_in_as": None, "error": "why", "pools": []},
+            {
+                "endpoint": "https://closed.x",
+                "signed_in_as": None,
+                "error": "why",
+                "images_error": None,
+                "pools": [],
+            },
         ],
     }
 

@@ -86,6 +86,7 @@ def test_deferring_after_the_post_succeeds_with_the_truth() -> None:
     said = [text for _, text in played.voice.said if "deferred" in text]
     assert len(said) == 1
     assert f"still at {V24}; upgrade to {V25} was deferred: 2 of 3 nodes back" in said[0]
+    assert "Run `pulumi up` again to wait for the rest" in said[0]
 
 
 def test_deferring_before_the_post_succeeds_and_says_that_none_was_started() -> None:

@@ -74,6 +74,7 @@ def test_a_node_that_does_not_come_back_is_named_once_after_fifteen_minutes_with
     warnings = [line for line in played.voice.lines("warn") if "no node moved" in line]
     assert len(warnings) == 1
     assert "tvm-1 is unusable (AgentLost: The agent does not answer)" in warnings[0]
+    assert "reboot or reimage the nodes that are stuck" in warnings[0]
     idle = [line for line in lines(played) if "no node moved for" in line]
     assert re.fullmatch(rf"2 of 3 nodes back, \d+m\d\ds; no node moved for 15m; 1 unusable; {S24} -> {S25}", idle[0]), (
         idle[0]

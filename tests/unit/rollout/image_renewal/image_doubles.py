@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.supported_images import SupportedImage
 from batch_os_provider.batch.vm_pool import MARKER, Marker, VmNode, VmPool, VmPoolView
 from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version
 from batch_os_provider.errors import BatchOsError, ConflictError, ServiceAnswer
@@ -227,6 +228,10 @@ class FakeVmService:
         self.took: list[tuple[str, Any]] = []
         """The writes that Batch accepted."""
         self.capacity: list[int] = []
+        self.supported: tuple[SupportedImage, ...] | BatchOsError = ()
+        """The images that Batch supports, or why the list cannot be read."""
+        self.image_lists = 0
+        """How often they were listed; no rollout does."""
         self._whens = list(self.script.whens)
         self._etag = ""
         self._fresh: list[str] = []
@@ -265,6 +270,13 @@ class FakeVmService:
         self._fresh.append("nodes")
         now = self.waiter.now()
         return tuple(VmNode.from_json(self.kind.node_body(node, now)) for node in self.state.nodes)
+
+    def list_supported_images(self) -> tuple[SupportedImage, ...]:
+        """The images that Batch supports."""
+        self.image_lists += 1
+        if isinstance(self.supported, BatchOsError):
+            raise self.supported
+        return self.supported
 
     def newest_image_version(self, ref: PoolRef) -> str:
         """The newest image version, which PoolOsVersion asks for."""

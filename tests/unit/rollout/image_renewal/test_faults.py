@@ -301,7 +301,8 @@ def test_a_deadline_with_defer_succeeds_and_warns_how_far_it_is(kind: TargetKind
     renewal = f"renewal to {TARGET}" if kind.by_version else "renewal of nodes from before 2018-12-01"
     assert warning == (
         f"{renewal} was deferred: 3 of 4 nodes are behind; the renewal began at 3 nodes, "
-        "1 is extra now; no task was stopped"
+        "1 is extra now; no task was stopped. "
+        "Run `pulumi up` again: it continues from the pool's state, or undoes the unfinished renewal"
     )
 
 

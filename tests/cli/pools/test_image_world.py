@@ -15,7 +15,6 @@ TIMED_OUT = {
     "code": "AllocationTimedout",
     "message": "Desired number of dedicated nodes could not be allocated as the resize timeout was reached",
 }
-LATEST = "its nodes do not show a version number (Batch shows 'latest' for 2 of 2 nodes)"
 
 
 def batch_os(sim: Simulator, *arguments: str) -> str:

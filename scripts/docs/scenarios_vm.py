@@ -28,7 +28,8 @@ def renewed_pool(ground: Ground) -> Outputs:
     simulator = ground.simulator()
     tasks = [{"id": f"frame-{number}", "commandLine": "sleep 400"} for number in range(1, 9)]
     film = {"id": "film", "poolInfo": {"poolId": "render"}, "tasks": tasks}
-    simulator.seed(vm_pool(nodes=4), jobs=[film])
+    simulator.unknown(exactVersionOfLatest="latest")
+    simulator.seed(vm_pool(nodes=4, exact="latest"), jobs=[film])
     stack = ground.stack(simulator)
     (stack.program_folder / "__main__.py").write_text(program_of(ROOT / "docs" / "vm-pools.md"), encoding="utf-8")
     stack.run("config", "set", "accountEndpoint", simulator.endpoint).ok()
@@ -75,6 +76,7 @@ def refused_renewals(ground: Ground) -> Outputs:
         vm_pool("waits", nodes=12, version=BEHIND),
         vm_pool("adopts", nodes=2, exact=TARGET),
         vm_pool("words", nodes=2, exact="latest"),
+        vm_pool("moment", nodes=2, exact="latest"),
         vm_pool("product", nodes=2, image=simulators.IMAGES["windows-2019"]),
         vm_pool("office", nodes=4, image=ENDED),
         paas_pool("cloud"),
@@ -92,7 +94,8 @@ def refused_renewals(ground: Ground) -> Outputs:
         """What a preview of these pools says under each."""
         lines = ["from batch_os_provider import PoolImageVersion"]
         for name, more in pools.items():
-            declared = {"target_image_version": TARGET, "strategy": "surge", **more}
+            target = {} if "nodes_since" in more else {"target_image_version": TARGET}
+            declared = {**target, "strategy": "surge", **more}
             words = ", ".join(f"{key}={value!r}" for key, value in declared.items())
             pool_id = name.replace("_", "-")
             where = f"{pool_id!r}, account_endpoint={simulator.endpoint!r}, pool_id={pool_id!r}"
@@ -112,6 +115,7 @@ def refused_renewals(ground: Ground) -> Outputs:
     out["vm-latest"] = shown(said(latest={"target_image_version": "latest"})["latest"])
     for name in ("pinned", "autoscale", "stale-mark", "foreign", "cloud", "words", "product"):
         out[f"vm-{name}"] = shown(said(**{name.replace("-", "_"): {}})[name])
+    out["vm-future"] = shown(said(moment={"nodes_since": "2999-01-01"})["moment"])
     return out
 
 

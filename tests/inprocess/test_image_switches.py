@@ -56,6 +56,13 @@ def renewal(place: Place, policy: ImagePolicy = SURGE, nodes: int = 4, **pool: A
     return place.renew(policy)
 
 
+def since(place: Place, **pool: Any) -> Ending:
+    """Nodes show the word ``latest``, and a moment is declared."""
+    place.seed(vm_pool(nodes=4, **{"exact": "latest", **pool}), images=[MOVED], jobs=[WORK])
+    place.world.unknowns.set({"exactVersionOfLatest": "latest"})
+    return place.renew(SURGE, target="2024-06-01")
+
+
 def faulty(place: Place, operation: str, **effect: Any) -> Ending:
     place.seed(vm_pool(nodes=4), images=[MOVED], jobs=[WORK])
     place.fault(operation, **effect)
@@ -165,7 +172,7 @@ def to_a_moment(place: Place, policy: ImagePolicy = EMPTY, spot: int = 0, **pool
     for kind, count in (("Dedicated", 4 - spot), ("LowPriority", spot)):
         seed |= {f"current{kind}Nodes": count, f"target{kind}Nodes": count}
     place.seed(seed, images=[MOVED], jobs=[WORK])
-    return place.renew(policy, since="2024-06-01T12:00:00Z")
+    return place.renew(policy, target="2024-06-01T12:00:00Z")
 
 
 def outlasts(place: Place) -> Ending:
@@ -217,6 +224,13 @@ def renewed(place: Place, ending: Ending, nodes: int = 4, without: int = 0) -> N
     ending.done()
     whole(place, nodes, without)
     assert versions(place) == {TARGET}
+
+
+def all_new(place: Place, ending: Ending) -> None:
+    """Each of the nodes is a new one, whatever version it got."""
+    ending.done()
+    whole(place, 4)
+    assert {node.id for node in place.pool().nodes.values()}.isdisjoint({f"tvm-{number:03d}" for number in range(1, 5)})
 
 
 def untouched(place: Place, ending: Ending) -> None:
@@ -389,6 +403,9 @@ FAULTY = {
 }
 SCENARIOS = {
     "surge": Scenario(renewal, renewed),
+    "since": Scenario(since, all_new),
+    "since, pinned": Scenario(partial(since, version=BEHIND, exact=BEHIND), all_new),
+    "since, gallery image": Scenario(partial(since, virtualMachineConfiguration=GALLERY), all_new),
     **FAULTY,
     "at target": Scenario(partial(renewal, exact=TARGET), untouched),
     "no nodes": Scenario(partial(renewal, nodes=0), untouched),

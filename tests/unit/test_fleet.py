@@ -288,7 +288,8 @@ def test_where_a_wave_waits_on_timeout_is_plain() -> None:
     assert sorted(run(program).names) == ["one", "one-a", "one-b", "three", "three-a", "two", "two-a", "two-b"]
 
 
-def test_the_children_are_ordinary_pools_with_what_the_fleet_was_given() -> None:
+@pytest.mark.parametrize("target", [{"target_image_version": "1.2.3"}, {"nodes_since": "2026-11-24"}])
+def test_the_children_are_ordinary_pools_with_what_the_fleet_was_given(target: dict[str, str]) -> None:
     fleets: list[PoolFleet] = []
 
     def program() -> None:
@@ -296,7 +297,7 @@ def test_the_children_are_ordinary_pools_with_what_the_fleet_was_given() -> None
             "farm",
             pools=["c", f"{NORTH}/pools/c", "b"],
             account_endpoint=pulumi.Output.from_input(AT),
-            target_image_version=pulumi.Output.from_input("1.2.3"),
+            **{name: pulumi.Output.from_input(value) for name, value in target.items()},  # type: ignore[arg-type]
             strategy="surge",
             surge=2,
             waves=[1],
@@ -312,7 +313,7 @@ def test_the_children_are_ordinary_pools_with_what_the_fleet_was_given() -> None
         ],
     ]
     declared = [{k: v for k, v in each.inputs.items() if v is not None} for each in engine.registered[1:]]
-    common = {"target_image_version": "1.2.3", "strategy": "surge", "surge": 2}
+    common = {**target, "strategy": "surge", "surge": 2}
     assert [{key: value for key, value in each.items() if key != "__provider"} for each in declared] == [
         {"account_endpoint": AT, "pool_id": "c", **common},
         {"account_endpoint": NORTH, "pool_id": "c", **common},

@@ -15,6 +15,7 @@ from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import Kind, Pool, PoolState, parse_time
 from batch_os_provider.batch.service import AccountReader
 from batch_os_provider.batch.vm_pool import VmPool, VmPoolView
+from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.errors import PoolGoneError
 from batch_os_provider.guest_os import version
 from batch_os_provider.rollout.image_renewal.surge import added_since
@@ -91,6 +92,8 @@ def _changing(client: AccountReader, pool: VmPool) -> Moving | None:
     behind = [node for node in old if wanted is None or node.version is None or node.version < wanted[0]]
     oldest = min(((node.version, node.version_text) for node in behind if node.version is not None), default=None)
     versions = version.change(oldest[1] if oldest else "", wanted[1]) if wanted else oldest[1] if oldest else ""
+    if not versions and behind and (first_node := AllocatedSince.oldest(behind)) is not None:
+        versions = f"oldest node {AllocatedSince.shown(first_node).partition('T')[0]}"
     news = f"{len(behind)} of {counted(len(seen.dedicated), 'node')} behind"
     # The marker has no time; the first node that was added has one.
     first = parse_time(min((node.allocated for node in added if node.allocated), default=None))

@@ -253,15 +253,14 @@ VM_TABLE: Final = (
 NODE_TABLE: Final = (
     Unknown(
         "exactVersionOfLatest",
-        "number",
+        "latest",
         ("latest", "number"),
         "The exactVersion of a node of a pool on latest, with a marketplace image: a number in 5 recordings until "
         "2024-09, the word latest in all 8 since 2024-11 (two regions; account kinds are not recorded). Nodes of "
-        "pinned pools show the pin; an exactVersion in a state is shown as it is. The default stays number until the "
-        "provider can work without the number.",
+        "pinned pools show the pin; an exactVersion in a state is shown as it is.",
     ),
 )
-"""What a node shows. Not with the other rows, since with ``latest`` the provider refuses to renew by version."""
+"""What a node shows. Not with the other rows, since with ``latest`` the provider cannot renew by version."""
 
 IMAGE_TABLE: Final = (
     Unknown(

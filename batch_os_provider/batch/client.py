@@ -188,7 +188,7 @@ class BatchClient:
 
         """
         query = urlencode({"api-version": LAST_WITH_UPGRADE_OS, "$select": _NODE_FIELDS}, safe="$,")
-        return tuple(Node.from_json(body) for body in self._connection.nodes(f"{_path(ref)}/nodes?{query}", ref.url))
+        return tuple(Node.from_json(body) for body in self._connection.pages(f"{_path(ref)}/nodes?{query}", ref.url))
 
     def upgrade_os(self, ref: PoolRef, target: str, etag: str) -> datetime | None:
         """POST upgradeos once. Return the service's time of the change (``Last-Modified``), or None.
@@ -247,7 +247,7 @@ class BatchClient:
             PoolGoneError, CredentialError, TransientError, PermanentError: see there.
         """
         query = urlencode({"api-version": NEWEST, "$select": _VM_NODE_FIELDS}, safe="$,")
-        return tuple(VmNode.from_json(body) for body in self._connection.nodes(f"{_path(ref)}/nodes?{query}", ref.url))
+        return tuple(VmNode.from_json(body) for body in self._connection.pages(f"{_path(ref)}/nodes?{query}", ref.url))
 
     def newest_image_version(self, ref: PoolRef) -> str:
         """The newest image version on a VM pool's nodes; empty if no node shows a version.
@@ -272,7 +272,8 @@ class BatchClient:
             self._write("PATCH", "", pool, doing, {"metadata": kept + marked})
         except PermanentError as error:
             if marker is not None and error.reply.status in _MARKER_REFUSED:
-                error.add(f"nothing was changed; the marker has {counted(len(str(marker)), 'character')}")
+                unchanged = "the marker was not changed" if pool.is_marked else "nothing was changed"
+                error.add(f"{unchanged}; the marker has {counted(len(str(marker)), 'character')}")
                 error.next_step = (
                     "Read the service's text. If the marker is too long, shorten the autoscale formula, or empty the "
                     'pool by hand and declare strategy="when_empty"'

@@ -105,9 +105,9 @@ class Connection:
         """The pools of a list, every page, each with the time of its answer. Raises as ``_pages``."""
         return self._pages(path, self.endpoint, "listing pools")
 
-    def nodes(self, path: str, about: str) -> Iterator[Mapping[str, Any]]:
-        """The nodes of a list, every page. Raises as ``_pages``."""
-        return (item for item, _ in self._pages(path, about, "listing nodes"))
+    def pages(self, path: str, about: str, doing: str = "listing nodes") -> Iterator[Mapping[str, Any]]:
+        """The items of another list, every page. Raises as ``_pages``."""
+        return (item for item, _ in self._pages(path, about, doing))
 
     def images(self, path: str) -> Iterator[Mapping[str, Any]]:
         """The supported images of a list, every page. Raises as ``_pages``."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
@@ -141,9 +142,9 @@ class Place:
             )
         )
 
-    def renew(self, policy: ImagePolicy | None = None, **goal: Any) -> Ending:
+    def renew(self, policy: ImagePolicy | None = None, since: str = "", **goal: Any) -> Ending:
         """One ``up`` of a PoolImageVersion, to a version or to a moment."""
-        target = target_from(goal.pop("target", TARGET))
+        target = AllocatedSince.parse(since) if since else target_from(goal.pop("target", TARGET))
         ref, chosen = PoolRef(ENDPOINT, "render"), policy or ImagePolicy("surge", 2)
         wanted = DeclaredImage(ref, target, chosen, **{"drain_timeout": 3600.0, "timeout": 36_000.0, **goal})
         return self._run(

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -313,6 +315,19 @@ def failed_and_put_back(place: Place, ending: Ending, *words: str) -> None:
     as_before(place)
 
 
+def drain_timeouts(place: Place) -> list[str]:
+    """The resizeTimeouts that Batch was asked for."""
+    bodies = [json.loads(entry.detail["body"]) for entry in place.entries() if "body" in entry.detail]
+    return [body["resizeTimeout"] for body in bodies if "resizeTimeout" in body]
+
+
+def ended_before_the_deadline(place: Place, ending: Ending) -> None:
+    """The drain is as long as the time that is left allows, in whole seconds, and the size is back in time."""
+    outlasted(place, ending)
+    (asked,) = drain_timeouts(place)
+    assert re.fullmatch(r"PT18M(\d+S)?", asked), asked
+
+
 def outlasted(place: Place, ending: Ending) -> None:
     """The busy node is named and was not stopped; the pool has its size again."""
     ending.failed(RefusedError, "did not finish its tasks in time: tvm-001 (1 task)", "no task was stopped")
@@ -435,6 +450,9 @@ SCENARIOS = {
     "empty, a long formula": Scenario(partial(to_empty, policy=HOLD, **LONG_FORMULA), long_formula_held),
     "empty, another formula": Scenario(formula_changes, left_to_theirs),
     "empty, a node stays": Scenario(outlasts, outlasted),
+    "empty, a node stays, little time": Scenario(
+        lambda place: to_empty(place, LONG, timeout=1171.3), ended_before_the_deadline
+    ),
     "empty, a node stays, then goes": Scenario(outlasts_then_goes, emptied_and_filled),
     "empty, the canary fails": Scenario(
         partial(

@@ -174,6 +174,7 @@ def test_a_vm_pool_that_up_would_refuse(sim: Simulator, row: str) -> None:
     assert expected.format(sim.endpoint) in " ".join(why.split())
     if row == "words":
         assert 'Declare nodes_since="' in why
+        assert "in place of target_image_version: nodes that were allocated before that day are renewed" in why
         assert "remove the node" not in why
     assert not sim.writes()
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 BIN = Path(sys.executable).parent
+S = TypeVar("S", bound="Simulator")
 OLD = "WA-GUEST-OS-4.58_201809-01"
 NEW = "WA-GUEST-OS-4.59_201810-01"
 OTHER = "WA-GUEST-OS-4.60_201811-01"
@@ -451,15 +452,6 @@ class SimulatorProcess(Simulator):
         return code
 
 
-AnySimulator = TypeVar("AnySimulator", bound="Simulator")
-
-
-def _with_numbers(simulator: AnySimulator) -> AnySimulator:
-    """The same with nodes that show numbers: most tests compare versions. Those of moments turn the switch back."""
-    simulator.unknown(exactVersionOfLatest="number")
-    return simulator
-
-
 def start(
     arguments: Sequence[str] = ("--speed", "0"),
     *,
@@ -477,10 +469,17 @@ def start(
     assert process.stdout is not None
     hello = json.loads(process.stdout.readline())
     authority = Path(hello["ca"]) if "ca" in hello else None
-    simulator = SimulatorProcess(
-        hello["endpoint"], hello["account"], hello["key"], hello["control"], authority, process=process
+    return _with_numbers(
+        SimulatorProcess(
+            hello["endpoint"], hello["account"], hello["key"], hello["control"], authority, process=process
+        )
     )
-    return _with_numbers(simulator)
+
+
+def _with_numbers(simulator: S) -> S:
+    """Let nodes on latest show numbers, since most tests distinguish versions; those of moments turn the switch."""
+    simulator.unknown(exactVersionOfLatest="number")
+    return simulator
 
 
 def repeat_until(act: Callable[[], object], condition: Callable[[], object], seconds: float = 30.0) -> None:

@@ -327,7 +327,8 @@ def test_a_version_for_nodes_that_show_latest_is_refused_with_the_line_to_paste(
     assert failure.property == "target_image_version"
     assert (
         'Next: Declare nodes_since="2018-12-01" in place of target_image_version: nodes that were allocated before '
-        "that day are renewed. To have an exact version, create the pool with it in place of 'latest'. Pulumi stops"
+        'that day are renewed. To keep the version, declare it with strategy="empty": `up` empties the pool after its '
+        "tasks and pins it. Pulumi stops"
     ) in failure.reason
     assert "Remove this resource" not in failure.reason
     (failure,) = PROVIDER.check({}, {**INPUTS, "target_image_version": "latest"}).failures

@@ -69,7 +69,9 @@ __all__ = ["another_product", "deallocated", "decide_image", "incomparable", "re
 
 _COMING = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"})
 """States of a node that is not up yet: it may show its version later."""
-_EXACT_VERSION = "To have an exact version, create the pool with it in place of 'latest'"
+_EXACT_VERSION = (
+    'To keep the version, declare it with strategy="empty": `up` empties the pool after its tasks and pins it'
+)
 """The other way for a pool whose nodes show no version number."""
 
 

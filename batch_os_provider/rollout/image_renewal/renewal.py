@@ -29,7 +29,6 @@ from batch_os_provider.wording import counted, plural
 
 __all__ = ["ImageRenewal", "read_view"]
 
-# Conflicts that end without a change of ours; the view may lag behind them.
 _ENABLED_TWICE, _ENABLE_PAUSE = "TooManyEnableAutoScaleRequests", 30.0
 """The refusal of a second enableautoscale, and the seconds that Batch wants between the two (status table)."""
 _SHORTEST_DRAIN = 300.0
@@ -38,6 +37,7 @@ _TIME_TO_GO_BACK = 60.0
 """Seconds before the deadline at which a drain ends, so that this run can still restore the size."""
 _TIME_FOR_CANARY = 300.0
 """Seconds before the deadline at which a canary must be ready, so that this run can still go back."""
+# Conflicts that end without a change of ours; the view may lag behind them.
 _PASSING = frozenset({"PoolBeingResized", "PoolBeingCreated", "ConditionNotMet"})
 
 
@@ -225,8 +225,12 @@ class ImageRenewal(Rollout[VmPoolView]):
             service.enable_autoscale(pool, action.formula, action.interval)
 
     def _drain_timeout(self) -> float:
-        """How long the nodes of an emptied pool may take: a drain beyond our deadline would leave the pool at zero."""
-        return min(self._declared.drain_timeout, max(_SHORTEST_DRAIN, self.remaining() - _TIME_TO_GO_BACK))
+        """How long the nodes of an emptied pool may take: a drain beyond our deadline would leave the pool at zero.
+
+        Whole seconds: no document says that Batch accepts a fraction in a resizeTimeout.
+        """
+        left = max(_SHORTEST_DRAIN, self.remaining() - _TIME_TO_GO_BACK)
+        return float(int(min(self._declared.drain_timeout, left)))
 
     def _undo_refused(self, error: PermanentError, seen: VmPoolView, action: steps.ImageAction) -> float:
         """A write that Batch will never accept: an emptied pool goes back first. Raises the error elsewhere."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch_os_provider.cli.main import COMMANDS as SUBCOMMANDS
 from tests.support.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -275,6 +276,4 @@ def test_completion_knows_every_subcommand() -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines() == [
-        f"plain,{name}" for name in ("status", "watch", "adopt", "comment", "catalogue", "doctor", "probe")
-    ]
+    assert done.stdout.splitlines() == [f"plain,{name}" for name in SUBCOMMANDS]

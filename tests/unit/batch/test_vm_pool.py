@@ -134,7 +134,7 @@ class Wire:
     def send(self, method: str, path: str, _ref: object, *, etag: str, body: Mapping[str, Any], **_rest: str) -> None:
         self.sent.append((method, path, etag, body))
 
-    def nodes(self, path: str, _ref: object) -> Iterator[Mapping[str, Any]]:
+    def pages(self, path: str, _ref: object) -> Iterator[Mapping[str, Any]]:
         self.sent.append(("GET", path, "", None))
         return iter(())
 

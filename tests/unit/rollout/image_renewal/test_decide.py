@@ -374,7 +374,9 @@ def test_nodes_that_show_no_number_are_refused_and_called_what_they_are(
     assert isinstance(action, Refuse)
     assert f"(Batch shows {text!r} for 2 of 2 nodes), so the version of a node cannot be compared" in action.reason
     assert action.next_step.startswith('Declare nodes_since="2018-12-01" in place of target_image_version: nodes that')
-    assert action.next_step.endswith("To have an exact version, create the pool with it in place of 'latest'")
+    assert action.next_step.endswith(
+        'To keep the version, declare it with strategy="empty": `up` empties the pool after its tasks and pins it'
+    )
     assert action.property == "target_image_version"
 
 

@@ -144,7 +144,7 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
 
 def _drift(observed: Mapping[str, Any], target: Target | None, strategy: object) -> Bag:
     """The target as an input, with what the pool shows in place of what is declared; empty if it shows nothing."""
-    if isinstance(target, ImageVersion) and out.is_pin_exact(strategy, observed[out.PIN]):
+    if isinstance(target, ImageVersion) and out.is_pin_exact(strategy, observed[out.PIN], observed[out.IMAGE]):
         # The pin is the version, also where it is newer; a pool that someone put on latest shows that word.
         return {inputs.IMAGE_TARGET: observed[out.PIN]}
     if target is None or isinstance(target, ImageVersion):

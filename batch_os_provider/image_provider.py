@@ -21,6 +21,7 @@ from batch_os_provider.runtime.cancellation import Canceled
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.declared import DeclaredImage, target_in
 from batch_os_provider.schema.outputs import (
+    IMAGE,
     OLDEST,
     OLDEST_ALLOCATED,
     PIN,
@@ -59,7 +60,8 @@ class PoolImageVersionProvider(PoolProvider):
         strategy = _news.get(inputs.STRATEGY)
         behind = is_behind(_olds, target, strategy) or _olds.get(STATE) == RENEWING
         if changed or behind:
-            shown: tuple[str, ...] = (PIN, OLDEST) if is_pin_exact(strategy, _olds.get(PIN)) else (OLDEST, PIN)
+            exact = is_pin_exact(strategy, _olds.get(PIN), _olds.get(IMAGE))
+            shown: tuple[str, ...] = (PIN, OLDEST) if exact else (OLDEST, PIN)
             shown = (OLDEST_ALLOCATED,) if isinstance(target, AllocatedSince) else shown
             seen = next((str(_olds[name]) for name in shown if _olds.get(name)), "")
             self.preview_change(_news, PriorState(seen), replaces)

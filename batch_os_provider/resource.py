@@ -257,7 +257,9 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
             is.
         target_image_version: exact numbers such as ``22.04.202405140`` or ``20348.2461.240510``, each at most
             4294967295, compared part by part. Outputs keep the spelling of the program. ``latest`` is refused, because
-            it changes over time and cannot be reviewed.
+            it changes over time and cannot be reviewed. For a gallery image (private, shared or community) it is the
+            version in the image id, such as ``1.2.3``: with ``empty`` and ``when_empty`` a pool whose id has no
+            version gets it too, and with ``surge`` it needs nodes that show a version.
         nodes_since: a date such as ``2026-11-24`` (midnight UTC), or a UTC time to the second such as
             ``2026-11-24T06:30:00Z``. A node that was allocated before it is behind. A reboot or a reimage does not
             make a node newer. New nodes prove that they start and that their start task succeeds; the image that they

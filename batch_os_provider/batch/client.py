@@ -22,6 +22,7 @@ import isodate
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.connection import Connection, json_object
 from batch_os_provider.batch.empty_marker import EmptyMarker
+from batch_os_provider.batch.image_reference import at_version, list_versions
 from batch_os_provider.batch.pool import Kind, Node, Pool
 from batch_os_provider.batch.response_headers import header, http_date
 from batch_os_provider.batch.supported_images import SupportedImage
@@ -50,7 +51,6 @@ _POOL_FIELDS = (
 )
 # The newest version has no such property; it may refuse the name.
 _OLD_POOL_FIELDS = f"{_POOL_FIELDS},cloudServiceConfiguration"
-_IMAGE_FLAGS = (("-p", "publisher"), ("-f", "offer"), ("-s", "sku"))
 _VM_POOL_FIELDS = (
     f"{_POOL_FIELDS},targetDedicatedNodes,targetLowPriorityNodes,resizeErrors,metadata,upgradePolicy,"
     "autoScaleFormula,autoScaleEvaluationInterval"
@@ -352,23 +352,21 @@ class BatchClient:
     def repin(self, pool: VmPool, version: str) -> None:
         """PATCH the configuration of an empty pool as read, with only the image version changed.
 
-        ``version`` is the declared text: Azure has `22.04.202405140` and not `22.4.202405140`.
+        ``version`` is the declared text: Azure has `22.04.202405140` and not `22.4.202405140`. The version of a gallery
+        image is the end of its id; ``latest`` is the id without it.
 
         Raises:
             ConflictError: the pool is no longer empty, or has changed. Else as ``get_vm_pool``; PermanentError
                 also where the image has no such version.
         """
-        reference = {**pool.configuration["imageReference"], "version": version}
-        reference.pop("exactVersion", None)  # read-only
+        reference = at_version(pool.configuration["imageReference"], version)
         body = {"virtualMachineConfiguration": {**pool.configuration, "imageReference": reference}}
         try:
             self._write("PATCH", "", pool, f"pinning its image to {version}", body)
         except PermanentError as error:
             if error.code == "InvalidPropertyValue":
-                names = " ".join(f"{flag} {reference.get(name, '?')}" for flag, name in _IMAGE_FLAGS)
                 error.next_step = (
-                    f"List the versions with `az vm image list --all {names}`, and declare one of them, "
-                    "spelled as there"
+                    f"List the versions with `{list_versions(reference)}`, and declare one of them, spelled as there"
                 )
             raise
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.empty_marker import EmptyMarker
+from batch_os_provider.batch.image_reference import is_gallery_image, pin_of, without_version
 from batch_os_provider.batch.pool import GALLERIES, AllocationState, Kind, Pool, PoolState, parse_time
 from batch_os_provider.batch.vm_target import ImageVersion, Target, Version, parse_image_version, sortable
 
@@ -168,7 +169,7 @@ class VmPool:
             base=base,
             image=base.image,
             gallery=base.gallery,
-            pin_text=_pin_text(reference),
+            pin_text=pin_of(reference),
             size=_number(body, "targetDedicatedNodes"),
             target_spot=_number(body, "targetLowPriorityNodes"),
             current=_number(body, "currentDedicatedNodes"),
@@ -198,11 +199,17 @@ class VmPool:
     def product(self) -> str:
         """The image without its version: ``publisher:offer:sku``, or the id of a gallery image."""
         reference = self.configuration.get("imageReference")
-        reference = reference if isinstance(reference, Mapping) else {}
-        gallery = next((str(reference[name]) for name in GALLERIES if reference.get(name)), "")
-        if gallery:
-            return gallery.partition("/versions/")[0]
-        return ":".join(str(reference.get(name, "")) for name in ("publisher", "offer", "sku"))
+        return without_version(reference if isinstance(reference, Mapping) else {})
+
+    @property
+    def has_versions(self) -> bool:
+        """Whether the image has versions: a managed image, which is in no gallery, has none."""
+        return not self.gallery or is_gallery_image(self.product)
+
+    @property
+    def pinned(self) -> str:
+        """The pin, as the end of a sentence about the pool: ``pinned to 1.0.3``."""
+        return "on latest" if self.is_latest else f"pinned to {self.pin_text}"
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -292,14 +299,6 @@ class VmPoolView:
     def is_short(self) -> bool:
         """Whether dedicated nodes are missing."""
         return len(self.dedicated) < self.pool.size
-
-
-def _pin_text(reference: Mapping[str, Any]) -> str:
-    """The image version of new nodes, from the reference; the id of a gallery image may end in a version."""
-    for name in GALLERIES:
-        if reference.get(name):
-            return str(reference[name]).partition("/versions/")[2] or "latest"
-    return str(reference.get("version") or "latest")
 
 
 def _number(body: Mapping[str, Any], name: str) -> int:

@@ -88,8 +88,13 @@ class ImageVersion:
         return not pool.is_latest and (pool.pin is None or pool.pin < self.numbers)
 
     def is_other_pin(self, pool: VmPool) -> bool:
-        """Whether the pool is pinned to another version, older or newer."""
-        return not pool.is_latest and pool.pin != self.numbers
+        """Whether the pool is pinned to another version, older or newer. A gallery image without version is another."""
+        return (pool.gallery or not pool.is_latest) and pool.pin != self.numbers
+
+    @staticmethod
+    def is_the_pin(pool: VmPool) -> bool:
+        """Whether the version is the pin for ``when_empty``: nodes of a gallery image may show no version."""
+        return pool.pin is not None or (pool.gallery and pool.has_versions)
 
     @staticmethod
     def is_known_by_pin(pool: VmPool) -> bool:
@@ -162,6 +167,11 @@ class AllocatedSince:
 
     @staticmethod
     def is_other_pin(_pool: VmPool) -> bool:
+        """False: a moment declares no image."""
+        return False
+
+    @staticmethod
+    def is_the_pin(_pool: VmPool) -> bool:
         """False: a moment declares no image."""
         return False
 

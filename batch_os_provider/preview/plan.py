@@ -172,7 +172,7 @@ def plan_image(  # noqa: PLR0913 - a pool as read, what is declared, and when
     )
     for code, text in notes:
         plan = plan.noting(code, text) if text else plan
-    return plan
+    return _becoming_pinned(plan, seen, target, policy)
 
 
 def _plan_empty(
@@ -215,6 +215,16 @@ def _rolled_back(plan: Plan, runs: str, target: Target) -> Plan:
     return replace(plan, what=what, warnings=("rollback", *plan.warnings))
 
 
+def _becoming_pinned(plan: Plan, seen: VmPoolView, target: Target, policy: ImagePolicy) -> Plan:
+    """The same plan; it says that the id of a gallery image gets a version."""
+    pool = seen.pool
+    if policy.strategy == "surge" or plan.what == "adopt" or not isinstance(target, ImageVersion):
+        return plan
+    if not (pool.gallery and pool.is_latest) or pool.is_marked:
+        return plan
+    return replace(plan, detail=f"{plan.detail}; the image id gets the version, so new nodes no longer get the newest")
+
+
 def _stays_pinned(seen: VmPoolView, target: Target, plan: Plan) -> str:
     """The warning that new nodes of a pinned pool get its pin, if only their age is declared; empty otherwise."""
     pinned = seen.pool.pin is not None and isinstance(target, AllocatedSince)
@@ -240,7 +250,8 @@ def _plan_image(  # noqa: PLR0911 - a table
     if isinstance(action, Wait) and action.phase == "until empty":
         waits = f"this up waits until it is empty, at most {duration(timeout)}"
         change = words.change(seen.pool.pin_text)
-        holds = f"the pinned pool holds {counted(len(seen.nodes), 'node')}: {waits}"
+        pool = "pool on latest" if seen.pool.is_latest else "pinned pool"
+        holds = f"the {pool} holds {counted(len(seen.nodes), 'node')}: {waits}"
         return _rolled_back(replace(plan, detail=holds, change=change), seen.pool.pin_text, target)
     text = steps.tally(seen, target)
     if isinstance(action, Wait) and action.phase in ("automatic", "until renewed"):

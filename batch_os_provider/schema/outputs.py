@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from batch_os_provider.batch.image_reference import is_gallery_image
 from batch_os_provider.batch.pool import Pool, PoolState
 from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version
 
@@ -99,7 +100,7 @@ def of_vm_pool(seen: VmPoolView, target: Target | None, strategy: object = None)
 
 def _behind(seen: VmPoolView, target: Target, strategy: object) -> tuple[VmNode, ...]:
     """The nodes that the strategy would renew: ``empty`` renews spot nodes too."""
-    if isinstance(target, ImageVersion) and is_pin_exact(strategy, seen.pool.pin_text):
+    if isinstance(target, ImageVersion) and is_pin_exact(strategy, seen.pool.pin_text, seen.pool.image):
         # The nodes of a pinned pool run the pin.
         return () if target.numbers == seen.pool.pin else seen.nodes
     if strategy == "empty":
@@ -117,7 +118,7 @@ def is_behind(outputs: Mapping[str, Any], target: Target | None, strategy: objec
     if isinstance(target, AllocatedSince):
         return _moment(outputs.get(OLDEST_ALLOCATED), target.moment) < target.moment
     oldest, pin = parse_image_version(outputs.get(OLDEST)), parse_image_version(outputs.get(PIN))
-    if is_pin_exact(strategy, outputs.get(PIN)):
+    if is_pin_exact(strategy, outputs.get(PIN), outputs.get(IMAGE)):
         return pin != target.numbers
     return (oldest is not None and oldest < target.numbers) or (pin is not None and pin < target.numbers)
 
@@ -130,9 +131,12 @@ def _moment(text: object, otherwise: str) -> str:
         return otherwise
 
 
-def is_pin_exact(strategy: object, pin: object) -> bool:
-    """Whether the version of a pool with this pin is the pin, in both directions: ``empty`` also pins a pool."""
-    is_pinned = isinstance(pin, str) and pin.lower() != "latest"
+def is_pin_exact(strategy: object, pin: object, image: object) -> bool:
+    """Whether the version of a pool with this pin and image is the pin, in both directions.
+
+    ``empty`` also pins a pool on latest, and ``when_empty`` one with a gallery image.
+    """
+    is_pinned = isinstance(pin, str) and (pin.lower() != "latest" or is_gallery_image(image))
     return (strategy == "empty" and isinstance(pin, str)) or (strategy == "when_empty" and is_pinned)
 
 

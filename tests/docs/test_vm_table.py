@@ -25,6 +25,7 @@ GUARDED = {"extensions": [{"name": "x"}]}
 
 ALL = pool_of(2, version=OLD, automatic=True, autoscale=True, configuration=GUARDED)
 LATEST = pool_of(2, autoscale=True)
+SILENT = pool_of(2, at="latest", automatic=True, autoscale=True, configuration=GUARDED)
 EMPTY = pool_of(0, version=OLD, autoscale=True)
 
 CASES: list[tuple[str, VmState, dict[str, object], str, type, str]] = [
@@ -48,7 +49,7 @@ CASES: list[tuple[str, VmState, dict[str, object], str, type, str]] = [
     ("a state that this release does not know", ALL, {"allocation": AllocationState.UNKNOWN}, "surge", Wait, "unknown"),
     ("a resize is under way", ALL, {"allocation": AllocationState.RESIZING}, "surge", Wait, "resizing"),
     ('`strategy="empty"`, or its marker', replace(ALL, configuration={}), {}, "empty", Refuse, "latest"),
-    ("a gallery image", ALL, {"gallery": True}, "surge", Refuse, "gallery"),
+    ("`surge` for nodes that show no version number", SILENT, {}, "surge", Refuse, "a version number"),
     ("no node behind", pool_of(2, at=TARGET, automatic=True, autoscale=True), {}, "when_empty", Done, ""),
     ("automatic OS upgrade is on", ALL, {}, "surge", Wait, "automatic"),
     ("with protected extension settings", replace(EMPTY, configuration=GUARDED), {}, "surge", Refuse, "extensions"),
@@ -70,8 +71,7 @@ def test_the_code_decides_by_the_row(
     row: str, state: VmState, more: dict[str, object], strategy: str, kind: type, word: str
 ) -> None:
     seen = look(state)
-    base = {name: value for name, value in more.items() if name != "gallery"}
-    pool = replace(seen.pool, base=replace(seen.pool.base, **base), gallery="gallery" in more)  # type: ignore[arg-type]
+    pool = replace(seen.pool, base=replace(seen.pool.base, **more))  # type: ignore[arg-type]
     policy = ImagePolicy(strategy)  # type: ignore[arg-type]
     target = MOMENTS.target if word == "in the future" else WANTED
     action = decide_image(VmPoolView(pool, seen.nodes), target, policy, ImageHistory())

@@ -174,7 +174,7 @@ def to_a_moment(place: Place, policy: ImagePolicy = EMPTY, spot: int = 0, **pool
     for kind, count in (("Dedicated", 4 - spot), ("LowPriority", spot)):
         seed |= {f"current{kind}Nodes": count, f"target{kind}Nodes": count}
     place.seed(seed, images=[MOVED], jobs=[WORK])
-    return place.renew(policy, since="2024-06-01T12:00:00Z")
+    return place.renew(policy, target="2024-06-01T12:00:00Z")
 
 
 def outlasts(place: Place) -> Ending:

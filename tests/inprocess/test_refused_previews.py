@@ -113,7 +113,7 @@ def configured(pool: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def gallery() -> dict[str, Any]:
-    image = {"virtualMachineImageId": "/subscriptions/s/galleries/g/images/i/versions/1.0.0"}
+    image = {"virtualMachineImageId": "/subscriptions/s/galleries/g/images/i"}
     pool = configured(vm_pool(), imageReference=image)
     for node in pool["nodes"]:
         node["virtualMachineInfo"] = {"imageReference": image}
@@ -135,7 +135,10 @@ IMAGE: dict[str, tuple[dict[str, Any], str]] = {
             'Use PoolOsVersion("render", account_endpoint="{0}", pool_id="render", target_os_version="'
         ),
     ),
-    "gallery": (gallery(), "it uses a gallery image (/subscriptions/s/galleries/g/images/i/versions/1.0.0)"),
+    "gallery": (
+        gallery(),
+        "it uses a gallery image without a version (/subscriptions/s/galleries/g/images/i), and Batch shows no",
+    ),
     "unreadable": (
         unreadable(),
         "its nodes do not show a version number (Batch shows 'nightly' for 1 of 2 nodes)",

@@ -98,7 +98,9 @@ def _propose_image(seen: PoolSeen, vm: VmPoolView) -> Declaration | Left:
         return Left(seen, f"{going}; run `batch-os adopt` again when it has ended")
     versions = [(oldest.version, oldest.version_text)] if oldest is not None and oldest.version is not None else []
     versions += [(pool.pin, pool.pin_text)] if pool.pin is not None else []
-    by_version = bool(versions) and incomparable(vm) is None
+    # A gallery image without a version would be pinned by `when_empty`, and adoption writes nothing.
+    follows = pool.gallery and pool.pin is None and seen.pool.autoscale
+    by_version = bool(versions) and incomparable(vm) is None and not follows
     since = _day_of_the_oldest(vm)
     if not by_version and not since:
         return Left(seen, "no node shows when it was allocated" if vm.judged else "it has no nodes")

@@ -111,8 +111,7 @@ def _versions(seen: PoolSeen) -> tuple[str | None, str | None]:
     if seen.vm is None:
         return seen.pool.current_os_version, seen.pool.target_os_version
     oldest = seen.vm.oldest()
-    # A gallery image has a resource id instead of a version.
-    return oldest.version_text if oldest else None, None if seen.vm.pool.gallery else seen.vm.pool.pin_text
+    return oldest.version_text if oldest else None, seen.vm.pool.pin_text if seen.vm.pool.has_versions else None
 
 
 def _oldest_allocated(seen: PoolSeen) -> str:
@@ -185,7 +184,8 @@ def _what(seen: PoolSeen) -> list[str]:
         kind = f"Cloud Services, OS family {pool.os_family}"
     elif seen.vm is not None:
         # The version of new nodes is in the next column.
-        kind = f"VM, {pool.image if seen.vm.pool.gallery else pool.image.removesuffix(f' {seen.vm.pool.pin_text}')}"
+        vm = seen.vm.pool
+        kind = f"VM, {vm.product if vm.gallery else vm.image.removesuffix(f' {vm.pin_text}')}"
     state = f"{pool.state_text}, {pool.allocation_text}" + (", scales itself" if pool.autoscale else "")
     return [pool.ref.pool_id, kind, state]
 

@@ -111,17 +111,20 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
         and not is_left_in_order(seen, behind, history.marker)
     ):
         return foreign(seen, history.marker, "its marker in the metadata is gone")
-    unreadable = _unreadable(seen, target, now)
+    by_pin = policy.strategy == "when_empty" and target.is_the_pin(pool)
+    unreadable = None if by_pin and pool.gallery else _unreadable(seen, target, now)
     if isinstance(unreadable, Refuse):
         return _cannot_judge(seen, target, unreadable, history)
     pinned_elsewhere = target.is_above_pin(pool)
-    if policy.strategy == "when_empty" and target.is_known_by_pin(pool):
+    if by_pin:
         # The nodes of a pinned pool run the pin, and the pin is the version, in both directions.
         pinned_elsewhere, behind = target.is_other_pin(pool), ()
     if not behind and not pinned_elsewhere and not unreadable:
         return _finished(seen, history)
     if pool.automatic and isinstance(target, AllocatedSince):
         return _renewed_in_place(target)
+    if pool.automatic and by_pin and pool.gallery:
+        return empty.stays_on_latest()
     if pool.automatic:
         return Wait("automatic", "automatic OS upgrade is on and renews the nodes; nothing is written")
     if pool.marker is not None and history.failure is not None:
@@ -155,8 +158,8 @@ def _empty(  # noqa: PLR0911 - a table
         return empty_view.marker_is_gone(seen, known)
     if pool.marker is not None:
         return tidy(seen, pool.marker)
-    if pool.gallery and isinstance(target, ImageVersion):
-        return _refuse_gallery(pool)
+    if not pool.has_versions and isinstance(target, ImageVersion):
+        return _no_versions(pool)
     if mark is not None and policy.strategy != "empty":
         return empty_view.foreign_image(seen, mark) or empty.put_back(seen, mark, history, target)
     if mark is None and empty_view.is_reached(seen, target):
@@ -174,11 +177,11 @@ def _restore(seen: VmPoolView, history: ImageHistory) -> ImageAction:
     return tidy(seen, pool.marker) if pool.marker is not None else history.failure or Done()
 
 
-def _refuse_gallery(pool: VmPool, next_step: str = "", property_: str = "pool_id") -> Refuse:
+def _no_versions(pool: VmPool) -> Refuse:
     return Refuse(
-        f"it uses a gallery image ({pool.image}), whose nodes show no image version that can be compared",
-        next_step or "Remove this resource; set the version of a gallery image in the program that creates the pool",
-        property=property_,
+        f"it uses an image outside of a gallery ({pool.image}), which has no versions",
+        "Declare nodes_since in place of target_image_version, or create the pool from a gallery image",
+        property=ImageVersion.property,
     )
 
 
@@ -222,17 +225,35 @@ def incomparable(seen: VmPoolView, now: datetime | None = None) -> Refuse | None
         f'Declare nodes_since="{day_of(now)}" in place of target_image_version: nodes that were allocated before that '
         "day are renewed"
     )
-    if seen.pool.gallery:
-        return _refuse_gallery(seen.pool, instead, ImageVersion.property)
-    strange = [node for node in _unread(seen, ImageVersion) if node.version_text and node.state not in _COMING]
+    if not seen.pool.has_versions:
+        return _no_versions(seen.pool)
     # The image of a pool changes only while it is empty, so the nodes of a pinned pool run the pin.
-    if not strange or seen.pool.pin is not None:
+    if seen.pool.pin is not None:
+        return None
+    if seen.pool.gallery:
+        return _silent_gallery(seen, instead)
+    strange = [node for node in _unread(seen, ImageVersion) if node.version_text and node.state not in _COMING]
+    if not strange:
         return None
     shown = " and ".join(map(repr, sorted({node.version_text for node in strange})[:3]))
     return Refuse(
         f"its nodes do not show a version number (Batch shows {shown} for {len(strange)} of "
         f"{len(seen.judged)} nodes), so the version of a node cannot be compared",
         f"{instead}. {_EXACT_VERSION}",
+        property=ImageVersion.property,
+    )
+
+
+def _silent_gallery(seen: VmPoolView, instead: str) -> Refuse | None:
+    """The refusal of a gallery image whose nodes show no version; None if every node shows one, or may do so later."""
+    silent = [node for node in _unread(seen, ImageVersion) if node.state not in _COMING]
+    if not silent and seen.judged:
+        return None
+    shows = f"Batch shows no version of {len(silent)} of {len(seen.judged)} nodes" if silent else "it has no nodes"
+    return Refuse(
+        f"it uses a gallery image without a version ({seen.pool.image}), and {shows}, so the version of a node cannot "
+        "be compared",
+        'Declare strategy="empty": `up` pins the pool to the version. Or d' + instead[1:],
         property=ImageVersion.property,
     )
 
@@ -308,7 +329,7 @@ def _pinned(seen: VmPoolView, target: Target, policy: ImagePolicy) -> ImageActio
         guarded = pool.guarded_parts()
         if guarded:
             return Refuse(
-                f"the pool is pinned to {pool.pin_text} and empty, but a change would have to send "
+                f"the pool is {pool.pinned} and empty, but a change would have to send "
                 f"{' and '.join(guarded)} again, which Batch does not return in full or this "
                 "release does not know",
                 f"Change the image version to {target.text} where the pool is declared",
@@ -316,7 +337,7 @@ def _pinned(seen: VmPoolView, target: Target, policy: ImagePolicy) -> ImageActio
         return Repin(target.text)
     nodes = counted(len(seen.nodes), "node")
     if policy.strategy == "when_empty":
-        return Wait("until empty", f"pinned to {pool.pin_text} with {nodes}; waiting until the pool is empty")
+        return Wait("until empty", f"{pool.pinned} with {nodes}; waiting until the pool is empty")
     held = ', autoscale="hold"' if pool.base.autoscale else ""
     return Refuse(
         f"the pool is pinned to {pool.pin_text}, so new nodes would get that version too, and its image cannot be "
@@ -349,8 +370,11 @@ def deallocated(seen: VmPoolView, target: Target) -> str:
 
 
 def another_product(seen: VmPoolView, target: Target) -> str:
-    """The warning about a version of another product than the pool runs; empty if it is the same or unknown."""
-    if isinstance(target, AllocatedSince):
+    """The warning about a version of another product than the pool runs; empty if it is the same or unknown.
+
+    The first number of a gallery image's version says nothing about the product.
+    """
+    if isinstance(target, AllocatedSince) or seen.pool.gallery:
         return ""
     oldest = seen.oldest()
     runs = oldest.version if oldest is not None else seen.pool.pin

@@ -69,6 +69,7 @@ __all__ = [
     "put_back",
     "resizing",
     "restore",
+    "stays_on_latest",
     "too_late",
     "words",
 ]
@@ -107,11 +108,7 @@ def _begin(seen: VmPoolView, target: Target, policy: ImagePolicy) -> ImageAction
         )
     changes = isinstance(target, ImageVersion)
     if changes and pool.automatic:
-        return Refuse(
-            "automatic OS upgrade is on, which needs an image on latest, so the pool cannot be pinned",
-            "Turn the automatic OS upgrade off where the pool is declared, or remove this resource",
-            property="strategy",
-        )
+        return stays_on_latest()
     guarded = pool.guarded_parts() if changes else []
     if guarded:
         return _guarded(pool, target, guarded)
@@ -127,6 +124,15 @@ def _begin(seen: VmPoolView, target: Target, policy: ImagePolicy) -> ImageAction
     pins = (shown, target.text) if isinstance(target, ImageVersion) else (shown,)
     scaled = (pool.formula, pool.interval) if pool.base.autoscale else ("", "")
     return SetMarker(EmptyMarker(pool.size, pool.target_spot, pool.product, pins, *scaled, policy.canary))
+
+
+def stays_on_latest() -> Refuse:
+    """The refusal to pin a pool with automatic OS upgrade."""
+    return Refuse(
+        "automatic OS upgrade is on, which needs an image on latest, so the pool cannot be pinned",
+        "Turn the automatic OS upgrade off where the pool is declared, or remove this resource",
+        property="strategy",
+    )
 
 
 def _guarded(pool: VmPool, target: Target, parts: list[str]) -> Refuse:
@@ -152,7 +158,7 @@ def _change(seen: VmPoolView, target: Target, mark: EmptyMarker, history: ImageH
         return Undo(_stayed(seen, mark), may_defer=True)
     young = next((node for node in seen.nodes if target.is_behind(node)), None)
     if young is not None and pool.sizes == mark.canary_sizes:
-        reason, following = words_of(target).new_node_is_behind(young)
+        reason, following = words_of(target).new_node_is_behind(young, pool)
         return Undo(Refuse(f"{reason}; {_goes_back(pool, mark)}", following))
     return foreign_size(seen, mark)
 

@@ -175,7 +175,7 @@ def _prove(  # noqa: PLR0911 - a table
         # An earlier run added this node for an older target. Batch has not yet been asked for a node of this target.
         return tidy(seen, mark)
     if wrong is not None:
-        reason, next_step = words_of(target).new_node_is_behind(wrong)
+        reason, next_step = words_of(target).new_node_is_behind(wrong, seen.pool)
         return Undo(Refuse(f"{reason}; {untouched}", next_step))
     broken = next((node for node in ours if node.has_failed or (node.is_deallocated and node in canary)), None)
     if broken is not None:

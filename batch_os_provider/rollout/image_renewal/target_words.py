@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from batch_os_provider.batch.vm_pool import VmNode, VmPoolView
+from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
 from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version
 from batch_os_provider.guest_os import version
 from batch_os_provider.wording import counted, plural
@@ -63,7 +63,7 @@ class TargetWords(ABC):
         """What was not reached at a deadline."""
 
     @abstractmethod
-    def new_node_is_behind(self, node: VmNode) -> tuple[str, str]:
+    def new_node_is_behind(self, node: VmNode, pool: VmPool) -> tuple[str, str]:
         """Why a new node fails as the canary although it is healthy, and the next step."""
 
     @abstractmethod
@@ -107,9 +107,9 @@ class _VersionWords(TargetWords):
     def missed(self) -> str:
         return f"{self.target.text} was not reached"
 
-    def new_node_is_behind(self, node: VmNode) -> tuple[str, str]:
+    def new_node_is_behind(self, node: VmNode, pool: VmPool) -> tuple[str, str]:
         reason = f"Batch still allocates {node.version_text} (node {node.node_id})"
-        if node.version is not None and self.target.is_of_another_product(node.version):
+        if node.version is not None and not pool.gallery and self.target.is_of_another_product(node.version):
             return reason, (
                 f"Declare a target_image_version of the pool's own image ({node.version[0]}.*), or move the work to a "
                 f"pool that is made of the image with {self.target}"
@@ -159,7 +159,7 @@ class _MomentWords(TargetWords):
     def missed(self) -> str:
         return f"nodes_since {self.target.text} was not reached"
 
-    def new_node_is_behind(self, node: VmNode) -> tuple[str, str]:
+    def new_node_is_behind(self, node: VmNode, pool: VmPool) -> tuple[str, str]:  # noqa: ARG002 - the image says nothing about a moment
         at = self.target.shown(node)
         reason = f"the new node {node.node_id} was allocated at {at}, which is before nodes_since {self.target.text}"
         return reason, "Declare a moment in nodes_since that has passed by the clock of Batch"

@@ -40,7 +40,7 @@ UNLISTED_VERSION: Final = "1.0.0"
 _DETAILS: Final = ("nodeAgentSKUId", "osType", "verificationType", "batchSupportEndOfLife")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 OS_TYPES: Final = ("linux", "windows")
-_IN_ID: Final = "/versions/"
+_IN_ID: Final = re.compile(r"/versions/", re.IGNORECASE)
 
 
 def read(row: object) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _matches(row: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
     """Whether a row is this image; names are compared without case, as Azure does."""
     names = [name for name in GALLERY if name in reference] or MARKETPLACE
     return all(
-        str(row.get(name)).lower() == str(reference.get(name)).split(_IN_ID, maxsplit=1)[0].lower() for name in names
+        str(row.get(name)).lower() == _IN_ID.split(str(reference.get(name)), maxsplit=1)[0].lower() for name in names
     )
 
 
@@ -115,13 +115,14 @@ def pinned_version(reference: Mapping[str, Any]) -> str | None:
     """The version that a reference names; None for ``latest``."""
     for name in GALLERY:
         if name in reference:
-            return str(reference[name]).partition(_IN_ID)[2] or None
+            version = "".join(_IN_ID.split(str(reference[name]), maxsplit=1)[1:])
+            return None if version.lower() in ("", "latest") else version
     version = str(reference.get("version", "latest"))
     return None if version.lower() == "latest" else version
 
 
 def refuse_unknown_pin(world: World, reference: Mapping[str, Any]) -> None:
-    """Refuse a marketplace image version that ``images`` does not list now, with this spelling.
+    """Refuse an image version that ``images`` does not list now, with this spelling; of galleries only listed images.
 
     The rule and its code are the switch ``unknownImageVersion``. A seed may name any version.
 
@@ -129,7 +130,10 @@ def refuse_unknown_pin(world: World, reference: Mapping[str, Any]) -> None:
         BatchError: the image does not have the version.
     """
     code = world.unknowns["unknownImageVersion"]
-    if code == "accepted" or any(name in reference for name in GALLERY):
+    if code == "accepted":
+        return
+    gallery = any(name in reference for name in GALLERY)
+    if gallery and not any(_matches(row, reference) for row in world.images):
         return
     version = pinned_version(reference)
     known = {

@@ -144,7 +144,7 @@ def test_a_pool_whose_nodes_show_no_version_is_kept_at_the_day_of_its_oldest_nod
     for number, each in enumerate(body["nodes"]):
         each["allocationTime"] = f"2026-11-2{number}T08:12:44.1234567Z"
     if gallery:
-        body = image(body, virtualMachineImageId="/subscriptions/s/galleries/g/images/i/versions/1.2.3")
+        body = image(body, virtualMachineImageId="/subscriptions/s/galleries/g/images/i")
     found = declared(body)
     strategy = "when_empty" if autoscale else "surge"
     assert found.inputs == {
@@ -156,6 +156,25 @@ def test_a_pool_whose_nodes_show_no_version_is_kept_at_the_day_of_its_oldest_nod
     assert found.note.startswith("nodes_since: no node is older than this day; a later day renews the older nodes")
     assert ("the pool scales itself" in found.note) == autoscale
     assert fit(seen(body)).resource == "PoolImageVersion"
+
+
+@pytest.mark.parametrize("autoscale", [False, True])
+@pytest.mark.parametrize("exact", ["latest", "1.2.3", "2.0.0"])
+def test_the_version_of_a_gallery_image_is_its_pin_whatever_its_nodes_show(exact: str, autoscale: bool) -> None:
+    body = image(
+        vm_pool(exact=exact, enableAutoScale=autoscale),
+        communityGalleryImageId="/CommunityGalleries/g/Images/i/Versions/1.2.3",
+    )
+    found = declared(body)
+    assert (found.inputs["target_image_version"], found.inputs["strategy"]) == ("1.2.3", "when_empty")
+
+
+def test_a_gallery_image_that_a_formula_scales_is_kept_by_the_age_of_its_nodes() -> None:
+    """`when_empty` with a version would pin it; a pool of fixed size is kept at the version that its nodes show."""
+    gallery = {"virtualMachineImageId": "/subscriptions/s/galleries/g/images/i"}
+    fixed, scaled = (image(vm_pool(exact="1.2.3", enableAutoScale=each), **gallery) for each in (False, True))
+    assert declared(fixed).inputs["target_image_version"] == "1.2.3"
+    assert "nodes_since" in declared(scaled).inputs
 
 
 def test_no_resource_fits_a_pool_of_neither_kind() -> None:

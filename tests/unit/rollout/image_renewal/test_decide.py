@@ -363,16 +363,6 @@ def test_registries_by_identity_and_empty_extensions_are_no_reason_to_refuse() -
     assert decided(pool_of(0, version=OLD, configuration=configuration)) == Repin(TARGET)
 
 
-@pytest.mark.parametrize("key", ["virtualMachineImageId", "sharedGalleryImageId", "communityGalleryImageId"])
-def test_a_gallery_image_is_refused_in_a_preview_too(key: str) -> None:
-    seen = look(pool_of(2, version=None))
-    reference = {key: "/galleries/g/images/i"}
-    pool = replace(seen.pool, gallery=True, image=reference[key], configuration={"imageReference": reference})
-    action = decide_image(VmPoolView(pool, seen.nodes), WANTED, ImagePolicy("surge"), ImageHistory())
-    assert isinstance(action, Refuse)
-    assert "gallery image (/galleries/g/images/i)" in action.reason
-
-
 @pytest.mark.parametrize("strategy", ["surge", "when_empty"])
 @pytest.mark.parametrize("automatic", [False, True])
 @pytest.mark.parametrize("text", ["latest", "rolling", "20348", "22.04.99999999999"])

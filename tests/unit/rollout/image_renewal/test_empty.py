@@ -127,9 +127,9 @@ def test_a_pool_at_zero_is_changed_at_once(more: Mapping[str, Any]) -> None:
         ),
         (Look(marker="theirs"), EMPTY, ["batch-os holds 'theirs'", "Remove or rename that metadata entry"]),
         (
-            Look(configuration={"imageReference": {"virtualMachineImageId": "/s/i/versions/1.0.3"}}),
+            Look(configuration={"imageReference": {"virtualMachineImageId": "/s/images/golden"}}),
             EMPTY,
-            ["it uses a gallery image"],
+            ["it uses an image outside of a gallery (/s/images/golden), which has no versions"],
         ),
     ],
 )

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from batch_os_provider.batch.pool import GALLERIES, Pool
-from batch_os_provider.batch.vm_pool import VmPool, VmPoolView
+from batch_os_provider.batch.vm_pool import VmPool
 from batch_os_provider.batch.vm_target import ImageVersion, parse_image_version
 from batch_os_provider.errors import RefusedError
 from batch_os_provider.preview.plan import Plan, plan_image
@@ -319,9 +319,6 @@ def test_an_image_of_any_gallery_is_named_by_its_id(key: str, text: str) -> None
     pool = VmPool.from_json(REF, body)
     assert (pool.image, pool.gallery) == (text, True)
     assert pool.pin_text == ("1.0.3" if text.endswith("1.0.3") else "latest")
-    action = decide_image(VmPoolView(pool, ()), WANTED, ImagePolicy("surge"), ImageHistory())
-    assert isinstance(action, Refuse)
-    assert f"a gallery image ({text})" in action.reason
     old = os_table.decide(Pool.from_json(REF, body, seen_at=at(0)), "*", Policy(), os_table.History(), 0.0)
     assert isinstance(old, Refuse)
     assert f"it is a VM pool (image {text})" in old.reason

@@ -83,6 +83,9 @@ COMMANDS = {
     "status": ["status", "ENDPOINT"],
     "status json": ["status", "--json", "ENDPOINT"],
     "status help": ["status", "--help"],
+    "outdated": ["outdated", "ENDPOINT"],
+    "outdated json": ["outdated", "--json", "ENDPOINT"],
+    "outdated help": ["outdated", "--help"],
     "watch help": ["watch", "--help"],
     "adopt": ["adopt", "ENDPOINT"],
     "adopt check": ["adopt", "ENDPOINT", "--check", "preview.json"],
@@ -275,5 +278,5 @@ def test_completion_knows_every_subcommand() -> None:
         check=True,
     )
     assert done.stdout.splitlines() == [
-        f"plain,{name}" for name in ("status", "watch", "adopt", "comment", "catalogue", "doctor", "probe")
+        f"plain,{name}" for name in ("status", "outdated", "watch", "adopt", "comment", "catalogue", "doctor", "probe")
     ]

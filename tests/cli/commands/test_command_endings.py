@@ -90,6 +90,7 @@ COMMANDS = {
     "adopt": ["adopt", "ENDPOINT"],
     "adopt check": ["adopt", "ENDPOINT", "--check", "preview.json"],
     "adopt help": ["adopt", "--help"],
+    "bump help": ["bump", "--help"],
     "comment": ["comment", "dev=preview.json"],
     "comment json": ["comment", "--json", "dev=preview.json"],
     "comment help": ["comment", "--help"],
@@ -278,5 +279,6 @@ def test_completion_knows_every_subcommand() -> None:
         check=True,
     )
     assert done.stdout.splitlines() == [
-        f"plain,{name}" for name in ("status", "outdated", "watch", "adopt", "comment", "catalogue", "doctor", "probe")
+        f"plain,{name}"
+        for name in ("status", "outdated", "watch", "adopt", "bump", "comment", "catalogue", "doctor", "probe")
     ]

@@ -15,6 +15,7 @@ from batch_os_provider.batch.vm_pool import parse_image_version
 from batch_os_provider.cli.adopt.declared_pools import DeclaredPool
 from batch_os_provider.cli.bump.edits import TARGETS, Place, config_places, literals
 from batch_os_provider.cli.outdated.newest import UNKNOWN, Standing
+from batch_os_provider.errors import InputError
 from batch_os_provider.guest_os.version import GuestOsVersion, VersionSyntaxError
 
 __all__ = ["Declared", "Plan", "declared_of", "identity", "plan", "target_of"]
@@ -108,7 +109,8 @@ def plan(
         declared: the declarations of all stacks.
         files: the Python files of the program.
         config: the config file of each stack.
-        attempt: runs the program for a stack with a config key and value, and returns what it declares then.
+        attempt: runs the program for a stack with a config key and value, and returns what it declares then; raises
+            InputError if it does not run.
     """
     found = Plan()
     wanted = _agreed(declared)
@@ -121,7 +123,10 @@ def plan(
         before = {(each.name, each.pool): each for each in mine}
         for place in config_places(source):
             for new in sorted({each.newer for each in mine if each.text == place.text and each.newer}):
-                after = {identity(pool): target_of(pool) for pool in attempt(stack, place.key, new)}
+                try:
+                    after = {identity(pool): target_of(pool) for pool in attempt(stack, place.key, new)}
+                except InputError:  # the program does not take this value here, so the pool is named as left
+                    continue
                 changed = [before[name] for name in before if after.get(name) != before[name].text]
                 if (
                     changed

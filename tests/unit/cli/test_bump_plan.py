@@ -12,6 +12,7 @@ from batch_os_provider.cli.adopt.declared_pools import DeclaredPool
 from batch_os_provider.cli.bump.plan import Declared, declared_of, plan
 from batch_os_provider.cli.inventory import PoolSeen
 from batch_os_provider.cli.outdated.newest import judge
+from batch_os_provider.errors import InputError
 from batch_os_provider.guest_os.catalogue import load
 from tests.support.simulator import OLD, paas_pool
 from tests.unit.cli.test_outdated import ENDPOINT, HPC, UBUNTU, pool
@@ -76,6 +77,18 @@ def test_a_config_value_that_makes_another_pool_stays() -> None:
     config = {"prod": (PROD, f"config:\n  farm:v: {MAY}\n".encode())}
     found = plan([wants("a")], {}, config, lambda *_: [made("a", JUNE), made("new", JUNE)])
     assert not found.changes
+
+
+def test_a_config_value_with_which_the_program_does_not_run_stays() -> None:
+    def attempt(_stack: str, _key: str, new: str) -> list[DeclaredPool]:
+        if new == JUNE:
+            raise InputError("the program refuses it")
+        return [made("a", MAY), made("d", new)]
+
+    config = {"prod": (PROD, f"config:\n  farm:v: {MAY}\n".encode())}
+    assert not plan([wants("a")], {}, config, attempt).changes
+    found = plan([wants("a"), wants("d", newer=JULY)], {}, config, attempt)
+    assert list(found.changes[PROD].values()) == [JULY], "another version is still tried"
 
 
 SEEN: list[PoolSeen] = [

@@ -144,10 +144,13 @@ def _diff(name: Path, before: bytes, after: bytes) -> str:
 
 
 def _agrees(files: int) -> bool:
-    try:
-        return click.confirm(f"Write {counted(files, 'file')}?")
-    except click.Abort:
+    # click's question would make ^C and a closed input the same error.
+    click.echo(f"Write {counted(files, 'file')}? [y/N] ", nl=False)
+    answer = sys.stdin.readline() if sys.stdin is not None else ""
+    if not answer:
+        click.echo()
         fail("nothing was written: the question was not answered\nNext: Give --yes to write without asking")
+    return answer.strip().lower() in {"y", "yes"}
 
 
 def _write(

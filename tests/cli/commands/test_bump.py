@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.commands.test_command_endings import ended, start
+from tests.cli.commands.test_command_endings import ended, environment, start
 from tests.support.simulator import IMAGES, Simulator, vm_pool
 
 if TYPE_CHECKING:
@@ -88,6 +90,20 @@ def test_it_writes_only_what_it_can_prove_and_names_the_rest(sim: Simulator, pro
 
     code, out, err = ended(start(sim, "bump", str(program), "--yes"))
     assert (code, out.decode().splitlines()[-1]) == (0, "0 versions to change in 0 files: nothing to write")
+
+
+@pytest.mark.parametrize(("answer", "state"), [("n", "not written"), ("YES", "written")])
+def test_it_asks(sim: Simulator, program: Path, answer: str, state: str) -> None:
+    before = (program / "__main__.py").read_bytes()
+    done = subprocess.run(  # noqa: S603 - the command under test
+        [sys.executable, "-c", "from batch_os_provider.cli.main import main; main()", "bump", str(program)],
+        env=environment(sim, {}),
+        input=f"{answer}\n".encode(),
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode().splitlines()[-1] == f"2 versions to change in 2 files: {state}"
+    assert ((program / "__main__.py").read_bytes() == before) is (state == "not written")
 
 
 def test_an_account_that_cannot_be_read_ends_it(program: Path) -> None:

@@ -11,7 +11,8 @@ from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState
 from batch_os_provider.batch.shared_poller import SharedPoller
-from batch_os_provider.batch.vm_pool import VmPoolView, parse_image_version
+from batch_os_provider.batch.vm_pool import VmPoolView
+from batch_os_provider.batch.vm_target import ImageVersion, Target
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import ApiRetiredError, InputError, PoolGoneError, ServiceAnswer
 from batch_os_provider.guest_os.version import same_version
@@ -25,7 +26,7 @@ from batch_os_provider.runtime.cancellation import RealWaiter
 from batch_os_provider.runtime.per_account import PerAccount
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema import outputs as out
-from batch_os_provider.schema.declared import Declared, DeclaredImage, gate_of
+from batch_os_provider.schema.declared import Declared, DeclaredImage, gate_of, target_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +114,10 @@ def renew_image(bag: Mapping[str, Any]) -> Bag:
     declared = DeclaredImage.of(bag)
     row = diagnostics.ResourceLog(diagnostics.current_urn(), declared.ref.pool_id)
     seen: VmPoolView = ImageRenewal(declared, _context(declared.ref, Reporter(row))).run().pool
-    return {**out.known(inputs.IMAGE.names, bag), **out.of_vm_pool(seen, bag[inputs.IMAGE_TARGET])}
+    return {
+        **out.known(inputs.IMAGE.names, bag),
+        **out.of_vm_pool(seen, declared.target, declared.policy.strategy),
+    }
 
 
 def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
@@ -128,15 +132,25 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
         return None
     if not seen.pool.is_vm:
         row.warn(
-            f"pool {ref.url} is not a VM pool, so its image version cannot be compared. Use PoolOsVersion for a Cloud "
+            f"pool {ref.url} is not a VM pool, so its nodes cannot be compared. Use PoolOsVersion for a Cloud "
             "Services pool, or remove this resource"
         )
-    observed = out.of_vm_pool(seen, bag.get(inputs.IMAGE_TARGET))
-    target = parse_image_version(bag.get(inputs.IMAGE_TARGET))
-    if target is None or out.is_behind(observed, target):
-        lowest = out.lowest(observed[out.OLDEST], observed[out.PIN])
-        bag |= {inputs.IMAGE_TARGET: lowest} if lowest else {}
+    strategy, target = bag.get(inputs.STRATEGY), target_in(bag)
+    observed = out.of_vm_pool(seen, target, strategy)
+    if target is None or out.is_behind(observed, target, strategy):
+        bag |= _drift(observed, target, strategy)
     return {**bag, **observed}, dict(bag)
+
+
+def _drift(observed: Mapping[str, Any], target: Target | None, strategy: object) -> Bag:
+    """The target as an input, with what the pool shows in place of what is declared; empty if it shows nothing."""
+    if isinstance(target, ImageVersion) and out.is_pin_exact(strategy, observed[out.PIN]):
+        # The pin is the version, also where it is newer; a pool that someone put on latest shows that word.
+        return {inputs.IMAGE_TARGET: observed[out.PIN]}
+    if target is None or isinstance(target, ImageVersion):
+        lowest = out.lowest(observed[out.OLDEST], observed[out.PIN])
+        return {inputs.IMAGE_TARGET: lowest} if lowest else {}
+    return {inputs.NODES_SINCE: observed[out.OLDEST_ALLOCATED]}
 
 
 def _is_get(props: Mapping[str, Any]) -> bool:

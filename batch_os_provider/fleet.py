@@ -44,8 +44,9 @@ class PoolFleet(pulumi.ComponentResource):
             ``{account_endpoint}/pools/{pool_id}`` of any account.
         account_endpoint: the Batch account of the pools that are given by id; required if there are such pools.
         target_os_version: the version for pools of the Cloud Services kind; the children are ``PoolOsVersion``.
-        target_image_version: the version for VM pools; the children are ``PoolImageVersion``. Declare exactly one of
-            the two versions.
+        target_image_version: the version for VM pools; the children are ``PoolImageVersion``.
+        nodes_since: the moment for VM pools, as for ``PoolImageVersion``; the children are ``PoolImageVersion``.
+            Declare exactly one of the three targets.
         canary: the first wave: a pool, or a list of pools. ``[]`` is no canary. Default: the first of ``pools``.
         waves: the waves after the canary. A percentage such as ``"25%"`` is the share of the whole fleet, canary
             included, that is done when the wave ends, rounded down. A number is the number of pools in the wave. A
@@ -60,8 +61,10 @@ class PoolFleet(pulumi.ComponentResource):
         max_unhealthy: as for ``PoolOsVersion``. It is the gate between the waves: without it, a wave succeeds when its
             pools run the target, even with unhealthy nodes. A preview of several waves warns about that.
         soak: as for ``PoolOsVersion``. It also delays the next wave.
-        strategy: as for ``PoolImageVersion``; required with ``target_image_version``.
+        strategy: as for ``PoolImageVersion``; required for VM pools.
         surge: as for ``PoolImageVersion``.
+        canary_nodes: ``canary`` of each ``PoolImageVersion``: how many new nodes prove an emptied pool.
+        autoscale: as for ``PoolImageVersion``.
         drain_timeout: as for ``PoolImageVersion``.
         aliases: the former resource of a pool that another declaration managed before. A key is a pool as in
             ``pools``; a value is the name of a resource without a parent, a URN, or a ``pulumi.Alias``. The pool keeps
@@ -86,6 +89,7 @@ class PoolFleet(pulumi.ComponentResource):
         account_endpoint: Input[str] | None = None,
         target_os_version: Input[str] | None = None,
         target_image_version: Input[str] | None = None,
+        nodes_since: Input[str] | None = None,
         canary: str | Sequence[str] | None = None,
         waves: Sequence[Wave] | None = None,
         timeout: Input[str | int | float | timedelta] | None = None,
@@ -95,8 +99,10 @@ class PoolFleet(pulumi.ComponentResource):
         stall_after: Input[str | int | float | timedelta] | None = None,
         max_unhealthy: Input[str | int] | None = None,
         soak: Input[str | int | float | timedelta] | None = None,
-        strategy: Input[Literal["surge", "when_empty"]] | None = None,
+        strategy: Input[Literal["surge", "when_empty", "empty"]] | None = None,
         surge: Input[int] | None = None,
+        canary_nodes: Input[int] | None = None,
+        autoscale: Input[Literal["refuse", "hold"]] | None = None,
         drain_timeout: Input[str | int | float | timedelta] | None = None,
         aliases: Mapping[str, str | pulumi.Alias] | None = None,
         opts: ResourceOptions | None = None,
@@ -108,6 +114,7 @@ class PoolFleet(pulumi.ComponentResource):
             "account_endpoint": account_endpoint,
             "target_os_version": target_os_version,
             "target_image_version": target_image_version,
+            "nodes_since": nodes_since,
             "timeout": timeout,
             "on_timeout": on_timeout,
             "if_resizing": if_resizing,
@@ -117,6 +124,8 @@ class PoolFleet(pulumi.ComponentResource):
             "soak": soak,
             "strategy": strategy,
             "surge": surge,
+            "canary": canary_nodes,
+            "autoscale": autoscale,
             "drain_timeout": drain_timeout,
         }
         try:
@@ -173,6 +182,11 @@ def _check_plain(name: str, value: object) -> None:
             _check_plain(name, each)
 
 
+def _spelled(name: str) -> str:
+    """The argument of the fleet for an input of its pools: a fleet's own ``canary`` names pools."""
+    return "canary_nodes" if name == inputs.CANARY else name
+
+
 def _own(account_endpoint: object) -> str:
     """The endpoint of pools given by id; empty if it is unknown or wrong. ``_checked`` reports a wrong one."""
     try:
@@ -203,11 +217,13 @@ def _former(aliases: object, fleet: Sequence[Member], own: str) -> dict[Member, 
 
 
 def _kind(bag: Mapping[str, Any]) -> type[PoolOsVersion | PoolImageVersion]:
-    given = [name for name in (inputs.TARGET, inputs.IMAGE_TARGET) if bag[name] is not None]
+    targets = (*inputs.OS.targets, *inputs.IMAGE.targets)
+    given = [name for name in targets if bag[name] is not None]
     if len(given) != 1:
         raise WavesError(
-            f"{inputs.TARGET}, {inputs.IMAGE_TARGET}: {'both are' if given else 'neither is'} given; allowed: exactly "
-            f"one, {inputs.TARGET} for pools of the Cloud Services kind, {inputs.IMAGE_TARGET} for VM pools"
+            f"{', '.join(given or targets)}: {f'{len(given)} are' if given else 'none is'} given; allowed: exactly "
+            f"one, {inputs.TARGET} for pools of the Cloud Services kind, {inputs.NODES_SINCE} for VM pools on latest, "
+            f"{inputs.IMAGE_TARGET} for VM pools that are pinned to an exact version"
         )
     return PoolOsVersion if given == [inputs.TARGET] else PoolImageVersion
 
@@ -220,9 +236,11 @@ def _checked(
     given = {name: value for name, value in bag.items() if value is not None}
     unfit = next((name for name in given if name not in (*spec.names, inputs.ACCOUNT_ENDPOINT)), None)
     if unfit is not None:
-        allowed = ", ".join(name for name in spec.names if name in bag)
+        target = spec.target_of(given)
+        fits = (name for name in spec.names if name in bag and (name == target or name not in spec.targets))
+        allowed = ", ".join(_spelled(name) for name in fits)
         raise WavesError(
-            f"{unfit}: {shown(given[unfit])} is not allowed with {spec.target}; allowed with it: {allowed}"
+            f"{_spelled(unfit)}: {shown(given[unfit])} is not allowed with {target}; allowed with it: {allowed}"
         )
     by_id = next((member for member in fleet if not member.endpoint), None)
     if by_id is not None and inputs.ACCOUNT_ENDPOINT not in given:
@@ -236,7 +254,7 @@ def _checked(
     _, wrong = inputs.check({"account_endpoint": given.get(inputs.ACCOUNT_ENDPOINT, "https://a.b")}, is_pending, spec)
     failures += [each for each in wrong if each.property == inputs.ACCOUNT_ENDPOINT and each not in failures]
     if failures:
-        raise WavesError("; ".join(f"{failure.property}: {failure.reason}" for failure in failures))
+        raise WavesError("; ".join(f"{_spelled(failure.property)}: {failure.reason}" for failure in failures))
     if waits and is_pending(given.get("on_timeout")):
         raise WavesError("on_timeout: it is an output; allowed for a fleet of several waves: fail, as a plain value")
     if waits and given.get("on_timeout") == "defer":

@@ -1,7 +1,8 @@
 """The provider of ``PoolImageVersion``, for VM pools.
 
-Its base in ``pool_provider`` has the rules for both kinds of pools. The declared version is a minimum: newer nodes are
-reported and are not a change. Pulumi pickles the provider into the stack's state by reference, so the name
+Its base in ``pool_provider`` has the rules for both kinds of pools. On a pinned pool the declared version is the pin,
+exactly (except for ``surge``). Elsewhere the version or the moment is a minimum: newer nodes are reported and are not a
+change. Pulumi pickles the provider into the stack's state by reference, so the name
 ``batch_os_provider.image_provider.PoolImageVersionProvider`` must never change.
 """
 
@@ -13,13 +14,22 @@ from typing import TYPE_CHECKING, Any
 from pulumi import dynamic
 
 from batch_os_provider import pool_provider
-from batch_os_provider.batch.vm_pool import parse_image_version
+from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.pool_provider import PoolProvider, crud, describe, ref_of
 from batch_os_provider.runtime.cancellation import Canceled
 from batch_os_provider.schema import inputs
-from batch_os_provider.schema.declared import DeclaredImage
-from batch_os_provider.schema.outputs import OLDEST, PIN, RENEWING, STATE, PriorState, is_behind
+from batch_os_provider.schema.declared import DeclaredImage, target_in
+from batch_os_provider.schema.outputs import (
+    OLDEST,
+    OLDEST_ALLOCATED,
+    PIN,
+    RENEWING,
+    STATE,
+    PriorState,
+    is_behind,
+    is_pin_exact,
+)
 
 if TYPE_CHECKING:
     from batch_os_provider.batch.address import PoolRef
@@ -29,7 +39,7 @@ __all__ = ["PoolImageVersionProvider"]
 
 
 class PoolImageVersionProvider(PoolProvider):
-    """Keeps the nodes of a VM pool at an image version or a newer one."""
+    """Keeps a pinned VM pool at an image version, or its nodes at or above a version or allocated since a moment."""
 
     spec = inputs.IMAGE
 
@@ -45,10 +55,14 @@ class PoolImageVersionProvider(PoolProvider):
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> dynamic.DiffResult:
         """Compare the meaning of every input, and the last observed node versions with the target."""
         changed, replaces = self.changed(_olds, _news)
-        behind = not self.is_open(_news) and is_behind(_olds, parse_image_version(_news.get(inputs.IMAGE_TARGET)))
-        behind = behind or _olds.get(STATE) == RENEWING
+        target = None if self.is_open(_news) else target_in(_news)
+        strategy = _news.get(inputs.STRATEGY)
+        behind = is_behind(_olds, target, strategy) or _olds.get(STATE) == RENEWING
         if changed or behind:
-            self.preview_change(_news, PriorState(str(_olds.get(OLDEST) or _olds.get(PIN) or "")), replaces)
+            shown: tuple[str, ...] = (PIN, OLDEST) if is_pin_exact(strategy, _olds.get(PIN)) else (OLDEST, PIN)
+            shown = (OLDEST_ALLOCATED,) if isinstance(target, AllocatedSince) else shown
+            seen = next((str(_olds[name]) for name in shown if _olds.get(name)), "")
+            self.preview_change(_news, PriorState(seen), replaces)
         return dynamic.DiffResult(changes=bool(changed) or behind, replaces=replaces)
 
     def preview(self, bag: Mapping[str, Any], known: PriorState | None) -> Refused | None:
@@ -66,8 +80,10 @@ class PoolImageVersionProvider(PoolProvider):
     def look(self, ref: PoolRef, props: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Read the pool and its nodes.
 
-        If nodes or the pin are older than the target, ``target_image_version`` becomes the oldest observed version, in
-        inputs and outputs. The next preview then shows drift as a property change.
+        If nodes or the pin are older than the target, ``target_image_version`` becomes the oldest observed version, or
+        ``nodes_since`` the allocation time of the oldest node, in inputs and outputs. Where the pin is the version,
+        ``target_image_version`` becomes the pin if that differs, also if it is newer. The next preview then shows drift
+        as a property change.
         """
         return crud.read_image(ref, props)
 
@@ -82,5 +98,8 @@ def _newest(bag: Mapping[str, Any]) -> str:
     except (BatchOsError, describe.NotChecked, Canceled) as error:
         return f"; could not read its nodes: {error}"
     return (
-        f"; the newest on this pool's nodes is {newest}" if newest else "; no node of this pool shows a version number"
+        f"; the newest on this pool's nodes is {newest}"
+        if newest
+        else "; no node of this pool shows a version number: declare nodes_since in place of it, "
+        f"{inputs.allowed(inputs.NODES_SINCE)}"
     )

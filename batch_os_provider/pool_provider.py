@@ -96,7 +96,7 @@ class PoolProvider(dynamic.ResourceProvider):
         if not failures and not _olds and not self.is_open(kept):
             refused = self.preview(kept, None)
             if refused is not None:
-                name = refused.wrong(kept, self.spec.target)
+                name = refused.wrong(kept, self.spec.target_of(kept))
                 failures = [inputs.Failure(name, refused.reason(name, kept[name]))]
         return dynamic.CheckResult(kept, [dynamic.CheckFailure(f.property, f.reason) for f in failures])
 

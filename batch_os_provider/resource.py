@@ -229,17 +229,23 @@ class PoolOsVersion(PoolResource, module="batch", name="PoolOsVersion"):
 
 
 class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
-    """Keeps the image version of one Azure Batch pool of virtual machines at or above the declared one. Experimental.
+    """Keeps the image version of one Azure Batch pool of virtual machines as declared. Experimental.
 
-    Batch cannot upgrade a VM node in place, so the provider replaces old nodes without stopping a task. It adds nodes,
-    waits until they are healthy and new enough, and then removes as many old nodes after their tasks have ended. The
-    pool never has fewer nodes than before.
+    Batch cannot upgrade a VM node in place, so the provider replaces old nodes without stopping a task. With
+    ``strategy="surge"`` it adds nodes, waits until they are healthy and new enough, and then removes as many old nodes
+    after their tasks have ended: the pool never has fewer nodes than before. With ``strategy="empty"`` the tasks
+    finish, the pool goes to zero nodes, its image version changes, a canary is proven, and the pool is filled again.
+
+    Declare exactly one target: ``nodes_since`` for a pool on ``latest``, whose nodes show no version number since
+    November 2024, or ``target_image_version`` for a pool that is pinned to an exact version.
 
     The resource does not manage the pool itself. The pool must exist, creating this resource adopts it, and removing
     the resource leaves the pool as it is.
 
-    The declared version is a minimum: newer nodes are allowed, and nodes that Batch adds later cause no change. The
-    provider reports old spot nodes and does not replace them.
+    On a pool that is pinned to a version, the declared version is the pin, exactly, for ``empty`` and ``when_empty``:
+    an older version goes back, and a pin that someone changed is drift. Elsewhere the declared target is a minimum:
+    newer nodes are allowed, and nodes that Batch adds later cause no change. ``empty`` with a version pins a pool on
+    ``latest``. ``surge`` reports old spot nodes and does not replace them; ``empty`` replaces them too.
 
     This resource has not run on a real Batch account yet; docs/vm-pools.md says what to probe first.
 
@@ -252,13 +258,22 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
         target_image_version: exact numbers such as ``22.04.202405140`` or ``20348.2461.240510``, each at most
             4294967295, compared part by part. Outputs keep the spelling of the program. ``latest`` is refused, because
             it changes over time and cannot be reviewed.
+        nodes_since: a date such as ``2026-11-24`` (midnight UTC), or a UTC time to the second such as
+            ``2026-11-24T06:30:00Z``. A node that was allocated before it is behind. A reboot or a reimage does not
+            make a node newer. New nodes prove that they start and that their start task succeeds; the image that they
+            get is not compared. A moment in the future is refused.
         strategy: ``surge`` adds new nodes and then removes old ones. ``when_empty`` never touches a node: it waits
-            until scaling has renewed the pool. If the pool is pinned to an older version, it waits until the pool is
-            empty and then changes the image.
+            until scaling has renewed the pool. If the pool is pinned to another version, it waits until the pool is
+            empty and then changes the image. ``empty`` empties the pool itself after its tasks, changes the image and
+            fills the pool again; while it does, the pool has no nodes. A canary that fails brings the old image back.
         surge: how many nodes the provider adds at a time, 1 to 100; the account needs the core quota for them.
             Default 1.
+        canary: with ``empty``, how many new nodes must be ready before the pool is filled, 1 to 100. Default 1.
+        autoscale: with ``empty``, what to do with a pool that scales itself: ``refuse`` (the default) or ``hold``.
+            ``hold`` turns the formula off, and the same formula and interval on again at the end or after a failure.
         drain_timeout: how long an old node may take to finish its tasks: a duration as for ``timeout``, at least
-            ``5m``. A slower node stays, and the `up` ends with an error that names it. Default ``1h``.
+            ``5m``. A slower node stays, and the `up` ends with an error that names it; an emptied pool first gets its
+            size back. Default ``1h``.
         timeout: how long one `up` may take for this pool, as for ``PoolOsVersion``. Each round includes a drain, so a
             large pool with long tasks needs more. Default ``2h``.
         on_timeout: ``fail`` (the default) or ``defer``, as for ``PoolOsVersion``.
@@ -278,12 +293,20 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
     """The Batch account's URL: scheme, host in lower case, port if there is one."""
     pool_id: Output[str]
     """The pool's id, as declared."""
-    target_image_version: Output[str]
-    """The declared version; after a refresh that finds a node or the pin behind, the oldest version seen."""
+    target_image_version: Output[str | None]
+    """The declared version; after a refresh that finds a node or the pin behind, the oldest version seen; where the pin
+    is the version, the pin. None if not declared."""
+    nodes_since: Output[str | None]
+    """The declared moment; after a refresh that finds a node behind, when the oldest node was allocated. None if not
+    declared."""
     strategy: Output[str]
-    """``surge`` or ``when_empty``."""
+    """``surge``, ``when_empty`` or ``empty``."""
     surge: Output[Any]
     """How many nodes the provider adds at a time, as declared; None if not declared (default: 1)."""
+    canary: Output[Any]
+    """How many new nodes prove an emptied pool, as declared; None if not declared (default: 1)."""
+    autoscale: Output[str | None]
+    """``refuse`` or ``hold``, as declared; None if not declared (default: ``refuse``)."""
     drain_timeout: Output[Any]
     """How long a node may take to finish its tasks, as declared; None if not declared (default: one hour)."""
     timeout: Output[Any]
@@ -296,6 +319,9 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
     """The version of new nodes: ``latest``, or the version that the pool is pinned to."""
     oldest_node_version: Output[str | None]
     """The oldest version among the dedicated nodes at the last read; None if there were none."""
+    oldest_node_allocated: Output[str | None]
+    """With ``nodes_since``: when the oldest node that is behind was allocated, in UTC to the second; None if no node is
+    behind. With ``get``: when the oldest dedicated node was allocated."""
     nodes_behind: Output[int]
     """How many dedicated nodes were older than the target at the last read; 0 after a success."""
     pool_state: Output[str | None]
@@ -307,9 +333,12 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
         *,
         account_endpoint: Input[str],
         pool_id: Input[str],
-        target_image_version: Input[str],
-        strategy: Input[Literal["surge", "when_empty"]],
+        target_image_version: Input[str] | None = None,
+        nodes_since: Input[str] | None = None,
+        strategy: Input[Literal["surge", "when_empty", "empty"]],
         surge: Input[int] | None = None,
+        canary: Input[int] | None = None,
+        autoscale: Input[Literal["refuse", "hold"]] | None = None,
         drain_timeout: Input[str | int | float | timedelta] | None = None,
         timeout: Input[str | int | float | timedelta] | None = None,
         on_timeout: Input[Literal["fail", "defer"]] | None = None,
@@ -319,8 +348,11 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
             "account_endpoint": account_endpoint,
             "pool_id": pool_id,
             "target_image_version": target_image_version,
+            "nodes_since": nodes_since,
             "strategy": strategy,
             "surge": surge,
+            "canary": canary,
+            "autoscale": autoscale,
             "drain_timeout": drain_timeout,
             "timeout": timeout,
             "on_timeout": on_timeout,

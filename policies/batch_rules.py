@@ -13,10 +13,10 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.supported_images import ENDS_WITHIN, judge
-from batch_os_provider.batch.vm_pool import parse_image_version
+from batch_os_provider.batch.vm_target import parse_image_version
 from batch_os_provider.guest_os.version import ALLOWED, LATEST, GuestOsVersion, VersionSyntaxError
 from batch_os_provider.preview.image_support import clause
-from batch_os_provider.schema.inputs import ACCOUNT_ENDPOINT, IMAGE, IMAGE_TARGET, OS, POOL_ID_NAME, TARGET
+from batch_os_provider.schema.inputs import ACCOUNT_ENDPOINT, IMAGE, OS, POOL_ID_NAME
 from batch_os_provider.schema.resource_types import kind_of
 from batch_os_provider.schema.units import shown
 from batch_os_provider.wording import counted
@@ -42,7 +42,7 @@ __all__ = [
     "version_floor",
 ]
 
-_TARGETS: Mapping[str, str] = {"os": TARGET, "image": IMAGE_TARGET}
+_TARGETS: Mapping[str, tuple[str, ...]] = {"os": OS.targets, "image": IMAGE.targets}
 
 _ADDRESS = (ACCOUNT_ENDPOINT, POOL_ID_NAME)
 
@@ -90,8 +90,9 @@ class Resource:
 
     @property
     def target_name(self) -> str:
-        """The property that holds the target."""
-        return _TARGETS[self.kind]
+        """The property that holds the target; the first one if the program declares none."""
+        names = _TARGETS[self.kind]
+        return next((name for name in names if self.has(name)), names[0])
 
     @property
     def is_declared(self) -> bool:
@@ -131,7 +132,7 @@ def version_floor(resource: Resource, config: Mapping[str, Any]) -> str:
         return ""
     target = resource.properties[resource.target_name]
     version = _parse(target)
-    if version is None:  # `*` is the newest version, so it is never below a floor
+    if version is None:  # `*` is the newest version, and a moment is none, so neither is below a floor
         return ""
     floor = floors.get(_line(version))
     if floor is None or _key(version) >= _key(_parsed(floor)):

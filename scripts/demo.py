@@ -37,7 +37,7 @@ BIN = ROOT / ".venv" / "bin"
 POOL = "render"
 BEFORE = "WA-GUEST-OS-7.57_202510-01"
 TARGET = "WA-GUEST-OS-7.58_202511-01"
-NEWER_IMAGE = "20348.2461.240510"
+SINCE = "2024-05-14"  # the day of the newer image in the account of the example
 
 ON_TERMINAL = sys.stdout.isatty()
 COLOUR = ON_TERMINAL and "NO_COLOR" not in os.environ
@@ -210,7 +210,7 @@ def run_upgrade(shell: Shell, account: Account) -> None:
 
 def run_renewal(shell: Shell, account: Account) -> None:
     """A VM pool: three steps."""
-    step("1/3", f"Four busy nodes are older than {NEWER_IMAGE}, which the program declares. What would Pulumi do?")
+    step("1/3", f"Four busy nodes were allocated before {SINCE}, which the program declares. What would Pulumi do?")
     shell.pulumi("preview")
 
     step(
@@ -247,7 +247,7 @@ class Story:
 STORIES = {
     # Simulated seconds a second: six nodes take about seven seconds; two rounds of the renewal take about ten.
     "upgrade": Story("quickstart", {"targetOsVersion": TARGET}, 30, run_upgrade),
-    "vm": Story("vm_pool", {"targetImageVersion": NEWER_IMAGE}, 60, run_renewal),
+    "vm": Story("vm_pool", {"nodesSince": SINCE}, 60, run_renewal),
 }
 
 

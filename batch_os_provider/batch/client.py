@@ -21,6 +21,7 @@ import isodate
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.connection import Connection, json_object
+from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import Kind, Node, Pool
 from batch_os_provider.batch.response_headers import header, http_date
 from batch_os_provider.batch.supported_images import SupportedImage
@@ -50,8 +51,13 @@ _POOL_FIELDS = (
 # The newest version has no such property; it may refuse the name.
 _OLD_POOL_FIELDS = f"{_POOL_FIELDS},cloudServiceConfiguration"
 _IMAGE_FLAGS = (("-p", "publisher"), ("-f", "offer"), ("-s", "sku"))
-_VM_POOL_FIELDS = f"{_POOL_FIELDS},targetDedicatedNodes,targetLowPriorityNodes,resizeErrors,metadata,upgradePolicy"
+_VM_POOL_FIELDS = (
+    f"{_POOL_FIELDS},targetDedicatedNodes,targetLowPriorityNodes,resizeErrors,metadata,upgradePolicy,"
+    "autoScaleFormula,autoScaleEvaluationInterval"
+)
 _VM_NODE_FIELDS = "id,state,isDedicated,allocationTime,virtualMachineInfo,runningTasksCount,errors,startTaskInfo"
+_MARKER_REFUSED = frozenset({400, 413})
+"""Statuses of a body that Batch does not accept; nothing was changed then."""
 _NOT_STEADY = "allocationState ne 'steady'"
 _WRITE = "Microsoft.Batch/batchAccounts/pools/write"
 _UPGRADE = "Microsoft.Batch/batchAccounts/pools/upgradeOs/action"
@@ -119,8 +125,7 @@ class BatchClient:
         Raises:
             CredentialError, TransientError, PermanentError: see there.
         """
-        path = _list_path(NEWEST, _VM_POOL_FIELDS, _NOT_STEADY)
-        return tuple(VmPool.from_json(self._ref(body), body) for body in self._connection.account_pages(path))
+        return tuple(self._vm_pools(_list_path(NEWEST, _VM_POOL_FIELDS, _NOT_STEADY)))
 
     def list_vm_pools(self) -> tuple[VmPool, ...]:
         """All pools of the account as the newest API version shows them, every page.
@@ -128,8 +133,7 @@ class BatchClient:
         Raises:
             CredentialError, TransientError, PermanentError: see there.
         """
-        path = f"/pools?{urlencode({'api-version': NEWEST})}"
-        return tuple(VmPool.from_json(self._ref(body), body) for body in self._connection.account_pages(path))
+        return tuple(self._vm_pools(f"/pools?{urlencode({'api-version': NEWEST})}"))
 
     def list_supported_images(self) -> tuple[SupportedImage, ...]:
         """All images that Batch supports in this account, as the newest API version shows them, every page.
@@ -138,12 +142,15 @@ class BatchClient:
             CredentialError, TransientError, PermanentError: see there.
         """
         path = f"/supportedimages?{urlencode({'api-version': NEWEST})}"
-        rows = self._connection.pages(path, self._connection.endpoint, "listing supported images")
-        return tuple(SupportedImage.from_json(body) for body in rows)
+        return tuple(SupportedImage.from_json(body) for body in self._connection.images(path))
 
     def _pools(self, api_version: str, fields: str, condition: str = "") -> Iterator[Pool]:
-        for body in self._connection.account_pages(_list_path(api_version, fields, condition)):
-            yield Pool.from_json(self._ref(body), body)
+        for body, at in self._connection.pools(_list_path(api_version, fields, condition)):
+            yield Pool.from_json(self._ref(body), body, seen_at=at)
+
+    def _vm_pools(self, path: str) -> Iterator[VmPool]:
+        for body, at in self._connection.pools(path):
+            yield VmPool.from_json(self._ref(body), body, seen_at=at)
 
     def _ref(self, body: Mapping[str, Any]) -> PoolRef:
         return PoolRef(self._connection.endpoint, str(body.get("id", "")))
@@ -222,7 +229,7 @@ class BatchClient:
             PoolGoneError, CredentialError, TransientError, PermanentError: see there.
         """
         body, headers = self._read(ref, NEWEST)
-        pool = VmPool.from_json(ref, body, etag=headers["ETag"])
+        pool = VmPool.from_json(ref, body, etag=headers["ETag"], seen_at=http_date(headers["Date"]))
         if pool.base.kind is not Kind.UNKNOWN:
             return pool
         try:
@@ -251,17 +258,27 @@ class BatchClient:
         versions = [(node.version, node.version_text) for node in self.list_vm_nodes(ref) if node.version is not None]
         return max(versions)[1] if versions else ""
 
-    def set_marker(self, pool: VmPool, marker: Marker | None) -> None:
+    def set_marker(self, pool: VmPool, marker: Marker | EmptyMarker | None) -> None:
         """PATCH the pool's metadata with our marker, or without it (None); other entries stay as read.
 
         Raises:
-            ConflictError: the pool has changed since it was read. Else as ``get_vm_pool``.
+            ConflictError: the pool has changed since it was read. Else as ``get_vm_pool``; PermanentError also where
+                Batch does not accept the marker, for instance because it is too long.
         """
         kept = [dict(entry) for entry in pool.metadata if entry.get("name") != MARKER]
         marked = [] if marker is None else [{"name": MARKER, "value": str(marker)}]
-        self._write(
-            "PATCH", "", pool, "writing the marker of the renewal to the pool's metadata", {"metadata": kept + marked}
-        )
+        doing = "writing the marker of the renewal to the pool's metadata"
+        try:
+            self._write("PATCH", "", pool, doing, {"metadata": kept + marked})
+        except PermanentError as error:
+            if marker is not None and error.reply.status in _MARKER_REFUSED:
+                unchanged = "the marker was not changed" if pool.is_marked else "nothing was changed"
+                error.add(f"{unchanged}; the marker has {counted(len(str(marker)), 'character')}")
+                error.next_step = (
+                    "Read the service's text. If the marker is too long, shorten the autoscale formula, or empty the "
+                    'pool by hand and declare strategy="when_empty"'
+                )
+            raise
 
     def resize(self, pool: VmPool, size: int) -> None:
         """POST resize to ``size`` dedicated nodes; the target of spot nodes is sent as read.
@@ -290,6 +307,48 @@ class BatchClient:
         }
         self._write("POST", "/removenodes", pool, f"removing {counted(len(nodes), 'node')}", body)
 
+    def resize_all(self, pool: VmPool, dedicated: int, spot: int, timeout: float | None = None) -> None:
+        """POST resize to these numbers of dedicated and spot nodes, with the option taskcompletion.
+
+        Args:
+            pool: the pool as just read.
+            dedicated: the target number of dedicated nodes.
+            spot: the target number of spot nodes.
+            timeout: seconds that the tasks of leaving nodes may take (``resizeTimeout``); None is Batch's default.
+
+        Raises:
+            ConflictError: the pool is being resized, scales itself, or has changed. Else as ``get_vm_pool``.
+        """
+        body: dict[str, Any] = {
+            "targetDedicatedNodes": dedicated,
+            "targetLowPriorityNodes": spot,
+            "nodeDeallocationOption": "taskcompletion",
+        }
+        if timeout is not None:
+            body["resizeTimeout"] = isodate.duration_isoformat(timedelta(seconds=timeout))
+        self._write("POST", "/resize", pool, f"resizing it to {counted(dedicated + spot, 'node')}", body)
+
+    def disable_autoscale(self, pool: VmPool) -> None:
+        """POST disableautoscale: the targets stay, and Batch forgets the formula.
+
+        The operation documents no conditional headers. If-Match is sent all the same: where Batch honours it, a formula
+        that was edited in the same instant is not lost.
+
+        Raises:
+            ConflictError: the pool has changed since it was read. Else as ``get_vm_pool``.
+        """
+        self._write("POST", "/disableautoscale", pool, "holding its autoscale formula")
+
+    def enable_autoscale(self, pool: VmPool, formula: str, interval: str) -> None:
+        """POST enableautoscale with a formula, and its interval as Batch showed it (empty: Batch's default).
+
+        Raises:
+            ConflictError: the pool is being resized, or has changed. Else as ``get_vm_pool``; TransientError also for a
+                second call within 30 s.
+        """
+        body = {"autoScaleFormula": formula, **({"autoScaleEvaluationInterval": interval} if interval else {})}
+        self._write("POST", "/enableautoscale", pool, "enabling its autoscale formula", body)
+
     def repin(self, pool: VmPool, version: str) -> None:
         """PATCH the configuration of an empty pool as read, with only the image version changed.
 
@@ -313,7 +372,7 @@ class BatchClient:
                 )
             raise
 
-    def _write(self, method: str, action: str, pool: VmPool, doing: str, body: Mapping[str, Any]) -> None:
+    def _write(self, method: str, action: str, pool: VmPool, doing: str, body: Mapping[str, Any] | None = None) -> None:
         ref = pool.base.ref
         path = f"{_path(ref)}{action}?api-version={NEWEST}"
         self._connection.send(method, path, ref.url, doing=doing, right=_WRITE, etag=pool.base.etag, body=body)

@@ -14,12 +14,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch import credentials
 from batch_os_provider.batch.advice import NOT_BATCH, OTHERS, TRUST, UNTRUSTED, denied, failed
-from batch_os_provider.batch.response_headers import header, retry_after
+from batch_os_provider.batch.response_headers import header, http_date, retry_after
 from batch_os_provider.batch.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, NoTokenError, TokenCredentialAdapter
 from batch_os_provider.errors import (
     ALREADY_THERE,
@@ -100,12 +101,20 @@ class Connection:
         """The name of the credential in messages; never the credential."""
         return self._found.name
 
-    def account_pages(self, path: str) -> Iterator[Mapping[str, Any]]:
-        """The pools of a list, every page. Raises as ``pages``."""
-        return self.pages(path, self.endpoint, "listing pools")
+    def pools(self, path: str) -> Iterator[tuple[Mapping[str, Any], datetime | None]]:
+        """The pools of a list, every page, each with the time of its answer. Raises as ``_pages``."""
+        return self._pages(path, self.endpoint, "listing pools")
 
     def pages(self, path: str, about: str, doing: str = "listing nodes") -> Iterator[Mapping[str, Any]]:
-        """The items of a list, every page.
+        """The items of another list, every page. Raises as ``_pages``."""
+        return (item for item, _ in self._pages(path, about, doing))
+
+    def images(self, path: str) -> Iterator[Mapping[str, Any]]:
+        """The supported images of a list, every page. Raises as ``_pages``."""
+        return (item for item, _ in self._pages(path, self.endpoint, "listing supported images"))
+
+    def _pages(self, path: str, about: str, doing: str) -> Iterator[tuple[Mapping[str, Any], datetime | None]]:
+        """The items of a list, every page, each with the time of its answer by the service's clock, or None.
 
         Raises:
             PermanentError: the list does not end, or continues on another host. Else as ``send``.
@@ -114,9 +123,10 @@ class Connection:
         for _ in range(_MAX_PAGES):
             if link is None:
                 return
-            body = json_object(self.send("GET", link, about, doing=doing), about, doing)
+            response = self.send("GET", link, about, doing=doing)
+            body, at = json_object(response, about, doing), http_date(response.headers.get("Date"))
             items = body.get("value")
-            yield from (item for item in items if isinstance(item, Mapping)) if isinstance(items, list) else ()
+            yield from ((item, at) for item in items if isinstance(item, Mapping)) if isinstance(items, list) else ()
             following = body.get("odata.nextLink")
             link = following if isinstance(following, str) and following else None
             if link is not None and not link.startswith(self.endpoint + "/"):

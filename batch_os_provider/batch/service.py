@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import Node, Pool
 from batch_os_provider.batch.supported_images import SupportedImage
 from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool
@@ -75,7 +76,7 @@ class VmService(Protocol):
     def list_vm_nodes(self, ref: PoolRef) -> tuple[VmNode, ...]:
         """Read all its nodes."""
 
-    def set_marker(self, pool: VmPool, marker: Marker | None) -> None:
+    def set_marker(self, pool: VmPool, marker: Marker | EmptyMarker | None) -> None:
         """Write the marker to the pool's metadata, or clear it (None); other entries stay."""
 
     def resize(self, pool: VmPool, size: int) -> None:
@@ -83,6 +84,15 @@ class VmService(Protocol):
 
     def remove_nodes(self, pool: VmPool, nodes: tuple[str, ...], timeout: float) -> None:
         """Remove nodes; their tasks have ``timeout`` seconds to finish."""
+
+    def resize_all(self, pool: VmPool, dedicated: int, spot: int, timeout: float | None = None) -> None:
+        """Set the numbers of dedicated and spot nodes; nodes that leave finish their tasks first."""
+
+    def disable_autoscale(self, pool: VmPool) -> None:
+        """Turn the pool's formula off."""
+
+    def enable_autoscale(self, pool: VmPool, formula: str, interval: str) -> None:
+        """Turn a formula on."""
 
     def repin(self, pool: VmPool, version: str) -> None:
         """Change the image version of an empty pool."""

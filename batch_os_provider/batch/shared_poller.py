@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState
 from batch_os_provider.batch.service import PolledAccount
 from batch_os_provider.batch.shared_list import SharedList
@@ -126,7 +127,7 @@ class SharedPoller:
         """As ``BatchClient``."""
         return self._account.list_vm_nodes(ref)
 
-    def set_marker(self, pool: VmPool, marker: Marker | None) -> None:
+    def set_marker(self, pool: VmPool, marker: Marker | EmptyMarker | None) -> None:
         """As ``BatchClient``."""
         self._forget(pool.base.ref)
         self._account.set_marker(pool, marker)
@@ -140,6 +141,21 @@ class SharedPoller:
         """As ``BatchClient``."""
         self._forget(pool.base.ref)
         self._account.remove_nodes(pool, nodes, timeout)
+
+    def resize_all(self, pool: VmPool, dedicated: int, spot: int, timeout: float | None = None) -> None:
+        """As ``BatchClient``."""
+        self._forget(pool.base.ref)
+        self._account.resize_all(pool, dedicated, spot, timeout)
+
+    def disable_autoscale(self, pool: VmPool) -> None:
+        """As ``BatchClient``."""
+        self._forget(pool.base.ref)
+        self._account.disable_autoscale(pool)
+
+    def enable_autoscale(self, pool: VmPool, formula: str, interval: str) -> None:
+        """As ``BatchClient``."""
+        self._forget(pool.base.ref)
+        self._account.enable_autoscale(pool, formula, interval)
 
     def repin(self, pool: VmPool, version: str) -> None:
         """As ``BatchClient``."""

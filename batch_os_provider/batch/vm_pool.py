@@ -3,6 +3,7 @@
 The pool shows the image of its next node. Each node shows the image that it was made from
 (``virtualMachineInfo.imageReference.exactVersion``): a number, or since November 2024 the word ``latest`` on pools
 that are not pinned. This is the one place that reads the values for the table of ``image_renewal``, tolerantly.
+``vm_target`` compares them with what is declared.
 
 Sources: azure-batch 15.1 models (API 2025-06-01).
 """
@@ -10,73 +11,32 @@ Sources: azure-batch 15.1 models (API 2025-06-01).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import GALLERIES, AllocationState, Kind, Pool, PoolState, parse_time
+from batch_os_provider.batch.vm_target import ImageVersion, Target, Version, parse_image_version, sortable
 
-__all__ = [
-    "LARGEST_PART",
-    "MARKER",
-    "ImageVersion",
-    "Marker",
-    "Version",
-    "VmNode",
-    "VmPool",
-    "VmPoolView",
-    "parse_image_version",
-]
+__all__ = ["MARKER", "Marker", "VmNode", "VmPool", "VmPoolView"]
 
 MARKER = "batch-os"
 """Name of the pool metadata entry that holds the marker of an unfinished rollout."""
 
-_DIGITS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10}){1,4}")
-LARGEST_PART = 2**32 - 1
-"""The largest part of an image version: Azure stores each part as an unsigned 32-bit number."""
+_KNOWN_PARTS = frozenset(
+    {"imageReference", "nodeAgentSKUId", "windowsConfiguration", "dataDisks", "licenseType", "containerConfiguration"}
+    | {"diskEncryptionConfiguration", "nodePlacementConfiguration", "extensions", "osDisk", "securityProfile"}
+    | {"serviceArtifactReference"}
+)
+"""The properties of virtualMachineConfiguration in API 2025-06-01."""
+_KNOWN_REFERENCE = frozenset({"publisher", "offer", "sku", "version", "exactVersion", *GALLERIES})
+"""The properties of an imageReference in API 2025-06-01."""
 _READY = frozenset({"idle", "running"})
 _FAILED = frozenset({"starttaskfailed", "unusable"})
 _DEALLOCATED = frozenset({"deallocated", "deallocating"})
-
-Version = tuple[int, ...]
-
-
-def parse_image_version(text: object) -> Version | None:
-    """An exact image version such as ``20348.2461.240510`` as numbers; None for anything else, ``latest`` included."""
-    if not isinstance(text, str) or not _DIGITS.fullmatch(text):
-        return None
-    numbers = tuple(int(part) for part in text.split("."))
-    return numbers if max(numbers) <= LARGEST_PART else None
-
-
-@dataclass(frozen=True)
-class ImageVersion:
-    """An exact image version: the declared text, and its numbers.
-
-    ``numbers`` are only for comparing. ``text`` is written to Batch and shown to people: `22.04.202405140` and
-    `22.4.202405140` compare equal, and Azure offers only the first.
-    """
-
-    text: str
-    numbers: Version
-
-    @classmethod
-    def parse(cls, text: object) -> ImageVersion:
-        """Read a version. Raises ValueError if it is not an exact one."""
-        numbers = parse_image_version(text)
-        if numbers is None:
-            raise ValueError(f"{text!r} is not an exact image version")
-        return cls(str(text), numbers)
-
-    def __str__(self) -> str:
-        return self.text
-
-    def is_of_another_product(self, version: Version | None) -> bool:
-        """Whether a version belongs to another product: its first number (the release of the OS) differs."""
-        return version is not None and version[0] != self.numbers[0]
 
 
 @dataclass(frozen=True)
@@ -111,6 +71,7 @@ class Marker:
 class VmNode:
     """A node as read. ``version`` is None if the node does not show one.
 
+    ``allocated`` is its allocation time as text that sorts, with microseconds; empty if missing or invalid.
     ``start_task`` is ``running`` or ``failure`` if the start task has not succeeded: without waitForSuccess the node is
     idle even then.
     """
@@ -139,14 +100,14 @@ class VmNode:
         failed = result == "failure" or (bool(failure) and result != "success")
         errors = body.get("errors")
         first = errors[0] if isinstance(errors, list) and errors else failure
-        count = body.get("runningTasksCount")
+        count, allocated = body.get("runningTasksCount"), parse_time(body.get("allocationTime"))
         return cls(
             node_id=str(body.get("id", "?")),
             state=str(body.get("state", "unknown")).lower(),
             dedicated=body.get("isDedicated") is not False,
             version_text=exact if isinstance(exact, str) else "",
             version=parse_image_version(exact),
-            allocated=_sortable(body.get("allocationTime")),
+            allocated=sortable(allocated) if allocated is not None else "",
             running_tasks=count if isinstance(count, int) else 0,
             error=str(first.get("message", "")).partition("\n")[0] if isinstance(first, Mapping) else "",
             start_task="running" if runs else "failure" if failed else "",
@@ -183,18 +144,23 @@ class VmPool:
     automatic: bool
     resize_errors: tuple[str, ...]
     marker: Marker | None
+    emptying: EmptyMarker | None
     marker_text: str | None
+    formula: str
+    interval: str
     configuration: Mapping[str, Any]
     metadata: tuple[Mapping[str, Any], ...]
 
     @classmethod
-    def from_json(cls, ref: PoolRef, body: Mapping[str, Any], *, etag: str = "") -> VmPool:
+    def from_json(
+        cls, ref: PoolRef, body: Mapping[str, Any], *, etag: str = "", seen_at: datetime | None = None
+    ) -> VmPool:
         """Read the JSON of API 2025-06-01."""
         configuration = body.get("virtualMachineConfiguration")
         configuration = configuration if isinstance(configuration, Mapping) else {}
         reference = configuration.get("imageReference")
         reference = reference if isinstance(reference, Mapping) else {}
-        base = Pool.from_json(ref, body, etag=etag)
+        base = Pool.from_json(ref, body, etag=etag, seen_at=seen_at)
         entries = body.get("metadata")
         metadata = tuple(each for each in entries if isinstance(each, Mapping)) if isinstance(entries, list) else ()
         noted = next((each.get("value") for each in metadata if each.get("name") == MARKER), None)
@@ -210,7 +176,10 @@ class VmPool:
             automatic=_is_automatic(body.get("upgradePolicy")),
             resize_errors=_errors(body.get("resizeErrors")),
             marker=Marker.parse(noted) if noted is not None else None,
+            emptying=EmptyMarker.parse(noted) if noted is not None else None,
             marker_text=None if noted is None else str(noted),
+            formula=str(body.get("autoScaleFormula") or ""),
+            interval=str(body.get("autoScaleEvaluationInterval") or ""),
             configuration=configuration,
             metadata=metadata,
         )
@@ -224,6 +193,26 @@ class VmPool:
     def pin(self) -> Version | None:
         """The version that new nodes get; None if the pool is not pinned to an exact one."""
         return parse_image_version(self.pin_text)
+
+    @property
+    def product(self) -> str:
+        """The image without its version: ``publisher:offer:sku``, or the id of a gallery image."""
+        reference = self.configuration.get("imageReference")
+        reference = reference if isinstance(reference, Mapping) else {}
+        gallery = next((str(reference[name]) for name in GALLERIES if reference.get(name)), "")
+        if gallery:
+            return gallery.partition("/versions/")[0]
+        return ":".join(str(reference.get(name, "")) for name in ("publisher", "offer", "sku"))
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """The target numbers of dedicated and spot nodes."""
+        return self.size, self.target_spot
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the pool has the marker of an unfinished rollout of any strategy."""
+        return self.marker is not None or self.emptying is not None
 
     @property
     def is_steady(self) -> bool:
@@ -241,7 +230,7 @@ class VmPool:
         return self.base.kind is Kind.VM
 
     def guarded_parts(self) -> list[str]:
-        """Parts of the configuration that a GET may return incomplete, so that a PATCH could lose them."""
+        """Parts of the configuration that a PATCH could lose: a GET hides values in them, or they are new here."""
         found = []
         extensions = self.configuration.get("extensions")
         if isinstance(extensions, list) and extensions:
@@ -252,6 +241,11 @@ class VmPool:
             isinstance(each, Mapping) and "username" in each for each in registries
         ):
             found.append("virtualMachineConfiguration.containerConfiguration.containerRegistries (password)")
+        reference = self.configuration.get("imageReference")
+        # A newer property, such as hardwareProfile: a PATCH of this API version may refuse it, or lose it.
+        found += [f"virtualMachineConfiguration.{name}" for name in self.configuration if name not in _KNOWN_PARTS]
+        if isinstance(reference, Mapping):
+            found += [f"imageReference.{name}" for name in reference if name not in _KNOWN_REFERENCE]
         return found
 
 
@@ -277,14 +271,13 @@ class VmPoolView:
         """The nodes that a rollout renews: dedicated (Batch replaces spot nodes at any time) and not deallocated."""
         return tuple(node for node in self.dedicated if not node.is_deallocated)
 
-    def behind(self, target: Version) -> tuple[VmNode, ...]:
+    def behind(self, target: Target) -> tuple[VmNode, ...]:
         """The judged nodes that are older than the target."""
-        return tuple(node for node in self.judged if node.version is not None and node.version < target)
+        return tuple(node for node in self.judged if target.is_behind(node))
 
-    def oldest(self) -> VmNode | None:
-        """The judged node with the oldest version."""
-        known = [node for node in self.judged if node.version is not None]
-        return min(known, key=lambda node: (node.version, node.node_id)) if known else None
+    def oldest(self, by: type[Target] | Target = ImageVersion) -> VmNode | None:
+        """The judged node with the oldest version, or the one that was allocated first (``AllocatedSince``)."""
+        return by.oldest(self.judged)
 
     @property
     def past_errors(self) -> tuple[str, ...]:
@@ -325,9 +318,3 @@ def _errors(value: object) -> tuple[str, ...]:
 def _is_automatic(policy: object) -> bool:
     automatic = policy.get("automaticOSUpgradePolicy") if isinstance(policy, Mapping) else None
     return isinstance(automatic, Mapping) and automatic.get("enableAutomaticOSUpgrade") is True
-
-
-def _sortable(value: object) -> str:
-    """A time that sorts as text: ISO in UTC with microseconds; empty if missing or invalid."""
-    parsed: datetime | None = parse_time(value)
-    return parsed.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if parsed is not None else ""

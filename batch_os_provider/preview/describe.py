@@ -18,6 +18,7 @@ from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.pool import Kind as PoolKind
 from batch_os_provider.batch.pool import Node, Pool, PoolState
 from batch_os_provider.batch.vm_pool import VmPool
+from batch_os_provider.batch.vm_target import Target
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError, ServiceAnswer
 from batch_os_provider.guest_os import catalogue_file
@@ -153,15 +154,15 @@ def preview_image(
         declared: the inputs.
         known: what the state says; None if the resource is new.
         look: whether Batch may be asked.
-        now: the time for the end of the image's support; default now.
+        now: the time, for answers of Batch without one and for the end of the image's support; default now.
     """
-    ref, target = declared.ref, declared.target.text
-    row = _Row(ref, "image", target)
-    seen = row.check(lambda: _plan_image(declared)) if look else None
+    row = _Row(declared.ref, "image", declared.target)
+    at = now or datetime.now(timezone.utc)
+    seen = row.check(lambda: _plan_image(declared, at)) if look else None
     plan, pool = (seen, None) if seen is None or isinstance(seen, Refuse) else seen
     note = ImageNote()
     if pool is not None and pool.is_vm and pool.base.state is not PoolState.DELETING:
-        note = _image_note(pool, now or datetime.now(timezone.utc))
+        note = _image_note(pool, at)
     if isinstance(plan, Refuse):
         if note.text:
             row.say(note.text, row.tail("warning", warnings=(note.code,), image_ends=note.ends), warn=True)
@@ -196,7 +197,7 @@ def newest_image(ref: PoolRef) -> str:
 class _Row:
     """One resource's row; adds a tail to each message."""
 
-    def __init__(self, ref: PoolRef, kind: Kind, target: str) -> None:
+    def __init__(self, ref: PoolRef, kind: Kind, target: str | Target) -> None:
         self._row = diagnostics.ResourceLog(diagnostics.current_urn(), ref.pool_id)
         self._ref = ref
         self._kind = kind
@@ -206,8 +207,10 @@ class _Row:
         self, what: What, *, came_from: str = "", warnings: tuple[str, ...] = (), why: str = "", image_ends: str = ""
     ) -> MessageTail:
         """A tail about this pool."""
-        url, kind = self._ref.url, self._kind
-        return MessageTail(url, kind, what, came_from, self._target, warnings=warnings, why=why, image_ends=image_ends)
+        tail = MessageTail(self._ref.url, self._kind, what, warnings=warnings, why=why, image_ends=image_ends)
+        if isinstance(self._target, str):
+            return replace(tail, came_from=came_from, target=self._target)
+        return tail.between(self._target, came_from)
 
     def say(self, text: str, tail: MessageTail, *, warn: bool) -> None:
         """Write one message."""
@@ -269,11 +272,13 @@ def _with_image(pool: Pool) -> Pool:
         return pool
 
 
-def _plan_image(declared: DeclaredImage) -> tuple[Plan | Refuse, VmPool]:
+def _plan_image(declared: DeclaredImage, now: datetime) -> tuple[Plan | Refuse, VmPool]:
     snapshot = snapshot_of(declared.ref.endpoint)
     seen = snapshot.vm(declared.ref)
-    answer = plan_image(seen, declared.target, declared.policy, declared.timeout)
-    return _plan_image(declared) if isinstance(answer, Refuse) and snapshot.refresh_if_stale() else (answer, seen.pool)
+    answer = plan_image(seen, declared.target, declared.policy, declared.timeout, declared.drain_timeout, now=now)
+    if isinstance(answer, Refuse) and snapshot.refresh_if_stale():
+        return _plan_image(declared, now)
+    return answer, seen.pool
 
 
 def _plan_by_state(ref: PoolRef, at: str, target: str) -> Plan:

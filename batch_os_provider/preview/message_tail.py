@@ -13,7 +13,9 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
+
+from batch_os_provider.batch.vm_target import ImageVersion, Target
 
 __all__ = ["KINDS", "LEADS", "NO_SUCH_POOL", "WHATS", "Kind", "MessageTail", "What", "split"]
 
@@ -47,15 +49,17 @@ LEADS: dict[str, tuple[str, ...]] = {
 
 _START = re.compile(r"\[batch-os v1 (?=\{)")
 _NAMES = {"came_from": "from", "target": "to"}
+T = TypeVar("T", bound="MessageTail")
 
 
 @dataclass(frozen=True)
 class MessageTail:
     """What one message says to programs. An unknown value is None or empty, and is left out.
 
-    ``nodes`` counts all nodes, ``behind`` the nodes that change (VM pools), ``tasks`` the running tasks on nodes that
-    change, and ``back`` the nodes that a running upgrade has brought back. ``warnings`` are codes. ``image_ends`` is
-    the day on which Batch ends the support of a VM pool's image, such as `2027-01-12`.
+    ``came_from`` and ``target`` are versions. ``oldest`` and ``since`` are moments: when the oldest node was allocated,
+    and the declared ``nodes_since``. ``nodes`` counts all nodes, ``behind`` the nodes that change (VM pools), ``tasks``
+    the running tasks on nodes that change, and ``back`` the nodes that a running upgrade has brought back. ``warnings``
+    are codes. ``image_ends`` is the day on which Batch ends the support of a VM pool's image, such as `2027-01-12`.
     """
 
     pool: str
@@ -70,6 +74,14 @@ class MessageTail:
     warnings: tuple[str, ...] = ()
     why: str = ""
     image_ends: str = ""
+    oldest: str = ""
+    since: str = ""
+
+    def between(self: T, target: Target, came_from: str) -> T:  # noqa: PYI019 - Python 3.10 lacks Self
+        """The same with what the pool shows and what is declared, in the fields of this kind of target."""
+        if isinstance(target, ImageVersion):
+            return replace(self, came_from=came_from, target=target.text)
+        return replace(self, oldest=came_from, since=target.text)
 
     def __str__(self) -> str:
         # The fields of a subclass are for people.
@@ -103,6 +115,8 @@ class MessageTail:
             warnings=tuple(each for each in warnings if isinstance(each, str)) if isinstance(warnings, list) else (),
             why=_text(body, "why"),
             image_ends=_text(body, "image_ends"),
+            oldest=_text(body, "oldest"),
+            since=_text(body, "since"),
         )
 
 

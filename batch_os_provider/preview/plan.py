@@ -11,13 +11,17 @@ from datetime import datetime
 from math import ceil
 
 from batch_os_provider.batch.pool import Node, Pool
-from batch_os_provider.batch.vm_pool import ImageVersion, VmPoolView
+from batch_os_provider.batch.vm_pool import VmPoolView
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version
 from batch_os_provider.guest_os import version
 from batch_os_provider.guest_os.version import is_rollback
-from batch_os_provider.preview.message_tail import MessageTail
+from batch_os_provider.preview.empty_cost import empty_cost, stopped_nodes
+from batch_os_provider.preview.message_tail import MessageTail, What
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal import steps
 from batch_os_provider.rollout.image_renewal.decide import another_product, deallocated, decide_image, resize_errors
+from batch_os_provider.rollout.image_renewal.empty_view import is_reached
+from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.os_upgrade import decide as os_table
 from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, age_of, judge
 from batch_os_provider.rollout.progress import NodeCounts, name_nodes
@@ -130,59 +134,114 @@ def _cost(nodes: tuple[Node, ...] | None, count: int) -> tuple[str, int | None]:
     return f"{counted(count, 'node')}, {goes if tasks else 'no task runs'}", tasks
 
 
-def plan_image(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, timeout: float) -> Plan | Refuse:
+def plan_image(  # noqa: PLR0913 - a pool as read, what is declared, and when
+    seen: VmPoolView,
+    target: Target,
+    policy: ImagePolicy,
+    timeout: float,
+    drain_timeout: float = 3600.0,
+    *,
+    now: datetime | None = None,
+) -> Plan | Refuse:
     """The plan for a VM pool, or the refusal that `up` would end in.
 
     Args:
         seen: the pool and its nodes as read.
-        target: the declared version.
+        target: the declared version or moment.
         policy: strategy and surge, as declared.
         timeout: seconds that an `up` waits at most.
+        drain_timeout: seconds that the tasks of a leaving node have at most.
+        now: the time, for an answer of Batch without one; None if unknown.
     """
     history = steps.ImageHistory(found=frozenset(node.node_id for node in seen.nodes))
-    action = decide_image(seen, target, policy, history)
+    action = decide_image(seen, target, policy, history, now)
     if isinstance(action, Refuse):
         return action
-    plan = _plan_image(seen, target, policy, timeout, action)
+    stopped = deallocated(seen, target) if seen.deallocated else ""
+    if policy.strategy == "empty" or seen.pool.emptying is not None:
+        stopped = stopped_nodes(seen) if stopped and not isinstance(action, Done) else stopped
+        plan = _plan_empty(seen, target, policy, action, (timeout, drain_timeout))
+    else:
+        plan = _plan_image(seen, target, policy, timeout, action)
     product = another_product(seen, target)
     notes = (
         ("another product", product),
+        ("pinned", _stays_pinned(seen, target, plan)),
         ("resize errors", resize_errors(seen) if seen.past_errors else ""),
-        ("deallocated", deallocated(seen, target) if seen.deallocated else ""),
+        ("deallocated", stopped),
     )
     for code, text in notes:
         plan = plan.noting(code, text) if text else plan
     return plan
 
 
+def _plan_empty(
+    seen: VmPoolView, target: Target, policy: ImagePolicy, action: steps.ImageAction, times: tuple[float, float]
+) -> Plan:
+    """The plan of the strategy ``empty``, or of its marker under another strategy; the pin is what it starts from."""
+    pool, count = seen.pool, len(seen.nodes)
+    pinned, oldest = isinstance(target, ImageVersion), seen.oldest(target)
+    shown = target.shown(oldest) if oldest is not None else ""
+    runs = (pool.emptying.way_back if pool.emptying is not None else pool.pin_text) if pinned else shown
+    behind = count if pinned and not is_reached(seen, target) else len(seen.behind(target))
+    plan = Plan(pool.base.ref.url, "image", "adopt", nodes=count, behind=behind).between(target, runs)
+    if isinstance(action, Done):
+        has = f"the pool is pinned to {pool.pin_text}, {counted(count, 'node')}"
+        return replace(plan, detail=ADOPTS, change=has if pinned else words_of(target).holds(count))
+    if isinstance(action, steps.Repin) and pool.emptying is None:
+        return _repinned(plan, seen, action.version)
+    cost = empty_cost(seen, policy, action, *times)
+    plan = replace(plan, what="renew", detail=cost.detail, change=words_of(target).change(runs), tasks=cost.tasks)
+    plan = replace(plan, warnings=("empties",)) if cost.empties else plan
+    return _rolled_back(plan, runs, target)
+
+
+def _repinned(plan: Plan, seen: VmPoolView, wanted: str) -> Plan:
+    """The plan for an empty pool whose image version changes at once."""
+    runs = seen.pool.pin_text
+    empty = (
+        "the pool is empty: this up pins it" if seen.pool.is_latest else "the pinned pool is empty: this up re-pins it"
+    )
+    plan = replace(plan, what="repin", detail=empty, came_from=runs, change=version.change(runs, wanted))
+    return _rolled_back(plan, runs, ImageVersion.parse(wanted))
+
+
+def _rolled_back(plan: Plan, runs: str, target: Target) -> Plan:
+    """The same plan, marked if the pool goes back to an older pin."""
+    pin = parse_image_version(runs)
+    if not isinstance(target, ImageVersion) or pin is None or pin <= target.numbers:
+        return plan
+    what: What = "rollback" if plan.what == "renew" else plan.what
+    return replace(plan, what=what, warnings=("rollback", *plan.warnings))
+
+
+def _stays_pinned(seen: VmPoolView, target: Target, plan: Plan) -> str:
+    """The warning that new nodes of a pinned pool get its pin, if only their age is declared; empty otherwise."""
+    pinned = seen.pool.pin is not None and isinstance(target, AllocatedSince)
+    return f"the pool stays pinned to {seen.pool.pin_text}" if pinned and plan.what != "adopt" else ""
+
+
 def _plan_image(  # noqa: PLR0911 - a table
-    seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, timeout: float, action: steps.ImageAction
+    seen: VmPoolView, target: Target, policy: ImagePolicy, timeout: float, action: steps.ImageAction
 ) -> Plan:
     """The plan for an action of the table, without the warnings about the pool."""
-    nodes, mark, behind = len(seen.judged), seen.pool.marker, seen.behind(target.numbers)
-    oldest = seen.oldest()
-    came_from, wanted = oldest.version_text if oldest else "", target.text
+    nodes, mark, behind, words = len(seen.judged), seen.pool.marker, seen.behind(target), words_of(target)
+    oldest = seen.oldest(target)
+    came_from = target.shown(oldest) if oldest is not None else ""
     url, nodes_in_all = seen.pool.base.ref.url, len(seen.dedicated)
-    plan = Plan(url, "image", "adopt", came_from, wanted, nodes=nodes_in_all, behind=len(behind))
+    plan = Plan(url, "image", "adopt", nodes=nodes_in_all, behind=len(behind)).between(target, came_from)
     if isinstance(action, Done):
-        what = (
-            f"{'' if nodes == 1 else 'all '}{counted(nodes, 'node')} {plural(nodes, 'runs', 'run')} {wanted} or newer"
-        )
+        what = words.holds(nodes)
         what = what if nodes else "all its nodes are deallocated" if seen.deallocated else "it has no nodes"
         return replace(plan, detail=ADOPTS, change=what)
     if isinstance(action, steps.Repin):
-        return replace(
-            plan,
-            what="repin",
-            detail="the pinned pool is empty: this up re-pins it",
-            came_from=seen.pool.pin_text,
-            change=version.change(seen.pool.pin_text, action.version),
-        )
-    plan = replace(plan, what="wait", change=version.change(came_from, wanted))
+        return _repinned(plan, seen, action.version)
+    plan = replace(plan, what="wait", change=words.change(came_from))
     if isinstance(action, Wait) and action.phase == "until empty":
         waits = f"this up waits until it is empty, at most {duration(timeout)}"
-        change = version.change(seen.pool.pin_text, wanted)
-        return replace(plan, detail=f"the pinned pool holds {counted(len(seen.nodes), 'node')}: {waits}", change=change)
+        change = words.change(seen.pool.pin_text)
+        holds = f"the pinned pool holds {counted(len(seen.nodes), 'node')}: {waits}"
+        return _rolled_back(replace(plan, detail=holds, change=change), seen.pool.pin_text, target)
     text = steps.tally(seen, target)
     if isinstance(action, Wait) and action.phase in ("automatic", "until renewed"):
         return replace(plan, detail=f"{text}; this up waits, at most {duration(timeout)}, and writes nothing")

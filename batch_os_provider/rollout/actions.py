@@ -32,6 +32,7 @@ Phase = Literal[
     "until empty",
     "allocating",
     "proving",
+    "canary",
 ]
 
 

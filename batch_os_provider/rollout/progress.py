@@ -12,7 +12,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from batch_os_provider.guest_os import version
 from batch_os_provider.schema.units import duration
 from batch_os_provider.wording import counted
 
@@ -107,14 +106,14 @@ class NodeCounts:
 class Progress:
     """Everything that one line needs: one frozen object per event.
 
-    ``came_from`` is empty before the first read. Two lines differ if their ``phase`` or ``why`` differs; ``detail``
-    follows ``why`` and makes no difference. ``counts`` is the news if ``nodes`` is None: ``2 of 4 nodes behind``.
+    ``change`` is from what to what; before the first read, only to what. Two lines differ if their ``phase`` or ``why``
+    differs; ``detail`` follows ``why`` and makes no difference. ``counts`` is the news if ``nodes`` is None:
+    ``2 of 4 nodes behind``.
 
     The text has one form: ``news, elapsed; further facts; versions``. docs/preview.md lists the forms.
     """
 
-    came_from: str
-    target: str
+    change: str
     phase: str
     why: str
     elapsed: float
@@ -134,8 +133,7 @@ class Progress:
             parts.append(self.detail)
         if self.nodes is not None and self.nodes.states():
             parts.append(self.nodes.states())
-        # Before the first read, and during an upgrade to another version, the "from" is unknown.
-        return "; ".join([*parts, version.change(self.came_from, self.target)])
+        return "; ".join([*parts, self.change])
 
 
 def _minutes(seconds: float) -> str:

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from batch_os_provider.batch.address import PoolRef, parse_endpoint
-from batch_os_provider.batch.vm_pool import ImageVersion
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
 from batch_os_provider.schema.inputs import (
     ACCOUNT_ENDPOINT,
+    AUTOSCALE,
+    CANARY,
     DRAIN_TIMEOUT,
     IF_RESIZING,
     IMAGE,
     IMAGE_TARGET,
     MAX_UNHEALTHY,
+    NODES_SINCE,
     ON_CONFLICT,
     ON_TIMEOUT,
     OS,
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 
     from batch_os_provider.schema.units import Share
 
-__all__ = ["NO_GATE", "Declared", "DeclaredImage", "Gate", "ImagePolicy", "Policy", "gate_of"]
+__all__ = ["NO_GATE", "Declared", "DeclaredImage", "Gate", "ImagePolicy", "Policy", "gate_of", "target_in", "target_of"]
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,17 @@ NO_GATE = Gate()
 
 @dataclass(frozen=True)
 class ImagePolicy:
-    """How a rollout renews nodes, and how many nodes it adds at a time (``surge``)."""
+    """How a rollout renews nodes.
 
-    strategy: Literal["surge", "when_empty"]
+    ``surge``: how many nodes it adds at a time. ``canary``: how many new nodes prove an emptied pool. ``autoscale``:
+    whether it may turn a formula off while it empties the pool. The strategy ``restore`` is no input: with it
+    `batch-os restore` puts a pool back to what its marker says.
+    """
+
+    strategy: Literal["surge", "when_empty", "empty", "restore"]
     surge: int = 1
+    canary: int = 1
+    autoscale: Literal["refuse", "hold"] = "refuse"
 
 
 @dataclass(frozen=True)
@@ -114,7 +124,7 @@ class DeclaredImage:
     """The inputs of a PoolImageVersion as typed values, defaults applied. Both timeouts are in seconds."""
 
     ref: PoolRef
-    target: ImageVersion
+    target: Target
     policy: ImagePolicy
     drain_timeout: float
     timeout: float
@@ -126,12 +136,31 @@ class DeclaredImage:
         full = IMAGE.full(bag)
         return cls(
             ref=PoolRef(parse_endpoint(full[ACCOUNT_ENDPOINT]), full[POOL_ID_NAME]),
-            target=ImageVersion.parse(full[IMAGE_TARGET]),
-            policy=ImagePolicy(cast('Literal["surge", "when_empty"]', full[STRATEGY]), int(full[SURGE])),
+            target=target_of(full),
+            policy=ImagePolicy(
+                cast('Literal["surge", "when_empty", "empty"]', full[STRATEGY]),
+                int(full[SURGE]),
+                int(full[CANARY]),
+                cast('Literal["refuse", "hold"]', full[AUTOSCALE]),
+            ),
             drain_timeout=parse_duration(full[DRAIN_TIMEOUT]),
             timeout=parse_duration(full[TIMEOUT]),
             defer=full[ON_TIMEOUT] == "defer",
         )
+
+
+def target_of(bag: Mapping[str, Any]) -> Target:
+    """The target that the bag of a VM pool declares. Raises ValueError if it declares none that is allowed."""
+    since = bag.get(NODES_SINCE)
+    return ImageVersion.parse(bag.get(IMAGE_TARGET)) if since is None else AllocatedSince.parse(since)
+
+
+def target_in(bag: Mapping[str, Any]) -> Target | None:
+    """The same of a bag that no check has passed, such as that of a state; None if it declares no allowed target."""
+    try:
+        return target_of(bag)
+    except ValueError:
+        return None
 
 
 def gate_of(bag: Mapping[str, Any]) -> Gate:

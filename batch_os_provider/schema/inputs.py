@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.address import POOL_ID, parse_endpoint, parse_pool_url
-from batch_os_provider.batch.vm_pool import LARGEST_PART, parse_image_version
+from batch_os_provider.batch.vm_target import LARGEST_PART, AllocatedSince, parse_image_version
 from batch_os_provider.errors import InputError
 from batch_os_provider.guest_os import version
 from batch_os_provider.schema.units import (
@@ -22,6 +22,7 @@ from batch_os_provider.schema.units import (
     parse_share,
     shown,
     suggest_duration,
+    suggest_moment,
     suggest_share,
 )
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACCOUNT_ENDPOINT",
+    "AUTOSCALE",
+    "CANARY",
     "CONFIG",
     "DRAIN_TIMEOUT",
     "DURATIONS",
@@ -38,6 +41,7 @@ __all__ = [
     "IMAGE_TARGET",
     "INPUTS",
     "MAX_UNHEALTHY",
+    "NODES_SINCE",
     "ON_CONFLICT",
     "ON_TIMEOUT",
     "OS",
@@ -60,7 +64,9 @@ __all__ = [
 ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET = "account_endpoint", "pool_id", "target_os_version"
 TIMEOUT, ON_TIMEOUT, IF_RESIZING, ON_CONFLICT = "timeout", "on_timeout", "if_resizing", "on_conflict"
 STALL_AFTER, MAX_UNHEALTHY, SOAK = "stall_after", "max_unhealthy", "soak"
-IMAGE_TARGET, STRATEGY, SURGE, DRAIN_TIMEOUT = "target_image_version", "strategy", "surge", "drain_timeout"
+IMAGE_TARGET, NODES_SINCE = "target_image_version", "nodes_since"
+STRATEGY, SURGE, DRAIN_TIMEOUT = "strategy", "surge", "drain_timeout"
+CANARY, AUTOSCALE = "canary", "autoscale"
 DURATIONS = (TIMEOUT, DRAIN_TIMEOUT, STALL_AFTER, SOAK)
 """The inputs that take a duration."""
 
@@ -68,25 +74,39 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     ON_TIMEOUT: ("fail", "defer"),
     IF_RESIZING: ("wait", "fail"),
     ON_CONFLICT: ("fail", "wait"),
-    STRATEGY: ("surge", "when_empty"),
+    STRATEGY: ("surge", "when_empty", "empty"),
+    AUTOSCALE: ("refuse", "hold"),
 }
+EMPTY = "empty"
+"""The strategy that empties a pool."""
+_ONLY_WITH_EMPTY = (CANARY, AUTOSCALE)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """The inputs of one resource: the required ones, the defaults of the others, and the name of the target version.
+    """The inputs of one resource: place, targets, what else is required, and the defaults of the others.
 
-    An input with the default None is off unless the program declares it.
+    A program declares exactly one of ``targets``. An input with the default None is off unless the program declares it.
     """
 
-    required: tuple[str, ...]
+    place: tuple[str, ...]
+    targets: tuple[str, ...]
+    rules: tuple[str, ...]
     defaults: Mapping[str, str | int | None]
-    target: str
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all inputs, in the order of the resource's arguments."""
-        return (*self.required, *self.defaults)
+        return (*self.place, *self.targets, *self.rules, *self.defaults)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The names of the inputs that every program declares; of several targets none."""
+        return (*self.place, *(self.targets if len(self.targets) == 1 else ()), *self.rules)
+
+    def target_of(self, bag: Mapping[str, Any]) -> str:
+        """The name of the target that a bag declares; the first one if it declares none."""
+        return next((name for name in self.targets if bag.get(name) is not None), self.targets[0])
 
     def full(self, bag: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs with the defaults applied."""
@@ -94,7 +114,9 @@ class Spec:
 
 
 OS = Spec(
-    (ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET),
+    (ACCOUNT_ENDPOINT, POOL_ID_NAME),
+    (TARGET,),
+    (),
     {
         TIMEOUT: "2h",
         ON_TIMEOUT: "fail",
@@ -104,12 +126,12 @@ OS = Spec(
         MAX_UNHEALTHY: None,
         SOAK: None,
     },
-    TARGET,
 )
 IMAGE = Spec(
-    (ACCOUNT_ENDPOINT, POOL_ID_NAME, IMAGE_TARGET, STRATEGY),
-    {SURGE: 1, DRAIN_TIMEOUT: "1h", TIMEOUT: "2h", ON_TIMEOUT: "fail"},
-    IMAGE_TARGET,
+    (ACCOUNT_ENDPOINT, POOL_ID_NAME),
+    (IMAGE_TARGET, NODES_SINCE),
+    (STRATEGY,),
+    {SURGE: 1, CANARY: 1, AUTOSCALE: "refuse", DRAIN_TIMEOUT: "1h", TIMEOUT: "2h", ON_TIMEOUT: "fail"},
 )
 INPUTS = OS.names
 
@@ -157,7 +179,33 @@ def check(
             failures.append(Failure(name, reason))
         elif name == ACCOUNT_ENDPOINT:
             kept[name] = parse_endpoint(value)
-    return kept, failures
+    failures += _check_targets(bag, is_unknown, spec)
+    return kept, failures or _unused(bag, is_unknown, spec)
+
+
+def _check_targets(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool], spec: Spec) -> list[Failure]:
+    """Refuse a bag of a VM pool that declares both of its targets, or none of them."""
+    declared = [name for name in spec.targets if bag.get(name) is not None]
+    if len(spec.targets) == 1 or len(declared) == 1 or any(is_unknown(bag[name]) for name in declared):
+        return []
+    both = " and ".join(spec.targets)
+    if declared:
+        return [Failure(declared[-1], f"{shown(bag[declared[-1]])} is one too many: {both} are declared; {ONE_TARGET}")]
+    return [Failure(spec.targets[0], f"it is missing, and so is {spec.targets[1]}; {ONE_TARGET}")]
+
+
+def _unused(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool], spec: Spec) -> list[Failure]:
+    """The inputs that the declared strategy does not use."""
+    strategy = bag.get(STRATEGY)
+    if STRATEGY not in spec.names or is_unknown(strategy) or strategy == EMPTY:
+        return []
+    return [
+        Failure(
+            name, f'{shown(bag[name])} is not allowed with strategy="{strategy}"; allowed only with strategy="empty"'
+        )
+        for name in _ONLY_WITH_EMPTY
+        if bag.get(name) is not None and not is_unknown(bag[name])
+    ]
 
 
 def wrong(name: str, value: object) -> str:
@@ -277,6 +325,15 @@ def _check_image_target(value: object) -> str:
     return f"is not an exact image version; allowed: {_FORMS[IMAGE_TARGET]}"
 
 
+def _check_since(value: object) -> str:
+    try:
+        AllocatedSince.parse(value)
+    except ValueError:
+        wrong = "is not a string" if not isinstance(value, str) else "is not a moment in UTC"
+        return f"{wrong}; allowed: {_FORMS[NODES_SINCE]}{_did_you_mean(suggest_moment(value))}"
+    return ""
+
+
 def _check_drain(value: object) -> str:
     reason = _check_duration(value)
     if not reason and parse_duration(value) < _SHORTEST_RESIZE:
@@ -284,9 +341,9 @@ def _check_drain(value: object) -> str:
     return reason
 
 
-def _check_surge(value: object) -> str:
+def _check_nodes(value: object) -> str:
     number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
-    whole = 1 <= number <= _MOST_SURGE and float(number).is_integer()
+    whole = 1 <= number <= _MOST_NODES and float(number).is_integer()
     return "" if whole else f"is not a number of nodes; allowed: {_FORMS[SURGE]}"
 
 
@@ -295,18 +352,21 @@ _MEANINGS: Mapping[str, Callable[[Any], object]] = {
     POOL_ID_NAME: lambda value: str(value).casefold(),
     TARGET: lambda value: str(value).casefold(),
     IMAGE_TARGET: parse_image_version,
+    NODES_SINCE: lambda value: AllocatedSince.parse(value).moment,
     MAX_UNHEALTHY: parse_share,
     **dict.fromkeys(DURATIONS, parse_duration),
 }
 """Normal form of the inputs that can be written in several ways."""
 _SHORTEST_RESIZE = 300
-_MOST_SURGE = 100
+_MOST_NODES = 100
 _CHECKS: Mapping[str, Callable[[Any], str]] = {
     ACCOUNT_ENDPOINT: _check_endpoint,
     POOL_ID_NAME: _check_pool_id,
     TARGET: _check_target,
     IMAGE_TARGET: _check_image_target,
-    SURGE: _check_surge,
+    NODES_SINCE: _check_since,
+    SURGE: _check_nodes,
+    CANARY: _check_nodes,
     TIMEOUT: _check_duration,
     STALL_AFTER: _check_duration,
     MAX_UNHEALTHY: _check_max_unhealthy,
@@ -319,12 +379,21 @@ _FORMS: Mapping[str, str] = {
     POOL_ID_NAME: "1 to 64 letters, digits, hyphens and underscores",
     TARGET: version.ALLOWED,
     IMAGE_TARGET: f"exact numbers with dots, each at most {LARGEST_PART}, such as 22.04.202405140 or 20348.2461.240510",
-    SURGE: f"a whole number from 1 to {_MOST_SURGE}",
+    NODES_SINCE: "a date such as 2026-11-24 (midnight UTC), or a UTC time to the second such as 2026-11-24T06:30:00Z",
+    SURGE: f"a whole number from 1 to {_MOST_NODES}",
+    CANARY: f"a whole number from 1 to {_MOST_NODES}",
     MAX_UNHEALTHY: SHARE_FORM,
     **dict.fromkeys(DURATIONS, DURATION_FORM),
-    STRATEGY: "surge (adds new nodes, then removes old ones after their tasks) or when_empty (never touches a node)",
+    STRATEGY: "surge (adds new nodes, then removes old ones after their tasks), when_empty (never touches a node) or "
+    "empty (lets the tasks finish, empties the pool, changes its image and fills it again)",
 }
 
+
+ONE_TARGET = (
+    "allowed: exactly one of them: nodes_since for a pool on latest, whose nodes show no version number; "
+    "target_image_version for a pool that is pinned to an exact version"
+)
+"""Which target fits which pool, as a failed check says it."""
 
 CONFIG = "batch:previewLook"
 

@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.pool import Pool, PoolState
-from batch_os_provider.batch.vm_pool import parse_image_version
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from batch_os_provider.batch.vm_pool import VmPoolView
+    from batch_os_provider.batch.vm_pool import VmNode, VmPoolView
 
 __all__ = [
     "CURRENT",
     "IMAGE",
     "IMAGE_OUTPUTS",
     "OLDEST",
+    "OLDEST_ALLOCATED",
     "OUTPUTS",
     "PIN",
     "RENEWING",
@@ -30,6 +31,7 @@ __all__ = [
     "UNPROVEN",
     "PriorState",
     "is_behind",
+    "is_pin_exact",
     "known",
     "last_count",
     "lowest",
@@ -44,7 +46,8 @@ UNPROVEN = "unproven"
 """The ``pool_state`` of an active pool whose nodes have not yet passed the declared gate."""
 
 IMAGE, PIN, OLDEST, BEHIND = "image", "pool_image_version", "oldest_node_version", "nodes_behind"
-IMAGE_OUTPUTS = (IMAGE, PIN, OLDEST, BEHIND, STATE)
+OLDEST_ALLOCATED = "oldest_node_allocated"
+IMAGE_OUTPUTS = (IMAGE, PIN, OLDEST, OLDEST_ALLOCATED, BEHIND, STATE)
 """The outputs of ``PoolImageVersion``."""
 RENEWING = "renewing"
 """The ``pool_state`` of an active pool with an interrupted renewal. The next `up` finishes or undoes the renewal."""
@@ -73,29 +76,64 @@ def last_count(pool: Pool, olds: Mapping[str, Any]) -> int | None:
     return int(count) if count is not None and same else None
 
 
-def of_vm_pool(seen: VmPoolView, target_text: object) -> dict[str, Any]:
-    """The outputs of a VM pool.
+def of_vm_pool(seen: VmPoolView, target: Target | None, strategy: object = None) -> dict[str, Any]:
+    """The outputs of a VM pool; ``target`` is None if the pool is only read.
 
-    While no node is older than the target, a new or removed node changes none of them but the oldest version.
+    While no node is older than the target, a new or removed node changes none of them but the oldest version. So the
+    oldest allocation time is left out while no node is behind: nodes of a pool that scales itself come and go.
     """
-    target = parse_image_version(target_text)
     oldest = seen.oldest()
-    behind = len(seen.behind(target)) if target is not None else 0
-    return {
+    behind = _behind(seen, target, strategy) if target is not None else ()
+    outputs = {
         IMAGE: seen.pool.image or None,
         PIN: seen.pool.pin_text if seen.pool.is_vm else None,
         OLDEST: oldest.version_text if oldest is not None else None,
-        BEHIND: behind,
-        STATE: RENEWING if seen.pool.marker is not None else seen.pool.base.state_text,
+        BEHIND: len(behind),
+        STATE: RENEWING if seen.pool.is_marked else seen.pool.base.state_text,
     }
+    by_time = AllocatedSince.oldest(seen.judged if target is None else behind)
+    if by_time is None or (target is not None and target.property != AllocatedSince.property):
+        return outputs
+    return {**outputs, OLDEST_ALLOCATED: AllocatedSince.shown(by_time)}
 
 
-def is_behind(outputs: Mapping[str, Any], target: tuple[int, ...] | None) -> bool:
-    """Whether the outputs show a node or a pin that is older than the target; False if ``target`` is None."""
+def _behind(seen: VmPoolView, target: Target, strategy: object) -> tuple[VmNode, ...]:
+    """The nodes that the strategy would renew: ``empty`` renews spot nodes too."""
+    if isinstance(target, ImageVersion) and is_pin_exact(strategy, seen.pool.pin_text):
+        # The nodes of a pinned pool run the pin.
+        return () if target.numbers == seen.pool.pin else seen.nodes
+    if strategy == "empty":
+        return tuple(node for node in seen.nodes if target.is_behind(node) and not node.is_deallocated)
+    return seen.behind(target)
+
+
+def is_behind(outputs: Mapping[str, Any], target: Target | None, strategy: object = None) -> bool:
+    """Whether the outputs show a node or a pin that is not what the target asks for; False if ``target`` is None.
+
+    For the strategies that change a pin, the pin is the version, exactly. Else the target is a floor.
+    """
     if target is None:
         return False
+    if isinstance(target, AllocatedSince):
+        return _moment(outputs.get(OLDEST_ALLOCATED), target.moment) < target.moment
     oldest, pin = parse_image_version(outputs.get(OLDEST)), parse_image_version(outputs.get(PIN))
-    return (oldest is not None and oldest < target) or (pin is not None and pin < target)
+    if is_pin_exact(strategy, outputs.get(PIN)):
+        return pin != target.numbers
+    return (oldest is not None and oldest < target.numbers) or (pin is not None and pin < target.numbers)
+
+
+def _moment(text: object, otherwise: str) -> str:
+    """The sortable form of an output's time; ``otherwise`` if there is no time."""
+    try:
+        return AllocatedSince.parse(text).moment
+    except ValueError:
+        return otherwise
+
+
+def is_pin_exact(strategy: object, pin: object) -> bool:
+    """Whether the version of a pool with this pin is the pin, in both directions: ``empty`` also pins a pool."""
+    is_pinned = isinstance(pin, str) and pin.lower() != "latest"
+    return (strategy == "empty" and isinstance(pin, str)) or (strategy == "when_empty" and is_pinned)
 
 
 def lowest(one: str | None, other: str | None) -> str | None:

@@ -16,7 +16,7 @@ IMAGE_TYPE = "pulumi-python:dynamic/batch:PoolImageVersion"
 _KINDS = {OS_TYPE: "os", IMAGE_TYPE: "image"}
 _DYNAMIC = "pulumi-python:dynamic"
 _POOL = ("account_endpoint", "pool_id")
-_TARGETS: Mapping[str, str] = {"target_os_version": "os", "target_image_version": "image"}
+_TARGETS: Mapping[str, str] = {"target_os_version": "os", "target_image_version": "image", "nodes_since": "image"}
 
 
 def kind_of(type_: str, names: Collection[str] = ()) -> str:
@@ -25,7 +25,7 @@ def kind_of(type_: str, names: Collection[str] = ()) -> str:
     Args:
         type_: the type token of the resource, without those of its parents.
         names: the names of its inputs, if they are known. A dynamic resource of any type is a pool if it has inputs
-            for an account, a pool and a target version.
+            for an account, a pool and a target.
 
     Returns:
         ``os`` or ``image``, as in the tail of a message; empty for any other resource.

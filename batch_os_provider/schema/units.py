@@ -1,4 +1,4 @@
-"""Durations and shares of nodes as a program spells them, and values as a message shows them.
+"""Durations, shares of nodes and moments as a program spells them, and values as a message shows them.
 
 People write ``1h30m``, ``PT2H``, ``7200`` and ``10%``; configuration turns numbers into text, and Pulumi turns them
 into floats. This module reads all of these, explains a wrong value, and suggests what the author probably meant.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, timedelta, timezone
 
 from batch_os_provider.wording import counted
 
@@ -23,6 +23,7 @@ __all__ = [
     "plain_duration",
     "shown",
     "suggest_duration",
+    "suggest_moment",
     "suggest_share",
 ]
 
@@ -47,6 +48,12 @@ _LONGEST = 30 * 24 * 3600
 # A number with more digits is a typing error: no pool has so many nodes.
 _SHARE = re.compile(r"([0-9]{1,9})(%?)")
 _LOOSE_SHARE = re.compile(r"([0-9]{1,3})\s*(?:%|percent|per cent|pct)", re.IGNORECASE | re.ASCII)
+# A date, perhaps with a time and a zone: blanks, missing zeros and other separators are common.
+_LOOSE_MOMENT = re.compile(
+    r"(\d{4})(?:([-/.])(\d{1,2})\2(\d{1,2})|(\d{2})(\d{2}))"
+    r"(?:(?:\s*T\s*|\s+)(\d{1,2}):?(\d{2})(?::?(\d{2})(?:[.,]\d+)?)?\s*(Z|UTC|GMT|[+-]\d{1,2}(?::?\d{2})?)?)?",
+    re.IGNORECASE | re.ASCII,
+)
 _ALL = 100
 _MOST_NODES = 10**9
 _LONGEST_SHOWN = 200
@@ -125,6 +132,34 @@ def suggest_share(value: object) -> str:
         return f'"{int(percent)}%"' if percent == int(percent) else ""
     match = _LOOSE_SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
     return f'"{int(match[1])}%"' if match is not None and int(match[1]) <= _ALL else ""
+
+
+def suggest_moment(value: object) -> str:
+    """The date or the UTC time that the author probably meant; empty if there is no clear guess."""
+    if isinstance(value, date):
+        value = value.isoformat()
+    match = _LOOSE_MOMENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return ""
+    try:
+        year, month, day = int(match[1]), int(match[3] or match[5]), int(match[4] or match[6])
+        if match[7] is None:
+            return date(year, month, day).isoformat()
+        hour, minute, second = int(match[7]), int(match[8]), int(match[9] or 0)
+        local = datetime(year, month, day, hour, minute, second, tzinfo=_zone(match[10] or ""))
+        return f"{local.astimezone(timezone.utc).replace(tzinfo=None).isoformat()}Z"
+    except (ValueError, OverflowError):
+        return ""
+
+
+def _zone(text: str) -> timezone:
+    """The zone of ``+01:00``, ``-0530`` or ``+2``; UTC for any other text. Raises ValueError beyond a day."""
+    if not text.startswith(("+", "-")):
+        return timezone.utc
+    digits = text[1:].replace(":", "")
+    hours, minutes = (int(digits), 0) if len(digits) <= len("00") else (int(digits[:-2]), int(digits[-2:]))
+    offset = timedelta(hours=hours, minutes=minutes)
+    return timezone(offset if text.startswith("+") else -offset)
 
 
 def plain_duration(value: timedelta) -> str | float:

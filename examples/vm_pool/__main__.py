@@ -1,4 +1,4 @@
-"""Keep the nodes of one Azure Batch VM pool at or above an image version."""
+"""Replace the nodes of one Azure Batch VM pool that are older than a day."""
 
 import pulumi
 
@@ -10,9 +10,9 @@ render = PoolImageVersion(
     "render",
     account_endpoint=config.require("accountEndpoint"),
     pool_id=config.require("poolId"),
-    target_image_version=config.require("targetImageVersion"),
+    nodes_since=config.require("nodesSince"),
     strategy="surge",
     surge=2,
 )
 
-pulumi.export("oldest_node_version", render.oldest_node_version)
+pulumi.export("nodes_behind", render.nodes_behind)

@@ -19,6 +19,9 @@ FIXED = (
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:8700"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "0f3c2b1a-5d4e-4f60-8a9b-7c6d5e4f3a2b"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "2018-11-20T09:30:00Z"),
+    # The present day, in a line to declare.
+    (re.compile(r'(?<=Declare nodes_since=")\d{4}-\d\d-\d\d(?=" in place)'), "2026-11-24"),
+    (re.compile(r'(?<=passed, such as nodes_since=")\d{4}-\d\d-\d\d'), "2026-11-24"),
     (re.compile(r"tvm-\d+_\d+-\d{8}t\d{6}z"), "tvm-3257026573_3-20240510t093000z"),
     (re.compile(PROJECT), "farm"),
     (re.compile(r"\[Errno \d+\]"), "[Errno 111]"),

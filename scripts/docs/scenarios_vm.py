@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from batch_os_provider.batch.empty_marker import EmptyMarker
 from scripts.docs.ground import AFTER_UP, QUIET, Ground, paas_pool
 from scripts.docs.pages import ROOT, Outputs, diagnostics, last_line, program_of, row, shown, transcript
 from tests.support import simulator as simulators
-from tests.support.simulator import BEHIND, TARGET, Image, Simulator, vm_pool
+from tests.support.simulator import ABOVE, BEHIND, TARGET, Image, Simulator, vm_pool
 from tests.support.stack import PROJECT, wait_until
 
 ENDED = Image(
@@ -26,7 +28,8 @@ def renewed_pool(ground: Ground) -> Outputs:
     simulator = ground.simulator()
     tasks = [{"id": f"frame-{number}", "commandLine": "sleep 400"} for number in range(1, 9)]
     film = {"id": "film", "poolInfo": {"poolId": "render"}, "tasks": tasks}
-    simulator.seed(vm_pool(nodes=4), jobs=[film])
+    simulator.unknown(exactVersionOfLatest="latest")
+    simulator.seed(vm_pool(nodes=4, exact="latest"), jobs=[film])
     stack = ground.stack(simulator)
     (stack.program_folder / "__main__.py").write_text(program_of(ROOT / "docs" / "vm-pools.md"), encoding="utf-8")
     stack.run("config", "set", "accountEndpoint", simulator.endpoint).ok()
@@ -60,6 +63,8 @@ def assert_renewed(simulator: Simulator) -> None:
 def refused_renewals(ground: Ground) -> Outputs:
     """What a preview of a VM pool refuses, because the pool shows that `up` would fail."""
     note = {"name": "batch-os", "value": '{"v":1,"size":2,"surge":1,"newest":"2024-04-02T00:00:00.000000Z"}'}
+    marker = EmptyMarker(4, 0, ":".join(simulators.WINDOWS.values()), (BEHIND, TARGET))
+    formula: dict[str, Any] = {"enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes=4;"}
     simulator = ground.simulator()
     simulator.seed(
         vm_pool("pinned", nodes=12, version=BEHIND),
@@ -71,9 +76,15 @@ def refused_renewals(ground: Ground) -> Outputs:
         vm_pool("waits", nodes=12, version=BEHIND),
         vm_pool("adopts", nodes=2, exact=TARGET),
         vm_pool("words", nodes=2, exact="latest"),
+        vm_pool("moment", nodes=2, exact="latest"),
         vm_pool("product", nodes=2, image=simulators.IMAGES["windows-2019"]),
         vm_pool("office", nodes=4, image=ENDED),
         paas_pool("cloud"),
+        vm_pool("empties", nodes=4, version=BEHIND),
+        vm_pool("held", nodes=4, version=BEHIND, **formula),
+        vm_pool("theirs", nodes=4, version=BEHIND, metadata=[{"name": "batch-os", "value": str(marker)}], **formula),
+        vm_pool("goes-back", nodes=2, version=ABOVE, exact=ABOVE),
+        jobs=[simulators.job(name, *[400] * 31) for name in ("empties", "held")],
         images=[simulators.MOVED, {**ENDED.row, "batchSupportEndOfLife": "2024-12-05T00:00:00Z"}],
         supportedImages=None,
     )
@@ -83,7 +94,8 @@ def refused_renewals(ground: Ground) -> Outputs:
         """What a preview of these pools says under each."""
         lines = ["from batch_os_provider import PoolImageVersion"]
         for name, more in pools.items():
-            declared = {"target_image_version": TARGET, "strategy": "surge", **more}
+            target = {} if "nodes_since" in more else {"target_image_version": TARGET}
+            declared = {**target, "strategy": "surge", **more}
             words = ", ".join(f"{key}={value!r}" for key, value in declared.items())
             pool_id = name.replace("_", "-")
             where = f"{pool_id!r}, account_endpoint={simulator.endpoint!r}, pool_id={pool_id!r}"
@@ -93,11 +105,17 @@ def refused_renewals(ground: Ground) -> Outputs:
 
     plans = said(adopts={}, empty={}, waits={"strategy": "when_empty"})
     out = {"vm-plans": shown("".join(plans[name] for name in ("adopts", "empty", "waits")))}
+    empty = {"strategy": "empty"}
+    plans = said(empties=empty, held={**empty, "autoscale": "hold"}, goes_back=empty)
+    out["vm-empty"] = shown("".join(plans[name] for name in ("empties", "held", "goes-back")))
+    out["vm-empty-formula"] = shown(said(held=empty)["held"])
+    out["vm-empty-foreign"] = shown(said(theirs=empty)["theirs"])
     # One at a time: a preview ends at the first refusal.
     out["vm-ended"] = shown(said(office={"target_image_version": ENDED.target, "surge": 2})["office"])
     out["vm-latest"] = shown(said(latest={"target_image_version": "latest"})["latest"])
     for name in ("pinned", "autoscale", "stale-mark", "foreign", "cloud", "words", "product"):
         out[f"vm-{name}"] = shown(said(**{name.replace("-", "_"): {}})[name])
+    out["vm-future"] = shown(said(moment={"nodes_since": "2999-01-01"})["moment"])
     return out
 
 
@@ -116,7 +134,15 @@ def failed_renewals(ground: Ground) -> Outputs:
         ),
         vm_pool("drain", nodes=1),
         vm_pool("until-renewed", nodes=3),
-        jobs=[simulators.job("drain", 36_000)],
+        vm_pool(
+            "empty-canary",
+            nodes=3,
+            version=BEHIND,
+            startTask={"commandLine": "setup.cmd", "waitForSuccess": True},
+            simulator={"allocation": {"startTask": "fail", "count": 1}},
+        ),
+        vm_pool("empty-drain", nodes=3, version=BEHIND),
+        jobs=[simulators.job("drain", 36_000), simulators.job("empty-drain", 36_000, 60)],
     )
     stack = ground.stack(simulator)
     stack.program(
@@ -131,6 +157,8 @@ def failed_renewals(ground: Ground) -> Outputs:
             pool(name)
         pool("drain", drain_timeout="5m")
         pool("until-renewed", strategy="when_empty", timeout="4s")
+        pool("empty-canary", strategy="empty")
+        pool("empty-drain", strategy="empty", drain_timeout="5m")
         """
     )
     simulator.speed(60)

@@ -17,7 +17,8 @@ from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal.decide import decide_image
 from batch_os_provider.rollout.image_renewal.steps import ImageHistory, Repin, SetMarker
 from batch_os_provider.schema.declared import ImagePolicy
-from tests.unit.rollout.image_renewal.image_doubles import OLD, TARGET, WANTED, VmState, look, pool_of
+from tests.unit.rollout.doubles import at
+from tests.unit.rollout.image_renewal.image_doubles import MOMENTS, OLD, TARGET, WANTED, VmState, look, pool_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "vm-pools.md"
 GUARDED = {"extensions": [{"name": "x"}]}
@@ -36,14 +37,23 @@ CASES: list[tuple[str, VmState, dict[str, object], str, type, str]] = [
         Refuse,
         "not a VM pool",
     ),
+    (
+        "in the future, by the clock of Batch",
+        ALL,
+        {"allocation": AllocationState.UNKNOWN, "seen_at": at(-1e9)},
+        "surge",
+        Refuse,
+        "in the future",
+    ),
     ("a state that this release does not know", ALL, {"allocation": AllocationState.UNKNOWN}, "surge", Wait, "unknown"),
     ("a resize is under way", ALL, {"allocation": AllocationState.RESIZING}, "surge", Wait, "resizing"),
+    ('`strategy="empty"`, or its marker', replace(ALL, configuration={}), {}, "empty", Refuse, "latest"),
     ("a gallery image", ALL, {"gallery": True}, "surge", Refuse, "gallery"),
     ("no node behind", pool_of(2, at=TARGET, automatic=True, autoscale=True), {}, "when_empty", Done, ""),
     ("automatic OS upgrade is on", ALL, {}, "surge", Wait, "automatic"),
     ("with protected extension settings", replace(EMPTY, configuration=GUARDED), {}, "surge", Refuse, "extensions"),
-    ("a pin below the target, no nodes", EMPTY, {}, "when_empty", Repin, ""),
-    ("a pin below the target, nodes there", replace(ALL, automatic=False), {}, "when_empty", Wait, "until empty"),
+    ("another pin, no nodes", EMPTY, {}, "when_empty", Repin, ""),
+    ("another pin, nodes there", replace(ALL, automatic=False), {}, "when_empty", Wait, "until empty"),
     ("`latest`, nodes behind, `when_empty`", LATEST, {}, "when_empty", Wait, "until renewed"),
     ("`latest`, nodes behind, `surge`, autoscale on", LATEST, {}, "surge", Refuse, "scales itself"),
     ("`latest`, nodes behind, `surge`, fixed size", replace(LATEST, autoscale=False), {}, "surge", SetMarker, ""),
@@ -63,7 +73,8 @@ def test_the_code_decides_by_the_row(
     base = {name: value for name, value in more.items() if name != "gallery"}
     pool = replace(seen.pool, base=replace(seen.pool.base, **base), gallery="gallery" in more)  # type: ignore[arg-type]
     policy = ImagePolicy(strategy)  # type: ignore[arg-type]
-    action = decide_image(VmPoolView(pool, seen.nodes), WANTED, policy, ImageHistory())
+    target = MOMENTS.target if word == "in the future" else WANTED
+    action = decide_image(VmPoolView(pool, seen.nodes), target, policy, ImageHistory())
     assert isinstance(action, kind), f"{row}: {action}"
     assert word in str(action), f"{row}: {action}"
 

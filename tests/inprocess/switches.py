@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.batch.vm_pool import ImageVersion
+from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
@@ -24,6 +24,7 @@ from batch_os_provider.simulator.world.model import Pool
 from batch_os_provider.simulator.world.unknowns import BY_NAME, TABLE, VM_TABLE, Unknowns
 from batch_os_provider.simulator.world.world import World
 from tests.support.inprocess import ENDPOINT, Account
+from tests.support.invariants import target_from
 from tests.support.simulator import NEW, TARGET, capacity
 from tests.unit.rollout.doubles import VirtualWaiter
 from tests.unit.rollout.stage import Listener
@@ -100,7 +101,7 @@ class Place:
         """Begin."""
         self.account = Account(self.waiter, {"pools": list(pools), **more})
         self.account.world.unknowns = _Watched(self.read)
-        self.account.world.unknowns.set(dict(self.setting))
+        self.account.world.unknowns.set({"exactVersionOfLatest": "number", **self.setting})
         self.account.hook = self._look_at_plans
 
     @property
@@ -141,9 +142,9 @@ class Place:
             )
         )
 
-    def renew(self, policy: ImagePolicy | None = None, **goal: Any) -> Ending:
-        """One ``up`` of a PoolImageVersion."""
-        target = ImageVersion.parse(goal.pop("target", TARGET))
+    def renew(self, policy: ImagePolicy | None = None, since: str = "", **goal: Any) -> Ending:
+        """One ``up`` of a PoolImageVersion, to a version or to a moment."""
+        target = AllocatedSince.parse(since) if since else target_from(goal.pop("target", TARGET))
         ref, chosen = PoolRef(ENDPOINT, "render"), policy or ImagePolicy("surge", 2)
         wanted = DeclaredImage(ref, target, chosen, **{"drain_timeout": 3600.0, "timeout": 36_000.0, **goal})
         return self._run(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.batch.vm_pool import ImageVersion
+from batch_os_provider.batch.vm_target import ImageVersion
 from batch_os_provider.errors import TransientError
 from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal

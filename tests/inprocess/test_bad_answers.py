@@ -22,7 +22,8 @@ from batch_os_provider.batch.client import BatchClient
 from batch_os_provider.batch.connection import CONNECT_TIMEOUT, READ_TIMEOUT
 from batch_os_provider.batch.supported_images import judge
 from batch_os_provider.batch.transport import MAX_ANSWER, bounded
-from batch_os_provider.batch.vm_pool import ImageVersion, Marker, VmPool
+from batch_os_provider.batch.vm_pool import Marker, VmPool
+from batch_os_provider.batch.vm_target import ImageVersion
 from batch_os_provider.errors import BatchOsError, PermanentError, TransientError
 from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal, read_view

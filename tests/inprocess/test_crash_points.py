@@ -16,8 +16,8 @@ import pytest
 
 from batch_os_provider.simulator.world.model import READY
 from tests.support.invariants import broken
-from tests.support.simulator import BEHIND
-from tests.support.trial import Shape, Trial, image_shape, os_shape
+from tests.support.simulator import BEHIND, IMAGES
+from tests.support.trial import SINCE, Shape, Trial, empty_shape, image_shape, os_shape, since_shape
 
 if TYPE_CHECKING:
     from tests.support.invariants import Snapshot
@@ -41,12 +41,24 @@ SHAPES = {
     "image busy": image_shape(200, 200, 60),
     "image surge 3": image_shape(*[100] * 6, nodes=4, surge=3),
     "image when empty": EMPTY,
+    "image since, busy": since_shape(200, 200, 60),
+    "image since, surge 3": since_shape(*[100] * 6, nodes=4, surge=3),
+    "image since, pinned": since_shape(60, version=BEHIND),
+    "empty idle": empty_shape(nodes=2, image=IMAGES["ubuntu"]),
+    "empty busy": empty_shape(200, 200, 60, nodes=3, canary=2),
+    "empty one node": empty_shape(90, nodes=1, image=IMAGES["rhel"]),
+    "empty held formula": empty_shape(60, 60, nodes=2, image=IMAGES["ubuntu-hpc"], **AUTOSCALE),
+    "empty spot": empty_shape(60, 60, 60, nodes=3, spot=2, image=IMAGES["windows-2019"]),
+    "empty from latest": empty_shape(60, nodes=2, version="latest"),
+    "empty since": empty_shape(60, 60, nodes=2, version="latest", exact="latest", goal={"target": SINCE}),
 }
 OPERATIONS = {
     ("POST", "/pools/render/upgradeos"): "Pool_UpgradeOS",
     ("POST", "/pools/render/resize"): "Pool_Resize",
     ("POST", "/pools/render/removenodes"): "Pool_RemoveNodes",
     ("PATCH", "/pools/render"): "Pool_Patch",
+    ("POST", "/pools/render/disableautoscale"): "Pool_DisableAutoScale",
+    ("POST", "/pools/render/enableautoscale"): "Pool_EnableAutoScale",
 }
 # Not here: image pools that scale themselves (surge is refused there, when_empty writes nothing), and somebody else's
 # resize of one (waited for without a write: the moments of "image idle", later).
@@ -84,7 +96,8 @@ def look_of(trial: Trial) -> object:
     """What the next run could tell apart."""
     pool = trial.world.pool("render")
     nodes = sorted((node.id, node.state in READY) for node in pool.nodes.values())
-    return pool.state, pool.allocation, pool.target_dedicated, str(pool.props.get("metadata")), nodes
+    image = str(pool.virtual_machine), pool.autoscale_enabled
+    return pool.state, pool.allocation, pool.target_dedicated, str(pool.props.get("metadata")), nodes, image
 
 
 def finished(trial: Trial, expected: Snapshot | None) -> dict[str, str]:
@@ -131,7 +144,7 @@ def test_one_crash_at_every_moment(name: str) -> None:
     assert len(tried) >= 5, "too few moments to be the whole story"
 
 
-@pytest.mark.parametrize("name", ["os busy", "image idle"])
+@pytest.mark.parametrize("name", ["os busy", "image idle", "image since, pinned", "empty held formula"])
 def test_two_crashes_in_a_row_around_writes(name: str) -> None:
     """The second run is cut off too, before or after each of its own writes."""
     story = Story(SHAPES[name])
@@ -151,7 +164,7 @@ def test_two_crashes_in_a_row_around_writes(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["late", "dropAfter", "dropBefore", "503"])
-@pytest.mark.parametrize("name", ["os busy", "image idle"])
+@pytest.mark.parametrize("name", ["os busy", "image idle", "empty held formula"])
 def test_a_crash_while_the_fate_of_a_write_is_open(name: str, kind: str) -> None:
     """The answer to a write never came, and then the process is gone: a late write falls into the next run."""
     effects: dict[str, dict[str, Any]] = {

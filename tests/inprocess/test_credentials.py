@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.batch.vm_pool import ImageVersion
+from batch_os_provider.batch.vm_target import ImageVersion
 from batch_os_provider.errors import BatchOsError, CredentialError
 from batch_os_provider.provider import PoolOsVersionProvider
 from batch_os_provider.rollout.context import RolloutContext

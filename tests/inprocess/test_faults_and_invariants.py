@@ -20,8 +20,8 @@ from batch_os_provider.schema.declared import Gate, Policy
 from batch_os_provider.schema.units import Share
 from batch_os_provider.simulator.world import nodes, pools, resizes, upgrades
 from tests.support.invariants import INVARIANTS, Run, Snapshot, broken
-from tests.support.simulator import NEW, OLD, OTHER
-from tests.support.trial import Shape, Trial, fault_free, image_shape, os_shape, with_goal
+from tests.support.simulator import IMAGES, NEW, OLD, OTHER
+from tests.support.trial import Shape, Trial, empty_shape, fault_free, image_shape, os_shape, with_goal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,11 +33,22 @@ if TYPE_CHECKING:
 
 OS = os_shape(60, 60, 60, 60)
 IMAGE = image_shape(60, 60, 60)
+SCALED = {
+    "enableAutoScale": True,
+    "autoScaleFormula": "$TargetDedicatedNodes=3;",
+    "autoScaleEvaluationInterval": "PT5M",
+}
+EMPTY = empty_shape(60, 60, 60, nodes=3, image=IMAGES["ubuntu"], **SCALED)
+FIXED = empty_shape(60, 60, 60, nodes=3, canary=2, image=IMAGES["rhel"])
+SHAPES = (OS, IMAGE, EMPTY)
 START_TASK = {"commandLine": "cmd /c setup", "waitForSuccess": True}
 DONE = "done"
 CONVERGES_ELSEWHERE = "somebody else wanted another size, and has it"
 DISTURBED = "the capacity that is missing was taken by somebody else"
-READS = ((OS, "Pool_Get"), (IMAGE, "Pool_Get"), (IMAGE, "ComputeNode_List"))
+READS = (
+    (OS, "Pool_Get"),
+    *((shape, operation) for shape in (IMAGE, EMPTY) for operation in ("Pool_Get", "ComputeNode_List")),
+)
 """The reads that a rollout decides by; a list of nodes is comfort for an upgrade, with rows of its own."""
 WRITES = {
     "os": {"upgradeos": ("Pool_UpgradeOS", 1)},
@@ -47,7 +58,21 @@ WRITES = {
         "removenodes": ("Pool_RemoveNodes", 1),
         "clearing": ("Pool_Patch", 2),
     },
+    "empty": {
+        "note": ("Pool_Patch", 1),
+        "hold": ("Pool_DisableAutoScale", 1),
+        "drain": ("Pool_Resize", 1),
+        "change": ("Pool_Patch", 2),
+        "canary": ("Pool_Resize", 2),
+        "formula": ("Pool_EnableAutoScale", 1),
+        "clearing": ("Pool_Patch", 3),
+    },
 }
+
+
+def kind_of(shape: Shape) -> str:
+    """The kind of rollout: the strategy ``empty`` is one of its own."""
+    return "empty" if shape.strategy == "empty" else shape.kind
 
 
 @dataclass(frozen=True)
@@ -78,7 +103,7 @@ class Row:
     @property
     def id(self) -> str:
         """The row in the tests' names."""
-        return f"{self.fault} {self.shape.kind}: {self.name}"
+        return f"{self.fault} {kind_of(self.shape)}: {self.name}"
 
 
 def rule(operation: str, kind: str, *, nth: int | None = None, probability: float | None = None, **effect: Any) -> dict:
@@ -89,8 +114,8 @@ def rule(operation: str, kind: str, *, nth: int | None = None, probability: floa
 
 
 def both(fault: str, name: str, make: Callable[[Shape], dict[str, Any]]) -> list[Row]:
-    """The same fault on both kinds."""
-    return [Row(fault, name, shape, **make(shape)) for shape in (OS, IMAGE)]
+    """The same fault on all kinds."""
+    return [Row(fault, name, shape, **make(shape)) for shape in SHAPES]
 
 
 def reads(fault: str, name: str, kind: str, *nths: int, **more: Any) -> list[Row]:
@@ -113,13 +138,14 @@ def node_lists(fault: str, name: str, kind: str, **effect: Any) -> Row:
     return Row(fault, f"{name}, on the list of nodes", OS, (rule("ComputeNode_List", kind, **effect),))
 
 
-def writes(fault: str, name: str, kind: str, **effect: Any) -> list[Row]:
+def writes(fault: str, name: str, kind: str, without: tuple[Shape, ...] = (), **effect: Any) -> list[Row]:
     """A fault on each write of both kinds, a row for each."""
     fields = {key: effect.pop(key) for key in list(effect) if key in Row.__dataclass_fields__}
     return [
         Row(fault, f"{name}, on {what}", shape, (rule(operation, kind, nth=nth, **effect),), **fields)
-        for shape in (OS, IMAGE)
-        for what, (operation, nth) in WRITES[shape.kind].items()
+        for shape in SHAPES
+        for what, (operation, nth) in WRITES[kind_of(shape)].items()
+        if shape not in without
     ]
 
 
@@ -143,6 +169,17 @@ def growing(trial: Trial) -> bool:
     return pool.allocation == "steady" and len(pool.nodes) > trial.size
 
 
+def emptied(trial: Trial) -> bool:
+    """The pool has no nodes, and nobody resizes it."""
+    pool = pool_of(trial)
+    return pool.allocation == "steady" and not pool.nodes
+
+
+def middle_of(shape: Shape) -> Condition:
+    """A moment in the middle of a rollout of this kind."""
+    return {"os": upgrading, "image": growing, "empty": emptied}[kind_of(shape)]
+
+
 def before_write(trial: Trial) -> bool:
     """The rollout has read, and its next request is a write."""
     return trial.moments[-1].startswith(("before POST", "before PATCH"))
@@ -157,6 +194,20 @@ def arrived(trial: Trial) -> bool:
 def second_page(trial: Trial) -> bool:
     """The first page of the nodes was read, and the next is asked for."""
     return trial.moments[-2:] == ["after GET /pools/render/nodes", "before GET /pools/render/nodes"]
+
+
+def canary(trial: Trial) -> bool:
+    """An emptied pool has few nodes of the new image."""
+    pool = pool_of(trial)
+    return pool.allocation == "steady" and 0 < len(pool.nodes) < trial.size and pool.target_dedicated == len(pool.nodes)
+
+
+def filling(trial: Trial) -> bool:
+    """All nodes of an emptied pool are there again, and not all are ready."""
+    pool = pool_of(trial)
+    starting = any(node.state not in ("idle", "running") for node in pool.nodes.values())
+    is_new = trial.shape.target in str(pool.virtual_machine)
+    return pool.allocation == "steady" and len(pool.nodes) == trial.size and starting and is_new
 
 
 def nth(number: int, condition: Condition) -> Condition:
@@ -359,7 +410,7 @@ ROWS: tuple[Row, ...] = (
         "F9",
         "the pool is deleted while we wait",
         lambda shape: {
-            "happens": ((upgrading if shape.kind == "os" else growing, delete),),
+            "happens": ((middle_of(shape), delete),),
             "ends": "PoolGoneError",
             "next_ends": "PoolGoneError",
             "without": {
@@ -442,7 +493,105 @@ ROWS: tuple[Row, ...] = (
         ends="CredentialError",
         also=gives_up_at_once,
     ),
-    *writes("F12", "400", "status", status=400, ends="PermanentError", also=gives_up_at_once),
+    *writes("F12", "400", "status", (EMPTY,), status=400, ends="PermanentError", also=gives_up_at_once),
+    *(
+        Row(
+            "F12",
+            f"400, on {what}",
+            EMPTY,
+            (rule(operation, "status", nth=number, status=400),),
+            ends=ends,
+            without={"I7": "the simulator evaluates no formula"} if what in ("change", "canary") else {},
+        )
+        for what, (operation, number) in WRITES["empty"].items()
+        for ends in ("PermanentError" if what in ("note", "formula", "clearing") else "RefusedError",)
+    ),
+    Row(
+        "F7",
+        "412: the ETag never holds",
+        EMPTY,
+        (rule("Pool_Resize", "status", status=412),),
+        ends="RefusedError",
+        says="takes up to 6m00s; Batch refused the last step with ConditionNotMet",
+    ),
+    Row(
+        "F8",
+        "a resize comes first",
+        FIXED,
+        happens=((before_write, resize(5)),),
+        expects=sized(5),
+        without={"I8": CONVERGES_ELSEWHERE, "I1": CONVERGES_ELSEWHERE},
+    ),
+    Row(
+        "F12",
+        "quota",
+        replace(FIXED, more={**FIXED.more, "quota": {"dedicatedNodes": 2}}),
+        ends="RefusedError",
+        says="core quota",
+        mends=lambda trial: trial.world.quota.clear(),
+    ),
+    *(
+        Row(
+            fault,
+            name,
+            FIXED,
+            happens=((emptied, resize(size)),),
+            ends="RefusedError",
+            next_ends="RefusedError",
+            says="another person or program resized the pool",
+            without=FOREIGN,
+        )
+        for fault, name, size in (("F14", "grows in the middle", 5),)
+    ),
+    Row(
+        "F15",
+        "the canary is lost",
+        FIXED,
+        happens=((canary, lose_a_node),),
+        without={"I3": "the lost node's task runs again"},
+    ),
+    Row(
+        "F16",
+        "scaled to zero with the canary",
+        FIXED,
+        happens=((canary, resize(0)),),
+        without={"I3": "somebody else requeues its tasks"},
+    ),
+    Row(
+        "F17",
+        "the canary is stuck",
+        empty_shape(
+            60, 60, 60, nodes=3, startTask=START_TASK, simulator={"allocation": {"startTask": "hang", "count": 1}}
+        ),
+        ends="RefusedError",
+        says="the canary was not ready in time",
+    ),
+    Row(
+        "F17",
+        "a node of the fill is stuck",
+        FIXED,
+        happens=((filling, stick),),
+        ends="DeadlineError",
+        says="the pool has 3 nodes",
+        mends=unstick,
+    ),
+    Row(
+        "F18",
+        "the canary's start task fails",
+        empty_shape(
+            60, 60, 60, nodes=3, startTask=START_TASK, simulator={"allocation": {"startTask": "fail", "count": 1}}
+        ),
+        ends="RefusedError",
+        says="starttaskfailed",
+    ),
+    Row(
+        "F26",
+        "the version is unknown to Batch",
+        FIXED,
+        (rule("Pool_Patch", "status", nth=2, status=400, code="InvalidPropertyValue"),),
+        ends="RefusedError",
+        says="InvalidPropertyValue",
+    ),
     Row(
         "F12",
         "quota",
@@ -570,10 +719,20 @@ ROWS: tuple[Row, ...] = (
         lambda _shape: {"faults": (rule("Pool_Get", "stale", seconds=8), rule("ComputeNode_List", "stale", seconds=8))},
     ),
     *reads("F21", "a state that nobody has heard of", "unknownState", 3, 4),
-    *both(
-        "F21",
-        "unknown fields everywhere",
-        lambda _shape: {"faults": (rule("Pool_Get", "extraFields"), rule("ComputeNode_List", "extraFields"))},
+    *(
+        Row(
+            "F21",
+            "unknown fields everywhere",
+            shape,
+            (rule("Pool_Get", "extraFields"), rule("ComputeNode_List", "extraFields")),
+            ends=ends,
+            says=says,
+        )
+        for shape, ends, says in (
+            (OS, DONE, ""),
+            (IMAGE, DONE, ""),
+            (EMPTY, "RefusedError", "imageReference.futureProperty"),
+        )
     ),
     *reads(
         "F21",
@@ -609,7 +768,7 @@ ROWS: tuple[Row, ...] = (
     *both(
         "F24",
         "another up in the middle",
-        lambda shape: {"happens": ((upgrading if shape.kind == "os" else growing, another_up),)},
+        lambda shape: {"happens": ((middle_of(shape), another_up),)},
     ),
     Row(
         "F26",
@@ -682,6 +841,19 @@ ROWS: tuple[Row, ...] = (
 )
 
 NOT_HERE = {
+    **{
+        (fault, "empty"): f"as for image, which has the same loop and calls: {what}"
+        for fault, what in (
+            ("F10", "sizes, formula and version are absolute"),
+            ("F11", "nothing is in flight but a resize"),
+            ("F19", "nothing rolls back by itself"),
+            ("F23", "tests/inprocess/test_crash_points.py"),
+            ("F25", "tests/cli/pools"),
+            ("F26b", "no image has a star"),
+            ("F27", "one module reads pages"),
+            ("F28", "test_a_full_disk_and_a_closed_stderr_end_nothing"),
+        )
+    },
     ("F10", "image"): "no write of a renewal can be refused as already done: a note, a size and node ids are absolute",
     ("F11", "image"): "no call upgrades a VM pool, so no other target can be in flight",
     ("F19", "image"): "a node keeps the image it was made with; nothing rolls back",
@@ -697,9 +869,9 @@ NOT_HERE = {
 
 
 @cache
-def expected_of(kind: str) -> Snapshot:
+def expected_of(kind: str, *, scaled: bool = False) -> Snapshot:
     """How a run without faults ends."""
-    return fault_free(OS if kind == "os" else IMAGE)[1]
+    return fault_free({"os": OS, "image": IMAGE, "empty": EMPTY if scaled else FIXED}[kind])[1]
 
 
 def play(row: Row) -> tuple[Trial, Run, Run]:
@@ -750,12 +922,13 @@ def test_after_a_fault(row: Row) -> None:
 
 def own_end(row: Row) -> Snapshot:
     """How a run without faults ends: the usual one, but for the tasks and the target that the row has chosen."""
-    end = expected_of(row.shape.kind)
+    end = expected_of(kind_of(row.shape), scaled=bool(row.shape.pool["enableAutoScale"]) and row.shape.kind == "image")
+    pin = row.shape.target if end.pin and row.shape.strategy == "empty" else end.pin
     tasks = tuple((f"job-render/t{number}", "completed", 0) for number in range(len(row.shape.tasks)))
-    return replace(end, tasks=tasks, versions=(row.shape.target,))
+    return replace(end, tasks=tasks, versions=(row.shape.target,), pin=pin)
 
 
-@pytest.mark.parametrize("shape", [OS, IMAGE], ids=["os", "image"])
+@pytest.mark.parametrize("shape", SHAPES, ids=kind_of)
 def test_a_full_disk_and_a_closed_stderr_end_nothing(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
     """F28. What the CLI itself says is in tests/cli/failures/test_faults.py."""
     closed = io.StringIO()
@@ -767,16 +940,16 @@ def test_a_full_disk_and_a_closed_stderr_end_nothing(shape: Shape, monkeypatch: 
         assert trial.up().succeeded
         trial.preview()
     trial.settle()
-    assert not broken(trial.evidence(expected_of(shape.kind)))
+    assert not broken(trial.evidence(expected_of(kind_of(shape), scaled=shape is EMPTY)))
 
 
 def test_nothing_of_the_table_is_left_blank() -> None:
-    """Every fault, on both kinds, has a row or a reason; every invariant, in every row, is asked or has one."""
+    """Every fault, on each kind, has a row or a reason; every invariant, in every row, is asked or has one."""
     faults = [*(f"F{number}" for number in range(1, 29)), "F26b"]
-    there = {(row.fault, row.shape.kind) for row in ROWS}
+    there = {(row.fault, kind_of(row.shape)) for row in ROWS}
     blank = [
         cell
-        for cell in ((fault, kind) for fault in faults for kind in ("os", "image"))
+        for cell in ((fault, kind) for fault in faults for kind in ("os", "image", "empty"))
         if cell not in there and cell not in NOT_HERE
     ]
     assert not blank

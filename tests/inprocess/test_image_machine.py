@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from batch_os_provider.batch.vm_pool import MARKER, ImageVersion, VmPoolView, parse_image_version
+from batch_os_provider.batch.vm_pool import MARKER, VmPoolView
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version
 from batch_os_provider.errors import RefusedError
 from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.preview.plan import plan_image
@@ -44,6 +45,8 @@ class VmMachine(PoolMachine):
     """A pool of two nodes, tasks, and everybody who has something to do with it."""
 
     kind: ClassVar[Kind] = "image"
+    by_moment: ClassVar[bool] = False
+    """Whether moments are declared: then the nodes show no version."""
     operations: ClassVar[tuple[str, ...]] = (
         "Pool_Get",
         "ComputeNode_List",
@@ -62,7 +65,8 @@ class VmMachine(PoolMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.target = TARGET
+        self.target = self.target_for(TARGET)
+        self.world.unknowns.set(self.shown())
         self.policy = ImagePolicy("surge", 1)
         self.drain = 10 * MINUTE
         self.size = 2
@@ -70,36 +74,50 @@ class VmMachine(PoolMachine):
         self.is_muddled = False
         """Somebody resized the pool in the middle of a renewal, and nobody has put that in order yet."""
 
+    def shown(self) -> dict[str, str]:
+        """What nodes of a pool on latest show."""
+        return {"exactVersionOfLatest": "latest" if self.by_moment else "number"}
+
+    def target_for(self, version: str) -> Target:
+        """What is declared: an older version stands for a moment before all nodes, a newer one for now."""
+        if not self.by_moment:
+            return ImageVersion.parse(version)
+        now = f"{iso(self.world.now)[:19]}Z"
+        return AllocatedSince.parse({BEHIND: "2017-12-31", TARGET: "2024-06-01", ABOVE: now}[version])
+
     def seed(self) -> dict[str, Any]:
         start_task = {"commandLine": "cmd /c echo", "waitForSuccess": True}
         return {
-            "pools": [vm_pool(startTask=start_task)],
+            "pools": [vm_pool(startTask=start_task, exact="latest" if self.by_moment else "")],
             "images": [MOVED],
             "jobs": [job("render", 40, 90, 200, 10, 60)],
         }
 
     def rollout(self, reporter: Reporter, timeout: float, *, defer: bool) -> ImageRenewal:
-        goal = DeclaredImage(RENDER, ImageVersion.parse(self.target), self.policy, self.drain, timeout, defer)
+        goal = DeclaredImage(RENDER, self.target, self.policy, self.drain, timeout, defer)
         return ImageRenewal(goal, RolloutContext(self.client, self.clock, reporter, lambda: 0.5))
 
     def look(self) -> VmPoolView:
         return read_view(self.client, RENDER)
 
     def plan(self) -> None:
-        plan_image(read_view(self.client, RENDER), ImageVersion.parse(self.target), self.policy, HOUR)
+        plan_image(read_view(self.client, RENDER), self.target, self.policy, HOUR)
 
     def is_empty_diff(self, seen: VmPoolView) -> bool:
-        declared = {"account_endpoint": ENDPOINT, "pool_id": "render", "target_image_version": self.target}
+        declared = {"account_endpoint": ENDPOINT, "pool_id": "render", self.target.property: self.target.text}
         known = {**declared, **of_vm_pool(seen, self.target)}
         return not PoolImageVersionProvider().diff("", known, declared).changes
 
     def judge_success(self, up: Up) -> None:
         assert (up.shown["state"], up.shown["allocationState"]) == ("active", "steady"), f"I4: {up.shown}"
         assert MARKER not in {entry["name"] for entry in up.shown.get("metadata", [])}, f"I4: {up.shown}"
-        wanted = parse_image_version(self.target)
-        assert wanted is not None
-        behind = [node for node in up.shown_nodes if (parse_image_version(version_of(node)) or ()) < wanted]
-        assert not behind, f"I4: still there: {behind}"
+        assert not [node for node in up.shown_nodes if self.is_behind(node)], f"I4: still there: {up.shown_nodes}"
+
+    def is_behind(self, node: Mapping[str, Any]) -> bool:
+        """Whether a node as shown is older than what is declared."""
+        if isinstance(self.target, AllocatedSince):
+            return parse_iso(node["allocationTime"]) < parse_iso(self.target.moment)
+        return (parse_image_version(version_of(node)) or ()) < self.target.numbers
 
     def judge_up(self, up: Up) -> None:
         super().judge_up(up)
@@ -140,7 +158,7 @@ class VmMachine(PoolMachine):
     @rule(version=VERSIONS, surge=st.integers(1, SURGE), strategy=st.sampled_from(("surge", "surge", "when_empty")))
     def declare(self, version: str, surge: int, strategy: Any) -> None:
         self._step("declare")
-        self.target, self.policy = version, ImagePolicy(strategy, surge)
+        self.target, self.policy = self.target_for(version), ImagePolicy(strategy, surge)
 
     @rule(size=st.integers(0, 4))
     def somebody_resizes(self, size: int) -> None:
@@ -241,6 +259,7 @@ class VmMachine(PoolMachine):
         self.policy = ImagePolicy("surge", self.policy.surge)
         self.drain = HOUR
         self.world.unknowns.reset()
+        self.world.unknowns.set(self.shown())
         move_image(self.world)
         if self.pool is None:
             self._create()
@@ -257,6 +276,8 @@ class VmMachine(PoolMachine):
             self.size = pool.target_dedicated
         if pool.resize_errors and mark_of(pool) is not None:
             self.up(4 * HOUR)
+        if pool.autoscale_enabled:
+            return
         if not self.size or (pool.resize_errors and mark_of(pool) is None):
             self.size = max(self.size, 1)
             resizes.resize(self.world, pool, (self.size, 0), None, "requeue")
@@ -267,6 +288,166 @@ class VmMachine(PoolMachine):
         assert pool is not None
         assert mark_of(pool) is None, "a note is left"
         assert len(pool.nodes) == self.size, f"{len(pool.nodes)} nodes, people want {self.size}"
+
+
+FORMULAS = ("$TargetDedicatedNodes = 2;", "$TargetDedicatedNodes = 3;  // nights")
+
+
+class EmptyMachine(VmMachine):
+    """The same pool, pinned, and emptied for each change; people may scale it by a formula."""
+
+    operations: ClassVar[tuple[str, ...]] = (
+        "Pool_Get",
+        "ComputeNode_List",
+        "Pool_Patch",
+        "Pool_Resize",
+        "Pool_DisableAutoScale",
+        "Pool_EnableAutoScale",
+    )
+    switches: ClassVar[tuple[str, ...]] = (
+        "patchAfterSteady",
+        "enableAutoscaleWithin30s",
+        "nodesAfterDrainTimeout",
+        "removeNodesTimeoutTarget",
+        "metadataValueLimit",
+        "requeueCount",
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.policy = ImagePolicy("empty", autoscale="hold")
+        self.formula = ""
+        """The formula that people want; empty for a fixed size."""
+
+    def seed(self) -> dict[str, Any]:
+        seed = super().seed()
+        start_task = {"commandLine": "cmd /c echo", "waitForSuccess": True}
+        return {**seed, "pools": [vm_pool(startTask=start_task, version=BEHIND)]}
+
+    def is_empty_diff(self, seen: VmPoolView) -> bool:
+        declared = {"account_endpoint": ENDPOINT, "pool_id": "render", self.target.property: self.target.text}
+        declared["strategy"] = self.policy.strategy
+        known = {**declared, **of_vm_pool(seen, self.target, self.policy.strategy)}
+        return not PoolImageVersionProvider().diff("", known, declared).changes
+
+    def judge_success(self, up: Up) -> None:
+        assert up.shown["state"] == "active", f"I4: {up.shown}"
+        assert MARKER not in {entry["name"] for entry in up.shown.get("metadata", [])}, f"I4: {up.shown}"
+        pin = up.shown["virtualMachineConfiguration"]["imageReference"]["version"]
+        assert pin == self.target.text, f"I4: {pin}"
+        wrong = [node for node in up.shown_nodes if version_of(node) != self.target.text]
+        assert not wrong, f"I4: still there: {wrong}"
+
+    def judge_up(self, up: Up) -> None:
+        """Nodes that Batch cannot allocate, or that do not leave, keep the marker: the next `up` continues."""
+        continues = "the pool runs" in str(up.error) or "cannot go back" in str(up.error)
+        muddled, self.is_muddled = self.is_muddled, self.is_muddled or continues
+        super().judge_up(up)
+        self.is_muddled = muddled
+
+    def judge_write(self, up: Up, path: str, body: Mapping[str, Any]) -> None:
+        """The image changes only in a pool that was shown without nodes; each size is in the marker."""
+        if "virtualMachineConfiguration" in body:
+            assert up.shown["currentDedicatedNodes"] == 0, f"I2: {body} with {up.shown}"
+        if path.endswith("/resize"):
+            note = json.loads(next(entry["value"] for entry in up.shown["metadata"] if entry["name"] == MARKER))
+            asked = (body["targetDedicatedNodes"], body["targetLowPriorityNodes"])
+            wanted = ((0, 0), (min(note["canary"], note["size"]), 0), (note["size"], note["spot"]))
+            held = "formula" in note and asked[0] == up.shown["targetDedicatedNodes"]
+            assert asked in wanted or held, f"I8: {body} with {note}"
+
+    def judge_request(self, entry: Entry) -> None:
+        body = json.loads(entry.detail.get("body", "{}"))
+        if entry.operation == "Pool_Resize" and body:
+            assert body["nodeDeallocationOption"] == "taskcompletion", "I3"
+
+    def judge_pool(self) -> None:
+        assert self.requeues() == self.lost_by_others, "I3: a task was interrupted"
+        pool = self.pool
+        if pool is None or pool.state == "deleting" or self.is_muddled or mark_of(pool) is not None:
+            return
+        assert str(pool.props.get("autoScaleFormula", "")) == self.formula, f"people want {self.formula!r}"
+        if not self.formula:
+            assert pool.target_dedicated == self.size, f"the target is {pool.target_dedicated}, people want {self.size}"
+
+    # --- rules ---
+
+    @rule(
+        version=st.sampled_from((BEHIND, TARGET, ABOVE)),
+        canary=st.integers(1, 2),
+        strategy=st.sampled_from(("empty", "empty", "empty", "when_empty")),
+    )
+    def declare(self, version: str, canary: int, strategy: Any) -> None:
+        self._step("declare")
+        self.target, self.policy = ImageVersion.parse(version), ImagePolicy(strategy, 1, canary, "hold")
+
+    @rule(fate=st.sampled_from(FATES[:-1]))
+    def nodes_to_come_are_in_for_it(self, fate: dict[str, Any]) -> None:
+        self._step("nodes to come are in for it")
+        self.others(lambda pool: setattr(pool, "script", dict(fate)))
+
+    @rule(formula=st.sampled_from(("", *FORMULAS)))
+    def somebody_scales(self, formula: str) -> None:
+        self._step("somebody scales")
+        self.others(lambda pool: self._scaled(pool, formula))
+
+    def _scaled(self, pool: Pool, formula: str) -> None:
+        if formula:
+            pool.autoscale_enabled_at = None
+            resizes.enable_autoscale(self.world, pool, {"autoScaleFormula": formula})
+        else:
+            resizes.disable_autoscale(self.world, pool)
+        self.is_muddled = self.is_muddled or mark_of(pool) is not None
+        self.formula, self.size = formula, pool.target_dedicated
+
+    @rule(size=st.integers(1, 4))
+    def the_formula_resizes(self, size: int) -> None:
+        self._step("the formula resizes")
+        self.others(lambda pool: self._formula_resizes(pool, size))
+
+    def _formula_resizes(self, pool: Pool, size: int) -> None:
+        if pool.autoscale_enabled and pool.allocation == "steady" and pool.state == "active":
+            resizes.start_resize(self.world, pool, (size, 0), None, "taskcompletion")
+            self.size = size
+
+    @rule(version=st.sampled_from((BEHIND, "20348.1.1")))
+    def somebody_changes_the_image(self, version: str) -> None:
+        self._step("somebody changes the image")
+        self.others(lambda pool: self._changed(pool, version))
+
+    def _changed(self, pool: Pool, version: str) -> None:
+        machine = dict(pool.virtual_machine or {})
+        machine["imageReference"] = {**machine["imageReference"], "version": version}
+        self.world.images = [
+            {**WINDOWS, "versions": [*MOVED["versions"], {"version": ABOVE}, {"version": "20348.1.1"}]}
+        ]
+        pools.patch(self.world, pool, {"virtualMachineConfiguration": machine})
+        self.is_muddled = self.is_muddled or mark_of(pool) is not None
+
+    # --- the end ---
+
+    def _create(self) -> None:
+        super()._create()
+        self.formula = ""
+
+    def mend(self) -> None:
+        policy = ImagePolicy("empty", 1, self.policy.canary, "hold")
+        super().mend()
+        self.policy = policy
+        pool = self.pool
+        assert pool is not None
+        if self.is_muddled:
+            return
+        if pool.autoscale_enabled and (pool.resize_errors or not pool.target_dedicated):
+            self._formula_resizes(pool, max(1, pool.target_dedicated))
+
+    def teardown(self) -> None:
+        PoolMachine.teardown(self)
+        pool = self.pool
+        assert pool is not None
+        assert mark_of(pool) is None, "a note is left"
+        assert str(pool.props.get("autoScaleFormula", "")) == self.formula
+        assert self.formula or len(pool.nodes) == self.size, f"{len(pool.nodes)} nodes, people want {self.size}"
 
 
 def version_of(node: Mapping[str, Any]) -> str:
@@ -299,5 +480,19 @@ def strike(world: World, pool: Pool, index: int) -> None:
         upgrades.reconcile(world, pool)
 
 
+class SinceMachine(VmMachine):
+    """The same, of a pool whose nodes show ``latest``: it is declared since when they exist."""
+
+    by_moment = True
+
+
 def test_whatever_befalls_a_vm_pool() -> None:
     run(VmMachine, examples=35, least=500)
+
+
+def test_whatever_befalls_a_pool_that_is_emptied() -> None:
+    run(EmptyMachine, examples=35, least=500)
+
+
+def test_whatever_befalls_a_vm_pool_of_which_a_moment_is_declared() -> None:
+    run(SinceMachine, examples=25, least=350)

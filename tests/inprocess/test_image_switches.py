@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -27,6 +29,10 @@ SWITCHES = (
 SETTINGS = settings_of(SWITCHES, mixtures=2)
 SURGE = ImagePolicy("surge", 2)
 WHEN_EMPTY = ImagePolicy("when_empty")
+EMPTY = ImagePolicy("empty", canary=2)
+HOLD = ImagePolicy("empty", autoscale="hold")
+SCALED = {"enableAutoScale": True, "autoScaleFormula": "$T=4", "autoScaleEvaluationInterval": "PT15M"}
+LONG_FORMULA = {**SCALED, "autoScaleFormula": "$T = 4;  // " + "nights " * 700}
 WORK = job("render", *[90] * 8)
 LONG = job("render", 20_000, 60, 60)
 UNLISTED = {
@@ -50,6 +56,13 @@ def resize(world: World, size: int) -> None:
 def renewal(place: Place, policy: ImagePolicy = SURGE, nodes: int = 4, **pool: Any) -> Ending:
     place.seed(vm_pool(nodes=nodes, **pool), images=[MOVED], jobs=[WORK] if nodes else [])
     return place.renew(policy)
+
+
+def since(place: Place, **pool: Any) -> Ending:
+    """Nodes show the word ``latest``, and a moment is declared."""
+    place.seed(vm_pool(nodes=4, **{"exact": "latest", **pool}), images=[MOVED], jobs=[WORK])
+    place.world.unknowns.set({"exactVersionOfLatest": "latest"})
+    return place.renew(SURGE, target="2024-06-01")
 
 
 def faulty(place: Place, operation: str, **effect: Any) -> Ending:
@@ -146,16 +159,60 @@ def of_the_other_kind(place: Place) -> Ending:
     return place.renew(SURGE)
 
 
+def to_empty(place: Place, *works: dict[str, Any], policy: ImagePolicy = EMPTY, **more: Any) -> Ending:
+    """A pinned pool of four nodes is emptied; what is no goal belongs to the pool."""
+    goal = {name: more.pop(name) for name in ("drain_timeout", "timeout") if name in more}
+    place.seed(vm_pool(**{"nodes": 4, "version": BEHIND, **more}), images=[MOVED], jobs=list(works or [WORK]))
+    return place.renew(policy, **goal)
+
+
+def to_a_moment(place: Place, policy: ImagePolicy = EMPTY, spot: int = 0, **pool: Any) -> Ending:
+    """The nodes are from 2018; ``spot`` of them are spot nodes."""
+    seed = vm_pool(nodes=4, **pool)
+    for node in seed["nodes"][4 - spot :]:
+        node["isDedicated"] = False
+    for kind, count in (("Dedicated", 4 - spot), ("LowPriority", spot)):
+        seed |= {f"current{kind}Nodes": count, f"target{kind}Nodes": count}
+    place.seed(seed, images=[MOVED], jobs=[WORK])
+    return place.renew(policy, since="2024-06-01T12:00:00Z")
+
+
+def outlasts(place: Place) -> Ending:
+    return to_empty(place, LONG, drain_timeout=300.0)
+
+
+def outlasts_then_goes(place: Place) -> Ending:
+    outlasts(place)
+    place.pass_time(25_000)
+    return place.renew(EMPTY)
+
+
+def formula_changes(place: Place) -> Ending:
+    """Somebody enables another formula between our look and our resize to zero."""
+    place.seed(vm_pool(nodes=4, version=BEHIND, **SCALED), images=[MOVED], jobs=[WORK])
+    place.just_before("POST", "/resize", quietly(enable_theirs))
+    return place.renew(HOLD)
+
+
+def enable_theirs(world: World) -> None:
+    pool = world.pool("render")
+    pool.autoscale_enabled_at = None
+    resizes.enable_autoscale(world, pool, {"autoScaleFormula": "$TargetDedicatedNodes=9"})
+
+
 # --- how it must end ---
 
 
-def whole(place: Place, nodes: int) -> None:
-    """Its size, never fewer nodes that take tasks, at most ``surge`` more, no note, and each task ran once."""
+def whole(place: Place, nodes: int, without: int = 0) -> None:
+    """Its size, never fewer nodes that take tasks, at most ``surge`` more, no note, and each task ran once.
+
+    ``without`` is how many nodes take no tasks because of what Batch does.
+    """
     pool = place.pool()
     assert (len(pool.nodes), pool.target_dedicated, pool.allocation) == (nodes, nodes, "steady")
     assert not pool.props.get("metadata")
     least, most = place.capacity(nodes)
-    assert nodes <= least <= most <= nodes + SURGE.surge
+    assert nodes - without <= least <= most <= nodes + SURGE.surge
     place.tasks_done()
     tasks = [task for each in place.world.jobs.values() for task in each.tasks.values()]
     assert {task.requeues for task in tasks} <= {0}
@@ -165,10 +222,17 @@ def versions(place: Place) -> set[str]:
     return {node.image["exactVersion"] for node in place.pool().nodes.values() if node.image}
 
 
-def renewed(place: Place, ending: Ending, nodes: int = 4) -> None:
+def renewed(place: Place, ending: Ending, nodes: int = 4, without: int = 0) -> None:
     ending.done()
-    whole(place, nodes)
+    whole(place, nodes, without)
     assert versions(place) == {TARGET}
+
+
+def all_new(place: Place, ending: Ending) -> None:
+    """Each of the nodes is a new one, whatever version it got."""
+    ending.done()
+    whole(place, 4)
+    assert {node.id for node in place.pool().nodes.values()}.isdisjoint({f"tvm-{number:03d}" for number in range(1, 5)})
 
 
 def untouched(place: Place, ending: Ending) -> None:
@@ -219,7 +283,89 @@ def pinned(place: Place, ending: Ending) -> None:
     machine = place.pool().virtual_machine
     assert machine is not None
     assert machine["imageReference"]["version"] == TARGET
-    assert place.writes() == [200]
+    assert place.writes()[-1] == 200
+    assert set(place.writes()[:-1]) <= {400, 409}, "refused for a moment, then accepted once"
+
+
+def emptied_and_filled(place: Place, ending: Ending, pin: str = TARGET, **scaled: Any) -> None:
+    """The pool has its pin, its size or its formula, no marker, and each task ran once."""
+    ending.done()
+    as_before(place, pin, **scaled)
+    assert versions(place) == {pin}
+
+
+def as_before(place: Place, pin: str = BEHIND, *, by_formula: bool = False) -> None:
+    pool = place.pool()
+    assert pool.virtual_machine is not None
+    assert pool.virtual_machine["imageReference"]["version"] == pin
+    assert not pool.props.get("metadata")
+    shown = {name: pool.props.get(name) for name in SCALED}
+    assert (shown == SCALED) == by_formula, shown
+    if not by_formula:
+        assert (len(pool.nodes), pool.target_dedicated, pool.allocation) == (4, 4, "steady")
+    _, most = place.capacity(4)
+    assert most <= 4
+    place.tasks_done()
+    tasks = [task for each in place.world.jobs.values() for task in each.tasks.values()]
+    assert {task.requeues for task in tasks} <= {0}
+
+
+def failed_and_put_back(place: Place, ending: Ending, *words: str) -> None:
+    ending.failed(RefusedError, *words)
+    as_before(place)
+
+
+def drain_timeouts(place: Place) -> list[str]:
+    """The resizeTimeouts that Batch was asked for."""
+    bodies = [json.loads(entry.detail["body"]) for entry in place.entries() if "body" in entry.detail]
+    return [body["resizeTimeout"] for body in bodies if "resizeTimeout" in body]
+
+
+def ended_before_the_deadline(place: Place, ending: Ending) -> None:
+    """The drain is as long as the time that is left allows, in whole seconds, and the size is back in time."""
+    outlasted(place, ending)
+    (asked,) = drain_timeouts(place)
+    assert re.fullmatch(r"PT18M(\d+S)?", asked), asked
+
+
+def outlasted(place: Place, ending: Ending) -> None:
+    """The busy node is named and was not stopped; the pool has its size again."""
+    ending.failed(RefusedError, "did not finish its tasks in time: tvm-001 (1 task)", "no task was stopped")
+    as_before(place)
+
+
+def allocated_again(place: Place, ending: Ending, spot: int = 0) -> None:
+    """All nodes are new, spot nodes too; nobody changed the image, and each task ran once."""
+    ending.done()
+    pool = place.pool()
+    assert all(node.allocation_time > pool.created for node in pool.nodes.values())
+    assert (pool.count(dedicated=True), pool.count(dedicated=False)) == (4 - spot, spot)
+    assert pool.virtual_machine is not None
+    assert pool.virtual_machine["imageReference"]["version"] == "latest"
+    assert place.writes("Pool_Patch") == [200, 200], "the marker, written and cleared"
+    assert not pool.props.get("metadata")
+    place.tasks_done()
+    tasks = [task for each in place.world.jobs.values() for task in each.tasks.values()]
+    assert {task.requeues for task in tasks} <= {0}
+
+
+def left_to_theirs(place: Place, ending: Ending) -> None:
+    """Another formula is not touched; both are named, and the marker stays for the owner."""
+    ending.failed(RefusedError, "enabled autoscale", "the formula '$T=4' (PT15M)", "'$TargetDedicatedNodes=9'")
+    assert place.pool().props["autoScaleFormula"] == "$TargetDedicatedNodes=9"
+    assert place.pool().props["metadata"]
+
+
+def not_begun(place: Place, ending: Ending) -> None:
+    ending.failed(PermanentError, "nothing was changed", "shorten the autoscale formula")
+    assert place.writes() == [400]
+    assert place.pool().props["autoScaleFormula"] == LONG_FORMULA["autoScaleFormula"]
+
+
+def long_formula_held(place: Place, ending: Ending) -> None:
+    ending.done()
+    assert place.pool().props["autoScaleFormula"] == LONG_FORMULA["autoScaleFormula"]
+    assert not place.pool().props["metadata"]
 
 
 def not_a_version(place: Place, ending: Ending) -> None:
@@ -233,7 +379,7 @@ def not_a_version(place: Place, ending: Ending) -> None:
 
 def overtaken_before_the_pin(place: Place, ending: Ending) -> None:
     """There is a node now: nothing was pinned, and it says what to do."""
-    ending.failed(RefusedError, f"the pool is pinned to {BEHIND}", 'Declare strategy="when_empty"')
+    ending.failed(RefusedError, f"the pool is pinned to {BEHIND}", 'Declare strategy="empty"')
     assert 200 not in place.writes()
 
 
@@ -272,6 +418,9 @@ FAULTY = {
 }
 SCENARIOS = {
     "surge": Scenario(renewal, renewed),
+    "since": Scenario(since, all_new),
+    "since, pinned": Scenario(partial(since, version=BEHIND, exact=BEHIND), all_new),
+    "since, gallery image": Scenario(partial(since, virtualMachineConfiguration=GALLERY), all_new),
     **FAULTY,
     "at target": Scenario(partial(renewal, exact=TARGET), untouched),
     "no nodes": Scenario(partial(renewal, nodes=0), untouched),
@@ -290,6 +439,32 @@ SCENARIOS = {
     ),
     "pinned, a node before the PATCH": Scenario(
         partial(before_the_pin, act=quietly(node_appears)), overtaken_before_the_pin
+    ),
+    "empty": Scenario(to_empty, emptied_and_filled),
+    "empty, a moment": Scenario(to_a_moment, allocated_again),
+    "empty, a moment, spot nodes": Scenario(partial(to_a_moment, spot=2), partial(allocated_again, spot=2)),
+    "empty, from latest": Scenario(partial(to_empty, version="latest"), emptied_and_filled),
+    "empty, a held formula": Scenario(
+        partial(to_empty, policy=HOLD, **SCALED), partial(emptied_and_filled, by_formula=True)
+    ),
+    "empty, a long formula": Scenario(partial(to_empty, policy=HOLD, **LONG_FORMULA), long_formula_held),
+    "empty, another formula": Scenario(formula_changes, left_to_theirs),
+    "empty, a node stays": Scenario(outlasts, outlasted),
+    "empty, a node stays, little time": Scenario(
+        lambda place: to_empty(place, LONG, timeout=1171.3), ended_before_the_deadline
+    ),
+    "empty, a node stays, then goes": Scenario(outlasts_then_goes, emptied_and_filled),
+    "empty, the canary fails": Scenario(
+        partial(
+            to_empty,
+            startTask={"commandLine": "setup", "waitForSuccess": True},
+            simulator={"allocation": {"startTask": "fail", "count": 1}},
+        ),
+        lambda p, e: failed_and_put_back(p, e, "the canary failed", f"puts the pool back to {BEHIND} and 4 nodes"),
+    ),
+    "empty, a version that does not exist": Scenario(
+        partial(to_empty, virtualMachineConfiguration=UNLISTED),
+        lambda p, e: failed_and_put_back(p, e, "InvalidPropertyValue", "`az vm image list --all"),
     ),
     "a node vanishes before its removal": Scenario(partial(before_the_removal, act=quietly(node_vanishes)), renewed),
     "autoscale begins": Scenario(partial(before_the_removal, act=quietly(autoscale_begins)), left_to_the_formula),
@@ -325,6 +500,20 @@ OTHERWISE = (
         "Batch takes any text, so the pool is pinned as the program asks",
     ),
     Otherwise(
+        "unknownImageVersion",
+        ("accepted",),
+        frozenset({"empty, a version that does not exist"}),
+        emptied_and_filled,
+        "as above",
+    ),
+    Otherwise(
+        "metadataValueLimit",
+        (4096, 256),
+        frozenset({"empty, a long formula"}),
+        not_begun,
+        "the marker does not fit, so nothing is changed",
+    ),
+    Otherwise(
         "latestOfNewNodes",
         ("asFirstNode", "asFirstNodeEver"),
         _RENEWING,
@@ -337,6 +526,13 @@ OTHERWISE = (
         frozenset({"a node stays", "a node stays, then goes", "deadline", "after the deadline"}),
         lambda place, ending: failed_and_undone(place, ending, STILL_OLD, "no old node was touched", nodes=3),
         "as above",
+    ),
+    Otherwise(
+        "nodesAfterDrainTimeout",
+        ("disabled",),
+        frozenset({"a node stays, then goes"}),
+        partial(renewed, nodes=3, without=1),
+        "the node that stayed takes no new tasks until the next `up` removes it",
     ),
     Otherwise(
         "cloudServicePoolInNewestVersion",
@@ -369,6 +565,10 @@ MET = {
     "removeNodesTimeoutCode": "a node stays",
     "removeNodesTimeoutTarget": "a node stays",
     "removeNodesWhileShort": "surge",
+    "nodesAfterDrainTimeout": "a node stays",
+    "metadataValueLimit": "empty, a long formula",
+    "enableAutoscaleWithin30s": "empty, another formula",
+    "patchAfterSteady": "empty",
     "retiredApiVersions": "Cloud Services pool",
     "apiVersionUnknownCode": "Cloud Services pool",
     "cloudServicePoolInNewestVersion": "Cloud Services pool",

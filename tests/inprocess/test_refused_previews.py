@@ -173,12 +173,13 @@ def test_a_vm_pool_that_up_would_refuse(sim: Simulator, row: str) -> None:
     _, why = refused(PoolImageVersionProvider(), bag)
     assert expected.format(sim.endpoint) in " ".join(why.split())
     if row == "words":
-        assert "resize the pool to 0 nodes and back" in why
+        assert 'Declare nodes_since="' in why
+        assert "in place of target_image_version: nodes that were allocated before that day are renewed" in why
         assert "remove the node" not in why
     assert not sim.writes()
 
 
-def test_latest_is_refused_and_the_newest_version_on_the_nodes_is_told(sim: Simulator) -> None:
+def test_latest_is_refused_with_the_newest_version_on_the_nodes(sim: Simulator) -> None:
     sim.seed(vm_pool())
     sim.change_node("tvm-002", virtualMachineInfo=vm_pool(exact=TARGET)["nodes"][0]["virtualMachineInfo"])
     bag = {

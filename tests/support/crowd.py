@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.shared_poller import SharedPoller
-from batch_os_provider.batch.vm_pool import ImageVersion
+from batch_os_provider.batch.vm_target import ImageVersion
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal

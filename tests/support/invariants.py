@@ -6,13 +6,13 @@ what each run said and how it ended; it knows no fault, no rollout and no test.
 
 ===  =========================================================================================
 I1   at most one effective upgrade; never more nodes than the pool had and ``surge``
-I2   no disruption beyond Batch's own: one kind of write, or removals that wait for tasks
+I2   no disruption beyond Batch's own: one kind of write, or removals and resizes that wait for tasks
 I3   no task is lost; for VM pools none runs twice
 I4   success if and only if the pool is at its target (and its gate met); what is not back is named
 I5   a preview and a read write nothing
 I6   after a success the next look plans nothing and the next ``up`` writes nothing
 I7   the end state is that of a run without faults
-I8   no pool deleted, shrunk below its size, or stopped in its resize
+I8   no pool deleted or stopped in its resize; no size that the strategy has no use for
 I9   every write carries the ETag of the look that it follows from
 I10  no secret in anything that is said, asked or kept
 I11  calls in a minute stay within the budget, whatever fails
@@ -27,18 +27,26 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from batch_os_provider.batch.vm_pool import MARKER, parse_image_version
+from batch_os_provider.batch.pool import parse_time
+from batch_os_provider.batch.vm_pool import MARKER
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version, sortable
 from batch_os_provider.errors import BatchOsError, InterruptedRolloutError, UnhealthyError
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.rollout.loop import Outcome
 from batch_os_provider.simulator.world.audit import Entry
+from batch_os_provider.simulator.world.clock import iso
 from batch_os_provider.simulator.world.model import READY
 from batch_os_provider.simulator.world.world import World
 
 Kind = Literal["os", "image"]
 CALLS_IN_A_MINUTE = {"os": 30, "image": 60}
 """Calls of one rollout in any minute: a quick beginning or two, then a look in ten seconds (for VM pools two calls)."""
-_WRITES = {"os": {"Pool_UpgradeOS"}, "image": {"Pool_Patch", "Pool_Resize", "Pool_RemoveNodes"}}
+_WRITES = {
+    "os": {"Pool_UpgradeOS"},
+    "surge": {"Pool_Patch", "Pool_Resize", "Pool_RemoveNodes"},
+    "when_empty": {"Pool_Patch"},
+    "empty": {"Pool_Patch", "Pool_Resize", "Pool_DisableAutoScale", "Pool_EnableAutoScale"},
+}
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,15 @@ class Snapshot:
     marked: bool
     tasks: tuple[tuple[str, str, int | None], ...]
     """Id, state and exit code of each."""
+    pin: str = ""
+    """The image version of new nodes of a VM pool."""
+    formula: tuple[str, str] = ("", "")
+    """The formula that scales the pool, and its interval."""
+    spot: int = 0
     not_ready: tuple[str, ...] = field(compare=False, default=())
     requeued: int = field(compare=False, default=0)
+    allocated: tuple[str, ...] = field(compare=False, default=())
+    """When each node was allocated."""
 
 
 @dataclass
@@ -115,8 +130,17 @@ class Evidence:
     world: World
     runs: list[Run]
     surge: int = 1
+    strategy: str = "surge"
+    spot: int = 0
+    canary: int = 1
     upgrades: int = 1
     expected: Snapshot | None = None
+
+    @property
+    def sizes(self) -> set[tuple[int, int]]:
+        """The targets that an emptied pool may have."""
+        dedicated = min(self.canary, self.size)
+        return {(0, 0), (dedicated, min(self.canary - dedicated, self.spot)), (self.size, self.spot)}
 
     @property
     def requests(self) -> list[Entry]:
@@ -154,20 +178,34 @@ def snapshot(world: World, pool_id: str) -> Snapshot | None:
         pool.target_dedicated,
         any(entry.get("name") == MARKER for entry in pool.props.get("metadata") or []),
         tuple(sorted((f"{job.id}/{task.id}", task.state, task.exit_code) for job, task in tasks)),
+        pin=str((pool.virtual_machine or {}).get("imageReference", {}).get("version", "")),
+        formula=tuple(str(pool.props.get(name, "")) for name in ("autoScaleFormula", "autoScaleEvaluationInterval")),
+        spot=pool.target_low_priority,
         not_ready=tuple(node.id for node in pool.nodes.values() if node.state not in READY),
         requeued=sum(task.requeues for _, task in tasks),
+        allocated=tuple(iso(node.allocation_time) for node in pool.nodes.values()),
     )
 
 
-def is_at_target(seen: Snapshot | None, kind: Kind, target: str) -> bool:
+def target_from(text: str) -> Target:
+    """The target of a VM pool: a version or a moment."""
+    return ImageVersion.parse(text) if parse_image_version(text) is not None else AllocatedSince.parse(text)
+
+
+def is_at_target(seen: Snapshot | None, kind: Kind, target: str, strategy: str = "surge") -> bool:
     """Whether the pool is what a success claims."""
     if seen is None or seen.state != "active":
         return False
     if kind == "os":
         return same_version(seen.versions[0], target)
-    wanted = parse_image_version(target)
+    wanted = target_from(target)
+    if isinstance(wanted, AllocatedSince):
+        times = [parse_time(each) for each in seen.allocated]
+        return not seen.marked and all(each is not None and sortable(each) >= wanted.moment for each in times)
     versions = [parse_image_version(each) for each in seen.versions]
-    return not seen.marked and all(each is not None and wanted is not None and each >= wanted for each in versions)
+    if strategy == "empty":
+        return not seen.marked and {parse_image_version(seen.pin), *versions} == {wanted.numbers}
+    return not seen.marked and all(each is not None and each >= wanted.numbers for each in versions)
 
 
 def capacity(entries: Iterable[Entry], pool_id: str, start: int) -> tuple[int, int, int]:
@@ -205,18 +243,23 @@ def one_effect(seen: Evidence) -> None:
         assert begun <= seen.upgrades, f"{begun} upgrades were begun, {seen.upgrades} may be"
         return
     _, _, most = capacity(entries, seen.pool_id, seen.size)
-    assert most <= seen.size + seen.surge, f"{most} nodes in a pool of {seen.size} and surge {seen.surge}"
+    more = seen.surge if seen.strategy == "surge" else 0
+    assert most <= seen.size + more, f"{most} nodes in a pool of {seen.size} and surge {more}"
 
 
 def no_more_disruption(seen: Evidence) -> None:
     """I2."""
     for entry in seen.writes:
-        assert entry.operation in _WRITES[seen.kind], f"{entry.operation} is no write of this provider"
+        allowed = _WRITES[seen.kind if seen.kind == "os" else seen.strategy]
+        assert entry.operation in allowed, f"{entry.operation} is no write of this provider"
+        if seen.strategy == "empty" and entry.operation == "Pool_Resize" and "body" in entry.detail:
+            body = json.loads(entry.detail["body"])
+            assert body["nodeDeallocationOption"] == "taskcompletion", body
         if entry.operation == "Pool_RemoveNodes" and "body" in entry.detail:
             body = json.loads(entry.detail["body"])
             assert body["nodeDeallocationOption"] == "taskcompletion", body
             assert len(body["nodeList"]) <= seen.surge, f"{len(body['nodeList'])} nodes at once, surge {seen.surge}"
-    if seen.kind == "image":
+    if seen.kind == "image" and seen.strategy != "empty":
         least, _, _ = capacity(seen.world.audit.entries, seen.pool_id, seen.size)
         assert least >= seen.size, f"capacity fell from {seen.size} to {least}"
 
@@ -236,7 +279,7 @@ def no_task_lost(seen: Evidence) -> None:
 def success_is_true(seen: Evidence) -> None:
     """I4."""
     for run in _rollouts(seen):
-        there = is_at_target(run.end, seen.kind, seen.target)
+        there = is_at_target(run.end, seen.kind, seen.target, seen.strategy)
         if run.succeeded:
             assert there, f"success, but the pool is {run.end}"
             assert run.end is not None
@@ -280,7 +323,11 @@ def nothing_taken(seen: Evidence) -> None:
     for entry in seen.writes:
         assert entry.operation not in ("Pool_Delete", "Pool_StopResize"), entry.operation
         if entry.operation == "Pool_Resize" and "body" in entry.detail:
-            asked = json.loads(entry.detail["body"])["targetDedicatedNodes"]
+            body = json.loads(entry.detail["body"])
+            asked = body["targetDedicatedNodes"]
+            if seen.strategy == "empty":
+                assert (asked, body["targetLowPriorityNodes"]) in seen.sizes, f"a pool of {seen.sizes}: {body}"
+                continue
             assert asked >= seen.size, f"a pool of {seen.size} nodes was resized to {asked}"
 
 

@@ -129,7 +129,7 @@ class Stack:
             declared = {
                 "account_endpoint": simulator.endpoint,
                 "pool_id": pool_id,
-                "target_image_version": target,
+                **({} if "nodes_since" in inputs else {"target_image_version": target}),
                 "strategy": "surge",
                 **inputs,
             }

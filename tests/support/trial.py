@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.batch.vm_pool import ImageVersion
+from batch_os_provider.batch.vm_target import AllocatedSince, Target
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.preview.plan import Plan, plan_image, plan_os
 from batch_os_provider.rollout.context import RolloutContext
@@ -21,8 +21,8 @@ from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import NODE_INTERVAL, Reporter
 from batch_os_provider.schema.declared import Declared, DeclaredImage, ImagePolicy, Policy
 from tests.support.inprocess import ENDPOINT, Account
-from tests.support.invariants import Evidence, Kind, Run, Sent, Snapshot, snapshot
-from tests.support.simulator import MOVED, NEW, TARGET, job, paas_pool, vm_pool
+from tests.support.invariants import Evidence, Kind, Run, Sent, Snapshot, snapshot, target_from
+from tests.support.simulator import MOVED, NEW, TARGET, WINDOWS_2022, Image, job, paas_pool, vm_pool
 from tests.unit.rollout.doubles import VirtualWaiter
 from tests.unit.rollout.stage import Listener
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import requests
 
 RENDER = PoolRef(ENDPOINT, "render")
+SINCE = "2024-06-01"
+"""A moment before the beginning of a trial, after the allocation of the seeded nodes."""
 
 
 class CrashError(BaseException):
@@ -77,6 +79,8 @@ class Shape:
     goal: dict[str, Any] = field(default_factory=dict)
     surge: int = 1
     strategy: Any = "surge"
+    canary: int = 1
+    autoscale: Any = "refuse"
     more: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -102,6 +106,33 @@ def image_shape(*tasks: int, nodes: int = 2, surge: int = 1, goal: dict[str, Any
     return Shape("image", vm_pool(nodes=nodes, **pool), tasks, goal or {}, surge)
 
 
+def since_shape(*tasks: int, nodes: int = 2, surge: int = 1, **pool: Any) -> Shape:
+    """The same, of a pool whose nodes show ``latest``: a moment is declared, before which its nodes were allocated."""
+    exact = "" if pool.get("version", "latest") != "latest" else "latest"
+    return image_shape(*tasks, nodes=nodes, surge=surge, goal={"target": SINCE}, exact=exact, **pool)
+
+
+def empty_shape(
+    *tasks: int,
+    canary: int = 1,
+    spot: int = 0,
+    image: Image = WINDOWS_2022,
+    goal: dict[str, Any] | None = None,
+    **pool: Any,
+) -> Shape:
+    """A pinned VM pool with tasks of so many seconds, that is emptied; a formula of it is held.
+
+    The last ``spot`` of its nodes are spot nodes.
+    """
+    seed = vm_pool(**{"version": image.behind, "image": image, **pool})
+    for each in seed["nodes"][len(seed["nodes"]) - spot :]:
+        each["isDedicated"] = False
+    for name, count in (("Dedicated", len(seed["nodes"]) - spot), ("LowPriority", spot)):
+        seed |= {f"current{name}Nodes": count, f"target{name}Nodes": count}
+    wanted = {"target": image.target, **(goal or {})}
+    return Shape("image", seed, tasks, wanted, 0, "empty", canary, "hold", {"images": [image.row]})
+
+
 class Trial:
     """The story of one pool. ``moments`` names what the run under way has come through."""
 
@@ -110,10 +141,13 @@ class Trial:
         self.waiter = Clockwork()
         self.account = Watched(self.waiter, shape.seed)
         self.world = self.account.world
+        by_moment = shape.kind == "image" and isinstance(self._wanted, AllocatedSince)
+        self.world.unknowns.set({"exactVersionOfLatest": "latest" if by_moment else "number"})
         self.faults = self.account.faults
         self.runs: list[Run] = []
         self.moments: list[str] = []
         self.size = self.world.pool("render").target_dedicated
+        self.spot = self.world.pool("render").target_low_priority
         self.at_moment: Callable[[int, str], None] = lambda _number, _name: None
         self.account.hook = lambda moment, method, path: self._moment(f"{moment} {method} {path}")
         self.waiter.moment = self._moment
@@ -185,11 +219,12 @@ class Trial:
 
     @property
     def _policy(self) -> ImagePolicy:
-        return ImagePolicy(self.shape.strategy, self.shape.surge)
+        shape = self.shape
+        return ImagePolicy(shape.strategy, shape.surge, shape.canary, shape.autoscale)
 
     @property
-    def _wanted(self) -> ImageVersion:
-        return ImageVersion.parse(self.shape.target)
+    def _wanted(self) -> Target:
+        return target_from(self.shape.target)
 
     def settle(self, seconds: float = 7200.0) -> None:
         """Let the world go on by itself: tasks end, late requests arrive."""
@@ -208,6 +243,9 @@ class Trial:
             self.world,
             self.runs,
             surge=shape.surge,
+            strategy=shape.strategy,
+            spot=self.spot,
+            canary=shape.canary,
             expected=expected,
             **more,
         )

@@ -62,6 +62,9 @@ fleet = PoolFleet(
     opts=pulumi.ResourceOptions(protect=True),
 )
 images = PoolFleet("h", pools=["p"], account_endpoint="https://x.y", target_image_version="1.2.3", strategy="surge")
+aged = PoolFleet("k", pools=["p"], account_endpoint="https://x.y", nodes_since="2026-11-24", strategy="surge")
+since = PoolImageVersion("l", account_endpoint="https://x.y", pool_id="p", nodes_since="2026-11-24", strategy="surge")
+allocated: pulumi.Output[str | None] = since.oldest_node_allocated
 child: PoolOsVersion | PoolImageVersion = fleet.pools["render"]
 PoolFleet("i", pools=endpoint, account_endpoint="https://x.y", target_os_version="*")  # type: ignore[arg-type]
 

@@ -218,8 +218,15 @@ IMAGES = {**FAIR, "target_os_version": None, "target_image_version": "1.2.3", "s
     ("bag", "words"),
     [
         ({"waves": ["101%"]}, "PoolFleet farm: waves[0]: '101%' is not a wave"),
-        ({"target_image_version": "1.2.3"}, "both are given; allowed: exactly one"),
-        ({"target_os_version": None}, "target_os_version, target_image_version: neither is given"),
+        (
+            {"target_image_version": "1.2.3"},
+            "target_os_version, target_image_version: 2 are given; allowed: exactly one",
+        ),
+        (
+            {**IMAGES, "nodes_since": "2026-11-24"},
+            "target_image_version, nodes_since: 2 are given; allowed: exactly one",
+        ),
+        ({"target_os_version": None}, "target_os_version, target_image_version, nodes_since: none is given"),
         ({"account_endpoint": None}, "account_endpoint: it is missing, and pools contains the pool id 'a'"),
         ({"account_endpoint": "ftp://x"}, "account_endpoint: 'ftp://x' is not an account endpoint"),
         (
@@ -230,6 +237,10 @@ IMAGES = {**FAIR, "target_os_version": None, "target_image_version": "1.2.3", "s
         ({"timeout": "soon"}, "timeout: 'soon' is not a duration"),
         ({"max_unhealthy": "a few", "soak": 0}, "; soak: 0 is not more than zero"),
         ({"surge": 2}, "surge: 2 is not allowed with target_os_version; allowed with it: account_endpoint, "),
+        ({"canary_nodes": 2}, "canary_nodes: 2 is not allowed with target_os_version"),
+        ({**IMAGES, "canary_nodes": 2}, 'canary_nodes: 2 is not allowed with strategy="surge"; allowed only with'),
+        ({**IMAGES, "strategy": "empty", "canary_nodes": 0}, "canary_nodes: 0 is not a number of nodes"),
+        ({**IMAGES, "autoscale": "hold"}, """autoscale: 'hold' is not allowed with strategy="surge";"""),
         ({**IMAGES, "soak": "1h"}, "soak: '1h' is not allowed with target_image_version"),
         ({**IMAGES, "strategy": None}, "strategy: it is missing; required: surge"),
         (
@@ -277,7 +288,8 @@ def test_where_a_wave_waits_on_timeout_is_plain() -> None:
     assert sorted(run(program).names) == ["one", "one-a", "one-b", "three", "three-a", "two", "two-a", "two-b"]
 
 
-def test_the_children_are_ordinary_pools_with_what_the_fleet_was_given() -> None:
+@pytest.mark.parametrize("target", [{"target_image_version": "1.2.3"}, {"nodes_since": "2026-11-24"}])
+def test_the_children_are_ordinary_pools_with_what_the_fleet_was_given(target: dict[str, str]) -> None:
     fleets: list[PoolFleet] = []
 
     def program() -> None:
@@ -285,7 +297,7 @@ def test_the_children_are_ordinary_pools_with_what_the_fleet_was_given() -> None
             "farm",
             pools=["c", f"{NORTH}/pools/c", "b"],
             account_endpoint=pulumi.Output.from_input(AT),
-            target_image_version=pulumi.Output.from_input("1.2.3"),
+            **{name: pulumi.Output.from_input(value) for name, value in target.items()},  # type: ignore[arg-type]
             strategy="surge",
             surge=2,
             waves=[1],
@@ -301,7 +313,7 @@ def test_the_children_are_ordinary_pools_with_what_the_fleet_was_given() -> None
         ],
     ]
     declared = [{k: v for k, v in each.inputs.items() if v is not None} for each in engine.registered[1:]]
-    common = {"target_image_version": "1.2.3", "strategy": "surge", "surge": 2}
+    common = {**target, "strategy": "surge", "surge": 2}
     assert [{key: value for key, value in each.items() if key != "__provider"} for each in declared] == [
         {"account_endpoint": AT, "pool_id": "c", **common},
         {"account_endpoint": NORTH, "pool_id": "c", **common},

@@ -20,7 +20,17 @@ from batch_os_provider.preview.message_tail import split
 from batch_os_provider.runtime import per_account
 from batch_os_provider.schema.outputs import IMAGE_OUTPUTS
 from tests.unit.rollout.doubles import REF, gone
-from tests.unit.rollout.image_renewal.image_doubles import NEWER, OLD, TARGET, FakeVmService, VmScript, VmState, pool_of
+from tests.unit.rollout.image_renewal.image_doubles import (
+    DAY,
+    MOMENTS,
+    NEWER,
+    OLD,
+    TARGET,
+    FakeVmService,
+    VmScript,
+    VmState,
+    pool_of,
+)
 
 INPUTS: dict[str, Any] = {
     "account_endpoint": REF.endpoint,
@@ -155,7 +165,9 @@ def test_reading_a_pool_at_its_target_changes_nothing(batch: Batch) -> None:
     result = PROVIDER.read(REF.url, {**OUTS, "surge": 1.0})
     assert result.inputs == {**INPUTS, "surge": 1.0}
     assert result.outs == {**OUTS, "surge": 1.0}
-    assert tuple(key for key in result.outs if key not in result.inputs) == IMAGE_OUTPUTS
+    # Without a moment, and without a node behind it, no allocation time is shown.
+    shown = tuple(name for name in IMAGE_OUTPUTS if name != "oldest_node_allocated")
+    assert tuple(key for key in result.outs if key not in result.inputs) == shown
 
 
 def test_reading_nodes_above_the_target_shows_no_drift(batch: Batch) -> None:
@@ -179,6 +191,150 @@ def test_reading_a_pin_below_shows_the_pin(batch: Batch) -> None:
     result = PROVIDER.read(REF.url, OUTS)
     assert {**(result.inputs or {})}["target_image_version"] == OLD
     assert {**(result.outs or {})}["oldest_node_version"] is None
+
+
+# --- the pin is the version ---
+
+PINNED = {**OUTS, "pool_image_version": TARGET}
+
+
+@pytest.mark.parametrize("strategy", ["empty", "when_empty"])
+@pytest.mark.parametrize(
+    ("pin", "oldest", "changes"),
+    [(TARGET, OLD, False), (TARGET, None, False), (OLD, TARGET, True), (NEWER, NEWER, True), (NEWER, None, True)],
+)
+def test_on_a_pinned_pool_the_pin_alone_counts_in_both_directions(
+    strategy: str, pin: str, oldest: str | None, changes: bool
+) -> None:
+    program = {**INPUTS, "strategy": strategy}
+    state = {**OUTS, "strategy": strategy, "pool_image_version": pin, "oldest_node_version": oldest}
+    assert diff(state, program)[0] is changes
+
+
+def test_empty_pins_a_pool_on_latest_and_the_others_leave_it_there() -> None:
+    for strategy, changes in (("empty", True), ("when_empty", False), ("surge", False)):
+        assert diff({**OUTS, "strategy": strategy}, {**INPUTS, "strategy": strategy})[0] is changes
+    assert diff({**PINNED, "pool_image_version": NEWER}, INPUTS)[0] is False, "for surge a version is a floor"
+
+
+@pytest.mark.parametrize("strategy", ["empty", "when_empty"])
+@pytest.mark.parametrize(("pin", "count"), [(NEWER, 3), (OLD, 3), (TARGET, 0)])
+def test_a_refresh_shows_another_pin_as_the_target(strategy: str, pin: str, count: int, batch: Batch) -> None:
+    batch(pool_of(3, at=pin, version=pin))
+    declared = {**INPUTS, "strategy": strategy}
+    result = PROVIDER.read(REF.url, {**PINNED, "strategy": strategy})
+    assert {**(result.inputs or {})} == {**declared, "target_image_version": pin}
+    outs = {**(result.outs or {})}
+    assert (outs["pool_image_version"], outs["nodes_behind"]) == (pin, count)
+    assert diff(outs, declared)[0] is (pin != TARGET)
+
+
+def test_a_refresh_shows_a_pool_that_someone_put_on_latest(batch: Batch) -> None:
+    batch(pool_of(2, at=TARGET))
+    result = PROVIDER.read(REF.url, {**PINNED, "strategy": "empty"})
+    assert {**(result.inputs or {})}["target_image_version"] == "latest"
+    assert diff({**(result.outs or {})}, {**INPUTS, "strategy": "empty"})[0] is True
+
+
+# --- a moment in place of a version ---
+
+SINCE = {key: value for key, value in INPUTS.items() if key != "target_image_version"} | {"nodes_since": "2018-12-01"}
+SINCE_OUTS = {key: value for key, value in {**OUTS, **SINCE}.items() if key != "target_image_version"} | {
+    "oldest_node_version": None
+}
+
+
+def at_moments(batch: Batch, state: VmState) -> FakeVmService:
+    """Stand in a pool whose nodes show ``latest``."""
+    service = batch(MOMENTS.enter(state))
+    service.kind = MOMENTS
+    return service
+
+
+@pytest.mark.parametrize(
+    ("olds", "news", "changes"),
+    [
+        ({}, {}, False),
+        ({}, {"nodes_since": "2018-12-01T00:00:00Z"}, False),
+        ({}, {"nodes_since": "2018-12-02"}, True),
+        ({"oldest_node_allocated": "2018-11-30T12:00:00Z"}, {}, True),
+        ({"oldest_node_allocated": "2018-12-01T00:00:00Z"}, {}, False),
+        ({"oldest_node_allocated": "soon"}, {}, False),
+        ({"oldest_node_version": OLD, "pool_image_version": OLD}, {}, False),
+        ({"pool_state": "renewing"}, {}, True),
+        ({"nodes_since": None, "target_image_version": TARGET}, {}, True),
+        ({}, {"nodes_since": UNKNOWN}, True),
+    ],
+)
+def test_the_diff_compares_moments_and_no_version(
+    olds: dict[str, Any], news: dict[str, Any], changes: bool, batch: Batch
+) -> None:
+    service = at_moments(batch, pool_of(2, at=TARGET))
+    service.waiter.spend(2 * DAY)
+    assert diff({**SINCE_OUTS, **olds}, {**SINCE, **news}) == (changes, [])
+    assert bool(service.calls) == (changes and news.get("nodes_since") is not UNKNOWN)
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_a_refresh_shows_nothing_while_no_node_is_behind(count: int, batch: Batch) -> None:
+    """Nodes of a pool that scales itself come and go."""
+    at_moments(batch, pool_of(count, at=TARGET))
+    result = PROVIDER.read(REF.url, SINCE_OUTS)
+    assert (result.inputs, result.outs) == (SINCE, SINCE_OUTS)
+
+
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_refresh_shows_the_oldest_node_that_is_behind_as_the_moment(others: int, batch: Batch) -> None:
+    good, behind = pool_of(others, at=TARGET), pool_of(2)
+    at_moments(batch, replace(good, nodes=good.nodes + behind.nodes, size=others + 2))
+    result = PROVIDER.read(REF.url, SINCE_OUTS)
+    drift = {"nodes_since": "2018-11-30T12:00:00Z"}
+    assert result.inputs == {**SINCE, **drift}
+    shown = {"oldest_node_allocated": "2018-11-30T12:00:00Z", "nodes_behind": 2}
+    assert result.outs == {**SINCE_OUTS, **drift, **shown}
+    assert diff({**(result.outs or {})}, SINCE)[0] is True
+    assert diff({**SINCE_OUTS, **shown}, SINCE)[0] is True, "as an up that defers leaves it"
+
+
+def test_a_get_shows_when_the_oldest_node_was_allocated(batch: Batch) -> None:
+    at_moments(batch, pool_of(2, at=TARGET))
+    outs = PROVIDER.read(REF.url, {}).outs or {}
+    assert outs["oldest_node_allocated"] == "2018-12-01T11:00:00Z"
+    assert "nodes_since" not in outs
+    assert "target_image_version" not in outs
+
+
+def test_an_up_to_a_moment_keeps_its_outputs_quiet(batch: Batch) -> None:
+    service = at_moments(batch, pool_of(2, at=TARGET))
+    assert PROVIDER.create(SINCE).outs == SINCE_OUTS
+    assert [kind for kind, _ in service.calls] == ["pool", "nodes"]
+
+
+def test_a_refused_moment_names_its_own_property_and_its_tail_has_it(batch: Batch) -> None:
+    at_moments(batch, pool_of(3))
+    (failure,) = PROVIDER.check({}, {**SINCE, "nodes_since": "2018-12-24"}).failures
+    assert failure.property == "nodes_since"
+    text, tail = split(failure.reason)
+    assert "an up would be refused: it is in the future: the clock of Batch shows 2018-12-01T12:00:" in text
+    assert 'Next: Declare a moment that has passed, such as nodes_since="2018-12-01"' in text
+    assert tail is not None
+    assert (tail.what, tail.since, tail.target) == ("refused", "2018-12-24", "")
+
+
+def test_a_version_for_nodes_that_show_latest_is_refused_with_the_line_to_paste(batch: Batch) -> None:
+    at_moments(batch, pool_of(3))
+    (failure,) = PROVIDER.check({}, INPUTS).failures
+    assert failure.property == "target_image_version"
+    assert (
+        'Next: Declare nodes_since="2018-12-01" in place of target_image_version: nodes that were allocated before '
+        'that day are renewed. To keep the version, declare it with strategy="empty": `up` empties the pool after its '
+        "tasks and pins it. Pulumi stops"
+    ) in failure.reason
+    assert "Remove this resource" not in failure.reason
+    (failure,) = PROVIDER.check({}, {**INPUTS, "target_image_version": "latest"}).failures
+    assert (
+        "; no node of this pool shows a version number: declare nodes_since in place of it, a date such as 2026-11-24"
+    ) in failure.reason
 
 
 def test_a_pool_can_be_read_by_its_url_alone(batch: Batch) -> None:

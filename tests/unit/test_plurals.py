@@ -100,7 +100,7 @@ MESSAGES: dict[str, Callable[[int], str]] = {
     "wave of names": fleet(None, lambda number: [[f"pool-{number}"]]),
     "canary": fleet(["pool-0", "pool-0"], lambda _: None),
     "service answer": throttled,
-    **{f"{spec.target} {name}": refused(spec, name) for spec in (inputs.OS, inputs.IMAGE) for name in spec.names},
+    **{f"{spec.targets[0]} {name}": refused(spec, name) for spec in (inputs.OS, inputs.IMAGE) for name in spec.names},
 }
 
 

@@ -64,6 +64,21 @@ def vm_pool(target: str | None, **more: Any) -> Resource:
     return Resource(IMAGE_TYPE, "vm", urn, Properties({"target_image_version": target, **more}))
 
 
+def since_pool(**more: Any) -> Resource:
+    urn = f"urn:pulumi:prod::project::{IMAGE_TYPE}::vm"
+    return Resource(IMAGE_TYPE, "vm", urn, Properties({"nodes_since": "2026-11-24", **more}))
+
+
+def test_a_moment_is_a_target_that_no_rule_about_versions_judges() -> None:
+    pool = since_pool()
+    assert (pool.kind, pool.target_name, pool.is_declared) == ("image", "nodes_since", True)
+    assert not rules.version_floor(pool, {"floors": ["20348.2461.240510"]})
+    assert not rules.production_pinned(pool, {})
+    assert not supported(pool)
+    assert rules.timeout_set(pool, {}).startswith("vm: timeout is not set, so one `pulumi up` waits 2h")
+    assert not rules.timeout_set(since_pool(timeout="1h"), {})
+
+
 def read_only() -> Resource:
     return Resource(OS_TYPE, "render", f"urn:pulumi:prod::project::{OS_TYPE}::render", Properties({}))
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from batch_os_provider.batch.pool import Kind, PoolState
 from batch_os_provider.batch.vm_pool import VmPoolView
+from batch_os_provider.batch.vm_target import AllocatedSince, day_of
 from batch_os_provider.cli.inventory import PoolSeen
 from batch_os_provider.guest_os.version import LATEST
 from batch_os_provider.preview.plan import Plan, plan_image, plan_os
@@ -57,8 +58,7 @@ def fit(seen: PoolSeen) -> Fit:
     if seen.pool.kind is Kind.CLOUD_SERVICES:
         return Fit("PoolOsVersion")
     if seen.vm is not None:
-        never = incomparable(seen.vm)
-        return Fit("PoolImageVersion") if never is None else Fit(None, never.reason)
+        return Fit("PoolImageVersion")
     if seen.retired:
         return Fit(None, seen.retired)
     return Fit(None, "Batch shows neither a cloudServiceConfiguration nor a virtualMachineConfiguration")
@@ -98,23 +98,36 @@ def _propose_image(seen: PoolSeen, vm: VmPoolView) -> Declaration | Left:
         return Left(seen, f"{going}; run `batch-os adopt` again when it has ended")
     versions = [(oldest.version, oldest.version_text)] if oldest is not None and oldest.version is not None else []
     versions += [(pool.pin, pool.pin_text)] if pool.pin is not None else []
-    if not versions:
-        shows = "no node shows a version number" if vm.judged else "it has no nodes"
-        return Left(seen, f"{shows}, and new nodes get {pool.pin_text!r}")
-    _, target = min(versions)
+    by_version = bool(versions) and incomparable(vm) is None
+    since = _day_of_the_oldest(vm)
+    if not by_version and not since:
+        return Left(seen, "no node shows when it was allocated" if vm.judged else "it has no nodes")
+    # The version of a pinned pool is its pin, exactly.
+    version = pool.pin_text if pool.pin is not None or not versions else min(versions)[1]
+    name, target = (inputs.IMAGE_TARGET, version) if by_version else (inputs.NODES_SINCE, since)
     # Batch refuses a resize of a pool that scales itself, and new nodes of a pinned pool get its pin.
-    strategy = "when_empty" if seen.pool.autoscale or not pool.is_latest else "surge"
-    bag = {**_place(seen), inputs.IMAGE_TARGET: target, inputs.STRATEGY: strategy}
+    strategy = "when_empty" if seen.pool.autoscale or (by_version and not pool.is_latest) else "surge"
+    bag = {**_place(seen), name: target, inputs.STRATEGY: strategy}
     wrong = _wrong(bag, inputs.IMAGE)
     if wrong:
         return Left(seen, wrong)
     declared = DeclaredImage.of(bag)
     told = plan_image(vm, declared.target, declared.policy, declared.timeout)
-    note = ""
+    note = "" if by_version else "nodes_since: no node is older than this day; a later day renews the older nodes"
     if strategy == "when_empty":
         why = "the pool scales itself" if seen.pool.autoscale else f"the pool is pinned to {pool.pin_text}"
-        note = f'when_empty: {why}, so `up` would refuse "surge"'
+        why = f'when_empty: {why}, so `up` would refuse "surge"'
+        note = f"{note}; {why}" if note else why
     return _unless_it_writes(Declaration(seen, "PoolImageVersion", bag, note), told)
+
+
+def _day_of_the_oldest(vm: VmPoolView) -> str:
+    """The day on which the oldest node was allocated, or the present day if there are no nodes; empty if unknown."""
+    oldest = vm.oldest(AllocatedSince)
+    if oldest is not None:
+        return AllocatedSince.shown(oldest).partition("T")[0]
+    at = vm.pool.base.seen_at
+    return day_of(at) if at is not None and not vm.judged else ""
 
 
 def _place(seen: PoolSeen) -> dict[str, str]:

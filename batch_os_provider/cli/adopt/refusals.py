@@ -42,13 +42,13 @@ def refused(accounts: list[Account], declared: list[DeclaredPool]) -> tuple[Refu
         seen = pools.get(each.ref.key) if each.ref is not None else None
         told = _judge(each, seen) if seen is not None else None
         if seen is not None and told is not None:
-            target = inputs.IMAGE_TARGET if _is_image(each) else inputs.TARGET
+            target = (inputs.IMAGE if _is_image(each) else inputs.OS).target_of(each.inputs)
             found.append(Refused(each, seen.pool.ref.url, told.property or target, told.reason, told.next_step))
     return tuple(found)
 
 
 def _is_image(declared: DeclaredPool) -> bool:
-    return inputs.IMAGE_TARGET in declared.inputs
+    return any(name in declared.inputs for name in inputs.IMAGE.targets)
 
 
 def _judge(declared: DeclaredPool, seen: PoolSeen) -> Refuse | None:
@@ -59,10 +59,10 @@ def _judge(declared: DeclaredPool, seen: PoolSeen) -> Refuse | None:
     if failures:
         return None  # not known yet, or an input that the preview refuses without a read of the pool
     if spec is inputs.IMAGE:
-        if seen.vm is None:
-            return refuse_kind(seen.pool)
         image = DeclaredImage.of(bag)
-        told = plan_image(seen.vm, image.target, image.policy, image.timeout)
+        if seen.vm is None:
+            return refuse_kind(seen.pool, image.target)
+        told = plan_image(seen.vm, image.target, image.policy, image.timeout, image.drain_timeout)
     elif seen.retired:
         return Refuse(seen.retired, "Move the work to a VM pool and remove this PoolOsVersion", property="pool_id")
     else:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from batch_os_provider.batch.address import parse_pool_url
-from batch_os_provider.batch.vm_pool import parse_image_version
+from batch_os_provider.batch.vm_target import AllocatedSince, parse_image_version
 from batch_os_provider.cli.comment.preview_file import Document
 from batch_os_provider.cli.comment.rows import Message, Row, Stack
 from batch_os_provider.guest_os.version import is_rollback
@@ -33,8 +33,9 @@ __all__ = ["digest"]
 _STACK = "pulumi:pulumi:Stack"
 _FRAMES = ("", _STACK, "batch:index:PoolFleet")
 """Resources that only group pools. Their changes are not counted; their messages belong to the stack."""
-_TARGETS = {"os": "target_os_version", "image": "target_image_version"}
+_TARGETS = {"os": ("target_os_version",), "image": ("target_image_version", "nodes_since")}
 _SEEN = {"os": ("current_os_version",), "image": ("oldest_node_version", "pool_image_version")}
+_SEEN_OF_MOMENTS = ("oldest_node_allocated",)
 _CHANGES = ("create", "update", "replace", "create-replacement", "import", "import-replacement")
 _DELETES = ("delete", "discard")
 _QUIET = ("same", "refresh", "read", "read-discard", "delete-replaced", "discard-replaced", "remove-pending-replace")
@@ -173,7 +174,7 @@ class _Tails:
                 row,
                 pool=tail.pool,
                 pool_id=_pool_id(tail.pool) or row.pool_id,
-                target=tail.target or row.target,
+                target=tail.target or tail.since or row.target,
                 warnings=warnings,
                 unseen=tail.why if tail.what == "not looked at" else row.unseen,
                 image_ends=tail.image_ends or row.image_ends,
@@ -184,7 +185,7 @@ class _Tails:
             return replace(
                 row,
                 what=plan.what,
-                came_from=plan.came_from,
+                came_from=plan.came_from or plan.oldest,
                 nodes=plan.nodes,
                 behind=plan.behind,
                 tasks=plan.tasks,
@@ -196,12 +197,14 @@ class _Tails:
 
 def _by_step(row: Row, old: Mapping[str, Any], new: Mapping[str, Any]) -> Row:
     """The row with the facts of the step: the versions and, for an update, what `up` would do by the state."""
-    target = _value(_bag(new, "inputs"), _TARGETS[row.kind])
+    target = _first(_bag(new, "inputs"), _TARGETS[row.kind])
     pool = _pool(new)
     row = replace(row, what="not looked at", pool=pool, pool_id=_pool_id(pool), target=target, unseen=_open(new))
     if row.op != "update":
         return row
     came_from = _came_from(row.kind, old)
+    if _value(_bag(new, "inputs"), "nodes_since"):
+        came_from = _first(_bag(old, "outputs"), _SEEN_OF_MOMENTS)
     return replace(row, came_from=came_from, what=_by_state(row.kind, came_from, target))
 
 
@@ -216,15 +219,32 @@ def _by_state(kind: str, came_from: str, target: str) -> str:
         if not target or came_from == target:
             return "update"
         return "rollback" if is_rollback(came_from, target) else "upgrade"
-    seen, wanted = parse_image_version(came_from), parse_image_version(target)
-    return "renew" if seen is not None and wanted is not None and seen < wanted else "update"
+    seen, wanted = _sortable(came_from), _sortable(target)
+    is_one_kind = seen is not None and type(seen) is type(wanted)
+    return "renew" if is_one_kind and seen < wanted else "update"  # type: ignore[operator]
+
+
+def _sortable(text: str) -> tuple[int, ...] | str | None:
+    """A version or a moment for comparing; None for any other text."""
+    version = parse_image_version(text)
+    if version is not None:
+        return version
+    try:
+        return AllocatedSince.parse(text).moment
+    except ValueError:
+        return None
 
 
 def _came_from(kind: str, old: Mapping[str, Any]) -> str:
-    """The version in the state: the last observed one, else the last declared one."""
-    names = (*_SEEN[kind], _TARGETS[kind])
+    """The version or moment in the state: the last observed one, else the last declared one."""
+    seen = _SEEN_OF_MOMENTS if _value(_bag(old, "inputs"), "nodes_since") else _SEEN[kind]
     bags = (_bag(old, "outputs"), _bag(old, "inputs"))
-    return next((value for bag in bags for name in names if (value := _value(bag, name))), "")
+    return next((value for bag in bags if (value := _first(bag, (*seen, *_TARGETS[kind])))), "")
+
+
+def _first(bag: Mapping[str, Any], names: Iterable[str]) -> str:
+    """The first value among these names; empty if there is none."""
+    return next((value for name in names if (value := _value(bag, name))), "")
 
 
 def _left(row: Row, old: Mapping[str, Any]) -> Row:

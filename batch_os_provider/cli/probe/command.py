@@ -16,9 +16,17 @@ from typing import Any
 
 import click
 
-from batch_os_provider.batch.vm_pool import parse_image_version
+from batch_os_provider.batch.vm_target import parse_image_version
 from batch_os_provider.cli.common import FAILED, INTERRUPTED
-from batch_os_provider.cli.probe.questions import NO_VERSION, NODES, ON_RETURN, Question, questions, version_of
+from batch_os_provider.cli.probe.questions import (
+    NO_VERSION,
+    NODES,
+    ON_RETURN,
+    Question,
+    ask_what_nodes_show,
+    questions,
+    version_of,
+)
 from batch_os_provider.cli.probe.throwaway_pool import ACCEPTED, PREFIX, ProbeError, ThrowawayPool, say
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.wording import counted
@@ -109,8 +117,11 @@ def _run(options: Options, pool: ThrowawayPool) -> None:
     if options.leaves:
         _leave(pool, configuration, options.vm_size)
         return
+    is_known = ask_what_nodes_show(pool)
     pool.create(configuration, options.vm_size, NODES)
     pool.wait_ready()
+    if not is_known and not ask_what_nodes_show(pool):
+        pool.findings.leave_open(["exactVersionOfLatest"], "no node shows an exactVersion")
     for question in questions(options.gallery_image):
         _ask(pool, question, yes=options.yes)
     why = "the pool is as young as its image; use --leave now and --return-to in a month"

@@ -10,12 +10,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from batch_os_provider.batch.client import LAST_WITH_UPGRADE_OS, NEWEST
-from batch_os_provider.batch.vm_pool import parse_image_version
+from batch_os_provider.batch.vm_target import parse_image_version
 from batch_os_provider.cli.probe.throwaway_pool import ACCEPTED, NOT_IMPLEMENTED, ProbeError, ThrowawayPool
 
-__all__ = ["NODES", "NO_VERSION", "ON_RETURN", "Question", "questions", "version_of"]
+__all__ = ["NODES", "NO_VERSION", "ON_RETURN", "Question", "ask_what_nodes_show", "questions", "version_of"]
 
 NODES = 2
 """The size of the pool, except during a question."""
@@ -101,6 +102,28 @@ def questions(gallery_image: str = "") -> list[Question]:
 def version_of(node: Mapping[str, Any]) -> str:
     """The image version that Batch shows for a node; empty if it shows none."""
     return str(node.get("virtualMachineInfo", {}).get("imageReference", {}).get("exactVersion", ""))
+
+
+def ask_what_nodes_show(pool: ThrowawayPool) -> bool:
+    """What do nodes of a pool on latest show? Reads one pool of the account that has such nodes.
+
+    Returns:
+        Whether there is an answer. An account without such a pool has none yet.
+    """
+    listed = pool.send("GET", "/pools")
+    for each in (listed.body or {}).get("value", []):
+        reference = each.get("virtualMachineConfiguration", {}).get("imageReference", {})
+        if not reference.get("offer") or str(reference.get("version") or "latest").lower() != "latest":
+            continue
+        if not each.get("currentDedicatedNodes"):
+            continue
+        nodes = pool.send("GET", f"/pools/{quote(str(each['id']), safe='')}/nodes")
+        shown = [version for node in (nodes.body or {}).get("value", []) if (version := version_of(node))]
+        if shown:
+            value = "number" if parse_image_version(shown[0]) else "latest"
+            pool.findings.answer("exactVersionOfLatest", value, f"a node of pool {each['id']} shows {shown[0]!r}")
+            return True
+    return False
 
 
 def _api_versions(pool: ThrowawayPool) -> None:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from batch_os_provider.batch.pool import Kind
+from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.cli.adopt.proposal import fit
 from batch_os_provider.cli.common import NO, UNREADABLE, endpoints_of, fail_on_words, print_json
 from batch_os_provider.cli.inventory import Account, PoolSeen, survey
@@ -94,6 +95,7 @@ def _pool_json(seen: PoolSeen) -> dict[str, Any]:
         "target": target,
         "nodes": pool.node_count,
         "node_versions": dict(seen.node_versions),
+        "oldest_node_allocated": _oldest_allocated(seen) or None,
         "deallocated": len(seen.vm.deallocated) if seen.vm is not None else 0,
         "state": pool.state_text,
         "allocation": pool.allocation_text,
@@ -111,6 +113,12 @@ def _versions(seen: PoolSeen) -> tuple[str | None, str | None]:
     oldest = seen.vm.oldest()
     # A gallery image has a resource id instead of a version.
     return oldest.version_text if oldest else None, None if seen.vm.pool.gallery else seen.vm.pool.pin_text
+
+
+def _oldest_allocated(seen: PoolSeen) -> str:
+    """When the oldest dedicated node of a VM pool was allocated, in UTC to the second; empty if unknown."""
+    oldest = seen.vm.oldest(AllocatedSince) if seen.vm is not None else None
+    return AllocatedSince.shown(oldest) if oldest is not None else ""
 
 
 def render(accounts: list[Account], console: Console | None = None) -> None:
@@ -192,4 +200,7 @@ def _runs(seen: PoolSeen) -> list[str]:
         return [*lines, count]
     lines = [f"{number} x {text}" for text, number in seen.node_versions.items()] or [count]
     lines += [f"{len(seen.vm.deallocated)} deallocated"] if seen.vm.deallocated else []
+    # A node that shows no version number is as old as its allocation.
+    allocated = _oldest_allocated(seen) if any(node.version is None for node in seen.vm.judged) else ""
+    lines += [f"since {allocated.partition('T')[0]}"] if allocated else []
     return [*lines, f"new nodes: {target}"] if target else lines

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import Kind, Pool, PoolState, parse_time
 from batch_os_provider.batch.service import AccountReader
 from batch_os_provider.batch.vm_pool import VmPool, VmPoolView
+from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.errors import PoolGoneError
 from batch_os_provider.guest_os import version
 from batch_os_provider.rollout.image_renewal.surge import added_since
@@ -58,7 +60,7 @@ def poll(client: AccountReader) -> tuple[Moving, ...]:
 
 
 def _is_moving(pool: VmPool) -> bool:
-    return pool.base.state is not PoolState.DELETING and (pool.marker is not None or pool.base.is_being_resized)
+    return pool.base.state is not PoolState.DELETING and (pool.is_marked or pool.base.is_being_resized)
 
 
 def _upgrading(client: AccountReader, pool: Pool) -> Moving | None:
@@ -75,6 +77,8 @@ def _changing(client: AccountReader, pool: VmPool) -> Moving | None:
     """A renewal, or a resize; None if the pool is gone since it was listed."""
     sizes = f"{pool.current} of {counted(pool.size, 'node')}"
     began = pool.base.allocation_changed_at if pool.base.is_being_resized else None
+    if pool.emptying is not None and pool.is_vm:
+        return _emptying(pool, pool.emptying, began)
     if pool.marker is None or not pool.is_vm:
         scales = "the pool scales itself" if pool.base.autoscale else ""
         return Moving(pool.base.ref.pool_id, "resizing", sizes, scales, since=began)
@@ -88,8 +92,18 @@ def _changing(client: AccountReader, pool: VmPool) -> Moving | None:
     behind = [node for node in old if wanted is None or node.version is None or node.version < wanted[0]]
     oldest = min(((node.version, node.version_text) for node in behind if node.version is not None), default=None)
     versions = version.change(oldest[1] if oldest else "", wanted[1]) if wanted else oldest[1] if oldest else ""
+    if not versions and behind and (first_node := AllocatedSince.oldest(behind)) is not None:
+        versions = f"oldest node {AllocatedSince.shown(first_node).partition('T')[0]}"
     news = f"{len(behind)} of {counted(len(seen.dedicated), 'node')} behind"
     # The marker has no time; the first node that was added has one.
     first = parse_time(min((node.allocated for node in added if node.allocated), default=None))
     more = f"resizing, {sizes}" if pool.base.is_being_resized else ""
     return Moving(pool.base.ref.pool_id, "renewing", news, more, versions, first or began)
+
+
+def _emptying(pool: VmPool, mark: EmptyMarker, began: datetime | None) -> Moving:
+    """The strategy ``empty``: how many nodes the pool has, of how many before."""
+    news = f"{pool.current + pool.spot} of {counted(sum(mark.sizes), 'node')}, strategy empty"
+    more = "formula held" if mark.formula and not pool.base.autoscale else ""
+    change = version.change(mark.way_back if len(mark.pins) > 1 else "", mark.goal)
+    return Moving(pool.base.ref.pool_id, "renewing", news, more, change, began)

@@ -9,22 +9,27 @@ Seen                                             Then
 ===============================================  ================================================
 deleting                                         Refuse
 Cloud Services pool                              Refuse; print the ``PoolOsVersion`` to use
+a declared moment in the future                  Refuse: a new node would be behind too
 an unknown state                                 Wait, with a warning
 a resize under way                               Wait
+``restore`` (no input: `batch-os restore`)       go back to the marker
+``empty``, or its marker                         the table of ``empty``
 the marker of this run is gone                   Refuse: another person or program works on the pool
-versions that cannot be compared                 Refuse; if there is a marker, undo first
+nodes that cannot be compared                    Refuse; if there is a marker, undo first
 nothing behind, pin fine, nodes missing          Refuse with the error of the last resize
 nothing behind, pin fine                         Done (after the marker is cleared)
-automatic OS upgrade on                          Wait and report; never write
+automatic OS upgrade on                          Wait and report, never write; with a moment Refuse
 a recorded failure, the marker still there       undo: one step of ``tidy``
 nodes that are coming up                         Wait
 a marker, but pinned, ``when_empty``, autoscale  undo: one step of ``tidy``
-pinned below target, empty                       Repin, or Refuse where a part could be lost
-pinned below target, nodes present               ``when_empty`` waits, ``surge`` refuses
+pinned elsewhere, empty                          Repin, or Refuse where a part could be lost
+pinned elsewhere, nodes present                  ``when_empty`` waits, ``surge`` refuses
 some behind, ``when_empty``                      Wait: scale-in and growth renew the pool
 some behind, ``surge``, autoscale on             Refuse: Batch answers 409 to a resize (the marker is cleared)
 some behind, ``surge``, fixed size               the cycle
 ===============================================  ================================================
+
+"Pinned elsewhere" is another pin for ``when_empty``, and an older pin for ``surge``.
 
 Each step of the cycle follows from the current view, so the cycle can begin anywhere. It writes the size into the
 pool's metadata (the marker), adds nodes, and proves that they are healthy and new enough. Then as many old nodes finish
@@ -37,9 +42,14 @@ disablescheduling are left out on purpose, see docs/vm-pools.md.
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import AllocationState, Kind, Pool, PoolState
-from batch_os_provider.batch.vm_pool import ImageVersion, VmNode, VmPoolView
+from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool, VmPoolView
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, day_of, sortable, to_the_second
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
+from batch_os_provider.rollout.image_renewal import empty, empty_view
 from batch_os_provider.rollout.image_renewal.steps import ImageAction, ImageHistory, Repin, Undo
 from batch_os_provider.rollout.image_renewal.surge import (
     added_since,
@@ -50,6 +60,7 @@ from batch_os_provider.rollout.image_renewal.surge import (
     not_comparable,
     tidy,
 )
+from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.progress import name_some
 from batch_os_provider.schema.declared import ImagePolicy
 from batch_os_provider.wording import counted, plural
@@ -58,43 +69,68 @@ __all__ = ["another_product", "deallocated", "decide_image", "incomparable", "re
 
 _COMING = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"})
 """States of a node that is not up yet: it may show its version later."""
+_EXACT_VERSION = (
+    'To keep the version, declare it with strategy="empty": `up` empties the pool after its tasks and pins it'
+)
+"""The other way for a pool whose nodes show no version number."""
 
 
-def decide_image(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, history: ImageHistory) -> ImageAction:  # noqa: C901, PLR0911, PLR0912 - a table
-    """The next action for a VM pool; the list of nodes began after our last write."""
+def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
+    seen: VmPoolView, target: Target, policy: ImagePolicy, history: ImageHistory, now: datetime | None = None
+) -> ImageAction:
+    """The next action for a VM pool; the list of nodes began after our last write.
+
+    ``now`` is for an answer of Batch without a time; None is unknown.
+    """
     pool = seen.pool
     base = pool.base
+    now = base.seen_at or now
     if base.state is PoolState.DELETING:
         return Refuse(
             "it is being deleted", "Remove the resource from the program, or create the pool again", property="pool_id"
         )
     if base.kind is not Kind.VM:
-        return refuse_kind(base)
+        return refuse_kind(base, target)
+    if isinstance(target, AllocatedSince) and now is not None and target.is_after(now):
+        return _in_the_future(target, now)
     if base.state is not PoolState.ACTIVE or base.allocation is AllocationState.UNKNOWN:
         odd = f"state {base.state_text!r} with allocation state {base.allocation_text!r}"
         return Wait(
             "unknown state", f"Batch shows {odd}", f"Batch shows {odd}, which this release does not know; waiting"
         )
     if not pool.is_steady:
-        return Wait("resizing", drains(seen, history))
-    behind = seen.behind(target.numbers)
-    if history.marker is not None and pool.marker is None and not is_left_in_order(seen, behind, history.marker):
+        return Wait("resizing", empty.resizing(seen, pool.emptying) if pool.emptying else drains(seen, history))
+    if policy.strategy == "restore":
+        return _restore(seen, history)
+    if policy.strategy == "empty" or pool.emptying is not None or isinstance(history.marker, EmptyMarker):
+        return _empty(seen, target, policy, history)
+    behind = seen.behind(target)
+    if (
+        isinstance(history.marker, Marker)
+        and pool.marker is None
+        and not is_left_in_order(seen, behind, history.marker)
+    ):
         return foreign(seen, history.marker, "its marker in the metadata is gone")
-    unreadable = _unreadable(seen)
+    unreadable = _unreadable(seen, target, now)
     if isinstance(unreadable, Refuse):
-        return _cannot_judge(seen, unreadable, history)
-    pinned_below = not pool.is_latest and (pool.pin is None or pool.pin < target.numbers)
-    if not behind and not pinned_below and not unreadable:
+        return _cannot_judge(seen, target, unreadable, history)
+    pinned_elsewhere = target.is_above_pin(pool)
+    if policy.strategy == "when_empty" and target.is_known_by_pin(pool):
+        # The nodes of a pinned pool run the pin, and the pin is the version, in both directions.
+        pinned_elsewhere, behind = target.is_other_pin(pool), ()
+    if not behind and not pinned_elsewhere and not unreadable:
         return _finished(seen, history)
+    if pool.automatic and isinstance(target, AllocatedSince):
+        return _renewed_in_place(target)
     if pool.automatic:
         return Wait("automatic", "automatic OS upgrade is on and renews the nodes; nothing is written")
     if pool.marker is not None and history.failure is not None:
         return tidy(seen, pool.marker)
     if unreadable:
         return unreadable
-    if pool.marker is not None and (pinned_below or policy.strategy == "when_empty" or base.autoscale):
+    if pool.marker is not None and (pinned_elsewhere or policy.strategy == "when_empty" or base.autoscale):
         return tidy(seen, pool.marker)
-    if pinned_below:
+    if pinned_elsewhere and isinstance(target, ImageVersion):
         return _pinned(seen, target, policy)
     if policy.strategy == "when_empty":
         return Wait("until renewed", "scale-in and growth renew the nodes")
@@ -102,32 +138,93 @@ def decide_image(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, hi
         return Refuse(
             f"{counted(len(behind), 'node')} {plural(len(behind), 'is', 'are')} behind, and the pool scales itself: "
             "Batch refuses to resize such a pool (409)",
-            'Declare strategy="when_empty": nodes are renewed as the pool scales in and out',
+            'Declare strategy="when_empty": nodes are renewed as the pool scales in and out; or strategy="empty", '
+            'autoscale="hold": `up` turns the formula off, empties the pool and fills it again',
             property="strategy",
         )
     return cycle(seen, target, policy, history)
 
 
-def refuse_kind(pool: Pool) -> Refuse:
+def _empty(  # noqa: PLR0911 - a table
+    seen: VmPoolView, target: Target, policy: ImagePolicy, history: ImageHistory
+) -> ImageAction:
+    """The strategy ``empty``, or the marker that it has left under another strategy."""
+    pool, mark = seen.pool, seen.pool.emptying
+    known = history.marker if isinstance(history.marker, EmptyMarker) else None
+    if known is not None and mark is None and not empty_view.is_left_in_order(seen, target, known):
+        return empty_view.marker_is_gone(seen, known)
+    if pool.marker is not None:
+        return tidy(seen, pool.marker)
+    if pool.gallery and isinstance(target, ImageVersion):
+        return _refuse_gallery(pool)
+    if mark is not None and policy.strategy != "empty":
+        return empty_view.foreign_image(seen, mark) or empty.put_back(seen, mark, history, target)
+    if mark is None and empty_view.is_reached(seen, target):
+        return _finished(seen, history)
+    if pool.automatic and isinstance(target, AllocatedSince):
+        return _renewed_in_place(target)
+    return empty.next_step(seen, target, policy, history)
+
+
+def _restore(seen: VmPoolView, history: ImageHistory) -> ImageAction:
+    """What `batch-os restore` does: go back to the marker of any strategy."""
+    pool = seen.pool
+    if pool.emptying is not None:
+        return empty.restore(seen, pool.emptying, history)
+    return tidy(seen, pool.marker) if pool.marker is not None else history.failure or Done()
+
+
+def _refuse_gallery(pool: VmPool, next_step: str = "", property_: str = "pool_id") -> Refuse:
+    return Refuse(
+        f"it uses a gallery image ({pool.image}), whose nodes show no image version that can be compared",
+        next_step or "Remove this resource; set the version of a gallery image in the program that creates the pool",
+        property=property_,
+    )
+
+
+def refuse_kind(pool: Pool, target: Target) -> Refuse:
     """The refusal of a pool that is not a VM pool."""
     ref = pool.ref
+    has = "its nodes have no image version" if isinstance(target, ImageVersion) else "its nodes are not replaced"
     return Refuse(
-        "it is not a VM pool, so its nodes have no image version",
+        f"it is not a VM pool, so {has}",
         f'Use PoolOsVersion("{ref.pool_id}", account_endpoint="{ref.endpoint}", pool_id="{ref.pool_id}", '
         f'target_os_version="{pool.current_os_version or "<version>"}") for a Cloud Services pool',
         property="pool_id",
     )
 
 
-def incomparable(seen: VmPoolView) -> Refuse | None:
-    """Why the nodes of a pool never show a version that can be compared; None if they do, or may do so later."""
+def _in_the_future(target: AllocatedSince, now: datetime) -> Refuse:
+    shown = to_the_second(sortable(now))
+    return Refuse(
+        f"nodes_since {target.text} is in the future: the clock of Batch shows {shown}, so new nodes would be behind "
+        "too",
+        f'Declare a moment that has passed, such as nodes_since="{day_of(now)}"',
+        property=target.property,
+    )
+
+
+def _renewed_in_place(target: AllocatedSince) -> Refuse:
+    return Refuse(
+        "automatic OS upgrade is on: Batch renews the nodes in place, and they keep their allocation time, so no node "
+        f"becomes newer than nodes_since {target.text}",
+        "Remove this resource and let Batch renew the nodes, or turn automatic OS upgrade off (upgradePolicy)",
+        property=target.property,
+    )
+
+
+def incomparable(seen: VmPoolView, now: datetime | None = None) -> Refuse | None:
+    """Why the nodes of a pool never show a version that can be compared; None if they do, or may do so later.
+
+    ``now`` is the time for the line to paste.
+    """
+    instead = (
+        f'Declare nodes_since="{day_of(now)}" in place of target_image_version: nodes that were allocated before that '
+        "day are renewed"
+    )
     if seen.pool.gallery:
-        return Refuse(
-            f"it uses a gallery image ({seen.pool.image}), whose nodes show no image version that can be compared",
-            "Remove this resource; set the version of a gallery image in the program that creates the pool",
-            property="pool_id",
-        )
-    strange = [node for node in _unread(seen) if node.version_text and node.state not in _COMING]
+        return _refuse_gallery(seen.pool, instead, ImageVersion.property)
+    strange = [node for node in _unread(seen, ImageVersion) if node.version_text and node.state not in _COMING]
     # The image of a pool changes only while it is empty, so the nodes of a pinned pool run the pin.
     if not strange or seen.pool.pin is not None:
         return None
@@ -135,33 +232,33 @@ def incomparable(seen: VmPoolView) -> Refuse | None:
     return Refuse(
         f"its nodes do not show a version number (Batch shows {shown} for {len(strange)} of "
         f"{len(seen.judged)} nodes), so the version of a node cannot be compared",
-        "Remove this resource from the program; the pool does not change. To get the newest image, resize the pool "
-        "to 0 nodes and back; to keep a version, create the pool with an exact image version in place of 'latest'",
-        property="pool_id",
+        f"{instead}. {_EXACT_VERSION}",
+        property=ImageVersion.property,
     )
 
 
-def _unread(seen: VmPoolView) -> list[VmNode]:
-    """The nodes without a version number, except failed nodes of the cycle, which the cycle handles."""
+def _unread(seen: VmPoolView, by: Target | type[Target]) -> list[VmNode]:
+    """The nodes that the target cannot judge, except failed nodes of the cycle, which the cycle handles."""
     ours = _ours(seen)
-    return [node for node in seen.judged if node.version is None and not (node in ours and node.has_failed)]
+    return [node for node in seen.judged if not by.reads(node) and not (node in ours and node.has_failed)]
 
 
-def _unreadable(seen: VmPoolView) -> Refuse | Wait | None:
-    """The action if a version cannot be compared now; None if every version can."""
-    never, unread = incomparable(seen), _unread(seen)
+def _unreadable(seen: VmPoolView, target: Target, now: datetime | None) -> Refuse | Wait | None:
+    """The action if a node cannot be judged now; None if every node can."""
+    never = incomparable(seen, now) if isinstance(target, ImageVersion) else None
     if never is not None:
         return never
-    silent = [node for node in unread if node.state not in _COMING] if seen.pool.pin is None else []
+    unread, words = _unread(seen, target), words_of(target)
+    silent = [] if target.is_known_by_pin(seen.pool) else [node for node in unread if node.state not in _COMING]
     if silent:
         names, failed = [node.node_id for node in silent], [node.node_id for node in silent if node.has_failed]
         states = ", ".join(sorted({node.state for node in silent}))
-        shows = plural(len(silent), "shows no image version, so it", "show no image version, so they")
+        shows = plural(len(silent), f"shows no {words.lacking}, so it", f"show no {words.lacking}, so they")
         return Refuse(
             f"{counted(len(silent), 'node')} {shows} cannot be compared: {name_some(names)} ({states})",
             f"Fix what has failed ({name_some(failed)}), then run `pulumi up` again"
             if failed
-            else "Run `pulumi up` again when Batch shows virtualMachineInfo of every node",
+            else f"Run `pulumi up` again when Batch shows {words.source} of every node",
             property="pool_id",
         )
     coming = [node for node in unread if node.state in _COMING]
@@ -176,15 +273,15 @@ def _ours(seen: VmPoolView) -> tuple[VmNode, ...]:
     return added_since(seen, seen.pool.marker) if seen.pool.marker is not None else ()
 
 
-def _cannot_judge(seen: VmPoolView, refuse: Refuse, history: ImageHistory) -> ImageAction:
+def _cannot_judge(seen: VmPoolView, target: Target, refuse: Refuse, history: ImageHistory) -> ImageAction:
     """Refuse; in the middle of a cycle first remove everything that the cycle added."""
     mark = seen.pool.marker
     if mark is None:
         return history.failure or refuse
     if history.failure is not None:
         return tidy(seen, mark)
-    canary = next((node for node in _ours(seen) if node.version is None and node.state not in _COMING), None)
-    return Undo(refuse if canary is None else not_comparable(seen, mark, canary, refuse.next_step))
+    canary = next((node for node in _ours(seen) if not target.reads(node) and node.state not in _COMING), None)
+    return Undo(refuse if canary is None else not_comparable(seen, target, mark, canary, refuse.next_step))
 
 
 def _finished(seen: VmPoolView, history: ImageHistory) -> ImageAction:
@@ -205,25 +302,27 @@ def _finished(seen: VmPoolView, history: ImageHistory) -> ImageAction:
     return Done()
 
 
-def _pinned(seen: VmPoolView, target: ImageVersion, policy: ImagePolicy) -> ImageAction:
+def _pinned(seen: VmPoolView, target: Target, policy: ImagePolicy) -> ImageAction:
     pool = seen.pool
     if not seen.nodes and pool.size == 0 and pool.target_spot == 0:
         guarded = pool.guarded_parts()
         if guarded:
             return Refuse(
                 f"the pool is pinned to {pool.pin_text} and empty, but a change would have to send "
-                f"{' and '.join(guarded)} again, which Batch does not return in full",
+                f"{' and '.join(guarded)} again, which Batch does not return in full or this "
+                "release does not know",
                 f"Change the image version to {target.text} where the pool is declared",
             )
         return Repin(target.text)
     nodes = counted(len(seen.nodes), "node")
     if policy.strategy == "when_empty":
         return Wait("until empty", f"pinned to {pool.pin_text} with {nodes}; waiting until the pool is empty")
+    held = ', autoscale="hold"' if pool.base.autoscale else ""
     return Refuse(
         f"the pool is pinned to {pool.pin_text}, so new nodes would get that version too, and its image cannot be "
         f"changed while the pool has {nodes}",
-        'Declare strategy="when_empty" and let the pool become empty, '
-        "or move the work to a second pool on the new version",
+        f'Declare strategy="empty"{held}: `up` lets the tasks finish, empties the pool, changes its image and fills it '
+        'again; or declare strategy="when_empty" and let the pool become empty',
         property="strategy",
     )
 
@@ -236,20 +335,23 @@ def resize_errors(seen: VmPoolView) -> str:
     )
 
 
-def deallocated(seen: VmPoolView, target: ImageVersion) -> str:
+def deallocated(seen: VmPoolView, target: Target) -> str:
     """The warning about deallocated nodes. A renewal would replace a machine that is not billed by one that is."""
     stopped = seen.deallocated
-    older = [node for node in stopped if node.version is not None and node.version < target.numbers]
+    older = [node for node in stopped if target.is_behind(node)]
     text = f"{counted(len(stopped), 'deallocated node')} not changed"
     names = name_some([node.node_id for node in stopped])
     if not older:
         return f"{text}: {names}"
-    which = f"{len(older)} of them {plural(len(older), 'has', 'have')}" if len(stopped) > 1 else "it has"
-    return f"{text}: {names}; {which} an older image version. To renew such a node start it, then run `pulumi up` again"
+    which = f"{len(older)} of them" if len(stopped) > 1 else "it"
+    are = words_of(target).are_older(len(older))
+    return f"{text}: {names}; {which} {are}. To renew such a node start it, then run `pulumi up` again"
 
 
-def another_product(seen: VmPoolView, target: ImageVersion) -> str:
-    """The warning about a target of another product than the pool runs; empty if it is the same product or unknown."""
+def another_product(seen: VmPoolView, target: Target) -> str:
+    """The warning about a version of another product than the pool runs; empty if it is the same or unknown."""
+    if isinstance(target, AllocatedSince):
+        return ""
     oldest = seen.oldest()
     runs = oldest.version if oldest is not None else seen.pool.pin
     if runs is None or not target.is_of_another_product(runs):

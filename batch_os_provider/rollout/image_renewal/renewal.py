@@ -10,15 +10,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import PoolState
 from batch_os_provider.batch.service import VmService
-from batch_os_provider.batch.vm_pool import VmPool, VmPoolView, parse_image_version
-from batch_os_provider.errors import ConflictError, PoolGoneError, RefusedError, TransientError
-from batch_os_provider.guest_os import version
+from batch_os_provider.batch.vm_pool import VmPool, VmPoolView
+from batch_os_provider.batch.vm_target import ImageVersion, parse_image_version
+from batch_os_provider.errors import ConflictError, PermanentError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.rollout.actions import GRACE, Done, Refuse, Wait
 from batch_os_provider.rollout.context import RolloutContext
-from batch_os_provider.rollout.image_renewal import steps
+from batch_os_provider.rollout.image_renewal import empty, steps
 from batch_os_provider.rollout.image_renewal.decide import deallocated, decide_image, resize_errors
+from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.loop import Outcome, Rollout
 from batch_os_provider.rollout.poll_schedule import MAX_FAILURES
 from batch_os_provider.rollout.progress import NODE_INTERVAL, RETRYING, Progress, name_some
@@ -27,6 +29,14 @@ from batch_os_provider.wording import counted, plural
 
 __all__ = ["ImageRenewal", "read_view"]
 
+_ENABLED_TWICE, _ENABLE_PAUSE = "TooManyEnableAutoScaleRequests", 30.0
+"""The refusal of a second enableautoscale, and the seconds that Batch wants between the two (status table)."""
+_SHORTEST_DRAIN = 300.0
+"""Seconds: the shortest resizeTimeout that Batch allows."""
+_TIME_TO_GO_BACK = 60.0
+"""Seconds before the deadline at which a drain ends, so that this run can still restore the size."""
+_TIME_FOR_CANARY = 300.0
+"""Seconds before the deadline at which a canary must be ready, so that this run can still go back."""
 # Conflicts that end without a change of ours; the view may lag behind them.
 _PASSING = frozenset({"PoolBeingResized", "PoolBeingCreated", "ConditionNotMet"})
 
@@ -50,6 +60,7 @@ class ImageRenewal(Rollout[VmPoolView]):
     def __init__(self, declared: DeclaredImage, context: RolloutContext[VmService]) -> None:
         super().__init__(declared.ref, declared.target.text, declared.timeout, context)
         self._declared = declared
+        self._words = words_of(declared.target)
         self._service = context.service
         self._history = steps.ImageHistory()
         self._seen: VmPoolView | None = None
@@ -58,6 +69,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         self._written = 0
         self._lost_writes = 0
         self._refused: tuple[object, str, int] = (None, "", 0)
+        self._refused_since = 0.0
         self._spent: set[str] = set()
         self._lagging_since: float | None = None
         self._counted_at = float("-inf")
@@ -83,6 +95,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         if not self._lags(seen):
             self._record(seen)
             action = decide_image(seen, self._declared.target, self._declared.policy, self._history)
+            action = self._in_time(action, seen)
         if isinstance(action, Done):
             return self._done(seen)
         if isinstance(action, Refuse):
@@ -94,7 +107,8 @@ class ImageRenewal(Rollout[VmPoolView]):
             return 0.0
         # At the deadline a step that undoes is still allowed; a step that begins something is not.
         if self.remaining() <= 0 and self._history.failure is None and self._begins(action):
-            return 0.0
+            back = empty.capacity_back(seen)
+            return self._write(back, seen) if back is not None else 0.0
         return self._write(action, seen)
 
     def _lags(self, seen: VmPoolView) -> bool:
@@ -103,28 +117,45 @@ class ImageRenewal(Rollout[VmPoolView]):
         An accepted write ends the ETag that it was conditional on. A steady pool lists as many nodes as it reports.
         """
         pool, now = seen.pool, self.waiter.now()
-        older = pool.base.etag in self._spent or (pool.is_steady and pool.current != len(seen.dedicated))
+        spot = len(seen.nodes) - len(seen.dedicated)
+        differs = pool.current != len(seen.dedicated) or (self._is_emptying(seen) and pool.spot != spot)
+        older = pool.base.etag in self._spent or (pool.is_steady and differs)
         if not older:
             self._lagging_since = None
         elif self._lagging_since is None:
             self._lagging_since = now
         return self._lagging_since is not None and now - self._lagging_since < GRACE
 
+    def _in_time(self, action: steps.ImageAction, seen: VmPoolView) -> steps.ImageAction:
+        """The action, or the way back if too little time is left for it: a deadline must not find an emptied pool."""
+        mark = seen.pool.emptying
+        if isinstance(action, Wait) and action.phase == "canary" and mark is not None:
+            is_late = self.remaining() < min(_TIME_FOR_CANARY, self._declared.timeout / 4)
+            return empty.too_late(seen, mark) if is_late else action
+        least, is_empty = _SHORTEST_DRAIN + _TIME_TO_GO_BACK, self._declared.policy.strategy == "empty"
+        begins = is_empty and self._history.failure is None and empty.leads_to_drain(action)
+        if begins and self.remaining() < least:
+            return empty.no_time(self.remaining(), least, self._refused[1])
+        return action
+
+    def _is_emptying(self, seen: VmPoolView) -> bool:
+        """Whether the strategy ``empty`` works on the pool: it counts spot nodes too."""
+        return seen.pool.emptying is not None or self._declared.policy.strategy in ("empty", "restore")
+
     @staticmethod
     def _begins(action: steps.ImageAction) -> bool:
         undoes = isinstance(action, steps.SetMarker) and action.marker is None
-        return not undoes and not (isinstance(action, steps.RemoveNodes) and action.ours)
+        grows = isinstance(action, steps.ResizeAll | steps.EnableAutoscale)
+        return not undoes and not grows and not (isinstance(action, steps.RemoveNodes) and action.ours)
 
     def _record(self, seen: VmPoolView) -> None:
         if self._seen is None:
             self._history = replace(self._history, found=frozenset(node.node_id for node in seen.nodes))
         self._seen, self._ordered = seen, seen.pool.size
-        if seen.pool.marker is not None:
-            self._history = replace(self._history, marker=seen.pool.marker)
-        oldest = seen.oldest()
-        if not self._came_from:
-            shown = oldest.version_text if oldest is not None else seen.pool.pin_text
-            self._came_from = shown if parse_image_version(shown) != self._declared.target.numbers else ""
+        marker = seen.pool.marker or seen.pool.emptying
+        if marker is not None:
+            self._history = replace(self._history, marker=marker)
+        self._came_from = self._came_from or self._begun_at(seen)
         if seen.pool.is_steady and self._history.asked:
             there = {node.node_id for node in seen.nodes}
             stayed = self._history.asked & there
@@ -138,10 +169,18 @@ class ImageRenewal(Rollout[VmPoolView]):
             history = self._history
             self._history = replace(history, asked=frozenset(), stayed=history.stayed | stayed)
 
+    def _begun_at(self, seen: VmPoolView) -> str:
+        """What the pool had before, for the lines."""
+        if not self._is_emptying(seen) or not isinstance(self._declared.target, ImageVersion):
+            return self._words.came_from(seen)
+        mark = None if self._declared.policy.strategy == "restore" else seen.pool.emptying
+        shown = mark.way_back if mark is not None else seen.pool.pin_text
+        return shown if parse_image_version(shown) != self._declared.target.numbers else ""
+
     def _write(self, action: steps.ImageAction, seen: VmPoolView) -> float:
         """Send one write. A read follows every answer."""
         pool = seen.pool
-        self.say(*self._words(action, seen))
+        self.say(*self._write_words(action, seen))
         if isinstance(action, steps.SetMarker) and action.marker is None:
             # Also if the answer is lost: a view that still shows the marker restores it.
             self._history = replace(self._history, marker=None)
@@ -149,20 +188,20 @@ class ImageRenewal(Rollout[VmPoolView]):
             self.waiter.call(lambda: self._send(action, pool), write=True)
         except ConflictError as error:
             return self._refused_write(error, seen, action)
+        except PermanentError as error:
+            return self._undo_refused(error, seen, action)
         except TransientError as error:
             self._lost_writes += 1
             self.give_up_after(self._lost_writes, MAX_FAILURES, error)
-            return self.retrying(error, self.schedule.after_failed_write(self._lost_writes, error))
+            pause = self.schedule.after_failed_write(self._lost_writes, error)
+            return self.retrying(error, max(pause, _ENABLE_PAUSE if error.code == _ENABLED_TWICE else 0.0))
         self._written += 1
         self._lost_writes = 0
         if pool.base.etag:
             self._spent.add(pool.base.etag)
-        if isinstance(action, steps.SetMarker):
-            self._history = replace(self._history, marker=action.marker)
         if isinstance(action, steps.Resize):
             self._ordered = action.size
-        if isinstance(action, steps.RemoveNodes) and not action.ours:
-            self._history = replace(self._history, asked=frozenset(action.nodes))
+        self._history = steps.with_accepted(self._history, action)
         self.schedule.reset()
         return 0.0
 
@@ -176,23 +215,54 @@ class ImageRenewal(Rollout[VmPoolView]):
             service.remove_nodes(pool, action.nodes, self._declared.drain_timeout)
         elif isinstance(action, steps.Repin):
             service.repin(pool, action.version)
+        elif isinstance(action, steps.Drain):
+            service.resize_all(pool, 0, 0, self._drain_timeout())
+        elif isinstance(action, steps.ResizeAll):
+            service.resize_all(pool, action.size, action.spot)
+        elif isinstance(action, steps.HoldAutoscale):
+            service.disable_autoscale(pool)
+        elif isinstance(action, steps.EnableAutoscale):
+            service.enable_autoscale(pool, action.formula, action.interval)
+
+    def _drain_timeout(self) -> float:
+        """How long the nodes of an emptied pool may take: a drain beyond our deadline would leave the pool at zero.
+
+        Whole seconds: no document says that Batch accepts a fraction in a resizeTimeout.
+        """
+        left = max(_SHORTEST_DRAIN, self.remaining() - _TIME_TO_GO_BACK)
+        return float(int(min(self._declared.drain_timeout, left)))
+
+    def _undo_refused(self, error: PermanentError, seen: VmPoolView, action: steps.ImageAction) -> float:
+        """A write that Batch will never accept: an emptied pool goes back first. Raises the error elsewhere."""
+        mark = seen.pool.emptying
+        if mark is None or self._history.failure is not None or not empty.is_undoable(action, mark):
+            raise error
+        failure = Refuse(str(error.reason).rstrip("."), error.next_step, error.reply)
+        self._history = steps.with_failure(self._history, failure)
+        return 0.0
 
     def _refused_write(self, error: ConflictError, seen: VmPoolView, action: steps.ImageAction) -> float:
         """Read again. The same refusal twice for an unchanged pool ends the cycle, after an undo."""
         view = (seen.pool.base.fingerprint, type(action))
         times = self._refused[2] + 1 if self._refused[:2] == (view, error.code) else 1
         self._refused = (view, error.code, times)
-        if times > 1 and error.code not in _PASSING:
-            if self._history.failure is not None or seen.pool.marker is None:
+        now = self.waiter.now()
+        self._refused_since = now if times == 1 else self._refused_since
+        # The deployment of a pool that has just become empty may still be going away.
+        may_pass = isinstance(action, steps.Repin) and now - self._refused_since < GRACE
+        if times > 1 and error.code not in _PASSING and not may_pass:
+            mark = seen.pool.emptying
+            is_undone = seen.pool.marker is not None or (mark is not None and empty.is_undoable(action, mark))
+            if self._history.failure is not None or not is_undone:
                 raise error
             why = f"Batch refused the same step twice while nothing changed: {error.reply}"
             failure = Refuse(why, "Read the service's text, then run `pulumi up` again", error.reply)
             self._history = steps.with_failure(self._history, failure)
         return self.retrying(error, self.schedule.after_failed_write(times, error))
 
-    def _words(self, action: steps.ImageAction, seen: VmPoolView) -> tuple[str, str]:
+    def _write_words(self, action: steps.ImageAction, seen: VmPoolView) -> tuple[str, str]:
         """Phase and reason of a step, for its line. The number of nodes behind is part of the phase."""
-        left = len(seen.behind(self._declared.target.numbers))
+        left = len(seen.behind(self._declared.target))
         if isinstance(action, steps.Resize):
             return f"resize at {left}", action.why
         if isinstance(action, steps.RemoveNodes):
@@ -201,7 +271,9 @@ class ImageRenewal(Rollout[VmPoolView]):
             leaves = f"{counted(count, 'node')} {does}"
             return f"remove at {left}", "removing the added nodes" if action.ours else leaves
         if isinstance(action, steps.Repin):
-            return "repin", "the pool is empty; pinning its image"
+            return "repin", f"the pool is empty; pinning its image to {action.version}"
+        if isinstance(action, steps.Drain | steps.ResizeAll | steps.HoldAutoscale | steps.EnableAutoscale):
+            return empty.words(action, seen)
         clears = isinstance(action, steps.SetMarker) and action.marker is None
         return "marker", "clearing the marker" if clears else "writing the marker"
 
@@ -216,37 +288,50 @@ class ImageRenewal(Rollout[VmPoolView]):
         """Write a line."""
         now = self.waiter.now()
         elapsed, counts = now - self.started, self._counts() if phase != RETRYING else ""
-        said = Progress(self._came_from, self.target, phase, why, elapsed, detail=detail, counts=counts)
+        said = Progress(self._words.change(self._came_from), phase, why, elapsed, detail=detail, counts=counts)
         self.reporter.progress(said, now)
 
     def _counts(self) -> str:
         """How many of the nodes are behind; empty before the first read and if the pool has no nodes."""
         seen = self._seen
-        if seen is None or not seen.dedicated:
+        if seen is None or not seen.dedicated or self._is_emptying(seen):
             return ""
         return steps.tally(seen, self._declared.target)
 
     def _done(self, seen: VmPoolView) -> Outcome[VmPoolView]:
+        if self._declared.policy.strategy in ("empty", "restore"):
+            return self._emptied(seen)
         count, stopped, spot = len(seen.judged), len(seen.deallocated), len(seen.nodes) - len(seen.dedicated)
-        what = f"{counted(count, 'node')} at the target or newer"
-        if not count and not stopped:
-            gets = "new nodes get the newest version" if seen.pool.is_latest else f"pinned to {seen.pool.pin_text}"
-            what = f"no nodes, {gets}"
+        what = self._words.reached(count) if count or stopped else self._words.empty(seen)
         what += f", {stopped} deallocated" if stopped else ""
         what += f", {counted(spot, 'spot node')} not renewed" if spot else ""
         news = f"done, {what}, {self.elapsed()}" if self._written else f"nothing was written, {what}"
         came_from = self._came_from if self._written else ""
-        self.reporter.summary(f"{news}; {version.change(came_from, self.target)}")
+        self.reporter.summary(f"{news}; {self._words.change(came_from)}")
         if seen.past_errors:
             self.reporter.warn_once("resize errors", resize_errors(seen))
         if stopped:
             self.reporter.warn_once("deallocated", deallocated(seen, self._declared.target))
         return Outcome(seen)
 
+    def _emptied(self, seen: VmPoolView) -> Outcome[VmPoolView]:
+        """The summary of a pool that ``empty`` found, or brought, to the target; failed nodes are named."""
+        is_pinned = isinstance(self._declared.target, ImageVersion)
+        has = counted(len(seen.nodes), "node") if seen.nodes else "no nodes"
+        what = f"{has}, pinned to {seen.pool.pin_text}" if is_pinned else f"{has}, none older"
+        what += ", scaled by its formula" if seen.pool.base.autoscale else ""
+        news = f"done, {what}, {self.elapsed()}" if self._written else f"nothing was written, {what}"
+        self.reporter.summary(f"{news}; {self._words.change(self._came_from if self._written else '')}")
+        failed = [node.node_id for node in seen.nodes if node.has_failed]
+        if failed:
+            are = plural(len(failed), "node has", "nodes have")
+            self.reporter.warn_once("failed nodes", f"{len(failed)} {are} failed: {name_some(failed)}")
+        return Outcome(seen)
+
     def _refuse(self, action: Refuse, seen: VmPoolView) -> Outcome[VmPoolView]:
         """End with the refusal; a failure that needs only more time may be deferred."""
         if self._declared.defer and self._history.may_defer:
-            text = f"renewal to {self.target} was deferred: {action.reason}. {action.next_step}"
+            text = f"{self._words.renewal} was deferred: {action.reason}. {action.next_step}"
             self.reporter.warn_once("deferred", text)
             return Outcome(seen, deferred=True)
         if action == self._history.failure:
@@ -260,16 +345,25 @@ class ImageRenewal(Rollout[VmPoolView]):
         failure = self._history.failure
         if not self._declared.defer or self._seen is None or (failure is not None and not self._history.may_defer):
             return None
-        self.reporter.warn_once("deferred", f"renewal to {self.target} was deferred: {self.describe()}. {self.resumes}")
+        text = f"{self._words.renewal} was deferred: {self.describe()}. {self.resumes}"
+        self.reporter.warn_once("deferred", text)
         return Outcome(self._seen, deferred=True)
+
+    def missed(self) -> str:
+        """What was not reached at the deadline."""
+        return self._words.missed
 
     def describe(self) -> str:
         """The progress so far, in words."""
         seen, marker = self._seen, self._history.marker
         if seen is None:
             return "nothing was changed"
+        failure = self._history.failure
+        if isinstance(marker, EmptyMarker) or self._is_emptying(seen):
+            text = empty.describe(seen, marker if isinstance(marker, EmptyMarker) else None)
+            return f"{failure.reason}; undoing that: {text}" if failure is not None else text
         count = len(seen.dedicated)
-        behind, judged = len(seen.behind(self._declared.target.numbers)), len(seen.judged)
+        behind, judged = len(seen.behind(self._declared.target)), len(seen.judged)
         text = f"{behind} of {judged} nodes {plural(behind, 'is', 'are')} behind"
         text += f", {len(seen.deallocated)} deallocated" if seen.deallocated else ""
         if marker is not None:
@@ -281,7 +375,6 @@ class ImageRenewal(Rollout[VmPoolView]):
             text += "; no task was stopped"
         elif not self._written:
             text += "; nothing is under way"
-        failure = self._history.failure
         return f"{failure.reason}; undoing that: {text}" if failure is not None else text
 
     def describe_all(self) -> str:
@@ -293,5 +386,8 @@ class ImageRenewal(Rollout[VmPoolView]):
         return bool(self._written) or self._history.marker is not None
 
     def way_back(self) -> str:
-        """Empty: Batch does not allocate an older version again."""
-        return ""
+        """How to go back to the pin of before; else empty, since on latest Batch allocates no older version."""
+        marker = self._history.marker
+        if not isinstance(marker, EmptyMarker) or parse_image_version(marker.way_back) is None or len(marker.pins) == 1:
+            return ""
+        return f'To go back declare target_image_version="{marker.way_back}"'

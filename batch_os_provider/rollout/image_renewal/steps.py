@@ -8,18 +8,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from batch_os_provider.batch.vm_pool import ImageVersion, Marker, VmPoolView
+from batch_os_provider.batch.empty_marker import EmptyMarker
+from batch_os_provider.batch.vm_pool import Marker, VmPoolView
+from batch_os_provider.batch.vm_target import Target
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 
 __all__ = [
+    "Drain",
+    "EnableAutoscale",
+    "HoldAutoscale",
     "ImageAction",
     "ImageHistory",
     "RemoveNodes",
     "Repin",
     "Resize",
+    "ResizeAll",
     "SetMarker",
     "Undo",
     "tally",
+    "with_accepted",
     "with_failure",
 ]
 
@@ -30,22 +37,25 @@ class ImageHistory:
 
     ``marker`` is the marker that this run wrote or found, None after it is cleared. ``found`` are the nodes at the
     first read. ``failure`` ends the run after everything is undone. ``may_defer``: the failure needs only more time.
-    ``asked`` are the nodes that were asked to leave; ``stayed`` are the nodes that did not leave in time.
+    ``asked`` are the nodes that were asked to leave; ``stayed`` are the nodes that did not leave in time. ``drains``
+    counts the resizes to zero that Batch accepted from this run, ``sizes`` are the other targets that it accepted.
     """
 
-    marker: Marker | None = None
+    marker: Marker | EmptyMarker | None = None
     found: frozenset[str] = frozenset()
     failure: Refuse | None = None
     may_defer: bool = False
     asked: frozenset[str] = frozenset()
     stayed: frozenset[str] = frozenset()
+    drains: int = 0
+    sizes: frozenset[tuple[int, int]] = frozenset()
 
 
 @dataclass(frozen=True)
 class SetMarker:
     """PATCH the pool's metadata: write the marker with the size at the start, or clear the marker (None)."""
 
-    marker: Marker | None
+    marker: Marker | EmptyMarker | None
 
 
 @dataclass(frozen=True)
@@ -65,8 +75,35 @@ class RemoveNodes:
 
 
 @dataclass(frozen=True)
+class Drain:
+    """POST resize to no nodes: dedicated and spot nodes leave when their tasks are done."""
+
+
+@dataclass(frozen=True)
+class ResizeAll:
+    """POST resize to these targets of dedicated and spot nodes."""
+
+    size: int
+    spot: int
+    why: str
+
+
+@dataclass(frozen=True)
+class HoldAutoscale:
+    """POST disableautoscale; the formula is in the marker."""
+
+
+@dataclass(frozen=True)
+class EnableAutoscale:
+    """POST enableautoscale with the formula and the interval of the marker."""
+
+    formula: str
+    interval: str
+
+
+@dataclass(frozen=True)
 class Repin:
-    """PATCH virtualMachineConfiguration as it was read, with only the image version changed to the declared text."""
+    """PATCH virtualMachineConfiguration as it was read, with only the image version changed to this text."""
 
     version: str
 
@@ -79,12 +116,25 @@ class Undo:
     may_defer: bool = False
 
 
-ImageAction = Done | Wait | Refuse | SetMarker | Resize | RemoveNodes | Repin | Undo
+ImageAction = (
+    Done
+    | Wait
+    | Refuse
+    | SetMarker
+    | Resize
+    | RemoveNodes
+    | Repin
+    | Undo
+    | Drain
+    | ResizeAll
+    | HoldAutoscale
+    | EnableAutoscale
+)
 
 
-def tally(seen: VmPoolView, target: ImageVersion) -> str:
+def tally(seen: VmPoolView, target: Target) -> str:
     """How many nodes are behind, in words; deallocated nodes are counted separately."""
-    behind, judged, stopped = len(seen.behind(target.numbers)), len(seen.judged), len(seen.deallocated)
+    behind, judged, stopped = len(seen.behind(target)), len(seen.judged), len(seen.deallocated)
     text = f"{behind} of {judged} nodes behind"
     return f"{text}, {stopped} deallocated" if stopped else text
 
@@ -94,3 +144,16 @@ def with_failure(history: ImageHistory, failure: Refuse, *, may_defer: bool = Fa
     if history.failure is not None:
         return history
     return replace(history, failure=failure, may_defer=may_defer)
+
+
+def with_accepted(history: ImageHistory, action: ImageAction) -> ImageHistory:
+    """Record a write that Batch accepted."""
+    if isinstance(action, SetMarker):
+        return replace(history, marker=action.marker)
+    if isinstance(action, RemoveNodes) and not action.ours:
+        return replace(history, asked=frozenset(action.nodes))
+    if isinstance(action, Drain):
+        return replace(history, drains=history.drains + 1)
+    if isinstance(action, ResizeAll):
+        return replace(history, sizes=history.sizes | {(action.size, action.spot)})
+    return history

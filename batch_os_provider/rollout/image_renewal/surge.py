@@ -7,7 +7,8 @@ the table that calls it.
 
 from __future__ import annotations
 
-from batch_os_provider.batch.vm_pool import ImageVersion, Marker, VmNode, VmPoolView
+from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPoolView
+from batch_os_provider.batch.vm_target import Target
 from batch_os_provider.rollout.actions import Refuse, Wait
 from batch_os_provider.rollout.image_renewal.steps import (
     ImageAction,
@@ -17,6 +18,7 @@ from batch_os_provider.rollout.image_renewal.steps import (
     SetMarker,
     Undo,
 )
+from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.progress import name_some
 from batch_os_provider.schema.declared import ImagePolicy
 from batch_os_provider.wording import counted, plural
@@ -28,11 +30,11 @@ MAX_REMOVED = 100
 
 
 def cycle(  # noqa: PLR0911 - a table
-    seen: VmPoolView, target: ImageVersion, policy: ImagePolicy, history: ImageHistory
+    seen: VmPoolView, target: Target, policy: ImagePolicy, history: ImageHistory
 ) -> ImageAction:
     """One step of surge. It follows from the marker and the size, so an earlier run may have ended anywhere."""
     pool, mark, count = seen.pool, seen.pool.marker, len(seen.dedicated)
-    behind = seen.behind(target.numbers)
+    behind = seen.behind(target)
     if pool.marker_text is not None and mark is None:
         return Refuse(
             f"the pool's metadata entry batch-os holds {pool.marker_text!r}, which this provider did not write",
@@ -75,8 +77,8 @@ def drains(seen: VmPoolView, history: ImageHistory) -> str:
 def tidy(seen: VmPoolView, mark: Marker) -> ImageAction:
     """Restore the size and the number of nodes from before the cycle, then clear the marker.
 
-    The nodes are removed by name, because Batch chooses the nodes itself when a pool shrinks. Failed nodes and nodes
-    behind the others come first, then the newest nodes.
+    The nodes are removed by name, because Batch chooses the nodes itself when a pool shrinks. Failed nodes come first,
+    then nodes behind the others, nodes that are not ready, and the newest nodes.
     """
     pool, count = seen.pool, len(seen.dedicated)
     if not _is_in_bounds(seen, mark):
@@ -94,7 +96,7 @@ def tidy(seen: VmPoolView, mark: Marker) -> ImageAction:
         return foreign(seen, mark)
     newest = max((node.version for node in ours if node.version is not None), default=())
     last_first = sorted(ours, key=lambda node: (node.allocated, node.node_id), reverse=True)
-    chosen = sorted(last_first, key=lambda node: (node.version == newest and not node.has_failed, node.is_ready))
+    chosen = sorted(last_first, key=lambda node: (not node.has_failed, node.version == newest, node.is_ready))
     return RemoveNodes(tuple(node.node_id for node in chosen[: min(surplus, MAX_REMOVED)]), ours=True)
 
 
@@ -158,14 +160,14 @@ def _allocation(seen: VmPoolView, mark: Marker) -> ImageAction:
 
 
 def _prove(  # noqa: PLR0911 - a table
-    seen: VmPoolView, target: ImageVersion, mark: Marker, history: ImageHistory
+    seen: VmPoolView, target: Target, mark: Marker, history: ImageHistory
 ) -> ImageAction:
     """The newest nodes are the canary: no old node is removed until they are healthy and new enough."""
     surplus = seen.pool.size - mark.size
     ours = sorted(added_since(seen, mark), key=lambda node: (node.allocated, node.node_id))
     if len(ours) < surplus:
         return foreign(seen, mark, "the added nodes cannot be distinguished from the others")
-    behind = seen.behind(target.numbers)
+    behind = seen.behind(target)
     canary, old = ours[-surplus:], frozenset(node.node_id for node in behind)
     untouched = _untouched(seen, mark, surplus)
     wrong = next((node for node in canary if node.node_id in old), None)
@@ -173,12 +175,8 @@ def _prove(  # noqa: PLR0911 - a table
         # An earlier run added this node for an older target. Batch has not yet been asked for a node of this target.
         return tidy(seen, mark)
     if wrong is not None:
-        return Undo(
-            Refuse(
-                f"Batch still allocates {wrong.version_text} (node {wrong.node_id}); {untouched}",
-                _older(wrong, target),
-            )
-        )
+        reason, next_step = words_of(target).new_node_is_behind(wrong)
+        return Undo(Refuse(f"{reason}; {untouched}", next_step))
     broken = next((node for node in ours if node.has_failed or (node.is_deallocated and node in canary)), None)
     if broken is not None:
         why = f": {broken.error}" if broken.error else ""
@@ -199,25 +197,10 @@ def _prove(  # noqa: PLR0911 - a table
     return RemoveNodes(tuple(node.node_id for node in chosen[:MAX_REMOVED]))
 
 
-def _older(node: VmNode, target: ImageVersion) -> str:
-    """The next step if Batch allocates an older version than the target."""
-    if node.version is not None and target.is_of_another_product(node.version):
-        first = node.version[0]
-        return (
-            f"Declare a target_image_version of the pool's own image ({first}.*), or move the work to a pool that is "
-            f"made of the image with {target}"
-        )
-    return "Wait until the image version is offered in this region, or declare an older target_image_version"
-
-
-def not_comparable(seen: VmPoolView, mark: Marker, node: VmNode, next_step: str) -> Refuse:
-    """The refusal to continue with a failed canary: a new node without a version that can be compared."""
-    shows = f"{node.version_text!r} in place of a version number" if node.version_text else "no version number"
+def not_comparable(seen: VmPoolView, target: Target, mark: Marker, node: VmNode, next_step: str) -> Refuse:
+    """The refusal to continue with a failed canary: a new node that the target cannot judge."""
     untouched = _untouched(seen, mark, max(seen.pool.size - mark.size, 0))
-    return Refuse(
-        f"the new node {node.node_id} shows {shows}, so it cannot be compared; {untouched}",
-        next_step,
-    )
+    return Refuse(f"{words_of(target).new_node_is_silent(node)}; {untouched}", next_step)
 
 
 def _untouched(seen: VmPoolView, mark: Marker, surplus: int) -> str:

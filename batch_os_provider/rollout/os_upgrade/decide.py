@@ -32,6 +32,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batch_os_provider.batch.pool import AllocationState, Kind, Pool, PoolState
+from batch_os_provider.batch.vm_target import day_of
 from batch_os_provider.guest_os import version
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.rollout.actions import GRACE, Done, Refuse, Wait
@@ -148,18 +149,14 @@ def _refuse_kind(seen: Pool) -> Refuse:
             property="pool_id",
         )
     image = f" (image {seen.image})" if seen.image else ""
-    if seen.gallery:
-        return Refuse(
-            f"it is a VM pool{image}, and upgradeos works on Cloud Services pools only",
-            "Remove this resource; set the version of a gallery image in the program that creates the pool",
-            property="pool_id",
-        )
+    # Nodes of a pool on latest, or of a gallery image, show no version that can be compared.
+    by_version = bool(seen.image_version) and not seen.gallery
+    target = f'target_image_version="{seen.image_version}"' if by_version else f'nodes_since="{day_of(seen.seen_at)}"'
     return Refuse(
         f"it is a VM pool{image}, and upgradeos works on Cloud Services pools only",
         "Declare it as a VM pool instead: "
         f'PoolImageVersion("{seen.ref.pool_id}", account_endpoint="{seen.ref.endpoint}", '
-        f'pool_id="{seen.ref.pool_id}", target_image_version="{seen.image_version or "<exact version>"}", '
-        'strategy="surge")',
+        f'pool_id="{seen.ref.pool_id}", {target}, strategy="surge")',
         property="pool_id",
     )
 

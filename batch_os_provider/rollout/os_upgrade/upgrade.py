@@ -254,7 +254,9 @@ class OsUpgrade(Rollout[Pool]):
         nodes = self._tracker.nodes if phase in ("upgrading", "joined", "proving") else None
         idle = self._tracker.idle if nodes is not None else 0.0
         elapsed = now - self.started
-        said = Progress(self._request.came_from, self.target, phase, why, elapsed, nodes, idle, detail)
+        # Before the first read, and during an upgrade to another version, the "from" is unknown.
+        change = version.change(self._request.came_from, self.target)
+        said = Progress(change, phase, why, elapsed, nodes, idle, detail)
         self.reporter.progress(said, now)
 
     def _done(self, seen: Pool, proof: str = "") -> Outcome[Pool]:

@@ -61,6 +61,8 @@ RESIZE_TIMEOUT: Final = 900.0
 """Seconds: the default resizeTimeout of the service (PT15M)."""
 ENABLE_AUTOSCALE_PAUSE: Final = 30.0
 """Seconds between two enableautoscale (documented)."""
+PATCH_PAUSE: Final = 12.0
+"""Seconds after a resize in which the image cannot be changed, if the switch ``patchAfterSteady`` says so."""
 RESIZE_TIMEOUT_MINIMUM: Final = 300.0
 """Seconds: a smaller resizeTimeout is refused."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_os_provider.simulator.world import nodes, resizes, tasks, vm_images
 from batch_os_provider.simulator.world.clock import etag, seconds
-from batch_os_provider.simulator.world.durations import DELETE_DURATION
+from batch_os_provider.simulator.world.durations import DELETE_DURATION, PATCH_PAUSE
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.model import Pool
 from batch_os_provider.simulator.world.pool_states import refuse_deleting, set_allocation, set_state
@@ -32,6 +32,7 @@ def add(
         raise BatchError("PoolBeingDeleted" if present.state == "deleting" else "PoolExists")
     now = world.now
     cloud, virtual = configuration
+    _refuse_long_metadata(world, props.get("metadata"))
     if virtual is not None:
         vm_images.refuse_unknown_pin(world, virtual["imageReference"])
     pool = Pool(name, props, now, now, etag(now), "active", now, "steady", now, 0, 0, cloud, virtual)
@@ -45,12 +46,26 @@ def add(
 def update(world: World, pool: Pool, props: dict[str, Any]) -> None:
     """Patch or update properties: a value replaces the property, None removes it."""
     refuse_deleting(pool)
+    _refuse_long_metadata(world, props.get("metadata"))
     for name, value in props.items():
         if value is None:
             pool.props.pop(name, None)
         else:
             pool.props[name] = value
     world.touch(pool)
+
+
+def _refuse_long_metadata(world: World, entries: object) -> None:
+    limit = world.unknowns["metadataValueLimit"]
+    if isinstance(limit, str) or not isinstance(entries, list):
+        return
+    for entry in entries:
+        if isinstance(entry, dict) and len(str(entry.get("value", ""))) > limit:
+            raise BatchError(
+                "InvalidPropertyValue",
+                ("PropertyName", "metadata"),
+                ("Reason", f"The value of a metadata entry must have at most {limit} characters"),
+            )
 
 
 _ANY_TIME: Final = frozenset({"startTask", "certificateReferences", "applicationPackageReferences", "metadata"})
@@ -67,6 +82,9 @@ def patch(world: World, pool: Pool, props: dict[str, Any]) -> None:
         if pool.allocation != "steady":
             raise BatchError("PoolBeingResized")
         if pool.nodes or pool.target_dedicated or pool.target_low_priority:
+            raise BatchError(str(world.unknowns["patchNonEmptyCode"]))
+        is_fresh = world.now - pool.allocation_time < seconds(PATCH_PAUSE)
+        if is_fresh and world.unknowns["patchAfterSteady"] != "accepted":
             raise BatchError(str(world.unknowns["patchNonEmptyCode"]))
     if machine is not None and pool.virtual_machine is None:
         raise BatchError("OperationNotValidOnPool")

@@ -162,12 +162,13 @@ def _nodes_by_id(world: World, pool: Pool, names: list[str]) -> list[Node]:
 
 
 def _cancel_removals(world: World, pool: Pool, work: Resize) -> None:
-    """Keep the nodes that the resize waited for; they get tasks again."""
-    if work.removal and world.unknowns["removeNodesTimeoutTarget"] == "restored":
-        for name in work.leaving:
-            node = pool.nodes.get(name.lower())
-            if node is not None:
-                pool.adjust_target(1, dedicated=node.dedicated)
+    """Keep the nodes that the resize waited for."""
+    kept = [node for name in work.leaving if (node := pool.nodes.get(name.lower())) is not None]
+    for node in kept:
+        if world.unknowns["removeNodesTimeoutTarget"] == "restored":
+            pool.adjust_target(1, dedicated=node.dedicated)
+        if world.unknowns["nodesAfterDrainTimeout"] == "disabled":
+            node.scheduling = "disabled"
     work.leaving = []
 
 
@@ -270,10 +271,9 @@ def enable_autoscale(world: World, pool: Pool, given: dict[str, Any]) -> None:
         raise BatchError("PoolBeingResized")
     if not given.get("autoScaleFormula") and not pool.props.get("autoScaleFormula"):
         raise BatchError("MissingRequiredProperty", ("PropertyName", "autoScaleFormula"))
-    if pool.autoscale_enabled_at is not None and world.now - pool.autoscale_enabled_at < seconds(
-        ENABLE_AUTOSCALE_PAUSE
-    ):
-        raise BatchError("TooManyEnableAutoScaleRequests")
+    last, refusal = pool.autoscale_enabled_at, world.unknowns["enableAutoscaleWithin30s"]
+    if last is not None and world.now - last < seconds(ENABLE_AUTOSCALE_PAUSE) and refusal != "accepted":
+        raise BatchError(str(refusal))
     pool.autoscale_enabled_at = world.now
     pool.props |= {"autoScaleEvaluationInterval": "PT15M", **pool.props, "enableAutoScale": True, **given}
     world.touch(pool)

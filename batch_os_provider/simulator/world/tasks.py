@@ -160,8 +160,8 @@ def _start(world: World, pool: Pool, node: Node, job: Job, task: Task) -> None:
 
 
 def _update_node_state(world: World, pool_id: str, node: Node) -> None:
-    """A node is running while it has a task, else idle."""
-    state = "running" if node.running else "idle"
+    """A node is running while it has a task, else idle, or offline if its scheduling is disabled."""
+    state = "running" if node.running else "idle" if node.scheduling == "enabled" else "offline"
     if node.state in READY and node.state != state:
         before, node.state, node.state_time = node.state, state, world.now
         world.record_change("node", node.id, before, state, pool=pool_id, dedicated=node.dedicated)

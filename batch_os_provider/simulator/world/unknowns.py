@@ -209,8 +209,8 @@ VM_TABLE: Final = (
         "removeNodesTimeoutTarget",
         "lowered",
         ("lowered", "restored"),
-        "The target of the pool after that timeout (or after stopresize): it is lowered at the start (a live test "
-        "shows 2 to 1). No page says that the nodes that stayed are added to it again.",
+        "The target of the pool after that timeout (or after stopresize), also of a resize with taskcompletion: it is "
+        "lowered at the start (a live test shows 2 to 1). No page says that nodes that stayed are added to it again.",
     ),
     Unknown(
         "removeNodesWhileShort",
@@ -219,21 +219,48 @@ VM_TABLE: Final = (
         "removenodes on a pool with fewer nodes than its target (an earlier resize failed): whether the same resize "
         "also tries to allocate the missing nodes.",
     ),
+    Unknown(
+        "nodesAfterDrainTimeout",
+        "enabled",
+        ("enabled", "disabled"),
+        "The scheduling of a node that a resize or removenodes with taskcompletion waited for, after the timeout: "
+        "no page says whether the node takes tasks again (enabled) or keeps its scheduling disabled.",
+    ),
+    Unknown(
+        "metadataValueLimit",
+        "none",
+        ("none", 4096, 256),
+        "The most characters of a metadata value of a pool: no page has a limit. A longer value is refused with the "
+        "400 for values. A marker with an autoscale formula may have several thousand characters.",
+    ),
+    Unknown(
+        "enableAutoscaleWithin30s",
+        "TooManyEnableAutoScaleRequests",
+        ("TooManyEnableAutoScaleRequests", "accepted"),
+        "A second enableautoscale within 30 s: the error table has TooManyEnableAutoScaleRequests (503). Whether a "
+        "disableautoscale between the two starts the count again is open (accepted).",
+    ),
+    Unknown(
+        "patchAfterSteady",
+        "accepted",
+        ("accepted", "refusedForShortTime"),
+        "PATCH of the image in the first seconds after a pool became steady without nodes: the recorded PATCH came "
+        "later. The deployment may still be going away; refusedForShortTime refuses with patchNonEmptyCode for 12 s.",
+    ),
 )
 """The unknown behaviours of VM pools."""
 
 NODE_TABLE: Final = (
     Unknown(
         "exactVersionOfLatest",
-        "number",
+        "latest",
         ("latest", "number"),
         "The exactVersion of a node of a pool on latest, with a marketplace image: a number in 5 recordings until "
         "2024-09, the word latest in all 8 since 2024-11 (two regions; account kinds are not recorded). Nodes of "
-        "pinned pools show the pin; an exactVersion in a state is shown as it is. The default stays number until the "
-        "provider can work without the number.",
+        "pinned pools show the pin; an exactVersion in a state is shown as it is.",
     ),
 )
-"""What a node shows. Not with the other rows, since with ``latest`` the provider refuses to renew by version."""
+"""What a node shows. Not with the other rows, since with ``latest`` the provider cannot renew by version."""
 
 IMAGE_TABLE: Final = (
     Unknown(

@@ -123,7 +123,7 @@ def test_status_shows_every_pool_and_which_resource_fits(sim: Simulator, other: 
     fits = {pool["id"]: pool["resource"] for account in (first, second) for pool in account["pools"]}
     assert fits == {
         "encode": "PoolOsVersion",
-        "gallery": None,
+        "gallery": "PoolImageVersion",
         "mixed": "PoolImageVersion",
         "pinned": "PoolImageVersion",
         "render": "PoolOsVersion",
@@ -240,15 +240,16 @@ def test_the_program_adopts_two_accounts_and_writes_nothing(sim: Simulator, othe
     before = len(other.writes())
     said = batch_os(sim, "adopt", sim.endpoint, other.endpoint, "--output", program)
     assert said.code == 0, said.err
-    assert "7 of 10 pools declared" in said.err
+    assert "9 of 10 pools declared" in said.err
     text = program.read_text(encoding="utf-8")
     assert "# Pool busy is not declared: an upgrade" in text
-    assert "# Pool gallery is not declared: no resource fits: it uses a gallery image" in text
-    assert "# Pool empty is not declared: it has no nodes, and new nodes get 'latest'" in text
+    # Neither shows a version: the day of the oldest node, and of a pool without nodes the present day.
+    assert text.count("nodes_since=") == 2
+    assert 'nodes_since="2018-11-01"' in text
     previewed = json.loads(stack.run("preview", "--json").ok().text)
     declared = {
-        *(f"{sim.endpoint}/pools/{each}" for each in ("encode", "mixed", "pinned", "render")),
-        *(f"{other.endpoint}/pools/{each}" for each in ("auto", "empty-pinned", "Render")),
+        *(f"{sim.endpoint}/pools/{each}" for each in ("encode", "gallery", "mixed", "pinned", "render")),
+        *(f"{other.endpoint}/pools/{each}" for each in ("auto", "empty", "empty-pinned", "Render")),
     }
     assert tails(previewed) == dict.fromkeys(declared, "adopt")
     assert {step["op"] for step in previewed["steps"]} == {"create"}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch_os_provider.cli.main import COMMANDS as SUBCOMMANDS
 from tests.support.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ COMMANDS = {
     "catalogue help": ["catalogue", "--help"],
     "doctor": ["doctor", "ENDPOINT"],
     "doctor help": ["doctor", "--help"],
+    "restore help": ["restore", "--help"],
     "probe help": ["probe", "--help"],
 }
 CODES = {"adopt check": 3, "doctor": 3}
@@ -278,7 +280,4 @@ def test_completion_knows_every_subcommand() -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines() == [
-        f"plain,{name}"
-        for name in ("status", "outdated", "watch", "adopt", "bump", "comment", "catalogue", "doctor", "probe")
-    ]
+    assert done.stdout.splitlines() == [f"plain,{name}" for name in SUBCOMMANDS]

@@ -115,6 +115,6 @@ def test_what_has_become_of_pools_since_the_last_up(sim: Simulator, stack: Stack
     assert "Batch no longer answers API version 2018-08-01.7.0, the last one with upgradeos" in refused.flat
     assert "Move the work to a VM pool" in refused.flat
     assert len(sim.upgrades()) == 2
-    # A refresh tells it and keeps what is known: it must not block the whole stack, nor drop the pool.
+    # A refresh says so and keeps what is known: it must not block the whole stack, nor drop the pool.
     assert "Batch no longer answers API version" in stack.refresh().ok().flat
     assert stack.outputs()["target_os_version"] == OLD

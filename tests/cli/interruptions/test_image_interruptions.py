@@ -73,7 +73,7 @@ def test_kill_9_after_each_step_and_the_next_up_finishes(sim: Simulator, stack: 
     assert failed.text.count("**creating failed**") == 1
     assert [node["id"] for node in sim.pool("broken")["nodes"]] == ["tvm-001", "tvm-002"], "it was undone first"
     assert not sim.pool("broken").get("metadata")
-    # The start task was mended: now it goes through.
+    # The start task was fixed: now it goes through.
     stack.up().ok()
     sim.advance(3000)
     for pool_id, nodes in sizes.items():
@@ -183,7 +183,7 @@ def marked(pool: dict[str, Any], size: int) -> dict[str, Any]:
 def test_what_an_unfinished_cycle_left_and_others_have_changed_since(sim: Simulator, stack: Stack) -> None:
     """Three pools with a marker: one was made larger, the target of one was raised, the strategy of one is another."""
     newer = {**MOVED, "versions": [*MOVED["versions"], {"version": ABOVE, "since": "2024-06-13T00:00:00Z"}]}
-    # Its old nodes were renewed by somebody else too: 7 is neither 3 nor 3 + 1.
+    # Another program renewed its old nodes too: 7 is neither 3 nor 3 + 1.
     larger = marked(vm_pool("larger", nodes=7, exact=TARGET), 3)
     # The nodes that the first run has added are behind by now, and that is not what Batch still allocates.
     raised = marked(vm_pool("raised", nodes=3), 2)

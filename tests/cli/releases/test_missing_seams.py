@@ -58,7 +58,7 @@ def test_up_works_without(sim: Simulator, new_stack: Callable[..., Stack], tmp_p
         assert re.search(back, done.text), f"the line of {name} is somewhere, if not on its row"
     assert sorted(str(each["pool"]) for each in sim.upgrades()) == sorted(sizes)
     assert {each["current_os_version"] for each in stack.all_outputs().values()} == {NEW}
-    # Both are told by our ancestors in /proc; a process that cannot ask them writes for programs.
+    # Both seams read our ancestors in /proc; a process that cannot read them writes for programs.
     tails = set(re.findall(r'\[batch-os v1 {"pool":"[^"]+/(\w+)"', done.text))
     assert len(tails) == len({"terminal", "tail"}), tails
 

@@ -440,6 +440,9 @@ def test_vm_pools(client):
     shown = client.pool("v", **{"api-version": NEWEST})
     assert shown["virtualMachineConfiguration"]["imageReference"]["version"] == "latest"
     node = client("GET", "/pools/v/nodes", query={"api-version": NEWEST}).json["value"][0]
+    assert node["virtualMachineInfo"]["imageReference"]["exactVersion"] == "latest"
+    client.control("PUT", "unknowns", {"exactVersionOfLatest": "number"})
+    node = client("GET", "/pools/v/nodes", query={"api-version": NEWEST}).json["value"][0]
     assert node["virtualMachineInfo"]["imageReference"]["exactVersion"] == "22.04.10"
     assert (client.upgrade(NEW, "v").status, client.upgrade(NEW, "v").code) == (409, "OperationNotValidOnPool")
     assert client.upgrade(OLD, "v", query={"api-version": NEWEST}).code == "InvalidUri"

@@ -266,6 +266,71 @@ def remove_while_short(world):
     return len(world.pool("v").nodes), world.pool("v").target_dedicated
 
 
+def drained(world):
+    """The scheduling of a node that outlasts a resize to zero, and the target of its pool."""
+    load(world, {"pools": [windows(nodes=2)], "images": MOVING, "jobs": [job("sleep 999", "sleep 5", pool="v")]})
+    pool = world.pool("v")
+    resizes.resize(world, pool, (0, 0), "PT5M", "taskcompletion")
+    pass_time(world, 400)
+    assert (pool.allocation, list(pool.nodes)) == ("steady", ["tvm-1"])
+    scheduling = pool.nodes["tvm-1"].scheduling
+    pass_time(world, 999)
+    load(world, dump(world, "http://account"))
+    return scheduling, world.pool("v").nodes["tvm-1"].state, world.pool("v").target_dedicated
+
+
+def long_metadata(world):
+    """The codes of the refusals of values of 256, 257 and 5000 characters, on three ways to write them."""
+    load(world, {"pools": [windows()], "images": MOVING})
+
+    def code(act, length):
+        try:
+            act({"metadata": [{"name": "a", "value": "x" * length}]})
+        except BatchError as error:
+            return error.code
+        return None
+
+    def create(props):
+        pools.add(world, f"p{len(world.pools)}", props, (None, dict(world.pool("v").virtual_machine)), (0, 0))
+
+    ways = (create, lambda props: pools.patch(world, world.pool("v"), props))
+    found = [tuple(code(act, length) for length in (256, 257, 5000)) for act in ways]
+    assert found[0] == found[1]
+    return found[0]
+
+
+def enable_twice(world):
+    """Enabled, disabled, enabled again."""
+    load(world, {"pools": [windows()], "images": MOVING})
+    pool = world.pool("v")
+    resizes.enable_autoscale(world, pool, {"autoScaleFormula": "x"})
+    resizes.disable_autoscale(world, pool)
+    try:
+        resizes.enable_autoscale(world, pool, {"autoScaleFormula": "x"})
+    except BatchError as error:
+        pass_time(world, 31)
+        resizes.enable_autoscale(world, pool, {"autoScaleFormula": "x"})
+        return error.code
+    return None
+
+
+def patch_at_once(world):
+    """An image changed as soon as a pool is empty, and 15 s later."""
+    load(world, {"pools": [windows(nodes=1)], "images": MOVING})
+    pool = world.pool("v")
+    resizes.resize(world, pool, (0, 0), None, "taskcompletion")
+    while pool.allocation != "steady":
+        pass_time(world, 1)
+    machine = {"virtualMachineConfiguration": dict(pool.virtual_machine)}
+    try:
+        pools.patch(world, pool, dict(machine))
+    except BatchError as error:
+        pass_time(world, 15)
+        pools.patch(world, pool, dict(machine))
+        return error.code
+    return None
+
+
 def ended_images(world):
     load(world, {"virtual": "2027-01-12T00:00:00Z"})
     listed = {row["imageReference"]["sku"] for _, row in supported_images.supported_images(world)}
@@ -327,6 +392,15 @@ INSIDE = {
     ("removeNodesTimeoutCode", "AllocationTimedout"): (remove_outlasted, ("AllocationTimedout", 0)),
     ("removeNodesTimeoutTarget", "lowered"): (remove_outlasted, ("RemoveNodesFailed", 0)),
     ("removeNodesTimeoutTarget", "restored"): (remove_outlasted, ("RemoveNodesFailed", 1)),
+    ("nodesAfterDrainTimeout", "enabled"): (drained, ("enabled", "idle", 0)),
+    ("nodesAfterDrainTimeout", "disabled"): (drained, ("disabled", "offline", 0)),
+    ("metadataValueLimit", "none"): (long_metadata, (None, None, None)),
+    ("metadataValueLimit", 4096): (long_metadata, (None, None, "InvalidPropertyValue")),
+    ("metadataValueLimit", 256): (long_metadata, (None, "InvalidPropertyValue", "InvalidPropertyValue")),
+    ("enableAutoscaleWithin30s", "TooManyEnableAutoScaleRequests"): (enable_twice, "TooManyEnableAutoScaleRequests"),
+    ("enableAutoscaleWithin30s", "accepted"): (enable_twice, None),
+    ("patchAfterSteady", "accepted"): (patch_at_once, None),
+    ("patchAfterSteady", "refusedForShortTime"): (patch_at_once, "OperationInvalidForCurrentState"),
     ("removeNodesWhileShort", "onlyRemoves"): (remove_while_short, (3, 5)),
     ("removeNodesWhileShort", "fillsUp"): (remove_while_short, (5, 5)),
     ("endedImages", "listed"): (ended_images, True),

@@ -43,6 +43,7 @@ def refused(kind, code, call, *arguments, **more):
 
 
 def test_a_surge_roll_by_hand(batch, client):
+    client.control("PUT", "unknowns", {"exactVersionOfLatest": "number"})
     client.put(windows(), images=MOVING, jobs=[job("sleep 2000", "sleep 2000", pool="v")], virtual=NOON)
     assert set(exact(batch).values()) == {FIRST}
     resize(batch, 6)
@@ -204,6 +205,7 @@ def test_the_upgrade_policy_is_shown_as_declared(batch, client):
         "mode": "automatic",
         "automaticOSUpgradePolicy": {"enableAutomaticOSUpgrade": True, "osRollingUpgradeDeferral": True},
     }
+    client.control("PUT", "unknowns", {"exactVersionOfLatest": "number"})
     client.put(windows(nodes=2, upgradePolicy=policy), images=MOVING, virtual="2018-08-24T07:46:48Z")
     shown = batch.get_pool("v").upgrade_policy.automatic_os_upgrade_policy
     assert (shown.enable_automatic_os_upgrade, shown.os_rolling_upgrade_deferral) == (True, True)

@@ -161,6 +161,37 @@ def test_without_a_tail_an_update_of_a_vm_pool_is_judged_by_the_state(old: Any, 
     assert (row.kind, row.what, row.came_from, row.target) == ("image", what, came_from, IMAGE_2)
 
 
+def since_state(pool_id: str, since: str, oldest: str | None = None) -> dict[str, Any]:
+    found = {"account_endpoint": FARM, "pool_id": pool_id, "nodes_since": since}
+    return {"inputs": found, "outputs": {**found, "oldest_node_allocated": oldest, "pool_image_version": "latest"}}
+
+
+@pytest.mark.parametrize(
+    ("old", "what", "came_from"),
+    [
+        (since_state("render", "2026-11-24", "2026-11-20T08:12:44Z"), "renew", "2026-11-20T08:12:44Z"),
+        (since_state("render", "2026-11-20"), "update", ""),
+        (since_state("render", "2026-11-24", "2026-11-24T00:00:00Z"), "update", "2026-11-24T00:00:00Z"),
+        (image_state("render", IMAGE_2, IMAGE_1, "latest"), "update", ""),
+    ],
+)
+def test_without_a_tail_an_update_to_a_moment_is_judged_by_the_state(old: Any, what: str, came_from: str):
+    row = only(read(step("update", "r", old=old, new=since_state("render", "2026-11-24"), kind=IMAGE_TYPE)))
+    assert (row.kind, row.what, row.came_from, row.target) == ("image", what, came_from, "2026-11-24")
+
+
+def test_a_row_of_a_moment_is_what_the_tail_says():
+    pool = f"{FARM}/pools/render"
+    tail = MessageTail(pool, "image", "renew", nodes=4, behind=3, oldest="2026-11-20T08:12:44Z", since="2026-11-24")
+    new = since_state("render", "2026-11-24")
+    stack = read(step("create", "r", new=new, kind=IMAGE_TYPE), said=[told("r", "3 of 4", tail, kind=IMAGE_TYPE)])
+    row = only(stack)
+    assert (row.what, row.came_from, row.target) == ("renew", "2026-11-20T08:12:44Z", "2026-11-24")
+    assert "→<br><code>2026-11-24</code>" in comment([stack])
+    deleted = only(read(step("delete", "r", old=since_state("render", "2026-11-24"), kind=IMAGE_TYPE)))
+    assert deleted.came_from == "2026-11-24"
+
+
 def test_a_new_pool_without_a_plan_was_not_looked_at():
     failed = MessageTail(f"{FARM}/pools/render", "os", "not looked at", target=V58, why="403")
     row = only(read(step("create", "r", new=state("render", V58)), said=[told("r", "403", failed, "warning")]))

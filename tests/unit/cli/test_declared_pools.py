@@ -198,7 +198,9 @@ def test_what_is_no_json_or_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_comparison() -> None:
-    bodies = (paas_pool("kept"), paas_pool("Other"), image(vm_pool("gallery"), virtualMachineImageId="/s/g/i"))
+    neither = {name: value for name, value in paas_pool("odd").items() if name != "cloudServiceConfiguration"}
+    gallery = image(vm_pool("gallery"), virtualMachineImageId="/s/g/i")
+    bodies = (paas_pool("kept"), paas_pool("Other"), gallery, neither)
     accounts = [
         Account(ENDPOINT, "a key", pools=tuple(seen(each) for each in bodies)),
         Account("https://closed.x", "", error="no credential"),
@@ -211,8 +213,8 @@ def test_comparison() -> None:
         DeclaredPool("p", "open", None, "open"),
     ]
     found = compare(accounts, declared)
-    assert found.pools == 3
-    assert [each.pool.ref.pool_id for each in found.undeclared] == ["Other"]
-    assert [each.pool.ref.pool_id for each in found.unfit] == ["gallery"]
+    assert found.pools == 4
+    assert [each.pool.ref.pool_id for each in found.undeclared] == ["Other", "gallery"]
+    assert [each.pool.ref.pool_id for each in found.unfit] == ["odd"]
     assert [each.name for each in found.missing] == ["gone"], "nothing is known of an account that was not read"
     assert [each.name for each in found.open] == ["open"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -94,7 +96,7 @@ def test_surge_would_be_refused_where_the_pool_scales_itself() -> None:
     assert "the pool scales itself" in found.note
 
 
-@pytest.mark.parametrize(("pin", "runs", "target"), [(BEHIND, BEHIND, BEHIND), (ABOVE, TARGET, TARGET)])
+@pytest.mark.parametrize(("pin", "runs", "target"), [(BEHIND, BEHIND, BEHIND), (ABOVE, TARGET, ABOVE)])
 def test_surge_would_be_refused_on_a_pinned_pool(pin: str, runs: str, target: str) -> None:
     found = declared(vm_pool(version=pin, exact=runs))
     assert found.inputs["target_image_version"] == target
@@ -106,8 +108,15 @@ def test_an_empty_pinned_pool_is_kept_at_its_pin() -> None:
     assert declared(vm_pool(nodes=0, version=TARGET)).inputs["target_image_version"] == TARGET
 
 
-def test_an_empty_pool_that_follows_latest_has_no_version_to_keep() -> None:
-    assert "it has no nodes, and new nodes get 'latest'" in left(vm_pool(nodes=0))
+def test_an_empty_pool_that_follows_latest_is_kept_at_the_present_day() -> None:
+    assert "it has no nodes" in left(vm_pool(nodes=0)), "the time is not known"
+    pool = seen(vm_pool(nodes=0))
+    assert pool.vm is not None
+    at = datetime(2026, 11, 28, 16, tzinfo=timezone.utc)
+    vm = replace(pool.vm, pool=replace(pool.vm.pool, base=replace(pool.vm.pool.base, seen_at=at)))
+    proposal = propose(replace(pool, vm=vm))
+    assert isinstance(proposal, Declaration)
+    assert proposal.inputs["nodes_since"] == "2026-11-28"
 
 
 def test_vm_pool_that_is_being_resized_is_left_for_later() -> None:
@@ -125,16 +134,28 @@ def test_a_node_that_tells_no_version_is_named() -> None:
     assert "1 node shows no image version, so it cannot be compared: tvm-001 (idle)" in left(body)
 
 
-def test_a_pool_whose_nodes_show_the_word_latest_is_left_out_with_the_reason() -> None:
-    body = vm_pool(exact="latest")
-    assert fit(seen(body)).resource is None
-    assert "its nodes do not show a version number (Batch shows 'latest' for 2 of 2 nodes)" in left(body)
-
-
-def test_no_resource_fits_a_gallery_image() -> None:
-    body = image(vm_pool(), virtualMachineImageId="/subscriptions/s/galleries/g/images/i")
-    assert fit(seen(body)).resource is None
-    assert "gallery image" in left(body)
+@pytest.mark.parametrize("autoscale", [False, True])
+@pytest.mark.parametrize("gallery", [False, True])
+def test_a_pool_whose_nodes_show_no_version_is_kept_at_the_day_of_its_oldest_node(
+    gallery: bool, autoscale: bool
+) -> None:
+    """The day is not after the allocation of any node, so an `up` adopts the pool without a write."""
+    body = vm_pool(exact="latest", enableAutoScale=autoscale)
+    for number, each in enumerate(body["nodes"]):
+        each["allocationTime"] = f"2026-11-2{number}T08:12:44.1234567Z"
+    if gallery:
+        body = image(body, virtualMachineImageId="/subscriptions/s/galleries/g/images/i/versions/1.2.3")
+    found = declared(body)
+    strategy = "when_empty" if autoscale else "surge"
+    assert found.inputs == {
+        "account_endpoint": ENDPOINT,
+        "pool_id": "render",
+        "nodes_since": "2026-11-20",
+        "strategy": strategy,
+    }
+    assert found.note.startswith("nodes_since: no node is older than this day; a later day renews the older nodes")
+    assert ("the pool scales itself" in found.note) == autoscale
+    assert fit(seen(body)).resource == "PoolImageVersion"
 
 
 def test_no_resource_fits_a_pool_of_neither_kind() -> None:

@@ -72,10 +72,21 @@ def test_an_account_that_could_not_be_read_does_not_hide_the_others() -> None:
 
 
 def test_a_pool_that_no_resource_fits_says_why() -> None:
-    body = image(vm_pool(), virtualMachineImageId="/subscriptions/s/galleries/g/images/i")
+    body = {name: value for name, value in paas_pool().items() if name != "cloudServiceConfiguration"}
     text = " ".join(shown(account(body), width=200).split())
-    assert "none: it uses a" in text
-    assert "nodes show no image version that can be compared" in text
+    assert "none: Batch shows neither a cloudServiceConfiguration nor a virtualMachineConfiguration" in text
+
+
+@pytest.mark.parametrize("exact", ["latest", BEHIND])
+def test_nodes_without_a_version_number_show_since_when_they_exist(exact: str) -> None:
+    body = vm_pool(exact=exact)
+    for each, day in zip(body["nodes"], ("21", "20"), strict=True):
+        each["allocationTime"] = f"2026-11-{day}T08:12:44.5Z"
+    text = " ".join(shown(account(body), width=200).split())
+    assert ("since 2026-11-20" in text) == (exact == "latest")
+    (pool,) = as_json([account(body)])["accounts"][0]["pools"]
+    assert pool["oldest_node_allocated"] == "2026-11-20T08:12:44Z"
+    assert pool["resource"] == "PoolImageVersion"
 
 
 def test_the_document() -> None:
@@ -101,6 +112,7 @@ def test_the_document() -> None:
                         "target": "latest",
                         "nodes": 2,
                         "node_versions": {BEHIND: 2},
+                        "oldest_node_allocated": "2018-11-01T00:00:00Z",
                         "deallocated": 0,
                         "state": "active",
                         "allocation": "steady",

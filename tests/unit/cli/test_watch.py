@@ -154,7 +154,10 @@ A, B = "22.04.202410020", "22.04.202501070"
             Moving("hpc", "renewing", "1 of 3 nodes behind", "", f"{A} -> {B}", STARTED),
         ),
         # Nodes of a pool on `latest` may tell no number: then those that were there before are behind.
-        (renewing("hpc", [None, None], [None], 3), Moving("hpc", "renewing", "2 of 3 nodes behind", since=STARTED)),
+        (
+            renewing("hpc", [None, None], [None], 3),
+            Moving("hpc", "renewing", "2 of 3 nodes behind", versions="oldest node 2026-10-01", since=STARTED),
+        ),
         (renewing("hpc", [A, A], [], 2), Moving("hpc", "renewing", "2 of 2 nodes behind", versions=A)),
         (
             renewing("hpc", [A, A], [], 2, targetDedicatedNodes=4, **RESIZING),

@@ -69,6 +69,8 @@ VALUES: dict[str, Any] = {
     "a tenth": "10%",
     "a version": V25,
     "an image version": "17763.3124.211113",
+    "a day": "2026-11-24",
+    "a moment": "2026-11-24T06:30:00Z",
     "half a character": "\ud800",
     "control character": "a\x00b",
     "bytes": b"x",
@@ -102,12 +104,13 @@ VALUES: dict[str, Any] = {
     "archive": pulumi.FileArchive("."),
 }
 _DURATION = {"three", "three as a float", "half", "Enum of 3", "two hours in ISO", "two hours"}
-_POOL_ID = {"text", "fail", "wait", "two hours in ISO", "Enum of fail", "Enum of another"}
+_POOL_ID = {"text", "a day", "fail", "wait", "two hours in ISO", "Enum of fail", "Enum of another"}
 GOOD: dict[str, set[str]] = {
     "account_endpoint": {"an image version"},  # digits and dots may be the name of a host
     "pool_id": _POOL_ID,
     "target_os_version": {"a version"},
     "target_image_version": {"an image version"},
+    "nodes_since": {"a day", "a moment"},
     **dict.fromkeys(inputs.DURATIONS, _DURATION),
     "drain_timeout": {"two hours in ISO", "two hours"},  # at least 5m
     "on_timeout": {"fail", "Enum of fail"},
@@ -115,6 +118,8 @@ GOOD: dict[str, set[str]] = {
     "on_conflict": {"fail", "wait", "Enum of fail"},
     "max_unhealthy": {"zero", "three", "three as a float", "Enum of 3", "a tenth"},
     "surge": {"three", "three as a float", "Enum of 3"},
+    "canary": {"three", "three as a float", "Enum of 3"},
+    "autoscale": set(),
     "strategy": set(),
 }
 """The values that an input accepts; it refuses all others."""
@@ -122,9 +127,17 @@ SPECS: dict[type[PoolOsVersion | PoolImageVersion], tuple[inputs.Spec, dict[str,
     PoolOsVersion: (inputs.OS, {"account_endpoint": AT, "pool_id": "render", "target_os_version": V25}),
     PoolImageVersion: (
         inputs.IMAGE,
-        {"account_endpoint": AT, "pool_id": "render", "target_image_version": "8.7.2", "strategy": "surge"},
+        {"account_endpoint": AT, "pool_id": "render", "target_image_version": "8.7.2", "strategy": "empty"},
     ),
 }
+
+
+def around(bag: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The other inputs for a trial of ``name``: a program declares only one target."""
+    targets = (*inputs.OS.targets, *inputs.IMAGE.targets)
+    return {key: value for key, value in bag.items() if name not in targets or key not in targets}
+
+
 CASES = [(kind, name) for kind, (spec, _) in SPECS.items() for name in spec.names]
 
 
@@ -173,7 +186,7 @@ def test_a_value_is_accepted_or_refused_in_one_sentence(kind: Any, name: str) ->
     who = f"{kind.__name__} r"
     accepted, not_sent = {}, {}
     for label, value in VALUES.items():
-        bag = {**good, name: value}
+        bag = {**around(good, name), name: value}
         try:
             received = sent(arguments.sendable(who, bag))
         except pulumi.RunError as error:
@@ -193,7 +206,7 @@ def test_a_value_is_accepted_or_refused_in_one_sentence(kind: Any, name: str) ->
         for label, text in not_sent.items():
             assert_sentence(text, who, name, VALUES[label])
             with pytest.raises(pulumi.RunError, match=re.escape(text)):
-                kind("r", **good | {name: VALUES[label]})
+                kind("r", **around(good, name) | {name: VALUES[label]})
         for label, bag in accepted.items():
             kind(label, **bag)
 
@@ -259,8 +272,16 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 
 
 FLEET = {"pools": ["a", "b"], "account_endpoint": AT, "target_os_version": V25}
-FLEET_INPUTS = [*(name for name in inputs.OS.names if name != "pool_id"), "surge", "drain_timeout", "strategy"]
-_IDS = {"list", "tuple", "text", "fail", "wait", "two hours in ISO", "Enum of fail"}
+FLEET_INPUTS = [
+    *(name for name in inputs.OS.names if name != "pool_id"),
+    "surge",
+    "drain_timeout",
+    "strategy",
+    "nodes_since",
+    "canary_nodes",
+    "autoscale",
+]
+_IDS = {"list", "tuple", "text", "a day", "fail", "wait", "two hours in ISO", "Enum of fail"}
 PLAIN = {
     "pools": _IDS,
     "canary": {"empty list"},
@@ -272,20 +293,20 @@ PLAIN = {
 
 @pytest.mark.parametrize("name", FLEET_INPUTS)
 def test_a_fleet_accepts_what_its_pools_accept(name: str) -> None:
-    vm = {"pools": ["a", "b"], "account_endpoint": AT, "target_image_version": "8.7.2", "strategy": "surge"}
+    vm = {"pools": ["a", "b"], "account_endpoint": AT, "target_image_version": "8.7.2", "strategy": "empty"}
     bag = FLEET if name in inputs.OS.names else vm
     accepted: set[str] = set()
 
     def program() -> None:
         for label, value in VALUES.items():
             try:
-                PoolFleet(label, **{**bag, name: value})  # type: ignore[arg-type]
+                PoolFleet(label, **{**around(bag, name), name: value})  # type: ignore[arg-type]
                 accepted.add(label)
             except pulumi.RunError as error:
                 assert_sentence(str(error), f"PoolFleet {label}", name, value)
 
     run(program)
-    assert accepted == GOOD[name] - ({"defer"} if name == "on_timeout" else set())
+    assert accepted == GOOD[name.removesuffix("_nodes")] - ({"defer"} if name == "on_timeout" else set())
 
 
 @pytest.mark.parametrize("name", PLAIN)

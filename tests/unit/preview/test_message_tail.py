@@ -31,6 +31,8 @@ TAILS = st.builds(
     warnings=st.lists(TEXT, max_size=3).map(tuple),
     why=TEXT,
     image_ends=TEXT,
+    oldest=TEXT,
+    since=TEXT,
 )
 SHARDS = st.lists(
     st.sampled_from(
@@ -57,7 +59,10 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 )
-KEYS = ("pool", "kind", "what", "from", "to", "nodes", "behind", "tasks", "back", "warnings", "why", "image_ends")
+KEYS = (
+    *("pool", "kind", "what", "from", "to", "nodes", "behind", "tasks", "back", "warnings", "why"),
+    *("image_ends", "oldest", "since"),
+)
 BODIES = st.fixed_dictionaries(
     {},
     optional={
@@ -79,7 +84,7 @@ def test_the_form_is_stable() -> None:
 
 
 def test_the_keys_stand_in_the_order_of_the_documentation() -> None:
-    tail = MessageTail(POOL, "image", "renew", "A", "B", 4, 3, 2, 1, ("w",), "because", "2027-01-12")
+    tail = MessageTail(POOL, "image", "renew", "A", "B", 4, 3, 2, 1, ("w",), "because", "2027-01-12", "C", "D")
     assert tuple(json.loads(str(tail).removeprefix("[batch-os v1 ").removesuffix("]"))) == KEYS
 
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from batch_os_provider.batch.vm_pool import MARKER, ImageVersion, Marker
+from batch_os_provider.batch.vm_pool import MARKER, Marker
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
+from batch_os_provider.preview.message_tail import split
 from batch_os_provider.preview.plan import Plan, plan_image
 from batch_os_provider.rollout.actions import Refuse
 from batch_os_provider.schema.declared import ImagePolicy
+from tests.unit.rollout.doubles import REF
 from tests.unit.rollout.image_renewal.image_doubles import (
+    MOMENTS,
     OLD,
     TARGET,
     WANTED,
     Machine,
+    TargetKind,
     VmState,
+    both_kinds,
     look,
     play_image,
     pool_of,
@@ -41,6 +48,103 @@ def test_the_line_of_the_design_word_for_word() -> None:
         "17 of 20 nodes behind, 17 running tasks, none will be stopped; "
         "surge 2: 9 rounds, +2 nodes at a time; 20348.2402 -> 20348.2461"
     )
+
+
+SINCE = MOMENTS.target
+BEHIND = "2 of 2 nodes behind, 0 running tasks, none will be stopped; surge 1: 2 rounds, +1 node at a time"
+
+
+def of_moments(state: VmState, target: Target = SINCE, strategy: str = "surge") -> Plan:
+    """The plan for a pool whose nodes show ``latest``."""
+    plan = plan_image(MOMENTS.look(state), target, ImagePolicy(strategy), 7200.0)  # type: ignore[arg-type]
+    assert isinstance(plan, Plan), plan
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("state", "strategy", "text"),
+    [
+        (pool_of(2), "surge", f"{BEHIND}; allocated since 2018-11-30 -> 2018-12-01"),
+        (
+            pool_of(2, version=OLD),
+            "surge",
+            f"{BEHIND}; the pool stays pinned to {OLD}; allocated since 2018-11-30 -> 2018-12-01",
+        ),
+        (
+            pool_of(3, autoscale=True),
+            "when_empty",
+            (
+                "3 of 3 nodes behind; this up waits, at most 2h00m, and writes nothing; "
+                "allocated since 2018-11-30 -> 2018-12-01"
+            ),
+        ),
+        (
+            pool_of(2, allocation="resizing"),
+            "surge",
+            (
+                "2 of 2 nodes behind; a resize is under way (resizing); this up waits, at most 2h00m; "
+                "allocated since 2018-11-30 -> 2018-12-01"
+            ),
+        ),
+        (pool_of(2, at=TARGET), "surge", "no change needed; all 2 nodes were allocated since 2018-12-01"),
+        (pool_of(1, at=TARGET, version=OLD), "surge", "no change needed; 1 node was allocated since 2018-12-01"),
+        (pool_of(0), "surge", "no change needed; it has no nodes"),
+    ],
+)
+def test_the_lines_of_a_moment(state: VmState, strategy: str, text: str) -> None:
+    assert of_moments(state, strategy=strategy).text == text
+
+
+@pytest.mark.parametrize(
+    ("since", "change"),
+    [
+        ("2018-12-01", "2018-11-30 -> 2018-12-01"),
+        ("2018-12-01T06:30:00Z", "2018-11-30 -> 2018-12-01T06:30:00Z"),
+        ("2018-11-30T12:00:01Z", "2018-11-30T12:00:00Z -> 2018-11-30T12:00:01Z"),
+    ],
+)
+def test_a_row_shows_days_where_they_are_enough(since: str, change: str) -> None:
+    assert of_moments(pool_of(1), AllocatedSince.parse(since)).change == f"allocated since {change}"
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (pool_of(3), {"what": "renew", "oldest": "2018-11-30T12:00:00Z", "nodes": 3, "behind": 3, "tasks": 0}),
+        (pool_of(2, at=TARGET), {"what": "adopt", "oldest": "2018-12-01T11:00:00Z", "nodes": 2, "behind": 0}),
+        (
+            pool_of(1, version=OLD),
+            {
+                "what": "renew",
+                "oldest": "2018-11-30T12:00:00Z",
+                "nodes": 1,
+                "behind": 1,
+                "tasks": 0,
+                "warnings": ["pinned"],
+            },
+        ),
+        (pool_of(0), {"what": "adopt", "nodes": 0, "behind": 0}),
+    ],
+)
+def test_the_tail_of_a_moment_has_keys_of_its_own(state: VmState, expected: dict[str, object]) -> None:
+    tail = str(of_moments(state))
+    body = json.loads(tail.removeprefix("[batch-os v1 ").removesuffix("]"))
+    assert body == {"pool": REF.url, "kind": "image", "since": "2018-12-01", **expected}
+    _, read = split(f"{tail}")
+    assert read is not None
+    assert (read.oldest, read.since) == (expected.get("oldest", ""), "2018-12-01")
+    assert (read.came_from, read.target) == ("", "")
+
+
+@both_kinds
+@pytest.mark.parametrize("fate", ["deallocated", "idle"])
+def test_a_stopped_node_is_said_in_the_words_of_the_target(kind: TargetKind, fate: str) -> None:
+    state = pool_of(2)
+    state = replace(state, nodes=(replace(state.nodes[0], fate=fate), state.nodes[1]))
+    plan = plan_image(kind.look(state), kind.target, ImagePolicy("surge"), 7200.0)
+    assert isinstance(plan, Plan)
+    older = "it has an older image version" if kind.by_version else "it was allocated before 2018-12-01"
+    assert (f"1 deallocated node not changed: old-00; {older}. To renew" in plan.text) == (fate == "deallocated")
 
 
 def test_an_empty_pool_that_is_repinned() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from batch_os_provider.batch.pool import Node
+from batch_os_provider.guest_os.version import change
 from batch_os_provider.rollout.progress import IDLE_AFTER, NodeCounts, Progress, Reporter
 from batch_os_provider.schema.units import duration
 from tests.unit.rollout.doubles import at
@@ -16,7 +17,7 @@ BACK = Node("tvm-0", "idle", at(60))
 BUSY = Node("tvm-1", "reimaging", at(-60))
 BROKEN = Node("tvm-2", "starttaskfailed", at(60), "FailureExitCode: 1")
 THREE = NodeCounts((BACK, BUSY, BROKEN), since=at(0))
-UNDER_WAY = Progress("A", "B", "upgrading", "upgrading", 75.0, THREE)
+UNDER_WAY = Progress("A -> B", "upgrading", "upgrading", 75.0, THREE)
 
 
 @pytest.mark.parametrize(
@@ -38,9 +39,9 @@ def test_a_duration_has_two_units_at_most(seconds: float, text: str) -> None:
 
 
 WA = "WA-GUEST-OS-"
-UPGRADE = Progress(f"{WA}7.57_202510-01", f"{WA}7.58_202511-01", "upgrading", "upgrading", 130.0, THREE)
+UPGRADE = Progress(change(f"{WA}7.57_202510-01", f"{WA}7.58_202511-01"), "upgrading", "upgrading", 130.0, THREE)
 RENEWAL = Progress(
-    "20348.2402.240402", "20348.2461.240510", "resizing", "adding 2 nodes", 65.0, counts="2 of 4 nodes behind"
+    "20348.2402.240402 -> 20348.2461.240510", "resizing", "adding 2 nodes", 65.0, counts="2 of 4 nodes behind"
 )
 
 
@@ -50,7 +51,7 @@ RENEWAL = Progress(
         (UNDER_WAY, "1 of 3 nodes back, 1m15s; 1 reimaging, 1 starttaskfailed; A -> B"),
         (replace(UNDER_WAY, nodes=NodeCounts((BACK,), at(0))), "1 of 1 nodes back, 1m15s; A -> B"),
         (replace(UNDER_WAY, nodes=None), "upgrading, 1m15s; A -> B"),
-        (Progress("A", "B", "resizing", "a resize is under way", 5.0), "a resize is under way, 5s; A -> B"),
+        (Progress("A -> B", "resizing", "a resize is under way", 5.0), "a resize is under way, 5s; A -> B"),
         (
             replace(UPGRADE, nodes=NodeCounts((BACK, BACK, BACK), at(0))),
             "3 of 3 nodes back, 2m10s; 7.57_202510-01 -> 7.58_202511-01",
@@ -62,20 +63,30 @@ RENEWAL = Progress(
                 "7.57_202510-01 -> 7.58_202511-01"
             ),
         ),
-        (replace(UPGRADE, target="*", nodes=None), "upgrading, 2m10s; 7.57_202510-01 -> *"),
+        (
+            replace(UPGRADE, change=change(f"{WA}7.57_202510-01", "*"), nodes=None),
+            "upgrading, 2m10s; 7.57_202510-01 -> *",
+        ),
         # Before the first read, or if the pool runs the target already, the line has no version to come from.
-        (replace(UPGRADE, came_from="", nodes=None), "upgrading, 2m10s; 7.58_202511-01"),
-        (replace(UPGRADE, came_from=UPGRADE.target.lower(), nodes=None), "upgrading, 2m10s; 7.58_202511-01"),
+        (replace(UPGRADE, change=change("", f"{WA}7.58_202511-01"), nodes=None), "upgrading, 2m10s; 7.58_202511-01"),
+        (
+            replace(UPGRADE, change=change(f"{WA}7.58_202511-01".lower(), f"{WA}7.58_202511-01"), nodes=None),
+            "upgrading, 2m10s; 7.58_202511-01",
+        ),
         (
             Progress(
-                "*", f"{WA}7.58_202511-01", "trying again", "HTTP 503 ServerBusy", 5.0, detail="trying again in 9s"
+                change("*", f"{WA}7.58_202511-01"),
+                "trying again",
+                "HTTP 503 ServerBusy",
+                5.0,
+                detail="trying again in 9s",
             ),
             "HTTP 503 ServerBusy, 5s; trying again in 9s; * -> 7.58_202511-01",
         ),
         (RENEWAL, "2 of 4 nodes behind, 1m05s; adding 2 nodes; 20348.2402.240402 -> 20348.2461.240510"),
         (replace(RENEWAL, why=""), "2 of 4 nodes behind, 1m05s; 20348.2402.240402 -> 20348.2461.240510"),
         (
-            replace(RENEWAL, came_from="22.04.202404090", target="22.04.202405140", counts="", why="the pool is empty"),
+            replace(RENEWAL, change="22.04.202404090 -> 22.04.202405140", counts="", why="the pool is empty"),
             "the pool is empty, 1m05s; 22.04.202404090 -> 22.04.202405140",
         ),
     ],

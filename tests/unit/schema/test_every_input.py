@@ -25,6 +25,8 @@ TABLES: dict[Any, list[tuple[str, str]]] = {
 """Where the tables of inputs and of outputs are: a page and a heading."""
 FIXED_BY_THE_FLEET = {"pool_id"}
 """What each pool of a fleet gets from ``pools``."""
+RENAMED_BY_THE_FLEET = {"canary": "canary_nodes"}
+"""A fleet has a canary of its own: its first pools."""
 
 
 def arguments_of(kind: Any) -> list[str]:
@@ -91,12 +93,13 @@ def test_an_input_is_checked_and_has_words_for_what_is_allowed() -> None:
 
 
 def test_a_fleet_takes_every_input_of_its_pools() -> None:
-    wanted = ({*inputs.OS.names} | {*inputs.IMAGE.names}) - FIXED_BY_THE_FLEET
+    names = ({*inputs.OS.names} | {*inputs.IMAGE.names}) - FIXED_BY_THE_FLEET
+    wanted = {RENAMED_BY_THE_FLEET.get(name, name) for name in names}
     for place, names in {
         "the constructor of PoolFleet (fleet.py)": arguments_of(PoolFleet),
         "Args in the docstring of PoolFleet (fleet.py)": documented_arguments(PoolFleet),
         "bag in PoolFleet.__init__ (fleet.py)": re.findall(
-            r'^ {12}"(\w+)": \1,$', inspect.getsource(PoolFleet.__init__), re.MULTILINE
+            r'^ {12}"(?:\w+)": (\w+),$', inspect.getsource(PoolFleet.__init__), re.MULTILINE
         ),
     }.items():
         assert wanted <= set(names), f"{place} lacks {sorted(wanted - set(names))}"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, timezone
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pulumi.output import UNKNOWN
 
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion
 from batch_os_provider.pool_provider import is_unknown
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.declared import DeclaredImage
+from batch_os_provider.schema.units import shown
 from tests.unit.rollout.doubles import REF
 from tests.unit.rollout.image_renewal.image_doubles import TARGET, WANTED
 from tests.unit.rollout.stage import quick
@@ -36,11 +40,85 @@ def test_the_least_that_is_needed_and_its_defaults() -> None:
     assert (declared.drain_timeout, declared.timeout, declared.defer) == (3600.0, 7200.0, False)
 
 
-@pytest.mark.parametrize("name", ["account_endpoint", "pool_id", "target_image_version", "strategy"])
+@pytest.mark.parametrize("name", ["account_endpoint", "pool_id", "strategy"])
 def test_what_is_required(name: str) -> None:
     ((property_, reason),) = failures(**{name: None})
     assert property_ == name
     assert reason.startswith("it is missing; required: ")
+
+
+SINCE = {"target_image_version": None, "nodes_since": "2026-11-24"}
+
+
+def test_one_target_is_enough_and_each_fits_its_pools() -> None:
+    assert failures(**SINCE) == []
+    declared = DeclaredImage.of({**BAG, **SINCE})
+    assert declared.target == AllocatedSince.parse("2026-11-24")
+    assert inputs.IMAGE.targets == (ImageVersion.property, AllocatedSince.property)
+    which = "allowed: exactly one of them: nodes_since for a pool on latest, whose nodes show no version number; "
+    assert failures(nodes_since="2026-11-24") == [
+        (
+            "nodes_since",
+            "'2026-11-24' is one too many: target_image_version and nodes_since are declared; " + inputs.ONE_TARGET,
+        )
+    ]
+    assert failures(target_image_version=None) == [
+        ("target_image_version", "it is missing, and so is nodes_since; " + inputs.ONE_TARGET)
+    ]
+    assert inputs.ONE_TARGET.startswith(which)
+    assert failures(nodes_since=UNKNOWN) == [], "it may turn out to be none"
+    assert failures(target_image_version=None, nodes_since=UNKNOWN) == []
+    assert inputs.IMAGE.target_of({**BAG, **SINCE}) == "nodes_since"
+
+
+@pytest.mark.parametrize(
+    ("value", "near"),
+    [
+        ("2026-11-24 06:30:00Z", "2026-11-24T06:30:00Z"),
+        ("2026-11-24t06:30:00z", "2026-11-24T06:30:00Z"),
+        ("2026-11-24T06:30Z", "2026-11-24T06:30:00Z"),
+        ("2026-11-24T06:30:00", "2026-11-24T06:30:00Z"),
+        ("2026-11-24T06:30:00.5Z", "2026-11-24T06:30:00Z"),
+        ("2026-11-24T06:30:00+01:00", "2026-11-24T05:30:00Z"),
+        ("2026-11-24T00:30:00+0530", "2026-11-23T19:00:00Z"),
+        ("2026-11-24T20:00:00-8", "2026-11-25T04:00:00Z"),
+        ("2026-11-24 06:30 UTC", "2026-11-24T06:30:00Z"),
+        (" 2026-11-24", "2026-11-24"),
+        ("2026/1/2", "2026-01-02"),
+        ("20261124", "2026-11-24"),
+        (date(2026, 11, 24), "2026-11-24"),
+        (datetime(2026, 11, 24, 6, 30, tzinfo=timezone.utc), "2026-11-24T06:30:00Z"),
+        *((value, "") for value in ("2026-02-30", "2026-13-01", "2026-11-24T25:00:00Z", "0001-01-01T00:00:00+10:00")),
+        *((value, "") for value in ("2026-11-24T06:30:00+99:00", "24.11.2026", "yesterday", "latest", "", "2026-11")),
+        *((value, "") for value in (20261124.0, 1764000000, True, ["2026-11-24"], {"a": 1}, float("nan"))),
+    ],
+    ids=repr,
+)
+def test_what_is_no_moment_names_the_value_what_is_allowed_and_the_nearest(value: object, near: str) -> None:
+    ((property_, reason),) = failures(target_image_version=None, nodes_since=value)
+    assert property_ == "nodes_since"
+    assert reason.startswith(
+        f"{shown(value)} is not a {'moment in UTC' if isinstance(value, str) else 'string'}; allowed: "
+    )
+    assert (
+        "a date such as 2026-11-24 (midnight UTC), or a UTC time to the second such as 2026-11-24T06:30:00Z" in reason
+    )
+    assert reason.partition("; did you mean ")[2] == (f"{near}?" if near else "")
+    assert not near or failures(target_image_version=None, nodes_since=near) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("2026-11-24", "2026-11-24T00:00:00Z", True),
+        ("2026-11-24", "2026-11-24T00:00:01Z", False),
+        ("2026-11-24", "2026-11-23", False),
+        ("2026-11-24", "20261124", False),
+        ("2026-11-24", None, False),
+    ],
+)
+def test_moments_are_the_same_by_their_time(one: str, other: str | None, is_same: bool) -> None:
+    assert inputs.same("nodes_since", one, other) == inputs.same("nodes_since", other, one) == is_same
 
 
 @pytest.mark.parametrize("value", ["latest", "LATEST", " Latest "])
@@ -88,9 +166,55 @@ def test_drain_timeouts_that_it_does_not(value: object) -> None:
 def test_strategies_that_are_none(value: str, near: str) -> None:
     ((property_, reason),) = failures(strategy=value)
     assert property_ == "strategy"
-    assert "allowed: surge or when_empty" in reason
+    assert "allowed: surge or when_empty or empty" in reason
     assert ("did you mean" in reason) == bool(near)
     assert near in reason
+
+
+@pytest.mark.parametrize("value", [1, 2, 2.0, 100])
+def test_canaries_that_are_numbers_of_nodes(value: float) -> None:
+    assert failures(strategy="empty", canary=value) == []
+    assert DeclaredImage.of({**BAG, "strategy": "empty", "canary": value}).policy.canary == value
+
+
+@pytest.mark.parametrize("value", [0, -1, 101, 1.5, "1", True, float("nan"), float("inf"), [], {"a": 1}], ids=repr)
+def test_canaries_that_are_not(value: object) -> None:
+    ((property_, reason),) = failures(strategy="empty", canary=value)
+    assert property_ == "canary"
+    assert "a whole number from 1 to 100" in reason
+
+
+@pytest.mark.parametrize(
+    ("value", "near"),
+    [("Hold", "hold"), (True, ""), (1, ""), (["hold"], "hold"), ("", ""), ({}, ""), ("refused", "refuse")],
+)
+def test_what_autoscale_does_not_allow(value: object, near: str) -> None:
+    ((property_, reason),) = failures(strategy="empty", autoscale=value)
+    assert property_ == "autoscale"
+    assert "allowed: refuse or hold" in reason
+    assert ("did you mean" in reason) == bool(near)
+    assert near in reason
+
+
+@pytest.mark.parametrize("strategy", ["surge", "when_empty"])
+@pytest.mark.parametrize(("name", "value"), [("canary", 2), ("autoscale", "hold"), ("autoscale", "refuse")])
+def test_what_only_empty_uses_is_refused_elsewhere(strategy: str, name: str, value: object) -> None:
+    ((property_, reason),) = failures(strategy=strategy, **{name: value})
+    assert property_ == name
+    assert reason == f'{value!r} is not allowed with strategy="{strategy}"; allowed only with strategy="empty"'
+
+
+def test_a_strategy_that_is_not_known_yet_is_judged_later() -> None:
+    unknown = object()
+    bag = {**BAG, "strategy": unknown, "canary": 2}
+    assert inputs.check(bag, lambda value: value is unknown, inputs.IMAGE)[1] == []
+    late = {**BAG, "canary": unknown}
+    assert inputs.check(late, lambda value: value is unknown, inputs.IMAGE)[1] == []
+
+
+def test_the_defaults_of_empty() -> None:
+    policy = DeclaredImage.of({**BAG, "strategy": "empty"}).policy
+    assert (policy.strategy, policy.canary, policy.autoscale) == ("empty", 1, "refuse")
 
 
 def test_inputs_of_the_other_resource_are_not_judged_here() -> None:

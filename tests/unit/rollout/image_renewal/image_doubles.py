@@ -12,28 +12,24 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.supported_images import SupportedImage
-from batch_os_provider.batch.vm_pool import (
-    MARKER,
-    ImageVersion,
-    Marker,
-    VmNode,
-    VmPool,
-    VmPoolView,
-    parse_image_version,
-)
+from batch_os_provider.batch.vm_pool import MARKER, Marker, VmNode, VmPool, VmPoolView
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version
 from batch_os_provider.errors import BatchOsError, ConflictError, ServiceAnswer
 from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal
 from batch_os_provider.rollout.loop import Outcome
 from batch_os_provider.rollout.progress import Reporter
 from batch_os_provider.schema.declared import DeclaredImage, ImagePolicy
-from tests.unit.rollout.doubles import EPOCH, REF, Lost, VirtualWaiter, transient
+from tests.unit.rollout.doubles import EPOCH, REF, Lost, VirtualWaiter, at, transient
 from tests.unit.rollout.stage import Listener
 
 OLD, TARGET, NEWER = "20348.2402.240402", "20348.2461.240510", "20348.2500.240601"
 WANTED = ImageVersion.parse(TARGET)
+HOUR, DAY = 3600.0, 86400.0
 
 
 class ForbiddenError(AssertionError):
@@ -72,6 +68,57 @@ class Machine:
     def counts(self, now: float) -> bool:
         """Whether the node takes tasks."""
         return self.dedicated and not self.leaving and self.state(now) in {"idle", "running"}
+
+
+@dataclass(frozen=True)
+class TargetKind:
+    """What a program declares, and what the nodes of its pool show.
+
+    A ``Machine`` has a version in both worlds, which says whether it is old or new enough. With a moment its node shows
+    the word ``latest``, and a machine that is new enough was allocated after the moment.
+    """
+
+    target: Target
+
+    @property
+    def by_version(self) -> bool:
+        """Whether a version is declared."""
+        return isinstance(self.target, ImageVersion)
+
+    def enter(self, state: VmState) -> VmState:
+        """The same pool, where the nodes that are new enough were also allocated after the moment."""
+        if self.by_version:
+            return state
+        return replace(state, nodes=tuple(map(self._later, state.nodes)))
+
+    @staticmethod
+    def _later(node: Machine) -> Machine:
+        is_new = (parse_image_version(node.version) or ()) >= WANTED.numbers
+        return replace(node, allocated=node.allocated + DAY - HOUR) if is_new and node.allocated < -DAY / 2 else node
+
+    def node_body(self, node: Machine, now: float) -> dict[str, Any]:
+        """A node as Batch's JSON."""
+        shown = node if self.by_version else replace(node, version=node.version and "latest")
+        return node_body(shown, now)
+
+    def look(self, state: VmState, now: float = 0.0) -> VmPoolView:
+        """The view of a pool, without a service."""
+        state = self.enter(state)
+        pool = VmPool.from_json(REF, body_of(state), etag=state.etag, seen_at=at(now))
+        return VmPoolView(pool, tuple(VmNode.from_json(self.node_body(node, now)) for node in state.nodes))
+
+    def change(self, came_from: str = OLD) -> str:
+        """The end of a line about old nodes; without old nodes give an empty ``came_from``."""
+        if self.by_version:
+            return f"{came_from} -> {TARGET}" if came_from else TARGET
+        return f"allocated since 2018-11-30 -> {self.target}" if came_from else f"allocated since {self.target}"
+
+
+VERSIONS = TargetKind(WANTED)
+MOMENTS = TargetKind(AllocatedSince.parse("2018-12-01"))
+"""Midnight is half a day before second 0. The old nodes of ``pool_of`` were allocated a day before it."""
+both_kinds = pytest.mark.parametrize("kind", [VERSIONS, MOMENTS], ids=["version", "moment"])
+"""Run a test with each kind of target."""
 
 
 @dataclass(frozen=True)
@@ -165,8 +212,16 @@ class VmScript:
 class FakeVmService:
     """``renewal.VmService``: one pool that follows a script."""
 
-    def __init__(self, state: VmState, script: VmScript | None = None, *, start: int | None = None) -> None:
-        self.state = state
+    def __init__(
+        self,
+        state: VmState,
+        script: VmScript | None = None,
+        *,
+        start: int | None = None,
+        kind: TargetKind = VERSIONS,
+    ) -> None:
+        self.state = kind.enter(state)
+        self.kind = kind
         self.script = script or VmScript()
         self.waiter = VirtualWaiter()
         self.calls: list[tuple[str, float]] = []
@@ -202,7 +257,7 @@ class FakeVmService:
                 break
         self._etag = self.state.etag
         self._fresh = ["pool"]
-        return VmPool.from_json(ref, body_of(self.state), etag=self._etag)
+        return VmPool.from_json(ref, body_of(self.state), etag=self._etag, seen_at=at(self.waiter.now()))
 
     def list_vm_pools(self) -> tuple[VmPool, ...]:
         """The account's only pool, as a read shows it."""
@@ -214,7 +269,7 @@ class FakeVmService:
         self._count("nodes", 0.05)
         self._fresh.append("nodes")
         now = self.waiter.now()
-        return tuple(VmNode.from_json(node_body(node, now)) for node in self.state.nodes)
+        return tuple(VmNode.from_json(self.kind.node_body(node, now)) for node in self.state.nodes)
 
     def list_supported_images(self) -> tuple[SupportedImage, ...]:
         """The images that Batch supports."""
@@ -483,8 +538,7 @@ def node_body(node: Machine, now: float) -> dict[str, Any]:
 
 def look(state: VmState, now: float = 0.0) -> VmPoolView:
     """The view of a pool, without a service."""
-    pool = VmPool.from_json(REF, body_of(state), etag=state.etag)
-    return VmPoolView(pool, tuple(VmNode.from_json(node_body(node, now)) for node in state.nodes))
+    return VERSIONS.look(state, now)
 
 
 @dataclass(frozen=True)
@@ -521,7 +575,7 @@ GOAL = DeclaredImage(REF, WANTED, ImagePolicy("surge", 1), drain_timeout=3600.0,
 def renew(service: FakeVmService, *, stop_at: float = math.inf, goal: DeclaredImage = GOAL, **wanted: Any) -> ImagePlay:
     """Run one renewal in a process of its own; ``surge`` and ``strategy`` go to the policy."""
     policy = {key: wanted.pop(key) for key in ("surge", "strategy") if key in wanted}
-    goal = replace(goal, policy=replace(goal.policy, **policy), **wanted)
+    goal = replace(goal, policy=replace(goal.policy, **policy), **{"target": service.kind.target, **wanted})
     waiter, voice = VirtualWaiter(stop_at=service.waiter.now() + stop_at), Listener()
     service.begin(waiter)
     began = waiter.now()
@@ -534,9 +588,9 @@ def renew(service: FakeVmService, *, stop_at: float = math.inf, goal: DeclaredIm
     return ImagePlay(outcome, error, service, voice, waiter.now() - began)
 
 
-def play_image(state: VmState, script: VmScript | None = None, **kwargs: Any) -> ImagePlay:
+def play_image(state: VmState, script: VmScript | None = None, kind: TargetKind = VERSIONS, **kwargs: Any) -> ImagePlay:
     """Run one renewal from a state through a script to its end."""
-    return renew(FakeVmService(state, script), **kwargs)
+    return renew(FakeVmService(state, script, kind=kind), **kwargs)
 
 
 def is_as_before(service: FakeVmService, size: int) -> bool:

@@ -7,6 +7,7 @@ Cells in which the design's own rows leave a choice are named in tests of their 
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +15,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from batch_os_provider.batch.pool import AllocationState, Kind, PoolState
-from batch_os_provider.batch.vm_pool import MARKER, ImageVersion, Marker, VmPoolView
+from batch_os_provider.batch.vm_pool import MARKER, Marker, VmPoolView
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, sortable
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal.decide import decide_image
 from batch_os_provider.rollout.image_renewal.steps import (
@@ -28,19 +30,35 @@ from batch_os_provider.rollout.image_renewal.steps import (
     with_failure,
 )
 from batch_os_provider.schema.declared import ImagePolicy
-from tests.unit.rollout.image_renewal.image_doubles import NEWER, OLD, TARGET, WANTED, Machine, VmState, look, pool_of
+from tests.unit.rollout.doubles import at
+from tests.unit.rollout.image_renewal.image_doubles import (
+    DAY,
+    MOMENTS,
+    NEWER,
+    OLD,
+    TARGET,
+    VERSIONS,
+    WANTED,
+    Machine,
+    TargetKind,
+    VmState,
+    both_kinds,
+    look,
+    pool_of,
+)
 
 FAILED = Refuse("it failed", "Fix it")
 NEWEST = "2018-11-30T12:00:01.000000Z"
 """When the last of two old nodes was allocated."""
 MARKS = ("none", "ours", "foreign text")
-VERSIONS = ("latest", NEWER, TARGET, OLD)
+PINS = ("latest", NEWER, TARGET, OLD)
 
 
 @dataclass(frozen=True)
 class Case:
     """One cell of the product."""
 
+    kind: TargetKind
     seen: VmPoolView
     version: str
     policy: ImagePolicy
@@ -56,29 +74,36 @@ class Case:
         return ImageHistory(failure=FAILED if self.failed else None)
 
     @property
-    def pinned_below(self) -> bool:
-        """Whether new nodes would be behind."""
-        return self.version == OLD
+    def pinned_elsewhere(self) -> bool:
+        """Whether the pool has another pin than declared; for ``surge`` a newer one is fine."""
+        newer = self.version == NEWER and self.policy.strategy == "when_empty"
+        return self.kind.by_version and (self.version == OLD or newer)
+
+    @property
+    def is_known_by_pin(self) -> bool:
+        """Whether the pin alone says what the nodes run."""
+        return self.kind.by_version and self.policy.strategy == "when_empty" and self.version != "latest"
 
     @property
     def nothing_behind(self) -> bool:
         """The Done row."""
-        return not self.behind and not self.pinned_below
+        return (not self.behind or self.is_known_by_pin) and not self.pinned_elsewhere
 
 
 def seen_of(
     kind: Kind,
     state: PoolState,
     allocation: AllocationState,
+    target: TargetKind = VERSIONS,
     **change: object,
 ) -> VmPoolView:
     """A look with the parts of the pool that the wire spells set by hand."""
-    seen = look(VmState(**change))  # type: ignore[arg-type]
+    seen = target.look(VmState(**change))  # type: ignore[arg-type]
     base = replace(seen.pool.base, kind=kind, state=state, allocation=allocation)
     return VmPoolView(replace(seen.pool, base=base), seen.nodes)
 
 
-def product() -> Iterator[Case]:
+def product(target: TargetKind) -> Iterator[Case]:
     """Every cell: two old nodes or two good ones, and ``extra`` new ones that are ready."""
     shapes = [
         (kind, state, allocation)
@@ -89,7 +114,7 @@ def product() -> Iterator[Case]:
         steady_vm = (kind, state, allocation) == (Kind.VM, PoolState.ACTIVE, AllocationState.STEADY)
         rest = list(
             itertools.product(
-                VERSIONS,
+                PINS,
                 (0, 2),
                 ("surge", "when_empty"),
                 (False, True),
@@ -103,17 +128,18 @@ def product() -> Iterator[Case]:
         for version, behind, strategy, autoscale, automatic, noted, extra, errors, failed in (
             rest if steady_vm else rest[::41]
         ):
-            old = pool_of(2, at=OLD if behind else TARGET).nodes
+            old = target.enter(pool_of(2, at=OLD if behind else TARGET)).nodes
             new = tuple(Machine(f"new-{n}", TARGET, 10.0 + n, ours=True) for n in range(max(0, extra)))
             marker = {
                 "none": (),
-                "ours": ((MARKER, str(Marker(2, 1, NEWEST))),),
+                "ours": ((MARKER, str(Marker(2, 1, sortable(at(max(node.allocated for node in old)))))),),
                 "foreign text": ((MARKER, "keep out"),),
             }[noted]
             seen = seen_of(
                 kind,
                 state,
                 allocation,
+                target,
                 nodes=old[: 2 + min(0, extra)] + new,
                 size=2 + extra,
                 version=version,
@@ -124,7 +150,7 @@ def product() -> Iterator[Case]:
             )
             there = behind + min(0, extra) if behind else 0
             policy = ImagePolicy(strategy, 1)  # type: ignore[arg-type]
-            yield Case(seen, version, policy, there, noted, failed, extra)
+            yield Case(target, seen, version, policy, there, noted, failed, extra)
 
 
 Row = tuple[str, Callable[[Case], bool], Callable[[Case], str]]
@@ -171,17 +197,18 @@ TABLE: tuple[Row, ...] = (
     ),
     ("resizing", lambda c: c.seen.pool.base.allocation is not AllocationState.STEADY, lambda _: "Wait"),
     ("nothing behind, pin fine", lambda c: c.nothing_behind, finished),
-    ("automatic OS upgrade on", lambda c: c.seen.pool.automatic, lambda _: "Wait"),
+    ("automatic OS upgrade on", lambda c: c.seen.pool.automatic, lambda c: "Wait" if c.kind.by_version else "Refuse"),
     (
         "a marker, but no cycle any more",
         lambda c: (
-            c.marker == "ours" and (c.pinned_below or c.policy.strategy == "when_empty" or c.seen.pool.base.autoscale)
+            c.marker == "ours"
+            and (c.pinned_elsewhere or c.policy.strategy == "when_empty" or c.seen.pool.base.autoscale)
         ),
         tidied,
     ),
     (
         "pinned below, nodes present",
-        lambda c: c.pinned_below,
+        lambda c: c.pinned_elsewhere,
         lambda c: "Wait" if c.policy.strategy == "when_empty" else "Refuse",
     ),
     ("some behind, when_empty", lambda c: c.policy.strategy == "when_empty", lambda _: "Wait"),
@@ -200,32 +227,36 @@ def is_foreign_when_finished(case: Case) -> bool:
     return case.nothing_behind and case.marker == "ours" and case.extra in (-1, 2)
 
 
-def test_the_whole_product_decides_as_the_design_says_first_match_first() -> None:
+@both_kinds
+def test_the_whole_product_decides_as_the_design_says_first_match_first(kind: TargetKind) -> None:
     rows: Counter[str] = Counter()
-    for case in product():
+    for case in product(kind):
         name, expected = next((name, then(case)) for name, when, then in TABLE if when(case))
         rows[name] += 1
-        action = decide_image(case.seen, WANTED, case.policy, case.history)
+        action = decide_image(case.seen, case.kind.target, case.policy, case.history)
         assert kind_of(action) == expected, f"{name}: {case} -> {action}"
-    assert set(rows) == {name for name, _, _ in TABLE}, "every row is reached"
+    by_pin = {"pinned below, nodes present"}
+    assert set(rows) == {name for name, _, _ in TABLE} - (set() if kind.by_version else by_pin), "every row is reached"
 
 
-def test_with_nothing_behind_a_size_that_is_not_ours_refuses_naming_both_and_writes_nothing() -> None:
+@both_kinds
+def test_with_nothing_behind_a_size_that_is_not_ours_refuses_naming_both_and_writes_nothing(kind: TargetKind) -> None:
     """Issue 4: "a size that is neither size nor size + surge means that someone else acted"; no row is exempt."""
     wrong = []
-    for case in product():
+    for case in product(kind):
         plain = case.seen.pool.base.kind is Kind.VM and case.seen.pool.base.state is PoolState.ACTIVE
         if not (plain and case.seen.pool.is_steady and is_foreign_when_finished(case)):
             continue
-        action = decide_image(case.seen, WANTED, case.policy, case.history)
+        action = decide_image(case.seen, case.kind.target, case.policy, case.history)
         if not isinstance(action, Refuse) and f"{kind_of(action)} at {case.seen.pool.size}" not in wrong:
             wrong.append(f"{kind_of(action)} at {case.seen.pool.size}")
     assert wrong == [], "began at 2 with surge 1"
 
 
-def test_no_cell_writes_what_is_not_allowed() -> None:
-    for case in product():
-        action = decide_image(case.seen, WANTED, case.policy, case.history)
+@both_kinds
+def test_no_cell_writes_what_is_not_allowed(kind: TargetKind) -> None:
+    for case in product(kind):
+        action = decide_image(case.seen, case.kind.target, case.policy, case.history)
         pool = case.seen.pool
         if isinstance(action, (SetMarker, Resize, RemoveNodes, Repin)):
             assert pool.is_steady, "a write is for a steady pool"
@@ -237,14 +268,22 @@ def test_no_cell_writes_what_is_not_allowed() -> None:
         if pool.automatic and not case.nothing_behind:
             assert isinstance(action, (Wait, Refuse)), "automatic OS upgrade: never a write"
         if case.policy.strategy == "when_empty" and case.behind and case.marker != "ours":
-            assert isinstance(action, (Wait, Refuse)), "when_empty never touches a node"
+            assert isinstance(action, (Wait, Refuse, Done)), "when_empty never touches a node"
         if isinstance(action, RemoveNodes) and case.policy.strategy == "when_empty":
             assert action.ours, "except nodes that a cycle has added"
 
 
-def test_every_refusal_and_every_wait_has_whole_words() -> None:
-    for case in itertools.islice(product(), 0, None, 7):
-        action = decide_image(case.seen, WANTED, case.policy, case.history)
+WORDS_OF_A_VERSION = re.compile(r"version|20348")
+WORDS_OF_A_MOMENT = re.compile(r"nodes_since|allocat(ed|ion time)")
+
+
+@both_kinds
+def test_every_refusal_and_every_wait_has_whole_words_and_none_of_the_other_kind(kind: TargetKind) -> None:
+    other = WORDS_OF_A_MOMENT if kind.by_version else WORDS_OF_A_VERSION
+    for case in itertools.islice(product(kind), 0, None, 7):
+        if case.seen.pool.base.kind is not Kind.VM:
+            continue  # the refusal shows the other resource, whose target is a version
+        action = decide_image(case.seen, case.kind.target, case.policy, case.history)
         action = action.failure if isinstance(action, Undo) else action
         if isinstance(action, Refuse):
             assert action.reason
@@ -252,6 +291,7 @@ def test_every_refusal_and_every_wait_has_whole_words() -> None:
             assert "None" not in action.reason + action.next_step
             assert not action.reason.endswith(".")
             assert not action.next_step.endswith(".")
+            assert other.search(action.reason + action.next_step) is None, action
         elif isinstance(action, Wait):
             assert action.why
             assert "None" not in action.why + action.warning
@@ -343,7 +383,102 @@ def test_nodes_that_show_no_number_are_refused_and_called_what_they_are(
     action = decided(pool_of(2, at=text, automatic=automatic), strategy)
     assert isinstance(action, Refuse)
     assert f"(Batch shows {text!r} for 2 of 2 nodes), so the version of a node cannot be compared" in action.reason
-    assert "resize the pool to 0 nodes and back" in action.next_step
+    assert action.next_step.startswith('Declare nodes_since="2018-12-01" in place of target_image_version: nodes that')
+    assert action.next_step.endswith(
+        'To keep the version, declare it with strategy="empty": `up` empties the pool after its tasks and pins it'
+    )
+    assert action.property == "target_image_version"
+
+
+@pytest.mark.parametrize("strategy", ["surge", "when_empty"])
+@pytest.mark.parametrize(
+    "state",
+    [
+        pool_of(2, at="latest"),
+        pool_of(2, at=""),
+        pool_of(2, at="20348"),
+        pool_of(2, version="rolling"),
+        pool_of(2, version=OLD),
+        pool_of(2, version=NEWER),
+    ],
+    ids=["latest", "silent", "odd", "odd pin", "older pin", "newer pin"],
+)
+@pytest.mark.parametrize("gallery", [False, True])
+def test_a_moment_compares_no_version_whatever_the_nodes_show(state: VmState, strategy: str, gallery: bool) -> None:
+    seen = look(state)
+    seen = VmPoolView(replace(seen.pool, gallery=gallery), seen.nodes)
+    action = decide_image(seen, MOMENTS.target, ImagePolicy(strategy), ImageHistory())  # type: ignore[arg-type]
+    expected = SetMarker(Marker(2, 1, NEWEST)) if strategy == "surge" else Wait("until renewed", action.why)  # type: ignore[union-attr]
+    assert action == expected
+
+
+@pytest.mark.parametrize(
+    ("since", "text"),
+    [
+        (
+            "2018-12-02",
+            "2018-12-02 is in the future: the clock of Batch shows 2018-12-01T12:00:00Z, so new nodes",
+        ),
+        ("2018-12-01T12:00:01Z", "2018-12-01T12:00:01Z is in the future"),
+        ("2018-12-01T12:00:00Z", ""),
+        ("2018-12-01", ""),
+    ],
+)
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_moment_in_the_future_is_refused_by_the_clock_of_batch(since: str, text: str, count: int) -> None:
+    """Also for an empty pool, in which no node is behind yet. Our own clock is not asked: it may be wrong."""
+    for state in (pool_of(count, at="latest"), pool_of(count, at="latest", allocation="resizing")):
+        target = AllocatedSince.parse(since)
+        action = decide_image(look(state), target, ImagePolicy("surge"), ImageHistory(), now=at(-1e9))
+        assert isinstance(action, Refuse) == bool(text)
+        if isinstance(action, Refuse):
+            assert action.reason.startswith(f"nodes_since {text}")
+            assert action.next_step == 'Declare a moment that has passed, such as nodes_since="2018-12-01"'
+            assert action.property == "nodes_since"
+
+
+def test_an_answer_without_a_time_is_judged_by_the_given_clock_or_not() -> None:
+    seen = look(pool_of(2, at="latest"))
+    seen = VmPoolView(replace(seen.pool, base=replace(seen.pool.base, seen_at=None)), seen.nodes)
+    target = AllocatedSince.parse("2018-12-02")
+    assert isinstance(decide_image(seen, target, ImagePolicy("surge"), ImageHistory(), now=at(0)), Refuse)
+    assert isinstance(decide_image(seen, target, ImagePolicy("surge"), ImageHistory(), now=at(DAY)), SetMarker)
+    assert isinstance(decide_image(seen, target, ImagePolicy("surge"), ImageHistory()), SetMarker), "the canary proves"
+    unknown = decide_image(seen, WANTED, ImagePolicy("surge"), ImageHistory())
+    assert isinstance(unknown, Refuse)
+    assert 'Declare nodes_since="<date>" in place of target_image_version' in unknown.next_step
+
+
+def test_automatic_os_upgrade_never_makes_a_node_newer() -> None:
+    action = decide_image(look(pool_of(2, automatic=True)), MOMENTS.target, ImagePolicy("when_empty"), ImageHistory())
+    assert isinstance(action, Refuse)
+    assert "automatic OS upgrade is on: Batch renews the nodes in place, and they keep their allocation time" in str(
+        action
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("starting", Wait("allocating", "1 node is starting")),
+        ("creating", Wait("allocating", "1 node is starting")),
+        ("idle", "1 node shows no allocation time, so it cannot be compared: old-00 (idle)"),
+        ("unusable", "1 node shows no allocation time, so it cannot be compared: old-00 (unusable)"),
+    ],
+)
+def test_a_node_without_an_allocation_time_is_waited_for_while_it_starts(state: str, expected: Wait | str) -> None:
+    seen = look(pool_of(2, at="latest"))
+    nodes = (replace(seen.nodes[0], state=state, allocated=""), seen.nodes[1])
+    action = decide_image(VmPoolView(seen.pool, nodes), MOMENTS.target, ImagePolicy("surge"), ImageHistory())
+    if isinstance(expected, Wait):
+        assert action == expected
+    else:
+        assert isinstance(action, Refuse)
+        assert action.reason == expected
+        asked = (
+            "Fix what has failed (old-00), then run" if state == "unusable" else "when Batch shows allocationTime of"
+        )
+        assert asked in action.next_step
 
 
 def test_one_node_of_a_pool_that_shows_no_number_is_enough() -> None:

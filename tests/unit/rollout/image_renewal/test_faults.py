@@ -26,13 +26,16 @@ from tests.unit.rollout.image_renewal.image_doubles import (
     NEWER,
     OLD,
     TARGET,
+    VERSIONS,
     FakeVmService,
     ImagePlay,
     Killed,
     Machine,
+    TargetKind,
     VmScript,
     VmState,
     When,
+    both_kinds,
     conflict,
     is_as_before,
     play_image,
@@ -45,23 +48,26 @@ from tests.unit.rollout.stage import quick
 HOUR = 3600.0
 
 
-def killed_at(number: int, committed: bool, state: VmState, script: VmScript, surge: int) -> FakeVmService:
+def killed_at(
+    number: int, committed: bool, state: VmState, script: VmScript, surge: int, kind: TargetKind = VERSIONS
+) -> FakeVmService:
     """A pool after a renewal that died at its n-th write."""
-    service = FakeVmService(state, replace(script, kill=(number, committed)))
+    service = FakeVmService(state, replace(script, kill=(number, committed)), kind=kind)
     with pytest.raises(Killed):
         renew(service, surge=surge)
     service.script = script
     return service
 
 
+@both_kinds
 @pytest.mark.parametrize("committed", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("surge", [1, 2])
 @pytest.mark.parametrize("number", range(1, 7))
 @pytest.mark.parametrize("waits", [0.0, 10 * HOUR], ids=["at once", "much later"])
 def test_death_at_any_write_then_up_comes_to_the_same_end(
-    number: int, surge: int, committed: bool, waits: float
+    kind: TargetKind, number: int, surge: int, committed: bool, waits: float
 ) -> None:
-    service = killed_at(number, committed, pool_of(4, busy={1: 700.0}), VmScript(), surge)
+    service = killed_at(number, committed, pool_of(4, busy={1: 700.0}), VmScript(), surge, kind)
     assert len(service.state.dedicated) <= 4 + surge, "at most surge extra nodes"
     service.waiter.spend(waits)
     assert renew(service, surge=surge).end
@@ -82,35 +88,40 @@ def test_death_in_an_undo_then_up_comes_back_to_the_size(number: int, committed:
     assert is_as_before(service, 3)
 
 
-def test_death_in_the_undo_of_a_growth_that_was_half_allocated_does_not_wait_for_ever() -> None:
+@both_kinds
+def test_death_in_the_undo_of_a_growth_that_was_half_allocated_does_not_wait_for_ever(kind: TargetKind) -> None:
     """Died between removing the one that came and the resize back: steady, a node short, and no error to see."""
-    service = killed_at(4, False, pool_of(2), VmScript(quota=3), 2)
+    service = killed_at(4, False, pool_of(2), VmScript(quota=3), 2, kind)
     assert (service.state.size, len(service.state.nodes), service.state.errors) == (3, 2, ())
     assert type(renew(service, surge=2).error) is RefusedError
     assert is_as_before(service, 2)
 
 
-def test_the_answer_to_clearing_the_note_may_be_lost() -> None:
+@both_kinds
+def test_the_answer_to_clearing_the_note_may_be_lost(kind: TargetKind) -> None:
     """Batch accepted the write: no other actor has cleared the marker, and the renewal is done."""
-    played = play_image(pool_of(1), VmScript(writes={4: Lost(committed=True)}))
+    played = play_image(pool_of(1), VmScript(writes={4: Lost(committed=True)}), kind=kind)
     assert played.end
     assert is_as_before(played.service, 1)
 
 
+@both_kinds
 @pytest.mark.parametrize("number", range(1, 7))
-def test_a_run_with_another_surge_finishes_what_died(number: int) -> None:
-    service = killed_at(number, True, pool_of(4), VmScript(), 3)
+def test_a_run_with_another_surge_finishes_what_died(kind: TargetKind, number: int) -> None:
+    service = killed_at(number, True, pool_of(4), VmScript(), 3, kind)
     assert renew(service, surge=1).end
     assert is_as_before(service, 4)
 
 
-def test_a_run_that_finds_everything_renewed_but_the_note_puts_it_in_order() -> None:
-    service = killed_at(3, True, pool_of(1), VmScript(), 1)
+@both_kinds
+def test_a_run_that_finds_everything_renewed_but_the_note_puts_it_in_order(kind: TargetKind) -> None:
+    service = killed_at(3, True, pool_of(1), VmScript(), 1, kind)
     played = renew(service)
     assert played.writes[-1] == "unmark"
     assert is_as_before(service, 1)
 
 
+@both_kinds
 @settings(quick, max_examples=100, phases=(Phase.explicit, Phase.generate))
 @given(
     faults=st.dictionaries(
@@ -132,51 +143,55 @@ def test_a_run_that_finds_everything_renewed_but_the_note_puts_it_in_order() -> 
     surge=st.integers(1, 3),
 )
 def test_no_single_faults_change_the_end(
-    faults: dict[int, Exception | Lost], reads: set[int], restored: bool, surge: int
+    kind: TargetKind, faults: dict[int, Exception | Lost], reads: set[int], restored: bool, surge: int
 ) -> None:
     script = VmScript(
         writes=faults,
         reads=dict.fromkeys(reads, transient(503, "ServerBusy", "busy")),
         target_restored=restored,
     )
-    played = play_image(pool_of(4, busy={0: 300.0}), script, surge=surge)
+    played = play_image(pool_of(4, busy={0: 300.0}), script, surge=surge, kind=kind)
     assert played.end
     assert is_as_before(played.service, 4)
 
 
-def test_answers_that_never_come_end_it_after_ten_tries() -> None:
+@both_kinds
+def test_answers_that_never_come_end_it_after_ten_tries(kind: TargetKind) -> None:
     script = VmScript(writes={n: Lost(committed=False) for n in range(1, 40)})
-    played = play_image(pool_of(2), script)
+    played = play_image(pool_of(2), script, kind=kind)
     assert type(played.error) is TransientError
     assert "given up after 10 tries" in played.text
 
 
-def test_a_lasting_refusal_of_the_first_write_is_told_as_it_is() -> None:
+@both_kinds
+def test_a_lasting_refusal_of_the_first_write_is_told_as_it_is(kind: TargetKind) -> None:
     script = VmScript(writes={n: conflict("OperationInvalidForCurrentState") for n in range(1, 40)})
-    played = play_image(pool_of(2), script)
+    played = play_image(pool_of(2), script, kind=kind)
     assert type(played.error) is ConflictError
     assert len([kind for kind, _ in played.service.calls if kind == "mark"]) == 2
 
 
+@both_kinds
 @pytest.mark.parametrize("first", [2, 3])
-def test_a_lasting_refusal_mid_cycle_is_undone_then_told(first: int) -> None:
+def test_a_lasting_refusal_mid_cycle_is_undone_then_told(kind: TargetKind, first: int) -> None:
     script = VmScript(writes={n: conflict("OperationInvalidForCurrentState") for n in (first, first + 1)})
-    played = play_image(pool_of(2), script)
+    played = play_image(pool_of(2), script, kind=kind)
     assert type(played.error) is RefusedError
     assert "Batch refused the same step twice while nothing changed: HTTP 409 OperationInvalid" in played.text
     assert "Batch code OperationInvalidForCurrentState" in played.text
     assert is_as_before(played.service, 2)
 
 
+@both_kinds
 @pytest.mark.parametrize("size", [1, 2, 9])
 @pytest.mark.parametrize("busy", [0.0, 500.0])
 def test_somebody_elses_resize_mid_cycle_is_told_with_both_sizes_and_nothing_more_is_written(
-    size: int, busy: float
+    kind: TargetKind, size: int, busy: float
 ) -> None:
     mid = When(
         lambda state: state.allocation == "steady" and state.size == 5 and len(state.dedicated) == 5, resized(size)
     )
-    played = play_image(pool_of(4, busy={0: busy}), VmScript(whens=(mid,)))
+    played = play_image(pool_of(4, busy={0: busy}), VmScript(whens=(mid,)), kind=kind)
     assert type(played.error) is RefusedError
     assert "the rollout began at 4 nodes" in played.text
     assert f"the target is now {size}; nothing more was changed" in played.text
@@ -184,7 +199,8 @@ def test_somebody_elses_resize_mid_cycle_is_told_with_both_sizes_and_nothing_mor
     assert played.service.state.marker is not None, "nothing more, not even the marker"
 
 
-def test_somebody_elses_growth_in_the_last_round_is_never_removed() -> None:
+@both_kinds
+def test_somebody_elses_growth_in_the_last_round_is_never_removed(kind: TargetKind) -> None:
     """Nothing is behind any more when they have grown it: their nodes are not ours, whenever they came."""
     last = When(
         lambda state: (
@@ -194,35 +210,38 @@ def test_somebody_elses_growth_in_the_last_round_is_never_removed() -> None:
         ),
         resized(9),
     )
-    played = play_image(pool_of(2), VmScript(whens=(last,)))
+    played = play_image(pool_of(2), VmScript(whens=(last,)), kind=kind)
     theirs = [node.name for node in played.service.state.nodes if node.name.startswith("theirs")]
     assert len(theirs) == 7
     assert not any(node.leaving for node in played.service.state.nodes)
 
 
-def test_a_note_left_for_long_never_shrinks_a_pool_that_its_owner_has_rebuilt() -> None:
+@both_kinds
+def test_a_note_left_for_long_never_shrinks_a_pool_that_its_owner_has_rebuilt(kind: TargetKind) -> None:
     """A crash has left a marker of 3; the owner emptied the pool and grew it to 20 by hand. All is new enough."""
     marker = ((MARKER, str(Marker(3, 1, "2018-11-30T12:00:02.000000Z"))),)
     nodes = tuple(Machine(f"theirs-{index:02d}", TARGET, 100.0 + index) for index in range(20))
-    service = FakeVmService(VmState(nodes, 20, metadata=marker), start=20)
+    service = FakeVmService(VmState(nodes, 20, metadata=marker), start=20, kind=kind)
     played = renew(service)
     assert "remove" not in played.writes
     assert len(service.state.nodes) == 20
 
 
-def test_a_note_that_somebody_took_away_mid_cycle_does_not_make_the_pool_bigger() -> None:
+@both_kinds
+def test_a_note_that_somebody_took_away_mid_cycle_does_not_make_the_pool_bigger(kind: TargetKind) -> None:
     """Another tool replaced the metadata while the pool was at size + 1: another actor acts."""
     taken = When(
         lambda state: state.allocation == "steady" and state.size == 3,
         lambda state: replace(state, metadata=(("owner", "another tool"),)),
     )
-    played = play_image(pool_of(2), VmScript(whens=(taken,)))
+    played = play_image(pool_of(2), VmScript(whens=(taken,)), kind=kind)
     assert type(played.error) is RefusedError, f"it took the grown size for the size: {played.service.state.size}"
     assert played.writes == ["mark", "resize"]
 
 
-def test_two_runs_on_one_pool_both_end_and_leave_nothing() -> None:
-    service = killed_at(2, True, pool_of(3), VmScript(), 1)
+@both_kinds
+def test_two_runs_on_one_pool_both_end_and_leave_nothing(kind: TargetKind) -> None:
+    service = killed_at(2, True, pool_of(3), VmScript(), 1, kind)
     other = When(
         lambda state: state.allocation == "steady" and state.size == 4,
         lambda state: replace(state, edition=state.edition + 1),
@@ -232,24 +251,27 @@ def test_two_runs_on_one_pool_both_end_and_leave_nothing() -> None:
     assert is_as_before(service, 3)
 
 
-def test_a_pool_that_somebody_resizes_before_we_begin_is_waited_for() -> None:
+@both_kinds
+def test_a_pool_that_somebody_resizes_before_we_begin_is_waited_for(kind: TargetKind) -> None:
     state = replace(pool_of(2), allocation="resizing", size=3, grows_at=500.0)
-    played = play_image(state)
+    played = play_image(state, kind=kind)
     assert is_as_before(played.service, 3)
     assert played.voice.lines("status")[0] == (
-        f"2 of 2 nodes behind, 0s; a resize is under way (resizing); {OLD} -> {TARGET}"
+        f"2 of 2 nodes behind, 0s; a resize is under way (resizing); {kind.change()}"
     )
 
 
-def test_a_pool_that_goes_away_mid_cycle_is_told_as_gone() -> None:
-    played = play_image(pool_of(2), VmScript(reads={9: gone()}))
+@both_kinds
+def test_a_pool_that_goes_away_mid_cycle_is_told_as_gone(kind: TargetKind) -> None:
+    played = play_image(pool_of(2), VmScript(reads={9: gone()}), kind=kind)
     assert type(played.error) is PoolGoneError
-    played = play_image(pool_of(2, state="deleting"))
+    played = play_image(pool_of(2, state="deleting"), kind=kind)
     assert type(played.error) is PoolGoneError
 
 
-def test_an_unknown_state_is_waited_for_with_a_warning() -> None:
-    played = play_image(pool_of(2, allocation="defragmenting"), timeout=60.0)
+@both_kinds
+def test_an_unknown_state_is_waited_for_with_a_warning(kind: TargetKind) -> None:
+    played = play_image(pool_of(2, allocation="defragmenting"), timeout=60.0, kind=kind)
     assert type(played.error) is DeadlineError
     assert "'defragmenting'" in played.voice.lines("warn")[0]
 
@@ -271,32 +293,37 @@ def test_when_empty_repins_as_soon_as_the_pool_is_empty() -> None:
     assert re.fullmatch(rf"done, no nodes, pinned to {TARGET}, \w+; {OLD} -> {TARGET}", said), said
 
 
-def test_a_deadline_with_defer_succeeds_and_warns_how_far_it_is() -> None:
-    played = play_image(pool_of(3, busy=dict.fromkeys(range(3), 9 * HOUR)), timeout=600.0, defer=True)
+@both_kinds
+def test_a_deadline_with_defer_succeeds_and_warns_how_far_it_is(kind: TargetKind) -> None:
+    played = play_image(pool_of(3, busy=dict.fromkeys(range(3), 9 * HOUR)), timeout=600.0, defer=True, kind=kind)
     assert played.end.deferred
     (warning,) = played.voice.lines("warn")
+    renewal = f"renewal to {TARGET}" if kind.by_version else "renewal of nodes from before 2018-12-01"
     assert warning == (
-        f"renewal to {TARGET} was deferred: 3 of 4 nodes are behind; the renewal began at 3 nodes, "
+        f"{renewal} was deferred: 3 of 4 nodes are behind; the renewal began at 3 nodes, "
         "1 is extra now; no task was stopped. "
         "Run `pulumi up` again: it continues from the pool's state, or undoes the unfinished renewal"
     )
 
 
-def test_at_the_deadline_nothing_new_begins() -> None:
-    played = play_image(pool_of(4), timeout=61.0)
+@both_kinds
+def test_at_the_deadline_nothing_new_begins(kind: TargetKind) -> None:
+    played = play_image(pool_of(4), timeout=61.0, kind=kind)
     assert type(played.error) is DeadlineError
     assert "remove" not in played.writes
 
 
-def test_a_failure_is_told_even_where_the_undo_outlasts_the_deadline() -> None:
+@both_kinds
+def test_a_failure_is_told_even_where_the_undo_outlasts_the_deadline(kind: TargetKind) -> None:
     script = VmScript(fates={1: "starttaskfailed"}, busy=lambda _number: 9 * HOUR)
-    played = play_image(pool_of(3), script, surge=2, timeout=600.0)
+    played = play_image(pool_of(3), script, surge=2, timeout=600.0, kind=kind)
     assert "starttaskfailed" in played.text
 
 
+@both_kinds
 @pytest.mark.parametrize("second", [0.0, 0.07, 0.2, 0.5, 1.0, 30.0, 62.0, 80.0, 100.0, 105.0, 150.0, 200.0, 260.0])
-def test_an_interrupt_tells_what_there_is(second: float) -> None:
-    played = play_image(pool_of(3, busy={0: 500.0, 1: 500.0, 2: 500.0}), stop_at=second)
+def test_an_interrupt_tells_what_there_is(kind: TargetKind, second: float) -> None:
+    played = play_image(pool_of(3, busy={0: 500.0, 1: 500.0, 2: 500.0}), stop_at=second, kind=kind)
     assert type(played.error) is InterruptedRolloutError
     assert "Run `pulumi up` again: it continues from the pool's state, or undoes the unfinished renewal" in played.text
     tells_truth(played)
@@ -318,29 +345,34 @@ def tells_truth(played: ImagePlay) -> None:
             assert ", 0 are extra now" not in text, f"{extra} are ordered: {text}"
 
 
+@both_kinds
 @quick
 @given(second=st.floats(0.0, 1200.0))
-def test_the_truth_at_any_second(second: float) -> None:
-    played = play_image(pool_of(3, busy={0: 500.0, 1: 500.0, 2: 500.0}), stop_at=second)
+def test_the_truth_at_any_second(kind: TargetKind, second: float) -> None:
+    played = play_image(pool_of(3, busy={0: 500.0, 1: 500.0, 2: 500.0}), stop_at=second, kind=kind)
     if played.error is not None:
         assert type(played.error) is InterruptedRolloutError
         tells_truth(played)
 
 
+@both_kinds
 @quick
 @given(seconds=st.floats(1.0, 1200.0), defer=st.booleans())
-def test_the_truth_at_any_deadline(seconds: float, defer: bool) -> None:
-    played = play_image(pool_of(3, busy={0: 500.0, 1: 500.0, 2: 500.0}), timeout=seconds, defer=defer)
+def test_the_truth_at_any_deadline(kind: TargetKind, seconds: float, defer: bool) -> None:
+    played = play_image(pool_of(3, busy={0: 500.0, 1: 500.0, 2: 500.0}), timeout=seconds, defer=defer, kind=kind)
     if played.error is not None:
         assert type(played.error) is DeadlineError
         tells_truth(played)
     assert played.error is None or not defer
 
 
+@both_kinds
 @quick
 @given(second=st.floats(0.0, 1200.0), surge=st.integers(1, 3), restored=st.booleans())
-def test_an_interrupt_at_any_second_then_up_comes_to_the_same_end(second: float, surge: int, restored: bool) -> None:
-    service = FakeVmService(pool_of(3, busy={0: 500.0, 1: 800.0}), VmScript(target_restored=restored))
+def test_an_interrupt_at_any_second_then_up_comes_to_the_same_end(
+    kind: TargetKind, second: float, surge: int, restored: bool
+) -> None:
+    service = FakeVmService(pool_of(3, busy={0: 500.0, 1: 800.0}), VmScript(target_restored=restored), kind=kind)
     renew(service, stop_at=second, surge=surge)
     assert renew(service, surge=surge).end
     assert is_as_before(service, 3)

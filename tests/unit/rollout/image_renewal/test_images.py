@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 
 from batch_os_provider.batch.pool import GALLERIES, Pool
-from batch_os_provider.batch.vm_pool import ImageVersion, VmPool, VmPoolView, parse_image_version
+from batch_os_provider.batch.vm_pool import VmPool, VmPoolView
+from batch_os_provider.batch.vm_target import ImageVersion, parse_image_version
 from batch_os_provider.errors import RefusedError
 from batch_os_provider.preview.plan import Plan, plan_image
 from batch_os_provider.rollout.actions import Refuse, Wait
@@ -22,7 +23,7 @@ from batch_os_provider.schema.declared import DeclaredImage, ImagePolicy, Policy
 from batch_os_provider.schema.inputs import IMAGE, check, same
 from batch_os_provider.schema.outputs import is_behind, lowest, of_vm_pool
 from tests.support.simulator import IMAGES, Image
-from tests.unit.rollout.doubles import REF
+from tests.unit.rollout.doubles import REF, at
 from tests.unit.rollout.image_renewal.image_doubles import (
     NEWER,
     OLD,
@@ -103,9 +104,9 @@ def test_the_text_as_declared_is_what_is_written_and_said(image: Image) -> None:
     assert line.startswith("2 of 2 nodes behind")
     assert line.endswith(f"; {behind} -> {target}")
     assert f"run {target} or newer" in planned(pool_of(2, at=target), target).text
-    outputs = of_vm_pool(look(pool_of(2, at=behind, version=behind)), target)
+    outputs = of_vm_pool(look(pool_of(2, at=behind, version=behind)), goal)
     assert (outputs["oldest_node_version"], outputs["pool_image_version"]) == (behind, behind)
-    assert is_behind(outputs, goal.numbers)
+    assert is_behind(outputs, goal)
     assert lowest(behind, target) == lowest(target, behind) == behind
     late = play_image(pool_of(2, at=behind), target=goal, timeout=1.0)
     assert f"{target} was not reached" in late.text
@@ -243,7 +244,7 @@ def test_a_stopped_node_is_left_counted_apart_and_said(stopped: tuple[int, ...],
     (warning,) = played.voice.lines("warn")
     assert ", ".join(names) in warning
     assert warning.endswith("To renew such a node start it, then run `pulumi up` again")
-    assert of_vm_pool(look(played.service.state, 1e6), TARGET)["nodes_behind"] == 0, "no lasting drift"
+    assert of_vm_pool(look(played.service.state, 1e6), WANTED)["nodes_behind"] == 0, "no lasting drift"
 
 
 def test_a_pool_of_stopped_nodes_alone_is_adopted() -> None:
@@ -321,7 +322,7 @@ def test_an_image_of_any_gallery_is_named_by_its_id(key: str, text: str) -> None
     action = decide_image(VmPoolView(pool, ()), WANTED, ImagePolicy("surge"), ImageHistory())
     assert isinstance(action, Refuse)
     assert f"a gallery image ({text})" in action.reason
-    old = os_table.decide(Pool.from_json(REF, body), "*", Policy(), os_table.History(), 0.0)
+    old = os_table.decide(Pool.from_json(REF, body, seen_at=at(0)), "*", Policy(), os_table.History(), 0.0)
     assert isinstance(old, Refuse)
     assert f"it is a VM pool (image {text})" in old.reason
-    assert "PoolImageVersion" not in old.next_step, "which would be refused"
+    assert 'pool_id="Render-A", nodes_since="2018-12-01", strategy="surge")' in old.next_step

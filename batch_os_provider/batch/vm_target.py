@@ -1,0 +1,201 @@
+"""What a program declares about the nodes of a VM pool: an exact image version, or the moment since which they exist.
+
+Nodes of a pinned pool, and nodes read before November 2024, show a version number. Since then a node of a pool on
+``latest`` shows the word ``latest``, so only its allocation time says how old it is. Both targets have one interface,
+so the rollout, the preview and the outputs do not ask which one is declared.
+
+Sources: azure-batch 15.1 models (API 2025-06-01): ``allocationTime`` is when the node was allocated to the pool.
+A reboot moves ``lastBootTime`` and a reimage keeps ``allocationTime``, so neither makes a node newer.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from batch_os_provider.batch.vm_pool import VmNode, VmPool
+
+__all__ = [
+    "LARGEST_PART",
+    "AllocatedSince",
+    "ImageVersion",
+    "Target",
+    "Version",
+    "day_of",
+    "parse_image_version",
+    "sortable",
+    "to_the_second",
+]
+
+_DIGITS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10}){1,4}")
+LARGEST_PART = 2**32 - 1
+"""The largest part of an image version: Azure stores each part as an unsigned 32-bit number."""
+_DATE, _TIME = "%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?P<time>T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?")
+
+Version = tuple[int, ...]
+
+
+def parse_image_version(text: object) -> Version | None:
+    """An exact image version such as ``20348.2461.240510`` as numbers; None for anything else, ``latest`` included."""
+    if not isinstance(text, str) or not _DIGITS.fullmatch(text):
+        return None
+    numbers = tuple(int(part) for part in text.split("."))
+    return numbers if max(numbers) <= LARGEST_PART else None
+
+
+@dataclass(frozen=True)
+class ImageVersion:
+    """An exact image version: the declared text, and its numbers.
+
+    ``numbers`` are only for comparing. ``text`` is written to Batch and shown to people: `22.04.202405140` and
+    `22.4.202405140` compare equal, and Azure offers only the first.
+    """
+
+    property: ClassVar[str] = "target_image_version"
+    """The name of the input."""
+
+    text: str
+    numbers: Version
+
+    @classmethod
+    def parse(cls, text: object) -> ImageVersion:
+        """Read a version. Raises ValueError if it is not an exact one."""
+        numbers = parse_image_version(text)
+        if numbers is None:
+            raise ValueError(f"{text!r} is not an exact image version")
+        return cls(str(text), numbers)
+
+    def __str__(self) -> str:
+        return self.text
+
+    @staticmethod
+    def reads(node: VmNode) -> bool:
+        """Whether the node shows what the target compares: a version number."""
+        return node.version is not None
+
+    def is_behind(self, node: VmNode) -> bool:
+        """Whether the node shows an older version; False if it shows none."""
+        return node.version is not None and node.version < self.numbers
+
+    def is_above_pin(self, pool: VmPool) -> bool:
+        """Whether the pool is pinned to an older version, so that new nodes would be behind too."""
+        return not pool.is_latest and (pool.pin is None or pool.pin < self.numbers)
+
+    def is_other_pin(self, pool: VmPool) -> bool:
+        """Whether the pool is pinned to another version, older or newer."""
+        return not pool.is_latest and pool.pin != self.numbers
+
+    @staticmethod
+    def is_known_by_pin(pool: VmPool) -> bool:
+        """Whether the pin says what the nodes run: the image of a pool changes only while the pool is empty."""
+        return pool.pin is not None
+
+    @staticmethod
+    def shown(node: VmNode) -> str:
+        """What the node shows of it: its version, or another text; empty if there is none."""
+        return node.version_text
+
+    @staticmethod
+    def oldest(nodes: Iterable[VmNode]) -> VmNode | None:
+        """The node with the oldest version, among the nodes that show one."""
+        known = [node for node in nodes if node.version is not None]
+        return min(known, key=lambda node: (node.version, node.node_id)) if known else None
+
+    def is_of_another_product(self, version: Version | None) -> bool:
+        """Whether a version belongs to another product: its first number (the release of the OS) differs."""
+        return version is not None and version[0] != self.numbers[0]
+
+
+@dataclass(frozen=True)
+class AllocatedSince:
+    """A moment: a node that was allocated before it is behind.
+
+    ``text`` is the declared spelling, a date or a UTC time to the second. ``moment`` is the same moment as text that
+    sorts with ``VmNode.allocated``. So a date and its midnight compare equal by ``moment``.
+    """
+
+    property: ClassVar[str] = "nodes_since"
+    """The name of the input."""
+
+    text: str
+    moment: str
+
+    @classmethod
+    def parse(cls, text: object) -> AllocatedSince:
+        """Read ``2026-11-24`` (midnight UTC) or ``2026-11-24T06:30:00Z``. Raises ValueError for any other value."""
+        match = _MOMENT.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            raise ValueError("it is neither a date nor a UTC time")
+        spelled = match[0]
+        try:
+            datetime.strptime(spelled, _TIME if match["time"] else _DATE).replace(tzinfo=timezone.utc)
+        except ValueError:
+            raise ValueError("it is not in the calendar") from None
+        return cls(spelled, f"{spelled[:-1]}.000000Z" if match["time"] else f"{spelled}T00:00:00.000000Z")
+
+    def __str__(self) -> str:
+        return self.text
+
+    @staticmethod
+    def reads(node: VmNode) -> bool:
+        """Whether the node shows what the target compares: its allocation time."""
+        return bool(node.allocated)
+
+    def is_after(self, now: datetime) -> bool:
+        """Whether the moment is in the future, so that a node of now would be behind too."""
+        return self.moment > sortable(now)
+
+    def is_behind(self, node: VmNode) -> bool:
+        """Whether the node was allocated before the moment; False if it shows no allocation time."""
+        return bool(node.allocated) and node.allocated < self.moment
+
+    @staticmethod
+    def is_above_pin(_pool: VmPool) -> bool:
+        """False: a pin does not make a new node older."""
+        return False
+
+    @staticmethod
+    def is_other_pin(_pool: VmPool) -> bool:
+        """False: a moment declares no image."""
+        return False
+
+    @staticmethod
+    def is_known_by_pin(_pool: VmPool) -> bool:
+        """False: a pin says nothing about the age of a node."""
+        return False
+
+    @staticmethod
+    def shown(node: VmNode) -> str:
+        """When the node was allocated, in UTC to the second; empty if it does not show that."""
+        return to_the_second(node.allocated)
+
+    @staticmethod
+    def oldest(nodes: Iterable[VmNode]) -> VmNode | None:
+        """The node that was allocated first, among the nodes that show their allocation time."""
+        known = [node for node in nodes if node.allocated]
+        return min(known, key=lambda node: (node.allocated, node.node_id)) if known else None
+
+
+Target = ImageVersion | AllocatedSince
+"""What a program declares: exactly one of the two."""
+
+
+def sortable(at: datetime) -> str:
+    """A time as text that sorts: ISO in UTC with microseconds, as ``VmNode.allocated`` has it."""
+    return f"{at.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def day_of(at: datetime | None) -> str:
+    """The day in UTC, as ``nodes_since`` takes it; a placeholder if the time is unknown."""
+    return "<date>" if at is None else sortable(at).partition("T")[0]
+
+
+def to_the_second(allocated: str) -> str:
+    """A time of ``VmNode.allocated`` as ``2026-11-24T06:30:00Z``, rounded down; empty stays empty."""
+    return f"{allocated[:19]}Z" if allocated else ""

@@ -469,7 +469,9 @@ SCENARIOS = {
     "a node vanishes before its removal": Scenario(partial(before_the_removal, act=quietly(node_vanishes)), renewed),
     "autoscale begins": Scenario(partial(before_the_removal, act=quietly(autoscale_begins)), left_to_the_formula),
     "autoscale begins, then when_empty": Scenario(autoscale_then_when_empty, left_to_the_formula_and_followed),
-    "gallery image, new nodes": Scenario(gallery_with_new_nodes, lambda p, e: refused(p, e, "it uses a gallery image")),
+    "gallery image, new nodes": Scenario(
+        gallery_with_new_nodes, lambda p, e: refused(p, e, "the pool is pinned to 1.2.3")
+    ),
     "a node stays": Scenario(stays, one_stayed),
     "a node stays, then goes": Scenario(stays_then_goes, partial(renewed, nodes=3)),
     "allocation falls short": Scenario(
@@ -477,7 +479,7 @@ SCENARIOS = {
     ),
     "allocation falls short once": Scenario(short_then_whole, renewed),
     "gallery image": Scenario(
-        partial(renewal, virtualMachineConfiguration=GALLERY), lambda p, e: refused(p, e, "it uses a gallery image")
+        partial(renewal, virtualMachineConfiguration=GALLERY), lambda p, e: refused(p, e, "the pool is pinned to 1.2.3")
     ),
     "autoscale": Scenario(
         partial(renewal, enableAutoScale=True, autoScaleFormula="x"),

@@ -90,7 +90,7 @@ def _newer(text: str, standing: Standing) -> tuple[str, str]:
     else:
         mine, theirs = parse_image_version(text), parse_image_version(standing.newest)
         if mine is None or theirs is None:
-            return "", "it declares no exact image version"
+            return "", "it declares no exact image version; if it declares nodes_since, write a later day"
         is_older, same = mine < theirs, standing.seen.vm.pool.gallery or mine[0] == theirs[0]
     if not same:
         return "", f"{text} and {standing.newest} are versions of different products"

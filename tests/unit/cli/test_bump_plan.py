@@ -107,7 +107,7 @@ SEEN: list[PoolSeen] = [
         ("old", JUNE, "", ""),
         ("old", JULY, "", ""),
         ("old", "24.04.1", "", "24.04.1 and 22.04.202406010 are versions of different products"),
-        ("old", "", "", "it declares no exact image version"),
+        ("old", "", "", "it declares no exact image version; if it declares nodes_since, write a later day"),
         ("silent", "22.04.1", "", "its nodes show latest, and no number"),
         ("gone", MAY, "", "its pool was not read"),
         ("cloud", "*", "", "it declares no Guest OS version"),

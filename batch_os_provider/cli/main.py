@@ -20,7 +20,7 @@ from batch_os_provider.cli.common import CLOSED_PIPE, FAILED, INTERRUPTED, disca
 
 __all__ = ["main"]
 
-COMMANDS = ("status", "watch", "adopt", "comment", "catalogue", "doctor", "restore", "probe")
+COMMANDS = ("status", "outdated", "watch", "adopt", "bump", "comment", "catalogue", "doctor", "restore", "probe")
 
 _CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)
 _OF_OUTPUT = frozenset({errno.ENOSPC, errno.EIO, errno.EFBIG, *_CLOSED})

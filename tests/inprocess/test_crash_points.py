@@ -39,9 +39,8 @@ SHAPES = {
     "os ten nodes": os_shape(*[120] * 12, nodes=10),
     "image idle": image_shape(),
     "image busy": image_shape(200, 200, 60),
-    "image surge 3": image_shape(*[100] * 6, nodes=4, surge=3),
     "image when empty": EMPTY,
-    "image since, busy": since_shape(200, 200, 60),
+    # Between a version and a moment only the comparison differs, so each shape of a pool has one of the two.
     "image since, surge 3": since_shape(*[100] * 6, nodes=4, surge=3),
     "image since, pinned": since_shape(60, version=BEHIND),
     "empty idle": empty_shape(nodes=2, image=IMAGES["ubuntu"]),
@@ -144,7 +143,7 @@ def test_one_crash_at_every_moment(name: str) -> None:
     assert len(tried) >= 5, "too few moments to be the whole story"
 
 
-@pytest.mark.parametrize("name", ["os busy", "image idle", "image since, pinned", "empty held formula"])
+@pytest.mark.parametrize("name", ["os busy", "image idle", "empty held formula"])
 def test_two_crashes_in_a_row_around_writes(name: str) -> None:
     """The second run is cut off too, before or after each of its own writes."""
     story = Story(SHAPES[name])

@@ -487,12 +487,12 @@ class SinceMachine(VmMachine):
 
 
 def test_whatever_befalls_a_vm_pool() -> None:
-    run(VmMachine, examples=35, least=500)
+    run(VmMachine, examples=20, least=260)
 
 
 def test_whatever_befalls_a_pool_that_is_emptied() -> None:
-    run(EmptyMachine, examples=35, least=500)
+    run(EmptyMachine, examples=20, least=260)
 
 
 def test_whatever_befalls_a_vm_pool_of_which_a_moment_is_declared() -> None:
-    run(SinceMachine, examples=25, least=350)
+    run(SinceMachine, examples=12, least=150)

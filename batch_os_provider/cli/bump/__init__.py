@@ -1,0 +1,1 @@
+"""The subcommand `bump`: writes newer versions into a program and the config of its stacks."""

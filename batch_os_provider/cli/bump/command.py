@@ -1,0 +1,246 @@
+"""`batch-os bump`: write the newest known versions into a program and the config of its stacks.
+
+The next preview then shows what `up` would do, as after an edit by hand. What cannot be changed without a guess stays
+as it is, and is named.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from batch_os_provider.cli.adopt.declared_pools import read
+from batch_os_provider.cli.bump.edits import replaced
+from batch_os_provider.cli.bump.plan import Declared, Plan, Stacks, declared_of, identity, plan, target_of
+from batch_os_provider.cli.common import UNREADABLE, endpoints_of, fail, print_json
+from batch_os_provider.cli.inventory import Account, survey
+from batch_os_provider.cli.outdated.newest import Standing, judge
+from batch_os_provider.errors import InputError
+from batch_os_provider.guest_os import catalogue_file
+from batch_os_provider.wording import counted
+
+__all__ = ["command"]
+
+_NOT_OURS = frozenset({"venv", "env", "node_modules", "site-packages", "tests", "__pycache__"})
+
+
+@click.command("bump", short_help="Write newer versions into a program and its config.")
+@click.argument("folder", metavar="PROGRAM_FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--yes", is_flag=True, help="Write without asking.")
+@click.option("--json", "wants_json", is_flag=True, help="Print one JSON document; it writes only with --yes.")
+@click.option(
+    "--seen-in",
+    "more",
+    metavar="ENDPOINT",
+    multiple=True,
+    callback=endpoints_of,
+    help="Another account whose nodes show versions. Can be given more than once.",
+)
+@click.option(
+    "--config", "config", metavar="KEY=VALUE", multiple=True, help="Config for the program, on top of its own."
+)
+def command(
+    folder: Path,
+    yes: bool,  # noqa: FBT001 - click passes flags so
+    wants_json: bool,  # noqa: FBT001 - as above
+    more: tuple[str, ...],
+    config: tuple[str, ...],
+) -> None:
+    """Write the newest known version of each pool into the program in PROGRAM_FOLDER.
+
+    It changes literals of this package's resources, and config values of all stacks that have a file. It shows
+    the difference and asks. What it leaves is printed with the reason. Exit code 2 if an account could not be
+    read: then nothing is written.
+    """
+    if not all("=" in each for each in config):
+        raise click.BadParameter("a config value has the form key=value", param_hint="--config")
+    given = dict(each.partition("=")[::2] for each in config)
+    try:
+        _bump(folder, more, given, yes=yes, wants_json=wants_json)
+    except InputError as error:
+        fail(str(error))
+
+
+def _bump(folder: Path, more: tuple[str, ...], given: Mapping[str, str], *, yes: bool, wants_json: bool) -> None:
+    stacks = _declared(folder, given)
+    refs = [pool.ref for pools in stacks.values() for pool in pools if pool.ref is not None]
+    accounts = survey(tuple(dict.fromkeys([*(ref.endpoint for ref in refs), *more])))
+    _end_if_unread(accounts)
+    standings = _standings(accounts)
+    declared = declared_of(stacks, standings)
+    files = {file: file.read_bytes() for file in _python_files(folder)}
+    config = {stack: (file, file.read_bytes()) for stack in stacks if (file := _config_file(folder, stack)).is_file()}
+    texts = files | dict(config.values())
+    found = plan(declared, files, config, lambda stack, key, new: read(folder, (stack,), {key: new, **given}))
+    edited = {file: replaced(texts[file], changes) for file, changes in found.changes.items()}
+    if not wants_json:
+        for file, text in edited.items():
+            click.echo(_diff(file.relative_to(folder), texts[file], text), nl=False)
+    writes = bool(edited) and (yes or (not wants_json and _agrees(len(edited))))
+    now = _write(lambda: _declared(folder, given), stacks, declared, texts, edited) if writes else stacks
+    left = _left(declared, now, found, written=writes)
+    if wants_json:
+        print_json(_document(folder, found, left, written=writes))
+        return
+    for each, why in left:
+        click.echo(f"left: {each.pool} ({each.name}, stack {each.stack}): {why}")
+    places = sum(map(len, found.changes.values()))
+    state = "written" if writes else "not written" if places else "nothing to write"
+    click.echo(f"{counted(places, 'version')} to change in {counted(len(edited), 'file')}: {state}")
+
+
+def _declared(folder: Path, given: Mapping[str, str]) -> Stacks:
+    """What the program declares in each stack that has a config file."""
+    names = [each.name.removeprefix("Pulumi.").removesuffix(".yaml") for each in sorted(folder.glob("Pulumi.*.yaml"))]
+    return {stack: read(folder, (stack,), given) for stack in names or ["dev"]}
+
+
+def _config_file(folder: Path, stack: str) -> Path:
+    return folder / f"Pulumi.{stack}.yaml"
+
+
+def _python_files(folder: Path) -> list[Path]:
+    """The program's own Python files: no tests, no virtual or hidden folder, and no program of a subfolder."""
+
+    def is_own(file: Path) -> bool:
+        inner = file.relative_to(folder)
+        above = [folder / each for each in inner.parents if each.parts]
+        return (
+            not any(part.startswith(".") or part in _NOT_OURS for part in inner.parts)
+            and not file.name.startswith("test_")
+            and not any((each / "Pulumi.yaml").exists() for each in above)
+        )
+
+    return sorted(file for file in folder.rglob("*.py") if is_own(file) and file.is_file())
+
+
+def _end_if_unread(accounts: list[Account]) -> None:
+    troubles = [trouble for account in accounts for trouble in account.troubles]
+    for trouble in troubles:
+        click.echo(f"could not be read: {trouble}", err=True)
+    if troubles:
+        click.echo("nothing was written: newer versions may be where it could not be read", err=True)
+        sys.exit(UNREADABLE)
+
+
+def _standings(accounts: list[Account]) -> list[Standing]:
+    found = catalogue_file.find()
+    if found.trouble:
+        fail(found.trouble.partition("; ")[0])
+    pools = [pool for account in accounts for pool in account.pools]
+    return judge(pools, found.catalogue, datetime.now(timezone.utc).date())
+
+
+def _diff(name: Path, before: bytes, after: bytes) -> str:
+    old, new = (each.decode().splitlines() for each in (before, after))
+    lines = difflib.unified_diff(old, new, f"a/{name.as_posix()}", f"b/{name.as_posix()}", lineterm="")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _agrees(files: int) -> bool:
+    # click's question would make ^C and a closed input the same error.
+    click.echo(f"Write {counted(files, 'file')}? [y/N] ", nl=False)
+    answer = sys.stdin.readline() if sys.stdin is not None else ""
+    if not answer:
+        click.echo()
+        fail("nothing was written: the question was not answered\nNext: Give --yes to write without asking")
+    return answer.strip().lower() in {"y", "yes"}
+
+
+def _write(
+    run: Callable[[], Stacks],
+    stacks: Stacks,
+    declared: list[Declared],
+    before: Mapping[Path, bytes],
+    after: Mapping[Path, bytes],
+) -> Stacks:
+    """Write the files and return what the program then declares; put them back if that was not wanted."""
+    written: list[Path] = []
+
+    def put_back() -> None:
+        for file in written:
+            file.write_bytes(before[file])
+
+    try:
+        for file, text in after.items():
+            written.append(file)
+            file.write_bytes(text)
+        now = run()
+    except OSError as error:
+        _undo(put_back, f"{error.filename} cannot be written: {error.strerror}")
+    except InputError as error:
+        _undo(put_back, f"with the new versions, {error}")
+    except BaseException:
+        put_back()
+        raise
+    allowed = {(each.stack, each.name, each.pool): {each.text, each.newer or each.text} for each in declared}
+    seen = _targets(now)
+    wrong = [name for name in allowed if seen.get(name) not in allowed[name]]
+    if wrong or len(seen) != len(allowed) or sum(map(len, now.values())) != sum(map(len, stacks.values())):
+        names = ", ".join(f"{name} (stack {stack})" for stack, name, _ in wrong) or "other pools"
+        _undo(put_back, f"with the new versions the program declares something else than expected: {names}")
+    return now
+
+
+def _undo(put_back: Callable[[], None], why: str) -> NoReturn:
+    put_back()
+    click.echo("the files are as they were", err=True)
+    fail(f"{why}\nNext: Change the versions by hand" if "\nNext: " not in why else why)
+
+
+def _targets(stacks: Stacks) -> dict[tuple[str, str, str], str]:
+    """The declared version by stack, name and pool."""
+    return {(stack, *identity(pool)): target_of(pool) for stack, pools in stacks.items() for pool in pools}
+
+
+def _left(declared: list[Declared], now: Stacks, found: Plan, *, written: bool) -> list[tuple[Declared, str]]:
+    """The declarations that stay, each with the reason; those that have the newest known version are not listed."""
+    texts = _targets(now)
+    planned = {(place.text, new) for changes in found.changes.values() for place, new in changes.items()}
+    rows = []
+    for each in declared:
+        if each.why:
+            rows.append((each, each.why))
+        elif each.newer and texts[each.stack, each.name, each.pool] != each.newer:
+            if not written and (each.text, each.newer) in planned:
+                continue
+            rows.append(
+                (each, f"{each.text} -> {each.newer}: no literal or config value is only for pools that want it")
+            )
+    return rows
+
+
+def _document(folder: Path, found: Plan, left: list[tuple[Declared, str]], *, written: bool) -> dict[str, Any]:
+    """The document of ``--json``, version 1."""
+    return {
+        "version": 1,
+        "written": written,
+        "changes": [
+            {
+                "file": file.relative_to(folder).as_posix(),
+                "line": place.line,
+                "key": place.key or None,
+                "from": place.text,
+                "to": new,
+            }
+            for file, changes in found.changes.items()
+            for place, new in changes.items()
+        ],
+        "left": [
+            {
+                "stack": each.stack,
+                "name": each.name,
+                "pool": each.pool or None,
+                "declared": each.text or None,
+                "newest": each.newer or None,
+                "why": why,
+            }
+            for each, why in left
+        ],
+    }

@@ -1,0 +1,106 @@
+"""Which version texts of a program and its config are replaced, byte for byte."""
+
+from __future__ import annotations
+
+import pytest
+
+from batch_os_provider.cli.bump.edits import config_places, literals, replaced
+
+OLD, NEW = "22.04.202405140", "22.04.2026082801"
+HEAD = (
+    "from batch_os_provider import PoolImageVersion, PoolFleet as Fleet, PoolOsVersion\nimport batch_os_provider as b\n"
+)
+
+
+def bumped(text: str) -> str:
+    source = text.encode()
+    return replaced(source, {each: NEW for each in literals(source) if each.text == OLD}).decode()
+
+
+CHANGED = {
+    "double quotes": 'PoolImageVersion("a", target_image_version="OLD")',
+    "single quotes, blanks": "PoolImageVersion('a', target_image_version =  'OLD' )",
+    "raw": 'PoolImageVersion("a", target_image_version=r"OLD")',
+    "triple": 'PoolImageVersion("a", target_image_version="""OLD""")',
+    "in parentheses": 'PoolImageVersion("a", target_image_version=(\n    "OLD"  # chosen in May\n))',
+    "alias of a fleet": 'Fleet("a", pools=["x"], target_image_version="OLD")',
+    "through the module": 'b.PoolImageVersion("a", target_image_version="OLD")',
+    "letters beyond ASCII before it": 'PoolImageVersion("Größe \N{SNOWMAN}", target_image_version="OLD")  # ü',
+    "two on a line": 'PoolOsVersion("a", target_os_version="OLD"); PoolOsVersion("b", target_os_version="OLD")',
+    "tabs": 'for x in "ab":\n\tPoolImageVersion(x,\n\t\ttarget_image_version="OLD",\t# tab\n\t)',
+    "a line separator in a comment": '# one\x0ctwo \u2028 three\nPoolImageVersion("a", target_image_version="OLD")',
+}
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_literal_of_our_resources_changes_and_nothing_else(name: str, ending: str) -> None:
+    text = (HEAD + "# OLD stays in a comment\n" + CHANGED[name] + "\n").replace("\n", ending)
+    head, mark, tail = text.partition("stays")
+    assert bumped(head.replace("OLD", OLD) + mark + tail.replace("OLD", OLD)) == (
+        head.replace("OLD", OLD) + mark + tail.replace("OLD", NEW)
+    )
+
+
+KEPT = {
+    "f-string": 'PoolImageVersion("a", target_image_version=f"{1}OLD")',
+    "f-string without a field": 'PoolImageVersion("a", target_image_version=f"OLD")',
+    "name": 'VERSION = "OLD"\nPoolImageVersion("a", target_image_version=VERSION)',
+    "joined": 'PoolImageVersion("a", target_image_version="22.04." "202405140")',
+    "escape": r'PoolImageVersion("a", target_image_version="\x3222.04.202405140"[1:])',
+    "choice": 'PoolImageVersion("a", target_image_version="OLD" if x else "1.2.3")',
+    "other argument": 'PoolImageVersion("OLD", pool_id="OLD")',
+    "another's class": 'import other\nother.PoolImageVersion("a", target_image_version="OLD")',
+    "a class of this file": 'class Mine:\n    pass\nMine("a", target_image_version="OLD")',
+    "dictionary": 'PoolImageVersion("a", **{"target_image_version": "OLD"})',
+    "not Python": 'PoolImageVersion("a", target_image_version="OLD"',
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_anything_else_stays(name: str) -> None:
+    text = (HEAD + KEPT[name] + "\n").replace("OLD", OLD)
+    assert bumped(text) == text
+
+
+def test_a_byte_order_mark_and_another_encoding() -> None:
+    with_mark = "\ufeff" + 'from batch_os_provider import PoolOsVersion; PoolOsVersion("a", target_os_version="' + OLD
+    assert bumped(with_mark + '")\n') == with_mark.replace(OLD, NEW) + '")\n'
+    latin = f'# -*- coding: latin-1 -*-\n# \xe9\n{HEAD}PoolOsVersion("a", target_os_version="{OLD}")\n'
+    assert literals(latin.encode("latin-1")) == []
+
+
+def config(text: str, new: str = NEW) -> str:
+    source = text.encode()
+    return replaced(source, {each: new for each in config_places(source) if each.text == OLD}).decode()
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("quote", ["", '"', "'"])
+def test_a_config_value_changes_and_nothing_else(quote: str, ending: str) -> None:
+    text = (
+        f"# Größe {OLD}\nencryptionsalt: v1:{OLD}\nconfig:\n  farm:zebra: 'x'  # {OLD}\n"
+        f"  farm:version:   {quote}OLD{quote}   # since May\n  farm:a:\n    secure: {OLD}\n  farm:list:\n  - {OLD}\n"
+    ).replace("\n", ending)
+    assert config(text.replace("OLD", OLD)) == text.replace("OLD", NEW)
+    (place,) = [each for each in config_places(text.replace("OLD", OLD).encode()) if each.text == OLD]
+    assert (place.key, place.line) == ("farm:version", 5)
+
+
+def test_a_version_that_yaml_would_read_as_a_number_gets_quotes() -> None:
+    assert config(f"config:\n  farm:v: {OLD}\n", "1.10") == 'config:\n  farm:v: "1.10"\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"config:\n  farm:a: &v {OLD}\n  farm:b: *v\n",
+        f"\ufeffconfig:\n  farm:a: {OLD}\n",
+        f"config:\n  farm:a: >\n    {OLD}\n",
+        f"config:\n  - {OLD}\n",
+        f"config: {{farm:a: [{OLD}\n",
+        "",
+    ],
+)
+def test_an_alias_a_block_and_what_is_not_config_stay(text: str) -> None:
+    assert config(text) == text

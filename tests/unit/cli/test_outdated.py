@@ -1,0 +1,159 @@
+"""Which version is the newest that is known for a pool, and what `outdated` shows of it."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from batch_os_provider.cli.inventory import Account, PoolSeen
+from batch_os_provider.cli.outdated.command import as_json, lines_of
+from batch_os_provider.cli.outdated.newest import BEHIND, NEWEST, UNKNOWN, Standing, judge
+from batch_os_provider.guest_os.catalogue import read
+from tests.support.simulator import NEW, OLD, OTHER, paas_pool, vm_pool
+from tests.unit.cli.test_proposal import ENDPOINT, seen
+
+UBUNTU = {"publisher": "canonical", "offer": "ubuntu-22_04-lts", "sku": "server"}
+HPC = {"publisher": "microsoft-dsvm", "offer": "ubuntu-hpc", "sku": "2204"}
+ALMA = {"publisher": "almalinux", "offer": "almalinux-hpc", "sku": "8-hpc-gen2"}
+GALLERY = "/subscriptions/s/resourceGroups/r/providers/Microsoft.Compute/galleries/studio/images/farm"
+TODAY = date(2018, 12, 1)
+CATALOGUE = read(
+    "version,windows_server,release_date,disable_date\n"
+    f"{OLD},2012 R2,2018-10-01,\n{NEW},2012 R2,2018-11-01,\n{OTHER},2012 R2,2018-12-10,\n",
+    "family,windows_server,announced,end_of_life\n4,2012 R2,,\n",
+)
+
+
+def pool(
+    name: str, reference: dict[str, str], *nodes: str, at: str = "2026-10-01T08:00:00.5Z", **more: Any
+) -> PoolSeen:
+    """A VM pool whose nodes show these versions."""
+    body = vm_pool(name, nodes=len(nodes), **more)
+    body["virtualMachineConfiguration"] = {"imageReference": reference, "nodeAgentSKUId": "x"}
+    for node, version in zip(body["nodes"], nodes, strict=True):
+        node["allocationTime"] = at
+        node["virtualMachineInfo"] = {"imageReference": {**reference, "exactVersion": version}}
+    return seen(body)
+
+
+def judged(*pools: PoolSeen, as_of: date = TODAY) -> list[Standing]:
+    return judge(pools, CATALOGUE, as_of)
+
+
+def words(*pools: PoolSeen) -> list[tuple[str, str, str]]:
+    return [(each.word, each.current, each.newest) for each in judged(*pools)]
+
+
+@pytest.mark.parametrize(
+    ("reference", "older", "newer"),
+    [
+        (UBUNTU, "22.04.202405140", "22.04.202409010"),
+        (UBUNTU, "22.04.202405140", "22.4.202405141"),
+        (HPC, "22.04.9", "22.04.10"),
+        (HPC, "22.04.2024102301", "22.04.2026082801"),
+        ({"virtualMachineImageId": GALLERY}, "1.9.0", "1.10.0"),
+        ({"virtualMachineImageId": GALLERY}, "1.9.0", "2.0.0"),
+        ({"communityGalleryImageId": "/communityGalleries/c/images/farm"}, "1.0.3", "1.0.4"),
+    ],
+)
+def test_a_node_of_any_pool_with_the_image_is_evidence(reference: dict[str, str], older: str, newer: str) -> None:
+    """Compared as numbers; the case of names, and the pool's place in the list, do not matter."""
+    shouting = {name: value.upper() for name, value in reference.items()}
+    first, second = pool("old", reference, older, newer), pool("new", shouting, newer)
+    assert words(first, second) == [(BEHIND, older, newer), (NEWEST, newer, newer)]
+    assert words(second, first) == [(NEWEST, newer, newer), (BEHIND, older, newer)]
+    other = pool("alone", reference, older)
+    assert judged(other, second)[0].source == second.pool.ref.url
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {**UBUNTU, "publisher": "someone"},
+        {**UBUNTU, "offer": "ubuntu-24_04-lts"},
+        {**UBUNTU, "sku": "server-arm64"},
+        {"virtualMachineImageId": GALLERY},
+    ],
+)
+def test_never_across_images(other: dict[str, str]) -> None:
+    one, two = pool("one", UBUNTU, "22.04.202405140"), pool("two", other, "22.04.202609040")
+    assert [word for word, _, _ in words(one, two)] == [NEWEST, NEWEST]
+
+
+def test_never_across_releases_of_one_sku() -> None:
+    one, two = pool("one", ALMA, "8.7.2024042601"), pool("two", ALMA, "9.1.2024042601")
+    assert [word for word, _, _ in words(one, two)] == [NEWEST, NEWEST]
+
+
+def test_a_pin_is_the_version_of_its_nodes_and_no_evidence_without_nodes() -> None:
+    pinned = pool("pinned", {**UBUNTU, "version": "22.04.202405140"}, "latest")
+    newer = pool("newer", {**UBUNTU, "version": "22.04.202409010"}, "latest")
+    empty = pool("empty", {**UBUNTU, "version": "22.04.202612310"})
+    old_empty = pool("old-empty", {**UBUNTU, "version": "22.04.202401010"})
+    assert words(pinned, newer, empty, old_empty) == [
+        (BEHIND, "22.04.202405140", "22.04.202409010"),
+        (NEWEST, "22.04.202409010", "22.04.202409010"),
+        (NEWEST, "22.04.202612310", "22.04.202612310"),
+        (BEHIND, "22.04.202401010", "22.04.202409010"),
+    ]
+    assert judged(pinned, newer, empty)[2].source == "", "no node has proven that pin"
+    (alone,) = judged(empty)
+    assert (alone.word, alone.why) == (UNKNOWN, "no node that was read runs this image")
+
+
+def test_a_gallery_image_is_pinned_by_its_id() -> None:
+    pinned = pool("pinned", {"virtualMachineImageId": f"{GALLERY}/versions/1.0.3"}, "")
+    assert words(pinned, pool("new", {"virtualMachineImageId": GALLERY}, "1.0.12"))[0] == (BEHIND, "1.0.3", "1.0.12")
+
+
+def test_nodes_that_show_only_latest_have_an_age() -> None:
+    """The service of today: what is known is when the oldest node was allocated."""
+    (alone,) = judged(pool("farm", {**UBUNTU, "version": "latest"}, "latest", "latest"))
+    assert (alone.word, alone.allocated) == (UNKNOWN, "2026-10-01T08:00:00Z")
+    assert alone.why == "its nodes show latest, and no number"
+    (mixed,) = judged(pool("mixed", UBUNTU, "22.04.202405140", "latest"))
+    assert (mixed.word, mixed.why) == (UNKNOWN, "some of its nodes show no version number")
+    (empty,) = judged(pool("empty", UBUNTU))
+    assert (empty.why, empty.allocated) == ("it has no dedicated nodes, and new ones get latest", "")
+
+
+def test_a_cloud_services_pool_is_compared_with_the_releases_of_the_day() -> None:
+    old, new, star = seen(paas_pool(current=OLD)), seen(paas_pool(current=NEW)), seen(paas_pool(current="*"))
+    assert words(old, new, star) == [(BEHIND, OLD, NEW), (NEWEST, NEW, NEW), (UNKNOWN, "*", "")]
+    assert judged(old, as_of=date(2018, 12, 11))[0].newest == OTHER
+    (late,) = judged(seen(paas_pool(current=OTHER)), as_of=date(2026, 11, 28))
+    assert late.word == UNKNOWN
+    assert "batch-os catalogue --update" in late.why
+
+
+def test_what_people_and_programs_see() -> None:
+    old, latest = pool("cfd-2026", HPC, "22.04.2024102301"), pool("farm", UBUNTU, "latest")
+    new = pool("new", HPC, "22.04.2026082801")
+    standings = judged(latest, old, new)
+    assert lines_of(standings) == [
+        f"{ENDPOINT}/pools/cfd-2026",
+        "  behind: 22.04.2024102301 -> 22.04.2026082801",
+        f"  seen at: {ENDPOINT}/pools/new",
+        f"{ENDPOINT}/pools/farm",
+        "  not known: its nodes show latest, and no number",
+        "  oldest node allocated: 2026-10-01T08:00:00Z",
+        "1 of 3 pools behind; 1 without a known newer version; 1 not known",
+    ]
+    accounts = [Account("https://closed.x", error="no"), Account(ENDPOINT, "a key", pools=(latest, old, new))]
+    closed, read_one = as_json(accounts, standings)["accounts"]
+    assert (closed["error"], closed["pools"]) == ("no", [])
+    assert [each["standing"] for each in read_one["pools"]] == [UNKNOWN, BEHIND, NEWEST]
+    assert read_one["pools"][1] == {
+        "id": "cfd-2026",
+        "url": f"{ENDPOINT}/pools/cfd-2026",
+        "kind": "VM",
+        "standing": "behind",
+        "current": "22.04.2024102301",
+        "newest": "22.04.2026082801",
+        "source": f"{ENDPOINT}/pools/new",
+        "oldest_node_allocated": "2026-10-01T08:00:00Z",
+        "why": None,
+        "error": None,
+    }

@@ -249,7 +249,9 @@ def _silent_gallery(seen: VmPoolView, instead: str) -> Refuse | None:
     silent = [node for node in _unread(seen, ImageVersion) if node.state not in _COMING]
     if not silent and seen.judged:
         return None
-    shows = f"Batch shows no version of {len(silent)} of {len(seen.judged)} nodes" if silent else "it has no nodes"
+    shows = (
+        f"Batch shows no version of {len(silent)} of {len(seen.judged)} nodes" if silent else "it has no running nodes"
+    )
     return Refuse(
         f"it uses a gallery image without a version ({seen.pool.image}), and {shows}, so the version of a node cannot "
         "be compared",

@@ -107,8 +107,10 @@ def test_pools_that_cannot_be_compared_are_shown_as_they_are(sim: Simulator, sta
     )
     status = batch_os(sim, "status", sim.endpoint)
     assert "2 x latest" in status
-    assert "/sharedGalleries/team/images/render/versions/1.0.3" in status.replace(" ", "")
+    assert "VM,/sharedGalleries/team/images/render" in status.replace(" ", "")
+    assert "1.0.3" in status
     program = batch_os(sim, "adopt", sim.endpoint).replace(" # ", " ")
     assert 'pool_id="product"' in program
-    assert program.count('nodes_since="2018-11-01"') == 2, "the two whose nodes show no version"
+    assert program.count('nodes_since="2018-11-01"') == 1, "the one whose nodes show no version"
+    assert 'target_image_version="1.0.3"' in program, "the pin of a gallery image is its version"
     assert not sim.writes()

@@ -111,7 +111,7 @@ def test_when_empty_waits_until_the_pool_can_take_the_version(shown: str) -> Non
                 'Declare strategy="empty": `up` pins the pool to the version. Or declare nodes_since="',
             ],
         ),
-        (pool(**EMPTY_POOL), "surge", ["and it has no nodes", 'Declare strategy="empty"']),
+        (pool(**EMPTY_POOL), "surge", ["and it has no running nodes", 'Declare strategy="empty"']),
         (pool(more=AUTOMATIC), "empty", ["automatic OS upgrade is on, which needs an image on latest"]),
         (pool(more=AUTOMATIC), "when_empty", ["automatic OS upgrade is on, which needs an image on latest"]),
         *(

@@ -24,6 +24,7 @@ NO_VERSION = "nodes of this account name {!r} and no version, so Batch does not 
 """In public recordings since November 2024, of pools whose image version is `latest`."""
 _TASK = "sleep 1200"  # far longer than the drain, and it ends without us if the job is not deleted
 _NO_SUCH_VERSION = "0.0.1"
+_FORMULA = {"autoScaleFormula": f"$TargetDedicatedNodes={NODES};", "autoScaleEvaluationInterval": "PT15M"}
 _NODE_FIELDS = "id,state,isDedicated,allocationTime,virtualMachineInfo,runningTasksCount,errors,startTaskInfo"
 """The fields of a node that the provider selects; whether Batch accepts the list is a question too."""
 
@@ -60,6 +61,12 @@ def questions(gallery_image: str = "") -> list[Question]:
             _conditions,
         ),
         Question(
+            ("metadataValueLimit",),
+            "writes metadata values of up to 8,192 characters to its pool, then the metadata from before",
+            "nothing",
+            _metadata_limit,
+        ),
+        Question(
             ("patchNonEmptyCode",),
             f"asks for another image version while the pool has {NODES} nodes, which Batch refuses",
             "nothing",
@@ -73,7 +80,13 @@ def questions(gallery_image: str = "") -> list[Question]:
             _remove_on_autoscale,
         ),
         Question(
-            ("removeNodesTimeoutCode", "removeNodesTimeoutTarget"),
+            ("enableAutoscaleWithin30s",),
+            "turns a formula that keeps the size on, off, and on again at once; then off",
+            "one minute",
+            _enable_twice,
+        ),
+        Question(
+            ("removeNodesTimeoutCode", "removeNodesTimeoutTarget", "nodesAfterDrainTimeout"),
             "runs a task of 20 minutes on each node and removes one of them with taskcompletion and PT5M",
             "about 10 minutes",
             _drain_timeout,
@@ -85,8 +98,9 @@ def questions(gallery_image: str = "") -> list[Question]:
             _remove_while_short,
         ),
         Question(
-            ("unknownImageVersion",),
-            f"empties the pool and asks for image version {_NO_SUCH_VERSION}, which no image has; then its own again",
+            ("patchAfterSteady", "unknownImageVersion"),
+            "adds a node if there is none, empties the pool and at once writes its image as it is; then asks for image "
+            f"version {_NO_SUCH_VERSION}, which no image has, and for its own again",
             "about 5 minutes",
             _unknown_version,
         ),
@@ -160,6 +174,20 @@ def _conditions(pool: ThrowawayPool) -> None:
     pool.findings.answer("staleIfMatch", stale.outcome, str(stale))
 
 
+def _metadata_limit(pool: ThrowawayPool) -> None:
+    """How long may a metadata value of a pool be?"""
+    before = pool.read().get("metadata") or []
+    longest, refusal = 0, ""
+    for length in (256, 4096, 8192):
+        reply = pool.send("PATCH", pool.path, {"metadata": [*before, {"name": "length", "value": "x" * length}]})
+        if reply.outcome != ACCEPTED:
+            refusal = f"; {length}: {reply}"
+            break
+        longest = length
+    pool.demand("PATCH", pool.path, {"metadata": before})
+    pool.findings.answer("metadataValueLimit", str(longest) if refusal else "none", f"{longest}: accepted{refusal}")
+
+
 def _patch_non_empty(pool: ThrowawayPool) -> None:
     """How does Batch refuse a PATCH of the image while the pool has nodes?"""
     pool.resize(NODES)
@@ -205,13 +233,29 @@ def _reimaged(pool: ThrowawayPool) -> str:
 def _remove_on_autoscale(pool: ThrowawayPool) -> None:
     """Does Batch accept removenodes on a pool that scales itself?"""
     node = pool.resize(NODES)[0]
-    formula = {"autoScaleFormula": f"$TargetDedicatedNodes={NODES};", "autoScaleEvaluationInterval": "PT15M"}
-    pool.demand("POST", f"{pool.path}/enableautoscale", formula)
+    pool.demand("POST", f"{pool.path}/enableautoscale", _FORMULA)
     pool.wait_steady()
     reply = pool.remove_nodes(str(node["id"]))
     pool.findings.answer("removeNodesOnAutoscale", reply.outcome, str(reply))
     pool.wait_steady()
     pool.demand("POST", f"{pool.path}/disableautoscale", {})
+
+
+def _enable_twice(pool: ThrowawayPool) -> None:
+    """Does Batch accept a second enableautoscale within 30 s, with a disableautoscale in between?"""
+    pool.resize(NODES)
+
+    def is_accepted() -> bool:
+        return pool.send("POST", f"{pool.path}/enableautoscale", _FORMULA).outcome == ACCEPTED
+
+    # The question before may have turned a formula on within the last 30 s.
+    pool.wait_until(is_accepted, "Batch accepts a formula")
+    pool.demand("POST", f"{pool.path}/disableautoscale", {})
+    reply = pool.send("POST", f"{pool.path}/enableautoscale", _FORMULA)
+    pool.findings.answer("enableAutoscaleWithin30s", reply.outcome, str(reply))
+    if reply.outcome == ACCEPTED:
+        pool.demand("POST", f"{pool.path}/disableautoscale", {})
+    pool.wait_steady()
 
 
 def _drain_timeout(pool: ThrowawayPool) -> None:
@@ -226,7 +270,8 @@ def _drain_timeout(pool: ThrowawayPool) -> None:
     if reply.outcome != ACCEPTED:
         raise ProbeError(f"removenodes was refused: {reply}")
     now = pool.wait_steady()
-    left = {str(node["id"]) for node in pool.nodes()}
+    nodes = pool.nodes()
+    left = {str(node["id"]) for node in nodes}
     codes = [str(each.get("code")) for each in now.get("resizeErrors") or []]
     tasks = pool.demand("GET", f"{pool.job_path}/tasks").get("value", [])
     task: Mapping[str, Any] = next((task for task in tasks if task.get("nodeInfo", {}).get("nodeId") == name), {})
@@ -239,12 +284,19 @@ def _drain_timeout(pool: ThrowawayPool) -> None:
     if name not in left:
         pool.findings.answer("drainedNode", "removed", seen)
         why = f"the node went although its task ran: {seen}"
-        pool.findings.leave_open(["removeNodesTimeoutCode", "removeNodesTimeoutTarget"], why)
+        names = ["removeNodesTimeoutCode", "removeNodesTimeoutTarget", "nodesAfterDrainTimeout"]
+        pool.findings.leave_open(names, why)
         return
     pool.findings.answer("drainedNode", "stayed", seen)
     pool.findings.answer("removeNodesTimeoutCode", codes[0] if codes else "none", seen)
     lowered = now.get("targetDedicatedNodes") == NODES - 1
     pool.findings.answer("removeNodesTimeoutTarget", "lowered" if lowered else "restored", seen)
+    scheduling = next(str(node.get("schedulingState")) for node in nodes if str(node["id"]) == name)
+    pool.findings.answer("nodesAfterDrainTimeout", scheduling, f"schedulingState {scheduling}; {seen}")
+    if scheduling == "disabled":
+        # It would take no task in the questions that follow, and count as a node that is not ready.
+        pool.remove_nodes(name)
+        pool.wait_steady()
 
 
 def _remove_while_short(pool: ThrowawayPool) -> None:
@@ -283,9 +335,22 @@ def _remove_while_short(pool: ThrowawayPool) -> None:
 
 
 def _unknown_version(pool: ThrowawayPool) -> None:
-    """Does Batch accept an image version that no image has? The emptied pool then gets its own image back."""
+    """Does Batch accept a change right after a resize to zero, and an image version that no image has?
+
+    The emptied pool then gets its own image back.
+    """
+    pool.resize(pool.read().get("currentDedicatedNodes") or 1)
     pool.resize(0)
     before = pool.read()["virtualMachineConfiguration"]
+
+    def is_accepted() -> bool:
+        return pool.send("PATCH", pool.path, {"virtualMachineConfiguration": before}).outcome == ACCEPTED
+
+    first = pool.send("PATCH", pool.path, {"virtualMachineConfiguration": before})
+    if first.outcome != ACCEPTED:
+        pool.wait_until(is_accepted, "Batch accepts a change of the emptied pool")
+    value = ACCEPTED if first.outcome == ACCEPTED else "refusedForShortTime"
+    pool.findings.answer("patchAfterSteady", value, str(first))
     wanted = {**before, "imageReference": {**before["imageReference"], "version": _NO_SUCH_VERSION}}
     reply = pool.send("PATCH", pool.path, {"virtualMachineConfiguration": wanted})
     if reply.outcome == ACCEPTED:

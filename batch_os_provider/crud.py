@@ -11,8 +11,8 @@ from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState
 from batch_os_provider.batch.shared_poller import SharedPoller
-from batch_os_provider.batch.vm_pool import VmPoolView
 from batch_os_provider.batch.vm_target import ImageVersion, Target
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import ApiRetiredError, InputError, PoolGoneError, ServiceAnswer
 from batch_os_provider.guest_os.version import same_version

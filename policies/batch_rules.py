@@ -12,8 +12,8 @@ from datetime import date, datetime, time, timezone
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.supported_images import ENDS_WITHIN, judge
-from batch_os_provider.batch.vm_target import parse_image_version
 from batch_os_provider.guest_os.version import ALLOWED, LATEST, GuestOsVersion, VersionSyntaxError
 from batch_os_provider.preview.image_support import clause
 from batch_os_provider.schema.inputs import ACCOUNT_ENDPOINT, IMAGE, OS, POOL_ID_NAME

@@ -3,7 +3,7 @@
 The pool shows the image of its next node. Each node shows the image that it was made from
 (``virtualMachineInfo.imageReference.exactVersion``): a number, or since November 2024 the word ``latest`` on pools
 that are not pinned. This is the one place that reads the values for the table of ``image_renewal``, tolerantly.
-``vm_target`` compares them with what is declared.
+``vm_target`` compares them with what is declared, and ``vm_view`` holds a pool with its nodes.
 
 Sources: azure-batch 15.1 models (API 2025-06-01).
 """
@@ -13,16 +13,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.image_reference import is_gallery_image, pin_of, without_version
+from batch_os_provider.batch.image_version import Version, parse_image_version
 from batch_os_provider.batch.pool import GALLERIES, AllocationState, Kind, Pool, PoolState, parse_time
-from batch_os_provider.batch.vm_target import ImageVersion, Target, Version, parse_image_version, sortable
 
-__all__ = ["MARKER", "Marker", "VmNode", "VmPool", "VmPoolView"]
+__all__ = ["MARKER", "Marker", "VmNode", "VmPool", "sortable"]
 
 MARKER = "batch-os"
 """Name of the pool metadata entry that holds the marker of an unfinished rollout."""
@@ -256,49 +256,9 @@ class VmPool:
         return found
 
 
-@dataclass(frozen=True)
-class VmPoolView:
-    """A pool and its nodes, read one after the other."""
-
-    pool: VmPool
-    nodes: tuple[VmNode, ...]
-
-    @property
-    def dedicated(self) -> tuple[VmNode, ...]:
-        """The dedicated nodes, including deallocated ones: the nodes that the pool's target counts."""
-        return tuple(node for node in self.nodes if node.dedicated)
-
-    @property
-    def deallocated(self) -> tuple[VmNode, ...]:
-        """The dedicated nodes with stopped machines: a rollout does not change them."""
-        return tuple(node for node in self.dedicated if node.is_deallocated)
-
-    @property
-    def judged(self) -> tuple[VmNode, ...]:
-        """The nodes that a rollout renews: dedicated (Batch replaces spot nodes at any time) and not deallocated."""
-        return tuple(node for node in self.dedicated if not node.is_deallocated)
-
-    def behind(self, target: Target) -> tuple[VmNode, ...]:
-        """The judged nodes that are older than the target."""
-        return tuple(node for node in self.judged if target.is_behind(node))
-
-    def oldest(self, by: type[Target] | Target = ImageVersion) -> VmNode | None:
-        """The judged node with the oldest version, or the one that was allocated first (``AllocatedSince``)."""
-        return by.oldest(self.judged)
-
-    @property
-    def past_errors(self) -> tuple[str, ...]:
-        """Errors of the last resize that do not explain missing nodes.
-
-        Batch keeps ``resizeErrors`` until the next resize, and does not say to which kind of nodes they belong. If all
-        dedicated nodes are there, the errors are old or belong to spot nodes.
-        """
-        return () if self.is_short else self.pool.resize_errors
-
-    @property
-    def is_short(self) -> bool:
-        """Whether dedicated nodes are missing."""
-        return len(self.dedicated) < self.pool.size
+def sortable(at: datetime) -> str:
+    """A time as text that sorts: ISO in UTC with microseconds, as ``VmNode.allocated`` has it."""
+    return f"{at.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def _number(body: Mapping[str, Any], name: str) -> int:

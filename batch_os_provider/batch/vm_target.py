@@ -15,38 +15,18 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, ClassVar
 
+from batch_os_provider.batch.image_version import Version, parse_image_version
+from batch_os_provider.batch.vm_pool import sortable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from batch_os_provider.batch.vm_pool import VmNode, VmPool
 
-__all__ = [
-    "LARGEST_PART",
-    "AllocatedSince",
-    "ImageVersion",
-    "Target",
-    "Version",
-    "day_of",
-    "parse_image_version",
-    "sortable",
-    "to_the_second",
-]
+__all__ = ["AllocatedSince", "ImageVersion", "Target", "day_of", "to_the_second"]
 
-_DIGITS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10}){1,4}")
-LARGEST_PART = 2**32 - 1
-"""The largest part of an image version: Azure stores each part as an unsigned 32-bit number."""
 _DATE, _TIME = "%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?P<time>T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?")
-
-Version = tuple[int, ...]
-
-
-def parse_image_version(text: object) -> Version | None:
-    """An exact image version such as ``20348.2461.240510`` as numbers; None for anything else, ``latest`` included."""
-    if not isinstance(text, str) or not _DIGITS.fullmatch(text):
-        return None
-    numbers = tuple(int(part) for part in text.split("."))
-    return numbers if max(numbers) <= LARGEST_PART else None
 
 
 @dataclass(frozen=True)
@@ -194,11 +174,6 @@ class AllocatedSince:
 
 Target = ImageVersion | AllocatedSince
 """What a program declares: exactly one of the two."""
-
-
-def sortable(at: datetime) -> str:
-    """A time as text that sorts: ISO in UTC with microseconds, as ``VmNode.allocated`` has it."""
-    return f"{at.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def day_of(at: datetime | None) -> str:

@@ -17,7 +17,8 @@ from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.pool import Kind, Pool
 from batch_os_provider.batch.service import AccountReader
 from batch_os_provider.batch.supported_images import ImageSupport
-from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
+from batch_os_provider.batch.vm_pool import VmNode, VmPool
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.errors import ApiRetiredError, BatchOsError, PoolGoneError
 from batch_os_provider.runtime.backoff import retry
 from batch_os_provider.runtime.threads import side_by_side

@@ -17,7 +17,8 @@ from typing import Generic, TypeVar
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Kind, Node, Pool
 from batch_os_provider.batch.service import AccountReader
-from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
+from batch_os_provider.batch.vm_pool import VmNode, VmPool
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.runtime.backoff import retry

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from batch_os_provider.batch.empty_marker import EmptyMarker
-from batch_os_provider.batch.vm_pool import VmPoolView
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Wait
 from batch_os_provider.rollout.image_renewal import steps
 from batch_os_provider.schema.declared import ImagePolicy

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from math import ceil
 
+from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.pool import Node, Pool
-from batch_os_provider.batch.vm_pool import VmPoolView
-from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.guest_os import version
 from batch_os_provider.guest_os.version import is_rollback
 from batch_os_provider.preview.empty_cost import empty_cost, stopped_nodes

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.address import POOL_ID, parse_endpoint, parse_pool_url
-from batch_os_provider.batch.vm_target import LARGEST_PART, AllocatedSince, parse_image_version
+from batch_os_provider.batch.image_version import LARGEST_PART, parse_image_version
+from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.errors import InputError
 from batch_os_provider.guest_os import version
 from batch_os_provider.schema.units import (

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.image_reference import is_gallery_image
+from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.pool import Pool, PoolState
-from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from batch_os_provider.batch.vm_pool import VmNode, VmPoolView
+    from batch_os_provider.batch.vm_pool import VmNode
+    from batch_os_provider.batch.vm_view import VmPoolView
 
 __all__ = [
     "CURRENT",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from batch_os_provider.batch.pool import AllocationState, Kind, PoolState
-from batch_os_provider.batch.vm_pool import VmPoolView
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal.decide import decide_image
 from batch_os_provider.rollout.image_renewal.steps import ImageHistory, Repin, SetMarker

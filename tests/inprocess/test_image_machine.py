@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from batch_os_provider.batch.vm_pool import MARKER, VmPoolView
-from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version
+from batch_os_provider.batch.image_version import parse_image_version
+from batch_os_provider.batch.vm_pool import MARKER
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.errors import RefusedError
 from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.preview.plan import plan_image

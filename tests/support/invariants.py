@@ -27,9 +27,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.pool import parse_time
-from batch_os_provider.batch.vm_pool import MARKER
-from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version, sortable
+from batch_os_provider.batch.vm_pool import MARKER, sortable
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
 from batch_os_provider.errors import BatchOsError, InterruptedRolloutError, UnhealthyError
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.rollout.loop import Outcome

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from batch_os_provider.batch.pool import Kind, PoolState
-from batch_os_provider.batch.vm_pool import VmPoolView
 from batch_os_provider.batch.vm_target import AllocatedSince, day_of
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.cli.inventory import PoolSeen
 from batch_os_provider.guest_os.version import LATEST
 from batch_os_provider.preview.plan import Plan, plan_image, plan_os

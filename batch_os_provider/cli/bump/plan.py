@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batch_os_provider.batch.vm_target import parse_image_version
+from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.cli.adopt.declared_pools import DeclaredPool
 from batch_os_provider.cli.bump.edits import TARGETS, Place, config_places, literals
 from batch_os_provider.cli.outdated.newest import UNKNOWN, Standing

@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from batch_os_provider.batch.address import parse_pool_url
-from batch_os_provider.batch.vm_target import AllocatedSince, parse_image_version
+from batch_os_provider.batch.image_version import parse_image_version
+from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.cli.comment.preview_file import Document
 from batch_os_provider.cli.comment.rows import Message, Row, Stack
 from batch_os_provider.guest_os.version import is_rollback

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from batch_os_provider.batch.pool import GALLERIES, Kind
-from batch_os_provider.batch.vm_pool import VmPoolView
 from batch_os_provider.batch.vm_target import ImageVersion
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.cli.inventory import PoolSeen
 from batch_os_provider.guest_os.catalogue import Catalogue
 from batch_os_provider.guest_os.version import LATEST, GuestOsVersion, VersionSyntaxError

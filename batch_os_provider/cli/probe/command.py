@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from batch_os_provider.batch.vm_target import parse_image_version
+from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.cli.common import FAILED, INTERRUPTED
 from batch_os_provider.cli.probe.questions import (
     NO_VERSION,

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from batch_os_provider.batch.client import LAST_WITH_UPGRADE_OS, NEWEST
-from batch_os_provider.batch.vm_target import parse_image_version
+from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.cli.probe.throwaway_pool import ACCEPTED, NOT_IMPLEMENTED, ProbeError, ThrowawayPool
 
 __all__ = ["NODES", "NO_VERSION", "ON_RETURN", "Question", "ask_what_nodes_show", "questions", "version_of"]

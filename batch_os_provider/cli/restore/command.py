@@ -13,8 +13,10 @@ import click
 from batch_os_provider.batch.address import PoolRef, parse_pool_url
 from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.empty_marker import EmptyMarker
-from batch_os_provider.batch.vm_pool import MARKER, Marker, VmPoolView
-from batch_os_provider.batch.vm_target import ImageVersion, parse_image_version
+from batch_os_provider.batch.image_version import parse_image_version
+from batch_os_provider.batch.vm_pool import MARKER, Marker
+from batch_os_provider.batch.vm_target import ImageVersion
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.cli.common import FAILED, INTERRUPTED, NO, UNREADABLE, fail
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.rollout.context import RolloutContext

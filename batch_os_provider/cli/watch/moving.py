@@ -14,8 +14,9 @@ from datetime import datetime
 from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import Kind, Pool, PoolState, parse_time
 from batch_os_provider.batch.service import AccountReader
-from batch_os_provider.batch.vm_pool import VmPool, VmPoolView
+from batch_os_provider.batch.vm_pool import VmPool
 from batch_os_provider.batch.vm_target import AllocatedSince
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.errors import PoolGoneError
 from batch_os_provider.guest_os import version
 from batch_os_provider.rollout.image_renewal.surge import added_since

@@ -46,8 +46,9 @@ from datetime import datetime
 
 from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.pool import AllocationState, Kind, Pool, PoolState
-from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool, VmPoolView
-from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, day_of, sortable, to_the_second
+from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool, sortable
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, day_of, to_the_second
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal import empty, empty_view
 from batch_os_provider.rollout.image_renewal.steps import ImageAction, ImageHistory, Repin, Undo

@@ -31,8 +31,9 @@ formula come back, then the marker goes. No task is stopped on the way.
 from __future__ import annotations
 
 from batch_os_provider.batch.empty_marker import EmptyMarker
-from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
+from batch_os_provider.batch.vm_pool import VmNode, VmPool
 from batch_os_provider.batch.vm_target import ImageVersion, Target
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Refuse, Wait
 from batch_os_provider.rollout.image_renewal.empty_view import (
     by_hand,

@@ -7,8 +7,10 @@ knows what is right then. So each step asks this module first whether its own st
 from __future__ import annotations
 
 from batch_os_provider.batch.empty_marker import EmptyMarker
-from batch_os_provider.batch.vm_pool import VmPool, VmPoolView
-from batch_os_provider.batch.vm_target import ImageVersion, Target, parse_image_version
+from batch_os_provider.batch.image_version import parse_image_version
+from batch_os_provider.batch.vm_pool import VmPool
+from batch_os_provider.batch.vm_target import ImageVersion, Target
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Refuse
 from batch_os_provider.rollout.image_renewal.steps import ImageHistory
 from batch_os_provider.wording import counted

@@ -11,10 +11,12 @@ from dataclasses import replace
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.empty_marker import EmptyMarker
+from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.pool import PoolState
 from batch_os_provider.batch.service import VmService
-from batch_os_provider.batch.vm_pool import VmPool, VmPoolView
-from batch_os_provider.batch.vm_target import ImageVersion, parse_image_version
+from batch_os_provider.batch.vm_pool import VmPool
+from batch_os_provider.batch.vm_target import ImageVersion
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.errors import ConflictError, PermanentError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.rollout.actions import GRACE, Done, Refuse, Wait
 from batch_os_provider.rollout.context import RolloutContext

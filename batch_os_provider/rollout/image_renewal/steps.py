@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from batch_os_provider.batch.empty_marker import EmptyMarker
-from batch_os_provider.batch.vm_pool import Marker, VmPoolView
+from batch_os_provider.batch.vm_pool import Marker
 from batch_os_provider.batch.vm_target import Target
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 
 __all__ = [

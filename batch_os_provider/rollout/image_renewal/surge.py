@@ -7,8 +7,9 @@ the table that calls it.
 
 from __future__ import annotations
 
-from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPoolView
+from batch_os_provider.batch.vm_pool import Marker, VmNode
 from batch_os_provider.batch.vm_target import Target
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Refuse, Wait
 from batch_os_provider.rollout.image_renewal.steps import (
     ImageAction,

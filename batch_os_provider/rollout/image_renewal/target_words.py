@@ -9,8 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
-from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version
+from batch_os_provider.batch.image_version import parse_image_version
+from batch_os_provider.batch.vm_pool import VmNode, VmPool
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.guest_os import version
 from batch_os_provider.wording import counted, plural
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_os_provider.batch.client import BatchClient
+from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.vm_pool import MARKER, Marker, VmNode, VmPool
-from batch_os_provider.batch.vm_target import parse_image_version
 from tests.unit.rollout.doubles import REF
 from tests.unit.rollout.image_renewal.image_doubles import body_of, pool_of
 from tests.unit.rollout.stage import quick

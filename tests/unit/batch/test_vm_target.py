@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
+from batch_os_provider.batch.vm_pool import VmNode, VmPool
 from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, to_the_second
+from batch_os_provider.batch.vm_view import VmPoolView
 
 REF = PoolRef("https://contoso.westeurope.batch.azure.com", "encode_02")
 LATEST = {"publisher": "microsoft-dsvm", "offer": "ubuntu-hpc", "sku": "2204", "version": "latest"}

@@ -10,7 +10,8 @@ import pytest
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Pool
-from batch_os_provider.batch.vm_pool import VmNode, VmPool, VmPoolView
+from batch_os_provider.batch.vm_pool import VmNode, VmPool
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.cli.adopt.proposal import Declaration, Left, fit, propose
 from batch_os_provider.cli.inventory import PoolSeen
 from tests.support.simulator import ABOVE, BEHIND, NEW, OLD, TARGET, paas_pool, vm_pool

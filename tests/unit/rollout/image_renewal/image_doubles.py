@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.supported_images import SupportedImage
-from batch_os_provider.batch.vm_pool import MARKER, Marker, VmNode, VmPool, VmPoolView
-from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, parse_image_version
+from batch_os_provider.batch.vm_pool import MARKER, Marker, VmNode, VmPool
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.errors import BatchOsError, ConflictError, ServiceAnswer
 from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal.renewal import ImageRenewal

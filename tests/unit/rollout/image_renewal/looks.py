@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from batch_os_provider.batch.empty_marker import EmptyMarker
-from batch_os_provider.batch.vm_pool import MARKER, VmNode, VmPool, VmPoolView
+from batch_os_provider.batch.vm_pool import MARKER, VmNode, VmPool
 from batch_os_provider.batch.vm_target import ImageVersion
+from batch_os_provider.batch.vm_view import VmPoolView
 from tests.support.simulator import IMAGES, Image
 from tests.unit.rollout.doubles import REF
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.vm_pool import MARKER, Marker
-from batch_os_provider.batch.vm_target import AllocatedSince, parse_image_version
+from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.errors import DeadlineError, RefusedError
 from tests.unit.rollout.image_renewal.image_doubles import (
     MOMENTS,

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from batch_os_provider.batch.pool import AllocationState, Kind, PoolState
-from batch_os_provider.batch.vm_pool import MARKER, Marker, VmPoolView
-from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, sortable
+from batch_os_provider.batch.vm_pool import MARKER, Marker, sortable
+from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion
+from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal.decide import decide_image
 from batch_os_provider.rollout.image_renewal.steps import (

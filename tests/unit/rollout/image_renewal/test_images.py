@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import pytest
 
+from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.pool import GALLERIES, Pool
 from batch_os_provider.batch.vm_pool import VmPool
-from batch_os_provider.batch.vm_target import ImageVersion, parse_image_version
+from batch_os_provider.batch.vm_target import ImageVersion
 from batch_os_provider.errors import RefusedError
 from batch_os_provider.preview.plan import Plan, plan_image
 from batch_os_provider.rollout.actions import Refuse, Wait

@@ -16,6 +16,7 @@ from batch_os_provider.batch import credentials
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Pool
 from batch_os_provider.cli.doctor.machine_checks import TESTED
+from batch_os_provider.cli.probe.questions import questions
 from batch_os_provider.errors import CredentialError
 from batch_os_provider.rollout.actions import GRACE, Refuse
 from batch_os_provider.rollout.os_upgrade.decide import History, decide
@@ -241,6 +242,8 @@ def probed(ground: Ground) -> Outputs:
     image = {"publisher": "canonical", "offer": "0001-com-ubuntu-server-jammy", "sku": "22_04-lts", "version": "22.4.1"}
     simulator.put("state", {**simulator.get("state"), "images": [image]})
     simulator.speed(100)
+    asked = questions()
+    until = next(number for number, each in enumerate(asked) if "reimage" in each.names) + 1
     done = subprocess.run(
         [
             sys.executable,
@@ -251,7 +254,7 @@ def probed(ground: Ground) -> Outputs:
             "--poll=0.1",
         ],
         env={**os.environ, **simulator.environment},
-        input="y\n" * 6 + "n\n" * 4,  # the pool itself, then five probes
+        input="y\n" * (1 + until) + "n\n" * (len(asked) - until),  # the pool itself, then the first questions
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

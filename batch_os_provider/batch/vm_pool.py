@@ -38,6 +38,7 @@ _KNOWN_REFERENCE = frozenset({"publisher", "offer", "sku", "version", "exactVers
 _READY = frozenset({"idle", "running"})
 _FAILED = frozenset({"starttaskfailed", "unusable"})
 _DEALLOCATED = frozenset({"deallocated", "deallocating"})
+_COMING = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"})
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,11 @@ class VmNode:
     def has_failed(self) -> bool:
         """Whether the node will not take tasks again without help."""
         return self.state in _FAILED or self.start_task == "failure"
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether the node is not up yet: it may show its version later."""
+        return self.state in _COMING
 
     @property
     def is_deallocated(self) -> bool:

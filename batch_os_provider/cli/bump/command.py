@@ -176,7 +176,7 @@ def _write(
         _undo(put_back, f"{error.filename} cannot be written: {error.strerror}")
     except InputError as error:
         _undo(put_back, f"with the new versions, {error}")
-    except BaseException:
+    except BaseException:  # ^C too: files that are half written must not stay
         put_back()
         raise
     allowed = {(each.stack, each.name, each.pool): {each.text, each.newer or each.text} for each in declared}

@@ -68,7 +68,6 @@ from batch_os_provider.wording import counted, plural
 
 __all__ = ["another_product", "deallocated", "decide_image", "incomparable", "refuse_kind", "resize_errors"]
 
-_COMING = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"})
 """States of a node that is not up yet: it may show its version later."""
 _EXACT_VERSION = (
     'To keep the version, declare it with strategy="empty": `up` empties the pool after its tasks and pins it'
@@ -233,7 +232,7 @@ def incomparable(seen: VmPoolView, now: datetime | None = None) -> Refuse | None
         return None
     if seen.pool.gallery:
         return _silent_gallery(seen, instead)
-    strange = [node for node in _unread(seen, ImageVersion) if node.version_text and node.state not in _COMING]
+    strange = [node for node in _unread(seen, ImageVersion) if node.version_text and not node.is_coming]
     if not strange:
         return None
     shown = " and ".join(map(repr, sorted({node.version_text for node in strange})[:3]))
@@ -247,7 +246,7 @@ def incomparable(seen: VmPoolView, now: datetime | None = None) -> Refuse | None
 
 def _silent_gallery(seen: VmPoolView, instead: str) -> Refuse | None:
     """The refusal of a gallery image whose nodes show no version; None if every node shows one, or may do so later."""
-    silent = [node for node in _unread(seen, ImageVersion) if node.state not in _COMING]
+    silent = [node for node in _unread(seen, ImageVersion) if not node.is_coming]
     if not silent and seen.judged:
         return None
     shows = (
@@ -273,7 +272,7 @@ def _unreadable(seen: VmPoolView, target: Target, now: datetime | None) -> Refus
     if never is not None:
         return never
     unread, words = _unread(seen, target), words_of(target)
-    silent = [] if target.is_known_by_pin(seen.pool) else [node for node in unread if node.state not in _COMING]
+    silent = [] if target.is_known_by_pin(seen.pool) else [node for node in unread if not node.is_coming]
     if silent:
         names, failed = [node.node_id for node in silent], [node.node_id for node in silent if node.has_failed]
         states = ", ".join(sorted({node.state for node in silent}))
@@ -285,7 +284,7 @@ def _unreadable(seen: VmPoolView, target: Target, now: datetime | None) -> Refus
             else f"Run `pulumi up` again when Batch shows {words.source} of every node",
             property="pool_id",
         )
-    coming = [node for node in unread if node.state in _COMING]
+    coming = [node for node in unread if node.is_coming]
     return (
         Wait("allocating", f"{counted(len(coming), 'node')} {plural(len(coming), 'is', 'are')} starting")
         if coming
@@ -304,7 +303,7 @@ def _cannot_judge(seen: VmPoolView, target: Target, refuse: Refuse, history: Ima
         return history.failure or refuse
     if history.failure is not None:
         return tidy(seen, mark)
-    canary = next((node for node in _ours(seen) if not target.reads(node) and node.state not in _COMING), None)
+    canary = next((node for node in _ours(seen) if not target.reads(node) and not node.is_coming), None)
     return Undo(refuse if canary is None else not_comparable(seen, target, mark, canary, refuse.next_step))
 
 

@@ -77,7 +77,6 @@ __all__ = [
 
 _ZERO = (0, 0)
 _BROKEN = frozenset({"starttaskfailed", "unusable", "deallocated", "deallocating"})
-_COMING = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"})
 
 
 def next_step(seen: VmPoolView, target: Target, policy: ImagePolicy, history: ImageHistory) -> ImageAction:
@@ -313,7 +312,7 @@ def _filled(seen: VmPoolView, mark: EmptyMarker, history: ImageHistory) -> Image
     if isinstance(missing, Refuse):
         runs = f"the pool runs {seen.pool.pin_text}" if len(mark.pins) > 1 else "the canary is healthy"
         return Refuse(f"{runs}, but {missing.reason}", missing.next_step, property=missing.property)
-    return missing or _starting([node for node in seen.nodes if node.state in _COMING], len(seen.nodes))
+    return missing or _starting([node for node in seen.nodes if node.is_coming], len(seen.nodes))
 
 
 def put_back(  # noqa: PLR0911 - a table

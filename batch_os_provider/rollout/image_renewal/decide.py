@@ -68,7 +68,6 @@ from batch_os_provider.wording import counted, plural
 
 __all__ = ["another_product", "deallocated", "decide_image", "incomparable", "refuse_kind", "resize_errors"]
 
-"""States of a node that is not up yet: it may show its version later."""
 _EXACT_VERSION = (
     'To keep the version, declare it with strategy="empty": `up` empties the pool after its tasks and pins it'
 )

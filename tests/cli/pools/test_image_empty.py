@@ -136,11 +136,16 @@ def test_what_fails_goes_back_and_what_is_killed_is_restored(sim: Simulator, sta
     sim.fault("Pool_Resize", {"kind": "delay", "seconds": 600}, pool="drain")
     sim.speed(20)
     running = stack.start_up()
-    wait_until(lambda: all(sim.seen(pool, "Pool_Resize", 202) for pool in ("killed", "restored")), "the drains", 120)
+
+    def begun() -> bool:
+        marked = all(sim.seen(pool, "Pool_Patch", 200) for pool in pools)
+        return marked and all(sim.seen(pool, "Pool_Resize", 202) for pool in ("killed", "restored"))
+
+    wait_until(begun, "each has its marker, the two drain", 120)
+    # The CLI first: it writes its state when a plugin ends, and a kill in the middle would leave half a file.
+    running.kill()
     for plugin in stack.plugins():
         os.kill(plugin, signal.SIGKILL)
-    running.kill()
-    running.wait()
     stack.run("cancel", "--yes").ok()
     sim.no_faults()
     sim.speed(120)

@@ -40,6 +40,8 @@ SCALED = {
 }
 EMPTY = empty_shape(60, 60, 60, nodes=3, image=IMAGES["ubuntu"], **SCALED)
 FIXED = empty_shape(60, 60, 60, nodes=3, canary=2, image=IMAGES["rhel"])
+SPARING = replace(image_shape(60, 60, 60, surge=0), unavailable=1)
+"""A pool without spare quota: an old node leaves first."""
 SHAPES = (OS, IMAGE, EMPTY)
 START_TASK = {"commandLine": "cmd /c setup", "waitForSuccess": True}
 DONE = "done"
@@ -175,6 +177,12 @@ def emptied(trial: Trial) -> bool:
     return pool.allocation == "steady" and not pool.nodes
 
 
+def fewer(trial: Trial) -> bool:
+    """An old node has left, and the pool gets no new one yet."""
+    pool = pool_of(trial)
+    return pool.allocation == "steady" and len(pool.nodes) < trial.size
+
+
 def middle_of(shape: Shape) -> Condition:
     """A moment in the middle of a rollout of this kind."""
     return {"os": upgrading, "image": growing, "empty": emptied}[kind_of(shape)]
@@ -224,6 +232,11 @@ def nth(number: int, condition: Condition) -> Condition:
 def touch(trial: Trial) -> None:
     """Somebody changes something that we do not look at: the ETag moves."""
     trial.world.touch(pool_of(trial))
+
+
+def take_the_quota(trial: Trial) -> None:
+    """Other pools take the cores that the old node has left."""
+    trial.world.quota["dedicatedNodes"] = len(pool_of(trial).nodes)
 
 
 def resize(size: int) -> Deed:
@@ -838,6 +851,44 @@ ROWS: tuple[Row, ...] = (
         says="unusable",
         mends=repair,
     ),
+    *(
+        Row(fault, f"max_unavailable: {name}, on {operation}", SPARING, (rule(operation, effect, nth=1, **more),))
+        for operation in ("Pool_RemoveNodes", "Pool_Resize")
+        for fault, name, effect, more in (
+            ("F4", "reset before the commit", "reset", {}),
+            ("F5", "closed after the commit", "dropAfter", {}),
+            ("F6", "carried out after we gave up on it", "delay", {"seconds": 30}),
+            ("F8", "409 PoolBeingResized", "status", {"status": 409, "code": "PoolBeingResized"}),
+        )
+    ),
+    Row(
+        "F12",
+        "max_unavailable: the quota is gone on the way back",
+        SPARING,
+        happens=((fewer, take_the_quota),),
+        ends="RefusedError",
+        says="could not bring back 1 node of 2 (AccountCoreQuotaReached",
+        mends=lambda trial: trial.world.quota.clear(),
+    ),
+    Row(
+        "F14",
+        "max_unavailable: grows in the middle of the cycle",
+        SPARING,
+        happens=((fewer, resize(5)),),
+        ends="RefusedError",
+        next_ends="RefusedError",
+        says="another person or program resized the pool",
+        without=FOREIGN,
+    ),
+    Row(
+        "F18",
+        "max_unavailable: the canary is unusable",
+        replace(SPARING, pool={**SPARING.pool, "simulator": {"allocation": {"state": "unusable", "count": 1}}}),
+        ends="RefusedError",
+        says="1 old node has left, no other node was touched",
+        mends=repair,
+    ),
+    Row("F24", "max_unavailable: another up in the middle", SPARING, happens=((fewer, another_up),)),
 )
 
 NOT_HERE = {

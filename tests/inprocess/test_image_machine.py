@@ -124,7 +124,8 @@ class VmMachine(PoolMachine):
     def judge_up(self, up: Up) -> None:
         super().judge_up(up)
         pool = self.pool
-        if type(up.error) is RefusedError and up.undisturbed and pool is not None and not self.is_muddled:
+        continues = "could not bring back" in str(up.error)
+        if type(up.error) is RefusedError and up.undisturbed and pool and not (self.is_muddled or continues):
             assert mark_of(pool) is None, f"it is told before it is undone: {up.error}"
 
     def judge_write(self, up: Up, path: str, body: Mapping[str, Any]) -> None:
@@ -150,17 +151,24 @@ class VmMachine(PoolMachine):
         pool = self.pool
         if pool is None or pool.state == "deleting" or self.is_muddled:
             return
-        target = pool.target_dedicated
-        assert self.size <= target <= self.size + SURGE, f"I8: the target is {target}, people want {self.size}"
-        if mark_of(pool) is None:
+        target, mark = pool.target_dedicated, json.loads(mark_of(pool) or "{}")
+        least = self.size - mark.get("unavailable", 0)
+        assert least <= target <= self.size + SURGE, f"I8: the target is {target}, people want {self.size}"
+        if not mark:
             assert target == self.size, f"an extra node stays: the target is {target}, people want {self.size}"
 
     # --- rules ---
 
-    @rule(version=VERSIONS, surge=st.integers(1, SURGE), strategy=st.sampled_from(("surge", "surge", "when_empty")))
-    def declare(self, version: str, surge: int, strategy: Any) -> None:
+    @rule(
+        version=VERSIONS,
+        steps=st.sampled_from(((1, 0), (SURGE, 0), (0, 1), (1, 1))),
+        strategy=st.sampled_from(("surge", "surge", "when_empty")),
+    )
+    def declare(self, version: str, steps: tuple[int, int], strategy: Any) -> None:
         self._step("declare")
-        self.target, self.policy = self.target_for(version), ImagePolicy(strategy, surge)
+        surge, unavailable = steps
+        self.target = self.target_for(version)
+        self.policy = ImagePolicy(strategy, surge, max_unavailable=unavailable)
 
     @rule(size=st.integers(0, 4))
     def somebody_resizes(self, size: int) -> None:
@@ -258,7 +266,7 @@ class VmMachine(PoolMachine):
 
     def mend(self) -> None:
         """What the errors of a renewal ask people to do, and what people do anyway."""
-        self.policy = ImagePolicy("surge", self.policy.surge)
+        self.policy = ImagePolicy("surge", self.policy.surge, max_unavailable=self.policy.max_unavailable)
         self.drain = HOUR
         self.world.unknowns.reset()
         self.world.unknowns.set(self.shown())

@@ -19,7 +19,7 @@ from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.errors import PoolGoneError
 from batch_os_provider.guest_os import version
-from batch_os_provider.rollout.image_renewal.surge import added_since
+from batch_os_provider.rollout.image_renewal.surge_view import added_since
 from batch_os_provider.rollout.progress import NodeCounts
 from batch_os_provider.runtime.threads import side_by_side
 from batch_os_provider.wording import counted

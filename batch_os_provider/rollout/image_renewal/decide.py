@@ -52,15 +52,9 @@ from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal import empty, empty_view
 from batch_os_provider.rollout.image_renewal.steps import ImageAction, ImageHistory, Repin, Undo
-from batch_os_provider.rollout.image_renewal.surge import (
-    added_since,
-    cycle,
-    drains,
-    foreign,
-    is_left_in_order,
-    not_comparable,
-    tidy,
-)
+from batch_os_provider.rollout.image_renewal.surge import cycle, not_comparable, tidy
+from batch_os_provider.rollout.image_renewal.surge_view import added_since, drains, foreign, is_left_in_order
+from batch_os_provider.rollout.image_renewal.surge_view import behind as behind_for
 from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.progress import name_some
 from batch_os_provider.schema.declared import ImagePolicy
@@ -103,7 +97,7 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
         return _restore(seen, history)
     if policy.strategy == "empty" or pool.emptying is not None or isinstance(history.marker, EmptyMarker):
         return _empty(seen, target, policy, history)
-    behind = seen.behind(target)
+    behind = behind_for(seen, target, policy)
     if (
         isinstance(history.marker, Marker)
         and pool.marker is None
@@ -119,7 +113,7 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
         # The nodes of a pinned pool run the pin, and the pin is the version, in both directions.
         pinned_elsewhere, behind = target.is_other_pin(pool), ()
     if not behind and not pinned_elsewhere and not unreadable:
-        return _finished(seen, history)
+        return _finished(seen, target, policy, history)
     if pool.automatic and isinstance(target, AllocatedSince):
         return _renewed_in_place(target)
     if pool.automatic and by_pin and pool.gallery:
@@ -162,7 +156,7 @@ def _empty(  # noqa: PLR0911 - a table
     if mark is not None and policy.strategy != "empty":
         return empty_view.foreign_image(seen, mark) or empty.put_back(seen, mark, history, target)
     if mark is None and empty_view.is_reached(seen, target):
-        return _finished(seen, history)
+        return _finished(seen, target, policy, history)
     if pool.automatic and isinstance(target, AllocatedSince):
         return _renewed_in_place(target)
     return empty.next_step(seen, target, policy, history)
@@ -306,11 +300,12 @@ def _cannot_judge(seen: VmPoolView, target: Target, refuse: Refuse, history: Ima
     return Undo(refuse if canary is None else not_comparable(seen, target, mark, canary, refuse.next_step))
 
 
-def _finished(seen: VmPoolView, history: ImageHistory) -> ImageAction:
-    """No node is behind: clean up what a cycle left, then finish."""
+def _finished(seen: VmPoolView, target: Target, policy: ImagePolicy, history: ImageHistory) -> ImageAction:
+    """No node is behind: prove the last nodes and clean up what a cycle left, then finish."""
     pool = seen.pool
     if pool.marker is not None:
-        return tidy(seen, pool.marker)
+        proves = pool.marker.unavailable and history.failure is None and not pool.base.autoscale
+        return cycle(seen, target, policy, history) if proves else tidy(seen, pool.marker)
     if history.failure is not None:
         return history.failure
     if seen.is_short and pool.resize_errors:

@@ -49,7 +49,9 @@ class Marker:
 
     ``surge`` nodes may be added, and ``unavailable`` ones may be missing. ``newest`` is the latest allocation time of a
     node before the first change: the rollout, or Batch, has added all nodes with a later one. ``spot`` is the original
-    target of spot nodes; only a rollout with ``unavailable`` changes them.
+    target of spot nodes; only a rollout with ``unavailable`` changes them. ``formula`` and ``interval`` are those that
+    the rollout turns off; a pool of fixed size has none. ``begun`` is False until the formula is off: a formula changes
+    the size at any time, so only then are the sizes those of the start.
     """
 
     size: int
@@ -57,13 +59,20 @@ class Marker:
     newest: str
     spot: int = 0
     unavailable: int = 0
+    formula: str = ""
+    interval: str = ""
+    begun: bool = True
 
     def __str__(self) -> str:
         # The first form is the one that every release reads.
-        body: dict[str, int | str] = {"v": 1, "size": self.size, "surge": self.surge, "newest": self.newest}
-        if self.unavailable:
+        body: dict[str, int | str | bool] = {"v": 1, "size": self.size, "surge": self.surge, "newest": self.newest}
+        if self.unavailable or self.formula:
             body |= {"v": _WITH_MORE, "spot": self.spot, "unavailable": self.unavailable}
-        return json.dumps(body, separators=(",", ":"))
+        if self.formula:
+            body |= {"formula": self.formula, "interval": self.interval}
+        if not self.begun:
+            body |= {"begun": False}
+        return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def parse(cls, text: object) -> Marker | None:
@@ -72,7 +81,14 @@ class Marker:
             body = json.loads(str(text))
             mark = cls(int(body["size"]), int(body["surge"]), str(body["newest"]))
             if body["v"] == _WITH_MORE:
-                mark = replace(mark, spot=int(body["spot"]), unavailable=int(body["unavailable"]))
+                mark = replace(
+                    mark,
+                    spot=int(body["spot"]),
+                    unavailable=int(body["unavailable"]),
+                    formula=str(body.get("formula", "")),
+                    interval=str(body.get("interval", "")),
+                    begun=body.get("begun", True) is not False,
+                )
             elif body["v"] != 1:
                 return None
         except (ValueError, TypeError, KeyError, OverflowError):

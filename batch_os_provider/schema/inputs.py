@@ -80,8 +80,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     STRATEGY: ("surge", "when_empty", "empty"),
     AUTOSCALE: ("refuse", "hold"),
 }
-_ONLY_WITH = {CANARY: "empty", AUTOSCALE: "empty", MAX_UNAVAILABLE: "surge"}
-"""The inputs that only one strategy uses."""
+_ONLY_WITH = {CANARY: ("empty",), AUTOSCALE: ("surge", "empty"), MAX_UNAVAILABLE: ("surge",)}
+"""The strategies that use an input, if not all do."""
 
 
 @dataclass(frozen=True)
@@ -211,10 +211,12 @@ def _unused(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool], spec: Spe
         return []
     unused = [
         Failure(
-            name, f'{shown(bag[name])} is not allowed with strategy="{strategy}"; allowed only with strategy="{only}"'
+            name,
+            f'{shown(bag[name])} is not allowed with strategy="{strategy}"; allowed only with '
+            + " or ".join(f'strategy="{each}"' for each in users),
         )
-        for name, only in _ONLY_WITH.items()
-        if bag.get(name) is not None and not is_unknown(bag[name]) and strategy != only
+        for name, users in _ONLY_WITH.items()
+        if bag.get(name) is not None and not is_unknown(bag[name]) and strategy not in users
     ]
     return unused or _standstill(bag, is_unknown)
 

@@ -22,6 +22,7 @@ from tests.support.trial import (
     Shape,
     Trial,
     empty_shape,
+    held_shape,
     image_shape,
     os_shape,
     since_shape,
@@ -55,6 +56,8 @@ SHAPES = {
     "unavailable": unavailable_shape(120, 120, 60, nodes=3),
     "unavailable spot": unavailable_shape(60, 60, nodes=4, spot=2, unavailable=2),
     "unavailable and surge": unavailable_shape(60, nodes=5, surge=1),
+    "held": held_shape(60, 60),
+    "held, unavailable": held_shape(60, surge=0, unavailable=1, nodes=3),
     "empty idle": empty_shape(nodes=2, image=IMAGES["ubuntu"]),
     "empty busy": empty_shape(200, 200, 60, nodes=3, canary=2),
     "empty one node": empty_shape(90, nodes=1, image=IMAGES["rhel"]),
@@ -71,8 +74,8 @@ OPERATIONS = {
     ("POST", "/pools/render/disableautoscale"): "Pool_DisableAutoScale",
     ("POST", "/pools/render/enableautoscale"): "Pool_EnableAutoScale",
 }
-# Not here: image pools that scale themselves (surge is refused there, when_empty writes nothing), and somebody else's
-# resize of one (waited for without a write: the moments of "image idle", later).
+# Not here: image pools that scale themselves, without hold (surge is refused there, when_empty writes nothing), and
+# somebody else's resize of one (waited for without a write: the moments of "image idle", later).
 
 
 class Story:

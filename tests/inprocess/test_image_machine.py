@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -303,7 +304,53 @@ class VmMachine(PoolMachine):
 FORMULAS = ("$TargetDedicatedNodes = 2;", "$TargetDedicatedNodes = 3;  // nights")
 
 
-class EmptyMachine(VmMachine):
+class Scaled(VmMachine):
+    """The same pool; people may scale it by a formula."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.formula = ""
+        """The formula that people want; empty for a fixed size."""
+
+    @rule(formula=st.sampled_from(("", *FORMULAS)))
+    def somebody_scales(self, formula: str) -> None:
+        self._step("somebody scales")
+        self.others(lambda pool: self._scaled(pool, formula))
+
+    def _scaled(self, pool: Pool, formula: str) -> None:
+        if formula:
+            pool.autoscale_enabled_at = None
+            resizes.enable_autoscale(self.world, pool, {"autoScaleFormula": formula})
+        elif pool.autoscale_enabled:
+            resizes.disable_autoscale(self.world, pool)
+        else:
+            return
+        self.is_muddled = self.is_muddled or mark_of(pool) is not None
+        self.formula, self.size = formula, pool.target_dedicated
+
+    @rule(size=st.integers(1, 4))
+    def the_formula_resizes(self, size: int) -> None:
+        self._step("the formula resizes")
+        self.others(lambda pool: self._formula_resizes(pool, size))
+
+    def _formula_resizes(self, pool: Pool, size: int) -> None:
+        if pool.autoscale_enabled and pool.allocation == "steady" and pool.state == "active":
+            resizes.start_resize(self.world, pool, (size, 0), None, "taskcompletion")
+            self.size = size
+
+    def judge_formula(self) -> None:
+        """A pool without a marker has the formula that people want."""
+        pool = self.pool
+        if pool is None or pool.state == "deleting" or self.is_muddled or mark_of(pool) is not None:
+            return
+        assert str(pool.props.get("autoScaleFormula", "")) == self.formula, f"people want {self.formula!r}"
+
+    def _create(self) -> None:
+        super()._create()
+        self.formula = ""
+
+
+class EmptyMachine(Scaled):
     """The same pool, pinned, and emptied for each change; people may scale it by a formula."""
 
     operations: ClassVar[tuple[str, ...]] = (
@@ -326,8 +373,6 @@ class EmptyMachine(VmMachine):
     def __init__(self) -> None:
         super().__init__()
         self.policy = ImagePolicy("empty", autoscale="hold")
-        self.formula = ""
-        """The formula that people want; empty for a fixed size."""
 
     def seed(self) -> dict[str, Any]:
         seed = super().seed()
@@ -373,10 +418,10 @@ class EmptyMachine(VmMachine):
 
     def judge_pool(self) -> None:
         assert self.requeues() == self.lost_by_others, "I3: a task was interrupted"
+        self.judge_formula()
         pool = self.pool
         if pool is None or pool.state == "deleting" or self.is_muddled or mark_of(pool) is not None:
             return
-        assert str(pool.props.get("autoScaleFormula", "")) == self.formula, f"people want {self.formula!r}"
         if not self.formula:
             assert pool.target_dedicated == self.size, f"the target is {pool.target_dedicated}, people want {self.size}"
 
@@ -396,30 +441,6 @@ class EmptyMachine(VmMachine):
         self._step("nodes to come are in for it")
         self.others(lambda pool: setattr(pool, "script", dict(fate)))
 
-    @rule(formula=st.sampled_from(("", *FORMULAS)))
-    def somebody_scales(self, formula: str) -> None:
-        self._step("somebody scales")
-        self.others(lambda pool: self._scaled(pool, formula))
-
-    def _scaled(self, pool: Pool, formula: str) -> None:
-        if formula:
-            pool.autoscale_enabled_at = None
-            resizes.enable_autoscale(self.world, pool, {"autoScaleFormula": formula})
-        else:
-            resizes.disable_autoscale(self.world, pool)
-        self.is_muddled = self.is_muddled or mark_of(pool) is not None
-        self.formula, self.size = formula, pool.target_dedicated
-
-    @rule(size=st.integers(1, 4))
-    def the_formula_resizes(self, size: int) -> None:
-        self._step("the formula resizes")
-        self.others(lambda pool: self._formula_resizes(pool, size))
-
-    def _formula_resizes(self, pool: Pool, size: int) -> None:
-        if pool.autoscale_enabled and pool.allocation == "steady" and pool.state == "active":
-            resizes.start_resize(self.world, pool, (size, 0), None, "taskcompletion")
-            self.size = size
-
     @rule(version=st.sampled_from((BEHIND, "20348.1.1")))
     def somebody_changes_the_image(self, version: str) -> None:
         self._step("somebody changes the image")
@@ -435,10 +456,6 @@ class EmptyMachine(VmMachine):
         self.is_muddled = self.is_muddled or mark_of(pool) is not None
 
     # --- the end ---
-
-    def _create(self) -> None:
-        super()._create()
-        self.formula = ""
 
     def mend(self) -> None:
         policy = ImagePolicy("empty", 1, self.policy.canary, "hold")
@@ -490,10 +507,55 @@ def strike(world: World, pool: Pool, index: int) -> None:
         upgrades.reconcile(world, pool)
 
 
-class SinceMachine(VmMachine):
-    """The same, of a pool whose nodes show ``latest``: it is declared since when they exist."""
+class SinceMachine(Scaled):
+    """The same, of a pool whose nodes show ``latest``: it is declared since when they exist. A formula is held."""
 
     by_moment = True
+    operations: ClassVar[tuple[str, ...]] = (
+        *VmMachine.operations,
+        "Pool_DisableAutoScale",
+        "Pool_EnableAutoScale",
+    )
+    switches: ClassVar[tuple[str, ...]] = (*VmMachine.switches, "enableAutoscaleWithin30s", "metadataValueLimit")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.policy = replace(self.policy, autoscale="hold")
+
+    def judge_pool(self) -> None:
+        self.judge_formula()
+        if self.formula:
+            assert self.requeues() == self.lost_by_others, "I3: a task was interrupted"
+        else:
+            super().judge_pool()
+
+    def judge_request(self, entry: Entry) -> None:
+        if not self.formula:
+            super().judge_request(entry)
+
+    @rule(
+        version=VERSIONS,
+        steps=st.sampled_from(((1, 0), (SURGE, 0), (0, 1), (1, 1))),
+        strategy=st.sampled_from(("surge", "surge", "when_empty")),
+    )
+    def declare(self, version: str, steps: tuple[int, int], strategy: Any) -> None:
+        super().declare(version, steps, strategy)
+        self.policy = replace(self.policy, autoscale="hold")
+
+    def mend(self) -> None:
+        super().mend()
+        self.policy = replace(self.policy, autoscale="hold")
+        pool = self.pool
+        if pool is not None and pool.autoscale_enabled and (pool.resize_errors or not pool.target_dedicated):
+            self._formula_resizes(pool, max(1, pool.target_dedicated))
+
+    def teardown(self) -> None:
+        PoolMachine.teardown(self)
+        pool = self.pool
+        assert pool is not None
+        assert mark_of(pool) is None, "a note is left"
+        assert str(pool.props.get("autoScaleFormula", "")) == self.formula
+        assert self.formula or len(pool.nodes) == self.size, f"{len(pool.nodes)} nodes, people want {self.size}"
 
 
 def test_whatever_befalls_a_vm_pool() -> None:

@@ -47,8 +47,9 @@ _WRITES = {
     "os": {"Pool_UpgradeOS"},
     "surge": {"Pool_Patch", "Pool_Resize", "Pool_RemoveNodes"},
     "when_empty": {"Pool_Patch"},
-    "empty": {"Pool_Patch", "Pool_Resize", "Pool_DisableAutoScale", "Pool_EnableAutoScale"},
+    "empty": {"Pool_Patch", "Pool_Resize"},
 }
+_HOLDING = {"Pool_DisableAutoScale", "Pool_EnableAutoScale"}
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ class Evidence:
     spot: int = 0
     canary: int = 1
     unavailable: int = 0
+    holds: bool = False
+    """Whether a formula may be turned off and on again."""
     upgrades: int = 1
     expected: Snapshot | None = None
 
@@ -254,6 +257,7 @@ def no_more_disruption(seen: Evidence) -> None:
     """I2."""
     for entry in seen.writes:
         allowed = _WRITES[seen.kind if seen.kind == "os" else seen.strategy]
+        allowed = allowed | _HOLDING if seen.holds else allowed
         assert entry.operation in allowed, f"{entry.operation} is no write of this provider"
         if seen.strategy == "empty" and entry.operation == "Pool_Resize" and "body" in entry.detail:
             body = json.loads(entry.detail["body"])

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import requests
 
 RENDER = PoolRef(ENDPOINT, "render")
+FORMULA = "$TargetDedicatedNodes = 2;  // nights"
 SINCE = "2024-06-01"
 """A moment before the beginning of a trial, after the allocation of the seeded nodes."""
 
@@ -81,8 +82,8 @@ class Shape:
     strategy: Any = "surge"
     canary: int = 1
     autoscale: Any = "refuse"
-    unavailable: int = 0
     more: dict[str, Any] = field(default_factory=dict)
+    unavailable: int = 0
 
     @property
     def seed(self) -> dict[str, Any]:
@@ -117,6 +118,13 @@ def unavailable_shape(*tasks: int, unavailable: int = 1, surge: int = 0, spot: i
     """A VM pool without spare quota, whose old nodes leave first; the last ``spot`` of its nodes are spot nodes."""
     shape = since_shape(*tasks, surge=surge, **pool)
     return replace(shape, pool=with_spot(shape.pool, spot), unavailable=unavailable)
+
+
+def held_shape(*tasks: int, surge: int = 1, unavailable: int = 0, **pool: Any) -> Shape:
+    """A VM pool that scales itself, and whose formula is held while its old nodes are replaced."""
+    scaled = {"enableAutoScale": True, "autoScaleFormula": FORMULA, "autoScaleEvaluationInterval": "PT7M"}
+    shape = since_shape(*tasks, surge=surge, **pool)
+    return replace(shape, pool={**shape.pool, **scaled}, autoscale="hold", unavailable=unavailable)
 
 
 def with_spot(pool: dict[str, Any], spot: int) -> dict[str, Any]:
@@ -256,6 +264,7 @@ class Trial:
             self.runs,
             surge=shape.surge,
             unavailable=shape.unavailable,
+            holds=shape.autoscale == "hold",
             strategy=shape.strategy,
             spot=self.spot,
             canary=shape.canary,

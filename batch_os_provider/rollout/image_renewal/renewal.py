@@ -20,7 +20,7 @@ from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.errors import ConflictError, PermanentError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.rollout.actions import GRACE, Done, Refuse, Wait
 from batch_os_provider.rollout.context import RolloutContext
-from batch_os_provider.rollout.image_renewal import empty, steps, surge, surge_view
+from batch_os_provider.rollout.image_renewal import empty, steps, surge_time, surge_view
 from batch_os_provider.rollout.image_renewal.decide import deallocated, decide_image, resize_errors
 from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.loop import Outcome, Rollout
@@ -109,7 +109,7 @@ class ImageRenewal(Rollout[VmPoolView]):
             return 0.0
         # At the deadline a step that undoes is still allowed; a step that begins something is not.
         if self.remaining() <= 0 and self._history.failure is None and self._begins(action):
-            back = empty.capacity_back(seen) or surge.capacity_back(seen)
+            back = empty.capacity_back(seen) or surge_time.capacity_back(seen)
             return self._write(back, seen) if back is not None else 0.0
         return self._write(action, seen)
 
@@ -138,17 +138,15 @@ class ImageRenewal(Rollout[VmPoolView]):
         begins = is_empty and self._history.failure is None and empty.leads_to_drain(action)
         if begins and self.remaining() < least:
             return empty.no_time(self.remaining(), least, self._refused[1])
-        leaves = isinstance(action, steps.RemoveNodes) and not action.ours and self._gives_back(seen)
-        return surge.no_time(self.remaining(), least) if leaves and self.remaining() < least else action
-
-    @staticmethod
-    def _gives_back(seen: VmPoolView) -> bool:
-        """Whether the pool lacks something until this run gives it back."""
-        return seen.pool.marker is not None and seen.pool.marker.unavailable > 0
+        if self._history.failure is not None:
+            return action
+        return surge_time.in_time(
+            action, seen, self.remaining(), least, min(_TIME_FOR_CANARY, self._declared.timeout / 4)
+        )
 
     def _counts_spot(self, seen: VmPoolView) -> bool:
         """Whether spot nodes are part of what the rollout works on."""
-        return self._is_emptying(seen) or self._gives_back(seen)
+        return self._is_emptying(seen) or (seen.pool.marker is not None and seen.pool.marker.unavailable > 0)
 
     def _is_emptying(self, seen: VmPoolView) -> bool:
         """Whether the strategy ``empty`` works on the pool: it counts spot nodes too."""
@@ -226,8 +224,8 @@ class ImageRenewal(Rollout[VmPoolView]):
         elif isinstance(action, steps.Resize):
             service.resize(pool, action.size)
         elif isinstance(action, steps.RemoveNodes):
-            gives_back = pool.marker is not None and pool.marker.unavailable > 0
-            timeout = self._drain_timeout() if gives_back else self._declared.drain_timeout
+            is_bounded = pool.marker is not None and surge_view.has_more(pool.marker)
+            timeout = self._drain_timeout() if is_bounded else self._declared.drain_timeout
             service.remove_nodes(pool, action.nodes, timeout)
         elif isinstance(action, steps.Repin):
             service.repin(pool, action.version)
@@ -249,9 +247,11 @@ class ImageRenewal(Rollout[VmPoolView]):
         return float(int(min(self._declared.drain_timeout, left)))
 
     def _undo_refused(self, error: PermanentError, seen: VmPoolView, action: steps.ImageAction) -> float:
-        """A write that Batch will never accept: an emptied pool goes back first. Raises the error elsewhere."""
-        mark = seen.pool.emptying
-        if mark is None or self._history.failure is not None or not empty.is_undoable(action, mark):
+        """A write that Batch will never accept: the pool first gets back what it lacks. Else raises the error."""
+        emptying, mark = seen.pool.emptying, seen.pool.marker
+        undoable = mark is not None and surge_time.is_undoable(action, mark)
+        undoable = undoable if emptying is None else empty.is_undoable(action, emptying)
+        if self._history.failure is not None or not undoable:
             raise error
         failure = Refuse(str(error.reason).rstrip("."), error.next_step, error.reply)
         self._history = steps.with_failure(self._history, failure)
@@ -322,6 +322,9 @@ class ImageRenewal(Rollout[VmPoolView]):
         count, spot = (count + spot, 0) if self._declared.policy.renews_spot else (count, spot)
         what = self._words.reached(count) if count or stopped else self._words.empty(seen)
         what += f", {stopped} deallocated" if stopped else ""
+        what += (
+            ", scaled by its formula" if seen.pool.base.autoscale and self._declared.policy.autoscale == "hold" else ""
+        )
         what += f", {counted(spot, 'spot node')} not renewed" if spot else ""
         news = f"done, {what}, {self.elapsed()}" if self._written else f"nothing was written, {what}"
         came_from = self._came_from if self._written else ""
@@ -392,6 +395,7 @@ class ImageRenewal(Rollout[VmPoolView]):
             text += f", {-extra} {plural(-extra, 'is', 'are')} missing now" if extra < 0 else ""
             more = self._ordered - count if self._ordered > max(count, marker.size) else 0
             text += f", {more} more {plural(more, 'is', 'are')} ordered" if more else ""
+            text += surge_view.held_words(seen)
             text += "; no task was stopped"
         elif not self._written:
             text += "; nothing is under way"

@@ -7,7 +7,9 @@ like the table that calls it. First match wins:
 ==========================================  ==========================================================
 Seen (steady)                               Then
 ==========================================  ==========================================================
+autoscale on                                Refuse, or with ``hold`` the marker first, then HoldAutoscale
 no marker                                   SetMarker; Refuse if the first step cannot work
+a marker from before the formula was off    SetMarker with the sizes of now
 targets or nodes beyond the marker          Refuse: another actor resized the pool
 more nodes than the target                  Resize to their number: some nodes did not leave
 a target below the marker's                 Resize to the original targets, and ``surge`` more
@@ -21,16 +23,24 @@ no node behind                              ``tidy``
 With ``unavailable`` in the marker old nodes leave before new ones replace them. Without ``surge`` the canary can only
 come after a first old node has left, so the first round is one node. How many more may leave follows from the nodes
 that take tasks: nodes that are missing or not ready for any reason count against ``unavailable``.
+
+A held formula is in the marker before it is turned off. ``tidy`` turns the same one on again, after the nodes of the
+cycle have left by name: a formula would choose others.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from batch_os_provider.batch.vm_pool import Marker, VmNode
 from batch_os_provider.batch.vm_target import Target
 from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Refuse, Wait
 from batch_os_provider.rollout.image_renewal import surge_view
+from batch_os_provider.rollout.image_renewal.empty_view import is_same_formula
 from batch_os_provider.rollout.image_renewal.steps import (
+    EnableAutoscale,
+    HoldAutoscale,
     ImageAction,
     ImageHistory,
     RemoveNodes,
@@ -42,10 +52,9 @@ from batch_os_provider.rollout.image_renewal.surge_view import MAX_REMOVED, adde
 from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.progress import name_some
 from batch_os_provider.schema.declared import ImagePolicy
-from batch_os_provider.schema.units import duration
 from batch_os_provider.wording import counted, plural
 
-__all__ = ["capacity_back", "cycle", "no_time", "not_comparable", "tidy"]
+__all__ = ["cycle", "hold", "may_hold", "not_comparable", "restore", "tidy"]
 
 
 def cycle(  # noqa: PLR0911 - a table
@@ -55,13 +64,12 @@ def cycle(  # noqa: PLR0911 - a table
     pool, mark, count = seen.pool, seen.pool.marker, len(seen.dedicated)
     old = surge_view.behind(seen, target, policy)
     if pool.marker_text is not None and mark is None:
-        return Refuse(
-            f"the pool's metadata entry batch-os holds {pool.marker_text!r}, which this provider did not write",
-            "Remove or rename that metadata entry, then run `pulumi up` again",
-            property="pool_id",
-        )
+        return _not_ours(seen)
     if mark is None:
         return history.failure or _begin(seen, policy, old)
+    if not mark.begun:
+        first = _begin(seen, policy, old, mark)
+        return Undo(first) if isinstance(first, Refuse) else first
     if not surge_view.is_in_bounds(seen, mark):
         return foreign(seen, mark)
     left = tuple(node for node in old if node.node_id not in history.stayed)
@@ -79,8 +87,45 @@ def cycle(  # noqa: PLR0911 - a table
     return _prove(seen, target, mark, history, left)
 
 
-def _begin(seen: VmPoolView, policy: ImagePolicy, old: tuple[VmNode, ...]) -> ImageAction:
-    """The marker, or why the first step would be in vain."""
+def hold(seen: VmPoolView, policy: ImagePolicy, old: tuple[VmNode, ...]) -> ImageAction:
+    """The step for a pool that scales itself: the marker, which has the formula, and then the formula off."""
+    pool, mark, count = seen.pool, seen.pool.marker, len(old)
+    if policy.autoscale != "hold":
+        return Refuse(
+            f"{counted(count, 'node')} {plural(count, 'is', 'are')} behind, and the pool scales itself: "
+            "Batch refuses to resize such a pool (409)",
+            'Declare autoscale="hold": `up` turns the formula off, renews the nodes, and turns the same formula on '
+            'again; or strategy="when_empty": nodes are renewed as the pool scales in and out',
+            property="strategy",
+        )
+    if pool.marker_text is not None and mark is None:
+        return _not_ours(seen)
+    if mark is not None:
+        return HoldAutoscale()
+    first = _begin(seen, policy, old)
+    if not isinstance(first, SetMarker) or not isinstance(first.marker, Marker):
+        return first
+    return SetMarker(replace(first.marker, formula=pool.formula, interval=pool.interval, begun=False))
+
+
+def may_hold(seen: VmPoolView, policy: ImagePolicy) -> bool:
+    """Whether the next step is to turn the formula off: the marker has it, and the cycle has not begun."""
+    mark = seen.pool.marker
+    return policy.autoscale == "hold" and mark is not None and not mark.begun
+
+
+def _not_ours(seen: VmPoolView) -> Refuse:
+    return Refuse(
+        f"the pool's metadata entry batch-os holds {seen.pool.marker_text!r}, which this provider did not write",
+        "Remove or rename that metadata entry, then run `pulumi up` again",
+        property="pool_id",
+    )
+
+
+def _begin(
+    seen: VmPoolView, policy: ImagePolicy, old: tuple[VmNode, ...], held: Marker | None = None
+) -> SetMarker | Wait | Refuse:
+    """The marker, or why the first step would be in vain. ``held`` is the marker with the formula that is off."""
     pool = seen.pool
     if pool.resize_errors and seen.is_short:
         return Refuse(
@@ -96,7 +141,7 @@ def _begin(seen: VmPoolView, policy: ImagePolicy, old: tuple[VmNode, ...]) -> Im
         first = _next_to_leave(seen, mark, old, 0)
         if not isinstance(first, RemoveNodes):
             return first
-    return SetMarker(mark)
+    return SetMarker(mark if held is None else replace(mark, formula=held.formula, interval=held.interval))
 
 
 def _resize(mark: Marker, size: int, why: str) -> Resize:
@@ -118,13 +163,28 @@ def _not_lower(seen: VmPoolView, mark: Marker, more: int) -> Resize:
     return _resize(mark, max(mark.size + more, count), f"{text}, adding {more}" if more else text)
 
 
-def tidy(seen: VmPoolView, mark: Marker) -> ImageAction:
-    """Restore the size and the number of nodes from before the cycle, then clear the marker.
+def restore(seen: VmPoolView, mark: Marker) -> ImageAction:
+    """One step of `batch-os restore`: back to the marker, also where another person changed the pool since."""
+    if not mark.formula:
+        return tidy(seen, mark)
+    if seen.pool.base.autoscale:
+        return SetMarker(None) if is_same_formula(seen.pool, mark) else HoldAutoscale()
+    if mark.begun and surge_view.is_in_bounds(seen, mark):
+        return tidy(seen, mark)
+    return EnableAutoscale(mark.formula, mark.interval)
+
+
+def tidy(seen: VmPoolView, mark: Marker) -> ImageAction:  # noqa: PLR0911 - a table
+    """Restore the size and the number of nodes from before the cycle, the formula, then clear the marker.
 
     The nodes are removed by name, because Batch chooses the nodes itself when a pool shrinks. Failed nodes come first,
     then nodes behind the others, nodes that are not ready, and the newest nodes.
     """
     pool, count = seen.pool, len(seen.dedicated)
+    if mark.formula and pool.base.autoscale:
+        return SetMarker(None)
+    if mark.formula and not mark.begun:
+        return EnableAutoscale(mark.formula, mark.interval)
     if not surge_view.is_in_bounds(seen, mark):
         return foreign(seen, mark)
     if pool.base.autoscale:
@@ -134,8 +194,9 @@ def tidy(seen: VmPoolView, mark: Marker) -> ImageAction:
         return _not_lower(seen, mark, 0)
     surplus = count - mark.size
     if surplus <= 0:
-        is_back = pool.size == mark.size and not surge_view.owes(seen, mark)
-        return SetMarker(None) if is_back else _resize(mark, mark.size, "back to the size before the renewal")
+        if pool.size != mark.size or surge_view.owes(seen, mark):
+            return _resize(mark, mark.size, "back to the size before the renewal")
+        return EnableAutoscale(mark.formula, mark.interval) if mark.formula else SetMarker(None)
     ours = [node for node in added_since(seen, mark) if node.dedicated]
     if len(ours) < surplus:
         return foreign(seen, mark)
@@ -143,27 +204,6 @@ def tidy(seen: VmPoolView, mark: Marker) -> ImageAction:
     last_first = sorted(ours, key=lambda node: (node.allocated, node.node_id), reverse=True)
     chosen = sorted(last_first, key=lambda node: (not node.has_failed, node.version == newest, node.is_ready))
     return RemoveNodes(tuple(node.node_id for node in chosen[: min(surplus, MAX_REMOVED)]), ours=True)
-
-
-def capacity_back(seen: VmPoolView) -> Resize | None:
-    """The write that brings back nodes that have left, for a run that ends now; None if no target is lowered."""
-    pool, mark = seen.pool, seen.pool.marker
-    if mark is None or not pool.is_steady or pool.base.autoscale or not surge_view.owes(seen, mark):
-        return None
-    return Resize(max(pool.size, mark.size), "back to the size before the renewal: the time is up", mark.spot)
-
-
-def no_time(left: float, least: float) -> Undo:
-    """The end of a rollout that has too little time left to remove nodes and bring them back."""
-    return Undo(
-        Refuse(
-            f"{duration(max(left, 0.0))} of timeout is left, and a round in which nodes leave takes up to "
-            f"{duration(least)}",
-            "Declare a longer timeout, or run `pulumi up` again: it continues",
-            property="timeout",
-        ),
-        may_defer=True,
-    )
 
 
 def _stayed(history: ImageHistory) -> Refuse:

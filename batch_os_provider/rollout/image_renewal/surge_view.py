@@ -10,6 +10,7 @@ from batch_os_provider.batch.vm_pool import Marker, VmNode
 from batch_os_provider.batch.vm_target import Target
 from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Refuse
+from batch_os_provider.rollout.image_renewal.empty_view import by_hand, is_same_formula
 from batch_os_provider.rollout.image_renewal.steps import ImageHistory
 from batch_os_provider.schema.declared import ImagePolicy
 from batch_os_provider.wording import counted, plural
@@ -20,6 +21,10 @@ __all__ = [
     "behind",
     "drains",
     "foreign",
+    "gives_back",
+    "has_more",
+    "held_words",
+    "is_held",
     "is_in_bounds",
     "is_left_in_order",
     "most_leaving",
@@ -52,6 +57,29 @@ def added_since(seen: VmPoolView, mark: Marker) -> tuple[VmNode, ...]:
     """The nodes that were allocated after the marker was written; spot nodes too if the cycle renews them."""
     nodes = seen.nodes if mark.unavailable else seen.dedicated
     return tuple(node for node in nodes if mark.newest and node.allocated > mark.newest and node.state != _GONE)
+
+
+def is_held(seen: VmPoolView) -> bool:
+    """Whether the pool's formula is off, and only the marker has it."""
+    pool = seen.pool
+    return pool.marker is not None and bool(pool.marker.formula) and not pool.base.autoscale
+
+
+def held_words(seen: VmPoolView) -> str:
+    """What to say about a formula that is off, for an error that ends a run early; empty if none is."""
+    if not is_held(seen):
+        return ""
+    return "; its autoscale formula is held; it comes back by the next `pulumi up`, or by `batch-os restore`"
+
+
+def has_more(mark: Marker) -> bool:
+    """Whether the pool lacks nodes or its formula while the cycle of this marker works."""
+    return mark.unavailable > 0 or bool(mark.formula)
+
+
+def gives_back(seen: VmPoolView) -> bool:
+    """Whether the pool lacks nodes or its formula while the cycle works, so that a run must not end in between."""
+    return seen.pool.marker is not None and (seen.pool.marker.unavailable > 0 or is_held(seen))
 
 
 def owes(seen: VmPoolView, mark: Marker) -> bool:
@@ -102,6 +130,8 @@ def is_in_bounds(seen: VmPoolView, mark: Marker) -> bool:
 
 def is_left_in_order(seen: VmPoolView, left: tuple[VmNode, ...], noted: Marker) -> bool:
     """Whether another run on the same pool has finished and cleared the marker of both."""
+    if noted.formula:
+        return not left and seen.pool.base.autoscale and is_same_formula(seen.pool, noted)
     spot = not noted.unavailable or seen.pool.target_spot == noted.spot
     return not left and spot and seen.pool.size == len(seen.dedicated) == noted.size
 
@@ -113,6 +143,13 @@ def foreign(seen: VmPoolView, mark: Marker, what: str = "another person or progr
     began = counted(mark.size, "node")
     if mark.unavailable and spot != mark.spot:
         began, now = f"{began} and {counted(mark.spot, 'spot node')}", f"{now}, of spot nodes {spot}"
+    if mark.formula:
+        return Refuse(
+            f"{what}: the rollout began at {began} and {now}; its autoscale formula is "
+            f"{'on' if seen.pool.base.autoscale else 'held'}, and nothing more was changed",
+            f"Decide what is right, then {by_hand(seen)}. The entry was {mark}",
+            property="pool_id",
+        )
     return Refuse(
         f"{what}: the rollout began at {began} and {now}; nothing more was changed",
         f"Set the size that you want, remove the metadata entry batch-os ({mark}) if it is there, "

@@ -64,6 +64,14 @@ def test_a_note_with_nodes_that_may_be_missing_has_a_form_of_its_own(
 
 
 @quick
+@given(formula=st.text(min_size=1, max_size=200), interval=st.sampled_from(("", "PT7M")), begun=st.booleans())
+def test_a_note_keeps_the_formula_as_people_wrote_it(formula: str, interval: str, begun: bool) -> None:
+    mark = Marker(3, 1, "2018-11-30T12:00:02.000000Z", 0, 0, formula, interval, begun)
+    assert Marker.parse(str(mark)) == mark
+    assert json.loads(str(mark))["formula"] == formula
+
+
+@quick
 @given(
     text=st.one_of(st.none(), st.text(), st.integers(), st.recursive(st.none() | st.text(), st.lists).map(json.dumps))
 )

@@ -212,13 +212,6 @@ def test_no_surge_needs_nodes_that_may_be_missing(surge: object, unavailable: ob
     assert failures(surge=UNKNOWN, max_unavailable=unavailable) == []
 
 
-@pytest.mark.parametrize("strategy", ["empty", "when_empty"])
-def test_only_surge_may_miss_nodes(strategy: str) -> None:
-    assert failures(strategy=strategy, max_unavailable=1) == [
-        ("max_unavailable", f'1 is not allowed with strategy="{strategy}"; allowed only with strategy="surge"')
-    ]
-
-
 def test_surges_are_the_same_by_their_meaning() -> None:
     assert inputs.same("surge", 2, "2")
     assert inputs.same("surge", 2.0, 2)
@@ -271,12 +264,21 @@ def test_what_autoscale_does_not_allow(value: object, near: str) -> None:
     assert near in reason
 
 
-@pytest.mark.parametrize("strategy", ["surge", "when_empty"])
-@pytest.mark.parametrize(("name", "value"), [("canary", 2), ("autoscale", "hold"), ("autoscale", "refuse")])
-def test_what_only_empty_uses_is_refused_elsewhere(strategy: str, name: str, value: object) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "name", "value", "only"),
+    [
+        ("surge", "canary", 2, 'strategy="empty"'),
+        ("when_empty", "canary", 2, 'strategy="empty"'),
+        ("when_empty", "autoscale", "hold", 'strategy="surge" or strategy="empty"'),
+        ("when_empty", "autoscale", "refuse", 'strategy="surge" or strategy="empty"'),
+        ("when_empty", "max_unavailable", 1, 'strategy="surge"'),
+        ("empty", "max_unavailable", "10%", 'strategy="surge"'),
+    ],
+)
+def test_what_a_strategy_does_not_use_is_refused(strategy: str, name: str, value: object, only: str) -> None:
     ((property_, reason),) = failures(strategy=strategy, **{name: value})
     assert property_ == name
-    assert reason == f'{value!r} is not allowed with strategy="{strategy}"; allowed only with strategy="empty"'
+    assert reason == f'{value!r} is not allowed with strategy="{strategy}"; allowed only with {only}'
 
 
 def test_a_strategy_that_is_not_known_yet_is_judged_later() -> None:

@@ -141,7 +141,7 @@ def test_one_crash_at_every_moment(name: str) -> None:
         if (wrong := crashed(story, pause, number))
     }
     assert not found, report(found)
-    assert len(tried) >= 5, "too few moments to be the whole story"
+    assert len(tried) >= 4, "too few moments to be the whole story"
 
 
 @pytest.mark.parametrize("name", ["os busy", "image idle", "empty held formula"])

@@ -63,10 +63,11 @@ def lines_of(standings: list[Standing]) -> list[str]:
     for each in sorted(standings, key=lambda standing: standing.word != BEHIND):
         url = each.seen.pool.ref.url
         if each.word == BEHIND:
-            lines += [url, f"  behind: {change(each.current, each.newest)}", f"  seen at: {each.source}"]
+            lines += [url, f"  behind: {_distance(each)}", f"  seen at: {each.source}"]
         elif each.word != NEWEST:
             lines += [url, f"  not known: {each.why}"]
             lines += [f"  oldest node allocated: {each.allocated}"] if each.allocated else []
+            lines += [f"  newest version: {each.newest}, seen at {each.source}"] if each.newest else []
     newest = sum(each.word == NEWEST for each in standings)
     late = len(behind(standings))
     lines.append(
@@ -74,6 +75,12 @@ def lines_of(standings: list[Standing]) -> list[str]:
         f"{len(standings) - newest - late} not known"
     )
     return lines
+
+
+def _distance(standing: Standing) -> str:
+    if standing.current:
+        return change(standing.current, standing.newest)
+    return f"its oldest node was allocated on {standing.allocated}, before {standing.newest} was made ({standing.made})"
 
 
 def as_json(accounts: list[Account], standings: list[Standing]) -> dict[str, Any]:
@@ -103,6 +110,7 @@ def _row(standing: Standing) -> dict[str, Any]:
         "current": standing.current or None,
         "newest": standing.newest or None,
         "source": standing.source or None,
+        "newest_made": standing.made or None,
         "oldest_node_allocated": standing.allocated or None,
         "why": standing.why or None,
         "error": standing.seen.trouble or None,

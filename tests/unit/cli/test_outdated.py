@@ -115,8 +115,35 @@ def test_nodes_that_show_only_latest_have_an_age() -> None:
     assert alone.why == "its nodes show latest, and no number"
     (mixed,) = judged(pool("mixed", UBUNTU, "22.04.202405140", "latest"))
     assert (mixed.word, mixed.why) == (UNKNOWN, "some of its nodes show no version number")
+    assert (alone.newest, alone.made) == ("", "")
     (empty,) = judged(pool("empty", UBUNTU))
     assert (empty.why, empty.allocated) == ("it has no dedicated nodes, and new ones get latest", "")
+
+
+def test_a_node_cannot_run_an_image_that_was_made_later() -> None:
+    newer = pool("newer", {**UBUNTU, "version": "22.04.202409010"}, "latest")
+    old = pool("old", UBUNTU, "latest", "latest", at="2024-08-31T23:59:59.9Z")
+    same_day = pool("same-day", UBUNTU, "latest", at="2024-09-01T00:00:00Z")
+    without = pool("without", UBUNTU)
+    to_come = pool("to-come", {**UBUNTU, "version": "22.04.203001010", "sku": "arm"}, "latest")
+    arm = pool("arm", {**UBUNTU, "sku": "arm"}, "latest")
+    found = judged(old, same_day, without, newer, to_come, arm, as_of=date(2026, 1, 1))
+    assert [(each.word, each.current, each.newest, each.made) for each in found] == [
+        (BEHIND, "", "22.04.202409010", "2024-09-01"),
+        (UNKNOWN, "", "22.04.202409010", "2024-09-01"),
+        (UNKNOWN, "", "22.04.202409010", "2024-09-01"),
+        (NEWEST, "22.04.202409010", "22.04.202409010", "2024-09-01"),
+        (NEWEST, "22.04.203001010", "22.04.203001010", ""),
+        (UNKNOWN, "", "22.04.203001010", ""),
+    ]
+    assert lines_of(found)[1:3] == [
+        "  behind: its oldest node was allocated on 2024-08-31T23:59:59Z, before 22.04.202409010 was made (2024-09-01)",
+        f"  seen at: {ENDPOINT}/pools/newer",
+    ]
+    assert found[1].why == (
+        "its nodes show no version number, and none was allocated before 22.04.202409010 was made (2024-09-01)"
+    )
+    assert f"  newest version: 22.04.202409010, seen at {ENDPOINT}/pools/newer" in lines_of(found)
 
 
 def test_a_cloud_services_pool_is_compared_with_the_releases_of_the_day() -> None:
@@ -153,6 +180,7 @@ def test_what_people_and_programs_see() -> None:
         "current": "22.04.2024102301",
         "newest": "22.04.2026082801",
         "source": f"{ENDPOINT}/pools/new",
+        "newest_made": None,
         "oldest_node_allocated": "2026-10-01T08:00:00Z",
         "why": None,
         "error": None,

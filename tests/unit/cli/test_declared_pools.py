@@ -111,7 +111,7 @@ def test_config_that_is_given_wins_and_projects_have_defaults(tmp_path: Path) ->
 
 
 def test_a_day_without_quotes_is_what_pulumi_makes_of_it(tmp_path: Path) -> None:
-    """Pulumi 3.272 hands it over as Go prints a time, which nodes_since refuses."""
+    """Pulumi 3.259 hands it over as Go prints a time, which nodes_since refuses."""
     (tmp_path / "Pulumi.yaml").write_text("name: farm\nruntime: python\n", encoding="utf-8")
     (tmp_path / "Pulumi.dev.yaml").write_text(
         "config:\n  farm:day: 2026-05-01\n  farm:at: 2026-05-01T06:30:00Z\n  farm:quoted: '2026-05-01'\n"

@@ -7,6 +7,7 @@ as it is, and is named.
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timezone
@@ -21,6 +22,7 @@ from batch_os_provider.cli.bump.plan import Declared, Plan, Stacks, declared_of,
 from batch_os_provider.cli.bump.write_files import remove_leftovers, replace_all
 from batch_os_provider.cli.common import UNREADABLE, endpoints_of, fail, print_json
 from batch_os_provider.cli.inventory import Account, survey
+from batch_os_provider.cli.outdated.listings import listings_of, subscription_option
 from batch_os_provider.cli.outdated.newest import Standing, judge
 from batch_os_provider.errors import InputError
 from batch_os_provider.guest_os import catalogue_file
@@ -46,12 +48,15 @@ _NOT_OURS = frozenset({"venv", "env", "node_modules", "site-packages", "tests", 
 @click.option(
     "--config", "config", metavar="KEY=VALUE", multiple=True, help="Config for the program, on top of its own."
 )
-def command(
+@subscription_option
+def command(  # noqa: PLR0913 - the options
+    *,
     folder: Path,
-    yes: bool,  # noqa: FBT001 - click passes flags so
-    wants_json: bool,  # noqa: FBT001 - as above
+    yes: bool,
+    wants_json: bool,
     more: tuple[str, ...],
     config: tuple[str, ...],
+    subscription: str,
 ) -> None:
     """Write the newest known version of each pool into the program in PROGRAM_FOLDER.
 
@@ -63,17 +68,19 @@ def command(
         raise click.BadParameter("a config value has the form key=value", param_hint="--config")
     given = dict(each.partition("=")[::2] for each in config)
     try:
-        _bump(folder, more, given, yes=yes, wants_json=wants_json)
+        _bump(folder, more, given, subscription, yes=yes, wants_json=wants_json)
     except InputError as error:
         fail(str(error))
 
 
-def _bump(folder: Path, more: tuple[str, ...], given: Mapping[str, str], *, yes: bool, wants_json: bool) -> None:
+def _bump(  # noqa: PLR0913 - the options
+    folder: Path, more: tuple[str, ...], given: Mapping[str, str], subscription: str, *, yes: bool, wants_json: bool
+) -> None:
     stacks = _declared(folder, given)
     refs = [pool.ref for pools in stacks.values() for pool in pools if pool.ref is not None]
     accounts = survey(tuple(dict.fromkeys([*(ref.endpoint for ref in refs), *more])))
     _end_if_unread(accounts)
-    standings = _standings(accounts)
+    standings, unasked = _standings(accounts, subscription)
     declared = declared_of(stacks, standings, _today())
     files = {file: file.read_bytes() for file in _python_files(folder)}
     config = {stack: (file, file.read_bytes()) for stack in stacks if (file := _config_file(folder, stack)).is_file()}
@@ -92,8 +99,10 @@ def _bump(folder: Path, more: tuple[str, ...], given: Mapping[str, str], *, yes:
     writes = bool(edited) and (yes or (not wants_json and _agrees(len(edited))))
     now = _write(lambda: _declared(folder, given), stacks, declared, texts, edited) if writes else stacks
     left = _left(declared, now, found, written=writes)
+    for line in unasked:
+        click.echo(line, err=True)
     if wants_json:
-        print_json(_document(folder, declared, found, left, written=writes))
+        print_json({**_document(folder, declared, found, left, written=writes), "not_asked": unasked})
         return
     for old, new, newest, source in sorted(_reasons(declared, found)):
         brings = "" if newest == new else f" for {newest}"
@@ -139,12 +148,13 @@ def _end_if_unread(accounts: list[Account]) -> None:
         sys.exit(UNREADABLE)
 
 
-def _standings(accounts: list[Account]) -> list[Standing]:
+def _standings(accounts: list[Account], subscription: str) -> tuple[list[Standing], list[str]]:
     found = catalogue_file.find()
     if found.trouble:
         fail(found.trouble.partition("; ")[0])
     pools = [pool for account in accounts for pool in account.pools]
-    return judge(pools, found.catalogue, _today())
+    listings, unasked = listings_of(accounts, subscription, os.environ)
+    return judge(pools, found.catalogue, _today(), listings), unasked
 
 
 def _today() -> date:

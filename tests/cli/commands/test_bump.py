@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch_os_provider.cli.outdated.listings import NO_SUBSCRIPTION
 from tests.cli.commands.test_command_endings import ended, environment, start
 from tests.support.simulator import IMAGES, Simulator, vm_pool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+UNASKED = f"{NO_SUBSCRIPTION}\n"
 FIRST, OLD, NEW = "20348.2300.240301", "20348.2402.240402", "20348.2461.240510"
 OTHER_OLD, OTHER_NEW = "17763.3124.2111130129", "17763.3200.220101"
 
@@ -81,7 +83,7 @@ def test_it_writes_only_what_it_can_prove_and_names_the_rest(sim: Simulator, pro
 
     code, out, err = ended(start(sim, "bump", str(program), "--json", "--yes"))
     document = json.loads(out)
-    assert (code, err, document["written"]) == (0, "", True)
+    assert (code, err, document["written"], document["not_asked"]) == (0, UNASKED, True, [UNASKED.strip()])
     assert [(each["file"], each["line"], each["key"]) for each in document["changes"]] == [
         ("__main__.py", 15, None),
         ("Pulumi.prod.yaml", 3, "farm:version"),
@@ -140,7 +142,7 @@ def test_a_kill_between_two_files_is_finished_by_the_next_call(sim: Simulator, p
     assert changed == ["__main__.py"]
 
     code, out, err = ended(start(sim, "bump", str(program), "--yes"))
-    assert (code, err, out.decode().splitlines()[-1]) == (0, "", "2 versions to change in 1 file: written")
+    assert (code, err, out.decode().splitlines()[-1]) == (0, UNASKED, "2 versions to change in 1 file: written")
     assert sorted(file.name for file in program.iterdir() if file.is_file()) == sorted(file.name for file in before)
     assert NEW in (program / "Pulumi.prod.yaml").read_text(encoding="utf-8")
 

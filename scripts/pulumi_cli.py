@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Find or install the Pulumi CLI with its Python language host, and print the directory to put on PATH.
+"""Find or install the Pulumi CLI with its hosts for Python and YAML, and print the directory to put on PATH.
 
 In this order: the one on PATH if it is new enough; the one an earlier run left in the user cache; the official
 installer (pinned, into the cache, shell profiles untouched); a build from source with Go (every module pinned by
@@ -27,12 +27,42 @@ if TYPE_CHECKING:
 OLDEST = (3, 259, 0)  # the oldest CLI that the provider's tests have passed with
 PINNED = "3.259.0"  # what is installed where there is none, or an older one
 HOST_SDK = "3.79.0"  # the last SDK module that holds the Python language host; it drives today's Python SDK
+YAML = "1.25.0"  # the YAML language host, whose releases have numbers of their own
 INSTALLER = "https://get.pulumi.com"
 
-PROGRAMS = ("pulumi", "pulumi-language-python", "pulumi-language-python-exec", "pulumi-resource-pulumi-python")
-"""What a Python program with dynamic resources needs."""
+YAML_HOST = "pulumi-language-yaml"
+PROGRAMS = (
+    "pulumi",
+    "pulumi-language-python",
+    "pulumi-language-python-exec",
+    "pulumi-resource-pulumi-python",
+    YAML_HOST,
+)
+"""What Python programs with dynamic resources and YAML programs need."""
 
 TOOLS = Path(__file__).resolve().parent.parent / "tools" / "pulumi"
+SDK = "github.com/pulumi/pulumi/sdk/v3"
+BUILT = {  # package, folder with the pinned modules, variable of the version, version
+    "pulumi": (
+        "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+        TOOLS / "cli",
+        f"{SDK}/go/common/version.Version",
+        PINNED,
+    ),
+    "pulumi-language-python": (
+        f"{SDK}/python/cmd/pulumi-language-python",
+        TOOLS / "langhost",
+        f"{SDK}/go/common/version.Version",
+        HOST_SDK,
+    ),
+    YAML_HOST: (
+        f"github.com/pulumi/pulumi-yaml/cmd/{YAML_HOST}",
+        TOOLS / "yaml",
+        "github.com/pulumi/pulumi-yaml/pkg/version.Version",
+        YAML,
+    ),
+}
+"""What Go builds where the official installer does not work."""
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "batch-os-provider"
 
 
@@ -77,15 +107,16 @@ def on_path() -> Path | None:
     return bin_dir
 
 
-def whole(bin_dir: Path) -> bool:
-    """Whether every program is there and can be run."""
-    return all(os.access(bin_dir / program, os.X_OK) for program in PROGRAMS)
+def lacking(bin_dir: Path) -> list[str]:
+    """The programs that are not there, or cannot be run."""
+    return [program for program in PROGRAMS if not os.access(bin_dir / program, os.X_OK)]
 
 
 def demand_whole(bin_dir: Path) -> None:
     """Refuse an installation in which a program is missing."""
-    if not whole(bin_dir):
-        raise SetupError(f"the installation lacks some of {', '.join(PROGRAMS)}")
+    missing = lacking(bin_dir)
+    if missing:
+        raise SetupError(f"the installation comes without {', '.join(missing)}")
 
 
 @contextmanager
@@ -138,22 +169,23 @@ def download_official(target: Path) -> None:
     script.unlink()
 
 
-def build_from_source(target: Path) -> None:
-    """Build CLI and language host with Go; the launcher scripts lie in the Go module beside the source."""
-    bin_dir = target / "bin"
-    bin_dir.mkdir()
-    sdk = "github.com/pulumi/pulumi/sdk/v3"
-    programs = (
-        ("pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", TOOLS / "cli", PINNED),
-        ("pulumi-language-python", f"{sdk}/python/cmd/pulumi-language-python", TOOLS / "langhost", HOST_SDK),
-    )
+def build(name: str, bin_dir: Path) -> None:
+    """Build one program with Go."""
+    package, module, variable, version = BUILT[name]
     os.environ.update(CGO_ENABLED="0", GOWORK="off")
     os.environ.setdefault("HOME", str(Path.home()))  # Go wants it for its caches
-    for name, package, module, version in programs:
-        command = ["go", "build", "-mod=readonly", "-trimpath", "-tags", "osusergo,grpcnotrace"]
-        command += ["-ldflags", f"-s -w -X {sdk}/go/common/version.Version=v{version}"]
-        run([*command, "-o", str(bin_dir / name), package], module, f"building {name} {version}")
-    find = ["go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", sdk]
+    command = ["go", "build", "-mod=readonly", "-trimpath", "-tags", "osusergo,grpcnotrace"]
+    command += ["-ldflags", f"-s -w -X {variable}=v{version}"]
+    run([*command, "-o", str(bin_dir / name), package], module, f"building {name} {version}")
+
+
+def build_from_source(target: Path) -> None:
+    """Build the CLI and both hosts with Go; the launcher scripts lie in the Go module beside the source."""
+    bin_dir = target / "bin"
+    bin_dir.mkdir()
+    for name in BUILT:
+        build(name, bin_dir)
+    find = ["go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", SDK]
     source = Path(subprocess.run(find, cwd=TOOLS / "cli", capture_output=True, text=True, check=True).stdout.strip())
     for script in ("cmd/pulumi-language-python-exec", "dist/pulumi-resource-pulumi-python"):
         copy = bin_dir / Path(script).name
@@ -196,15 +228,26 @@ def install(place: Path) -> None:
     )
 
 
+def complete(bin_dir: Path) -> None:
+    """Add the YAML host to an installation that an earlier version of this script has built."""
+    say(f"{YAML_HOST} {YAML} built from source with Go (once; 1 to 3 minutes)")
+    with tempfile.TemporaryDirectory(prefix="partial-", dir=bin_dir.parent) as beside:
+        build(YAML_HOST, Path(beside))
+        (Path(beside) / YAML_HOST).rename(bin_dir / YAML_HOST)
+
+
 def find_or_install() -> Path:
     """The directory that holds the CLI."""
     found = on_path()
     if found:
         return found
     place = CACHE / f"pulumi-{PINNED}"
-    if not whole(place / "bin"):
+    if lacking(place / "bin"):
         with alone():
-            if not whole(place / "bin"):  # the run we waited for may have done it
+            missing = lacking(place / "bin")  # the run we waited for may have done it
+            if missing == [YAML_HOST] and shutil.which("go"):
+                complete(place / "bin")
+            elif missing:
                 install(place)
     say(f"Pulumi {PINNED} from {place / 'bin'}")
     return place / "bin"

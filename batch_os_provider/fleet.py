@@ -100,7 +100,7 @@ class PoolFleet(pulumi.ComponentResource):
         max_unhealthy: Input[str | int] | None = None,
         soak: Input[str | int | float | timedelta] | None = None,
         strategy: Input[Literal["surge", "when_empty", "empty"]] | None = None,
-        surge: Input[int] | None = None,
+        surge: Input[int | str] | None = None,
         canary_nodes: Input[int] | None = None,
         autoscale: Input[Literal["refuse", "hold"]] | None = None,
         drain_timeout: Input[str | int | float | timedelta] | None = None,

@@ -268,7 +268,8 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
             until scaling has renewed the pool. If the pool is pinned to another version, it waits until the pool is
             empty and then changes the image. ``empty`` empties the pool itself after its tasks, changes the image and
             fills the pool again; while it does, the pool has no nodes. A canary that fails brings the old image back.
-        surge: how many nodes the provider adds at a time, 1 to 100; the account needs the core quota for them.
+        surge: how many nodes the provider adds at a time, 1 to 100, or a percentage of the pool's nodes such as
+            ``"25%"``, rounded up, at least 1 and at most 100 nodes. The account needs the core quota for them.
             Default 1.
         canary: with ``empty``, how many new nodes must be ready before the pool is filled, 1 to 100. Default 1.
         autoscale: with ``empty``, what to do with a pool that scales itself: ``refuse`` (the default) or ``hold``.
@@ -304,7 +305,7 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
     strategy: Output[str]
     """``surge``, ``when_empty`` or ``empty``."""
     surge: Output[Any]
-    """How many nodes the provider adds at a time, as declared; None if not declared (default: 1)."""
+    """How many nodes the provider adds at a time (or which share), as declared; None if not declared (default: 1)."""
     canary: Output[Any]
     """How many new nodes prove an emptied pool, as declared; None if not declared (default: 1)."""
     autoscale: Output[str | None]
@@ -338,7 +339,7 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
         target_image_version: Input[str] | None = None,
         nodes_since: Input[str] | None = None,
         strategy: Input[Literal["surge", "when_empty", "empty"]],
-        surge: Input[int] | None = None,
+        surge: Input[int | str] | None = None,
         canary: Input[int] | None = None,
         autoscale: Input[Literal["refuse", "hold"]] | None = None,
         drain_timeout: Input[str | int | float | timedelta] | None = None,

@@ -265,11 +265,12 @@ def _plan_image(  # noqa: PLR0911 - a table
         )
     if not behind:
         return replace(plan, what="renew", detail=f"{text}; this up cleans up after an earlier rollout")
-    surge = mark.surge if mark is not None else policy.surge
+    surge = mark.surge if mark is not None else policy.surge_of(seen.pool.size)
     text += "" if mark is None else ", this up continues an unfinished renewal"
     more, tasks = min(surge, len(behind)), sum(node.running_tasks for node in behind)
     text += (
         f", {counted(tasks, 'running task')}, none will be stopped; "
-        f"surge {surge}: {counted(ceil(len(behind) / surge), 'round')}, +{counted(more, 'node')} at a time"
+        f"surge {policy.surge if mark is None else surge}: {counted(ceil(len(behind) / surge), 'round')}, "
+        f"+{counted(more, 'node')} at a time"
     )
     return replace(plan, what="renew", detail=text, tasks=tasks)

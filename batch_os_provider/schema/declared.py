@@ -19,6 +19,7 @@ from batch_os_provider.schema.inputs import (
     IMAGE,
     IMAGE_TARGET,
     MAX_UNHEALTHY,
+    MOST_NODES,
     NODES_SINCE,
     ON_CONFLICT,
     ON_TIMEOUT,
@@ -31,12 +32,10 @@ from batch_os_provider.schema.inputs import (
     TARGET,
     TIMEOUT,
 )
-from batch_os_provider.schema.units import parse_duration, parse_share
+from batch_os_provider.schema.units import Share, parse_duration, parse_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from batch_os_provider.schema.units import Share
 
 __all__ = ["NO_GATE", "Declared", "DeclaredImage", "Gate", "ImagePolicy", "Policy", "gate_of", "target_in", "target_of"]
 
@@ -73,15 +72,20 @@ NO_GATE = Gate()
 class ImagePolicy:
     """How a rollout renews nodes.
 
-    ``surge``: how many nodes it adds at a time. ``canary``: how many new nodes prove an emptied pool. ``autoscale``:
-    whether it may turn a formula off while it empties the pool. The strategy ``restore`` is no input: with it
-    `batch-os restore` puts a pool back to what its marker says.
+    ``surge``: how many nodes it adds at a time, or which share of them. ``canary``: how many new nodes prove an emptied
+    pool. ``autoscale``: whether it may turn a formula off while it empties the pool. The strategy ``restore`` is no
+    input: with it `batch-os restore` puts a pool back to what its marker says.
     """
 
     strategy: Literal["surge", "when_empty", "empty", "restore"]
-    surge: int = 1
+    surge: int | Share = 1
     canary: int = 1
     autoscale: Literal["refuse", "hold"] = "refuse"
+
+    def surge_of(self, nodes: int) -> int:
+        """How many nodes it adds at a time to a pool of so many dedicated nodes: 1 to 100; a share is rounded up."""
+        surge = self.surge
+        return surge if isinstance(surge, int) else min(MOST_NODES, max(1, surge.rounded_up(nodes)))
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ class DeclaredImage:
             target=target_of(full),
             policy=ImagePolicy(
                 cast('Literal["surge", "when_empty", "empty"]', full[STRATEGY]),
-                int(full[SURGE]),
+                parse_share(full[SURGE]),
                 int(full[CANARY]),
                 cast('Literal["refuse", "hold"]', full[AUTOSCALE]),
             ),

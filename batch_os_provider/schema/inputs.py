@@ -42,6 +42,7 @@ __all__ = [
     "IMAGE_TARGET",
     "INPUTS",
     "MAX_UNHEALTHY",
+    "MOST_NODES",
     "NODES_SINCE",
     "ON_CONFLICT",
     "ON_TIMEOUT",
@@ -344,8 +345,29 @@ def _check_drain(value: object) -> str:
 
 def _check_nodes(value: object) -> str:
     number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
-    whole = 1 <= number <= _MOST_NODES and float(number).is_integer()
-    return "" if whole else f"is not a number of nodes; allowed: {_FORMS[SURGE]}"
+    whole = 1 <= number <= MOST_NODES and float(number).is_integer()
+    return "" if whole else f"is not a number of nodes; allowed: {_FORMS[CANARY]}"
+
+
+def _check_surge(value: object) -> str:
+    reason = _wrong_share(value, least=1)
+    return f"{reason}; allowed: {_FORMS[SURGE]}{_did_you_mean(_near_share(value, least=1))}" if reason else ""
+
+
+def _wrong_share(value: object, *, least: int) -> str:
+    """Why the value is no share of a pool that one step may change; empty if it is one."""
+    try:
+        share = parse_share(value)
+    except ValueError as error:
+        return str(error)
+    if share.number < least:
+        return "is not more than zero"
+    return f"is more than {MOST_NODES} nodes" if share.number > MOST_NODES else ""
+
+
+def _near_share(value: object, *, least: int) -> str:
+    near = suggest_share(value)
+    return "" if near and _wrong_share(near.strip('"'), least=least) else near
 
 
 _MEANINGS: Mapping[str, Callable[[Any], object]] = {
@@ -355,18 +377,20 @@ _MEANINGS: Mapping[str, Callable[[Any], object]] = {
     IMAGE_TARGET: parse_image_version,
     NODES_SINCE: lambda value: AllocatedSince.parse(value).moment,
     MAX_UNHEALTHY: parse_share,
+    SURGE: parse_share,
     **dict.fromkeys(DURATIONS, parse_duration),
 }
 """Normal form of the inputs that can be written in several ways."""
 _SHORTEST_RESIZE = 300
-_MOST_NODES = 100
+MOST_NODES = 100
+"""Nodes in one step: removenodes names at most so many, and a resize adds as many."""
 _CHECKS: Mapping[str, Callable[[Any], str]] = {
     ACCOUNT_ENDPOINT: _check_endpoint,
     POOL_ID_NAME: _check_pool_id,
     TARGET: _check_target,
     IMAGE_TARGET: _check_image_target,
     NODES_SINCE: _check_since,
-    SURGE: _check_nodes,
+    SURGE: _check_surge,
     CANARY: _check_nodes,
     TIMEOUT: _check_duration,
     STALL_AFTER: _check_duration,
@@ -381,8 +405,9 @@ _FORMS: Mapping[str, str] = {
     TARGET: version.ALLOWED,
     IMAGE_TARGET: f"exact numbers with dots, each at most {LARGEST_PART}, such as 22.04.202405140 or 20348.2461.240510",
     NODES_SINCE: "a date such as 2026-11-24 (midnight UTC), or a UTC time to the second such as 2026-11-24T06:30:00Z",
-    SURGE: f"a whole number from 1 to {_MOST_NODES}",
-    CANARY: f"a whole number from 1 to {_MOST_NODES}",
+    SURGE: f"a whole number of nodes from 1 to {MOST_NODES}, or a whole percentage of the pool's nodes from "
+    '"1%" to "100%"',
+    CANARY: f"a whole number from 1 to {MOST_NODES}",
     MAX_UNHEALTHY: SHARE_FORM,
     **dict.fromkeys(DURATIONS, DURATION_FORM),
     STRATEGY: "surge (adds new nodes, then removes old ones after their tasks), when_empty (never touches a node) or "

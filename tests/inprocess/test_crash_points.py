@@ -83,10 +83,11 @@ class Story:
 
     @property
     def telling(self) -> list[int]:
-        """The moments around writes, the next one after each, the last, and those at which the pool has changed."""
-        numbers = {0, len(self.moments) - 1}
-        for number in self.around_writes:
-            numbers |= {number, min(number + 1, len(self.moments) - 1)}
+        """The moments around writes, the last, and those at which the pool has changed.
+
+        Between the answer to a write and the next request the world stands still, so one of the two is enough.
+        """
+        numbers = {0, len(self.moments) - 1, *self.around_writes}
         numbers |= {at for at in range(1, len(self.looks)) if self.looks[at] != self.looks[at - 1]}
         return sorted(numbers)
 
@@ -140,7 +141,7 @@ def test_one_crash_at_every_moment(name: str) -> None:
         if (wrong := crashed(story, pause, number))
     }
     assert not found, report(found)
-    assert len(tried) >= 5, "too few moments to be the whole story"
+    assert len(tried) >= 4, "too few moments to be the whole story"
 
 
 @pytest.mark.parametrize("name", ["os busy", "image idle", "empty held formula"])

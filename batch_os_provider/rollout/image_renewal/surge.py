@@ -52,7 +52,7 @@ def cycle(  # noqa: PLR0911 - a table
                 property="pool_id",
             )
         newest = max((node.allocated for node in seen.dedicated), default="")
-        return SetMarker(Marker(pool.size, policy.surge, newest))
+        return SetMarker(Marker(pool.size, policy.surge_of(pool.size), newest))
     if not _is_in_bounds(seen, mark):
         return foreign(seen, mark)
     if count > pool.size:

@@ -117,7 +117,7 @@ GOOD: dict[str, set[str]] = {
     "if_resizing": {"fail", "wait", "Enum of fail"},
     "on_conflict": {"fail", "wait", "Enum of fail"},
     "max_unhealthy": {"zero", "three", "three as a float", "Enum of 3", "a tenth"},
-    "surge": {"three", "three as a float", "Enum of 3"},
+    "surge": {"three", "three as a float", "Enum of 3", "a tenth"},
     "canary": {"three", "three as a float", "Enum of 3"},
     "autoscale": set(),
     "strategy": set(),

@@ -14,7 +14,7 @@ from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion
 from batch_os_provider.pool_provider import is_unknown
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.declared import DeclaredImage
-from batch_os_provider.schema.units import shown
+from batch_os_provider.schema.units import Share, shown
 from tests.unit.rollout.doubles import REF
 from tests.unit.rollout.image_renewal.image_doubles import TARGET, WANTED
 from tests.unit.rollout.stage import quick
@@ -36,7 +36,12 @@ def failures(**change: Any) -> list[tuple[str, str]]:
 def test_the_least_that_is_needed_and_its_defaults() -> None:
     assert failures() == []
     declared = DeclaredImage.of(BAG)
-    assert (declared.ref, declared.target, declared.policy.surge, declared.policy.strategy) == (REF, WANTED, 1, "surge")
+    assert (declared.ref, declared.target, declared.policy.surge, declared.policy.strategy) == (
+        REF,
+        WANTED,
+        Share(1),
+        "surge",
+    )
     assert (declared.drain_timeout, declared.timeout, declared.defer) == (3600.0, 7200.0, False)
 
 
@@ -138,16 +143,54 @@ def test_what_is_no_exact_version(value: object) -> None:
     assert "20348.2461.240510" in reason
 
 
-@pytest.mark.parametrize("value", [1, 2, 2.0, 100])
-def test_surges_that_are_numbers_of_nodes(value: float) -> None:
+@pytest.mark.parametrize("value", [1, 2, 2.0, 100, "3", "1%", "25%", " 100% "])
+def test_surges_that_are_numbers_or_shares_of_nodes(value: float | str) -> None:
     assert failures(surge=value) == []
 
 
-@pytest.mark.parametrize("value", [0, -1, 101, 1.5, "1", True, float("nan"), float("inf"), []], ids=repr)
-def test_surges_that_are_not(value: object) -> None:
+@pytest.mark.parametrize(
+    ("value", "why", "near"),
+    [
+        (0, "is not more than zero", ""),
+        ("0%", "is not more than zero", ""),
+        (-1, "is not a number of nodes", ""),
+        (101, "is more than 100 nodes", ""),
+        ("101", "is more than 100 nodes", ""),
+        ("101%", "is more than all nodes", ""),
+        (1.5, "is not a number of nodes", ""),
+        (0.25, "is not a number of nodes", '"25%"'),
+        ("25 percent", "is neither a number of nodes nor a percentage", '"25%"'),
+        ("2.5%", "is neither a number of nodes nor a percentage", ""),
+        (True, "is neither a number of nodes nor a percentage", ""),
+        (float("nan"), "is not a number of nodes", ""),
+        (float("inf"), "is not a number of nodes", ""),
+        ([], "is neither a number of nodes nor a percentage", ""),
+    ],
+    ids=repr,
+)
+def test_surges_that_are_not(value: object, why: str, near: str) -> None:
     ((property_, reason),) = failures(surge=value)
     assert property_ == "surge"
-    assert "a whole number from 1 to 100" in reason
+    assert reason == f"{shown(value)} {why}; allowed: {inputs.allowed('surge')}" + (
+        f"; did you mean {near}?" * bool(near)
+    )
+
+
+@pytest.mark.parametrize(
+    ("surge", "nodes", "count"),
+    [
+        *((1, 40, 1), (7, 3, 7), ("25%", 20, 5), ("25%", 21, 6), ("25%", 1, 1), ("1%", 0, 1), ("100%", 31, 31)),
+        *(("50%", 300, 100), ("100%", 101, 100), (100, 2000, 100), ("4", 10, 4)),
+    ],
+)
+def test_a_share_of_the_pool_is_rounded_up_within_what_one_call_names(surge: int | str, nodes: int, count: int) -> None:
+    assert DeclaredImage.of({**BAG, "surge": surge}).policy.surge_of(nodes) == count
+
+
+def test_surges_are_the_same_by_their_meaning() -> None:
+    assert inputs.same("surge", 2, "2")
+    assert inputs.same("surge", 2.0, 2)
+    assert not inputs.same("surge", 25, "25%")
 
 
 @pytest.mark.parametrize("value", ["5m", 300, "300", "1h", "720h"], ids=repr)
@@ -235,4 +278,4 @@ def test_numbers_from_the_engine_are_the_same_as_declared() -> None:
     assert inputs.same("drain_timeout", "1h", 3600.0)
     assert not inputs.same("surge", 1, 2)
     assert not inputs.same("strategy", "surge", "when_empty")
-    assert DeclaredImage.of({**BAG, "surge": 2.0}).policy.surge == 2
+    assert DeclaredImage.of({**BAG, "surge": 2.0}).policy.surge == Share(2)

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pulumi import dynamic
 from pulumi.output import Unknown
 
-from batch_os_provider.batch.address import PoolRef, parse_pool_url
+from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.comparison.compared import PriorState, is_open
 from batch_os_provider.comparison.declared_once import DeclaredPools, state_of_another
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.engine.refresh import RefreshDetector
-from batch_os_provider.errors import InputError
 from batch_os_provider.schema import inputs
+from batch_os_provider.schema.declared import ref_of
 from batch_os_provider.schema.inputs import CONFIG, is_on
-from batch_os_provider.schema.units import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,18 +121,6 @@ class PoolProvider(dynamic.ResourceProvider):
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Do nothing: the pool stays as it is, and Batch gets no call."""
-
-
-def ref_of(id_: str) -> PoolRef:
-    """The pool of a resource's id. Raises InputError if the id is not the URL of a pool."""
-    try:
-        return parse_pool_url(id_)
-    except ValueError as error:
-        raise InputError(
-            f"the id {shown(id_)} is not the URL of a pool: {error}",
-            next_step="Give {account_endpoint}/pools/{pool_id}, such as "
-            "https://myaccount.westeurope.batch.azure.com/pools/render",
-        ) from error
 
 
 def is_unknown(value: object) -> bool:

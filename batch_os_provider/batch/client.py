@@ -10,7 +10,6 @@ version.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,6 +20,7 @@ import isodate
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.connection import Connection, json_object
+from batch_os_provider.batch.credentials import environ
 from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.image_reference import at_version, list_versions
 from batch_os_provider.batch.pool import Kind, Node, Pool
@@ -413,5 +413,5 @@ def _retired(ref: PoolRef, answer: ServiceAnswer) -> ApiRetiredError:
     )
 
 
-shared_client = PerAccount(lambda endpoint: BatchClient(endpoint, os.environ))
+shared_client = PerAccount(lambda endpoint: BatchClient(endpoint, environ()))
 """One client, credential and connection pool for each account. Raises CredentialError: no credential fits."""

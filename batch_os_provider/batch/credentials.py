@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from batch_os_provider.batch.clouds import Cloud
 
-__all__ = ["Found", "Identity", "SharedKey", "find", "find_for_manager"]
+__all__ = ["Found", "Identity", "SharedKey", "environ", "find", "find_for_manager", "use_environ"]
 
 ACCOUNT, KEY = "AZURE_BATCH_ACCOUNT", "AZURE_BATCH_ACCESS_KEY"
 AUTHORITY = "AZURE_AUTHORITY_HOST"
@@ -44,6 +45,20 @@ _CONNECTIONS = (
     "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
 )
 """The id of an Azure DevOps service connection. Source: the azurerm and azapi providers; AzureCLI@2 sets the last."""
+
+
+_environ: Mapping[str, str] = os.environ
+
+
+def environ() -> Mapping[str, str]:
+    """Where the clients of this process find credentials: its environment, unless ``use_environ`` has set another."""
+    return _environ
+
+
+def use_environ(other: Mapping[str, str]) -> None:
+    """Set where the clients of this process find credentials; for clients that are made later."""
+    global _environ  # noqa: PLW0603 - a fact of the process
+    _environ = other
 
 
 @dataclass(frozen=True)

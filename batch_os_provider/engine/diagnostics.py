@@ -10,6 +10,10 @@ import os
 import re
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +25,16 @@ from batch_os_provider.runtime import request_log
 __all__ = [
     "GUARDED",
     "VARIABLE",
+    "Door",
     "ResourceLog",
+    "about",
     "current_urn",
+    "door",
     "engine_address",
     "engine_stub",
     "is_read_by_a_program",
     "is_terminal",
+    "open_door",
 ]
 
 
@@ -50,8 +58,47 @@ _stub_lock = threading.Lock()
 _stub: Any = None
 
 
+@dataclass(frozen=True)
+class Door:
+    """What differs between the providers of this package in their messages.
+
+    ``spell`` writes a message with the names of the program's language. ``after_refusal`` follows the next step of a
+    refusal in a preview; ``{endpoint}`` in it is the account.
+    """
+
+    spell: Callable[[str], str] = str
+    after_refusal: str = "Pulumi stops here; `batch-os adopt {endpoint} --check .` shows every pool that is refused"
+
+
+_door = Door()
+_urn: ContextVar[str] = ContextVar("urn", default="")
+
+
+def door() -> Door:
+    """The door of this process: that of Python programs, unless ``open_door`` has set another one."""
+    return _door
+
+
+def open_door(other: Door) -> None:
+    """Set the door of this process."""
+    global _door  # noqa: PLW0603 - a fact of the process
+    _door = other
+
+
+@contextmanager
+def about(urn: str) -> Iterator[None]:
+    """Inside this context the calls of this thread are about a resource: for a server that knows its requests."""
+    before = _urn.set(urn)
+    try:
+        yield
+    finally:
+        _urn.reset(before)
+
+
 def current_urn() -> str:
     """The URN of the resource that this thread's call is about; ``""`` if it cannot be found."""
+    if _urn.get():
+        return _urn.get()
     try:
         for frame in up(sys._getframe()):  # noqa: SLF001 - the seam itself
             if frame.f_code.co_name in _CALLS:
@@ -89,6 +136,7 @@ class ResourceLog:
         self._log("WARNING", text, ephemeral=False)
 
     def _log(self, severity: str, text: str, *, ephemeral: bool) -> None:
+        text = _door.spell(text)
         line = text if self._urn else f"{self._name}: {text}"
         try:
             from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - a private module of the SDK

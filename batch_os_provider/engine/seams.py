@@ -40,7 +40,7 @@ from batch_os_provider.runtime.cancellation import CancellationToken, StopReason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PROVEN_ON", "SEAMS", "Seam", "attach", "stop"]
+__all__ = ["PROVEN_ON", "SEAMS", "WORKERS", "Seam", "attach", "stop", "wait_for_loss"]
 
 
 @dataclass(frozen=True)
@@ -206,12 +206,12 @@ def _watch() -> None:
     threading.Thread(target=_watch_engine, args=(engine,), daemon=True, name="batch-os-watch").start()
 
 
-def _watch_engine(engine: Any) -> None:
+def wait_for_loss(engine: Any, pause: threading.Event) -> None:
+    """Block until the engine no longer answers, then end our rollouts. ``pause`` is never set."""
     from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - a private module of the SDK
 
     misses = 0
     # Do not wait on the stop token: ^C sets it, and the watch must continue after ^C.
-    pause = threading.Event()
     while misses < _MISSES:
         pause.wait(WATCH_EVERY)
         try:
@@ -224,6 +224,11 @@ def _watch_engine(engine: Any) -> None:
     stop.set(StopReason.ENGINE_GONE)
     request_log.note("the engine is gone; our rollouts end")
     pause.wait(_EXIT_AFTER)
+
+
+def _watch_engine(engine: Any) -> None:
+    pause = threading.Event()
+    wait_for_loss(engine, pause)
     try:
         if not _can_tell_calls:
             raise LookupError("calls of other packages cannot be told apart")

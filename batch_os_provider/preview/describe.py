@@ -80,8 +80,8 @@ class Refused:
     def _as_error(self, reason: str, *, pool: str = "", answer: ServiceAnswer | None = None) -> RefusedError:
         """The refusal, with how to see all refusals: the engine ends a preview at the first one."""
         endpoint = self.tail.pool.partition("/pools/")[0]
-        others = f"Pulumi stops here; `batch-os adopt {endpoint} --check .` shows every pool that is refused"
-        next_step = f"{self.refuse.next_step}. {others}"
+        others = diagnostics.door().after_refusal.format(endpoint=endpoint)
+        next_step = f"{self.refuse.next_step}. {others}" if others else self.refuse.next_step
         return RefusedError(f"an up would be refused: {reason}", pool=pool, next_step=next_step, answer=answer)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from batch_os_provider.batch.address import PoolRef, parse_endpoint
+from batch_os_provider.batch.address import PoolRef, parse_endpoint, parse_pool_url
 from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
+from batch_os_provider.errors import InputError
 from batch_os_provider.schema.inputs import (
     ACCOUNT_ENDPOINT,
     AUTOSCALE,
@@ -33,12 +34,23 @@ from batch_os_provider.schema.inputs import (
     TARGET,
     TIMEOUT,
 )
-from batch_os_provider.schema.units import Share, parse_duration, parse_share
+from batch_os_provider.schema.units import Share, parse_duration, parse_share, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["NO_GATE", "Declared", "DeclaredImage", "Gate", "ImagePolicy", "Policy", "gate_of", "target_in", "target_of"]
+__all__ = [
+    "NO_GATE",
+    "Declared",
+    "DeclaredImage",
+    "Gate",
+    "ImagePolicy",
+    "Policy",
+    "gate_of",
+    "ref_of",
+    "target_in",
+    "target_of",
+]
 
 
 @dataclass(frozen=True)
@@ -191,3 +203,15 @@ def gate_of(bag: Mapping[str, Any]) -> Gate:
     return Gate(
         max_unhealthy=None if most is None else parse_share(most), soak=0.0 if soak is None else parse_duration(soak)
     )
+
+
+def ref_of(id_: str) -> PoolRef:
+    """The pool of a resource's id. Raises InputError if the id is not the URL of a pool."""
+    try:
+        return parse_pool_url(id_)
+    except ValueError as error:
+        raise InputError(
+            f"the id {shown(id_)} is not the URL of a pool: {error}",
+            next_step="Give {account_endpoint}/pools/{pool_id}, such as "
+            "https://myaccount.westeurope.batch.azure.com/pools/render",
+        ) from error

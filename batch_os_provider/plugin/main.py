@@ -1,0 +1,67 @@
+"""The command ``pulumi-resource-batchos``, which the Pulumi engine starts.
+
+The process serves one engine: it prints its port, and ends with the engine. An executor of its own runs all calls that
+the engine sends at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+
+import grpc
+from pulumi.runtime.proto import provider_pb2_grpc
+
+from batch_os_provider.engine import diagnostics, seams
+from batch_os_provider.plugin.server import BatchosProvider
+from batch_os_provider.runtime import library_warnings
+
+__all__ = ["main", "serve"]
+
+# As the engine's own limit: a message holds one resource.
+_OPTIONS = (("grpc.max_receive_message_length", 400 * 1024 * 1024),)
+
+
+def serve(provider: BatchosProvider) -> tuple[grpc.Server, int]:
+    """Start a server on loopback. Returns it with its port."""
+    server = grpc.server(ThreadPoolExecutor(seams.WORKERS, "batchos"), options=_OPTIONS)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    return server, port
+
+
+def main() -> int:
+    """Serve the engine until it ends this process, or is gone."""
+    if diagnostics.engine_address() is None:
+        print(  # noqa: T201 - for a person
+            "pulumi-resource-batchos is a plugin of Pulumi: the Pulumi CLI starts it for programs that use batchos.",
+            file=sys.stderr,
+        )
+        return 2
+    library_warnings.hear()
+    provider = BatchosProvider()
+    diagnostics.open_door(diagnostics.Door(provider.spell, after_refusal=""))
+    server, port = serve(provider)
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    threading.Thread(target=_watch, daemon=True, name="batchos-watch").start()
+    server.wait_for_termination()
+    return 0
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """End at once: the engine has saved everything, or it is gone."""
+    os._exit(0)
+
+
+def _watch() -> None:
+    """End with the engine: without it, no state records what a rollout does."""
+    seams.wait_for_loss(diagnostics.engine_stub(), threading.Event())
+    os._exit(1)

@@ -1,0 +1,63 @@
+"""Names as the programs of the native provider spell them: ``onTimeout`` where Python has ``on_timeout``.
+
+The rooms below use the names of the Python classes, also in messages. So the door translates each name at its border,
+in bags and in texts. One table, made from the specifications, serves both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from batch_os_provider.schema import inputs, outputs
+
+__all__ = ["camel", "in_core", "in_program", "near", "spell"]
+
+_ALL = tuple(dict.fromkeys((*inputs.OS.names, *inputs.IMAGE.names, *outputs.OUTPUTS, *outputs.IMAGE_OUTPUTS)))
+
+
+def camel(name: str) -> str:
+    """``on_timeout`` as ``onTimeout``."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+_CAMEL: Mapping[str, str] = {name: camel(name) for name in _ALL}
+_SNAKE: Mapping[str, str] = {spelled: name for name, spelled in _CAMEL.items()}
+# Not inside a URL, a quoted value or a longer word: a pool may have the name of a property.
+_IN_TEXT = re.compile(rf"(?<![\w/'\"-])({'|'.join(sorted(_ALL, key=len, reverse=True))})(?![\w/-])(=(?=[\"\w]))?")
+_TAIL = "[batch-os v"
+
+
+def in_core(bag: Mapping[str, Any]) -> dict[str, Any]:
+    """A bag of the program with the names of the core. Names that are no property stay as they are.
+
+    A state that a dynamic provider wrote has the names of the core already.
+    """
+    return {_SNAKE.get(name, name): value for name, value in bag.items()}
+
+
+def in_program(bag: Mapping[str, Any]) -> dict[str, Any]:
+    """A bag of the core with the names of the program, without entries that are None."""
+    return {_CAMEL.get(name, name): value for name, value in bag.items() if value is not None}
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """The name of the program that an author probably meant; empty without a clear guess."""
+    known: Collection[str] = [_CAMEL.get(each, each) for each in names]
+    folded = {each.casefold(): each for each in known}
+    found = get_close_matches(name.replace("_", "").casefold(), folded, n=1, cutoff=0.75)
+    return folded[found[0]] if found else ""
+
+
+def spell(text: str) -> str:
+    """A text of the core as a program of the native provider spells names and values.
+
+    ``declare on_timeout="defer"`` becomes ``declare onTimeout: "defer"``, which is right in YAML and in TypeScript. The
+    tail for programs keeps its words.
+    """
+    words, tail, rest = text.partition(_TAIL)
+    words = _IN_TEXT.sub(lambda found: _CAMEL[found[1]] + (": " if found[2] else ""), words)
+    return f"{words.replace(inputs.CONFIG, 'batchos:previewLook')}{tail}{rest}"

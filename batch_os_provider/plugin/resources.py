@@ -1,0 +1,246 @@
+"""What the two resources do in the native provider, with plain bags: check, compare, preview, run and read.
+
+Every decision comes from the rooms below. What is here is the native provider's own: which changes a preview draws,
+which outputs are known before an `up`, what a failed create leaves in the state, and which inputs an import gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.comparison.compared import Compared, PriorState, compare_image, compare_os
+from batch_os_provider.comparison.drift import image_drift
+from batch_os_provider.errors import (
+    BatchOsError,
+    CredentialError,
+    DeadlineError,
+    InputError,
+    PoolGoneError,
+    RefusedError,
+)
+from batch_os_provider.guest_os.version import same_version
+from batch_os_provider.plugin.bags import UNKNOWN, is_unknown
+from batch_os_provider.plugin.names import camel, in_core, near
+from batch_os_provider.schema import inputs
+from batch_os_provider.schema import outputs as out
+from batch_os_provider.schema.declared import Declared, DeclaredImage, ref_of, target_in
+from batch_os_provider.schema.inputs import Failure
+from batch_os_provider.schema.units import parse_duration
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from batch_os_provider.preview.describe import Refused
+
+__all__ = ["IMAGE", "OS", "PACKAGE", "RESOURCES", "Change", "Resource"]
+
+PACKAGE = "batchos"
+LONGEST = 30 * 24 * 3600
+"""Seconds: the longest ``timeout`` that is allowed."""
+UNTOUCHED = "when_empty"
+"""The strategy of a pool that was imported: the one that touches no node."""
+# After these nothing was written, so there is nothing that a state has to show.
+_NOTHING_DONE = (CredentialError, InputError, PoolGoneError, RefusedError)
+
+
+def _first_used(module: str) -> ModuleType:
+    """A module that imports azure. A check and an unchanged resource do not need it."""
+    return import_module(f"batch_os_provider.{module}")
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a preview draws the change of one property: between inputs, or from the old output to the new input."""
+
+    kind: str
+    of_inputs: bool = True
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource of the package; ``shown`` are its outputs beside the inputs."""
+
+    name: str
+    spec: inputs.Spec
+    shown: tuple[str, ...]
+
+    @property
+    def token(self) -> str:
+        """The type token."""
+        return f"{PACKAGE}:index:{self.name}"
+
+    @staticmethod
+    def id_of(bag: Mapping[str, Any]) -> str:
+        """The id of a resource with these inputs: the URL of its pool."""
+        return PoolRef(bag[inputs.ACCOUNT_ENDPOINT], bag[inputs.POOL_ID_NAME]).url
+
+    def check(self, news: Mapping[str, Any], endpoint: str) -> tuple[dict[str, Any], list[Failure]]:
+        """Validate and normalise the inputs of a program. ``endpoint`` is the account of the provider, if it has one.
+
+        Returns:
+            The inputs to keep, with the names of the core, and the failures, with the names of the program.
+        """
+        known = {camel(name) for name in self.spec.names}
+        strange = [self._strange(name) for name in news if name not in known]
+        bag = in_core({name: value for name, value in news.items() if name in known and value is not None})
+        if endpoint:
+            bag.setdefault(inputs.ACCOUNT_ENDPOINT, endpoint)
+        kept, failures = inputs.check(bag, is_unknown, self.spec)
+        return kept, [*strange, *(Failure(camel(each.property), each.reason) for each in failures)]
+
+    def _strange(self, name: str) -> Failure:
+        guess = near(name, self.spec.names)
+        hint = f"; did you mean {guess}?" if guess else ""
+        allowed = ", ".join(map(camel, self.spec.names))
+        return Failure(name, f"it is not an input of {self.name}; allowed: {allowed}{hint}")
+
+    def compare(self, old_inputs: Mapping[str, Any], olds: Mapping[str, Any], news: Mapping[str, Any]) -> Compared:
+        """Compare the state with the inputs of the program."""
+        compare = compare_os if self.spec is inputs.OS else compare_image
+        # The output of the target may be what the pool showed; only the inputs say what was declared.
+        declared = {**dict.fromkeys(self.spec.names), **old_inputs} if old_inputs else {}
+        return compare({**olds, **declared}, news, is_unknown)
+
+    def changes(self, found: Compared, olds: Mapping[str, Any], news: Mapping[str, Any]) -> dict[str, Change]:
+        """What a preview draws, by the names of the core; ``olds`` are the inputs of the state."""
+        drawn = {name: Change(_kind(olds.get(name), news.get(name))) for name in found.changed}
+        target = self.spec.target_of(news)
+        if found.is_behind and target not in drawn:
+            drawn[target] = Change("update", of_inputs=False)
+        if found.is_unfinished and not drawn:
+            drawn[out.STATE] = Change("update", of_inputs=False)
+        return drawn
+
+    def preview(self, bag: Mapping[str, Any], known: PriorState | None, *, look: bool) -> dict[str, Any]:
+        """Write on the row what an `up` would do. Returns the inputs with the outputs that are known already.
+
+        Raises:
+            RefusedError: `up` would refuse.
+        """
+        if not is_unknown(dict(bag)):
+            refused = self._refused(bag, known, look=look)
+            if refused is not None:
+                raise refused.error
+        return {**bag, **self._expected(bag)}
+
+    def _refused(self, bag: Mapping[str, Any], known: PriorState | None, *, look: bool) -> Refused | None:
+        describe = _first_used("preview.describe")
+        if self.spec is inputs.OS:
+            refused: Refused | None = describe.preview_os(Declared.of(bag), known, look=look)
+        else:
+            refused = describe.preview_image(DeclaredImage.of(bag), known, look=look)
+        return refused
+
+    def _expected(self, bag: Mapping[str, Any]) -> dict[str, Any]:
+        """The outputs before an `up`: what follows from a success, and ``UNKNOWN`` for the others."""
+        expected: dict[str, Any] = dict.fromkeys(self.shown, UNKNOWN)
+        if bag.get(inputs.ON_TIMEOUT) == "defer" or is_unknown(bag.get(inputs.ON_TIMEOUT)):
+            return expected
+        expected[out.STATE] = "active"
+        if self.spec is inputs.OS:
+            return {**expected, out.CURRENT: bag[inputs.TARGET]}
+        return {**expected, out.BEHIND: 0}
+
+    def run(self, bag: Mapping[str, Any], olds: Mapping[str, Any], limit: float) -> dict[str, Any]:
+        """Bring the pool to its target; ``limit`` is ``customTimeouts`` in seconds, 0 without one.
+
+        Returns:
+            The inputs and the outputs, for the state.
+        """
+        within, crud = self._within(bag, limit), _first_used("crud")
+        try:
+            seen: dict[str, Any] = crud.upgrade_os(within, olds) if self.spec is inputs.OS else crud.renew_image(within)
+        except DeadlineError as error:
+            if within != bag:
+                error.add("this timeout is the customTimeouts of the resource")
+            raise
+        return self._as_state(bag, seen)
+
+    def _within(self, bag: Mapping[str, Any], limit: float) -> dict[str, Any]:
+        """The inputs with the shorter of the two deadlines; an undeclared ``timeout`` does not count."""
+        if limit <= 0:
+            return dict(bag)
+        declared = bag.get(inputs.TIMEOUT)
+        shortest = limit if declared is None else min(limit, parse_duration(declared))
+        return {**bag, inputs.TIMEOUT: min(shortest, LONGEST)}
+
+    def _as_state(self, bag: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]:
+        """The outputs for the state. The target is what the pool shows if that is not what was declared.
+
+        So the next preview draws a deferred upgrade as a change of the target.
+        """
+        state = {**seen, **bag}
+        if self.spec is inputs.IMAGE:
+            return state | image_drift(seen, target_in(bag), bag.get(inputs.STRATEGY))
+        at = seen.get(out.CURRENT)
+        return state if at is None or same_version(at, str(bag[inputs.TARGET])) else {**state, inputs.TARGET: at}
+
+    def after_failure(
+        self, bag: Mapping[str, Any], olds: Mapping[str, Any], error: BatchOsError
+    ) -> dict[str, Any] | None:
+        """The outputs for the state after a rollout that failed; None if it has done nothing.
+
+        They are what the pool shows now, or what the state has shown before if it cannot be read.
+        """
+        if isinstance(error, _NOTHING_DONE):
+            return None
+        before = {**out.known(self.shown, olds), **bag}
+        try:
+            seen = self._look(PoolRef(bag[inputs.ACCOUNT_ENDPOINT], bag[inputs.POOL_ID_NAME]), before)
+        except BatchOsError:
+            return before
+        return before if seen is None else self._as_state(bag, seen[0])
+
+    def read(
+        self, id_: str, olds: Mapping[str, Any], old_inputs: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Read the pool for a refresh, or for an import or a `get`, which have no state yet.
+
+        Returns:
+            The outputs with the inputs, and the inputs; None if the pool does not exist.
+
+        Raises:
+            InputError: the id is no pool, or an imported pool shows no version and no node.
+        """
+        ref = ref_of(id_)
+        if olds.get(inputs.POOL_ID_NAME) is not None:
+            return self._look(ref, {**olds, **old_inputs})
+        seen = self._look(ref, {})
+        if seen is None or self.spec is inputs.OS:
+            return seen
+        outputs, found = seen
+        target = self.spec.target_of(found)
+        if found.get(target) is None:
+            target, moment = inputs.NODES_SINCE, outputs.get(out.OLDEST_ALLOCATED)
+            if moment is None:
+                raise InputError(
+                    "it shows no version and has no node, so there is no target to import",
+                    pool=ref.url,
+                    next_step="Declare it in the program with target_image_version or nodes_since; creating the "
+                    "resource adopts the pool",
+                )
+            found[target] = moment
+        found[inputs.STRATEGY] = UNTOUCHED
+        return {**outputs, **found}, found
+
+    def _look(self, ref: PoolRef, props: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        crud = _first_used("crud")
+        read = crud.read_os if self.spec is inputs.OS else crud.read_image
+        seen: tuple[dict[str, Any], dict[str, Any]] | None = read(ref, props)
+        return seen
+
+
+def _kind(old: object, new: object) -> str:
+    if old is None:
+        return "add"
+    return "delete" if new is None else "update"
+
+
+OS = Resource("PoolOsVersion", inputs.OS, out.OUTPUTS)
+IMAGE = Resource("PoolImageVersion", inputs.IMAGE, out.IMAGE_OUTPUTS)
+RESOURCES: Mapping[str, Resource] = {each.token: each for each in (OS, IMAGE)}
+"""The resources by their type tokens."""

@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""Write the schema of the native provider: batch_os_provider/plugin/schema.json.
+
+usage: .venv/bin/python scripts/plugin_schema.py
+
+Every SDK and every editor takes names, types and descriptions from the schema. It comes from the specifications in
+``schema/`` and from the docstrings and annotations of the Python classes, so that both doors document the same thing.
+A test fails when the file is out of date.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from batch_os_provider.plugin import config  # noqa: E402 - found from the line above
+from batch_os_provider.plugin.names import camel, spell  # noqa: E402
+from batch_os_provider.plugin.resources import PACKAGE, RESOURCES, Resource  # noqa: E402
+from batch_os_provider.schema import inputs, resource_types  # noqa: E402
+from scripts.plugin_examples import EXAMPLES  # noqa: E402
+
+FILE = ROOT / "batch_os_provider" / "plugin" / "schema.json"
+SOURCE = ROOT / "batch_os_provider" / "resource.py"
+OTHER_WORDS = (
+    ("a number of seconds, or a ``timedelta``;", "or a number of seconds;"),
+    (". None if ", ". Not set if "),
+    ("; None if ", "; not set if "),
+    ("; None for ", "; not set for "),
+    (". None before ", ". Not set before "),
+    ("With ``get``:", "After an import or a ``get``:"),
+    (
+        "; ``retain_on_delete`` is on by default, so the preview shows that",
+        "; with the option ``retainOnDelete: true`` the preview shows that",
+    ),
+    (
+        "Credentials come from the environment, never from inputs:",
+        "Credentials come from the provider's configuration, or else from the environment:",
+    ),
+    ("after a refresh the observed one", "after a refresh or a deferred upgrade the observed one"),
+)
+"""What the docstrings say to Python programs, and the same for every language."""
+ALIASES = {"PoolOsVersion": resource_types.OS_TYPE, "PoolImageVersion": resource_types.IMAGE_TYPE}
+TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+
+
+def schema() -> dict[str, Any]:
+    """The whole schema."""
+    source = ast.parse(SOURCE.read_text(encoding="utf-8"))
+    classes = {node.name: node for node in source.body if isinstance(node, ast.ClassDef)}
+    options = {name: _option(name, text) for name, text in config.OPTIONS.items()}
+    return {
+        "name": PACKAGE,
+        "displayName": "Azure Batch OS versions",
+        "version": version("batch-os-provider"),
+        "description": "Keeps the OS version of Azure Batch pools declared.",
+        "keywords": ["azure", "batch", "guest-os", "category/infrastructure", "kind/native"],
+        "license": "Apache-2.0",
+        "meta": {"moduleFormat": "(.*)"},
+        "config": {"variables": options},
+        "provider": {
+            "description": "One Batch account and the credentials for it. What is not set comes from the environment: "
+            "see the option.",
+            "inputProperties": options,
+        },
+        "types": {f"{PACKAGE}:index:{_title(name)}": _enum(allowed) for name, allowed in inputs.CHOICES.items()},
+        "resources": {token: _resource(each, classes[each.name]) for token, each in RESOURCES.items()},
+        "language": {"nodejs": {"packageName": f"@{PACKAGE}/{PACKAGE}"}, "python": {"pyproject": {"enabled": True}}},
+    }
+
+
+def _option(name: str, text: str) -> dict[str, Any]:
+    option: dict[str, Any] = {"type": "boolean" if name in config.SWITCHES else "string", "description": text}
+    return option | {"secret": True} if name in config.SECRETS else option
+
+
+def _title(name: str) -> str:
+    return camel(f"_{name}")
+
+
+def _enum(allowed: tuple[str, ...]) -> dict[str, Any]:
+    return {"type": "string", "enum": [{"name": camel(f"_{value}"), "value": value} for value in allowed]}
+
+
+def _resource(resource: Resource, source: ast.ClassDef) -> dict[str, Any]:
+    text = ast.get_docstring(source) or ""
+    summary, arguments = _sections(text)
+    outputs, annotated = _documented(source), _annotated(source)
+    types = {each.arg: each.annotation for each in _constructor(source).args.kwonlyargs}
+    given = {name: _input(name, types[name], arguments[name]) for name in resource.spec.names}
+    shown = {
+        name: {**_of_input(given[name]), "description": _words(outputs[name])}
+        if name in given
+        else {**_type(annotated[name].annotation), "description": _words(outputs[name])}
+        for name in (*resource.spec.names, *resource.shown)
+    }
+    required = [name for name in resource.spec.required if name != inputs.ACCOUNT_ENDPOINT]
+    return {
+        "description": f"{_words(summary)}\n\n{_examples(resource.name)}",
+        "inputProperties": {camel(name): each for name, each in given.items()},
+        "requiredInputs": [camel(name) for name in required],
+        "properties": {camel(name): each for name, each in shown.items()},
+        "required": [camel(name) for name in resource.spec.required],
+        "aliases": [{"type": ALIASES[resource.name]}],
+    }
+
+
+def _input(name: str, annotation: Any, text: str) -> dict[str, Any]:
+    words = _words(text)
+    if name == inputs.ACCOUNT_ENDPOINT:
+        words += " Default: `accountEndpoint` of the provider."
+    made = {**_input_type(name, annotation), "description": words}
+    return made | {"replaceOnChanges": True} if name in (inputs.ACCOUNT_ENDPOINT, inputs.POOL_ID_NAME) else made
+
+
+def _of_input(given: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if key in ("type", "oneOf", "$ref", "replaceOnChanges")}
+
+
+def _input_type(name: str, annotation: Any) -> dict[str, Any]:
+    return {"$ref": f"#/types/{PACKAGE}:index:{_title(name)}"} if name in inputs.CHOICES else _type(annotation)
+
+
+def _type(annotation: Any) -> dict[str, Any]:
+    """The type of an annotation such as ``Input[str | int] | None``."""
+    found = [TYPES[word] for word in re.findall(r"\w+", ast.unparse(annotation)) if word in TYPES]
+    if "number" in found:
+        found = [each for each in found if each != "integer"]  # a number may be whole
+    return (
+        {"type": found[0]} if len(found) == 1 else {"oneOf": [{"type": each} for each in sorted(found, reverse=True)]}
+    )
+
+
+def _constructor(source: ast.ClassDef) -> ast.FunctionDef:
+    return next(node for node in source.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+
+
+def _annotated(source: ast.ClassDef) -> dict[str, ast.AnnAssign]:
+    """The attributes of a class, by name."""
+    nodes = (node for node in source.body if isinstance(node, ast.AnnAssign))
+    return {node.target.id: node for node in nodes if isinstance(node.target, ast.Name)}
+
+
+def _documented(source: ast.ClassDef) -> dict[str, str]:
+    """The attributes of a class with the strings that follow them."""
+    after = {id(one): two for one, two in zip(source.body, source.body[1:], strict=False)}
+    following = {name: after[id(node)] for name, node in _annotated(source).items()}
+    return {name: ast.literal_eval(node.value) for name, node in following.items() if isinstance(node, ast.Expr)}
+
+
+def _sections(text: str) -> tuple[str, dict[str, str]]:
+    """The docstring before ``Args:``, and the text of each argument."""
+    summary, _, rest = text.partition("\nArgs:\n")
+    block = re.split(r"\n(?=\S)", rest.partition("\nRaises:")[0])[0]
+    found = re.split(r"^    (\w+): ", block, flags=re.MULTILINE)[1:]
+    return summary, dict(zip(found[::2], found[1::2], strict=True))
+
+
+def _words(text: str) -> str:
+    text = "\n\n".join(" ".join(each.split()) for each in text.strip().split("\n\n"))
+    for python, any_language in OTHER_WORDS:
+        text = text.replace(python, any_language)
+    whole = spell(text).replace("``", "`")
+    return whole[:1].upper() + whole[1:]
+
+
+def _examples(name: str) -> str:
+    shown = [
+        f"{{{{% example %}}}}\n### {title}\n\n```yaml\n{yaml.strip()}\n```\n```typescript\n{typescript.strip()}\n```\n"
+        "{{% /example %}}"
+        for title, yaml, typescript in EXAMPLES[name]
+    ]
+    return "{{% examples %}}\n## Example Usage\n" + "\n".join(shown) + "\n{{% /examples %}}"
+
+
+def text() -> str:
+    """The file."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> int:
+    """Write the file."""
+    FILE.write_text(text(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""The native provider on the real CLI, in YAML programs. Each call of the CLI serves pools side by side."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.plugin import OS
+from tests.support.simulator import NEW, OLD, OTHER, Simulator, paas_pool
+from tests.support.stack import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.support.stack import Stack
+
+
+@pytest.fixture
+def stack(new_stack: Callable[..., Stack]) -> Stack:
+    """A stack without credentials in its environment: each program has a provider of its own."""
+    return new_stack(AZURE_BATCH_ACCOUNT="", AZURE_BATCH_ACCESS_KEY="")
+
+
+def declare(stack: Stack, sim: Simulator, pools: Mapping[str, Mapping[str, Any]], **options: Mapping[str, Any]) -> None:
+    """Write a program (JSON is YAML) with an explicit provider. Options are by the names of the resources."""
+    account = {
+        "accountEndpoint": sim.endpoint,
+        "accountName": sim.account,
+        "accountKey": {"fn::secret": sim.key},
+    }
+    resources: dict[str, Any] = {"account": {"type": "pulumi:providers:batchos", "properties": account}}
+    for name, inputs in pools.items():
+        resources[name] = {
+            "type": "batchos:PoolOsVersion",
+            "properties": {"poolId": name, **inputs},
+            "options": {"provider": "${account}", "retainOnDelete": True, **options.get(name, {})},
+        }
+    outputs = {name: f"${{{name}.currentOsVersion}}" for name in pools}
+    program = {"name": PROJECT, "runtime": "yaml", "resources": resources, "outputs": outputs}
+    (stack.program_folder / "Pulumi.yaml").write_text(json.dumps(program), encoding="utf-8")
+
+
+def state(stack: Stack) -> dict[str, dict[str, Any]]:
+    found = json.loads(stack.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"]["resources"]
+    return {each["urn"].rpartition("::")[2]: each for each in found if each["type"] == OS}
+
+
+def drawn(stack: Stack) -> dict[str, Any]:
+    """The detailed diff of each resource that changes, as `preview --json` has it."""
+    text = stack.run("preview", "--json").ok().text
+    steps = json.loads(text[text.index("{") :])["steps"]
+    return {each["urn"].rpartition("::")[2]: each["detailedDiff"] for each in steps if each["op"] == "update"}
+
+
+def test_from_the_first_preview_to_an_import(sim: Simulator, stack: Stack) -> None:
+    names = ("calm", "deferred", "failed")
+    sim.pools(*map(paas_pool, (*names, "found")))
+    pools: dict[str, dict[str, Any]] = {
+        "calm": {"targetOsVersion": OLD},
+        "deferred": {"targetOsVersion": NEW, "timeout": 3, "onTimeout": "defer"},
+        "failed": {"targetOsVersion": NEW, "timeout": "1h"},
+    }
+    declare(stack, sim, pools, failed={"customTimeouts": {"create": "2s"}})
+    shown = stack.preview().ok()
+    assert "+ 5 to create" in shown.text
+    assert f'failed : "{NEW}"' in shown.flat, "an output that is known before the up"
+    assert "deferred: [unknown]" in shown.flat
+    assert "accountKey : [secret]" in shown.flat
+    assert not sim.writes()
+
+    # Time stands still, so both deadlines pass. What failed stays in the state, and what was deferred is visible.
+    failed = stack.up().failed()
+    assert "was not reached within the timeout of 2s" in failed.flat
+    assert 'declare a longer timeout, or onTimeout: "defer"' in failed.flat
+    assert state(stack).keys() == {*names}
+    assert "initErrors" in state(stack)["failed"]
+    assert state(stack)["deferred"]["outputs"]["targetOsVersion"] == OLD
+    assert state(stack)["deferred"]["inputs"]["targetOsVersion"] == NEW
+    in_the_state = {"targetOsVersion": {"kind": "update", "inputDiff": False}}
+    assert drawn(stack) == {"deferred": in_the_state, "failed": in_the_state}
+
+    # The next `up` joins both upgrades.
+    sim.speed(60)
+    stack.up().ok()
+    assert {each["pool"] for each in sim.upgrades()} == {"deferred", "failed"}
+    assert len(sim.upgrades()) == 2
+    assert {each["outputs"]["targetOsVersion"] for each in state(stack).values()} == {OLD, NEW}
+    assert "initErrors" not in state(stack)["failed"]
+
+    # Drift: a refresh shows it, and the next preview draws the way back.
+    sim.move_to(OTHER, "calm")
+    assert f'~ targetOsVersion: "{OLD}" => "{OTHER}"' in stack.refresh().ok().text
+    assert drawn(stack) == {"calm": {"targetOsVersion": {"kind": "update", "inputDiff": True}}}
+
+    # An import needs an id only, and prints the program.
+    account = next(
+        each["urn"]
+        for each in json.loads(stack.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"]["resources"]
+        if each["type"] == "pulumi:providers:batchos"
+    )
+    url = f"{sim.endpoint}/pools/found"
+    options = ("--provider", f"account={account}", "--yes", "--skip-preview", "--protect=false")
+    imported = stack.run("import", OS, "found", url, *options).ok()
+    assert f"poolId: found targetOsVersion: {OLD}" in imported.flat
+    assert state(stack)["found"]["inputs"] == {
+        "accountEndpoint": sim.endpoint,
+        "poolId": "found",
+        "targetOsVersion": OLD,
+    }
+
+    # The key is encrypted in the state, and in no text.
+    for text in (stack.state_file.read_text(encoding="utf-8"), *(text for _, text in stack.said())):
+        assert sim.key not in text

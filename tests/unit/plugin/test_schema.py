@@ -1,0 +1,101 @@
+"""The schema of the native provider: fresh, complete, and with examples that work."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from batch_os_provider.plugin import config, server
+from batch_os_provider.plugin.names import camel, in_core
+from batch_os_provider.plugin.resources import RESOURCES, Resource
+from batch_os_provider.schema import inputs, resource_types
+from scripts import plugin_schema
+from scripts.plugin_examples import EXAMPLES
+
+SCHEMA: dict[str, Any] = json.loads(server.schema())
+RESOURCE = pytest.mark.parametrize("resource", RESOURCES.values(), ids=lambda each: each.name)
+
+
+def test_the_schema_is_that_of_the_specifications_and_docstrings() -> None:
+    assert server.schema() == plugin_schema.text(), "run .venv/bin/python scripts/plugin_schema.py"
+
+
+@RESOURCE
+def test_every_input_and_output_is_described(resource: Resource) -> None:
+    found = SCHEMA["resources"][resource.token]
+    assert list(found["inputProperties"]) == [camel(name) for name in resource.spec.names]
+    assert list(found["properties"]) == [camel(name) for name in (*resource.spec.names, *resource.shown)]
+    for each in (*found["inputProperties"].values(), *found["properties"].values()):
+        assert each["description"].endswith((".", ")")), each
+        assert each["description"][0].isupper() or each["description"][0] == "`", each
+
+
+@RESOURCE
+def test_descriptions_have_no_word_of_python(resource: Resource) -> None:
+    text = json.dumps(SCHEMA["resources"][resource.token], ensure_ascii=False)
+    for word in ("timedelta", "None", "retain_on_delete", "Output[", 'strategy="'):
+        assert word not in text
+    assert not re.search("(?<!`)``(?!`)", text)
+    spelled = [name for name in (*resource.spec.names, *resource.shown) if "_" in name]
+    assert not [name for name in spelled if f"{name} " in text or f"`{name}`" in text]
+
+
+@RESOURCE
+def test_every_default_is_in_the_description_and_not_in_the_inputs(resource: Resource) -> None:
+    found = SCHEMA["resources"][resource.token]["inputProperties"]
+    for name, default in resource.spec.defaults.items():
+        each = found[camel(name)]
+        assert "default" not in each, "an SDK would write it into the state"
+        assert default is None or f"`{default}`" in each["description"] or f"Default {default}" in each["description"]
+
+
+@RESOURCE
+def test_another_pool_is_another_resource_and_states_of_the_dynamic_provider_move(resource: Resource) -> None:
+    found = SCHEMA["resources"][resource.token]
+    place = [name for name, each in found["inputProperties"].items() if each.get("replaceOnChanges")]
+    assert place == ["accountEndpoint", "poolId"]
+    kind = {"PoolOsVersion": resource_types.OS_TYPE, "PoolImageVersion": resource_types.IMAGE_TYPE}[resource.name]
+    assert found["aliases"] == [{"type": kind}]
+
+
+def test_choices_are_enums() -> None:
+    for name, allowed in inputs.CHOICES.items():
+        found = SCHEMA["types"][f"batchos:index:{camel(f'_{name}')}"]
+        assert [each["value"] for each in found["enum"]] == list(allowed)
+        for resource in RESOURCES.values():
+            if name in resource.spec.names:
+                given = SCHEMA["resources"][resource.token]["inputProperties"][camel(name)]
+                assert given["$ref"] == f"#/types/batchos:index:{camel(f'_{name}')}"
+
+
+def test_keys_are_secrets() -> None:
+    for place in (SCHEMA["config"]["variables"], SCHEMA["provider"]["inputProperties"]):
+        assert list(place) == list(config.OPTIONS)
+        assert [name for name, each in place.items() if each.get("secret")] == list(config.SECRETS)
+
+
+def test_every_replacement_of_the_generator_is_used() -> None:
+    source = plugin_schema.SOURCE.read_text(encoding="utf-8")
+    flat = " ".join(source.split())
+    assert not [python for python, _ in plugin_schema.OTHER_WORDS if python.strip() not in flat]
+
+
+@RESOURCE
+def test_each_resource_has_two_examples_in_two_languages_and_their_inputs_are_right(resource: Resource) -> None:
+    examples = EXAMPLES[resource.name]
+    assert len(examples) == 2
+    for title, program, typescript in examples:
+        assert title in SCHEMA["resources"][resource.token]["description"]
+        (declared,) = [
+            each for each in yaml.safe_load(program)["resources"].values() if each["type"] == f"batchos:{resource.name}"
+        ]
+        kept, failures = resource.check(declared["properties"], "https://a.b.batch.azure.com")
+        assert failures == []
+        for name, value in declared["properties"].items():
+            spelled = f'"{value}"' if isinstance(value, str) else str(value)
+            assert f"{name}: {spelled}" in typescript
+        assert in_core(declared["properties"]).items() <= kept.items()

@@ -62,6 +62,8 @@ class PoolFleet(pulumi.ComponentResource):
             pools run the target, even with unhealthy nodes. A preview of several waves warns about that.
         soak: as for ``PoolOsVersion``. It also delays the next wave.
         strategy: as for ``PoolImageVersion``; required for VM pools.
+        target_image: as for ``PoolImageVersion``.
+        node_agent_sku: as for ``PoolImageVersion``.
         surge: as for ``PoolImageVersion``.
         canary_nodes: ``canary`` of each ``PoolImageVersion``: how many new nodes prove an emptied pool.
         autoscale: as for ``PoolImageVersion``.
@@ -100,6 +102,8 @@ class PoolFleet(pulumi.ComponentResource):
         max_unhealthy: Input[str | int] | None = None,
         soak: Input[str | int | float | timedelta] | None = None,
         strategy: Input[Literal["surge", "when_empty", "empty"]] | None = None,
+        target_image: Input[str] | None = None,
+        node_agent_sku: Input[str] | None = None,
         surge: Input[int] | None = None,
         canary_nodes: Input[int] | None = None,
         autoscale: Input[Literal["refuse", "hold"]] | None = None,
@@ -123,6 +127,8 @@ class PoolFleet(pulumi.ComponentResource):
             "max_unhealthy": max_unhealthy,
             "soak": soak,
             "strategy": strategy,
+            "target_image": target_image,
+            "node_agent_sku": node_agent_sku,
             "surge": surge,
             "canary": canary_nodes,
             "autoscale": autoscale,

@@ -49,7 +49,7 @@ class PoolImageVersionProvider(PoolProvider):
         result = super().check(_olds, news)
         asked = str(news.get(inputs.IMAGE_TARGET)).strip().lower()
         for failure in result.failures:
-            if failure.property == inputs.IMAGE_TARGET and asked == "latest":
+            if failure.property == inputs.IMAGE_TARGET and asked == inputs.LATEST:
                 failure.reason += _newest(result.inputs)
         return result
 
@@ -60,7 +60,7 @@ class PoolImageVersionProvider(PoolProvider):
         strategy = _news.get(inputs.STRATEGY)
         behind = is_behind(_olds, target, strategy) or _olds.get(STATE) == RENEWING
         if changed or behind:
-            exact = is_pin_exact(strategy, _olds.get(PIN), _olds.get(IMAGE))
+            exact = is_pin_exact(strategy, _olds.get(PIN), _olds.get(IMAGE)) or bool(_news.get(inputs.TARGET_IMAGE))
             shown: tuple[str, ...] = (PIN, OLDEST) if exact else (OLDEST, PIN)
             shown = (OLDEST_ALLOCATED,) if isinstance(target, AllocatedSince) else shown
             seen = next((str(_olds[name]) for name in shown if _olds.get(name)), "")
@@ -84,8 +84,8 @@ class PoolImageVersionProvider(PoolProvider):
 
         If nodes or the pin are older than the target, ``target_image_version`` becomes the oldest observed version, or
         ``nodes_since`` the allocation time of the oldest node, in inputs and outputs. Where the pin is the version,
-        ``target_image_version`` becomes the pin if that differs, also if it is newer. The next preview then shows drift
-        as a property change.
+        ``target_image_version`` becomes the pin if that differs, also if it is newer. If the pool has another image
+        than ``target_image``, that becomes the pool's image. The next preview then shows drift as a property change.
         """
         return crud.read_image(ref, props)
 

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.address import POOL_ID, parse_endpoint, parse_pool_url
+from batch_os_provider.batch.image_reference import NAME_FORM
 from batch_os_provider.batch.image_version import LARGEST_PART, parse_image_version
 from batch_os_provider.batch.vm_target import AllocatedSince
+from batch_os_provider.batch.wanted_image import LATEST, WantedImage
 from batch_os_provider.errors import InputError
 from batch_os_provider.guest_os import version
+from batch_os_provider.schema.image_names import AGENT_FORM, check_agent, check_image
 from batch_os_provider.schema.units import (
     DURATION_FORM,
     SHARE_FORM,
@@ -41,8 +44,10 @@ __all__ = [
     "IMAGE",
     "IMAGE_TARGET",
     "INPUTS",
+    "LATEST",
     "MAX_UNHEALTHY",
     "NODES_SINCE",
+    "NODE_AGENT",
     "ON_CONFLICT",
     "ON_TIMEOUT",
     "OS",
@@ -52,6 +57,7 @@ __all__ = [
     "STRATEGY",
     "SURGE",
     "TARGET",
+    "TARGET_IMAGE",
     "TIMEOUT",
     "Failure",
     "Spec",
@@ -66,6 +72,7 @@ ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET = "account_endpoint", "pool_id", "target_
 TIMEOUT, ON_TIMEOUT, IF_RESIZING, ON_CONFLICT = "timeout", "on_timeout", "if_resizing", "on_conflict"
 STALL_AFTER, MAX_UNHEALTHY, SOAK = "stall_after", "max_unhealthy", "soak"
 IMAGE_TARGET, NODES_SINCE = "target_image_version", "nodes_since"
+TARGET_IMAGE, NODE_AGENT = WantedImage.input_name, WantedImage.agent_input
 STRATEGY, SURGE, DRAIN_TIMEOUT = "strategy", "surge", "drain_timeout"
 CANARY, AUTOSCALE = "canary", "autoscale"
 DURATIONS = (TIMEOUT, DRAIN_TIMEOUT, STALL_AFTER, SOAK)
@@ -80,7 +87,12 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 EMPTY = "empty"
 """The strategy that empties a pool."""
-_ONLY_WITH_EMPTY = (CANARY, AUTOSCALE)
+_NEEDS: Mapping[str, tuple[str, ...]] = {
+    CANARY: (EMPTY,),
+    AUTOSCALE: (EMPTY,),
+    TARGET_IMAGE: (EMPTY, "when_empty"),
+}
+"""The strategies with which an input is allowed; all others with each strategy."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +144,16 @@ IMAGE = Spec(
     (ACCOUNT_ENDPOINT, POOL_ID_NAME),
     (IMAGE_TARGET, NODES_SINCE),
     (STRATEGY,),
-    {SURGE: 1, CANARY: 1, AUTOSCALE: "refuse", DRAIN_TIMEOUT: "1h", TIMEOUT: "2h", ON_TIMEOUT: "fail"},
+    {
+        TARGET_IMAGE: None,
+        NODE_AGENT: None,
+        SURGE: 1,
+        CANARY: 1,
+        AUTOSCALE: "refuse",
+        DRAIN_TIMEOUT: "1h",
+        TIMEOUT: "2h",
+        ON_TIMEOUT: "fail",
+    },
 )
 INPUTS = OS.names
 
@@ -175,7 +196,7 @@ def check(
             if name in spec.required:
                 failures.append(Failure(name, f"it is missing; required: {_FORMS[name]}"))
             continue
-        reason = wrong(name, value)
+        reason = "" if name == IMAGE_TARGET and _is_latest_of_an_image(bag) else wrong(name, value)
         if reason:
             failures.append(Failure(name, reason))
         elif name == ACCOUNT_ENDPOINT:
@@ -195,18 +216,27 @@ def _check_targets(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool], sp
     return [Failure(spec.targets[0], f"it is missing, and so is {spec.targets[1]}; {ONE_TARGET}")]
 
 
+def _is_latest_of_an_image(bag: Mapping[str, Any]) -> bool:
+    return bag.get(IMAGE_TARGET) == LATEST and bag.get(TARGET_IMAGE) is not None
+
+
 def _unused(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool], spec: Spec) -> list[Failure]:
-    """The inputs that the declared strategy does not use."""
+    """The inputs that the declared strategy does not use, or that need another input."""
     strategy = bag.get(STRATEGY)
-    if STRATEGY not in spec.names or is_unknown(strategy) or strategy == EMPTY:
+    if STRATEGY not in spec.names:
         return []
-    return [
-        Failure(
-            name, f'{shown(bag[name])} is not allowed with strategy="{strategy}"; allowed only with strategy="empty"'
-        )
-        for name in _ONLY_WITH_EMPTY
-        if bag.get(name) is not None and not is_unknown(bag[name])
-    ]
+    given = {name: bag[name] for name in (*_NEEDS, NODE_AGENT) if bag.get(name) is not None}
+    given = {name: value for name, value in given.items() if not is_unknown(value)}
+    found = []
+    for name, strategies in _NEEDS.items():
+        if name in given and not is_unknown(strategy) and strategy not in strategies:
+            only = " or ".join(f'strategy="{each}"' for each in strategies)
+            reason = f'{shown(given[name])} is not allowed with strategy="{strategy}"; allowed only with {only}'
+            found.append(Failure(name, reason))
+    if NODE_AGENT in given and bag.get(TARGET_IMAGE) is None:
+        reason = f"{shown(given[NODE_AGENT])} is not allowed alone; allowed only with {TARGET_IMAGE}, {NAME_FORM}"
+        found.append(Failure(NODE_AGENT, reason))
+    return found
 
 
 def wrong(name: str, value: object) -> str:
@@ -320,7 +350,8 @@ def _check_image_target(value: object) -> str:
         return ""
     if isinstance(value, str) and value.strip().lower() == "latest":
         return (
-            "changes over time, so a reviewer cannot check it; allowed: "
+            f"changes over time, so a reviewer cannot check it; allowed: "
+            f"{LATEST} only with {TARGET_IMAGE}, else "
             f"{_FORMS[IMAGE_TARGET]}; list versions with `az vm image list --all -p <publisher> -f <offer> -s <sku>`"
         )
     return f"is not an exact image version; allowed: {_FORMS[IMAGE_TARGET]}"
@@ -352,8 +383,10 @@ _MEANINGS: Mapping[str, Callable[[Any], object]] = {
     ACCOUNT_ENDPOINT: lambda value: parse_endpoint(str(value)),
     POOL_ID_NAME: lambda value: str(value).casefold(),
     TARGET: lambda value: str(value).casefold(),
-    IMAGE_TARGET: parse_image_version,
+    IMAGE_TARGET: lambda value: parse_image_version(value) or str(value).casefold(),
     NODES_SINCE: lambda value: AllocatedSince.parse(value).moment,
+    TARGET_IMAGE: lambda value: str(value).casefold(),
+    NODE_AGENT: lambda value: str(value).casefold(),
     MAX_UNHEALTHY: parse_share,
     **dict.fromkeys(DURATIONS, parse_duration),
 }
@@ -366,6 +399,8 @@ _CHECKS: Mapping[str, Callable[[Any], str]] = {
     TARGET: _check_target,
     IMAGE_TARGET: _check_image_target,
     NODES_SINCE: _check_since,
+    TARGET_IMAGE: check_image,
+    NODE_AGENT: check_agent,
     SURGE: _check_nodes,
     CANARY: _check_nodes,
     TIMEOUT: _check_duration,
@@ -381,6 +416,8 @@ _FORMS: Mapping[str, str] = {
     TARGET: version.ALLOWED,
     IMAGE_TARGET: f"exact numbers with dots, each at most {LARGEST_PART}, such as 22.04.202405140 or 20348.2461.240510",
     NODES_SINCE: "a date such as 2026-11-24 (midnight UTC), or a UTC time to the second such as 2026-11-24T06:30:00Z",
+    TARGET_IMAGE: NAME_FORM,
+    NODE_AGENT: AGENT_FORM,
     SURGE: f"a whole number from 1 to {_MOST_NODES}",
     CANARY: f"a whole number from 1 to {_MOST_NODES}",
     MAX_UNHEALTHY: SHARE_FORM,

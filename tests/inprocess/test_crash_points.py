@@ -17,7 +17,17 @@ import pytest
 from batch_os_provider.simulator.world.model import READY
 from tests.support.invariants import broken
 from tests.support.simulator import BEHIND, IMAGES
-from tests.support.trial import SINCE, Shape, Trial, empty_shape, image_shape, os_shape, since_shape
+from tests.support.trial import (
+    SINCE,
+    Shape,
+    Trial,
+    empty_shape,
+    gallery_shape,
+    image_shape,
+    move_shape,
+    os_shape,
+    since_shape,
+)
 
 if TYPE_CHECKING:
     from tests.support.invariants import Snapshot
@@ -49,6 +59,8 @@ SHAPES = {
     "empty held formula": empty_shape(60, 60, nodes=2, image=IMAGES["ubuntu-hpc"], **AUTOSCALE),
     "empty spot": empty_shape(60, 60, 60, nodes=3, spot=2, image=IMAGES["windows-2019"]),
     "empty from latest": empty_shape(60, nodes=2, version="latest"),
+    "empty gallery": gallery_shape(60),
+    "empty another image": move_shape(60, 90),
     "empty since": empty_shape(60, 60, nodes=2, version="latest", exact="latest", goal={"target": SINCE}),
 }
 OPERATIONS = {

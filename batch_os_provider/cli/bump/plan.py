@@ -17,6 +17,7 @@ from batch_os_provider.cli.bump.edits import TARGETS, Place, config_places, lite
 from batch_os_provider.cli.outdated.newest import UNKNOWN, Standing
 from batch_os_provider.errors import InputError
 from batch_os_provider.guest_os.version import GuestOsVersion, VersionSyntaxError
+from batch_os_provider.schema.inputs import TARGET_IMAGE
 
 __all__ = ["Declared", "Plan", "declared_of", "identity", "plan", "target_of"]
 
@@ -73,10 +74,20 @@ def declared_of(stacks: Stacks, standings: Iterable[Standing]) -> list[Declared]
                 found.append(Declared(stack, pool.name, where, text, why=why))
             elif standing.word == UNKNOWN:
                 found.append(Declared(stack, pool.name, where, text, why=standing.why))
+            elif _is_other_image(pool, standing):
+                why = "it declares another image than its pool has now"
+                found.append(Declared(stack, pool.name, where, text, why=why))
             else:
                 newer, why = _newer(text, standing)
                 found.append(Declared(stack, pool.name, where, text, newer, why))
     return found
+
+
+def _is_other_image(pool: DeclaredPool, standing: Standing) -> bool:
+    """Whether the pool will move to another image: a version of the present one says nothing about it."""
+    name = pool.inputs.get(TARGET_IMAGE)
+    vm = standing.seen.vm
+    return isinstance(name, str) and vm is not None and name.casefold() != vm.pool.product.casefold()
 
 
 def _newer(text: str, standing: Standing) -> tuple[str, str]:

@@ -11,10 +11,8 @@ from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState
 from batch_os_provider.batch.shared_poller import SharedPoller
-from batch_os_provider.batch.vm_pool import VmPool
-from batch_os_provider.batch.vm_target import ImageVersion, Target
 from batch_os_provider.batch.vm_view import VmPoolView
-from batch_os_provider.batch.wanted_image import WantedImage
+from batch_os_provider.comparison.drift import image_drift, other_image
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import ApiRetiredError, InputError, PoolGoneError, ServiceAnswer
 from batch_os_provider.guest_os.version import same_version
@@ -139,34 +137,10 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
         )
     strategy, target = bag.get(inputs.STRATEGY), target_in(bag)
     observed = out.of_vm_pool(seen, target, strategy)
-    if target is None or out.is_behind(observed, target, strategy):
-        bag |= _drift(observed, target, strategy)
+    bag |= image_drift(observed, target, strategy)
     if target is not None and target.image is not None and seen.pool.is_vm:
-        bag |= _other_image(seen.pool, target.image)
+        bag |= other_image(seen.pool.made_from, target.image)
     return {**bag, **observed}, dict(bag)
-
-
-def _other_image(pool: VmPool, image: WantedImage) -> Bag:
-    """The declared image and node agent SKU as inputs, with what the pool has where that is another one."""
-    same = pool.product.casefold() == image.name.casefold()
-    found = {} if same else {inputs.TARGET_IMAGE: pool.product}
-    is_other = image.agent.casefold() not in ("", pool.agent.casefold())
-    return {**found, **({inputs.NODE_AGENT: pool.agent} if is_other else {})}
-
-
-def _drift(observed: Mapping[str, Any], target: Target | None, strategy: object) -> Bag:
-    """The target as an input, with what the pool shows in place of what is declared; empty if it shows nothing."""
-    exact = target is not None and target.image is not None
-    exact = exact or out.is_pin_exact(strategy, observed[out.PIN], observed[out.IMAGE])
-    if isinstance(target, ImageVersion) and exact:
-        # The pin is the version, also where it is newer; a pool that someone put on latest shows that word.
-        return {inputs.IMAGE_TARGET: observed[out.PIN]}
-    if target is None or isinstance(target, ImageVersion):
-        lowest = out.lowest(observed[out.OLDEST], observed[out.PIN])
-        return {inputs.IMAGE_TARGET: lowest} if lowest else {}
-    # A pool of another image may have no node that is too old, or none that shows its age.
-    oldest = observed.get(out.OLDEST_ALLOCATED)
-    return {inputs.NODES_SINCE: oldest} if oldest and (target.image is None or oldest < target.moment) else {}
 
 
 def _is_get(props: Mapping[str, Any]) -> bool:

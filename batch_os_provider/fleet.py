@@ -65,6 +65,7 @@ class PoolFleet(pulumi.ComponentResource):
         target_image: as for ``PoolImageVersion``.
         node_agent_sku: as for ``PoolImageVersion``.
         surge: as for ``PoolImageVersion``.
+        max_unavailable: as for ``PoolImageVersion``.
         canary_nodes: ``canary`` of each ``PoolImageVersion``: how many new nodes prove an emptied pool.
         autoscale: as for ``PoolImageVersion``.
         drain_timeout: as for ``PoolImageVersion``.
@@ -104,7 +105,8 @@ class PoolFleet(pulumi.ComponentResource):
         strategy: Input[Literal["surge", "when_empty", "empty"]] | None = None,
         target_image: Input[str] | None = None,
         node_agent_sku: Input[str] | None = None,
-        surge: Input[int] | None = None,
+        surge: Input[int | str] | None = None,
+        max_unavailable: Input[int | str] | None = None,
         canary_nodes: Input[int] | None = None,
         autoscale: Input[Literal["refuse", "hold"]] | None = None,
         drain_timeout: Input[str | int | float | timedelta] | None = None,
@@ -130,6 +132,7 @@ class PoolFleet(pulumi.ComponentResource):
             "target_image": target_image,
             "node_agent_sku": node_agent_sku,
             "surge": surge,
+            "max_unavailable": max_unavailable,
             "canary": canary_nodes,
             "autoscale": autoscale,
             "drain_timeout": drain_timeout,

@@ -15,10 +15,11 @@ import binascii
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from batch_os_provider.batch.address import is_loopback
+from batch_os_provider.batch.clouds import AUTHORITIES, cloud_of
 from batch_os_provider.batch.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, assertion_of_file, assertion_of_url
 from batch_os_provider.errors import CredentialError
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
     from azure.core.credentials import AzureNamedKeyCredential, SupportsTokenInfo
 
-__all__ = ["Cloud", "Found", "Identity", "SharedKey", "cloud_of", "find"]
+    from batch_os_provider.batch.clouds import Cloud
+
+__all__ = ["Found", "Identity", "SharedKey", "find", "find_for_manager"]
 
 ACCOUNT, KEY = "AZURE_BATCH_ACCOUNT", "AZURE_BATCH_ACCESS_KEY"
 AUTHORITY = "AZURE_AUTHORITY_HOST"
@@ -41,25 +44,6 @@ _CONNECTIONS = (
     "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
 )
 """The id of an Azure DevOps service connection. Source: the azurerm and azapi providers; AzureCLI@2 sets the last."""
-
-
-@dataclass(frozen=True)
-class Cloud:
-    """The differences between Azure's clouds: the token scope of Batch, and the token authority."""
-
-    scope: str
-    authority: str
-
-
-PUBLIC = Cloud("https://batch.core.windows.net//.default", "login.microsoftonline.com")
-# Source: azure-batch's default scope, azure-identity's AzureAuthorityHosts, Batch's endpoint suffixes by cloud.
-_CLOUDS = {
-    ".batch.chinacloudapi.cn": Cloud("https://batch.chinacloudapi.cn//.default", "login.chinacloudapi.cn"),
-    ".batch.usgovcloudapi.net": Cloud("https://batch.core.usgovcloudapi.net//.default", "login.microsoftonline.us"),
-}
-# The authorities that Entra's instance discovery knows. Source: azure-identity's
-# AzureAuthorityHosts and KnownAuthorities.
-_KNOWN = frozenset({PUBLIC.authority, *(cloud.authority for cloud in _CLOUDS.values())})
 
 
 @dataclass(frozen=True)
@@ -98,12 +82,6 @@ class Found:
     check: str = ""
 
 
-def cloud_of(endpoint: str) -> Cloud:
-    """The cloud of an endpoint; public Azure unless the suffix is that of another cloud."""
-    host = urlsplit(endpoint).hostname or ""
-    return next((cloud for suffix, cloud in _CLOUDS.items() if host.endswith(suffix)), PUBLIC)
-
-
 def find(endpoint: str, environ: Mapping[str, str]) -> Found:
     """The credential for an account.
 
@@ -130,7 +108,23 @@ def find(endpoint: str, environ: Mapping[str, str]) -> Found:
             f"{endpoint} is plain http, and Entra tokens need https" + (f"; {passed_over}" if passed_over else ""),
             next_step=f"Set {ACCOUNT} and {KEY} to the account name and key of this endpoint",
         )
-    return _identity(endpoint, environ, passed_over)
+    return _identity(endpoint, environ, cloud_of(endpoint).scope, passed_over)
+
+
+def find_for_manager(endpoint: str, environ: Mapping[str, str]) -> tuple[Identity, Found]:
+    """The identity for Azure Resource Manager of an account's cloud; a shared key of Batch is none.
+
+    Args:
+        endpoint: the account's endpoint, normalised.
+        environ: the process environment.
+
+    Raises:
+        CredentialError: http would carry a token, or a variable is invalid.
+    """
+    if endpoint.startswith("http://"):
+        raise CredentialError(f"{endpoint} is plain http, and Entra tokens need https")
+    found = _identity(endpoint, environ, cloud_of(endpoint).manager_scope)
+    return cast("Identity", found.credential), found
 
 
 def _shared_key(endpoint: str, account: str, key: str) -> Found:
@@ -151,7 +145,7 @@ def _shared_key(endpoint: str, account: str, key: str) -> Found:
     return Found(SharedKey(account, credential), f"the shared key of account {account} ({KEY})")
 
 
-def _identity(endpoint: str, environ: Mapping[str, str], passed_over: str) -> Found:
+def _identity(endpoint: str, environ: Mapping[str, str], scope: str, passed_over: str = "") -> Found:
     from azure import identity  # noqa: PLC0415 - see the module docstring
 
     cloud = cloud_of(endpoint)
@@ -164,7 +158,7 @@ def _identity(endpoint: str, environ: Mapping[str, str], passed_over: str) -> Fo
         "read_timeout": READ_TIMEOUT,
     }
     # Instance discovery asks Entra about the authority, and Entra knows only its own hosts.
-    discovery = {} if _host_of(authority) in _KNOWN else {"disable_instance_discovery": True}
+    discovery = {} if _host_of(authority) in AUTHORITIES else {"disable_instance_discovery": True}
     ours = {**settings, "retry_total": 0}  # the rollout decides about retries, and reports them
     check = "Check ARM_TENANT_ID, ARM_CLIENT_ID and "
     credential: Any
@@ -195,7 +189,7 @@ def _identity(endpoint: str, environ: Mapping[str, str], passed_over: str) -> Fo
             ) from None
         name = "DefaultAzureCredential"
         check = f"Sign in with `az login`, or set {ACCOUNT} and {KEY}; in a pipeline set the ARM_* variables"
-    return Found(Identity(credential, cloud.scope), name, passed_over, check)
+    return Found(Identity(credential, scope), name, passed_over, check)
 
 
 def _checked(tenant: str) -> str:

@@ -4,7 +4,7 @@ A pool without nodes shows nothing of its size, formula or image before. So thes
 empties the pool: a later run, or a person with ``batch-os restore``, puts the pool back from this text alone. Each
 release reads the markers of all earlier ones; the marker of ``surge`` (``"v":1``) is in ``vm_pool``.
 
-Version 2 knows one image with several versions. Version 3 is written only by a rollout that moves the pool to another
+Version 2 knows one image with several versions. Version 4 is written only by a rollout that moves the pool to another
 image: it has the node agent SKU from before, and each image that the pool may get. No document has a limit for the
 length of a metadata value, so a marker names an image only where it differs.
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 __all__ = ["EmptyMarker", "PoolImage"]
 
-_VERSION, _WITH_MOVES = 2, 3
+_VERSION, _WITH_MOVES = 2, 4
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from batch_os_provider.schema.inputs import (
     IF_RESIZING,
     IMAGE,
     IMAGE_TARGET,
+    MAX_UNAVAILABLE,
     MAX_UNHEALTHY,
+    MOST_NODES,
     NODE_AGENT,
     NODES_SINCE,
     ON_CONFLICT,
@@ -34,12 +36,10 @@ from batch_os_provider.schema.inputs import (
     TARGET_IMAGE,
     TIMEOUT,
 )
-from batch_os_provider.schema.units import parse_duration, parse_share
+from batch_os_provider.schema.units import Share, parse_duration, parse_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from batch_os_provider.schema.units import Share
 
 __all__ = ["NO_GATE", "Declared", "DeclaredImage", "Gate", "ImagePolicy", "Policy", "gate_of", "target_in", "target_of"]
 
@@ -76,15 +76,36 @@ NO_GATE = Gate()
 class ImagePolicy:
     """How a rollout renews nodes.
 
-    ``surge``: how many nodes it adds at a time. ``canary``: how many new nodes prove an emptied pool. ``autoscale``:
-    whether it may turn a formula off while it empties the pool. The strategy ``restore`` is no input: with it
-    `batch-os restore` puts a pool back to what its marker says.
+    ``surge``: how many nodes it adds at a time, or which share of them. ``canary``: how many new nodes prove an emptied
+    pool. ``autoscale``: whether it may turn a formula off while it works. ``max_unavailable``: how many nodes may be
+    missing or not ready at a time, or which share of them. The strategy ``restore`` is no input: with it `batch-os
+    restore` puts a pool back to what its marker says.
     """
 
     strategy: Literal["surge", "when_empty", "empty", "restore"]
-    surge: int = 1
+    surge: int | Share = 1
     canary: int = 1
     autoscale: Literal["refuse", "hold"] = "refuse"
+    max_unavailable: int | Share = 0
+
+    def surge_of(self, nodes: int) -> int:
+        """How many nodes it adds at a time to a pool of so many dedicated nodes, 0 to 100; a share is rounded up."""
+        surge = _share(self.surge)
+        return min(MOST_NODES, max(1, surge.rounded_up(nodes))) if surge.number else 0
+
+    def unavailable_of(self, nodes: int) -> int:
+        """How many of so many nodes may be missing, 0 to 100; a share is rounded down, to at least one node."""
+        unavailable = _share(self.max_unavailable)
+        return min(MOST_NODES, max(1, unavailable.of(nodes))) if unavailable.number else 0
+
+    @property
+    def renews_spot(self) -> bool:
+        """Whether it renews spot nodes too: they are replaced only after they have left."""
+        return self.strategy == "empty" or (self.strategy == "surge" and _share(self.max_unavailable).number > 0)
+
+
+def _share(value: int | Share) -> Share:
+    return Share(value) if isinstance(value, int) else value
 
 
 @dataclass(frozen=True)
@@ -142,9 +163,10 @@ class DeclaredImage:
             target=target_of(full),
             policy=ImagePolicy(
                 cast('Literal["surge", "when_empty", "empty"]', full[STRATEGY]),
-                int(full[SURGE]),
+                parse_share(full[SURGE]),
                 int(full[CANARY]),
                 cast('Literal["refuse", "hold"]', full[AUTOSCALE]),
+                parse_share(full[MAX_UNAVAILABLE]),
             ),
             drain_timeout=parse_duration(full[DRAIN_TIMEOUT]),
             timeout=parse_duration(full[TIMEOUT]),

@@ -45,7 +45,9 @@ __all__ = [
     "IMAGE_TARGET",
     "INPUTS",
     "LATEST",
+    "MAX_UNAVAILABLE",
     "MAX_UNHEALTHY",
+    "MOST_NODES",
     "NODES_SINCE",
     "NODE_AGENT",
     "ON_CONFLICT",
@@ -73,7 +75,7 @@ TIMEOUT, ON_TIMEOUT, IF_RESIZING, ON_CONFLICT = "timeout", "on_timeout", "if_res
 STALL_AFTER, MAX_UNHEALTHY, SOAK = "stall_after", "max_unhealthy", "soak"
 IMAGE_TARGET, NODES_SINCE = "target_image_version", "nodes_since"
 TARGET_IMAGE, NODE_AGENT = WantedImage.input_name, WantedImage.agent_input
-STRATEGY, SURGE, DRAIN_TIMEOUT = "strategy", "surge", "drain_timeout"
+STRATEGY, SURGE, MAX_UNAVAILABLE, DRAIN_TIMEOUT = "strategy", "surge", "max_unavailable", "drain_timeout"
 CANARY, AUTOSCALE = "canary", "autoscale"
 DURATIONS = (TIMEOUT, DRAIN_TIMEOUT, STALL_AFTER, SOAK)
 """The inputs that take a duration."""
@@ -85,14 +87,13 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     STRATEGY: ("surge", "when_empty", "empty"),
     AUTOSCALE: ("refuse", "hold"),
 }
-EMPTY = "empty"
-"""The strategy that empties a pool."""
-_NEEDS: Mapping[str, tuple[str, ...]] = {
-    CANARY: (EMPTY,),
-    AUTOSCALE: (EMPTY,),
-    TARGET_IMAGE: (EMPTY, "when_empty"),
+_ONLY_WITH = {
+    TARGET_IMAGE: ("empty", "when_empty"),
+    CANARY: ("empty",),
+    AUTOSCALE: ("surge", "empty"),
+    MAX_UNAVAILABLE: ("surge",),
 }
-"""The strategies with which an input is allowed; all others with each strategy."""
+"""The strategies that use an input, if not all do."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ IMAGE = Spec(
         TARGET_IMAGE: None,
         NODE_AGENT: None,
         SURGE: 1,
+        MAX_UNAVAILABLE: 0,
         CANARY: 1,
         AUTOSCALE: "refuse",
         DRAIN_TIMEOUT: "1h",
@@ -221,22 +223,47 @@ def _is_latest_of_an_image(bag: Mapping[str, Any]) -> bool:
 
 
 def _unused(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool], spec: Spec) -> list[Failure]:
-    """The inputs that the declared strategy does not use, or that need another input."""
+    """The inputs that the declared strategy does not use, and those that cannot do anything by themselves."""
     strategy = bag.get(STRATEGY)
     if STRATEGY not in spec.names:
         return []
-    given = {name: bag[name] for name in (*_NEEDS, NODE_AGENT) if bag.get(name) is not None}
-    given = {name: value for name, value in given.items() if not is_unknown(value)}
-    found = []
-    for name, strategies in _NEEDS.items():
-        if name in given and not is_unknown(strategy) and strategy not in strategies:
-            only = " or ".join(f'strategy="{each}"' for each in strategies)
-            reason = f'{shown(given[name])} is not allowed with strategy="{strategy}"; allowed only with {only}'
-            found.append(Failure(name, reason))
-    if NODE_AGENT in given and bag.get(TARGET_IMAGE) is None:
-        reason = f"{shown(given[NODE_AGENT])} is not allowed alone; allowed only with {TARGET_IMAGE}, {NAME_FORM}"
-        found.append(Failure(NODE_AGENT, reason))
-    return found
+    if is_unknown(strategy):
+        return _alone(bag, is_unknown)
+    unused = [
+        Failure(
+            name,
+            f'{shown(bag[name])} is not allowed with strategy="{strategy}"; allowed only with '
+            + " or ".join(f'strategy="{each}"' for each in users),
+        )
+        for name, users in _ONLY_WITH.items()
+        if bag.get(name) is not None and not is_unknown(bag[name]) and strategy not in users
+    ]
+    return [*unused, *_alone(bag, is_unknown)] or _standstill(bag, is_unknown)
+
+
+def _standstill(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool]) -> list[Failure]:
+    """Refuse ``surge=0`` without ``max_unavailable``: no node may be added first, and none may be removed first."""
+    surge, unavailable = bag.get(SURGE), bag.get(MAX_UNAVAILABLE)
+    if bag[STRATEGY] != "surge" or surge is None or is_unknown(surge) or is_unknown(unavailable):
+        return []
+    if parse_share(surge).number or parse_share(unavailable or 0).number:
+        return []
+    and_none = "" if unavailable is None else f" with max_unavailable {shown(unavailable)}"
+    return [
+        Failure(
+            SURGE,
+            f"{shown(surge)}{and_none} renews no node; allowed: surge=1 (a node is added first, which needs core "
+            "quota), or surge=0, max_unavailable=1 (a node leaves first, which needs none)",
+        )
+    ]
+
+
+def _alone(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool]) -> list[Failure]:
+    """Refuse a node agent SKU without the image that it belongs to."""
+    agent = bag.get(NODE_AGENT)
+    if agent is None or is_unknown(agent) or bag.get(TARGET_IMAGE) is not None:
+        return []
+    return [Failure(NODE_AGENT, f"{shown(agent)} is not allowed alone; allowed only with {TARGET_IMAGE}, {NAME_FORM}")]
 
 
 def wrong(name: str, value: object) -> str:
@@ -375,8 +402,16 @@ def _check_drain(value: object) -> str:
 
 def _check_nodes(value: object) -> str:
     number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
-    whole = 1 <= number <= _MOST_NODES and float(number).is_integer()
-    return "" if whole else f"is not a number of nodes; allowed: {_FORMS[SURGE]}"
+    whole = 1 <= number <= MOST_NODES and float(number).is_integer()
+    return "" if whole else f"is not a number of nodes; allowed: {_FORMS[CANARY]}"
+
+
+def _check_step(value: object) -> str:
+    try:
+        reason = f"is more than {MOST_NODES} nodes" if parse_share(value).number > MOST_NODES else ""
+    except ValueError as error:
+        reason = str(error)
+    return f"{reason}; allowed: {_STEP_FORM}{_did_you_mean(suggest_share(value))}" if reason else ""
 
 
 _MEANINGS: Mapping[str, Callable[[Any], object]] = {
@@ -388,11 +423,17 @@ _MEANINGS: Mapping[str, Callable[[Any], object]] = {
     TARGET_IMAGE: lambda value: str(value).casefold(),
     NODE_AGENT: lambda value: str(value).casefold(),
     MAX_UNHEALTHY: parse_share,
+    SURGE: parse_share,
+    MAX_UNAVAILABLE: parse_share,
     **dict.fromkeys(DURATIONS, parse_duration),
 }
 """Normal form of the inputs that can be written in several ways."""
 _SHORTEST_RESIZE = 300
-_MOST_NODES = 100
+MOST_NODES = 100
+"""Nodes in one step: removenodes names at most so many, and a resize adds as many."""
+_STEP_FORM = (
+    f'a whole number of nodes from 0 to {MOST_NODES}, or a whole percentage of the pool\'s nodes from "0%" to "100%"'
+)
 _CHECKS: Mapping[str, Callable[[Any], str]] = {
     ACCOUNT_ENDPOINT: _check_endpoint,
     POOL_ID_NAME: _check_pool_id,
@@ -401,7 +442,8 @@ _CHECKS: Mapping[str, Callable[[Any], str]] = {
     NODES_SINCE: _check_since,
     TARGET_IMAGE: check_image,
     NODE_AGENT: check_agent,
-    SURGE: _check_nodes,
+    SURGE: _check_step,
+    MAX_UNAVAILABLE: _check_step,
     CANARY: _check_nodes,
     TIMEOUT: _check_duration,
     STALL_AFTER: _check_duration,
@@ -418,8 +460,9 @@ _FORMS: Mapping[str, str] = {
     NODES_SINCE: "a date such as 2026-11-24 (midnight UTC), or a UTC time to the second such as 2026-11-24T06:30:00Z",
     TARGET_IMAGE: NAME_FORM,
     NODE_AGENT: AGENT_FORM,
-    SURGE: f"a whole number from 1 to {_MOST_NODES}",
-    CANARY: f"a whole number from 1 to {_MOST_NODES}",
+    SURGE: _STEP_FORM,
+    MAX_UNAVAILABLE: _STEP_FORM,
+    CANARY: f"a whole number from 1 to {MOST_NODES}",
     MAX_UNHEALTHY: SHARE_FORM,
     **dict.fromkeys(DURATIONS, DURATION_FORM),
     STRATEGY: "surge (adds new nodes, then removes old ones after their tasks), when_empty (never touches a node) or "

@@ -73,6 +73,10 @@ class Share:
         """How many of ``nodes`` the share is, rounded down."""
         return nodes * self.number // _ALL if self.percent else self.number
 
+    def rounded_up(self, nodes: int) -> int:
+        """How many of ``nodes`` the share is, rounded up."""
+        return -(-nodes * self.number // _ALL) if self.percent else self.number
+
     def __str__(self) -> str:
         return f"{self.number}%" if self.percent else str(self.number)
 

@@ -1,4 +1,4 @@
-"""The application: control and token endpoints under ``/_simulator``, Batch everywhere else.
+"""The application: control and token endpoints under ``/_simulator``, image versions under ``/subscriptions``, Batch.
 
 This module shows how the parts are connected, and does nothing else.
 """
@@ -15,6 +15,7 @@ from batch_os_provider.simulator.control import Control, refused
 from batch_os_provider.simulator.data_plane.data_plane import DataPlane
 from batch_os_provider.simulator.faults.rules import Faults
 from batch_os_provider.simulator.identity.endpoints import Identity
+from batch_os_provider.simulator.resource_manager import ResourceManager
 from batch_os_provider.simulator.state.load import load
 from batch_os_provider.simulator.world.reader import RefusedError
 
@@ -36,6 +37,7 @@ def build(world: World, initial: object, on_change: Callable[[], None]) -> Starl
         routes=[
             Mount("/_simulator/identity", routes=Identity(world).routes()),
             Mount("/_simulator", routes=Control(world, faults, initial, on_change).routes()),
+            Mount("/subscriptions", routes=ResourceManager(world).routes()),
             Mount("", app=DataPlane(world, faults, on_change)),
         ],
         exception_handlers={RefusedError: refused, HTTPException: refused},

@@ -158,7 +158,7 @@ class Watched(Account):
         """Whether nothing goes wrong, and no request is on its way whose client has given up on it."""
         return not self._late and not self.faults.rules
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+    def send(self, request: requests.PreparedRequest, timeout: tuple[float, float]) -> requests.Response:
         """Carry one request."""
         method, path = str(request.method), request.path_url.partition("?")[0]
         if self.current:
@@ -169,7 +169,7 @@ class Watched(Account):
                 self.judge(up, path, json.loads(request.body or "{}"))
         elif method != "GET":
             self.strangers.append(f"{method} {path}")
-        return super().send(request, *args, **kwargs)
+        return super().send(request, timeout)
 
     def _answer(self, request: requests.PreparedRequest, exchange: Any, patience: float) -> None:
         super()._answer(request, exchange, patience)

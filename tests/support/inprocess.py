@@ -10,7 +10,7 @@ up.
 from __future__ import annotations
 
 import io
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from http import client as http_client
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ import requests
 import urllib3
 from azure.core.pipeline.transport import RequestsTransport
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 
 from batch_os_provider.batch.client import BatchClient
 from batch_os_provider.batch.connection import CONNECT_TIMEOUT, READ_TIMEOUT
@@ -98,7 +99,32 @@ class _Exchange:
         self.broken = ConnectionResetError(104, "Connection reset by peer")
 
 
-class Account(requests.adapters.BaseAdapter):
+class _Session(requests.Session):
+    """Hands each request to the account as it is.
+
+    A session's own work (cookies, redirects, the proxies of the environment) is a third of the processor time of a
+    virtual request. The azure client uses none of it.
+    """
+
+    def __init__(self, account: Account) -> None:
+        super().__init__()
+        self._account = account
+
+    def request(  # type: ignore[override]  # what the azure client passes
+        self, method: str, url: str, *, headers: Mapping[str, str], data: Any, timeout: Any, stream: bool, **_: Any
+    ) -> requests.Response:
+        """Carry one request; its answer is read here unless it is streamed, as a session does it."""
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url, prepared.body = method, url, data
+        prepared.headers = CaseInsensitiveDict(headers)
+        prepared.prepare_content_length(data)
+        response = self._account.send(prepared, timeout=timeout)
+        if not stream:
+            _ = response.content
+        return response
+
+
+class Account:
     """A simulated account behind a ``requests`` session.
 
     Args:
@@ -108,7 +134,6 @@ class Account(requests.adapters.BaseAdapter):
     """
 
     def __init__(self, clock: Clock, seed: dict[str, Any]) -> None:
-        super().__init__()
         self._clock = clock
         self.world = World(VirtualClock(parse_iso(BEGINNING), 1.0, lambda: int(clock.now() * TICKS)))
         load(self.world, seed)
@@ -121,9 +146,7 @@ class Account(requests.adapters.BaseAdapter):
 
     def client(self) -> BatchClient:
         """A client of the provider that is signed in to this account."""
-        session = requests.Session()
-        session.trust_env = False
-        session.mount("http://", self)
+        session = _Session(self)
         environ = {"AZURE_BATCH_ACCOUNT": self.world.account, "AZURE_BATCH_ACCESS_KEY": self.world.key}
         # The client hands its time-outs to a transport that it makes itself.
         transport = RequestsTransport(
@@ -145,17 +168,8 @@ class Account(requests.adapters.BaseAdapter):
                     self._late.append((due + more, handler))
         self.world.advance()
 
-    def send(
-        self,
-        request: requests.PreparedRequest,
-        stream: bool = False,
-        timeout: Any = None,
-        verify: Any = True,
-        cert: Any = None,
-        proxies: Any = None,
-    ) -> requests.Response:
+    def send(self, request: requests.PreparedRequest, timeout: tuple[float, float]) -> requests.Response:
         """Carry one request to the account and its answer back."""
-        del stream, verify, cert, proxies
         method, where = str(request.method), urlsplit(str(request.url))
         self.catch_up()
         self.hook("before", method, where.path)

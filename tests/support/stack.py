@@ -36,6 +36,7 @@ TYPE = "pulumi-python:dynamic/batch:PoolOsVersion"
 IMAGE_TYPE = "pulumi-python:dynamic/batch:PoolImageVersion"
 COMMAND_TIMEOUT = 120
 LAUNCHERS = "bin"
+SHORT_LIVED = str(Path(__file__).with_name("short_lived"))
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -261,6 +262,7 @@ def base_environment(folder: Path) -> dict[str, str]:
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         # A CLI that lives for seconds needs few garbage collections: this saves a tenth of a preview's processor time.
         "GOGC": "400",
+        "PYTHONPATH": SHORT_LIVED,
         "PULUMI_STACK": STACK,
         "BATCH_OS_TEST_STACK": str(folder),
     }

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,11 @@ __all__ = ["DeclaredPool", "read"]
 RUN_SECONDS = 300.0
 """A program that takes longer waits for something that the stand-in cannot give."""
 _FORGOTTEN = frozenset({"delete", "delete-replaced", "discard", "discard-replaced", "read", "read-replacement"})
+_RUN_IT = "Give the missing config with --config key=value, and install its packages for this Python"
+_LET_PULUMI = "let Pulumi run it: `pulumi preview --json --show-sames > preview.json`, then --check preview.json"
 _SECRET = "[secret]"  # noqa: S105 - a placeholder
 _LAST_LINES = 15
+_OR_A_FILE = "For a program in another language, name a file that `pulumi preview --json --show-sames` wrote"
 _WRITE_IT = "Write it with `pulumi preview --json --show-sames`, or with `pulumi stack export`"
 
 
@@ -48,13 +52,16 @@ class DeclaredPool:
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read(source: Path, stacks: tuple[str, ...], config: Mapping[str, str]) -> list[DeclaredPool]:
+def read(
+    source: Path, stacks: tuple[str, ...], config: Mapping[str, str], *, takes_files: bool = True
+) -> list[DeclaredPool]:
     """The pools that a program declares in the named stacks.
 
     Args:
         source: a program, its folder, or a JSON file of Pulumi's.
         stacks: run the program with the config of each; without stacks, of the only stack that has a file.
         config: config on top of the stack's, as ``project:key`` or ``key``.
+        takes_files: the caller also takes a JSON file of Pulumi's, so an error may advise to write one.
 
     Raises:
         InputError: the source cannot be read or run.
@@ -71,10 +78,18 @@ def read(source: Path, stacks: tuple[str, ...], config: Mapping[str, str]) -> li
     if not (project.main / "__main__.py").is_file() and not project.main.is_file():
         raise InputError(
             f"{project.main} has no Python program: __main__.py is missing",
-            next_step="Name the folder of a Python program. For a program in another language, name a file that "
-            "`pulumi preview --json --show-sames` wrote",
+            next_step="Name the folder of a Python program" + (f". {_OR_A_FILE}" if takes_files else ""),
         )
-    return [each for stack in stacks or project.only_stack() for each in _run(project, source, stack, config)]
+    found = []
+    for stack in stacks or project.only_stack():
+        try:
+            found += _run(project, source, stack, config)
+        except _NotRunError as error:
+            next_step = _RUN_IT + (f", or {_LET_PULUMI}" if takes_files else "")
+            raise InputError(
+                f"{source} could not be run for stack {stack} without Pulumi: {error}", next_step=next_step
+            ) from error
+    return found
 
 
 # ── A file of Pulumi's ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -210,7 +225,11 @@ class _Project:
 
 
 def _text(value: object) -> str:
-    """A config value as a program gets it: text, or JSON."""
+    """A config value as a program gets it: text, or JSON; of a day without quotes what Go makes of a time."""
+    if isinstance(value, date):
+        time = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)  # noqa: DTZ001 - as YAML reads it
+        zone = f"{time:%z}" or "+0000"
+        return f"{time:%Y-%m-%d %H:%M:%S} {zone} {'UTC' if zone == '+0000' else zone}"
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -248,20 +267,16 @@ def _run(project: _Project, source: Path, stack: str, given: Mapping[str, str]) 
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise _not_run(source, stack, f"it did not end within {RUN_SECONDS:g} s") from error
+            raise _NotRunError(f"it did not end within {RUN_SECONDS:g} s") from error
         if done.returncode != 0 or not answer.is_file():
             last = "\n".join(done.stdout.strip().splitlines()[-_LAST_LINES:])
-            raise _not_run(source, stack, f"it ended with exit code {done.returncode}:\n{last}\n")
+            raise _NotRunError(f"it ended with exit code {done.returncode}:\n{last}\n")
         found = json.loads(answer.read_text(encoding="utf-8"))
     if "failed" in found:
         where = f" ({found['where']})" if found["where"] else ""
-        raise _not_run(source, stack, f"{found['failed']}{where}")
+        raise _NotRunError(f"{found['failed']}{where}")
     return [_declared(f"{source} ({stack})", each["name"], each) for each in found["declared"]]
 
 
-def _not_run(source: Path, stack: str, why: str) -> InputError:
-    return InputError(
-        f"{source} could not be run for stack {stack} without Pulumi: {why}",
-        next_step="Give the missing config with --config key=value, and install its packages for this Python, or let "
-        "Pulumi run it: `pulumi preview --json --show-sames > preview.json`, then --check preview.json",
-    )
+class _NotRunError(Exception):
+    """Why a program did not run."""

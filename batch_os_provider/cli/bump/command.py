@@ -7,9 +7,10 @@ as it is, and is named.
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,8 +19,10 @@ import click
 from batch_os_provider.cli.adopt.declared_pools import read
 from batch_os_provider.cli.bump.edits import replaced
 from batch_os_provider.cli.bump.plan import Declared, Plan, Stacks, declared_of, identity, plan, target_of
+from batch_os_provider.cli.bump.write_files import remove_leftovers, replace_all
 from batch_os_provider.cli.common import UNREADABLE, endpoints_of, fail, print_json
 from batch_os_provider.cli.inventory import Account, survey
+from batch_os_provider.cli.outdated.listings import listings_of, subscription_option
 from batch_os_provider.cli.outdated.newest import Standing, judge
 from batch_os_provider.errors import InputError
 from batch_os_provider.guest_os import catalogue_file
@@ -45,39 +48,50 @@ _NOT_OURS = frozenset({"venv", "env", "node_modules", "site-packages", "tests", 
 @click.option(
     "--config", "config", metavar="KEY=VALUE", multiple=True, help="Config for the program, on top of its own."
 )
-def command(
+@subscription_option
+def command(  # noqa: PLR0913 - the options
+    *,
     folder: Path,
-    yes: bool,  # noqa: FBT001 - click passes flags so
-    wants_json: bool,  # noqa: FBT001 - as above
+    yes: bool,
+    wants_json: bool,
     more: tuple[str, ...],
     config: tuple[str, ...],
+    subscription: str,
 ) -> None:
     """Write the newest known version of each pool into the program in PROGRAM_FOLDER.
 
-    It changes literals of this package's resources, and config values of all stacks that have a file. It shows
-    the difference and asks. What it leaves is printed with the reason. Exit code 2 if an account could not be
-    read: then nothing is written.
+    It changes literals of this package's resources, and config values of all stacks that have a file. A pool with
+    nodes_since gets a later day if its image is newer than that. It shows the difference and asks. What it leaves
+    is printed with the reason. Exit code 2 if an account could not be read: then nothing is written.
     """
     if not all("=" in each for each in config):
         raise click.BadParameter("a config value has the form key=value", param_hint="--config")
     given = dict(each.partition("=")[::2] for each in config)
     try:
-        _bump(folder, more, given, yes=yes, wants_json=wants_json)
+        _bump(folder, more, given, subscription, yes=yes, wants_json=wants_json)
     except InputError as error:
         fail(str(error))
 
 
-def _bump(folder: Path, more: tuple[str, ...], given: Mapping[str, str], *, yes: bool, wants_json: bool) -> None:
+def _bump(  # noqa: PLR0913 - the options
+    folder: Path, more: tuple[str, ...], given: Mapping[str, str], subscription: str, *, yes: bool, wants_json: bool
+) -> None:
     stacks = _declared(folder, given)
     refs = [pool.ref for pools in stacks.values() for pool in pools if pool.ref is not None]
     accounts = survey(tuple(dict.fromkeys([*(ref.endpoint for ref in refs), *more])))
     _end_if_unread(accounts)
-    standings = _standings(accounts)
-    declared = declared_of(stacks, standings)
+    standings, unasked = _standings(accounts, subscription)
+    declared = declared_of(stacks, standings, _today())
     files = {file: file.read_bytes() for file in _python_files(folder)}
     config = {stack: (file, file.read_bytes()) for stack in stacks if (file := _config_file(folder, stack)).is_file()}
     texts = files | dict(config.values())
-    found = plan(declared, files, config, lambda stack, key, new: read(folder, (stack,), {key: new, **given}))
+    remove_leftovers(texts)
+    found = plan(
+        declared,
+        files,
+        config,
+        lambda stack, key, new: read(folder, (stack,), {key: new, **given}, takes_files=False),
+    )
     edited = {file: replaced(texts[file], changes) for file, changes in found.changes.items()}
     if not wants_json:
         for file, text in edited.items():
@@ -85,9 +99,14 @@ def _bump(folder: Path, more: tuple[str, ...], given: Mapping[str, str], *, yes:
     writes = bool(edited) and (yes or (not wants_json and _agrees(len(edited))))
     now = _write(lambda: _declared(folder, given), stacks, declared, texts, edited) if writes else stacks
     left = _left(declared, now, found, written=writes)
+    for line in unasked:
+        click.echo(line, err=True)
     if wants_json:
-        print_json(_document(folder, found, left, written=writes))
+        print_json({**_document(folder, declared, found, left, written=writes), "not_asked": unasked})
         return
+    for old, new, newest, source in sorted(_reasons(declared, found)):
+        brings = "" if newest == new else f" for {newest}"
+        click.echo(f"{old} -> {new}{brings}, seen at {source}")
     for each, why in left:
         click.echo(f"left: {each.pool} ({each.name}, stack {each.stack}): {why}")
     places = sum(map(len, found.changes.values()))
@@ -98,7 +117,7 @@ def _bump(folder: Path, more: tuple[str, ...], given: Mapping[str, str], *, yes:
 def _declared(folder: Path, given: Mapping[str, str]) -> Stacks:
     """What the program declares in each stack that has a config file."""
     names = [each.name.removeprefix("Pulumi.").removesuffix(".yaml") for each in sorted(folder.glob("Pulumi.*.yaml"))]
-    return {stack: read(folder, (stack,), given) for stack in names or ["dev"]}
+    return {stack: read(folder, (stack,), given, takes_files=False) for stack in names or ["dev"]}
 
 
 def _config_file(folder: Path, stack: str) -> Path:
@@ -129,12 +148,17 @@ def _end_if_unread(accounts: list[Account]) -> None:
         sys.exit(UNREADABLE)
 
 
-def _standings(accounts: list[Account]) -> list[Standing]:
+def _standings(accounts: list[Account], subscription: str) -> tuple[list[Standing], list[str]]:
     found = catalogue_file.find()
     if found.trouble:
         fail(found.trouble.partition("; ")[0])
     pools = [pool for account in accounts for pool in account.pools]
-    return judge(pools, found.catalogue, datetime.now(timezone.utc).date())
+    listings, unasked = listings_of(accounts, subscription, os.environ)
+    return judge(pools, found.catalogue, _today(), listings), unasked
+
+
+def _today() -> date:
+    return datetime.now(timezone.utc).date()
 
 
 def _diff(name: Path, before: bytes, after: bytes) -> str:
@@ -161,22 +185,18 @@ def _write(
     after: Mapping[Path, bytes],
 ) -> Stacks:
     """Write the files and return what the program then declares; put them back if that was not wanted."""
-    written: list[Path] = []
 
     def put_back() -> None:
-        for file in written:
-            file.write_bytes(before[file])
+        replace_all({file: before[file] for file in after if file.read_bytes() != before[file]})
 
     try:
-        for file, text in after.items():
-            written.append(file)
-            file.write_bytes(text)
+        replace_all(after)
         now = run()
     except OSError as error:
         _undo(put_back, f"{error.filename} cannot be written: {error.strerror}")
     except InputError as error:
         _undo(put_back, f"with the new versions, {error}")
-    except BaseException:  # ^C too: files that are half written must not stay
+    except BaseException:  # ^C too: versions that the program was not run with must not stay
         put_back()
         raise
     allowed = {(each.stack, each.name, each.pool): {each.text, each.newer or each.text} for each in declared}
@@ -199,6 +219,14 @@ def _targets(stacks: Stacks) -> dict[tuple[str, str, str], str]:
     return {(stack, *identity(pool)): target_of(pool) for stack, pools in stacks.items() for pool in pools}
 
 
+def _reasons(declared: list[Declared], found: Plan) -> set[tuple[str, str, str, str]]:
+    """Each change once: the old text, the new one, the version that it brings, and where that was seen."""
+    planned = {(place.text, new) for changes in found.changes.values() for place, new in changes.items()}
+    return {
+        (each.text, each.newer, each.newest, each.source) for each in declared if (each.text, each.newer) in planned
+    }
+
+
 def _left(declared: list[Declared], now: Stacks, found: Plan, *, written: bool) -> list[tuple[Declared, str]]:
     """The declarations that stay, each with the reason; those that have the newest known version are not listed."""
     texts = _targets(now)
@@ -216,7 +244,9 @@ def _left(declared: list[Declared], now: Stacks, found: Plan, *, written: bool) 
     return rows
 
 
-def _document(folder: Path, found: Plan, left: list[tuple[Declared, str]], *, written: bool) -> dict[str, Any]:
+def _document(
+    folder: Path, declared: list[Declared], found: Plan, left: list[tuple[Declared, str]], *, written: bool
+) -> dict[str, Any]:
     """The document of ``--json``, version 1."""
     return {
         "version": 1,
@@ -231,6 +261,10 @@ def _document(folder: Path, found: Plan, left: list[tuple[Declared, str]], *, wr
             }
             for file, changes in found.changes.items()
             for place, new in changes.items()
+        ],
+        "reasons": [
+            {"from": old, "to": new, "newest": newest, "source": source}
+            for old, new, newest, source in sorted(_reasons(declared, found))
         ],
         "left": [
             {

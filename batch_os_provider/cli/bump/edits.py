@@ -1,6 +1,6 @@
-"""Finds the version texts of a program that can be replaced in place: literals of our resources, and config values.
+"""Finds the versions and moments of a program that can be replaced in place: literals of our resources, and config.
 
-Only the characters of the version change, so comments, order, quotes and line endings stay. A text that is not exactly
+Only their characters change, so comments, order, quotes and line endings stay. A text that is not exactly
 one literal (an f-string, a name, two joined strings, a YAML alias) is not found, and its pool stays as it is.
 """
 
@@ -15,8 +15,8 @@ import yaml  # type: ignore[import-untyped]  # it ships no types
 
 __all__ = ["TARGETS", "Place", "config_places", "literals", "replaced"]
 
-TARGETS = ("target_os_version", "target_image_version")
-"""The inputs that hold a version."""
+TARGETS = ("target_os_version", "target_image_version", "nodes_since")
+"""The inputs that hold a version or a moment."""
 
 _PACKAGE = "batch_os_provider"
 _RESOURCES = frozenset({"PoolOsVersion", "PoolImageVersion", "PoolFleet"})
@@ -24,13 +24,16 @@ _LITERAL = re.compile(rb"""[rRuU]?(?P<quote>'''|\"""|'|")(?P<text>[^'"\\]*)(?P=q
 _SCALAR = re.compile(r"""(?P<quote>['"]?)(?P<text>[^'"\\]*)(?P=quote)""")
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 _BOM = b"\xef\xbb\xbf"
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
-"""A plain YAML scalar of this form is a number, so 1.10 would be 1.1."""
+_NO_TEXT = re.compile(r"[0-9]+(\.[0-9]+)?|[0-9]{4}-.*")
+"""A plain YAML scalar of this form is a number, so 1.10 would be 1.1; or a time, which Pulumi spells in another way."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A version in a file: its first byte, its text, its line (from 1), and its config key (empty for a literal)."""
+    """A version or a moment in a file: its first byte, its text, its line (from 1), and its config key.
+
+    The key is empty for a literal.
+    """
 
     start: int
     text: str
@@ -40,7 +43,7 @@ class Place:
 
 
 def literals(source: bytes) -> list[Place]:
-    """The versions that calls of our resources have as literals.
+    """The versions and moments that calls of our resources have as literals.
 
     Args:
         source: the bytes of a Python file. One that is not UTF-8 or cannot be parsed has none.
@@ -121,10 +124,10 @@ def _scalar(text: str, key: str, node: yaml.ScalarNode) -> Iterator[Place]:
 
 
 def replaced(source: bytes, changes: Mapping[Place, str]) -> bytes:
-    """A file with other versions at these places."""
+    """A file with other texts at these places."""
     for place in _from_the_end(changes):
         new = changes[place]
-        if place.is_plain and _NUMBER.fullmatch(new):
+        if place.is_plain and _NO_TEXT.fullmatch(new):
             new = f'"{new}"'
         end = place.start + len(place.text.encode())
         source = source[: place.start] + new.encode() + source[end:]

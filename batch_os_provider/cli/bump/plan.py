@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 from batch_os_provider.batch.image_version import parse_image_version
+from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.cli.adopt.declared_pools import DeclaredPool
 from batch_os_provider.cli.bump.edits import TARGETS, Place, config_places, literals
-from batch_os_provider.cli.outdated.newest import UNKNOWN, Standing
+from batch_os_provider.cli.outdated.newest import NEWEST, UNKNOWN, Standing
 from batch_os_provider.errors import InputError
 from batch_os_provider.guest_os.version import GuestOsVersion, VersionSyntaxError
 from batch_os_provider.schema.inputs import TARGET_IMAGE
@@ -27,9 +29,10 @@ Stacks = Mapping[str, Sequence[DeclaredPool]]
 
 @dataclass(frozen=True)
 class Declared:
-    """A declaration: its version, and the newer one that is known.
+    """A declaration: its version or moment, and the newer one that is known.
 
-    ``newer`` is empty if none is known; ``why`` says then why it is not known, or is empty.
+    ``newer`` is empty if none is known; ``why`` says then why it is not known, or is empty. ``newest`` is the version
+    that ``newer`` brings, and ``source`` where it was seen.
     """
 
     stack: str
@@ -38,6 +41,8 @@ class Declared:
     text: str
     newer: str = ""
     why: str = ""
+    newest: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Plan:
 
 
 def target_of(pool: DeclaredPool) -> str:
-    """The version that a declaration has; empty if only a deployment knows it."""
+    """The version or the moment that a declaration has; empty if only a deployment knows it."""
     return next((text for each in TARGETS if isinstance(text := pool.inputs.get(each), str)), "")
 
 
@@ -61,8 +66,14 @@ def identity(pool: DeclaredPool) -> tuple[str, str]:
     return pool.name, pool.ref.url if pool.ref is not None else pool.pool_id
 
 
-def declared_of(stacks: Stacks, standings: Iterable[Standing]) -> list[Declared]:
-    """Each declaration of the stacks beside what is known of its pool."""
+def declared_of(stacks: Stacks, standings: Iterable[Standing], today: date) -> list[Declared]:
+    """Each declaration of the stacks beside what is known of its pool.
+
+    Args:
+        stacks: what the program declares.
+        standings: what is known of the pools.
+        today: the day in UTC that a declaration of a moment gets.
+    """
     known = {each.seen.pool.ref.key: each for each in standings}
     found = []
     for stack, pools in stacks.items():
@@ -72,14 +83,13 @@ def declared_of(stacks: Stacks, standings: Iterable[Standing]) -> list[Declared]
             if standing is None:
                 why = "its pool was not read" if pool.ref is not None else "only a deployment knows its pool"
                 found.append(Declared(stack, pool.name, where, text, why=why))
-            elif standing.word == UNKNOWN:
-                found.append(Declared(stack, pool.name, where, text, why=standing.why))
             elif _is_other_image(pool, standing):
                 why = "it declares another image than its pool has now"
                 found.append(Declared(stack, pool.name, where, text, why=why))
             else:
-                newer, why = _newer(text, standing)
-                found.append(Declared(stack, pool.name, where, text, newer, why))
+                moment = _moment(text)
+                newer, why = _later(moment, standing, today) if moment is not None else _newer(text, standing)
+                found.append(Declared(stack, pool.name, where, text, newer, why, standing.newest, standing.source))
     return found
 
 
@@ -90,8 +100,36 @@ def _is_other_image(pool: DeclaredPool, standing: Standing) -> bool:
     return isinstance(name, str) and vm is not None and name.casefold() != vm.pool.product.casefold()
 
 
+def _moment(text: str) -> AllocatedSince | None:
+    try:
+        return AllocatedSince.parse(text)
+    except ValueError:
+        return None
+
+
+def _later(declared: AllocatedSince, standing: Standing, today: date) -> tuple[str, str]:
+    """Today if the newest image was made after the declared moment, else why that cannot be said.
+
+    The day on which an image was made would be too early: nodes that were allocated between that day and its
+    publication have the image before it.
+    """
+    view = standing.seen.vm
+    if view is None:
+        return "", standing.why or "it declares a moment for a Cloud Services pool"
+    if view.pool.pin is not None:
+        return "", f"its pool is pinned to {view.pool.pin_text}, so a later day brings no newer image"
+    if standing.word == NEWEST:
+        return "", ""
+    if not standing.made:
+        return "", f"the day on which {standing.newest} was made is not known" if standing.newest else standing.why
+    is_older = declared.moment < AllocatedSince.parse(standing.made).moment
+    return (today.isoformat(), "") if is_older else ("", "")
+
+
 def _newer(text: str, standing: Standing) -> tuple[str, str]:
     """The newest version if it is newer than the declared text, else why that cannot be said."""
+    if standing.word == UNKNOWN and (not standing.newest or parse_image_version(text) is None):
+        return "", standing.why
     if standing.seen.vm is None:
         try:
             is_older = GuestOsVersion.parse(text) < GuestOsVersion.parse(standing.newest)
@@ -101,7 +139,7 @@ def _newer(text: str, standing: Standing) -> tuple[str, str]:
     else:
         mine, theirs = parse_image_version(text), parse_image_version(standing.newest)
         if mine is None or theirs is None:
-            return "", "it declares no exact image version; if it declares nodes_since, write a later day"
+            return "", "it declares no exact image version"
         is_older, same = mine < theirs, standing.seen.vm.pool.gallery or mine[0] == theirs[0]
     if not same:
         return "", f"{text} and {standing.newest} are versions of different products"

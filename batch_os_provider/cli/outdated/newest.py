@@ -1,16 +1,20 @@
 """The newest version that is known for each pool, and where it was seen.
 
-A version is known if a node of the same image runs it: only then does it certainly exist and give nodes. For Cloud
-Services pools Microsoft's table has all versions. Versions are compared only within one product, since the number of
-another one says nothing: 22.04 is not an older 24.04.
+A version is known if a node of the same image runs it, or if Azure lists it for the pool's region. For Cloud Services
+pools Microsoft's table has all versions. Versions are compared only within one product, since the number of another one
+says nothing: 22.04 is not an older 24.04.
+
+Nodes of a pool on ``latest`` show no number. But a node cannot run an image that was made after the node was allocated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 
+from batch_os_provider.batch.image_reference import without_version
+from batch_os_provider.batch.image_version import made_on, parse_image_version
 from batch_os_provider.batch.pool import GALLERIES, Kind
 from batch_os_provider.batch.vm_target import ImageVersion
 from batch_os_provider.batch.vm_view import VmPoolView
@@ -18,7 +22,7 @@ from batch_os_provider.cli.inventory import PoolSeen
 from batch_os_provider.guest_os.catalogue import Catalogue
 from batch_os_provider.guest_os.version import LATEST, GuestOsVersion, VersionSyntaxError
 
-__all__ = ["BEHIND", "NEWEST", "UNKNOWN", "Standing", "behind", "judge"]
+__all__ = ["BEHIND", "NEWEST", "UNKNOWN", "Listing", "Standing", "behind", "judge"]
 
 BEHIND, NEWEST, UNKNOWN = "behind", "newest", "unknown"
 """How a pool stands: a newer version is known; none is known; its version cannot be compared."""
@@ -38,7 +42,8 @@ class Standing:
         word: ``behind``, ``newest`` or ``unknown``.
         current: the version of the pool: its pin, or what its oldest node runs; empty if neither shows one.
         newest: the newest known version of the same product; empty if none is known.
-        source: where ``newest`` was seen: the URL of a pool, or the Guest OS catalogue.
+        source: where ``newest`` was seen: the URL of a pool, the Guest OS catalogue, or a list of Azure's.
+        made: when ``newest`` was made (the day in its number) or published (an image of a gallery); empty if unknown.
         allocated: when the oldest dedicated node was allocated, in UTC to the second; empty if no node shows it.
         why: the reason for ``unknown``.
     """
@@ -50,31 +55,82 @@ class Standing:
     source: str = ""
     allocated: str = ""
     why: str = ""
+    made: str = ""
+
+    @property
+    def origin(self) -> str:
+        """How and when ``newest`` came to be, after "was"; empty if unknown."""
+        if not self.made:
+            return ""
+        return f"{'made' if len(self.made) == len('2026-09-04') else 'published'} ({self.made})"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The versions of one image that new nodes can get, as Azure lists them.
+
+    Attributes:
+        source: the list, in words.
+        versions: when each version was published (a UTC time); empty if the list does not say.
+    """
+
+    source: str
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Sighting:
     version: ImageVersion
     source: str
+    published: str = ""
+
+    def made(self, as_of: date) -> str:
+        """When the version was published or made; empty if unknown, or if its number shows a day to come."""
+        made = self.published or made_on(str(self.version))
+        return made if made[:10] <= as_of.isoformat() else ""
 
 
-def judge(pools: Sequence[PoolSeen], catalogue: Catalogue, as_of: date) -> list[Standing]:
+_NOTHING_LISTED = Listing("")
+
+
+def judge(
+    pools: Sequence[PoolSeen], catalogue: Catalogue, as_of: date, listings: Mapping[str, Listing] | None = None
+) -> list[Standing]:
     """Each pool beside the newest version that is known for it, in the order given.
 
     Args:
         pools: the pools of all accounts: a node of any of them is evidence for the others.
         catalogue: the Guest OS releases.
         as_of: the day to judge for.
+        listings: what Azure lists for the image of each pool, by the pool's key.
     """
-    newest: dict[Product, _Sighting] = {}
+    best: dict[Product, _Sighting] = {}
     for sighting, product in (found for seen in pools for found in _sightings(seen)):
-        known = newest.get(product)
+        known = best.get(product)
         if known is None or known.version.numbers < sighting.version.numbers:
-            newest[product] = sighting
+            best[product] = sighting
+    on_nodes = [(sighting, product) for product, sighting in best.items()]
     return [
-        _of_nodes(seen, seen.vm, newest) if seen.vm is not None else _of_catalogue(seen, catalogue, as_of)
+        _of_nodes(seen, seen.vm, [*on_nodes, *_listed(seen, listings or {})], as_of)
+        if seen.vm is not None
+        else _of_catalogue(seen, catalogue, as_of)
         for seen in pools
     ]
+
+
+def _listed(seen: PoolSeen, listings: Mapping[str, Listing]) -> Iterator[tuple[_Sighting, Product]]:
+    """The versions that Azure lists for a pool. A list counts only for its own pool: regions get images in turn."""
+    listing = listings.get(seen.pool.ref.key, _NOTHING_LISTED)
+    for text, published in listing.versions.items():
+        if seen.vm is not None and parse_image_version(text) is not None:
+            version = ImageVersion.parse(text)
+            yield _Sighting(version, listing.source, published), _product(seen.vm, version)
+
+
+def _newest(sightings: Iterable[tuple[_Sighting, Product]], product: Product) -> _Sighting | None:
+    """The newest version of a product, or of all products of an image; the first of equal ones, published if known."""
+    found = [each for each, its in sightings if its[: len(product)] == product]
+    return max(found, key=lambda each: (each.version.numbers, bool(each.published)), default=None)
 
 
 def _sightings(seen: PoolSeen) -> Iterator[tuple[_Sighting, Product]]:
@@ -91,17 +147,25 @@ def _sightings(seen: PoolSeen) -> Iterator[tuple[_Sighting, Product]]:
 
 def _product(view: VmPoolView, version: ImageVersion) -> Product:
     """The product of a version; empty if the pool does not show its image."""
+    image = _image(view)
+    # Its owner numbers a gallery image, so no number of it names the product.
+    return image if not image or view.pool.gallery else (*image, str(version.numbers[0]))
+
+
+def _image(view: VmPoolView) -> Product:
+    """The image of a pool, without a version; empty if the pool does not show it."""
     reference = view.pool.configuration.get("imageReference")
     reference = reference if isinstance(reference, dict) else {}
     for name in GALLERIES:
         if reference.get(name):
-            # Its owner numbers a gallery image, so no number of it names the product.
-            return (str(reference[name]).partition("/versions/")[0].casefold(),)
+            return (without_version({name: reference[name]}).casefold(),)
     parts = tuple(str(reference.get(name) or "").casefold() for name in ("publisher", "offer", "sku"))
-    return (*parts, str(version.numbers[0])) if all(parts) else ()
+    return parts if all(parts) else ()
 
 
-def _of_nodes(seen: PoolSeen, view: VmPoolView, newest: dict[Product, _Sighting]) -> Standing:
+def _of_nodes(
+    seen: PoolSeen, view: VmPoolView, sightings: Sequence[tuple[_Sighting, Product]], as_of: date
+) -> Standing:
     allocated = min((node.allocated for node in view.judged if node.allocated), default="")
     allocated = f"{allocated[:19]}Z" if allocated else ""
     if seen.trouble:
@@ -110,18 +174,33 @@ def _of_nodes(seen: PoolSeen, view: VmPoolView, newest: dict[Product, _Sighting]
     pinned = view.pool.pin_text if view.pool.pin is not None else ""
     text = pinned or (oldest.version_text if oldest is not None else "")
     if not text:
-        return Standing(seen, UNKNOWN, allocated=allocated, why=_no_version(view))
+        return _of_age(seen, view, _newest(sightings, _image(view)), allocated, as_of)
     version = ImageVersion.parse(text)
-    sighting = newest.get(_product(view, version))
+    sighting = _newest(sightings, _product(view, version)) if _image(view) else None
     if sighting is None:
         why = "no node that was read runs this image"
         return Standing(seen, UNKNOWN, text, allocated=allocated, why=why)
+    known = Standing(seen, BEHIND, text, str(sighting.version), sighting.source, allocated, made=sighting.made(as_of))
     if version.numbers < sighting.version.numbers:
-        return Standing(seen, BEHIND, text, str(sighting.version), sighting.source, allocated)
+        return known
     if not pinned and any(node.version is None for node in view.judged):
         return Standing(seen, UNKNOWN, text, allocated=allocated, why="some of its nodes show no version number")
     above = version.numbers > sighting.version.numbers  # an empty pool, whose pin no node has proven
-    return Standing(seen, NEWEST, text, text, "" if above else sighting.source, allocated)
+    return Standing(seen, NEWEST, text, text, "" if above else sighting.source, allocated, made=known.made)
+
+
+def _of_age(seen: PoolSeen, view: VmPoolView, newest: _Sighting | None, allocated: str, as_of: date) -> Standing:
+    """A pool whose nodes show no number, by the age of its oldest node."""
+    why = _no_version(view)
+    if newest is None or not _image(view):
+        return Standing(seen, UNKNOWN, allocated=allocated, why=why)
+    text, made = str(newest.version), newest.made(as_of)
+    known = Standing(seen, BEHIND, "", text, newest.source, allocated, made=made)
+    if allocated and made and allocated < made:
+        return known
+    if allocated and made:
+        why = f"its nodes show no version number, and none was allocated before {text} was {known.origin}"
+    return replace(known, word=UNKNOWN, why=why)
 
 
 def _no_version(view: VmPoolView) -> str:

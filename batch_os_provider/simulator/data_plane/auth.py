@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MAX_DATE_SKEW: Final = 15 * 60
 """Seconds of wall time by which the signed date may be early or late."""
 
+AUDIENCE: Final = "https://batch.core.windows.net/"
+"""The audience of Batch's tokens in public Azure."""
 LEEWAY: Final = 10
 """Seconds after its expiry for which an issued token is accepted, so that a token sent at the last moment arrives in
 time. Services allow minutes; here a client that does not renew must be found sooner."""
@@ -103,6 +105,12 @@ def _bearer(world: World, token: str, wall: int) -> bool:
     principal = principals.by_token(world.principals, token.encode("latin-1"))
     end = None if principal is None else principals.expiry(principal)
     issued = world.issued.tokens.get(token)
+    if issued is not None and issued.audience:
+        # Source of the sentence: Azure/azure-sdk-for-net#8026.
+        raise _refused(
+            f"The access token has been obtained from wrong audience or resource '{issued.audience}'. It should "
+            f"exactly match (including forward slash) with one of the allowed audiences '{AUDIENCE}'."
+        )
     if principal is None and issued is not None:
         principal, end = principals.by_name(world.principals, issued.holder), issued.end + LEEWAY * TICKS
     if principal is None:

@@ -49,6 +49,13 @@ _RESOURCES: Final = (
     "https://batch.core.usgovcloudapi.net",
 )
 """The audiences of Batch in Azure's clouds; Batch would refuse a token for any other."""
+MANAGERS: Final = (
+    "https://management.azure.com",
+    "https://management.core.windows.net",
+    "https://management.chinacloudapi.cn",
+    "https://management.core.usgovcloudapi.net",
+)
+"""The audiences of Azure Resource Manager. Source: its refusals of another audience, and azure-mgmt-core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +66,17 @@ class Token:
     expires_on: int
 
 
-def issue(world: World, principal: Mapping[str, Any], wall: int) -> Token:
-    """The token of a principal. ``wall`` is wall time in ticks; an expired token keeps its true expiry."""
+def issue(world: World, principal: Mapping[str, Any], wall: int, resource: str = "") -> Token:
+    """The token of a principal for a resource. ``wall`` is wall time in ticks.
+
+    The token of a principal is for Batch, and an expired one keeps its true expiry. Azure Resource Manager gets a new
+    token each time.
+    """
     end, lifetime = principals.expiry(principal), principal.get("lifetime")
+    if resource in MANAGERS:
+        ends = wall + (lifetime or LIFETIME) * TICKS
+        holder = principal.get("name", principal["token"])
+        return Token(world.issued.token(holder, ends, resource), ends // TICKS)
     if lifetime is None:
         return Token(principal["token"], (wall // TICKS + LIFETIME) if end is None else end // TICKS)
     ends = wall + lifetime * TICKS
@@ -113,7 +128,7 @@ class Identity:
             if principal is None or refusal is not None:
                 status, message = refusal or (401, "")
                 return JSONResponse({"statusCode": status, "message": message}, status)
-            token = issue(self._world, principal, wall_now())
+            token = issue(self._world, principal, wall_now(), resource.rstrip("/"))
         return JSONResponse(
             {
                 "access_token": token.text,
@@ -199,7 +214,7 @@ class Identity:
             except EntraError as error:
                 self._log(way, principal, error.status, code=f"AADSTS{error.code}", **noted)
                 return _entra_refused(error)
-            token = issue(self._world, holder, wall)
+            token = issue(self._world, holder, wall, _resource(form))
             self._log(way, holder, 200, **noted)
         left = max(0, token.expires_on - wall // TICKS)
         return JSONResponse(
@@ -229,10 +244,10 @@ class Identity:
             principal["secret"], form.get("client_secret", "").encode()
         ):
             raise EntraError("invalid_client", 7000215, "Invalid client secret provided.", 401)
-        resource = form.get("scope", "").removesuffix("/.default").rstrip("/")
+        resource = _resource(form)
         if not form.get("scope", "").endswith("/.default"):
             raise EntraError("invalid_scope", 1002012, "The provided value for scope is not valid.")
-        if resource not in _RESOURCES:
+        if resource not in (*_RESOURCES, *MANAGERS):
             raise EntraError(
                 "invalid_resource",
                 500011,
@@ -282,11 +297,15 @@ def _managed_identity_refusal(principal: object, asked: Mapping[str, str]) -> tu
         return 401, "X-IDENTITY-HEADER names no principal of this account."
     if asked.get("api-version") != _API_VERSION:
         return 400, f"The api-version is {_API_VERSION}."
-    if resource.rstrip("/") not in _RESOURCES:
-        return 400, f"{resource!r} is not the resource of Batch, {_RESOURCES[0]}/."
+    if resource.rstrip("/") not in (*_RESOURCES, *MANAGERS):
+        return 400, f"{resource!r} is neither {_RESOURCES[0]}/ (Batch) nor {MANAGERS[0]} (Azure Resource Manager)."
     if not set(asked) <= {"api-version", "resource"}:
         return 400, "No User Assigned or Delegated Managed Identity found: the simulator has only principals."
     return None
+
+
+def _resource(form: Mapping[str, str]) -> str:
+    return form.get("scope", "").removesuffix("/.default").rstrip("/")
 
 
 async def _form(request: Request) -> dict[str, str]:

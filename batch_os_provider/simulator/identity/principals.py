@@ -6,7 +6,7 @@ A row is ``{"token": "...", "readOnly": true}``. The holder gets the token with 
 itself). ``expires`` is real time. The fields of an Entra application are optional: ``name`` is its client id,
 ``tenant`` its only directory, ``secret`` its client secret. ``assertions`` describes those of the CI system that it
 trusts (``lifetime`` in seconds; ``once``: each can be used once). With ``lifetime``, each token is new and valid for so
-many seconds.
+many seconds. ``subscriptions`` are the ids of those in which the principal may read image versions.
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ def read(row: object) -> dict[str, Any]:
     if expires is not None:
         reader.parse_time("expires", expires)
         principal["expires"] = expires
+    subscriptions = reader.take("subscriptions", list, None)
+    if subscriptions is not None:
+        if not subscriptions or not all(isinstance(each, str) and _NAME.fullmatch(each) for each in subscriptions):
+            raise StateError("principals: subscriptions is a list of subscription ids: at least one.")
+        principal["subscriptions"] = subscriptions
     principal |= _application(reader, named=name is not None)
     reader.finish()
     return principal

@@ -44,7 +44,7 @@ FIELDS: Final[tuple[tuple[str, str, str], ...]] = (
     (
         "image",
         "versions",
-        "a list of `version` and `since`: the time from which `latest` can mean it; without `since` always",
+        "a list of `version`, `since` (from then on `latest` can mean it; default always) and `excludeFromLatest`",
     ),
     ("image", "version", "one version instead of `versions`, optionally with `since`"),
     ("image", "osType", "`linux` or `windows`; only `/supportedimages` returns this field and the four below"),

@@ -22,12 +22,16 @@ MAX_KEPT: Final = 10_000
 
 @dataclass(slots=True)
 class IssuedToken:
-    """A token or an assertion: its number, its principal, and its expiry (ticks of wall time)."""
+    """A token or an assertion: its number, its principal, its expiry (ticks of wall time), and whom it is for.
+
+    ``audience`` is empty for Batch.
+    """
 
     number: int
     holder: str
     end: int
     used: bool = False
+    audience: str = ""
 
 
 class Issued:
@@ -46,9 +50,11 @@ class Issued:
         self.record.clear()
         self._number = 0
 
-    def token(self, holder: str, end: int) -> str:
-        """A new token."""
-        return self._issue(self.tokens, secrets.token_urlsafe(32), holder, end)
+    def token(self, holder: str, end: int, audience: str = "") -> str:
+        """A new token; ``audience`` is empty for Batch."""
+        text = self._issue(self.tokens, secrets.token_urlsafe(32), holder, end)
+        self.tokens[text].audience = audience
+        return text
 
     def assertion(self, holder: str, end: int, audience: str) -> str:
         """A new assertion: it has the form of a JWT, without a signature."""

@@ -11,10 +11,10 @@ A row of the state's ``images`` (:mod:`.guest_os_images` reads Guest OS versions
      "batchSupportEndOfLife": "2027-01-01T00:00:00Z"}
 
 All fields after ``versions`` are optional and only returned by ``GET /supportedimages`` (:mod:`.supported_images`). A
-version without ``since`` always exists. A single version may be written as ``{"publisher", "offer", "sku",
-"version"}``. A gallery image is named by ``virtualMachineImageId``, ``sharedGalleryImageId`` or
-``communityGalleryImageId`` instead of publisher, offer and sku. A node of a state without exactVersion gets the version
-of a node created now.
+version without ``since`` always exists. One with ``"excludeFromLatest": true`` is never what ``latest`` means. A single
+version may be written as ``{"publisher", "offer", "sku", "version"}``. A gallery image is named by
+``virtualMachineImageId``, ``sharedGalleryImageId`` or ``communityGalleryImageId`` instead of publisher, offer and sku.
+A node of a state without exactVersion gets the version of a node created now.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ def _check_version(given: object, *, flat: bool) -> None:
     reader.take("version", str)
     reader.take_time("since", None)
     if not flat:
+        reader.take("excludeFromLatest", bool, default=False)
         reader.finish()
 
 
@@ -84,6 +85,13 @@ def _versions(rows: list[dict[str, Any]]) -> Iterator[tuple[int, str]]:
     for row in rows:
         for given in row.get("versions", [row]):
             yield (parse_iso(given["since"]) if given.get("since") else 0), given["version"]
+
+
+def listed(images: list[dict[str, Any]], reference: Mapping[str, Any], now: int) -> list[dict[str, Any]] | None:
+    """The versions of an image that exist now, as the state has them; None if the state does not have the image."""
+    rows = [row for row in images if "osVersion" not in row and _matches(row, reference)]
+    found = [given for row in rows for given in row.get("versions", [row])]
+    return [each for each in found if not each.get("since") or parse_iso(each["since"]) <= now] if rows else None
 
 
 def release_times(images: list[dict[str, Any]], now: int) -> list[int]:
@@ -105,9 +113,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def newest(images: list[dict[str, Any]], reference: Mapping[str, Any], now: int) -> str | None:
     """What ``latest`` of an image means at a time: the highest version that exists; None if none is listed."""
-    known = [
-        version for since, version in _versions([row for row in images if _matches(row, reference)]) if since <= now
-    ]
+    known = [each["version"] for each in listed(images, reference, now) or [] if not each.get("excludeFromLatest")]
     return max(known, key=_numbers, default=None)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch_os_provider.batch import client
+from batch_os_provider.batch.image_list import list_of
 from tests.support import simulator as simulators
 from tests.support.simulator import BEHIND, NEW, OLD, TARGET, Simulator, job, paas_pool, vm_pool
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 PAGE = (DOCS / "permissions.md").read_text(encoding="utf-8")
-READER, WRITER = (DOCS / "roles" / f"batch-os-{name}.json" for name in ("reader", "writer"))
+READER, WRITER, IMAGES = (DOCS / "roles" / f"batch-os-{name}.json" for name in ("reader", "writer", "image-reader"))
 ACCOUNT = "Microsoft.Batch/batchAccounts/"
 READS = {f"{ACCOUNT}read", f"{ACCOUNT}pools/read"}
 REFUSED = (
@@ -212,7 +213,7 @@ def rights_of(text: str) -> set[str]:
     return named | (READS if "reads" in text else set())
 
 
-@pytest.mark.parametrize("path", [READER, WRITER], ids=["reader", "writer"])
+@pytest.mark.parametrize("path", [READER, WRITER, IMAGES], ids=["reader", "writer", "images"])
 def test_a_role_file_is_what_az_takes_and_names_exact_actions(path: Path) -> None:
     definition = role(path)
     assert list(definition) == [
@@ -233,7 +234,8 @@ def test_a_role_file_is_what_az_takes_and_names_exact_actions(path: Path) -> Non
     # Everything of pools is under Actions in Microsoft's list; under DataActions it would grant nothing.
     assert definition["NotActions"] == definition["DataActions"] == definition["NotDataActions"] == []
     for action in definition["Actions"]:
-        assert re.fullmatch(r"Microsoft\.Batch/batchAccounts/(pools/)?(read|write)", action), action
+        of_batch = r"Microsoft\.Batch/batchAccounts/(pools/)?(read|write)"
+        assert re.fullmatch(r"Microsoft\.Compute/[\w/]+/versions/read" if path == IMAGES else of_batch, action), action
         assert f"`{action}`" in PAGE
     assert f"`{path.name}`" in PAGE
     assert f"@docs/roles/{path.name}" in PAGE
@@ -244,6 +246,14 @@ def test_the_reader_cannot_write_and_the_writer_can_do_what_the_reader_can() -> 
     reader, writer = set(role(READER)["Actions"]), set(role(WRITER)["Actions"])
     assert all(action.endswith("/read") for action in reader)
     assert writer - reader == {client._WRITE}
+
+
+def test_the_role_for_images_has_the_rights_of_the_lists() -> None:
+    ids = {"virtualMachineImageId": "/subscriptions/s/resourceGroups/r/providers/p/galleries/g/images/i"}
+    ids |= {f"{kind}GalleryImageId": f"/{kind}Galleries/g/images/i" for kind in ("shared", "community")}
+    references = [{"publisher": "p", "offer": "o", "sku": "s"}, *({name: value} for name, value in ids.items())]
+    rights = [found.right for each in references if (found := list_of(each, "s", "westeurope")) is not None]
+    assert rights == role(IMAGES)["Actions"]
 
 
 def test_each_step_of_the_page_is_covered_by_the_role_file_it_names() -> None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch_os_provider.cli.outdated.listings import NO_SUBSCRIPTION
 from tests.cli.commands.test_command_endings import ended, environment, start
 from tests.support.simulator import IMAGES, Simulator, vm_pool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+UNASKED = f"{NO_SUBSCRIPTION}\n"
 FIRST, OLD, NEW = "20348.2300.240301", "20348.2402.240402", "20348.2461.240510"
 OTHER_OLD, OTHER_NEW = "17763.3124.2111130129", "17763.3200.220101"
 
@@ -37,6 +39,7 @@ pool("by-name", BY_NAME)
 pool("shared-1", config.require("version"))
 pool("shared-2", config.require("version"))
 pool("mixed-1", config.require("mixed"))
+PoolImageVersion("since", account_endpoint=AT, pool_id="since", nodes_since=config.require("since"), strategy="surge")
 pool("mixed-2", config.require("mixed"))
 """
 
@@ -49,6 +52,8 @@ def program(sim: Simulator, tmp_path: Path) -> Path:
         *(vm_pool(name, exact=OLD) for name in names),
         vm_pool("mixed-2", exact=OTHER_OLD, image=IMAGES["windows-2019"]),
         vm_pool("newer", exact=NEW),
+        vm_pool("since", image=IMAGES["ubuntu"], exact="latest"),
+        vm_pool("pinned", image=IMAGES["ubuntu"], version="22.04.202405140", exact="latest"),
         vm_pool("other-newer", exact=OTHER_NEW, image=IMAGES["windows-2019"]),
     )
     (tmp_path / "__main__.py").write_bytes(PROGRAM.format(old=OLD).replace("\n", "\r\n").encode())
@@ -60,7 +65,7 @@ def program(sim: Simulator, tmp_path: Path) -> Path:
     (tmp_path / "Pulumi.yaml").write_text("name: farm\nruntime: python\n", encoding="utf-8")
     (tmp_path / "Pulumi.prod.yaml").write_text(
         f"config:\n  farm:endpoint: {sim.endpoint}\n  farm:version: {OLD}  # since May\n"
-        f"  farm:unused: {OLD}\n  farm:mixed: {FIRST}\n",
+        f"  farm:unused: {OLD}\n  farm:mixed: {FIRST}\n  farm:since: '2024-04-01'  # as Pulumi writes it\n",
         encoding="utf-8",
     )
     return tmp_path
@@ -78,15 +83,23 @@ def test_it_writes_only_what_it_can_prove_and_names_the_rest(sim: Simulator, pro
 
     code, out, err = ended(start(sim, "bump", str(program), "--json", "--yes"))
     document = json.loads(out)
-    assert (code, err, document["written"]) == (0, "", True)
+    assert (code, err, document["written"], document["not_asked"]) == (0, UNASKED, True, [UNASKED.strip()])
     assert [(each["file"], each["line"], each["key"]) for each in document["changes"]] == [
         ("__main__.py", 15, None),
         ("Pulumi.prod.yaml", 3, "farm:version"),
+        ("Pulumi.prod.yaml", 6, "farm:since"),
+    ]
+    day = document["changes"][-1]["to"]
+    assert document["reasons"] == [
+        {"from": "2024-04-01", "to": day, "newest": "22.04.202405140", "source": f"{sim.endpoint}/pools/pinned"},
+        {"from": OLD, "to": NEW, "newest": NEW, "source": f"{sim.endpoint}/pools/newer"},
     ]
     assert {each["name"] for each in document["left"]} == {"by-name", "mixed-1", "mixed-2"}
     main, config = program / "__main__.py", program / "Pulumi.prod.yaml"
     assert main.read_bytes() == before[main].replace(f"'{OLD}'".encode(), f"'{NEW}'".encode())
-    assert config.read_bytes() == before[config].replace(f"{OLD}  #".encode(), f"{NEW}  #".encode())
+    assert config.read_bytes() == before[config].replace(f"{OLD}  #".encode(), f"{NEW}  #".encode()).replace(
+        b"2024-04-01", day.encode()
+    )
 
     code, out, err = ended(start(sim, "bump", str(program), "--yes"))
     assert (code, out.decode().splitlines()[-1]) == (0, "0 versions to change in 0 files: nothing to write")
@@ -102,8 +115,50 @@ def test_it_asks(sim: Simulator, program: Path, answer: str, state: str) -> None
         capture_output=True,
         check=True,
     )
-    assert done.stdout.decode().splitlines()[-1] == f"2 versions to change in 2 files: {state}"
+    assert done.stdout.decode().splitlines()[-1] == f"3 versions to change in 2 files: {state}"
     assert ((program / "__main__.py").read_bytes() == before) is (state == "not written")
+
+
+KILLED = """
+import os, signal, sys
+seen = []
+def watch(event, arguments):
+    if event == "os.rename" and "batch-os-bump" in str(arguments[0]):
+        seen.append(event)
+        if len(seen) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(watch)
+from batch_os_provider.cli.main import main
+main()
+"""
+
+
+def test_a_kill_between_two_files_is_finished_by_the_next_call(sim: Simulator, program: Path) -> None:
+    before = {file: file.read_bytes() for file in program.iterdir() if file.is_file()}
+    words = [sys.executable, "-c", KILLED, "bump", str(program), "--yes"]
+    done = subprocess.run(words, env=environment(sim, {}), capture_output=True, check=False)  # noqa: S603 - as above
+    assert done.returncode == -9, done.stderr
+    changed = [file.name for file in before if file.read_bytes() != before[file]]
+    assert changed == ["__main__.py"]
+
+    code, out, err = ended(start(sim, "bump", str(program), "--yes"))
+    assert (code, err, out.decode().splitlines()[-1]) == (0, UNASKED, "2 versions to change in 1 file: written")
+    assert sorted(file.name for file in program.iterdir() if file.is_file()) == sorted(file.name for file in before)
+    assert NEW in (program / "Pulumi.prod.yaml").read_text(encoding="utf-8")
+
+
+def test_a_program_that_does_not_run_ends_it_with_its_own_advice(program: Path) -> None:
+    config = program / "Pulumi.prod.yaml"
+    config.write_text(config.read_text(encoding="utf-8").replace("farm:mixed", "farm:other"), encoding="utf-8")
+    code, out, err = ended(start(None, "bump", str(program), "--yes"))
+    assert (code, out) == (1, b"")
+    assert err.endswith(
+        "Next: Give the missing config with --config key=value, and install its packages for this Python.\n"
+    )
+    assert "farm:mixed" in err
+    (program / "__main__.py").unlink()
+    code, _, err = ended(start(None, "bump", str(program), "--yes"))
+    assert (code, err.splitlines()[-1]) == (1, "Next: Name the folder of a Python program.")
 
 
 def test_an_account_that_cannot_be_read_ends_it(program: Path) -> None:
@@ -133,7 +188,7 @@ def test_outdated_is_a_gate(sim: Simulator, program: Path) -> None:
     code, out, _ = ended(start(sim, "outdated", sim.endpoint, "--fail-on", "behind"))
     assert (code, out.decode().splitlines()[-1]) == (
         3,
-        "6 of 8 pools behind; 2 without a known newer version; 0 not known",
+        "7 of 10 pools behind; 3 without a known newer version; 0 not known",
     )
     code, _, err = ended(start(sim, "outdated", sim.endpoint, "--fail-on", "behnd"))
     assert (code, "did you mean behind?" in err) == (2, True)

@@ -15,7 +15,11 @@ def test_bad_inputs_are_check_failures(sim: Simulator, stack: Stack) -> None:
     bad = {
         "target_image_version": ("20348.2461.x", "is not an exact image version; allowed: exact numbers with dots"),
         "strategy": ("Surge", "did you mean surge?"),
-        "surge": (2.5, "is not a number of nodes; allowed: a whole number from 1 to 100"),
+        "surge": (
+            "2.5%",
+            "is neither a number of nodes nor a percentage; allowed: a whole number of nodes from 0 to 100",
+        ),
+        "max_unavailable": (101, "is more than 100 nodes; allowed: a whole number of nodes from 0 to 100"),
         "drain_timeout": ("4m", "is shorter than 5m, the shortest resizeTimeout that Batch allows"),
         "timeout": ("2 parsecs", "is not a duration; allowed:"),
         "on_timeout": ("Defer", "did you mean defer?"),

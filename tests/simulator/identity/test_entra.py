@@ -294,7 +294,7 @@ def test_a_token_for_something_else_than_batch_is_refused(secure):
         ) as credential,
         pytest.raises(ClientAuthenticationError, match="AADSTS500011"),
     ):
-        credential.get_token("https://management.azure.com/.default")
+        credential.get_token("https://graph.microsoft.com/.default")
     with (
         ClientAssertionCredential("contoso", "app", lambda: "eyJ.made.up", **where) as credential,
         pytest.raises(HttpResponseError, match="AADSTS700213"),

@@ -85,8 +85,8 @@ def test_a_header_of_nobody_is_refused_in_words_that_the_library_shows(principal
 
 def test_a_token_for_something_else_than_batch_is_refused(principals):
     with ManagedIdentityCredential() as credential, pytest.raises(ClientAuthenticationError) as caught:
-        credential.get_token("https://management.azure.com/.default")
-    assert "is not the resource of Batch, https://batch.core.windows.net/" in str(caught.value)
+        credential.get_token("https://vault.azure.net/.default")
+    assert "is neither https://batch.core.windows.net/ (Batch) nor https://management.azure.com" in str(caught.value)
 
 
 def test_the_answer_is_the_documented_one(principals):
@@ -109,7 +109,7 @@ def test_batch_is_known_by_every_name_it_has(principals, resource):
         ("\xff", {}, 401, "names no principal"),
         (READER["token"], {}, 401, "names no principal"),
         ("reader", {"api-version": "2017-09-01"}, 400, "2019-08-01"),
-        ("reader", {"resource": ""}, 400, "not the resource of Batch"),
+        ("reader", {"resource": ""}, 400, "is neither https://batch"),
         ("reader", {"client_id": "some-other-identity"}, 400, "No User Assigned"),
     ],
 )

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_os_provider.batch import credentials
-from batch_os_provider.batch.credentials import Found, Identity, SharedKey, cloud_of, find
+from batch_os_provider.batch.clouds import cloud_of
+from batch_os_provider.batch.credentials import Found, Identity, SharedKey, find
 from batch_os_provider.errors import CredentialError
 from tests.unit.rollout.stage import quick
 

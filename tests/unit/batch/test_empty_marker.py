@@ -131,7 +131,7 @@ def test_a_move_to_another_image_keeps_the_whole_image_from_before() -> None:
     """A rollout that turns knows each image that the pool may have; without a move the text is that of version 2."""
     moved = EmptyMarker(31, 4, HPC, ("22.04.2024102301",)).towards(NOBLE, JAMMY)
     assert str(moved) == (
-        f'{{"v":3,"size":31,"spot":4,"canary":1,"image":"{HPC}","pins":["22.04.2024102301"],"agent":"{JAMMY}",'
+        f'{{"v":4,"size":31,"spot":4,"canary":1,"image":"{HPC}","pins":["22.04.2024102301"],"agent":"{JAMMY}",'
         f'"moves":[["{NOBLE.name}","latest","{NOBLE.agent}"]]}}'
     )
     assert EmptyMarker.parse(str(moved)) == moved
@@ -154,7 +154,8 @@ def test_a_move_to_another_image_keeps_the_whole_image_from_before() -> None:
         {"moves": [["a", 1, "x"]]},
         {"moves": "abc"},
         {"agent": None},
-        {"v": 4},
+        {"v": 3},
+        {"v": 5},
     ],
 )
 def test_a_move_of_another_form_is_not_a_marker(change: dict[str, object]) -> None:

@@ -27,6 +27,7 @@ CHANGED = {
     "through the module": 'b.PoolImageVersion("a", target_image_version="OLD")',
     "letters beyond ASCII before it": 'PoolImageVersion("Größe \N{SNOWMAN}", target_image_version="OLD")  # ü',
     "two on a line": 'PoolOsVersion("a", target_os_version="OLD"); PoolOsVersion("b", target_os_version="OLD")',
+    "a day": 'PoolImageVersion("a", nodes_since="OLD")',
     "tabs": 'for x in "ab":\n\tPoolImageVersion(x,\n\t\ttarget_image_version="OLD",\t# tab\n\t)',
     "a line separator in a comment": '# one\x0ctwo \u2028 three\nPoolImageVersion("a", target_image_version="OLD")',
 }
@@ -89,6 +90,14 @@ def test_a_config_value_changes_and_nothing_else(quote: str, ending: str) -> Non
 
 def test_a_version_that_yaml_would_read_as_a_number_gets_quotes() -> None:
     assert config(f"config:\n  farm:v: {OLD}\n", "1.10") == 'config:\n  farm:v: "1.10"\n'
+
+
+@pytest.mark.parametrize(("quote", "after"), [("", '"'), ('"', '"'), ("'", "'")])
+def test_a_day_in_config_keeps_or_gets_quotes(quote: str, after: str) -> None:
+    text = "config:\n  farm:since: {0}{1}{0}  # renewed in May\n"
+    source = text.format(quote, "2026-05-01").encode()
+    (place,) = config_places(source)
+    assert replaced(source, {place: "2026-11-28"}).decode() == text.format(after, "2026-11-28")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from batch_os_provider.cli.outdated.newest import judge
 from batch_os_provider.errors import InputError
 from batch_os_provider.guest_os.catalogue import load
 from tests.support.simulator import OLD, paas_pool
-from tests.unit.cli.test_outdated import ENDPOINT, HPC, UBUNTU, pool
+from tests.unit.cli.test_outdated import ENDPOINT, GALLERY, HPC, UBUNTU, pool
 from tests.unit.cli.test_proposal import seen
 
 MAY, JUNE, JULY = "22.04.202405140", "22.04.202406010", "22.04.202407020"
@@ -109,7 +109,7 @@ SEEN: list[PoolSeen] = [
         ("old", JUNE, "", ""),
         ("old", JULY, "", ""),
         ("old", "24.04.1", "", "24.04.1 and 22.04.202406010 are versions of different products"),
-        ("old", "", "", "it declares no exact image version; if it declares nodes_since, write a later day"),
+        ("old", "", "", "it declares no exact image version"),
         ("silent", "22.04.1", "", "its nodes show latest, and no number"),
         ("gone", MAY, "", "its pool was not read"),
         ("cloud", "*", "", "it declares no Guest OS version"),
@@ -118,12 +118,49 @@ SEEN: list[PoolSeen] = [
 def test_what_a_declaration_wants(name: str, text: str, newer: str, why: str) -> None:
     target = "target_os_version" if name == "cloud" else "target_image_version"
     declared = DeclaredPool("p", name, PoolRef(ENDPOINT, name), name, {target: text})
-    (found,) = declared_of({"prod": [declared]}, judge(SEEN, load(), date(2018, 12, 1)))
+    (found,) = declared_of({"prod": [declared]}, judge(SEEN, load(), date(2018, 12, 1)), date(2018, 12, 1))
     assert (found.newer, found.why) == (newer, why)
 
 
+TODAY = date(2026, 11, 28)
+BY_AGE = [
+    pool("farm", UBUNTU, "latest"),
+    pool("newer", {**UBUNTU, "version": "22.04.202409010"}, "latest"),
+    pool("pinned", {**UBUNTU, "version": MAY}, "latest"),
+    pool("studio", {"virtualMachineImageId": GALLERY}, "latest"),
+    pool("studio-new", {"virtualMachineImageId": f"{GALLERY}/versions/1.0.4"}, ""),
+    pool("numbers", HPC, "22.04.2026082801"),
+    pool("alone", {**UBUNTU, "sku": "arm"}, "latest"),
+    seen(paas_pool("cloud", current=OLD)),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "since", "newer", "why"),
+    [
+        ("farm", "2024-08-31", "2026-11-28", ""),
+        ("farm", "2024-08-31T23:59:59Z", "2026-11-28", ""),
+        ("farm", "2024-09-01", "", ""),
+        ("farm", "2024-09-01T10:00:00Z", "", ""),
+        ("pinned", "2024-01-01", "", f"its pool is pinned to {MAY}, so a later day brings no newer image"),
+        ("studio", "2024-01-01", "", "the day on which 1.0.4 was made is not known"),
+        ("numbers", "2024-01-01", "", ""),  # its nodes show that they have the newest version
+        ("alone", "2024-01-01", "", "its nodes show latest, and no number"),
+        ("cloud", "2024-01-01", "", "it declares a moment for a Cloud Services pool"),
+    ],
+)
+def test_a_moment_becomes_today_if_the_newest_image_was_made_after_it(
+    name: str, since: str, newer: str, why: str
+) -> None:
+    declared = DeclaredPool("p", name, PoolRef(ENDPOINT, name), name, {"nodes_since": since})
+    (found,) = declared_of({"prod": [declared]}, judge(BY_AGE, load(), date(2026, 3, 1)), TODAY)
+    assert (found.text, found.newer, found.why) == (since, newer, why)
+    if newer:
+        assert (found.newest, found.source) == ("22.04.202409010", f"{ENDPOINT}/pools/newer")
+
+
 def test_a_pool_that_only_a_deployment_knows() -> None:
-    (found,) = declared_of({"prod": [DeclaredPool("p", "open", None, "open")]}, [])
+    (found,) = declared_of({"prod": [DeclaredPool("p", "open", None, "open")]}, [], TODAY)
     assert (found.pool, found.why) == ("open", "only a deployment knows its pool")
 
 
@@ -132,6 +169,6 @@ def test_a_pool_that_moves_to_another_image_keeps_its_version(image: Any, newer:
     name = image if isinstance(image, str) else without_version(image)
     bag = {"target_image_version": MAY, "target_image": name.upper()}
     declared = DeclaredPool("p", "old", PoolRef(ENDPOINT, "old"), "old", bag)
-    (found,) = declared_of({"prod": [declared]}, judge(SEEN, load(), date(2018, 12, 1)))
+    (found,) = declared_of({"prod": [declared]}, judge(SEEN, load(), date(2018, 12, 1)), TODAY)
     assert found.newer == newer
     assert found.why == ("" if newer else "it declares another image than its pool has now")

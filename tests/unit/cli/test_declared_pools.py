@@ -10,7 +10,7 @@ import pytest
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.cli.adopt.command import compare
-from batch_os_provider.cli.adopt.declared_pools import DeclaredPool, read
+from batch_os_provider.cli.adopt.declared_pools import DeclaredPool, _Project, read
 from batch_os_provider.cli.inventory import Account
 from batch_os_provider.errors import InputError
 from tests.support.simulator import OLD, paas_pool, vm_pool
@@ -108,6 +108,23 @@ def test_config_that_is_given_wins_and_projects_have_defaults(tmp_path: Path) ->
     assert pools(read(tmp_path, (), {})) == {f"{ENDPOINT}/pools/from-the-project"}
     assert pools(read(tmp_path, (), {"farm:pools": '["given"]'})) == {f"{ENDPOINT}/pools/given"}
     assert pools(read(tmp_path, (), {"pools": '["given"]'})) == {f"{ENDPOINT}/pools/given"}
+
+
+def test_a_day_without_quotes_is_what_pulumi_makes_of_it(tmp_path: Path) -> None:
+    """Pulumi 3.259 hands it over as Go prints a time, which nodes_since refuses."""
+    (tmp_path / "Pulumi.yaml").write_text("name: farm\nruntime: python\n", encoding="utf-8")
+    (tmp_path / "Pulumi.dev.yaml").write_text(
+        "config:\n  farm:day: 2026-05-01\n  farm:at: 2026-05-01T06:30:00Z\n  farm:quoted: '2026-05-01'\n"
+        "  farm:zone: 2026-05-01T06:30:00+02:00\n",
+        encoding="utf-8",
+    )
+    values, _ = _Project.of(tmp_path).config("dev", {})
+    assert values == {
+        "farm:day": "2026-05-01 00:00:00 +0000 UTC",
+        "farm:at": "2026-05-01 06:30:00 +0000 UTC",
+        "farm:quoted": "2026-05-01",
+        "farm:zone": "2026-05-01 06:30:00 +0200 +0200",
+    }
 
 
 def test_a_program_without_a_project_and_one_in_a_folder_of_its_own(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
 
+from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.cli.inventory import Account, PoolSeen
 from batch_os_provider.cli.outdated.command import as_json, lines_of
-from batch_os_provider.cli.outdated.newest import BEHIND, NEWEST, UNKNOWN, Standing, judge
+from batch_os_provider.cli.outdated.listings import NO_SUBSCRIPTION, listings_of
+from batch_os_provider.cli.outdated.newest import BEHIND, NEWEST, UNKNOWN, Listing, Standing, judge
 from batch_os_provider.guest_os.catalogue import read
 from tests.support.simulator import NEW, OLD, OTHER, paas_pool, vm_pool
 from tests.unit.cli.test_proposal import ENDPOINT, seen
@@ -17,6 +20,7 @@ from tests.unit.cli.test_proposal import ENDPOINT, seen
 UBUNTU = {"publisher": "canonical", "offer": "ubuntu-22_04-lts", "sku": "server"}
 HPC = {"publisher": "microsoft-dsvm", "offer": "ubuntu-hpc", "sku": "2204"}
 ALMA = {"publisher": "almalinux", "offer": "almalinux-hpc", "sku": "8-hpc-gen2"}
+SUBSCRIPTION = "6f1d7a3e-0000-4000-8000-3b5f7c9d1e2a"
 GALLERY = "/subscriptions/s/resourceGroups/r/providers/Microsoft.Compute/galleries/studio/images/farm"
 TODAY = date(2018, 12, 1)
 CATALOGUE = read(
@@ -115,8 +119,106 @@ def test_nodes_that_show_only_latest_have_an_age() -> None:
     assert alone.why == "its nodes show latest, and no number"
     (mixed,) = judged(pool("mixed", UBUNTU, "22.04.202405140", "latest"))
     assert (mixed.word, mixed.why) == (UNKNOWN, "some of its nodes show no version number")
+    assert (alone.newest, alone.made) == ("", "")
     (empty,) = judged(pool("empty", UBUNTU))
     assert (empty.why, empty.allocated) == ("it has no dedicated nodes, and new ones get latest", "")
+
+
+def test_a_node_cannot_run_an_image_that_was_made_later() -> None:
+    newer = pool("newer", {**UBUNTU, "version": "22.04.202409010"}, "latest")
+    old = pool("old", UBUNTU, "latest", "latest", at="2024-08-31T23:59:59.9Z")
+    same_day = pool("same-day", UBUNTU, "latest", at="2024-09-01T00:00:00Z")
+    without = pool("without", UBUNTU)
+    to_come = pool("to-come", {**UBUNTU, "version": "22.04.203001010", "sku": "arm"}, "latest")
+    arm = pool("arm", {**UBUNTU, "sku": "arm"}, "latest")
+    found = judged(old, same_day, without, newer, to_come, arm, as_of=date(2026, 1, 1))
+    assert [(each.word, each.current, each.newest, each.made) for each in found] == [
+        (BEHIND, "", "22.04.202409010", "2024-09-01"),
+        (UNKNOWN, "", "22.04.202409010", "2024-09-01"),
+        (UNKNOWN, "", "22.04.202409010", "2024-09-01"),
+        (NEWEST, "22.04.202409010", "22.04.202409010", "2024-09-01"),
+        (NEWEST, "22.04.203001010", "22.04.203001010", ""),
+        (UNKNOWN, "", "22.04.203001010", ""),
+    ]
+    assert lines_of(found)[1:3] == [
+        "  behind: its oldest node was allocated 2024-08-31, before 22.04.202409010 was made (2024-09-01)",
+        f"  seen at: {ENDPOINT}/pools/newer",
+    ]
+    assert found[1].why == (
+        "its nodes show no version number, and none was allocated before 22.04.202409010 was made (2024-09-01)"
+    )
+    assert f"  newest version: 22.04.202409010, seen at {ENDPOINT}/pools/newer" in lines_of(found)
+
+
+LIST = Listing("Azure Resource Manager, westeurope", {"22.04.202409010": "", "22.04.202401010": "", "24.04.1": ""})
+STUDIO = Listing("Azure Resource Manager, westeurope", {"1.0.3": "", "1.0.4": "2026-11-02T09:12:28Z"})
+
+
+@pytest.mark.parametrize(
+    ("one", "listing", "standing"),
+    [
+        (
+            pool("pinned", {**UBUNTU, "version": "22.04.202405140"}, "latest"),
+            LIST,
+            (BEHIND, "22.04.202405140", "22.04.202409010", "2024-09-01", LIST.source),
+        ),
+        (
+            pool("at-it", {**UBUNTU, "version": "22.04.202409010"}),
+            LIST,
+            (NEWEST, "22.04.202409010", "22.04.202409010", "2024-09-01", LIST.source),
+        ),
+        (pool("latest", UBUNTU, "latest"), LIST, (UNKNOWN, "", "24.04.1", "", LIST.source)),
+        (pool("managed", {"virtualMachineImageId": "/x/images/y"}, "latest"), Listing("x"), (UNKNOWN, "", "", "", "")),
+        (
+            pool("old", {"virtualMachineImageId": GALLERY}, "latest", at="2026-11-02T09:12:27Z"),
+            STUDIO,
+            (BEHIND, "", "1.0.4", "2026-11-02T09:12:28Z", STUDIO.source),
+        ),
+        (
+            pool("new", {"virtualMachineImageId": GALLERY}, "latest", at="2026-11-02T09:12:28Z"),
+            STUDIO,
+            (UNKNOWN, "", "1.0.4", "2026-11-02T09:12:28Z", STUDIO.source),
+        ),
+    ],
+)
+def test_a_version_that_azure_lists_is_known_before_any_node_runs_it(
+    one: PoolSeen, listing: Listing, standing: tuple[str, ...]
+) -> None:
+    (found,) = judge([one], CATALOGUE, date(2026, 11, 28), {one.pool.ref.key: listing})
+    if one.pool.ref.pool_id == "old":
+        assert lines_of([found])[1] == (
+            "  behind: its oldest node was allocated 2026-11-02T09:12:27Z, before 1.0.4 was published "
+            "(2026-11-02T09:12:28Z)"
+        )
+    assert (found.word, found.current, found.newest, found.made, found.source) == standing
+
+
+def test_a_list_is_for_the_pools_of_its_region_only() -> None:
+    here, there = (pool(name, {**UBUNTU, "version": "22.04.202405140"}, "latest") for name in ("here", "there"))
+    found = judge([here, there], CATALOGUE, TODAY, {here.pool.ref.key: LIST})
+    assert [each.word for each in found] == [BEHIND, NEWEST]
+
+
+def test_what_was_not_asked_is_a_line() -> None:
+    one = pool("farm", UBUNTU, "latest")
+    account = Account("https://batch.example.com", pools=(one,))
+    assert listings_of([account], "", {}) == ({}, [NO_SUBSCRIPTION])
+    assert listings_of([Account(ENDPOINT)], "", {}) == ({}, []), "no VM pool, nothing to ask"
+    cloud = Account(ENDPOINT, pools=(seen(paas_pool()),))
+    assert listings_of([cloud], "", {}) == ({}, [])
+    _, lines = listings_of([replace(account, pools=(elsewhere(one),))], SUBSCRIPTION, {})
+    assert lines == [
+        "not asked: the image versions for https://batch.example.com, whose name does not show a region",
+    ]
+    plain = Account("http://127.0.0.1:1", pools=(elsewhere(one, "http://127.0.0.1:1"),))
+    assert listings_of([plain], SUBSCRIPTION, {}) == (
+        {},
+        ["not known: 1 list of image versions: http://127.0.0.1:1 is plain http, and Entra tokens need https"],
+    )
+
+
+def elsewhere(one: PoolSeen, endpoint: str = "https://batch.example.com") -> PoolSeen:
+    return replace(one, pool=replace(one.pool, ref=PoolRef(endpoint, one.pool.ref.pool_id)))
 
 
 def test_a_cloud_services_pool_is_compared_with_the_releases_of_the_day() -> None:
@@ -142,7 +244,9 @@ def test_what_people_and_programs_see() -> None:
         "1 of 3 pools behind; 1 without a known newer version; 1 not known",
     ]
     accounts = [Account("https://closed.x", error="no"), Account(ENDPOINT, "a key", pools=(latest, old, new))]
-    closed, read_one = as_json(accounts, standings)["accounts"]
+    document = as_json(accounts, standings, ["not asked: x"])
+    closed, read_one = document["accounts"]
+    assert document["not_asked"] == ["not asked: x"]
     assert (closed["error"], closed["pools"]) == ("no", [])
     assert [each["standing"] for each in read_one["pools"]] == [UNKNOWN, BEHIND, NEWEST]
     assert read_one["pools"][1] == {
@@ -153,6 +257,7 @@ def test_what_people_and_programs_see() -> None:
         "current": "22.04.2024102301",
         "newest": "22.04.2026082801",
         "source": f"{ENDPOINT}/pools/new",
+        "newest_made": None,
         "oldest_node_allocated": "2026-10-01T08:00:00Z",
         "why": None,
         "error": None,

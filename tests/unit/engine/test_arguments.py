@@ -122,7 +122,8 @@ GOOD: dict[str, set[str]] = {
     "max_unhealthy": {"zero", "three", "three as a float", "Enum of 3", "a tenth"},
     "target_image": {"an image", "an image of a gallery"},
     "node_agent_sku": {"a node agent SKU"},
-    "surge": {"three", "three as a float", "Enum of 3"},
+    "surge": {"zero", "three", "three as a float", "Enum of 3", "a tenth"},
+    "max_unavailable": {"zero", "three", "three as a float", "Enum of 3", "a tenth"},
     "canary": {"three", "three as a float", "Enum of 3"},
     "autoscale": set(),
     "strategy": set(),
@@ -138,11 +139,12 @@ SPECS: dict[type[PoolOsVersion | PoolImageVersion], tuple[inputs.Spec, dict[str,
 
 
 def around(bag: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The other inputs for a trial of ``name``: a program declares only one target."""
+    """The other inputs for a trial of ``name``: a program declares only one target, and a strategy that uses it."""
     targets = (*inputs.OS.targets, *inputs.IMAGE.targets)
     if name == "node_agent_sku":
         bag = {**bag, "target_image": VALUES["an image"]}
-    return {key: value for key, value in bag.items() if name not in targets or key not in targets}
+    kept = {key: value for key, value in bag.items() if name not in targets or key not in targets}
+    return {**kept, "strategy": "surge"} if name == inputs.MAX_UNAVAILABLE else kept
 
 
 CASES = [(kind, name) for kind, (spec, _) in SPECS.items() for name in spec.names]
@@ -282,6 +284,7 @@ FLEET = {"pools": ["a", "b"], "account_endpoint": AT, "target_os_version": V25}
 FLEET_INPUTS = [
     *(name for name in inputs.OS.names if name != "pool_id"),
     "surge",
+    "max_unavailable",
     "drain_timeout",
     "strategy",
     "nodes_since",

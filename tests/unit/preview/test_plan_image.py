@@ -13,6 +13,7 @@ from batch_os_provider.preview.message_tail import split
 from batch_os_provider.preview.plan import Plan, plan_image
 from batch_os_provider.rollout.actions import Refuse
 from batch_os_provider.schema.declared import ImagePolicy
+from batch_os_provider.schema.units import Share
 from tests.unit.rollout.doubles import REF
 from tests.unit.rollout.image_renewal.image_doubles import (
     MOMENTS,
@@ -31,7 +32,7 @@ from tests.unit.rollout.image_renewal.image_doubles import (
 NOTE = ((MARKER, str(Marker(2, 1, "2018-11-30T12:00:01.000000Z"))),)
 
 
-def told(state: VmState, strategy: str = "surge", surge: int = 1, target: ImageVersion = WANTED) -> str:
+def told(state: VmState, strategy: str = "surge", surge: int | Share = 1, target: ImageVersion = WANTED) -> str:
     """The line."""
     told = plan_image(look(state), target, ImagePolicy(strategy, surge), 7200.0)  # type: ignore[arg-type]
     assert isinstance(told, Plan), told
@@ -193,6 +194,10 @@ def test_the_rounds_are_those_that_an_up_makes(count: int, surge: int) -> None:
     assert f"surge {surge}: {play_image(pool_of(count), surge=surge).writes.count('remove')} round" in told(
         pool_of(count), surge=surge
     )
+
+
+def test_a_share_of_the_pool_is_named_as_declared_with_what_it_means() -> None:
+    assert "surge 25%: 4 rounds, +6 nodes at a time" in told(pool_of(21), surge=Share(25, percent=True))
 
 
 def test_no_more_nodes_are_announced_than_are_added() -> None:

@@ -15,7 +15,7 @@ from batch_os_provider.batch.wanted_image import WantedImage
 from batch_os_provider.pool_provider import is_unknown
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.declared import DeclaredImage
-from batch_os_provider.schema.units import shown
+from batch_os_provider.schema.units import Share, shown
 from tests.unit.rollout.doubles import REF
 from tests.unit.rollout.image_renewal.image_doubles import TARGET, WANTED
 from tests.unit.rollout.stage import quick
@@ -37,7 +37,12 @@ def failures(**change: Any) -> list[tuple[str, str]]:
 def test_the_least_that_is_needed_and_its_defaults() -> None:
     assert failures() == []
     declared = DeclaredImage.of(BAG)
-    assert (declared.ref, declared.target, declared.policy.surge, declared.policy.strategy) == (REF, WANTED, 1, "surge")
+    assert (declared.ref, declared.target, declared.policy.surge, declared.policy.strategy) == (
+        REF,
+        WANTED,
+        Share(1),
+        "surge",
+    )
     assert (declared.drain_timeout, declared.timeout, declared.defer) == (3600.0, 7200.0, False)
 
 
@@ -139,16 +144,79 @@ def test_what_is_no_exact_version(value: object) -> None:
     assert "20348.2461.240510" in reason
 
 
-@pytest.mark.parametrize("value", [1, 2, 2.0, 100])
-def test_surges_that_are_numbers_of_nodes(value: float) -> None:
-    assert failures(surge=value) == []
+@pytest.mark.parametrize("name", ["surge", "max_unavailable"])
+@pytest.mark.parametrize("value", [1, 2, 2.0, 100, "3", "1%", "25%", " 100% "])
+def test_steps_that_are_numbers_or_shares_of_nodes(name: str, value: float | str) -> None:
+    assert failures(**{name: value}) == []
 
 
-@pytest.mark.parametrize("value", [0, -1, 101, 1.5, "1", True, float("nan"), float("inf"), []], ids=repr)
-def test_surges_that_are_not(value: object) -> None:
-    ((property_, reason),) = failures(surge=value)
+@pytest.mark.parametrize("name", ["surge", "max_unavailable"])
+@pytest.mark.parametrize(
+    ("value", "why", "near"),
+    [
+        (-1, "is not a number of nodes", ""),
+        (101, "is more than 100 nodes", ""),
+        ("101", "is more than 100 nodes", ""),
+        ("101%", "is more than all nodes", ""),
+        (1.5, "is not a number of nodes", ""),
+        (0.25, "is not a number of nodes", '"25%"'),
+        ("25 percent", "is neither a number of nodes nor a percentage", '"25%"'),
+        ("2.5%", "is neither a number of nodes nor a percentage", ""),
+        (True, "is neither a number of nodes nor a percentage", ""),
+        (float("nan"), "is not a number of nodes", ""),
+        (float("inf"), "is not a number of nodes", ""),
+        ([], "is neither a number of nodes nor a percentage", ""),
+    ],
+    ids=repr,
+)
+def test_steps_that_are_not(name: str, value: object, why: str, near: str) -> None:
+    ((property_, reason),) = failures(**{name: value})
+    assert property_ == name
+    assert reason == f"{shown(value)} {why}; allowed: {inputs.allowed(name)}" + (f"; did you mean {near}?" * bool(near))
+
+
+@pytest.mark.parametrize(
+    ("surge", "nodes", "count"),
+    [
+        *((1, 40, 1), (7, 3, 7), ("25%", 20, 5), ("25%", 21, 6), ("25%", 1, 1), ("1%", 0, 1), ("100%", 31, 31)),
+        *(("50%", 300, 100), ("100%", 101, 100), (100, 2000, 100), ("4", 10, 4)),
+    ],
+)
+def test_a_share_of_the_pool_is_rounded_up_within_what_one_call_names(surge: int | str, nodes: int, count: int) -> None:
+    assert DeclaredImage.of({**BAG, "surge": surge}).policy.surge_of(nodes) == count
+
+
+@pytest.mark.parametrize(
+    ("unavailable", "nodes", "count"),
+    [(0, 40, 0), ("0%", 40, 0), (3, 40, 3), ("10%", 40, 4), ("10%", 49, 4), ("10%", 5, 1), ("60%", 300, 100)],
+)
+def test_a_share_that_may_be_missing_is_rounded_down_to_at_least_one(
+    unavailable: int | str, nodes: int, count: int
+) -> None:
+    policy = DeclaredImage.of({**BAG, "max_unavailable": unavailable}).policy
+    assert policy.unavailable_of(nodes) == count
+    assert policy.renews_spot == bool(count)
+
+
+WAYS_OUT = "allowed: surge=1 (a node is added first, which needs core quota), or surge=0, max_unavailable=1 (a node"
+
+
+@pytest.mark.parametrize("surge", [0, 0.0, "0", "0%"], ids=repr)
+@pytest.mark.parametrize("unavailable", [None, 0, "0%"], ids=repr)
+def test_no_surge_needs_nodes_that_may_be_missing(surge: object, unavailable: object) -> None:
+    ((property_, reason),) = failures(surge=surge, max_unavailable=unavailable)
+    with_none = "" if unavailable is None else f" with max_unavailable {shown(unavailable)}"
     assert property_ == "surge"
-    assert "a whole number from 1 to 100" in reason
+    assert reason.startswith(f"{shown(surge)}{with_none} renews no node; {WAYS_OUT}")
+    assert failures(surge=surge, max_unavailable=1) == []
+    assert failures(surge=surge, max_unavailable=UNKNOWN) == [], "it may turn out to be more"
+    assert failures(surge=UNKNOWN, max_unavailable=unavailable) == []
+
+
+def test_surges_are_the_same_by_their_meaning() -> None:
+    assert inputs.same("surge", 2, "2")
+    assert inputs.same("surge", 2.0, 2)
+    assert not inputs.same("surge", 25, "25%")
 
 
 @pytest.mark.parametrize("value", ["5m", 300, "300", "1h", "720h"], ids=repr)
@@ -197,12 +265,21 @@ def test_what_autoscale_does_not_allow(value: object, near: str) -> None:
     assert near in reason
 
 
-@pytest.mark.parametrize("strategy", ["surge", "when_empty"])
-@pytest.mark.parametrize(("name", "value"), [("canary", 2), ("autoscale", "hold"), ("autoscale", "refuse")])
-def test_what_only_empty_uses_is_refused_elsewhere(strategy: str, name: str, value: object) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "name", "value", "only"),
+    [
+        ("surge", "canary", 2, 'strategy="empty"'),
+        ("when_empty", "canary", 2, 'strategy="empty"'),
+        ("when_empty", "autoscale", "hold", 'strategy="surge" or strategy="empty"'),
+        ("when_empty", "autoscale", "refuse", 'strategy="surge" or strategy="empty"'),
+        ("when_empty", "max_unavailable", 1, 'strategy="surge"'),
+        ("empty", "max_unavailable", "10%", 'strategy="surge"'),
+    ],
+)
+def test_what_a_strategy_does_not_use_is_refused(strategy: str, name: str, value: object, only: str) -> None:
     ((property_, reason),) = failures(strategy=strategy, **{name: value})
     assert property_ == name
-    assert reason == f'{value!r} is not allowed with strategy="{strategy}"; allowed only with strategy="empty"'
+    assert reason == f'{value!r} is not allowed with strategy="{strategy}"; allowed only with {only}'
 
 
 NOBLE = "canonical:ubuntu-24_04-lts:server"
@@ -330,4 +407,4 @@ def test_numbers_from_the_engine_are_the_same_as_declared() -> None:
     assert inputs.same("drain_timeout", "1h", 3600.0)
     assert not inputs.same("surge", 1, 2)
     assert not inputs.same("strategy", "surge", "when_empty")
-    assert DeclaredImage.of({**BAG, "surge": 2.0}).policy.surge == 2
+    assert DeclaredImage.of({**BAG, "surge": 2.0}).policy.surge == Share(2)

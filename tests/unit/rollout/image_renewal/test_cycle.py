@@ -14,6 +14,7 @@ from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.vm_pool import MARKER, Marker
 from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.errors import DeadlineError, RefusedError
+from batch_os_provider.schema.units import Share
 from tests.unit.rollout.image_renewal.image_doubles import (
     MOMENTS,
     NEWER,
@@ -82,6 +83,13 @@ def test_idle_nodes_go_before_busy_ones_and_broken_ones_before_idle_ones(kind: T
         ("old-03",),
         ("old-00",),
     ]
+
+
+@both_kinds
+def test_a_share_is_of_the_size_at_the_start_and_does_not_grow_with_the_surge(kind: TargetKind) -> None:
+    played = play_image(pool_of(9), surge=Share(25, percent=True), kind=kind)
+    assert [what for kind, what in played.service.took if kind == "resize"] == [12, 12, 12]
+    assert is_as_before(played.service, 9)
 
 
 @both_kinds

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from batch_os_provider.batch.image_version import parse_image_version
+from batch_os_provider.batch.image_version import made_on, parse_image_version
 from batch_os_provider.batch.pool import GALLERIES, Pool
 from batch_os_provider.batch.vm_pool import VmPool
 from batch_os_provider.batch.vm_target import ImageVersion
@@ -324,3 +324,25 @@ def test_an_image_of_any_gallery_is_named_by_its_id(key: str, text: str) -> None
     assert isinstance(old, Refuse)
     assert f"it is a VM pool (image {text})" in old.reason
     assert 'pool_id="Render-A", nodes_since="2018-12-01", strategy="surge")' in old.next_step
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("22.04.202405100", "2024-05-10"),
+        ("24.04.202609040", "2026-09-04"),
+        ("22.04.2024102301", "2024-10-23"),
+        ("8.1.2021040910", "2021-04-09"),
+        ("20348.2461.240510", "2024-05-10"),
+        ("17763.3124.2111130129", "2021-11-13"),
+        ("17763.1697.2012312359", "2020-12-31"),
+        ("14393.4169.20240229", "2024-02-29"),
+        ("14393.4169.20230229", ""),
+        ("1.2.241301", ""),
+        ("1.0.3", ""),
+        ("22.04.2024", ""),
+        ("latest", ""),
+    ],
+)
+def test_the_day_in_a_version(text: str, day: str) -> None:
+    assert made_on(text) == day

@@ -63,6 +63,7 @@ class PoolFleet(pulumi.ComponentResource):
         soak: as for ``PoolOsVersion``. It also delays the next wave.
         strategy: as for ``PoolImageVersion``; required for VM pools.
         surge: as for ``PoolImageVersion``.
+        max_unavailable: as for ``PoolImageVersion``.
         canary_nodes: ``canary`` of each ``PoolImageVersion``: how many new nodes prove an emptied pool.
         autoscale: as for ``PoolImageVersion``.
         drain_timeout: as for ``PoolImageVersion``.
@@ -101,6 +102,7 @@ class PoolFleet(pulumi.ComponentResource):
         soak: Input[str | int | float | timedelta] | None = None,
         strategy: Input[Literal["surge", "when_empty", "empty"]] | None = None,
         surge: Input[int | str] | None = None,
+        max_unavailable: Input[int | str] | None = None,
         canary_nodes: Input[int] | None = None,
         autoscale: Input[Literal["refuse", "hold"]] | None = None,
         drain_timeout: Input[str | int | float | timedelta] | None = None,
@@ -124,6 +126,7 @@ class PoolFleet(pulumi.ComponentResource):
             "soak": soak,
             "strategy": strategy,
             "surge": surge,
+            "max_unavailable": max_unavailable,
             "canary": canary_nodes,
             "autoscale": autoscale,
             "drain_timeout": drain_timeout,

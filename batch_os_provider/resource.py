@@ -233,8 +233,9 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
 
     Batch cannot upgrade a VM node in place, so the provider replaces old nodes without stopping a task. With
     ``strategy="surge"`` it adds nodes, waits until they are healthy and new enough, and then removes as many old nodes
-    after their tasks have ended: the pool never has fewer nodes than before. With ``strategy="empty"`` the tasks
-    finish, the pool goes to zero nodes, its image version changes, a canary is proven, and the pool is filled again.
+    after their tasks have ended: the pool never has fewer nodes than before, unless ``max_unavailable`` allows it. With
+    ``strategy="empty"`` the tasks finish, the pool goes to zero nodes, its image version changes, a canary is proven,
+    and the pool is filled again.
 
     Declare exactly one target: ``nodes_since`` for a pool on ``latest``, whose nodes show no version number since
     November 2024, or ``target_image_version`` for a pool that is pinned to an exact version.
@@ -245,7 +246,7 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
     On a pool that is pinned to a version, the declared version is the pin, exactly, for ``empty`` and ``when_empty``:
     an older version goes back, and a pin that someone changed is drift. Elsewhere the declared target is a minimum:
     newer nodes are allowed, and nodes that Batch adds later cause no change. ``empty`` with a version pins a pool on
-    ``latest``. ``surge`` reports old spot nodes and does not replace them; ``empty`` replaces them too.
+    ``latest``. ``surge`` replaces old spot nodes only with ``max_unavailable``; ``empty`` replaces them too.
 
     This resource has not run on a real Batch account yet; docs/vm-pools.md says what to probe first.
 
@@ -268,9 +269,14 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
             until scaling has renewed the pool. If the pool is pinned to another version, it waits until the pool is
             empty and then changes the image. ``empty`` empties the pool itself after its tasks, changes the image and
             fills the pool again; while it does, the pool has no nodes. A canary that fails brings the old image back.
-        surge: how many nodes the provider adds at a time, 1 to 100, or a percentage of the pool's nodes such as
-            ``"25%"``, rounded up, at least 1 and at most 100 nodes. The account needs the core quota for them.
-            Default 1.
+        surge: with ``surge``, how many nodes the provider adds at a time, or a percentage of the pool's dedicated nodes
+            such as ``"25%"``, rounded up, at most 100 nodes. The account needs the core quota for them. Default 1. 0 is
+            allowed together with ``max_unavailable``.
+        max_unavailable: with ``surge``, how many nodes may be missing or not ready at a time, or a percentage of the
+            pool's nodes such as ``"10%"``, rounded down to at least one node, at most 100 nodes. So many old nodes
+            leave after their tasks before new ones replace them, spot nodes too. With ``surge=0`` it needs no spare
+            quota; the first round then renews a single node, the canary. Default 0: the pool never has fewer nodes
+            than before, and spot nodes are left as they are.
         canary: with ``empty``, how many new nodes must be ready before the pool is filled, 1 to 100. Default 1.
         autoscale: with ``empty``, what to do with a pool that scales itself: ``refuse`` (the default) or ``hold``.
             ``hold`` turns the formula off, and the same formula and interval on again at the end or after a failure.
@@ -306,6 +312,8 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
     """``surge``, ``when_empty`` or ``empty``."""
     surge: Output[Any]
     """How many nodes the provider adds at a time (or which share), as declared; None if not declared (default: 1)."""
+    max_unavailable: Output[Any]
+    """How many nodes may be missing at a time (or which share), as declared; None if not declared (default: 0)."""
     canary: Output[Any]
     """How many new nodes prove an emptied pool, as declared; None if not declared (default: 1)."""
     autoscale: Output[str | None]
@@ -340,6 +348,7 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
         nodes_since: Input[str] | None = None,
         strategy: Input[Literal["surge", "when_empty", "empty"]],
         surge: Input[int | str] | None = None,
+        max_unavailable: Input[int | str] | None = None,
         canary: Input[int] | None = None,
         autoscale: Input[Literal["refuse", "hold"]] | None = None,
         drain_timeout: Input[str | int | float | timedelta] | None = None,
@@ -354,6 +363,7 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
             "nodes_since": nodes_since,
             "strategy": strategy,
             "surge": surge,
+            "max_unavailable": max_unavailable,
             "canary": canary,
             "autoscale": autoscale,
             "drain_timeout": drain_timeout,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -26,6 +26,8 @@ __all__ = ["MARKER", "Marker", "VmNode", "VmPool", "sortable"]
 
 MARKER = "batch-os"
 """Name of the pool metadata entry that holds the marker of an unfinished rollout."""
+_WITH_MORE = 3
+"""The version of a marker that has more than the first one; ``empty_marker`` has version 2."""
 
 _KNOWN_PARTS = frozenset(
     {"imageReference", "nodeAgentSKUId", "windowsConfiguration", "dataDisks", "licenseType", "containerConfiguration"}
@@ -43,30 +45,61 @@ _COMING = frozenset({"creating", "starting", "waitingforstarttask", "rebooting",
 
 @dataclass(frozen=True)
 class Marker:
-    """The marker of an unfinished rollout: the pool's original size, and how many nodes the rollout may add.
+    """The marker of an unfinished rollout of ``surge``: the pool's original size, and how far the rollout may leave it.
 
-    ``newest`` is the latest allocation time of a node before the rollout added the first one. The rollout has added all
-    nodes with a later allocation time.
+    ``surge`` nodes may be added, and ``unavailable`` ones may be missing. ``newest`` is the latest allocation time of a
+    node before the first change: the rollout, or Batch, has added all nodes with a later one. ``spot`` is the original
+    target of spot nodes; only a rollout with ``unavailable`` changes them. ``formula`` and ``interval`` are those that
+    the rollout turns off; a pool of fixed size has none. ``begun`` is False until the formula is off: a formula changes
+    the size at any time, so only then are the sizes those of the start.
     """
 
     size: int
     surge: int
     newest: str
+    spot: int = 0
+    unavailable: int = 0
+    formula: str = ""
+    interval: str = ""
+    begun: bool = True
 
     def __str__(self) -> str:
-        body = {"v": 1, "size": self.size, "surge": self.surge, "newest": self.newest}
-        return json.dumps(body, separators=(",", ":"))
+        # The first form is the one that every release reads.
+        body: dict[str, int | str | bool] = {"v": 1, "size": self.size, "surge": self.surge, "newest": self.newest}
+        if self.unavailable or self.formula:
+            body |= {"v": _WITH_MORE, "spot": self.spot, "unavailable": self.unavailable}
+        if self.formula:
+            body |= {"formula": self.formula, "interval": self.interval}
+        if not self.begun:
+            body |= {"begun": False}
+        return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def parse(cls, text: object) -> Marker | None:
         """Read a marker; None if this provider did not write the text."""
         try:
             body = json.loads(str(text))
-            marker = cls(int(body["size"]), int(body["surge"]), str(body["newest"]))
-            known = body["v"] == 1
+            mark = cls(int(body["size"]), int(body["surge"]), str(body["newest"]))
+            if body["v"] == _WITH_MORE:
+                mark = replace(
+                    mark,
+                    spot=int(body["spot"]),
+                    unavailable=int(body["unavailable"]),
+                    formula=str(body.get("formula", "")),
+                    interval=str(body.get("interval", "")),
+                    begun=body.get("begun", True) is not False,
+                )
+            elif body["v"] != 1:
+                return None
         except (ValueError, TypeError, KeyError, OverflowError):
             return None
-        return marker if known and marker.size >= 0 and marker.surge > 0 else None
+        least = min(mark.size, mark.surge, mark.spot, mark.unavailable)
+        return mark if least >= 0 and mark.surge + mark.unavailable > 0 else None
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """The target numbers of dedicated and spot nodes before."""
+        return self.size, self.spot
 
 
 @dataclass(frozen=True)

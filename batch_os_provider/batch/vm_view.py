@@ -36,9 +36,10 @@ class VmPoolView:
         """The nodes that a rollout renews: dedicated (Batch replaces spot nodes at any time) and not deallocated."""
         return tuple(node for node in self.dedicated if not node.is_deallocated)
 
-    def behind(self, target: Target) -> tuple[VmNode, ...]:
-        """The judged nodes that are older than the target."""
-        return tuple(node for node in self.judged if target.is_behind(node))
+    def behind(self, target: Target, *, spot: bool = False) -> tuple[VmNode, ...]:
+        """The judged nodes that are older than the target; with ``spot`` the older spot nodes too."""
+        nodes = (node for node in self.nodes if not node.is_deallocated) if spot else self.judged
+        return tuple(node for node in nodes if target.is_behind(node))
 
     def oldest(self, by: type[Target] | Target = ImageVersion) -> VmNode | None:
         """The judged node with the oldest version, or the one that was allocated first (``AllocatedSince``)."""

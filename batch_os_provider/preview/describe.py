@@ -19,6 +19,7 @@ from batch_os_provider.batch.pool import Kind as PoolKind
 from batch_os_provider.batch.pool import Node, Pool, PoolState
 from batch_os_provider.batch.vm_pool import VmPool
 from batch_os_provider.batch.vm_target import Target
+from batch_os_provider.comparison.compared import PriorState
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError, ServiceAnswer
 from batch_os_provider.guest_os import catalogue_file
@@ -33,7 +34,6 @@ from batch_os_provider.rollout.actions import Refuse
 from batch_os_provider.runtime.cancellation import Canceled, RealWaiter
 from batch_os_provider.runtime.per_account import PerAccount
 from batch_os_provider.schema.declared import Declared, DeclaredImage
-from batch_os_provider.schema.outputs import PriorState
 
 __all__ = ["NotChecked", "Refused", "images_of", "newest_image", "preview_image", "preview_os", "snapshot_of"]
 

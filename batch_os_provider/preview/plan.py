@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from math import ceil
 
 from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.pool import Node, Pool
@@ -18,8 +17,9 @@ from batch_os_provider.guest_os import version
 from batch_os_provider.guest_os.version import is_rollback
 from batch_os_provider.preview.empty_cost import empty_cost, stopped_nodes
 from batch_os_provider.preview.message_tail import MessageTail, What
+from batch_os_provider.preview.surge_cost import surge_cost
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
-from batch_os_provider.rollout.image_renewal import steps
+from batch_os_provider.rollout.image_renewal import steps, surge_view
 from batch_os_provider.rollout.image_renewal.decide import another_product, deallocated, decide_image, resize_errors
 from batch_os_provider.rollout.image_renewal.empty_view import is_reached
 from batch_os_provider.rollout.image_renewal.target_words import words_of
@@ -236,7 +236,8 @@ def _plan_image(  # noqa: PLR0911 - a table
     seen: VmPoolView, target: Target, policy: ImagePolicy, timeout: float, action: steps.ImageAction
 ) -> Plan:
     """The plan for an action of the table, without the warnings about the pool."""
-    nodes, mark, behind, words = len(seen.judged), seen.pool.marker, seen.behind(target), words_of(target)
+    nodes, mark, words = len(seen.judged), seen.pool.marker, words_of(target)
+    behind = surge_view.behind(seen, target, policy)
     oldest = seen.oldest(target)
     came_from = target.shown(oldest) if oldest is not None else ""
     url, nodes_in_all = seen.pool.base.ref.url, len(seen.dedicated)
@@ -254,7 +255,7 @@ def _plan_image(  # noqa: PLR0911 - a table
         pool = "pool on latest" if seen.pool.is_latest else "pinned pool"
         holds = f"the {pool} holds {counted(len(seen.nodes), 'node')}: {waits}"
         return _rolled_back(replace(plan, detail=holds, change=change), seen.pool.pin_text, target)
-    text = steps.tally(seen, target)
+    text = steps.tally(seen, target, spot=surge_view.takes_spot(seen, policy))
     if isinstance(action, Wait) and action.phase in ("automatic", "until renewed"):
         return replace(plan, detail=f"{text}; this up waits, at most {duration(timeout)}, and writes nothing")
     if isinstance(action, Wait) and action.phase not in ("proving", "allocating"):
@@ -265,12 +266,7 @@ def _plan_image(  # noqa: PLR0911 - a table
         )
     if not behind:
         return replace(plan, what="renew", detail=f"{text}; this up cleans up after an earlier rollout")
-    surge = mark.surge if mark is not None else policy.surge_of(seen.pool.size)
     text += "" if mark is None else ", this up continues an unfinished renewal"
-    more, tasks = min(surge, len(behind)), sum(node.running_tasks for node in behind)
-    text += (
-        f", {counted(tasks, 'running task')}, none will be stopped; "
-        f"surge {policy.surge if mark is None else surge}: {counted(ceil(len(behind) / surge), 'round')}, "
-        f"+{counted(more, 'node')} at a time"
-    )
-    return replace(plan, what="renew", detail=text, tasks=tasks)
+    cost = surge_cost(seen, behind, policy)
+    text += f", {counted(cost.tasks, 'running task')}, none will be stopped; {cost.detail}"
+    return replace(plan, what="renew", detail=text, tasks=cost.tasks)

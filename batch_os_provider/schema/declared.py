@@ -18,6 +18,7 @@ from batch_os_provider.schema.inputs import (
     IF_RESIZING,
     IMAGE,
     IMAGE_TARGET,
+    MAX_UNAVAILABLE,
     MAX_UNHEALTHY,
     MOST_NODES,
     NODES_SINCE,
@@ -73,19 +74,35 @@ class ImagePolicy:
     """How a rollout renews nodes.
 
     ``surge``: how many nodes it adds at a time, or which share of them. ``canary``: how many new nodes prove an emptied
-    pool. ``autoscale``: whether it may turn a formula off while it empties the pool. The strategy ``restore`` is no
-    input: with it `batch-os restore` puts a pool back to what its marker says.
+    pool. ``autoscale``: whether it may turn a formula off while it works. ``max_unavailable``: how many nodes may be
+    missing or not ready at a time, or which share of them. The strategy ``restore`` is no input: with it `batch-os
+    restore` puts a pool back to what its marker says.
     """
 
     strategy: Literal["surge", "when_empty", "empty", "restore"]
     surge: int | Share = 1
     canary: int = 1
     autoscale: Literal["refuse", "hold"] = "refuse"
+    max_unavailable: int | Share = 0
 
     def surge_of(self, nodes: int) -> int:
-        """How many nodes it adds at a time to a pool of so many dedicated nodes: 1 to 100; a share is rounded up."""
-        surge = self.surge
-        return surge if isinstance(surge, int) else min(MOST_NODES, max(1, surge.rounded_up(nodes)))
+        """How many nodes it adds at a time to a pool of so many dedicated nodes, 0 to 100; a share is rounded up."""
+        surge = _share(self.surge)
+        return min(MOST_NODES, max(1, surge.rounded_up(nodes))) if surge.number else 0
+
+    def unavailable_of(self, nodes: int) -> int:
+        """How many of so many nodes may be missing, 0 to 100; a share is rounded down, to at least one node."""
+        unavailable = _share(self.max_unavailable)
+        return min(MOST_NODES, max(1, unavailable.of(nodes))) if unavailable.number else 0
+
+    @property
+    def renews_spot(self) -> bool:
+        """Whether it renews spot nodes too: they are replaced only after they have left."""
+        return self.strategy == "empty" or (self.strategy == "surge" and _share(self.max_unavailable).number > 0)
+
+
+def _share(value: int | Share) -> Share:
+    return Share(value) if isinstance(value, int) else value
 
 
 @dataclass(frozen=True)
@@ -146,6 +163,7 @@ class DeclaredImage:
                 parse_share(full[SURGE]),
                 int(full[CANARY]),
                 cast('Literal["refuse", "hold"]', full[AUTOSCALE]),
+                parse_share(full[MAX_UNAVAILABLE]),
             ),
             drain_timeout=parse_duration(full[DRAIN_TIMEOUT]),
             timeout=parse_duration(full[TIMEOUT]),

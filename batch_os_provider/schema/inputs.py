@@ -41,6 +41,7 @@ __all__ = [
     "IMAGE",
     "IMAGE_TARGET",
     "INPUTS",
+    "MAX_UNAVAILABLE",
     "MAX_UNHEALTHY",
     "MOST_NODES",
     "NODES_SINCE",
@@ -67,7 +68,7 @@ ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET = "account_endpoint", "pool_id", "target_
 TIMEOUT, ON_TIMEOUT, IF_RESIZING, ON_CONFLICT = "timeout", "on_timeout", "if_resizing", "on_conflict"
 STALL_AFTER, MAX_UNHEALTHY, SOAK = "stall_after", "max_unhealthy", "soak"
 IMAGE_TARGET, NODES_SINCE = "target_image_version", "nodes_since"
-STRATEGY, SURGE, DRAIN_TIMEOUT = "strategy", "surge", "drain_timeout"
+STRATEGY, SURGE, MAX_UNAVAILABLE, DRAIN_TIMEOUT = "strategy", "surge", "max_unavailable", "drain_timeout"
 CANARY, AUTOSCALE = "canary", "autoscale"
 DURATIONS = (TIMEOUT, DRAIN_TIMEOUT, STALL_AFTER, SOAK)
 """The inputs that take a duration."""
@@ -79,9 +80,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     STRATEGY: ("surge", "when_empty", "empty"),
     AUTOSCALE: ("refuse", "hold"),
 }
-EMPTY = "empty"
-"""The strategy that empties a pool."""
-_ONLY_WITH_EMPTY = (CANARY, AUTOSCALE)
+_ONLY_WITH = {CANARY: ("empty",), AUTOSCALE: ("surge", "empty"), MAX_UNAVAILABLE: ("surge",)}
+"""The strategies that use an input, if not all do."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,15 @@ IMAGE = Spec(
     (ACCOUNT_ENDPOINT, POOL_ID_NAME),
     (IMAGE_TARGET, NODES_SINCE),
     (STRATEGY,),
-    {SURGE: 1, CANARY: 1, AUTOSCALE: "refuse", DRAIN_TIMEOUT: "1h", TIMEOUT: "2h", ON_TIMEOUT: "fail"},
+    {
+        SURGE: 1,
+        MAX_UNAVAILABLE: 0,
+        CANARY: 1,
+        AUTOSCALE: "refuse",
+        DRAIN_TIMEOUT: "1h",
+        TIMEOUT: "2h",
+        ON_TIMEOUT: "fail",
+    },
 )
 INPUTS = OS.names
 
@@ -197,16 +205,36 @@ def _check_targets(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool], sp
 
 
 def _unused(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool], spec: Spec) -> list[Failure]:
-    """The inputs that the declared strategy does not use."""
+    """The inputs that the declared strategy does not use, and a surge with which no node could be renewed."""
     strategy = bag.get(STRATEGY)
-    if STRATEGY not in spec.names or is_unknown(strategy) or strategy == EMPTY:
+    if STRATEGY not in spec.names or is_unknown(strategy):
         return []
+    unused = [
+        Failure(
+            name,
+            f'{shown(bag[name])} is not allowed with strategy="{strategy}"; allowed only with '
+            + " or ".join(f'strategy="{each}"' for each in users),
+        )
+        for name, users in _ONLY_WITH.items()
+        if bag.get(name) is not None and not is_unknown(bag[name]) and strategy not in users
+    ]
+    return unused or _standstill(bag, is_unknown)
+
+
+def _standstill(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool]) -> list[Failure]:
+    """Refuse ``surge=0`` without ``max_unavailable``: no node may be added first, and none may be removed first."""
+    surge, unavailable = bag.get(SURGE), bag.get(MAX_UNAVAILABLE)
+    if bag[STRATEGY] != "surge" or surge is None or is_unknown(surge) or is_unknown(unavailable):
+        return []
+    if parse_share(surge).number or parse_share(unavailable or 0).number:
+        return []
+    and_none = "" if unavailable is None else f" with max_unavailable {shown(unavailable)}"
     return [
         Failure(
-            name, f'{shown(bag[name])} is not allowed with strategy="{strategy}"; allowed only with strategy="empty"'
+            SURGE,
+            f"{shown(surge)}{and_none} renews no node; allowed: surge=1 (a node is added first, which needs core "
+            "quota), or surge=0, max_unavailable=1 (a node leaves first, which needs none)",
         )
-        for name in _ONLY_WITH_EMPTY
-        if bag.get(name) is not None and not is_unknown(bag[name])
     ]
 
 
@@ -349,25 +377,12 @@ def _check_nodes(value: object) -> str:
     return "" if whole else f"is not a number of nodes; allowed: {_FORMS[CANARY]}"
 
 
-def _check_surge(value: object) -> str:
-    reason = _wrong_share(value, least=1)
-    return f"{reason}; allowed: {_FORMS[SURGE]}{_did_you_mean(_near_share(value, least=1))}" if reason else ""
-
-
-def _wrong_share(value: object, *, least: int) -> str:
-    """Why the value is no share of a pool that one step may change; empty if it is one."""
+def _check_step(value: object) -> str:
     try:
-        share = parse_share(value)
+        reason = f"is more than {MOST_NODES} nodes" if parse_share(value).number > MOST_NODES else ""
     except ValueError as error:
-        return str(error)
-    if share.number < least:
-        return "is not more than zero"
-    return f"is more than {MOST_NODES} nodes" if share.number > MOST_NODES else ""
-
-
-def _near_share(value: object, *, least: int) -> str:
-    near = suggest_share(value)
-    return "" if near and _wrong_share(near.strip('"'), least=least) else near
+        reason = str(error)
+    return f"{reason}; allowed: {_STEP_FORM}{_did_you_mean(suggest_share(value))}" if reason else ""
 
 
 _MEANINGS: Mapping[str, Callable[[Any], object]] = {
@@ -378,19 +393,24 @@ _MEANINGS: Mapping[str, Callable[[Any], object]] = {
     NODES_SINCE: lambda value: AllocatedSince.parse(value).moment,
     MAX_UNHEALTHY: parse_share,
     SURGE: parse_share,
+    MAX_UNAVAILABLE: parse_share,
     **dict.fromkeys(DURATIONS, parse_duration),
 }
 """Normal form of the inputs that can be written in several ways."""
 _SHORTEST_RESIZE = 300
 MOST_NODES = 100
 """Nodes in one step: removenodes names at most so many, and a resize adds as many."""
+_STEP_FORM = (
+    f'a whole number of nodes from 0 to {MOST_NODES}, or a whole percentage of the pool\'s nodes from "0%" to "100%"'
+)
 _CHECKS: Mapping[str, Callable[[Any], str]] = {
     ACCOUNT_ENDPOINT: _check_endpoint,
     POOL_ID_NAME: _check_pool_id,
     TARGET: _check_target,
     IMAGE_TARGET: _check_image_target,
     NODES_SINCE: _check_since,
-    SURGE: _check_surge,
+    SURGE: _check_step,
+    MAX_UNAVAILABLE: _check_step,
     CANARY: _check_nodes,
     TIMEOUT: _check_duration,
     STALL_AFTER: _check_duration,
@@ -405,8 +425,8 @@ _FORMS: Mapping[str, str] = {
     TARGET: version.ALLOWED,
     IMAGE_TARGET: f"exact numbers with dots, each at most {LARGEST_PART}, such as 22.04.202405140 or 20348.2461.240510",
     NODES_SINCE: "a date such as 2026-11-24 (midnight UTC), or a UTC time to the second such as 2026-11-24T06:30:00Z",
-    SURGE: f"a whole number of nodes from 1 to {MOST_NODES}, or a whole percentage of the pool's nodes from "
-    '"1%" to "100%"',
+    SURGE: _STEP_FORM,
+    MAX_UNAVAILABLE: _STEP_FORM,
     CANARY: f"a whole number from 1 to {MOST_NODES}",
     MAX_UNHEALTHY: SHARE_FORM,
     **dict.fromkeys(DURATIONS, DURATION_FORM),

@@ -6,7 +6,6 @@ contain the names, so the names must not change.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.image_reference import is_gallery_image
@@ -32,7 +31,6 @@ __all__ = [
     "STATE",
     "UNHEALTHY",
     "UNPROVEN",
-    "PriorState",
     "is_behind",
     "is_pin_exact",
     "known",
@@ -146,15 +144,3 @@ def lowest(one: str | None, other: str | None) -> str | None:
     """The older of two version texts, as spelled; None if neither is an exact version (``latest`` is not exact)."""
     texts = [text for text in (one, other) if text is not None and parse_image_version(text) is not None]
     return min(texts, key=lambda text: parse_image_version(text) or ()) if texts else None
-
-
-@dataclass(frozen=True)
-class PriorState:
-    """What Pulumi's state says about an existing resource: the last version, and why a change is planned.
-
-    ``why`` is a text for people and ``code`` the same reason for programs. Both are empty if an input changed.
-    """
-
-    version: str
-    why: str = ""
-    code: str = ""

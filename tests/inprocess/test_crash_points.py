@@ -17,7 +17,17 @@ import pytest
 from batch_os_provider.simulator.world.model import READY
 from tests.support.invariants import broken
 from tests.support.simulator import BEHIND, IMAGES
-from tests.support.trial import SINCE, Shape, Trial, empty_shape, image_shape, os_shape, since_shape
+from tests.support.trial import (
+    SINCE,
+    Shape,
+    Trial,
+    empty_shape,
+    held_shape,
+    image_shape,
+    os_shape,
+    since_shape,
+    unavailable_shape,
+)
 
 if TYPE_CHECKING:
     from tests.support.invariants import Snapshot
@@ -47,6 +57,11 @@ SHAPES = {
     # Between a version and a moment only the comparison differs, so each shape of a pool has one of the two.
     "image since, surge 3": since_shape(*[100] * 6, nodes=4, surge=3),
     "image since, pinned": since_shape(60, version=BEHIND),
+    "unavailable": unavailable_shape(120, 120, 60, nodes=3),
+    "unavailable spot": unavailable_shape(60, 60, nodes=4, spot=2, unavailable=2),
+    "unavailable and surge": unavailable_shape(60, nodes=5, surge=1),
+    "held": held_shape(60, 60),
+    "held, unavailable": held_shape(60, surge=0, unavailable=1, nodes=3),
     "empty idle": empty_shape(nodes=2, image=IMAGES["ubuntu"]),
     "empty busy": empty_shape(200, 200, 60, nodes=3, canary=2),
     "empty one node": empty_shape(90, nodes=1, image=IMAGES["rhel"]),
@@ -65,8 +80,8 @@ OPERATIONS = {
     ("POST", "/pools/render/disableautoscale"): "Pool_DisableAutoScale",
     ("POST", "/pools/render/enableautoscale"): "Pool_EnableAutoScale",
 }
-# Not here: image pools that scale themselves (surge is refused there, when_empty writes nothing), and somebody else's
-# resize of one (waited for without a write: the moments of "image idle", later).
+# Not here: image pools that scale themselves, without hold (surge is refused there, when_empty writes nothing), and
+# somebody else's resize of one (waited for without a write: the moments of "image idle", later).
 
 
 class Story:

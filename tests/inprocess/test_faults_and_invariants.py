@@ -37,6 +37,10 @@ INTERVAL = {"autoScaleEvaluationInterval": "PT5M"}
 SCALED = {"enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes=3;", **INTERVAL}
 EMPTY = empty_shape(60, 60, 60, nodes=3, image=IMAGES["ubuntu"], **SCALED)
 FIXED = empty_shape(60, 60, 60, nodes=3, canary=2, image=IMAGES["rhel"])
+SPARING = replace(image_shape(60, 60, 60, surge=0), unavailable=1)
+"""A pool without spare quota: an old node leaves first."""
+HELD = replace(image_shape(60, 60, 60, **SCALED), autoscale="hold")
+"""A pool whose formula is held while its nodes are replaced."""
 SHAPES = (OS, IMAGE, EMPTY)
 START_TASK = {"commandLine": "cmd /c setup", "waitForSuccess": True}
 BACK = empty_shape(
@@ -212,6 +216,12 @@ def emptied(trial: Trial) -> bool:
     return pool.allocation == "steady" and not pool.nodes
 
 
+def fewer(trial: Trial) -> bool:
+    """An old node has left, and the pool gets no new one yet."""
+    pool = pool_of(trial)
+    return pool.allocation == "steady" and len(pool.nodes) < trial.size
+
+
 def middle_of(shape: Shape) -> Condition:
     """A moment in the middle of a rollout of this kind."""
     return {"os": upgrading, "image": growing, "empty": emptied}[kind_of(shape)]
@@ -261,6 +271,23 @@ def nth(number: int, condition: Condition) -> Condition:
 def touch(trial: Trial) -> None:
     """Somebody changes something that we do not look at: the ETag moves."""
     trial.world.touch(pool_of(trial))
+
+
+def holding(trial: Trial) -> bool:
+    """The formula is off, and the cycle has added a node."""
+    return growing(trial) and not pool_of(trial).autoscale_enabled
+
+
+def enable_theirs(trial: Trial) -> None:
+    """Somebody enables another formula."""
+    pool = pool_of(trial)
+    pool.autoscale_enabled_at = None
+    resizes.enable_autoscale(trial.world, pool, {"autoScaleFormula": "$TargetDedicatedNodes=9;"})
+
+
+def take_the_quota(trial: Trial) -> None:
+    """Other pools take the cores that the old node has left."""
+    trial.world.quota["dedicatedNodes"] = len(pool_of(trial).nodes)
 
 
 def resize(size: int) -> Deed:
@@ -959,6 +986,115 @@ ROWS: tuple[Row, ...] = (
         says="unusable",
         mends=repair,
     ),
+    *(
+        Row(fault, f"max_unavailable: {name}, on {operation}", SPARING, (rule(operation, effect, nth=1, **more),))
+        for operation in ("Pool_RemoveNodes", "Pool_Resize")
+        for fault, name, effect, more in (
+            ("F4", "reset before the commit", "reset", {}),
+            ("F5", "closed after the commit", "dropAfter", {}),
+            ("F6", "carried out after we gave up on it", "delay", {"seconds": 30}),
+            ("F8", "409 PoolBeingResized", "status", {"status": 409, "code": "PoolBeingResized"}),
+        )
+    ),
+    Row(
+        "F12",
+        "max_unavailable: the quota is gone on the way back",
+        SPARING,
+        happens=((fewer, take_the_quota),),
+        ends="RefusedError",
+        says="could not bring back 1 node of 2 (AccountCoreQuotaReached",
+        mends=lambda trial: trial.world.quota.clear(),
+    ),
+    Row(
+        "F14",
+        "max_unavailable: grows in the middle of the cycle",
+        SPARING,
+        happens=((fewer, resize(5)),),
+        ends="RefusedError",
+        next_ends="RefusedError",
+        says="another person or program resized the pool",
+        without=FOREIGN,
+    ),
+    Row(
+        "F18",
+        "max_unavailable: the canary is unusable",
+        replace(SPARING, pool={**SPARING.pool, "simulator": {"allocation": {"state": "unusable", "count": 1}}}),
+        ends="RefusedError",
+        says="1 old node has left, no other node was touched",
+        mends=repair,
+    ),
+    Row("F24", "max_unavailable: another up in the middle", SPARING, happens=((fewer, another_up),)),
+    *(
+        Row(fault, f"hold: {name}, on {operation}", HELD, (rule(operation, effect, nth=nth, **more),))
+        for operation, nth in (("Pool_DisableAutoScale", 1), ("Pool_EnableAutoScale", 1), ("Pool_Patch", 2))
+        for fault, name, effect, more in (
+            ("F4", "reset before the commit", "reset", {}),
+            ("F5", "closed after the commit", "dropAfter", {}),
+            ("F6", "carried out after we gave up on it", "delay", {"seconds": 30}),
+            ("F7", "412", "status", {"status": 412}),
+        )
+    ),
+    *(
+        Row("F12", f"hold: 400, on {operation}", HELD, (rule(operation, "status", nth=1, status=400),), ends=ends)
+        for operation, ends in (
+            ("Pool_Patch", "PermanentError"),
+            ("Pool_DisableAutoScale", "RefusedError"),
+            ("Pool_Resize", "RefusedError"),
+            ("Pool_RemoveNodes", "RefusedError"),
+            ("Pool_EnableAutoScale", "PermanentError"),
+        )
+    ),
+    Row(
+        "F12",
+        "hold: quota",
+        replace(HELD, more={"quota": {"dedicatedNodes": 2}}),
+        ends="RefusedError",
+        says="core quota",
+        mends=lambda trial: trial.world.quota.clear(),
+    ),
+    Row(
+        "F14",
+        "hold: somebody enables another formula in the middle",
+        HELD,
+        happens=((holding, enable_theirs),),
+        ends="RefusedError",
+        next_ends="RefusedError",
+        says="the rollout began with the formula '$TargetDedicatedNodes=3;' (PT5M), and the pool now has the formula "
+        "'$TargetDedicatedNodes=9;'",
+        without=FOREIGN,
+    ),
+    Row(
+        "F14",
+        "hold: grows in the middle of the cycle",
+        HELD,
+        happens=((holding, resize(5)),),
+        ends="RefusedError",
+        next_ends="RefusedError",
+        says="its autoscale formula is held, and nothing more was changed",
+        without=FOREIGN,
+    ),
+    Row(
+        "F17",
+        "hold: a new node is stuck",
+        replace(
+            HELD,
+            pool={
+                **HELD.pool,
+                "startTask": START_TASK,
+                "simulator": {"allocation": {"startTask": "hang", "count": 1}},
+            },
+        ),
+        ends="RefusedError",
+        says="the nodes were not ready in time",
+    ),
+    Row(
+        "F18",
+        "hold: the new node is unusable",
+        replace(HELD, pool={**HELD.pool, "simulator": {"allocation": {"state": "unusable", "count": 1}}}),
+        ends="RefusedError",
+        says="unusable",
+    ),
+    Row("F24", "hold: another up in the middle", HELD, happens=((holding, another_up),)),
 )
 
 NOT_HERE = {
@@ -1042,7 +1178,11 @@ def test_after_a_fault(row: Row) -> None:
 
 def own_end(row: Row) -> Snapshot:
     """How a run without faults ends: the usual one, but for the tasks and the target that the row has chosen."""
-    end = expected_of(kind_of(row.shape), scaled=bool(row.shape.pool["enableAutoScale"]) and row.shape.kind == "image")
+    scaled = bool(row.shape.pool["enableAutoScale"])
+    end = expected_of(kind_of(row.shape), scaled=scaled and row.shape.kind == "image")
+    end = (
+        replace(end, formula=(SCALED["autoScaleFormula"], "PT5M")) if row.shape.autoscale == "hold" and scaled else end
+    )
     pin = row.shape.target if end.pin and row.shape.strategy == "empty" else end.pin
     tasks = tuple((f"job-render/t{number}", "completed", 0) for number in range(len(row.shape.tasks)))
     return replace(end, tasks=tasks, versions=(row.shape.target,), pin=pin)

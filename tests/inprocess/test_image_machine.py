@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -124,7 +125,8 @@ class VmMachine(PoolMachine):
     def judge_up(self, up: Up) -> None:
         super().judge_up(up)
         pool = self.pool
-        if type(up.error) is RefusedError and up.undisturbed and pool is not None and not self.is_muddled:
+        continues = "could not bring back" in str(up.error)
+        if type(up.error) is RefusedError and up.undisturbed and pool and not (self.is_muddled or continues):
             assert mark_of(pool) is None, f"it is told before it is undone: {up.error}"
 
     def judge_write(self, up: Up, path: str, body: Mapping[str, Any]) -> None:
@@ -150,17 +152,24 @@ class VmMachine(PoolMachine):
         pool = self.pool
         if pool is None or pool.state == "deleting" or self.is_muddled:
             return
-        target = pool.target_dedicated
-        assert self.size <= target <= self.size + SURGE, f"I8: the target is {target}, people want {self.size}"
-        if mark_of(pool) is None:
+        target, mark = pool.target_dedicated, json.loads(mark_of(pool) or "{}")
+        least = self.size - mark.get("unavailable", 0)
+        assert least <= target <= self.size + SURGE, f"I8: the target is {target}, people want {self.size}"
+        if not mark:
             assert target == self.size, f"an extra node stays: the target is {target}, people want {self.size}"
 
     # --- rules ---
 
-    @rule(version=VERSIONS, surge=st.integers(1, SURGE), strategy=st.sampled_from(("surge", "surge", "when_empty")))
-    def declare(self, version: str, surge: int, strategy: Any) -> None:
+    @rule(
+        version=VERSIONS,
+        steps=st.sampled_from(((1, 0), (SURGE, 0), (0, 1), (1, 1))),
+        strategy=st.sampled_from(("surge", "surge", "when_empty")),
+    )
+    def declare(self, version: str, steps: tuple[int, int], strategy: Any) -> None:
         self._step("declare")
-        self.target, self.policy = self.target_for(version), ImagePolicy(strategy, surge)
+        surge, unavailable = steps
+        self.target = self.target_for(version)
+        self.policy = ImagePolicy(strategy, surge, max_unavailable=unavailable)
 
     @rule(size=st.integers(0, 4))
     def somebody_resizes(self, size: int) -> None:
@@ -258,7 +267,7 @@ class VmMachine(PoolMachine):
 
     def mend(self) -> None:
         """What the errors of a renewal ask people to do, and what people do anyway."""
-        self.policy = ImagePolicy("surge", self.policy.surge)
+        self.policy = ImagePolicy("surge", self.policy.surge, max_unavailable=self.policy.max_unavailable)
         self.drain = HOUR
         self.world.unknowns.reset()
         self.world.unknowns.set(self.shown())
@@ -295,7 +304,53 @@ class VmMachine(PoolMachine):
 FORMULAS = ("$TargetDedicatedNodes = 2;", "$TargetDedicatedNodes = 3;  // nights")
 
 
-class EmptyMachine(VmMachine):
+class Scaled(VmMachine):
+    """The same pool; people may scale it by a formula."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.formula = ""
+        """The formula that people want; empty for a fixed size."""
+
+    @rule(formula=st.sampled_from(("", *FORMULAS)))
+    def somebody_scales(self, formula: str) -> None:
+        self._step("somebody scales")
+        self.others(lambda pool: self._scaled(pool, formula))
+
+    def _scaled(self, pool: Pool, formula: str) -> None:
+        if formula:
+            pool.autoscale_enabled_at = None
+            resizes.enable_autoscale(self.world, pool, {"autoScaleFormula": formula})
+        elif pool.autoscale_enabled:
+            resizes.disable_autoscale(self.world, pool)
+        else:
+            return
+        self.is_muddled = self.is_muddled or mark_of(pool) is not None
+        self.formula, self.size = formula, pool.target_dedicated
+
+    @rule(size=st.integers(1, 4))
+    def the_formula_resizes(self, size: int) -> None:
+        self._step("the formula resizes")
+        self.others(lambda pool: self._formula_resizes(pool, size))
+
+    def _formula_resizes(self, pool: Pool, size: int) -> None:
+        if pool.autoscale_enabled and pool.allocation == "steady" and pool.state == "active":
+            resizes.start_resize(self.world, pool, (size, 0), None, "taskcompletion")
+            self.size = size
+
+    def judge_formula(self) -> None:
+        """A pool without a marker has the formula that people want."""
+        pool = self.pool
+        if pool is None or pool.state == "deleting" or self.is_muddled or mark_of(pool) is not None:
+            return
+        assert str(pool.props.get("autoScaleFormula", "")) == self.formula, f"people want {self.formula!r}"
+
+    def _create(self) -> None:
+        super()._create()
+        self.formula = ""
+
+
+class EmptyMachine(Scaled):
     """The same pool, pinned, and emptied for each change; people may scale it by a formula."""
 
     operations: ClassVar[tuple[str, ...]] = (
@@ -318,8 +373,6 @@ class EmptyMachine(VmMachine):
     def __init__(self) -> None:
         super().__init__()
         self.policy = ImagePolicy("empty", autoscale="hold")
-        self.formula = ""
-        """The formula that people want; empty for a fixed size."""
 
     def seed(self) -> dict[str, Any]:
         seed = super().seed()
@@ -365,10 +418,10 @@ class EmptyMachine(VmMachine):
 
     def judge_pool(self) -> None:
         assert self.requeues() == self.lost_by_others, "I3: a task was interrupted"
+        self.judge_formula()
         pool = self.pool
         if pool is None or pool.state == "deleting" or self.is_muddled or mark_of(pool) is not None:
             return
-        assert str(pool.props.get("autoScaleFormula", "")) == self.formula, f"people want {self.formula!r}"
         if not self.formula:
             assert pool.target_dedicated == self.size, f"the target is {pool.target_dedicated}, people want {self.size}"
 
@@ -388,30 +441,6 @@ class EmptyMachine(VmMachine):
         self._step("nodes to come are in for it")
         self.others(lambda pool: setattr(pool, "script", dict(fate)))
 
-    @rule(formula=st.sampled_from(("", *FORMULAS)))
-    def somebody_scales(self, formula: str) -> None:
-        self._step("somebody scales")
-        self.others(lambda pool: self._scaled(pool, formula))
-
-    def _scaled(self, pool: Pool, formula: str) -> None:
-        if formula:
-            pool.autoscale_enabled_at = None
-            resizes.enable_autoscale(self.world, pool, {"autoScaleFormula": formula})
-        else:
-            resizes.disable_autoscale(self.world, pool)
-        self.is_muddled = self.is_muddled or mark_of(pool) is not None
-        self.formula, self.size = formula, pool.target_dedicated
-
-    @rule(size=st.integers(1, 4))
-    def the_formula_resizes(self, size: int) -> None:
-        self._step("the formula resizes")
-        self.others(lambda pool: self._formula_resizes(pool, size))
-
-    def _formula_resizes(self, pool: Pool, size: int) -> None:
-        if pool.autoscale_enabled and pool.allocation == "steady" and pool.state == "active":
-            resizes.start_resize(self.world, pool, (size, 0), None, "taskcompletion")
-            self.size = size
-
     @rule(version=st.sampled_from((BEHIND, "20348.1.1")))
     def somebody_changes_the_image(self, version: str) -> None:
         self._step("somebody changes the image")
@@ -427,10 +456,6 @@ class EmptyMachine(VmMachine):
         self.is_muddled = self.is_muddled or mark_of(pool) is not None
 
     # --- the end ---
-
-    def _create(self) -> None:
-        super()._create()
-        self.formula = ""
 
     def mend(self) -> None:
         policy = ImagePolicy("empty", 1, self.policy.canary, "hold")
@@ -482,10 +507,55 @@ def strike(world: World, pool: Pool, index: int) -> None:
         upgrades.reconcile(world, pool)
 
 
-class SinceMachine(VmMachine):
-    """The same, of a pool whose nodes show ``latest``: it is declared since when they exist."""
+class SinceMachine(Scaled):
+    """The same, of a pool whose nodes show ``latest``: it is declared since when they exist. A formula is held."""
 
     by_moment = True
+    operations: ClassVar[tuple[str, ...]] = (
+        *VmMachine.operations,
+        "Pool_DisableAutoScale",
+        "Pool_EnableAutoScale",
+    )
+    switches: ClassVar[tuple[str, ...]] = (*VmMachine.switches, "enableAutoscaleWithin30s", "metadataValueLimit")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.policy = replace(self.policy, autoscale="hold")
+
+    def judge_pool(self) -> None:
+        self.judge_formula()
+        if self.formula:
+            assert self.requeues() == self.lost_by_others, "I3: a task was interrupted"
+        else:
+            super().judge_pool()
+
+    def judge_request(self, entry: Entry) -> None:
+        if not self.formula:
+            super().judge_request(entry)
+
+    @rule(
+        version=VERSIONS,
+        steps=st.sampled_from(((1, 0), (SURGE, 0), (0, 1), (1, 1))),
+        strategy=st.sampled_from(("surge", "surge", "when_empty")),
+    )
+    def declare(self, version: str, steps: tuple[int, int], strategy: Any) -> None:
+        super().declare(version, steps, strategy)
+        self.policy = replace(self.policy, autoscale="hold")
+
+    def mend(self) -> None:
+        super().mend()
+        self.policy = replace(self.policy, autoscale="hold")
+        pool = self.pool
+        if pool is not None and pool.autoscale_enabled and (pool.resize_errors or not pool.target_dedicated):
+            self._formula_resizes(pool, max(1, pool.target_dedicated))
+
+    def teardown(self) -> None:
+        PoolMachine.teardown(self)
+        pool = self.pool
+        assert pool is not None
+        assert mark_of(pool) is None, "a note is left"
+        assert str(pool.props.get("autoScaleFormula", "")) == self.formula
+        assert self.formula or len(pool.nodes) == self.size, f"{len(pool.nodes)} nodes, people want {self.size}"
 
 
 def test_whatever_befalls_a_vm_pool() -> None:

@@ -6,7 +6,8 @@ what each run said and how it ended; it knows no fault, no rollout and no test.
 
 ===  =========================================================================================
 I1   at most one effective upgrade; never more nodes than the pool had and ``surge``
-I2   no disruption beyond Batch's own: one kind of write, or removals and resizes that wait for tasks
+I2   no disruption beyond Batch's own: one kind of write, or removals and resizes that wait for tasks; no more nodes
+     are missing than declared
 I3   no task is lost; for VM pools none runs twice
 I4   success if and only if the pool is at its target (and its gate met); what is not back is named
 I5   a preview and a read write nothing
@@ -46,8 +47,9 @@ _WRITES = {
     "os": {"Pool_UpgradeOS"},
     "surge": {"Pool_Patch", "Pool_Resize", "Pool_RemoveNodes"},
     "when_empty": {"Pool_Patch"},
-    "empty": {"Pool_Patch", "Pool_Resize", "Pool_DisableAutoScale", "Pool_EnableAutoScale"},
+    "empty": {"Pool_Patch", "Pool_Resize"},
 }
+_HOLDING = {"Pool_DisableAutoScale", "Pool_EnableAutoScale"}
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,9 @@ class Evidence:
     strategy: str = "surge"
     spot: int = 0
     canary: int = 1
+    unavailable: int = 0
+    holds: bool = False
+    """Whether a formula may be turned off and on again."""
     upgrades: int = 1
     expected: Snapshot | None = None
 
@@ -252,6 +257,7 @@ def no_more_disruption(seen: Evidence) -> None:
     """I2."""
     for entry in seen.writes:
         allowed = _WRITES[seen.kind if seen.kind == "os" else seen.strategy]
+        allowed = allowed | _HOLDING if seen.holds else allowed
         assert entry.operation in allowed, f"{entry.operation} is no write of this provider"
         if seen.strategy == "empty" and entry.operation == "Pool_Resize" and "body" in entry.detail:
             body = json.loads(entry.detail["body"])
@@ -259,10 +265,12 @@ def no_more_disruption(seen: Evidence) -> None:
         if entry.operation == "Pool_RemoveNodes" and "body" in entry.detail:
             body = json.loads(entry.detail["body"])
             assert body["nodeDeallocationOption"] == "taskcompletion", body
-            assert len(body["nodeList"]) <= seen.surge, f"{len(body['nodeList'])} nodes at once, surge {seen.surge}"
+            most = seen.surge + seen.unavailable
+            assert len(body["nodeList"]) <= most, f"{len(body['nodeList'])} nodes at once, {most} allowed"
     if seen.kind == "image" and seen.strategy != "empty":
         least, _, _ = capacity(seen.world.audit.entries, seen.pool_id, seen.size)
-        assert least >= seen.size, f"capacity fell from {seen.size} to {least}"
+        floor = seen.size - seen.unavailable
+        assert least >= floor, f"capacity fell from {seen.size} to {least}, {seen.unavailable} may be missing"
 
 
 def no_task_lost(seen: Evidence) -> None:
@@ -330,6 +338,7 @@ def nothing_taken(seen: Evidence) -> None:
                 assert (asked, body["targetLowPriorityNodes"]) in seen.sizes, f"a pool of {seen.sizes}: {body}"
                 continue
             assert asked >= seen.size, f"a pool of {seen.size} nodes was resized to {asked}"
+            assert body["targetLowPriorityNodes"] == seen.spot, f"a pool of {seen.spot} spot nodes: {body}"
 
 
 def writes_are_conditional(seen: Evidence) -> None:

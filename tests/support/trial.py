@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import requests
 
 RENDER = PoolRef(ENDPOINT, "render")
+FORMULA = "$TargetDedicatedNodes = 2;  // nights"
 SINCE = "2024-06-01"
 """A moment before the beginning of a trial, after the allocation of the seeded nodes."""
 
@@ -82,6 +83,7 @@ class Shape:
     canary: int = 1
     autoscale: Any = "refuse"
     more: dict[str, Any] = field(default_factory=dict)
+    unavailable: int = 0
 
     @property
     def seed(self) -> dict[str, Any]:
@@ -112,6 +114,28 @@ def since_shape(*tasks: int, nodes: int = 2, surge: int = 1, **pool: Any) -> Sha
     return image_shape(*tasks, nodes=nodes, surge=surge, goal={"target": SINCE}, exact=exact, **pool)
 
 
+def unavailable_shape(*tasks: int, unavailable: int = 1, surge: int = 0, spot: int = 0, **pool: Any) -> Shape:
+    """A VM pool without spare quota, whose old nodes leave first; the last ``spot`` of its nodes are spot nodes."""
+    shape = since_shape(*tasks, surge=surge, **pool)
+    return replace(shape, pool=with_spot(shape.pool, spot), unavailable=unavailable)
+
+
+def held_shape(*tasks: int, surge: int = 1, unavailable: int = 0, **pool: Any) -> Shape:
+    """A VM pool that scales itself, and whose formula is held while its old nodes are replaced."""
+    scaled = {"enableAutoScale": True, "autoScaleFormula": FORMULA, "autoScaleEvaluationInterval": "PT7M"}
+    shape = since_shape(*tasks, surge=surge, **pool)
+    return replace(shape, pool={**shape.pool, **scaled}, autoscale="hold", unavailable=unavailable)
+
+
+def with_spot(pool: dict[str, Any], spot: int) -> dict[str, Any]:
+    """The same pool, whose last ``spot`` nodes are spot nodes."""
+    count = len(pool["nodes"])
+    nodes = [{**each, "isDedicated": number < count - spot} for number, each in enumerate(pool["nodes"])]
+    sizes = {"Dedicated": count - spot, "LowPriority": spot}
+    targets = {f"{when}{name}Nodes": sizes[name] for name in sizes for when in ("current", "target")}
+    return {**pool, "nodes": nodes, **targets}
+
+
 def empty_shape(
     *tasks: int,
     canary: int = 1,
@@ -124,11 +148,7 @@ def empty_shape(
 
     The last ``spot`` of its nodes are spot nodes.
     """
-    seed = vm_pool(**{"version": image.behind, "image": image, **pool})
-    for each in seed["nodes"][len(seed["nodes"]) - spot :]:
-        each["isDedicated"] = False
-    for name, count in (("Dedicated", len(seed["nodes"]) - spot), ("LowPriority", spot)):
-        seed |= {f"current{name}Nodes": count, f"target{name}Nodes": count}
+    seed = with_spot(vm_pool(**{"version": image.behind, "image": image, **pool}), spot)
     wanted = {"target": image.target, **(goal or {})}
     return Shape("image", seed, tasks, wanted, 0, "empty", canary, "hold", {"images": [image.row]})
 
@@ -220,7 +240,7 @@ class Trial:
     @property
     def _policy(self) -> ImagePolicy:
         shape = self.shape
-        return ImagePolicy(shape.strategy, shape.surge, shape.canary, shape.autoscale)
+        return ImagePolicy(shape.strategy, shape.surge, shape.canary, shape.autoscale, shape.unavailable)
 
     @property
     def _wanted(self) -> Target:
@@ -243,6 +263,8 @@ class Trial:
             self.world,
             self.runs,
             surge=shape.surge,
+            unavailable=shape.unavailable,
+            holds=shape.autoscale == "hold",
             strategy=shape.strategy,
             spot=self.spot,
             canary=shape.canary,

@@ -62,7 +62,13 @@ fleet = PoolFleet(
     opts=pulumi.ResourceOptions(protect=True),
 )
 share = PoolImageVersion(
-    "n", account_endpoint="https://x.y", pool_id="p", nodes_since="2026-11-24", strategy="surge", surge="25%"
+    "n",
+    account_endpoint="https://x.y",
+    pool_id="p",
+    nodes_since="2026-11-24",
+    strategy="surge",
+    surge="25%",
+    max_unavailable=1,
 )
 images = PoolFleet("h", pools=["p"], account_endpoint="https://x.y", target_image_version="1.2.3", strategy="surge")
 aged = PoolFleet("k", pools=["p"], account_endpoint="https://x.y", nodes_since="2026-11-24", strategy="surge")

@@ -240,7 +240,7 @@ IMAGES = {**FAIR, "target_os_version": None, "target_image_version": "1.2.3", "s
         ({"canary_nodes": 2}, "canary_nodes: 2 is not allowed with target_os_version"),
         ({**IMAGES, "canary_nodes": 2}, 'canary_nodes: 2 is not allowed with strategy="surge"; allowed only with'),
         ({**IMAGES, "strategy": "empty", "canary_nodes": 0}, "canary_nodes: 0 is not a number of nodes"),
-        ({**IMAGES, "autoscale": "hold"}, """autoscale: 'hold' is not allowed with strategy="surge";"""),
+        ({**IMAGES, "strategy": "when_empty", "autoscale": "hold"}, "autoscale: 'hold' is not allowed with strategy="),
         ({**IMAGES, "soak": "1h"}, "soak: '1h' is not allowed with target_image_version"),
         ({**IMAGES, "strategy": None}, "strategy: it is missing; required: surge"),
         (

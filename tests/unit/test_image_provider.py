@@ -11,11 +11,11 @@ from pulumi.output import UNKNOWN
 
 from batch_os_provider import pool_provider
 from batch_os_provider.batch.client import shared_client
+from batch_os_provider.comparison.declared_once import DeclaredPools
 from batch_os_provider.engine import diagnostics
 from batch_os_provider.engine.refresh import RefreshDetector
 from batch_os_provider.errors import BatchOsError, CredentialError, PoolGoneError, RefusedError
 from batch_os_provider.image_provider import PoolImageVersionProvider
-from batch_os_provider.pool_provider import _Register
 from batch_os_provider.preview.message_tail import split
 from batch_os_provider.runtime import per_account
 from batch_os_provider.schema.outputs import IMAGE_OUTPUTS
@@ -62,7 +62,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> RefreshDetector:
     fresh = RefreshDetector()
     fresh.checked(URN)
     monkeypatch.setattr(pool_provider, "program", fresh)
-    monkeypatch.setattr(pool_provider, "_register", _Register())
+    monkeypatch.setattr(pool_provider, "_declared", DeclaredPools())
     return fresh
 
 
@@ -133,7 +133,8 @@ def test_the_diff_of_a_change(change: dict[str, Any], expected: tuple[bool, list
 def test_another_pool_is_a_replacement(batch: Batch) -> None:
     service = batch(pool_of(2))
     service.script = VmScript(reads={1: gone()})
-    assert PROVIDER.changed(OUTS, {**INPUTS, "pool_id": "other"}) == (["pool_id"], ["pool_id"])
+    found = PROVIDER.compare(OUTS, {**INPUTS, "pool_id": "other"})
+    assert (found.changed, found.replaces) == (("pool_id",), ("pool_id",))
 
 
 def test_a_planned_change_that_up_would_refuse_is_an_error_of_the_preview(batch: Batch) -> None:

@@ -118,7 +118,12 @@ def state_now(seen: VmPoolView) -> str:
 def state_before(marker: Marker | EmptyMarker) -> str:
     """What the marker says, in words."""
     if isinstance(marker, Marker):
-        return f"{counted(marker.size, 'node')}; the rollout may have added {marker.surge}"
+        sizes = (
+            f"{marker.size} and {counted(marker.spot, 'spot node')}" if marker.spot else counted(marker.size, "node")
+        )
+        scaled = f", scaled by {marker.formula!r} every {marker.interval}" if marker.formula else ""
+        missing = f", and {marker.unavailable} may be missing" if marker.unavailable else ""
+        return f"{sizes}{scaled}; the rollout may have added {marker.surge}{missing}"
     scaled = f", scaled by {marker.formula!r} every {marker.interval}" if marker.formula else ", no formula"
     return f"target {_sizes(marker.sizes)}, image {marker.image} version {marker.way_back}{scaled}"
 

@@ -19,7 +19,7 @@ from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.errors import PoolGoneError
 from batch_os_provider.guest_os import version
-from batch_os_provider.rollout.image_renewal.surge import added_since
+from batch_os_provider.rollout.image_renewal.surge_view import added_since
 from batch_os_provider.rollout.progress import NodeCounts
 from batch_os_provider.runtime.threads import side_by_side
 from batch_os_provider.wording import counted
@@ -98,7 +98,8 @@ def _changing(client: AccountReader, pool: VmPool) -> Moving | None:
     news = f"{len(behind)} of {counted(len(seen.dedicated), 'node')} behind"
     # The marker has no time; the first node that was added has one.
     first = parse_time(min((node.allocated for node in added if node.allocated), default=None))
-    more = f"resizing, {sizes}" if pool.base.is_being_resized else ""
+    held = "formula held" if pool.marker.formula and not pool.base.autoscale else ""
+    more = ", ".join(filter(None, (f"resizing, {sizes}" if pool.base.is_being_resized else "", held)))
     return Moving(pool.base.ref.pool_id, "renewing", news, more, versions, first or began)
 
 

@@ -15,17 +15,19 @@ a resize under way                               Wait
 ``restore`` (no input: `batch-os restore`)       go back to the marker
 ``empty``, or its marker                         the table of ``empty``
 the marker of this run is gone                   Refuse: another person or program works on the pool
+a held formula, and now another one              Refuse; name both, change nothing
 nodes that cannot be compared                    Refuse; if there is a marker, undo first
 nothing behind, pin fine, nodes missing          Refuse with the error of the last resize
 nothing behind, pin fine                         Done (after the marker is cleared)
 automatic OS upgrade on                          Wait and report, never write; with a moment Refuse
 a recorded failure, the marker still there       undo: one step of ``tidy``
 nodes that are coming up                         Wait
-a marker, but pinned, ``when_empty``, autoscale  undo: one step of ``tidy``
+a marker, but pinned, ``when_empty``, autoscale  undo: one step of ``tidy`` (not while a formula is about to be held)
 pinned elsewhere, empty                          Repin, or Refuse where a part could be lost
 pinned elsewhere, nodes present                  ``when_empty`` waits, ``surge`` refuses
 some behind, ``when_empty``                      Wait: scale-in and growth renew the pool
-some behind, ``surge``, autoscale on             Refuse: Batch answers 409 to a resize (the marker is cleared)
+some behind, ``surge``, autoscale on             Refuse: Batch answers 409 to a resize (the marker is cleared);
+                                                 with ``hold`` the marker, and the formula off
 some behind, ``surge``, fixed size               the cycle
 ===============================================  ================================================
 
@@ -52,15 +54,9 @@ from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal import empty, empty_view
 from batch_os_provider.rollout.image_renewal.steps import ImageAction, ImageHistory, Repin, Undo
-from batch_os_provider.rollout.image_renewal.surge import (
-    added_since,
-    cycle,
-    drains,
-    foreign,
-    is_left_in_order,
-    not_comparable,
-    tidy,
-)
+from batch_os_provider.rollout.image_renewal.surge import cycle, hold, may_hold, not_comparable, restore, tidy
+from batch_os_provider.rollout.image_renewal.surge_view import added_since, drains, foreign, is_left_in_order
+from batch_os_provider.rollout.image_renewal.surge_view import behind as behind_for
 from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.progress import name_some
 from batch_os_provider.schema.declared import ImagePolicy
@@ -103,13 +99,17 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
         return _restore(seen, history)
     if policy.strategy == "empty" or pool.emptying is not None or isinstance(history.marker, EmptyMarker):
         return _empty(seen, target, policy, history)
-    behind = seen.behind(target)
+    behind = behind_for(seen, target, policy)
     if (
         isinstance(history.marker, Marker)
         and pool.marker is None
         and not is_left_in_order(seen, behind, history.marker)
     ):
         return foreign(seen, history.marker, "its marker in the metadata is gone")
+    if pool.marker is not None and (pool.marker.formula or policy.autoscale == "hold"):
+        strange = empty_view.foreign_formula(seen, pool.marker)
+        if strange is not None:
+            return strange
     by_pin = policy.strategy == "when_empty" and target.is_the_pin(pool)
     unreadable = None if by_pin and pool.gallery else _unreadable(seen, target, now)
     if isinstance(unreadable, Refuse):
@@ -119,7 +119,7 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
         # The nodes of a pinned pool run the pin, and the pin is the version, in both directions.
         pinned_elsewhere, behind = target.is_other_pin(pool), ()
     if not behind and not pinned_elsewhere and not unreadable:
-        return _finished(seen, history)
+        return _finished(seen, target, policy, history)
     if pool.automatic and isinstance(target, AllocatedSince):
         return _renewed_in_place(target)
     if pool.automatic and by_pin and pool.gallery:
@@ -130,20 +130,15 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
         return tidy(seen, pool.marker)
     if unreadable:
         return unreadable
-    if pool.marker is not None and (pinned_elsewhere or policy.strategy == "when_empty" or base.autoscale):
+    scales = base.autoscale and not may_hold(seen, policy)
+    if pool.marker is not None and (pinned_elsewhere or policy.strategy == "when_empty" or scales):
         return tidy(seen, pool.marker)
     if pinned_elsewhere and isinstance(target, ImageVersion):
         return _pinned(seen, target, policy)
     if policy.strategy == "when_empty":
         return Wait("until renewed", "scale-in and growth renew the nodes")
     if base.autoscale:
-        return Refuse(
-            f"{counted(len(behind), 'node')} {plural(len(behind), 'is', 'are')} behind, and the pool scales itself: "
-            "Batch refuses to resize such a pool (409)",
-            'Declare strategy="when_empty": nodes are renewed as the pool scales in and out; or strategy="empty", '
-            'autoscale="hold": `up` turns the formula off, empties the pool and fills it again',
-            property="strategy",
-        )
+        return history.failure or hold(seen, policy, behind)
     return cycle(seen, target, policy, history)
 
 
@@ -162,7 +157,7 @@ def _empty(  # noqa: PLR0911 - a table
     if mark is not None and policy.strategy != "empty":
         return empty_view.foreign_image(seen, mark) or empty.put_back(seen, mark, history, target)
     if mark is None and empty_view.is_reached(seen, target):
-        return _finished(seen, history)
+        return _finished(seen, target, policy, history)
     if pool.automatic and isinstance(target, AllocatedSince):
         return _renewed_in_place(target)
     return empty.next_step(seen, target, policy, history)
@@ -173,7 +168,7 @@ def _restore(seen: VmPoolView, history: ImageHistory) -> ImageAction:
     pool = seen.pool
     if pool.emptying is not None:
         return empty.restore(seen, pool.emptying, history)
-    return tidy(seen, pool.marker) if pool.marker is not None else history.failure or Done()
+    return restore(seen, pool.marker) if pool.marker is not None else history.failure or Done()
 
 
 def _no_versions(pool: VmPool) -> Refuse:
@@ -306,11 +301,12 @@ def _cannot_judge(seen: VmPoolView, target: Target, refuse: Refuse, history: Ima
     return Undo(refuse if canary is None else not_comparable(seen, target, mark, canary, refuse.next_step))
 
 
-def _finished(seen: VmPoolView, history: ImageHistory) -> ImageAction:
-    """No node is behind: clean up what a cycle left, then finish."""
+def _finished(seen: VmPoolView, target: Target, policy: ImagePolicy, history: ImageHistory) -> ImageAction:
+    """No node is behind: prove the last nodes and clean up what a cycle left, then finish."""
     pool = seen.pool
     if pool.marker is not None:
-        return tidy(seen, pool.marker)
+        proves = pool.marker.unavailable and pool.marker.begun and history.failure is None and not pool.base.autoscale
+        return cycle(seen, target, policy, history) if proves else tidy(seen, pool.marker)
     if history.failure is not None:
         return history.failure
     if seen.is_short and pool.resize_errors:

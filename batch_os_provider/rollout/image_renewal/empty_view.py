@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.image_version import parse_image_version
-from batch_os_provider.batch.vm_pool import VmPool
+from batch_os_provider.batch.vm_pool import Marker, VmPool
 from batch_os_provider.batch.vm_target import ImageVersion, Target
 from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Refuse
@@ -18,6 +18,7 @@ from batch_os_provider.wording import counted
 __all__ = [
     "by_hand",
     "foreign",
+    "foreign_formula",
     "foreign_image",
     "foreign_size",
     "is_left_in_order",
@@ -48,7 +49,7 @@ def same_version(one: str, other: str) -> bool:
     return one.casefold() == other.casefold() or (numbers is not None and numbers == parse_image_version(other))
 
 
-def is_same_formula(pool: VmPool, mark: EmptyMarker) -> bool:
+def is_same_formula(pool: VmPool, mark: EmptyMarker | Marker) -> bool:
     """Whether the pool has the formula of the marker; white space does not count."""
     return bool(mark.formula) and pool.formula.split() == mark.formula.split() and pool.interval == mark.interval
 
@@ -85,14 +86,20 @@ def foreign_image(seen: VmPoolView, mark: EmptyMarker) -> Refuse | None:
             f"another person or program changed the image: the rollout began with {began}, and the pool now has "
             f"{pool.product} {pool.pin_text}",
         )
-    if pool.base.autoscale and not is_same_formula(pool, mark):
-        began = f"the formula {_short(mark.formula)} ({mark.interval})" if mark.formula else "a fixed size"
-        return _refuse(
-            seen,
-            f"another person or program enabled autoscale: the rollout began with {began}, and the pool now has the "
-            f"formula {_short(pool.formula)} ({pool.interval})",
-        )
-    return None
+    return foreign_formula(seen, mark)
+
+
+def foreign_formula(seen: VmPoolView, mark: EmptyMarker | Marker) -> Refuse | None:
+    """The refusal of a formula that the marker does not have; None if the pool has the same one, or none."""
+    pool = seen.pool
+    if not pool.base.autoscale or is_same_formula(pool, mark):
+        return None
+    began = f"the formula {_short(mark.formula)} ({mark.interval})" if mark.formula else "a fixed size"
+    return _refuse(
+        seen,
+        f"another person or program enabled autoscale: the rollout began with {began}, and the pool now has the "
+        f"formula {_short(pool.formula)} ({pool.interval})",
+    )
 
 
 def foreign_size(seen: VmPoolView, mark: EmptyMarker) -> Refuse:

@@ -20,7 +20,7 @@ from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.errors import ConflictError, PermanentError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.rollout.actions import GRACE, Done, Refuse, Wait
 from batch_os_provider.rollout.context import RolloutContext
-from batch_os_provider.rollout.image_renewal import empty, steps
+from batch_os_provider.rollout.image_renewal import empty, steps, surge_time, surge_view
 from batch_os_provider.rollout.image_renewal.decide import deallocated, decide_image, resize_errors
 from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.loop import Outcome, Rollout
@@ -109,7 +109,7 @@ class ImageRenewal(Rollout[VmPoolView]):
             return 0.0
         # At the deadline a step that undoes is still allowed; a step that begins something is not.
         if self.remaining() <= 0 and self._history.failure is None and self._begins(action):
-            back = empty.capacity_back(seen)
+            back = empty.capacity_back(seen) or surge_time.capacity_back(seen)
             return self._write(back, seen) if back is not None else 0.0
         return self._write(action, seen)
 
@@ -120,7 +120,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         """
         pool, now = seen.pool, self.waiter.now()
         spot = len(seen.nodes) - len(seen.dedicated)
-        differs = pool.current != len(seen.dedicated) or (self._is_emptying(seen) and pool.spot != spot)
+        differs = pool.current != len(seen.dedicated) or (self._counts_spot(seen) and pool.spot != spot)
         older = pool.base.etag in self._spent or (pool.is_steady and differs)
         if not older:
             self._lagging_since = None
@@ -138,7 +138,15 @@ class ImageRenewal(Rollout[VmPoolView]):
         begins = is_empty and self._history.failure is None and empty.leads_to_drain(action)
         if begins and self.remaining() < least:
             return empty.no_time(self.remaining(), least, self._refused[1])
-        return action
+        if self._history.failure is not None:
+            return action
+        return surge_time.in_time(
+            action, seen, self.remaining(), least, min(_TIME_FOR_CANARY, self._declared.timeout / 4)
+        )
+
+    def _counts_spot(self, seen: VmPoolView) -> bool:
+        """Whether spot nodes are part of what the rollout works on."""
+        return self._is_emptying(seen) or (seen.pool.marker is not None and seen.pool.marker.unavailable > 0)
 
     def _is_emptying(self, seen: VmPoolView) -> bool:
         """Whether the strategy ``empty`` works on the pool: it counts spot nodes too."""
@@ -211,10 +219,14 @@ class ImageRenewal(Rollout[VmPoolView]):
         service = self._service
         if isinstance(action, steps.SetMarker):
             service.set_marker(pool, action.marker)
+        elif isinstance(action, steps.Resize) and action.spot is not None:
+            service.resize_all(pool, action.size, action.spot)
         elif isinstance(action, steps.Resize):
             service.resize(pool, action.size)
         elif isinstance(action, steps.RemoveNodes):
-            service.remove_nodes(pool, action.nodes, self._declared.drain_timeout)
+            is_bounded = pool.marker is not None and surge_view.has_more(pool.marker)
+            timeout = self._drain_timeout() if is_bounded else self._declared.drain_timeout
+            service.remove_nodes(pool, action.nodes, timeout)
         elif isinstance(action, steps.Repin):
             service.repin(pool, action.version)
         elif isinstance(action, steps.Drain):
@@ -227,7 +239,7 @@ class ImageRenewal(Rollout[VmPoolView]):
             service.enable_autoscale(pool, action.formula, action.interval)
 
     def _drain_timeout(self) -> float:
-        """How long the nodes of an emptied pool may take: a drain beyond our deadline would leave the pool at zero.
+        """How long leaving nodes may take: a drain beyond our deadline would leave the pool without them.
 
         Whole seconds: no document says that Batch accepts a fraction in a resizeTimeout.
         """
@@ -235,9 +247,11 @@ class ImageRenewal(Rollout[VmPoolView]):
         return float(int(min(self._declared.drain_timeout, left)))
 
     def _undo_refused(self, error: PermanentError, seen: VmPoolView, action: steps.ImageAction) -> float:
-        """A write that Batch will never accept: an emptied pool goes back first. Raises the error elsewhere."""
-        mark = seen.pool.emptying
-        if mark is None or self._history.failure is not None or not empty.is_undoable(action, mark):
+        """A write that Batch will never accept: the pool first gets back what it lacks. Else raises the error."""
+        emptying, mark = seen.pool.emptying, seen.pool.marker
+        undoable = mark is not None and surge_time.is_undoable(action, mark)
+        undoable = undoable if emptying is None else empty.is_undoable(action, emptying)
+        if self._history.failure is not None or not undoable:
             raise error
         failure = Refuse(str(error.reason).rstrip("."), error.next_step, error.reply)
         self._history = steps.with_failure(self._history, failure)
@@ -264,7 +278,7 @@ class ImageRenewal(Rollout[VmPoolView]):
 
     def _write_words(self, action: steps.ImageAction, seen: VmPoolView) -> tuple[str, str]:
         """Phase and reason of a step, for its line. The number of nodes behind is part of the phase."""
-        left = len(seen.behind(self._declared.target))
+        left = len(surge_view.behind(seen, self._declared.target, self._declared.policy))
         if isinstance(action, steps.Resize):
             return f"resize at {left}", action.why
         if isinstance(action, steps.RemoveNodes):
@@ -296,16 +310,21 @@ class ImageRenewal(Rollout[VmPoolView]):
     def _counts(self) -> str:
         """How many of the nodes are behind; empty before the first read and if the pool has no nodes."""
         seen = self._seen
-        if seen is None or not seen.dedicated or self._is_emptying(seen):
+        spot = seen is not None and surge_view.takes_spot(seen, self._declared.policy)
+        if seen is None or not (seen.nodes if spot else seen.dedicated) or self._is_emptying(seen):
             return ""
-        return steps.tally(seen, self._declared.target)
+        return steps.tally(seen, self._declared.target, spot=spot)
 
     def _done(self, seen: VmPoolView) -> Outcome[VmPoolView]:
         if self._declared.policy.strategy in ("empty", "restore"):
             return self._emptied(seen)
         count, stopped, spot = len(seen.judged), len(seen.deallocated), len(seen.nodes) - len(seen.dedicated)
+        count, spot = (count + spot, 0) if self._declared.policy.renews_spot else (count, spot)
         what = self._words.reached(count) if count or stopped else self._words.empty(seen)
         what += f", {stopped} deallocated" if stopped else ""
+        what += (
+            ", scaled by its formula" if seen.pool.base.autoscale and self._declared.policy.autoscale == "hold" else ""
+        )
         what += f", {counted(spot, 'spot node')} not renewed" if spot else ""
         news = f"done, {what}, {self.elapsed()}" if self._written else f"nothing was written, {what}"
         came_from = self._came_from if self._written else ""
@@ -365,15 +384,18 @@ class ImageRenewal(Rollout[VmPoolView]):
             text = empty.describe(seen, marker if isinstance(marker, EmptyMarker) else None)
             return f"{failure.reason}; undoing that: {text}" if failure is not None else text
         count = len(seen.dedicated)
-        behind, judged = len(seen.behind(self._declared.target)), len(seen.judged)
+        behind, judged = len(surge_view.behind(seen, self._declared.target, self._declared.policy)), len(seen.judged)
+        judged += len(seen.nodes) - count if surge_view.takes_spot(seen, self._declared.policy) else 0
         text = f"{behind} of {judged} nodes {plural(behind, 'is', 'are')} behind"
         text += f", {len(seen.deallocated)} deallocated" if seen.deallocated else ""
         if marker is not None:
             text += f"; the renewal began at {counted(marker.size, 'node')}"
             extra = count - marker.size
             text += f", {extra} {plural(extra, 'is', 'are')} extra now" if extra > 0 else ""
+            text += f", {-extra} {plural(-extra, 'is', 'are')} missing now" if extra < 0 else ""
             more = self._ordered - count if self._ordered > max(count, marker.size) else 0
             text += f", {more} more {plural(more, 'is', 'are')} ordered" if more else ""
+            text += surge_view.held_words(seen)
             text += "; no task was stopped"
         elif not self._written:
             text += "; nothing is under way"

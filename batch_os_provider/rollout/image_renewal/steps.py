@@ -39,7 +39,8 @@ class ImageHistory:
     ``marker`` is the marker that this run wrote or found, None after it is cleared. ``found`` are the nodes at the
     first read. ``failure`` ends the run after everything is undone. ``may_defer``: the failure needs only more time.
     ``asked`` are the nodes that were asked to leave; ``stayed`` are the nodes that did not leave in time. ``drains``
-    counts the resizes to zero that Batch accepted from this run, ``sizes`` are the other targets that it accepted.
+    counts the resizes to zero that Batch accepted from this run, ``sizes`` are the other targets that it accepted, of
+    dedicated and spot nodes together.
     """
 
     marker: Marker | EmptyMarker | None = None
@@ -61,10 +62,11 @@ class SetMarker:
 
 @dataclass(frozen=True)
 class Resize:
-    """POST resize to this many dedicated nodes; spot nodes keep their target."""
+    """POST resize to this many dedicated nodes, and to so many spot nodes; None keeps their target."""
 
     size: int
     why: str
+    spot: int | None = None
 
 
 @dataclass(frozen=True)
@@ -133,9 +135,10 @@ ImageAction = (
 )
 
 
-def tally(seen: VmPoolView, target: Target) -> str:
-    """How many nodes are behind, in words; deallocated nodes are counted separately."""
-    behind, judged, stopped = len(seen.behind(target)), len(seen.judged), len(seen.deallocated)
+def tally(seen: VmPoolView, target: Target, *, spot: bool = False) -> str:
+    """How many nodes are behind, in words (``spot``: spot nodes too); deallocated nodes are counted separately."""
+    more = len(seen.nodes) - len(seen.dedicated) if spot else 0
+    behind, judged, stopped = len(seen.behind(target, spot=spot)), len(seen.judged) + more, len(seen.deallocated)
     text = f"{behind} of {judged} nodes behind"
     return f"{text}, {stopped} deallocated" if stopped else text
 
@@ -155,6 +158,6 @@ def with_accepted(history: ImageHistory, action: ImageAction) -> ImageHistory:
         return replace(history, asked=frozenset(action.nodes))
     if isinstance(action, Drain):
         return replace(history, drains=history.drains + 1)
-    if isinstance(action, ResizeAll):
-        return replace(history, sizes=history.sizes | {(action.size, action.spot)})
+    if isinstance(action, ResizeAll) or (isinstance(action, Resize) and action.spot is not None):
+        return replace(history, sizes=history.sizes | {(action.size, action.spot or 0)})
     return history

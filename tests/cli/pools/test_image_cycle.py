@@ -48,12 +48,20 @@ def test_busy_nodes_finish_their_tasks_and_go(sim: Simulator, stack: Stack) -> N
     half["nodes"][1] |= {"virtualMachineInfo": vm_pool(exact=ABOVE)["nodes"][0]["virtualMachineInfo"]}
     surges = {"surge1": 1, "surge2": 2, "surge5": 5}
     large = [vm_pool(pool_id, nodes=20) for pool_id in surges]
-    sim.seed(busy, spot, half, *large, jobs=[job("busy", *[400] * 12), job("spot", 400, 90), job("half", 10, 700)])
+    sparing = vm_pool("sparing", nodes=4, targetLowPriorityNodes=1, currentLowPriorityNodes=1)
+    sparing["nodes"].append({**sparing["nodes"][0], "id": "cheap", "isDedicated": False})
+    sim.seed(
+        busy, spot, half, sparing, *large, jobs=[job("busy", *[400] * 12), job("spot", 400, 90), job("half", 10, 700)]
+    )
     more = {pool_id: {"surge": surge} for pool_id, surge in surges.items()}
+    more["sparing"] = {"surge": 0, "max_unavailable": "50%"}
     stack.declare_images(sim, TARGET, busy={"surge": 2}, spot={}, half={"surge": 5}, **more)
     shown = stack.preview().ok().flat
     expected = "5 of 5 nodes behind, 5 running tasks, none will be stopped; surge 2: 3 rounds, +2 nodes at a time; "
     assert f"{expected}{BEHIND} -> {TARGET}" in shown
+    assert (
+        "5 of 5 nodes behind, 0 running tasks, none will be stopped; max_unavailable 50%: 3 rounds, up to 2 " in shown
+    )
     assert not sim.writes()
     sim.speed(120)
     said = stack.up().ok()
@@ -65,6 +73,10 @@ def test_busy_nodes_finish_their_tasks_and_go(sim: Simulator, stack: Stack) -> N
         if pool_id != "spot":
             assert_renewed(sim, pool_id, nodes, surge)
     assert len(sim.seen("half", "Pool_Resize", 202)) == 1
+    least, most = sim.capacity(4, "sparing")
+    assert (least, most) == (2, 4)
+    assert set(sim.versions("sparing")) == {TARGET}
+    assert [node["isDedicated"] for node in sim.pool("sparing")["nodes"]].count(False) == 1
     for pool_id, surge in surges.items():
         assert_renewed(sim, pool_id, 20, surge)
         for operation in ("Pool_Resize", "Pool_RemoveNodes"):

@@ -17,8 +17,9 @@ def test_bad_inputs_are_check_failures(sim: Simulator, stack: Stack) -> None:
         "strategy": ("Surge", "did you mean surge?"),
         "surge": (
             "2.5%",
-            "is neither a number of nodes nor a percentage; allowed: a whole number of nodes from 1 to 100",
+            "is neither a number of nodes nor a percentage; allowed: a whole number of nodes from 0 to 100",
         ),
+        "max_unavailable": (101, "is more than 100 nodes; allowed: a whole number of nodes from 0 to 100"),
         "drain_timeout": ("4m", "is shorter than 5m, the shortest resizeTimeout that Batch allows"),
         "timeout": ("2 parsecs", "is not a duration; allowed:"),
         "on_timeout": ("Defer", "did you mean defer?"),

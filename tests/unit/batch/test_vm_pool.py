@@ -42,7 +42,33 @@ def test_what_is_no_version(text: object) -> None:
 def test_a_note_comes_back_as_it_was(size: int, surge: int, newest: str) -> None:
     mark = Marker(size, surge, newest)
     assert Marker.parse(str(mark)) == mark
+    assert '"v":1,' in str(mark), "every release reads it"
     assert json.loads(str(mark))["size"] == size
+
+
+@quick
+@given(
+    size=st.integers(0, 10**6),
+    spot=st.integers(0, 10**6),
+    surge=st.integers(0, 100),
+    unavailable=st.integers(1, 100),
+)
+def test_a_note_with_nodes_that_may_be_missing_has_a_form_of_its_own(
+    size: int, spot: int, surge: int, unavailable: int
+) -> None:
+    """An earlier release takes it for the text of another program, and refuses the pool."""
+    mark = Marker(size, surge, "2018-11-30T12:00:02.000000Z", spot, unavailable)
+    assert Marker.parse(str(mark)) == mark
+    assert json.loads(str(mark))["v"] == 3
+    assert mark.sizes == (size, spot)
+
+
+@quick
+@given(formula=st.text(min_size=1, max_size=200), interval=st.sampled_from(("", "PT7M")), begun=st.booleans())
+def test_a_note_keeps_the_formula_as_people_wrote_it(formula: str, interval: str, begun: bool) -> None:
+    mark = Marker(3, 1, "2018-11-30T12:00:02.000000Z", 0, 0, formula, interval, begun)
+    assert Marker.parse(str(mark)) == mark
+    assert json.loads(str(mark))["formula"] == formula
 
 
 @quick
@@ -64,6 +90,11 @@ def test_anything_else_is_no_note_and_no_error(text: object) -> None:
         '{"size":-1,"surge":1,"newest":""}',
         '{"size":1,"surge":0,"newest":""}',
         '{"v":2,"size":1,"surge":1,"newest":""}',
+        '{"v":3,"size":1,"surge":0,"newest":"","spot":0,"unavailable":0}',
+        '{"v":3,"size":1,"surge":0,"newest":"","spot":-1,"unavailable":1}',
+        '{"v":3,"size":1,"surge":-1,"newest":"","spot":0,"unavailable":2}',
+        '{"v":3,"size":1,"surge":1,"newest":"","unavailable":1}',
+        '{"v":4,"size":1,"surge":1,"newest":"","spot":0,"unavailable":1}',
     ],
 )
 def test_a_note_that_is_not_one_of_ours(text: str) -> None:

@@ -117,7 +117,8 @@ GOOD: dict[str, set[str]] = {
     "if_resizing": {"fail", "wait", "Enum of fail"},
     "on_conflict": {"fail", "wait", "Enum of fail"},
     "max_unhealthy": {"zero", "three", "three as a float", "Enum of 3", "a tenth"},
-    "surge": {"three", "three as a float", "Enum of 3", "a tenth"},
+    "surge": {"zero", "three", "three as a float", "Enum of 3", "a tenth"},
+    "max_unavailable": {"zero", "three", "three as a float", "Enum of 3", "a tenth"},
     "canary": {"three", "three as a float", "Enum of 3"},
     "autoscale": set(),
     "strategy": set(),
@@ -133,9 +134,10 @@ SPECS: dict[type[PoolOsVersion | PoolImageVersion], tuple[inputs.Spec, dict[str,
 
 
 def around(bag: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The other inputs for a trial of ``name``: a program declares only one target."""
+    """The other inputs for a trial of ``name``: a program declares only one target, and a strategy that uses it."""
     targets = (*inputs.OS.targets, *inputs.IMAGE.targets)
-    return {key: value for key, value in bag.items() if name not in targets or key not in targets}
+    kept = {key: value for key, value in bag.items() if name not in targets or key not in targets}
+    return {**kept, "strategy": "surge"} if name == inputs.MAX_UNAVAILABLE else kept
 
 
 CASES = [(kind, name) for kind, (spec, _) in SPECS.items() for name in spec.names]
@@ -275,6 +277,7 @@ FLEET = {"pools": ["a", "b"], "account_endpoint": AT, "target_os_version": V25}
 FLEET_INPUTS = [
     *(name for name in inputs.OS.names if name != "pool_id"),
     "surge",
+    "max_unavailable",
     "drain_timeout",
     "strategy",
     "nodes_since",

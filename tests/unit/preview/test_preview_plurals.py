@@ -61,7 +61,15 @@ def vm_states() -> list[VmState]:
 
 
 @pytest.mark.parametrize(
-    "policy", [ImagePolicy("surge", 1), ImagePolicy("surge", 2), ImagePolicy("when_empty", 1)], ids=str
+    "policy",
+    [
+        ImagePolicy("surge", 1),
+        ImagePolicy("surge", 2),
+        ImagePolicy("when_empty", 1),
+        ImagePolicy("surge", 0, max_unavailable=1),
+        ImagePolicy("surge", 1, max_unavailable=2),
+    ],
+    ids=str,
 )
 def test_the_lines_of_a_vm_pool(policy: ImagePolicy) -> None:
     for state in vm_states():

@@ -15,7 +15,7 @@ import batch_os_provider
 from batch_os_provider.batch.vm_pool import MARKER, Marker
 from batch_os_provider.rollout.image_renewal.decide import deallocated, resize_errors
 from batch_os_provider.rollout.image_renewal.steps import ImageHistory, tally
-from batch_os_provider.rollout.image_renewal.surge import drains, foreign
+from batch_os_provider.rollout.image_renewal.surge_view import drains, foreign
 from batch_os_provider.rollout.os_upgrade.health import judge
 from batch_os_provider.rollout.progress import NodeCounts, name_nodes, name_some
 from batch_os_provider.schema.declared import Gate
@@ -133,6 +133,8 @@ def lost_allocations(count: int) -> Texts:
     return [
         *said(play_image(pool_of(3), VmScript(quota=3 + count), surge=3)),
         *said(play_image(pool_of(3), VmScript(fates=fates), surge=1)),
+        *said(play_image(pool_of(3), VmScript(fates=fates), surge=0, max_unavailable=count)),
+        *said(play_image(pool_of(3), VmScript(quota=2 + count % 2), surge=0, max_unavailable=2)),
         *said(play_image(pool_of(3), VmScript(fates=dict.fromkeys(range(count), "starting")), surge=3, timeout=600.0)),
         *said(play_image(pool_of(3), VmScript(latest=((-9e9, TARGET), (60.0 * count, OLD))), surge=1)),
     ]

@@ -143,16 +143,16 @@ def test_what_is_no_exact_version(value: object) -> None:
     assert "20348.2461.240510" in reason
 
 
+@pytest.mark.parametrize("name", ["surge", "max_unavailable"])
 @pytest.mark.parametrize("value", [1, 2, 2.0, 100, "3", "1%", "25%", " 100% "])
-def test_surges_that_are_numbers_or_shares_of_nodes(value: float | str) -> None:
-    assert failures(surge=value) == []
+def test_steps_that_are_numbers_or_shares_of_nodes(name: str, value: float | str) -> None:
+    assert failures(**{name: value}) == []
 
 
+@pytest.mark.parametrize("name", ["surge", "max_unavailable"])
 @pytest.mark.parametrize(
     ("value", "why", "near"),
     [
-        (0, "is not more than zero", ""),
-        ("0%", "is not more than zero", ""),
         (-1, "is not a number of nodes", ""),
         (101, "is more than 100 nodes", ""),
         ("101", "is more than 100 nodes", ""),
@@ -168,12 +168,10 @@ def test_surges_that_are_numbers_or_shares_of_nodes(value: float | str) -> None:
     ],
     ids=repr,
 )
-def test_surges_that_are_not(value: object, why: str, near: str) -> None:
-    ((property_, reason),) = failures(surge=value)
-    assert property_ == "surge"
-    assert reason == f"{shown(value)} {why}; allowed: {inputs.allowed('surge')}" + (
-        f"; did you mean {near}?" * bool(near)
-    )
+def test_steps_that_are_not(name: str, value: object, why: str, near: str) -> None:
+    ((property_, reason),) = failures(**{name: value})
+    assert property_ == name
+    assert reason == f"{shown(value)} {why}; allowed: {inputs.allowed(name)}" + (f"; did you mean {near}?" * bool(near))
 
 
 @pytest.mark.parametrize(
@@ -185,6 +183,33 @@ def test_surges_that_are_not(value: object, why: str, near: str) -> None:
 )
 def test_a_share_of_the_pool_is_rounded_up_within_what_one_call_names(surge: int | str, nodes: int, count: int) -> None:
     assert DeclaredImage.of({**BAG, "surge": surge}).policy.surge_of(nodes) == count
+
+
+@pytest.mark.parametrize(
+    ("unavailable", "nodes", "count"),
+    [(0, 40, 0), ("0%", 40, 0), (3, 40, 3), ("10%", 40, 4), ("10%", 49, 4), ("10%", 5, 1), ("60%", 300, 100)],
+)
+def test_a_share_that_may_be_missing_is_rounded_down_to_at_least_one(
+    unavailable: int | str, nodes: int, count: int
+) -> None:
+    policy = DeclaredImage.of({**BAG, "max_unavailable": unavailable}).policy
+    assert policy.unavailable_of(nodes) == count
+    assert policy.renews_spot == bool(count)
+
+
+WAYS_OUT = "allowed: surge=1 (a node is added first, which needs core quota), or surge=0, max_unavailable=1 (a node"
+
+
+@pytest.mark.parametrize("surge", [0, 0.0, "0", "0%"], ids=repr)
+@pytest.mark.parametrize("unavailable", [None, 0, "0%"], ids=repr)
+def test_no_surge_needs_nodes_that_may_be_missing(surge: object, unavailable: object) -> None:
+    ((property_, reason),) = failures(surge=surge, max_unavailable=unavailable)
+    with_none = "" if unavailable is None else f" with max_unavailable {shown(unavailable)}"
+    assert property_ == "surge"
+    assert reason.startswith(f"{shown(surge)}{with_none} renews no node; {WAYS_OUT}")
+    assert failures(surge=surge, max_unavailable=1) == []
+    assert failures(surge=surge, max_unavailable=UNKNOWN) == [], "it may turn out to be more"
+    assert failures(surge=UNKNOWN, max_unavailable=unavailable) == []
 
 
 def test_surges_are_the_same_by_their_meaning() -> None:
@@ -239,12 +264,21 @@ def test_what_autoscale_does_not_allow(value: object, near: str) -> None:
     assert near in reason
 
 
-@pytest.mark.parametrize("strategy", ["surge", "when_empty"])
-@pytest.mark.parametrize(("name", "value"), [("canary", 2), ("autoscale", "hold"), ("autoscale", "refuse")])
-def test_what_only_empty_uses_is_refused_elsewhere(strategy: str, name: str, value: object) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "name", "value", "only"),
+    [
+        ("surge", "canary", 2, 'strategy="empty"'),
+        ("when_empty", "canary", 2, 'strategy="empty"'),
+        ("when_empty", "autoscale", "hold", 'strategy="surge" or strategy="empty"'),
+        ("when_empty", "autoscale", "refuse", 'strategy="surge" or strategy="empty"'),
+        ("when_empty", "max_unavailable", 1, 'strategy="surge"'),
+        ("empty", "max_unavailable", "10%", 'strategy="surge"'),
+    ],
+)
+def test_what_a_strategy_does_not_use_is_refused(strategy: str, name: str, value: object, only: str) -> None:
     ((property_, reason),) = failures(strategy=strategy, **{name: value})
     assert property_ == name
-    assert reason == f'{value!r} is not allowed with strategy="{strategy}"; allowed only with strategy="empty"'
+    assert reason == f'{value!r} is not allowed with strategy="{strategy}"; allowed only with {only}'
 
 
 def test_a_strategy_that_is_not_known_yet_is_judged_later() -> None:

@@ -198,6 +198,8 @@ class VmScript:
     allocation_takes: float = 60.0
     start_takes: float = 30.0
     quota: float = math.inf
+    spot_left: float = math.inf
+    """New spot nodes that one resize gets at most."""
     fates: Mapping[int, str] = field(default_factory=dict)
     busy: Callable[[int], float] = lambda _number: 0.0
     """Seconds of work of a new node as soon as it is ready."""
@@ -300,17 +302,26 @@ class FakeVmService:
         self._write("mark" if mark else "unmark", pool, mark, take)
 
     def resize(self, pool: VmPool, size: int) -> None:
-        """POST resize."""
+        """POST resize; the target of spot nodes stays."""
+        self._resize(pool, size, self.state.spot)
 
+    def resize_all(self, pool: VmPool, dedicated: int, spot: int, timeout: float | None = None) -> None:
+        """POST resize of dedicated and spot nodes."""
+        assert timeout is None, "only an emptied pool has a deadline for its tasks here"
+        self._resize(pool, dedicated, spot)
+
+    def _resize(self, pool: VmPool, size: int, spot: int) -> None:
         def take() -> None:
-            mark = self.state.marker
+            mark, there = self.state.marker, len(self.state.dedicated)
             self._forbid(mark is None, "no resize without a marker")
             assert mark is not None
             self._forbid(not mark.size <= size <= mark.size + mark.surge, f"{size} is not of the cycle of {mark}")
-            self._forbid(size < len(self.state.dedicated), "in a shrink by resize Batch chooses the nodes")
+            self._forbid(spot != (mark.spot if mark.unavailable else self.state.spot), f"{spot} spot nodes of {mark}")
+            self._forbid(size < there, "in a shrink by resize Batch chooses the nodes")
             self._conflicts(autoscale=True)
-            takes = self.script.allocation_takes if size > len(self.state.dedicated) else 1.0
-            self._become(size=size, allocation="resizing", errors=(), grows_at=self.waiter.now() + takes)
+            grows = size > there or spot > len(self.state.nodes) - there
+            takes = self.script.allocation_takes if grows else 1.0
+            self._become(size=size, spot=spot, allocation="resizing", errors=(), grows_at=self.waiter.now() + takes)
 
         self._write("resize", pool, size, take)
 
@@ -324,9 +335,11 @@ class FakeVmService:
             self._conflicts(autoscale=True)
             now = self.waiter.now()
             leaving = tuple(replace(n, leaving=True) if n.name in nodes else n for n in self.state.nodes)
+            spot = sum(not node.dedicated for node in self.state.nodes if node.name in nodes)
             self._become(
                 nodes=leaving,
-                size=self.state.size - len(nodes),
+                size=self.state.size - len(nodes) + spot,
+                spot=self.state.spot - spot,
                 allocation="resizing",
                 errors=(),
                 drain_ends=now + timeout,
@@ -366,23 +379,27 @@ class FakeVmService:
         assert mark is not None
         self._forbid(not 1 <= len(names) <= 100, "1 to 100 nodes a call")
         self._forbid(len(set(names)) != len(names), "a node is named twice")
-        surplus = len(self.state.dedicated) - mark.size
-        self._forbid(len(names) > surplus, f"{len(names)} named, {surplus} are over the start size")
-        self._forbid(self.state.size - len(names) < mark.size, "the target would fall below the start size")
         chosen = [node for node in self.state.nodes if node.name in names]
-        self._forbid(any(not node.dedicated for node in chosen), "spot nodes are left alone")
+        surplus, most = len(self.state.dedicated) - mark.size, mark.unavailable
+        dedicated = sum(node.dedicated for node in chosen)
+        spot = len(chosen) - dedicated
+        self._forbid(len(names) > surplus + most, f"{len(names)} named, {surplus} are over the start size")
+        self._forbid(self.state.size - dedicated < mark.size - most, "the target would fall below the start size")
+        self._forbid(spot > 0 and not most, "spot nodes are left alone")
+        self._forbid(spot > 0 and self.state.spot - spot < mark.spot - most, "the target of spot nodes would fall")
         self._forbid(
             any(not node.ours and parse_image_version(node.version) >= WANTED.numbers for node in chosen),  # type: ignore[operator]
             "a node of the pool's own that is not behind is asked to leave",
         )
         if not all(node.ours for node in chosen):
-            new = [node for node in self.state.dedicated if node.ours]
-            proven = [n for n in new if n.counts(now) and parse_image_version(n.version) >= WANTED.numbers]  # type: ignore[operator]
-            self._forbid(
-                len(proven) != len(new) or len(new) < len(chosen), "an old node leaves, but no new node is proven"
-            )
+            new = [node for node in self.state.nodes if node.ours and (node.dedicated or most)]
+            works = [n for n in new if n.leaving is False and n.state(now) in {"idle", "running"}]
+            proven = [n for n in works if parse_image_version(n.version) >= WANTED.numbers]  # type: ignore[operator]
+            first = most and not new and len(chosen) == 1
+            unproven = len(proven) != len(new) or (not first and (not new or (len(new) < len(chosen) and not most)))
+            self._forbid(unproven, "an old node leaves, but no new node is proven")
         left = sum(node.counts(now) for node in self.state.nodes if node.name not in names)
-        floor = self._start - self.state.gone
+        floor = self._start - self.state.gone - most
         self._forbid(left < floor, f"capacity would be {left}, below {floor}")
 
     def _write(self, kind: str, pool: VmPool, what: Any, take: Callable[[], None]) -> None:
@@ -447,11 +464,16 @@ class FakeVmService:
         state = self.state
         lacking = state.size - len(state.dedicated)
         given = int(max(0, min(lacking, self.script.quota - len(state.dedicated))))
-        added = tuple(self._new(now) for _ in range(given))
+        lacks_spot = max(0, state.spot - (len(state.nodes) - len(state.dedicated)))
+        spot = int(min(lacks_spot, self.script.spot_left))
+        added = tuple(self._new(now, dedicated=number < given) for number in range(given + spot))
         errors = ("AccountCoreQuotaReached: The account has reached its core quota",) if given < lacking else ()
+        errors += ("AllocationFailed: Desired number of low priority nodes could not be allocated",) * (
+            spot < lacks_spot
+        )
         self._become(nodes=state.nodes + added, allocation="steady", errors=errors, grows_at=math.inf)
 
-    def _new(self, now: float) -> Machine:
+    def _new(self, now: float, *, dedicated: bool = True) -> Machine:
         number, script = self._added, self.script
         self._added += 1
         ready = now + 5.0 + script.start_takes
@@ -463,15 +485,18 @@ class FakeVmService:
             ready_from=ready if script.fates.get(number) != "starting" else math.inf,
             fate=script.fates.get(number, "idle"),
             busy_until=ready + script.busy(number),
+            dedicated=dedicated,
             ours=True,
         )
 
     def _run_out(self) -> None:
         state = self.state
-        stayed = sum(node.leaving for node in state.nodes)
+        stayed = sum(node.leaving and node.dedicated for node in state.nodes) * self.script.target_restored
+        spot = sum(node.leaving and not node.dedicated for node in state.nodes) * self.script.target_restored
         self._become(
             nodes=tuple(replace(node, leaving=False) for node in state.nodes),
-            size=state.size + (stayed if self.script.target_restored else 0),
+            size=state.size + stayed,
+            spot=state.spot + spot,
             allocation="steady",
             errors=("RemoveNodesFailed: Nodes did not finish their tasks",),
             drain_ends=math.inf,
@@ -575,8 +600,8 @@ GOAL = DeclaredImage(REF, WANTED, ImagePolicy("surge", 1), drain_timeout=3600.0,
 
 
 def renew(service: FakeVmService, *, stop_at: float = math.inf, goal: DeclaredImage = GOAL, **wanted: Any) -> ImagePlay:
-    """Run one renewal in a process of its own; ``surge`` and ``strategy`` go to the policy."""
-    policy = {key: wanted.pop(key) for key in ("surge", "strategy") if key in wanted}
+    """Run one renewal in a process of its own; the inputs of the policy go there."""
+    policy = {key: wanted.pop(key) for key in ("surge", "max_unavailable", "strategy") if key in wanted}
     goal = replace(goal, policy=replace(goal.policy, **policy), **{"target": service.kind.target, **wanted})
     waiter, voice = VirtualWaiter(stop_at=service.waiter.now() + stop_at), Listener()
     service.begin(waiter)

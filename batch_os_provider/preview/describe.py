@@ -41,7 +41,8 @@ T = TypeVar("T")
 
 # Warnings that make the message a warning of Pulumi; all other plans are information.
 _GRAVE = frozenset(
-    {"rollback", "conflict", "unknown state", "unhealthy", "another product", *image_support.CODES.values()}
+    {"rollback", "conflict", "unknown state", "unhealthy", "another product", "timeout"}
+    | {*image_support.CODES.values()}
 )
 
 _said: set[tuple[str, str]] = set()

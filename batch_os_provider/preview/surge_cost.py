@@ -11,16 +11,15 @@ from math import ceil
 
 from batch_os_provider.batch.vm_pool import VmNode
 from batch_os_provider.batch.vm_view import VmPoolView
-from batch_os_provider.recorded_times import round_of
+from batch_os_provider.preview.estimate import about, held_for, is_windows, round_seconds
 from batch_os_provider.rollout.image_renewal import surge_view
 from batch_os_provider.schema.declared import ImagePolicy
 from batch_os_provider.schema.units import duration
 from batch_os_provider.wording import counted, plural
 
-__all__ = ["SurgeCost", "about", "surge_cost"]
+__all__ = ["SurgeCost", "surge_cost"]
 
-_WINDOWS = "batch.node.windows"
-_MINUTE, _HALF_HOUR, _LONGEST = 60, 1800, 720 * 3600
+_HALF_HOUR, _LONGEST = 1800, 720 * 3600
 _MOST = 100
 """Nodes in one step."""
 
@@ -64,16 +63,15 @@ def surge_cost(seen: VmPoolView, behind: tuple[VmNode, ...], policy: ImagePolicy
     if unavailable:
         declared.append(f"max_unavailable {names[1]}")
         takes.append(f"up to {counted(min(unavailable, len(behind)), 'node')} missing")
-    windows = str(seen.pool.configuration.get("nodeAgentSKUId", "")).lower().startswith(_WINDOWS)
-    one = round_of(windows=windows).most
+    one = round_seconds(seen.pool)
     tasks = sum(node.running_tasks for node in behind)
     detail = f"{', '.join(declared)}: {counted(rounds, 'round')}, {' and '.join(takes)} at a time"
     if seen.pool.base.autoscale or surge_view.is_held(seen):
-        detail += f"; formula held for about {about(rounds * one)}" + (" and the time of the tasks" if tasks else "")
+        detail += f"; {held_for(rounds * one, tasks)}"
     if rounds * one <= timeout:
         return SurgeCost(detail, rounds, tasks, rounds * one)
     takes_about = f"{counted(rounds, 'round')} {plural(rounds, 'takes', 'take')} about {about(rounds * one)}"
-    nodes = f"small {'Windows' if windows else 'Linux'} nodes"
+    nodes = f"small {'Windows' if is_windows(seen.pool) else 'Linux'} nodes"
     why = f"{takes_about} (estimated from recorded times of {nodes}, without tasks), and timeout is {duration(timeout)}"
     longer = _longer(rounds * one)
     larger = _larger(old, surge, unavailable, int(timeout // one))
@@ -99,9 +97,3 @@ def _longer(seconds: float) -> str:
         return ""
     hours, half = divmod(halves, 2)
     return f'timeout="{f"{hours}h" if hours else ""}{"30m" if half else ""}"'
-
-
-def about(seconds: float) -> str:
-    """Seconds as rounded text without seconds: ``9m``, ``3h02m``."""
-    text = duration(ceil(seconds / _MINUTE) * _MINUTE)
-    return text.removesuffix("00s") or text

@@ -82,6 +82,7 @@ _RULES: dict[str, _Rule] = {
     "resize-errors": (_code("resize errors"), "a VM pool that shows an error of an earlier resize"),
     "deallocated": (_code("deallocated"), "a VM pool with deallocated nodes, which `up` does not change"),
     "empties": (_code("empties"), "a VM pool that has no nodes for a while"),
+    "timeout": (_code("timeout"), "a VM pool whose renewal takes longer than `timeout`, by an estimate"),
     "image-ended": (_code("image ended"), "a VM pool whose image Batch no longer supports"),
     "image-ending": (_image_ending, "a VM pool whose image Batch supports for 90 days or less, or no longer"),
     "image-unlisted": (_code("image unlisted"), "a VM pool whose image is not in Batch's list of supported images"),

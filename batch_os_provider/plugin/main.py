@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from types import FrameType
+from typing import NoReturn
 
 import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
@@ -19,9 +19,12 @@ from pulumi.runtime.proto import provider_pb2_grpc
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.plugin.server import BatchosProvider
 from batch_os_provider.runtime import library_warnings
+from batch_os_provider.runtime.cancellation import StopReason
 
-__all__ = ["main", "serve"]
+__all__ = ["GRACE", "main", "serve"]
 
+GRACE = 2.0
+"""Seconds that calls get to end, after a signal or the loss of the engine."""
 # As the engine's own limit: a message holds one resource.
 _OPTIONS = (("grpc.max_receive_message_length", 400 * 1024 * 1024),)
 
@@ -35,14 +38,14 @@ def serve(provider: BatchosProvider) -> tuple[grpc.Server, int]:
     return server, port
 
 
-def main() -> int:
-    """Serve the engine until it ends this process, or is gone."""
+def main() -> NoReturn:
+    """Serve the engine until it ends this process, or is gone. The exit code is 2 without an engine, else 0."""
     if diagnostics.engine_address() is None:
         print(  # noqa: T201 - for a person
             "pulumi-resource-batchos is a plugin of Pulumi: the Pulumi CLI starts it for programs that use batchos.",
             file=sys.stderr,
         )
-        return 2
+        sys.exit(2)
     library_warnings.hear()
     provider = BatchosProvider()
     diagnostics.open_door(diagnostics.Door(provider.spell, after_refusal=""))
@@ -50,18 +53,20 @@ def main() -> int:
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
-    threading.Thread(target=_watch, daemon=True, name="batchos-watch").start()
+        signal.signal(number, lambda _number, _frame: _end(server, StopReason.CANCELED))
+    threading.Thread(target=_watch, args=(server,), daemon=True, name="batchos-watch").start()
     server.wait_for_termination()
-    return 0
-
-
-def _end(_number: int, _frame: FrameType | None) -> None:
-    """End at once: the engine has saved everything, or it is gone."""
+    # The executor's threads would hold up the end of the process; nothing is left to answer.
     os._exit(0)
 
 
-def _watch() -> None:
+def _end(server: grpc.Server, reason: StopReason) -> None:
+    """End all rollouts, so that they can still report what they leave, and then the server."""
+    seams.stop.set(reason)
+    threading.Thread(target=server.stop, args=(GRACE,), daemon=True, name="batchos-end").start()
+
+
+def _watch(server: grpc.Server) -> None:
     """End with the engine: without it, no state records what a rollout does."""
     seams.wait_for_loss(diagnostics.engine_stub(), threading.Event())
-    os._exit(1)
+    _end(server, StopReason.ENGINE_GONE)

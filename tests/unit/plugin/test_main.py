@@ -1,0 +1,57 @@
+"""The process of the native provider: how it begins, and how it ends with its engine."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2_grpc
+
+COMMAND = Path(sys.executable).parent / "pulumi-resource-batchos"
+HASTY = """
+from batch_os_provider.engine import seams
+from batch_os_provider.plugin import main
+seams.WATCH_EVERY = seams._EXIT_AFTER = main.GRACE = 0.05
+main.main()
+"""
+
+
+def start(address: str) -> subprocess.Popen[str]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", HASTY, "logs", address], **pipes)  # noqa: S603 - our own command
+
+
+def test_a_person_who_starts_it_gets_a_sentence() -> None:
+    done = subprocess.run([COMMAND], capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is a plugin of Pulumi: the Pulumi CLI starts it" in done.stderr
+
+
+@pytest.mark.parametrize("how", ["signal", "engine gone"])
+def test_it_serves_until_its_engine_ends_it_or_is_gone(how: str) -> None:
+    engine = grpc.server(ThreadPoolExecutor(2))
+    engine_pb2_grpc.add_EngineServicer_to_server(engine_pb2_grpc.EngineServicer(), engine)
+    address = f"127.0.0.1:{engine.add_insecure_port('127.0.0.1:0')}"
+    engine.start()
+    process = start(address)
+    assert process.stdout is not None
+    try:
+        port = int(process.stdout.readline())
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = provider_pb2_grpc.ResourceProviderStub(channel)
+            assert stub.GetPluginInfo(empty_pb2.Empty(), timeout=20, wait_for_ready=True).version
+        if how == "signal":
+            process.send_signal(signal.SIGINT)
+        else:
+            engine.stop(None)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        engine.stop(None)
+    assert (process.returncode, out, err) == (0, "", "")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.comparison.compared import REPLACING
 from batch_os_provider.schema import inputs
+from batch_os_provider.schema.spelling import camel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,8 +54,11 @@ class DeclaredPools:
 
 
 def state_of_another(olds: Mapping[str, Any]) -> list[inputs.Failure]:
-    """Refuse the state of another dynamic resource. An alias can lead to one, such as that of a subclass."""
-    if not olds or any(olds.get(name) is not None for name in REPLACING):
+    """Refuse the state of another dynamic resource. An alias can lead to one, such as that of a subclass.
+
+    The state of the native provider, with its spelling, is one of this package.
+    """
+    if not olds or any(olds.get(name) is not None for each in REPLACING for name in (each, camel(each))):
         return []
     reason = (
         "in the state, another dynamic resource has the name and the type of this resource or of one of its aliases; "

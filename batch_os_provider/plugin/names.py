@@ -12,16 +12,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from batch_os_provider.schema import inputs, outputs
+from batch_os_provider.schema.spelling import camel
 
-__all__ = ["camel", "in_core", "in_program", "near", "spell"]
+__all__ = ["in_core", "in_program", "near", "spell"]
 
 _ALL = tuple(dict.fromkeys((*inputs.OS.names, *inputs.IMAGE.names, *outputs.OUTPUTS, *outputs.IMAGE_OUTPUTS)))
-
-
-def camel(name: str) -> str:
-    """``on_timeout`` as ``onTimeout``."""
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 _CAMEL: Mapping[str, str] = {name: camel(name) for name in _ALL}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from batch_os_provider.plugin.names import camel, in_core, in_program, near, spell
+from batch_os_provider.plugin.names import in_core, in_program, near, spell
 from batch_os_provider.schema import inputs, outputs
+from batch_os_provider.schema.spelling import camel
 
 NAMES = tuple(dict.fromkeys((*inputs.OS.names, *inputs.IMAGE.names, *outputs.OUTPUTS, *outputs.IMAGE_OUTPUTS)))
 

@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from batch_os_provider.plugin import config, server
-from batch_os_provider.plugin.names import camel, in_core
+from batch_os_provider.plugin.names import in_core
 from batch_os_provider.plugin.resources import RESOURCES, Resource
 from batch_os_provider.schema import inputs, resource_types
+from batch_os_provider.schema.spelling import camel
 from scripts import plugin_schema
 from scripts.plugin_examples import EXAMPLES
 

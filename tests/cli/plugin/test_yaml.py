@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch_os_provider import __version__
 from tests.support.plugin import OS
 from tests.support.simulator import NEW, OLD, OTHER, Simulator, paas_pool
 from tests.support.stack import PROJECT
@@ -17,10 +21,16 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 
+COMMAND = str(Path(sys.executable).parent / "pulumi-resource-batchos")
+
+
 @pytest.fixture
 def stack(new_stack: Callable[..., Stack]) -> Stack:
-    """A stack without credentials in its environment: each program has a provider of its own."""
-    return new_stack(AZURE_BATCH_ACCOUNT="", AZURE_BATCH_ACCESS_KEY="")
+    """A stack that knows the provider by its installation only, without Python or credentials in its environment."""
+    path = os.pathsep.join([os.environ["BATCH_OS_TEST_PULUMI"], os.defpath])
+    stack = new_stack(PATH=path, AZURE_BATCH_ACCOUNT="", AZURE_BATCH_ACCESS_KEY="")
+    stack.run("plugin", "install", "resource", "batchos", __version__, "--file", COMMAND).ok()
+    return stack
 
 
 def declare(stack: Stack, sim: Simulator, pools: Mapping[str, Mapping[str, Any]], **options: Mapping[str, Any]) -> None:
@@ -68,6 +78,7 @@ def test_from_the_first_preview_to_an_import(sim: Simulator, stack: Stack) -> No
     assert f'failed : "{NEW}"' in shown.flat, "an output that is known before the up"
     assert "deferred: [unknown]" in shown.flat
     assert "accountKey : [secret]" in shown.flat
+    assert "from $PATH" not in shown.text
     assert not sim.writes()
 
     # Time stands still, so both deadlines pass. What failed stays in the state, and what was deferred is visible.

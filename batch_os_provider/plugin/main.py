@@ -11,15 +11,17 @@ import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import grpc
-from pulumi.runtime.proto import provider_pb2_grpc
 
 from batch_os_provider.engine import diagnostics, seams
-from batch_os_provider.plugin.server import BatchosProvider
+from batch_os_provider.plugin import messages
 from batch_os_provider.runtime import library_warnings
 from batch_os_provider.runtime.cancellation import StopReason
+
+if TYPE_CHECKING:
+    from batch_os_provider.plugin.server import BatchosProvider
 
 __all__ = ["GRACE", "main", "serve"]
 
@@ -31,6 +33,8 @@ _OPTIONS = (("grpc.max_receive_message_length", 400 * 1024 * 1024),)
 
 def serve(provider: BatchosProvider) -> tuple[grpc.Server, int]:
     """Start a server on loopback. Returns it with its port."""
+    from pulumi.runtime.proto import provider_pb2_grpc  # noqa: PLC0415 - see `messages`
+
     server = grpc.server(ThreadPoolExecutor(seams.WORKERS, "batchos"), options=_OPTIONS)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -47,6 +51,9 @@ def main() -> NoReturn:
         )
         sys.exit(2)
     library_warnings.hear()
+    messages.load()
+    from batch_os_provider.plugin.server import BatchosProvider  # noqa: PLC0415 - see `messages`
+
     provider = BatchosProvider()
     diagnostics.open_door(diagnostics.Door(provider.spell, after_refusal=""))
     server, port = serve(provider)

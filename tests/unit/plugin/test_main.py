@@ -22,6 +22,27 @@ main.main()
 """
 
 
+LOADED = """
+import sys
+{before}
+from batch_os_provider.plugin import messages
+messages.load()
+from batch_os_provider.plugin import server
+print(server.BatchosProvider.__mro__[1].__module__, "pulumi.output" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "whole"),
+    [("", False), ("import pulumi", True), ("sys.modules['pulumi.runtime.proto'] = None", True)],
+    ids=["alone", "with the SDK", "do not load alone"],
+)
+def test_the_messages_load_without_the_rest_of_the_sdk_where_they_can(before: str, *, whole: bool) -> None:
+    program = LOADED.format(before=before)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    assert done.stdout == f"pulumi.runtime.proto.provider_pb2_grpc {whole}\n"
+
+
 def start(address: str) -> subprocess.Popen[str]:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([sys.executable, "-c", HASTY, "logs", address], **pipes)  # noqa: S603 - our own command

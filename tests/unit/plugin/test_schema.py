@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from batch_os_provider import __version__
 from batch_os_provider.plugin import config, server
 from batch_os_provider.plugin.names import in_core
 from batch_os_provider.plugin.resources import RESOURCES, Resource
@@ -83,6 +84,24 @@ def test_every_replacement_of_the_generator_is_used() -> None:
     source = plugin_schema.SOURCE.read_text(encoding="utf-8")
     flat = " ".join(source.split())
     assert not [python for python, _ in plugin_schema.OTHER_WORDS if python.strip() not in flat]
+
+
+PAGE = (plugin_schema.ROOT / "docs" / "other-languages.md").read_text(encoding="utf-8")
+
+
+def test_the_page_has_every_option_of_the_provider_as_the_schema_describes_it() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE, re.MULTILINE)
+    assert dict(rows[: len(config.OPTIONS)]) == config.OPTIONS
+    assert f"plugin install resource batchos {__version__} --file" in PAGE
+
+
+def test_the_program_of_the_page_is_right() -> None:
+    (program,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    account, *pools = yaml.safe_load(program)["resources"].values()
+    assert config.check(account["properties"]) == []
+    for each in pools:
+        resource = RESOURCES[each["type"].replace("batchos:", "batchos:index:")]
+        assert resource.check(each["properties"], account["properties"]["accountEndpoint"])[1] == []
 
 
 @RESOURCE

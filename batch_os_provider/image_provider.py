@@ -39,7 +39,7 @@ class PoolImageVersionProvider(PoolProvider):
         result = super().check(_olds, news)
         asked = str(news.get(inputs.IMAGE_TARGET)).strip().lower()
         for failure in result.failures:
-            if failure.property == inputs.IMAGE_TARGET and asked == "latest":
+            if failure.property == inputs.IMAGE_TARGET and asked == inputs.LATEST:
                 failure.reason += _newest(result.inputs)
         return result
 
@@ -64,8 +64,8 @@ class PoolImageVersionProvider(PoolProvider):
 
         If nodes or the pin are older than the target, ``target_image_version`` becomes the oldest observed version, or
         ``nodes_since`` the allocation time of the oldest node, in inputs and outputs. Where the pin is the version,
-        ``target_image_version`` becomes the pin if that differs, also if it is newer. The next preview then shows drift
-        as a property change.
+        ``target_image_version`` becomes the pin if that differs, also if it is newer. If the pool has another image
+        than ``target_image``, that becomes the pool's image. The next preview then shows drift as a property change.
         """
         return crud.read_image(ref, props)
 

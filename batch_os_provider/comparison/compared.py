@@ -101,7 +101,7 @@ def compare_image(olds: Mapping[str, Any], news: Mapping[str, Any], is_unknown: 
     unknown = is_open(inputs.IMAGE, news, is_unknown)
     target = None if unknown else target_in(news)
     strategy = news.get(inputs.STRATEGY)
-    exact = out.is_pin_exact(strategy, olds.get(out.PIN), olds.get(out.IMAGE))
+    exact = out.is_pin_exact(strategy, olds.get(out.PIN), olds.get(out.IMAGE)) or bool(news.get(inputs.TARGET_IMAGE))
     shown: tuple[str, ...] = (out.PIN, out.OLDEST) if exact else (out.OLDEST, out.PIN)
     shown = (out.OLDEST_ALLOCATED,) if isinstance(target, AllocatedSince) else shown
     return Compared(

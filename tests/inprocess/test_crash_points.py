@@ -22,8 +22,10 @@ from tests.support.trial import (
     Shape,
     Trial,
     empty_shape,
+    gallery_shape,
     held_shape,
     image_shape,
+    move_shape,
     os_shape,
     since_shape,
     unavailable_shape,
@@ -68,6 +70,8 @@ SHAPES = {
     "empty held formula": empty_shape(60, 60, nodes=2, image=IMAGES["ubuntu-hpc"], **AUTOSCALE),
     "empty spot": empty_shape(60, 60, 60, nodes=3, spot=2, image=IMAGES["windows-2019"]),
     "empty from latest": empty_shape(60, nodes=2, version="latest"),
+    "empty gallery": gallery_shape(60),
+    "empty another image": move_shape(60, 90),
     "empty since": empty_shape(60, 60, nodes=2, version="latest", exact="latest", goal={"target": SINCE}),
 }
 BACK = empty_shape(nodes=2, image=IMAGES["windows-2019"], **FAILS_ONCE)

@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
+from batch_os_provider.batch.vm_target import ImageVersion
+from batch_os_provider.batch.wanted_image import WantedImage
 from batch_os_provider.errors import BatchOsError, DeadlineError, PermanentError, PoolGoneError, RefusedError
 from batch_os_provider.schema.declared import ImagePolicy
 from batch_os_provider.simulator.world import nodes, resizes
 from batch_os_provider.simulator.world.unknowns import BY_NAME, VM_TABLE
 from batch_os_provider.simulator.world.world import World
 from tests.inprocess.switches import Ending, Otherwise, Place, Scenario, is_met, judge, quietly, settings_of
-from tests.support.simulator import BEHIND, MOVED, TARGET, WINDOWS, job, paas_pool, vm_pool
+from tests.support.simulator import BEHIND, IMAGES, MOVED, NOBLE, TARGET, WINDOWS, job, paas_pool, vm_pool
 
 # All switches of VM pools; of the others those that a renewal meets: the versions answered, pools of the other kind.
 SWITCHES = (
@@ -31,8 +33,11 @@ SURGE = ImagePolicy("surge", 2)
 WHEN_EMPTY = ImagePolicy("when_empty")
 EMPTY = ImagePolicy("empty", canary=2)
 HOLD = ImagePolicy("empty", autoscale="hold")
+HELD = ImagePolicy("surge", 2, autoscale="hold")
+SPARING = ImagePolicy("surge", 0, max_unavailable=2)
 SCALED = {"enableAutoScale": True, "autoScaleFormula": "$T=4", "autoScaleEvaluationInterval": "PT15M"}
 LONG_FORMULA = {**SCALED, "autoScaleFormula": "$T = 4;  // " + "nights " * 700}
+JAMMY = IMAGES["ubuntu"]
 WORK = job("render", *[90] * 8)
 LONG = job("render", 20_000, 60, 60)
 UNLISTED = {
@@ -222,6 +227,31 @@ def renewed(place: Place, ending: Ending, nodes: int = 4, without: int = 0) -> N
     assert versions(place) == {TARGET}
 
 
+def renewed_and_scaled(place: Place, ending: Ending) -> None:
+    """As renewed, and the pool has its formula again."""
+    renewed(place, ending)
+    assert place.pool().props["autoScaleFormula"] in (SCALED["autoScaleFormula"], LONG_FORMULA["autoScaleFormula"])
+    assert place.pool().props["autoScaleEvaluationInterval"] == SCALED["autoScaleEvaluationInterval"]
+
+
+def replaced_in_place(place: Place, ending: Ending) -> None:
+    """All nodes are new; at most two were missing at any time, and none was added."""
+    ending.done()
+    pool = place.pool()
+    assert (len(pool.nodes), pool.target_dedicated, pool.props.get("metadata") or []) == (4, 4, [])
+    least, most = place.capacity(4)
+    assert 2 <= least <= most <= 4
+    assert versions(place) == {TARGET}
+    place.tasks_done()
+
+
+def one_is_lost(place: Place, ending: Ending) -> None:
+    """The canary has an old version: its place was that of an old node, and no other node was touched."""
+    ending.failed(RefusedError, STILL_OLD, "1 old node has left, no other node was touched")
+    assert (len(place.pool().nodes), place.pool().target_dedicated) == (4, 4)
+    assert not place.pool().props.get("metadata")
+
+
 def all_new(place: Place, ending: Ending) -> None:
     """Each of the nodes is a new one, whatever version it got."""
     ending.done()
@@ -326,6 +356,29 @@ def outlasted(place: Place, ending: Ending) -> None:
     """The busy node is named and was not stopped; the pool has its size again."""
     ending.failed(RefusedError, "did not finish its tasks in time: tvm-001 (1 task)", "no task was stopped")
     as_before(place)
+
+
+def to_another_image(place: Place, agent: str = "") -> Ending:
+    """Ubuntu 22.04 moves to 24.04."""
+    place.seed(
+        vm_pool(nodes=4, image=JAMMY, version=JAMMY.behind),
+        images=[JAMMY.row, NOBLE.row],
+        jobs=[job("render", 60, 90)],
+    )
+    image = WantedImage(":".join(NOBLE.reference.values()), agent)
+    return place.renew(EMPTY, target=ImageVersion.parse(NOBLE.target, image))
+
+
+def moved(place: Place, ending: Ending) -> None:
+    emptied_and_filled(place, ending, NOBLE.target)
+    assert (place.pool().virtual_machine or {})["nodeAgentSKUId"] == NOBLE.agent
+
+
+def not_moved(place: Place, ending: Ending) -> None:
+    """Batch refuses the agent, or its nodes are unusable; either way image and agent are as before."""
+    ending.failed(BatchOsError, "/pools/render")
+    as_before(place, JAMMY.behind)
+    assert (place.pool().virtual_machine or {})["nodeAgentSKUId"] == JAMMY.agent
 
 
 def gallery_filled(place: Place, ending: Ending) -> None:
@@ -460,6 +513,8 @@ SCENARIOS = {
         lambda place: to_empty(place, LONG, timeout=1171.3), ended_before_the_deadline
     ),
     "empty, a node stays, then goes": Scenario(outlasts_then_goes, emptied_and_filled),
+    "empty, another image": Scenario(to_another_image, moved),
+    "empty, another image, a wrong agent": Scenario(partial(to_another_image, agent="batch.node.el 9"), not_moved),
     "empty, the canary fails": Scenario(
         partial(
             to_empty,
@@ -486,6 +541,9 @@ SCENARIOS = {
         partial(renewal, virtualMachineConfiguration=GALLERY),
         lambda p, e: refused(p, e, "the pool is pinned to 1.2.3", 'strategy="empty"'),
     ),
+    "surge, a held formula": Scenario(partial(renewal, policy=HELD, **SCALED), renewed_and_scaled),
+    "surge, a long formula": Scenario(partial(renewal, policy=HELD, **LONG_FORMULA), renewed_and_scaled),
+    "max_unavailable": Scenario(partial(renewal, policy=SPARING), replaced_in_place),
     "autoscale": Scenario(
         partial(renewal, enableAutoScale=True, autoScaleFormula="x"),
         lambda p, e: refused(p, e, "the pool scales itself", 'strategy="when_empty"'),
@@ -516,7 +574,7 @@ OTHERWISE = (
     Otherwise(
         "metadataValueLimit",
         (4096, 256),
-        frozenset({"empty, a long formula"}),
+        frozenset({"empty, a long formula", "surge, a long formula"}),
         not_begun,
         "the marker does not fit, so nothing is changed",
     ),
@@ -526,6 +584,20 @@ OTHERWISE = (
         _RENEWING,
         lambda place, ending: failed_and_undone(place, ending, STILL_OLD, "no old node was touched"),
         "new nodes are as old as the others, so a renewal cannot work; what was added is removed again",
+    ),
+    Otherwise(
+        "latestOfNewNodes",
+        ("asFirstNode", "asFirstNodeEver"),
+        frozenset({"surge, a held formula", "surge, a long formula"}),
+        lambda place, ending: failed_and_undone(place, ending, STILL_OLD, "no old node was touched"),
+        "as above; the formula comes back too",
+    ),
+    Otherwise(
+        "latestOfNewNodes",
+        ("asFirstNode", "asFirstNodeEver"),
+        frozenset({"max_unavailable"}),
+        one_is_lost,
+        "without spare quota the canary takes the place of an old node",
     ),
     Otherwise(
         "latestOfNewNodes",
@@ -576,6 +648,7 @@ MET = {
     "metadataValueLimit": "empty, a long formula",
     "enableAutoscaleWithin30s": "empty, another formula",
     "patchAfterSteady": "empty",
+    "agentOfAnotherImage": "empty, another image, a wrong agent",
     "retiredApiVersions": "Cloud Services pool",
     "apiVersionUnknownCode": "Cloud Services pool",
     "cloudServicePoolInNewestVersion": "Cloud Services pool",

@@ -18,7 +18,8 @@ from batch_os_provider.errors import BatchOsError, CredentialError, PoolGoneErro
 from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.preview.message_tail import split
 from batch_os_provider.runtime import per_account
-from batch_os_provider.schema.outputs import IMAGE_OUTPUTS
+from batch_os_provider.schema.declared import target_in
+from batch_os_provider.schema.outputs import IMAGE_OUTPUTS, is_behind
 from tests.unit.rollout.doubles import REF, gone
 from tests.unit.rollout.image_renewal.image_doubles import (
     DAY,
@@ -443,3 +444,48 @@ def test_deleting_touches_nothing(batch: Batch) -> None:
     service = batch(pool_of(2))
     PROVIDER.delete(REF.url, OUTS)
     assert service.calls == []
+
+
+SERVER_2022, SERVER_2025 = (f"microsoftwindowsserver:windowsserver:{year}-datacenter" for year in (2022, 2025))
+MOVE = {**INPUTS, "strategy": "empty", "target_image": SERVER_2022.upper(), "target_image_version": "latest"}
+
+
+def test_a_pool_of_the_declared_image_is_no_change_and_another_image_is_drift(batch: Batch) -> None:
+    """The state shows what the pool has, so that the next preview shows the change as that of a property."""
+    batch(pool_of(2))
+    made = PROVIDER.create(MOVE).outs or {}
+    assert (made["target_image"], made["nodes_behind"]) == (SERVER_2022.upper(), 0)
+    assert diff(made, MOVE) == (False, [])
+    read = PROVIDER.read(REF.url, made)
+    assert ((read.inputs or {}), (read.outs or {})["pool_image_version"]) == (MOVE, "latest")
+    other = {**MOVE, "target_image": SERVER_2025, "node_agent_sku": "batch.node.windows arm64"}
+    seen = PROVIDER.read(REF.url, {**made, **other})
+    assert seen.inputs == {
+        **other,
+        "target_image": SERVER_2022,
+        "node_agent_sku": "batch.node.windows amd64",
+    }
+    assert diff(seen.outs or {}, other) == (True, [])
+    pinned = PROVIDER.read(REF.url, {**made, "target_image_version": TARGET}).inputs or {}
+    assert (pinned["target_image"], pinned["target_image_version"]) == (MOVE["target_image"], "latest")
+    since = {**MOVE, "nodes_since": "2018-12-24", "target_image": SERVER_2025}
+    del since["target_image_version"]
+    assert (PROVIDER.read(REF.url, since).inputs or {})["target_image"] == SERVER_2022
+
+
+@pytest.mark.parametrize(
+    ("image", "target", "expected"),
+    [
+        (IMAGE, SERVER_2022, False),
+        (IMAGE, SERVER_2025, True),
+        ("/sharedGalleries/x/images/cfd/versions/1.2.3", "/SharedGalleries/X/images/cfd", False),
+        ("/sharedGalleries/x/images/cfd/versions/1.2.3", "/sharedGalleries/x/images/other", True),
+        (None, SERVER_2022, True),
+    ],
+)
+def test_a_deferred_move_is_planned_again_from_the_state(image: object, target: str, expected: bool) -> None:
+    pin = "1.2.3" if "1.2.3" in str(image) else "latest"
+    outs = {**OUTS, "strategy": "empty", "image": image, "pool_image_version": pin}
+    declared = {**MOVE, "target_image": target, "target_image_version": pin}
+    assert is_behind(outs, target_in(declared), "empty") == expected
+    assert is_behind({**outs, "nodes_behind": 1}, target_in(declared), "empty")

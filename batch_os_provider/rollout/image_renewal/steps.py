@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from batch_os_provider.batch.empty_marker import EmptyMarker
+from batch_os_provider.batch.empty_marker import EmptyMarker, PoolImage
 from batch_os_provider.batch.vm_pool import Marker
 from batch_os_provider.batch.vm_target import Target
 from batch_os_provider.batch.vm_view import VmPoolView
@@ -27,6 +27,7 @@ __all__ = [
     "SetMarker",
     "Undo",
     "tally",
+    "waited_for",
     "with_accepted",
     "with_failure",
 ]
@@ -106,9 +107,13 @@ class EnableAutoscale:
 
 @dataclass(frozen=True)
 class Repin:
-    """PATCH virtualMachineConfiguration as it was read, with only the image version changed to this text."""
+    """PATCH virtualMachineConfiguration as it was read, with only the image version changed to this text.
+
+    ``onto``: with another image, and its node agent SKU.
+    """
 
     version: str
+    onto: PoolImage | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,16 @@ def tally(seen: VmPoolView, target: Target, *, spot: bool = False) -> str:
     behind, judged, stopped = len(seen.behind(target, spot=spot)), len(seen.judged) + more, len(seen.deallocated)
     text = f"{behind} of {judged} nodes behind"
     return f"{text}, {stopped} deallocated" if stopped else text
+
+
+def waited_for(action: ImageAction) -> str:
+    """The kind of a step whose end takes Batch some time, such that two steps of a kind take about as long; else empty.
+
+    A step may bring more nodes than the one before, which makes little difference: nodes come side by side.
+    """
+    if isinstance(action, Resize | ResizeAll):
+        return "nodes come"
+    return "nodes leave" if isinstance(action, RemoveNodes) else ""
 
 
 def with_failure(history: ImageHistory, failure: Refuse, *, may_defer: bool = False) -> ImageHistory:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zlib import crc32
 
+from batch_os_provider.recorded_times import REMOVAL
 from batch_os_provider.simulator.world.clock import seconds
 
 
@@ -48,7 +49,7 @@ RECORDED, SHORT = "recorded", "short"
 """The durations of VM pools: the recorded ones (default), or the same as those of Cloud Services pools."""
 LINUX, WINDOWS, SMALL_WINDOWS = "linux", "windows", "small windows"
 _STARTING: Final = {LINUX: 26.0, WINDOWS: 138.0, SMALL_WINDOWS: 410.0}
-_OF_MACHINES: Final = {"creating": 10.0, "leavingpool": 36.0}
+_OF_MACHINES: Final = {"creating": 10.0, "leavingpool": REMOVAL.least}
 _ONE_CORE: Final = re.compile(r"(standard|basic)_(a|d|ds)1(_v2)?", re.IGNORECASE)
 
 JITTER: Final = 0.06

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from batch_os_provider.recorded_times import ALLOCATION, LINUX_START, REMOVAL, WINDOWS_START
 from batch_os_provider.simulator.state.dump import dump
 from batch_os_provider.simulator.state.load import StateError, load
 from batch_os_provider.simulator.world import resizes
@@ -38,12 +39,12 @@ def since(began: int, entry) -> float:
 @pytest.mark.parametrize(
     ("agent", "size", "least", "most"),
     [
-        (UBUNTU, "standard_d2s_v3", 16, 49),
-        (EL, "standard_d1_v2", 16, 49),
+        (UBUNTU, "standard_d2s_v3", LINUX_START.least, LINUX_START.most),
+        (EL, "standard_d1_v2", LINUX_START.least, LINUX_START.most),
         (WINDOWS, "standard_d2s_v3", 140, 165),
         (WINDOWS, "Standard_D16s_v5", 140, 165),
-        (WINDOWS, "STANDARD_D1_V2", 400, 450),
-        (WINDOWS, "standard_a1_v2", 400, 450),
+        (WINDOWS, "STANDARD_D1_V2", 400, WINDOWS_START.most),
+        (WINDOWS, "standard_a1_v2", 400, WINDOWS_START.most),
     ],
 )
 def test_nodes_come_all_at_once_and_are_idle_after_the_recorded_time(world, agent, size, least, most):
@@ -53,7 +54,7 @@ def test_nodes_come_all_at_once_and_are_idle_after_the_recorded_time(world, agen
     idle = moments(world, "idle")
     allocated = [since(began, entry) for entry in world.audit.entries if is_about(entry, "creating")]
     assert (len(idle), len(allocated), len(set(allocated))) == (8, 8, 1)
-    assert 27 <= allocated[0] <= 57
+    assert ALLOCATION.least <= allocated[0] <= ALLOCATION.most
     assert all(least <= each - allocated[0] <= most for each in idle), idle
 
 
@@ -61,7 +62,7 @@ def test_a_removed_node_is_gone_after_the_recorded_time(world):
     load(world, {"pools": [pool(WINDOWS, "standard_d2s_v3", nodes=2)]})
     resizes.remove_nodes(world, world.pool("v"), [next(iter(world.pool("v").nodes))], None, "taskcompletion")
     (gone,) = moments(world, None)
-    assert 36 <= gone <= 41
+    assert REMOVAL.least <= gone <= REMOVAL.most
 
 
 def test_short_durations_and_cloud_services_pools_are_as_before(world):

@@ -11,8 +11,8 @@ from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState
 from batch_os_provider.batch.shared_poller import SharedPoller
-from batch_os_provider.batch.vm_target import ImageVersion, Target
 from batch_os_provider.batch.vm_view import VmPoolView
+from batch_os_provider.comparison.drift import image_drift, other_image
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import ApiRetiredError, InputError, PoolGoneError, ServiceAnswer
 from batch_os_provider.guest_os.version import same_version
@@ -137,20 +137,10 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
         )
     strategy, target = bag.get(inputs.STRATEGY), target_in(bag)
     observed = out.of_vm_pool(seen, target, strategy)
-    if target is None or out.is_behind(observed, target, strategy):
-        bag |= _drift(observed, target, strategy)
+    bag |= image_drift(observed, target, strategy)
+    if target is not None and target.image is not None and seen.pool.is_vm:
+        bag |= other_image(seen.pool.made_from, target.image)
     return {**bag, **observed}, dict(bag)
-
-
-def _drift(observed: Mapping[str, Any], target: Target | None, strategy: object) -> Bag:
-    """The target as an input, with what the pool shows in place of what is declared; empty if it shows nothing."""
-    if isinstance(target, ImageVersion) and out.is_pin_exact(strategy, observed[out.PIN], observed[out.IMAGE]):
-        # The pin is the version, also where it is newer; a pool that someone put on latest shows that word.
-        return {inputs.IMAGE_TARGET: observed[out.PIN]}
-    if target is None or isinstance(target, ImageVersion):
-        lowest = out.lowest(observed[out.OLDEST], observed[out.PIN])
-        return {inputs.IMAGE_TARGET: lowest} if lowest else {}
-    return {inputs.NODES_SINCE: observed[out.OLDEST_ALLOCATED]}
 
 
 def _is_get(props: Mapping[str, Any]) -> bool:

@@ -62,6 +62,8 @@ class PoolFleet(pulumi.ComponentResource):
             pools run the target, even with unhealthy nodes. A preview of several waves warns about that.
         soak: as for ``PoolOsVersion``. It also delays the next wave.
         strategy: as for ``PoolImageVersion``; required for VM pools.
+        target_image: as for ``PoolImageVersion``.
+        node_agent_sku: as for ``PoolImageVersion``.
         surge: as for ``PoolImageVersion``.
         max_unavailable: as for ``PoolImageVersion``.
         canary_nodes: ``canary`` of each ``PoolImageVersion``: how many new nodes prove an emptied pool.
@@ -101,6 +103,8 @@ class PoolFleet(pulumi.ComponentResource):
         max_unhealthy: Input[str | int] | None = None,
         soak: Input[str | int | float | timedelta] | None = None,
         strategy: Input[Literal["surge", "when_empty", "empty"]] | None = None,
+        target_image: Input[str] | None = None,
+        node_agent_sku: Input[str] | None = None,
         surge: Input[int | str] | None = None,
         max_unavailable: Input[int | str] | None = None,
         canary_nodes: Input[int] | None = None,
@@ -125,6 +129,8 @@ class PoolFleet(pulumi.ComponentResource):
             "max_unhealthy": max_unhealthy,
             "soak": soak,
             "strategy": strategy,
+            "target_image": target_image,
+            "node_agent_sku": node_agent_sku,
             "surge": surge,
             "max_unavailable": max_unavailable,
             "canary": canary_nodes,

@@ -14,26 +14,16 @@ from typing import TYPE_CHECKING, Any
 from pulumi import dynamic
 
 from batch_os_provider import pool_provider
-from batch_os_provider.batch.vm_target import AllocatedSince
+from batch_os_provider.comparison.compared import compare_image
 from batch_os_provider.errors import BatchOsError
-from batch_os_provider.pool_provider import PoolProvider, crud, describe, ref_of
+from batch_os_provider.pool_provider import PoolProvider, crud, describe, is_unknown, ref_of
 from batch_os_provider.runtime.cancellation import Canceled
 from batch_os_provider.schema import inputs
-from batch_os_provider.schema.declared import DeclaredImage, target_in
-from batch_os_provider.schema.outputs import (
-    IMAGE,
-    OLDEST,
-    OLDEST_ALLOCATED,
-    PIN,
-    RENEWING,
-    STATE,
-    PriorState,
-    is_behind,
-    is_pin_exact,
-)
+from batch_os_provider.schema.declared import DeclaredImage
 
 if TYPE_CHECKING:
     from batch_os_provider.batch.address import PoolRef
+    from batch_os_provider.comparison.compared import Compared, PriorState
     from batch_os_provider.preview.describe import Refused
 
 __all__ = ["PoolImageVersionProvider"]
@@ -49,23 +39,13 @@ class PoolImageVersionProvider(PoolProvider):
         result = super().check(_olds, news)
         asked = str(news.get(inputs.IMAGE_TARGET)).strip().lower()
         for failure in result.failures:
-            if failure.property == inputs.IMAGE_TARGET and asked == "latest":
+            if failure.property == inputs.IMAGE_TARGET and asked == inputs.LATEST:
                 failure.reason += _newest(result.inputs)
         return result
 
-    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> dynamic.DiffResult:
-        """Compare the meaning of every input, and the last observed node versions with the target."""
-        changed, replaces = self.changed(_olds, _news)
-        target = None if self.is_open(_news) else target_in(_news)
-        strategy = _news.get(inputs.STRATEGY)
-        behind = is_behind(_olds, target, strategy) or _olds.get(STATE) == RENEWING
-        if changed or behind:
-            exact = is_pin_exact(strategy, _olds.get(PIN), _olds.get(IMAGE))
-            shown: tuple[str, ...] = (PIN, OLDEST) if exact else (OLDEST, PIN)
-            shown = (OLDEST_ALLOCATED,) if isinstance(target, AllocatedSince) else shown
-            seen = next((str(_olds[name]) for name in shown if _olds.get(name)), "")
-            self.preview_change(_news, PriorState(seen), replaces)
-        return dynamic.DiffResult(changes=bool(changed) or behind, replaces=replaces)
+    def compare(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> Compared:
+        """Compare the meaning of every input, and the last observed pin and nodes with the target."""
+        return compare_image(olds, news, is_unknown)
 
     def preview(self, bag: Mapping[str, Any], known: PriorState | None) -> Refused | None:
         """Write on the row what a renewal would do. Returns the refusal if `up` would refuse, else None."""
@@ -84,8 +64,8 @@ class PoolImageVersionProvider(PoolProvider):
 
         If nodes or the pin are older than the target, ``target_image_version`` becomes the oldest observed version, or
         ``nodes_since`` the allocation time of the oldest node, in inputs and outputs. Where the pin is the version,
-        ``target_image_version`` becomes the pin if that differs, also if it is newer. The next preview then shows drift
-        as a property change.
+        ``target_image_version`` becomes the pin if that differs, also if it is newer. If the pool has another image
+        than ``target_image``, that becomes the pool's image. The next preview then shows drift as a property change.
         """
         return crud.read_image(ref, props)
 

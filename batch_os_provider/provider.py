@@ -19,17 +19,16 @@ from typing import TYPE_CHECKING, Any
 from pulumi import dynamic
 
 from batch_os_provider import pool_provider
-from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.batch.pool import PoolState
-from batch_os_provider.guest_os.version import same_version, short
+from batch_os_provider.comparison.compared import compare_os
 from batch_os_provider.pool_provider import PoolProvider, crud, describe, is_unknown
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.declared import Declared
-from batch_os_provider.schema.outputs import CURRENT, STATE, UNPROVEN, PriorState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from batch_os_provider.batch.address import PoolRef
+    from batch_os_provider.comparison.compared import Compared, PriorState
     from batch_os_provider.preview.describe import Refused
 
 __all__ = ["PoolOsVersionProvider"]
@@ -40,21 +39,9 @@ class PoolOsVersionProvider(PoolProvider):
 
     spec = inputs.OS
 
-    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> dynamic.DiffResult:
-        """Compare the last observed version with the target, and the meaning of every other input.
-
-        An unchanged resource needs no call to Batch.
-        """
-        changed, replaces = self.changed(_olds, _news)
-        target = _news.get(inputs.TARGET)
-        seen = _olds.get(CURRENT)
-        behind = not is_unknown(target) and not same_version(seen, str(target))
-        # An upgrading pool will not stay at the version that it showed, whatever the target of the upgrade.
-        # An unproven pool must pass its gate before resources that depend on it start.
-        open_ = _olds.get(STATE) in (PoolState.UPGRADING.value, UNPROVEN)
-        if changed or behind or open_:
-            self.preview_change(_news, _known(_olds, _news, changed=bool(changed)), replaces)
-        return dynamic.DiffResult(changes=bool(changed) or behind or open_, replaces=replaces)
+    def compare(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> Compared:
+        """Compare the last observed version with the target, and the meaning of every other input."""
+        return compare_os(olds, news, is_unknown)
 
     def preview(self, bag: Mapping[str, Any], known: PriorState | None) -> Refused | None:
         """Write on the row what an upgrade would do. Returns the refusal if `up` would refuse, else None."""
@@ -76,15 +63,3 @@ class PoolOsVersionProvider(PoolProvider):
         old state, so a refresh of the version alone would hide that the pool has not passed its gate.
         """
         return crud.read_os(ref, props)
-
-
-def _known(olds: Mapping[str, Any], news: Mapping[str, Any], *, changed: bool) -> PriorState:
-    """The version in the state, and the reason for a planned change without a changed input."""
-    at, target = olds.get(CURRENT), news.get(inputs.TARGET)
-    if changed or not at:
-        return PriorState(at or "")
-    if same_version(at, str(target)):
-        if olds.get(STATE) == UNPROVEN:
-            return PriorState(at, f"at {short(at)}, but the pool has not yet met max_unhealthy and soak", UNPROVEN)
-        return PriorState(at, f"still at {short(at)}, but it was upgrading at the last read", "moving")
-    return PriorState(at, f"still at {short(at)}; upgrade to {short(str(target))} was deferred", "deferred")

@@ -258,8 +258,9 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
             is.
         target_image_version: exact numbers such as ``22.04.202405140`` or ``20348.2461.240510``, each at most
             4294967295, compared part by part. Outputs keep the spelling of the program. ``latest`` is refused, because
-            it changes over time and cannot be reviewed. For a gallery image (private, shared or community) it is the
-            version in the image id, such as ``1.2.3``: with ``empty`` and ``when_empty`` a pool whose id has no
+            it changes over time and cannot be reviewed; it is allowed with ``target_image``. For a gallery image
+            (private, shared or community) it is the version in the image id, such as ``1.2.3``: with ``empty`` and
+            ``when_empty`` a pool whose id has no
             version gets it too, and with ``surge`` it needs nodes that show a version.
         nodes_since: a date such as ``2026-11-24`` (midnight UTC), or a UTC time to the second such as
             ``2026-11-24T06:30:00Z``. A node that was allocated before it is behind. A reboot or a reimage does not
@@ -269,6 +270,14 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
             until scaling has renewed the pool. If the pool is pinned to another version, it waits until the pool is
             empty and then changes the image. ``empty`` empties the pool itself after its tasks, changes the image and
             fills the pool again; while it does, the pool has no nodes. A canary that fails brings the old image back.
+        target_image: with ``empty`` and ``when_empty``, the image itself: ``publisher:offer:sku``, or the id of a
+            gallery image without ``/versions/``, compared without case. A pool of another image gets this one together
+            with its node agent SKU while it has no nodes. Then ``target_image_version`` may also be ``latest``: new
+            nodes get the newest version, and only the image is compared. With ``nodes_since`` the pool gets ``latest``
+            of the image, or keeps the pin that it has there. Default: the image that the pool has.
+        node_agent_sku: with ``target_image``, the node agent SKU of the image, such as ``batch.node.ubuntu 24.04``.
+            Default: the one that Batch lists for the image. Required for a gallery image that the pool does not have
+            yet, and for an image that Batch does not list. If declared, a pool with another one changes too.
         surge: with ``surge``, how many nodes the provider adds at a time, or a percentage of the pool's dedicated nodes
             such as ``"25%"``, rounded up, at most 100 nodes. The account needs the core quota for them. Default 1. 0 is
             allowed together with ``max_unavailable``.
@@ -311,6 +320,10 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
     declared."""
     strategy: Output[str]
     """``surge``, ``when_empty`` or ``empty``."""
+    target_image: Output[str | None]
+    """The declared image; after a refresh that finds another one, the pool's image. None if not declared."""
+    node_agent_sku: Output[str | None]
+    """The declared node agent SKU; after a refresh that finds another one, the pool's. None if not declared."""
     surge: Output[Any]
     """How many nodes the provider adds at a time (or which share), as declared; None if not declared (default: 1)."""
     max_unavailable: Output[Any]
@@ -348,6 +361,8 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
         target_image_version: Input[str] | None = None,
         nodes_since: Input[str] | None = None,
         strategy: Input[Literal["surge", "when_empty", "empty"]],
+        target_image: Input[str] | None = None,
+        node_agent_sku: Input[str] | None = None,
         surge: Input[int | str] | None = None,
         max_unavailable: Input[int | str] | None = None,
         canary: Input[int] | None = None,
@@ -363,6 +378,8 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
             "target_image_version": target_image_version,
             "nodes_since": nodes_since,
             "strategy": strategy,
+            "target_image": target_image,
+            "node_agent_sku": node_agent_sku,
             "surge": surge,
             "max_unavailable": max_unavailable,
             "canary": canary,

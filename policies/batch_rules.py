@@ -12,11 +12,13 @@ from datetime import date, datetime, time, timezone
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from batch_os_provider.batch.image_reference import reference_of
 from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.supported_images import ENDS_WITHIN, judge
+from batch_os_provider.batch.wanted_image import WantedImage
 from batch_os_provider.guest_os.version import ALLOWED, LATEST, GuestOsVersion, VersionSyntaxError
 from batch_os_provider.preview.image_support import clause
-from batch_os_provider.schema.inputs import ACCOUNT_ENDPOINT, IMAGE, OS, POOL_ID_NAME
+from batch_os_provider.schema.inputs import ACCOUNT_ENDPOINT, IMAGE, NODE_AGENT, OS, POOL_ID_NAME, TARGET_IMAGE
 from batch_os_provider.schema.resource_types import kind_of
 from batch_os_provider.schema.units import shown
 from batch_os_provider.wording import counted
@@ -60,6 +62,9 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 MOST_DAYS = 3650
 """The largest number of days that the config of ``image-supported`` may have."""
+
+_LATEST_IMAGE = ("latest", "exact numbers with dots, such as 20348.2461.240510")
+"""The moving target of a VM pool, which ``target_image`` allows, and what is allowed in its place."""
 
 _FLOOR = "WA-GUEST-OS-<family>.<minor>_<YYYYMM>-<NN>, or an image version such as 20348.2461.240510"
 
@@ -109,18 +114,18 @@ class Resource:
 
 
 def production_pinned(resource: Resource, config: Mapping[str, Any]) -> str:
-    """Refuse ``*`` in production, because its version changes without a review. Raises ConfigError."""
+    """Refuse ``*`` and ``latest`` in production: their version changes without a review. Raises ConfigError."""
     options = _options("production-pinned", config)
-    if resource.kind != "os" or not resource.is_declared:
+    if not resource.is_declared:
         return ""
     why = _production(resource, options["stacks"], options["tags"])
-    if not why or resource.properties[resource.target_name] != LATEST:
+    moving, allowed = (LATEST, ALLOWED.partition(",")[0]) if resource.kind == "os" else _LATEST_IMAGE
+    if not why or resource.properties[resource.target_name] != moving:
         return ""
     return resource.says(
         resource.target_name,
-        LATEST,
-        f"and {why} is production. Allowed: {ALLOWED.partition(',')[0]}. "
-        "Declare a version that was tested in an earlier stack.",
+        moving,
+        f"and {why} is production. Allowed: {allowed}. Declare a version that was tested in an earlier stack.",
     )
 
 
@@ -205,6 +210,9 @@ def image_supported(resource: Resource, config: Mapping[str, Any], read: Read, n
         return ""
     endpoint, pool_id = (str(resource.properties[name]) for name in _ADDRESS)
     configuration, images = read(endpoint, pool_id)
+    name, agent = (resource.properties[each] if resource.has(each) else None for each in (TARGET_IMAGE, NODE_AGENT))
+    if name is not None and configuration is not None:
+        configuration = _wanted(str(name), agent, configuration, images)
     at = now if as_of is None else datetime.combine(as_of, time(), timezone.utc)
     support = None if configuration is None else judge(configuration, images, at, days)
     found = "" if support is None else clause(support, pool_id)
@@ -212,6 +220,20 @@ def image_supported(resource: Resource, config: Mapping[str, Any], read: Read, n
         return ""
     allowed = f"an image that Batch lists, and whose support does not end within {counted(days, 'day')}"
     return f"{resource.name}: {found}. Allowed: {allowed}."
+
+
+def _wanted(
+    name: str, agent: object, configuration: Mapping[str, Any], images: Sequence[SupportedImage]
+) -> Mapping[str, Any]:
+    """The configuration of a pool after it has the declared image; as it is if the name is not that of an image."""
+    try:
+        image = WantedImage.parse(name, agent)
+    except ValueError:  # the check of the resource refuses it
+        return configuration
+    listed = [each.agent for each in images if each.name.casefold() == name.casefold()]
+    own = str(configuration.get("nodeAgentSKUId") or "")
+    fitting = image.agent or (listed[0] if len(listed) == 1 else own if not image.is_listed_kind else "")
+    return {"imageReference": reference_of(name, "latest"), "nodeAgentSKUId": fitting}
 
 
 def _options(policy: str, config: Mapping[str, Any]) -> dict[str, Any]:

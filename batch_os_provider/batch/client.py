@@ -21,8 +21,8 @@ import isodate
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.connection import Connection, json_object
-from batch_os_provider.batch.empty_marker import EmptyMarker
-from batch_os_provider.batch.image_reference import at_version, list_versions
+from batch_os_provider.batch.empty_marker import EmptyMarker, PoolImage
+from batch_os_provider.batch.image_reference import at_version, list_versions, reference_of
 from batch_os_provider.batch.pool import Kind, Node, Pool
 from batch_os_provider.batch.response_headers import header, http_date
 from batch_os_provider.batch.supported_images import SupportedImage
@@ -349,25 +349,35 @@ class BatchClient:
         body = {"autoScaleFormula": formula, **({"autoScaleEvaluationInterval": interval} if interval else {})}
         self._write("POST", "/enableautoscale", pool, "enabling its autoscale formula", body)
 
-    def repin(self, pool: VmPool, version: str) -> None:
+    def repin(self, pool: VmPool, version: str, onto: PoolImage | None = None) -> None:
         """PATCH the configuration of an empty pool as read, with only the image version changed.
 
         ``version`` is the declared text: Azure has `22.04.202405140` and not `22.4.202405140`. The version of a gallery
-        image is the end of its id; ``latest`` is the id without it.
+        image is the end of its id; ``latest`` is the id without it. ``onto`` is another image; its reference and its
+        node agent SKU are then changed together.
 
         Raises:
             ConflictError: the pool is no longer empty, or has changed. Else as ``get_vm_pool``; PermanentError
                 also where the image has no such version.
         """
-        reference = at_version(pool.configuration["imageReference"], version)
-        body = {"virtualMachineConfiguration": {**pool.configuration, "imageReference": reference}}
+        if onto is None:
+            reference, agent = at_version(pool.configuration["imageReference"], version), pool.agent
+            doing = f"pinning its image to {version}"
+        else:
+            reference, agent = reference_of(onto.name, onto.version), onto.agent or pool.agent
+            doing = f"changing its image to {onto} ({agent})"
+        body = {"imageReference": reference, **({"nodeAgentSKUId": agent} if agent else {})}
         try:
-            self._write("PATCH", "", pool, f"pinning its image to {version}", body)
+            self._write("PATCH", "", pool, doing, {"virtualMachineConfiguration": {**pool.configuration, **body}})
         except PermanentError as error:
             if error.code == "InvalidPropertyValue":
                 error.next_step = (
                     f"List the versions with `{list_versions(reference)}`, and declare one of them, spelled as there"
                 )
+                if onto is not None:
+                    error.next_step += (
+                        ". `az batch pool supported-images list` has the node agent SKU of each image (node_agent_sku)"
+                    )
             raise
 
     def _write(self, method: str, action: str, pool: VmPool, doing: str, body: Mapping[str, Any] | None = None) -> None:

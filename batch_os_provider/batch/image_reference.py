@@ -16,15 +16,60 @@ from typing import Any
 
 from batch_os_provider.batch.pool import GALLERIES
 
-__all__ = ["at_version", "is_gallery_image", "list_versions", "pin_of", "without_version"]
+__all__ = ["NAME_FORM", "at_version", "is_gallery_image", "is_image_name", "list_versions", "nearest_name", "pin_of"]
+__all__ += ["reference_of", "without_version"]
 
 _IN_ID = re.compile(r"/versions/", re.IGNORECASE)
 _FLAGS = (("-p", "publisher"), ("-f", "offer"), ("-s", "sku"))
+_PART, _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*", r"(?=[^:]*[A-Za-z])"
+_MARKETPLACE = re.compile(f"{_WORD}{_PART}:{_WORD}{_PART}:{_PART}")
+_IDS = {
+    name: re.compile(form.replace("*", r"[^/\s:]+"), re.IGNORECASE)
+    for name, form in zip(
+        GALLERIES,
+        (
+            r"/subscriptions/*/resourceGroups/*/providers/Microsoft\.Compute/galleries/*/images/*",
+            "/sharedGalleries/*/images/*",
+            "/communityGalleries/*/images/*",
+        ),
+        strict=True,
+    )
+}
+NAME_FORM = (
+    "publisher:offer:sku such as canonical:ubuntu-24_04-lts:server, or the id of a gallery image without /versions/: "
+    "/subscriptions/<id>/resourceGroups/<name>/providers/Microsoft.Compute/galleries/<name>/images/<name>, "
+    "/sharedGalleries/<name>/images/<name> or /communityGalleries/<name>/images/<name>"
+)
+"""The names of images that a program may declare, in words."""
 
 
 def is_gallery_image(text: object) -> bool:
     """Whether a text is the id of an image in a private, shared or community gallery."""
     return isinstance(text, str) and "galleries/" in text.casefold()
+
+
+def is_image_name(text: object) -> bool:
+    """Whether a text names an image without its version: ``publisher:offer:sku``, or the id of a gallery image."""
+    return isinstance(text, str) and any(form.fullmatch(text) for form in (_MARKETPLACE, *_IDS.values()))
+
+
+def nearest_name(text: object) -> str:
+    """The allowed name that a text probably means: without a version, with colons; empty if there is no clear guess."""
+    if not isinstance(text, str):
+        return ""
+    name, _ = _split(text.strip())
+    parts = re.split(r"\s*[:/,\s]\s*", name)
+    guesses = (name, f"/{name}", ":".join(parts[:3]) if len(parts) in (3, 4) and not name.startswith("/") else "")
+    return next((each for each in guesses if is_image_name(each) and each != text), "")
+
+
+def reference_of(name: str, version: str) -> dict[str, str]:
+    """The image reference of a name from ``without_version``, at a version: the inverse of it and of ``pin_of``."""
+    if not name.startswith("/"):
+        publisher, offer, sku = name.split(":")
+        return {"publisher": publisher, "offer": offer, "sku": sku, "version": version}
+    key = next((key for key, form in _IDS.items() if form.fullmatch(name)), GALLERIES[0])
+    return {key: name if version.lower() == "latest" else f"{name}/versions/{version}"}
 
 
 def without_version(reference: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.batch.empty_marker import EmptyMarker
+from batch_os_provider.batch.empty_marker import EmptyMarker, PoolImage
 from batch_os_provider.batch.pool import Node, Pool
 from batch_os_provider.batch.supported_images import SupportedImage
 from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool
@@ -94,8 +94,11 @@ class VmService(Protocol):
     def enable_autoscale(self, pool: VmPool, formula: str, interval: str) -> None:
         """Turn a formula on."""
 
-    def repin(self, pool: VmPool, version: str) -> None:
-        """Change the image version of an empty pool."""
+    def repin(self, pool: VmPool, version: str, onto: PoolImage | None = None) -> None:
+        """Change the image version of an empty pool, or its image and node agent SKU (``onto``)."""
+
+    def list_supported_images(self) -> tuple[SupportedImage, ...]:
+        """All images that Batch supports in this account, with the node agent SKU of each."""
 
 
 class PolledAccount(Service, VmService, Protocol):

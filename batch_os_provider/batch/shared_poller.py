@@ -15,10 +15,11 @@ from datetime import datetime
 from typing import TypeVar
 
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.batch.empty_marker import EmptyMarker
+from batch_os_provider.batch.empty_marker import EmptyMarker, PoolImage
 from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState
 from batch_os_provider.batch.service import PolledAccount
 from batch_os_provider.batch.shared_list import SharedList
+from batch_os_provider.batch.supported_images import SupportedImage
 from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool
 from batch_os_provider.errors import PoolGoneError
 from batch_os_provider.runtime.threads import Start, in_a_thread
@@ -157,10 +158,14 @@ class SharedPoller:
         self._forget(pool.base.ref)
         self._account.enable_autoscale(pool, formula, interval)
 
-    def repin(self, pool: VmPool, version: str) -> None:
+    def repin(self, pool: VmPool, version: str, onto: PoolImage | None = None) -> None:
         """As ``BatchClient``."""
         self._forget(pool.base.ref)
-        self._account.repin(pool, version)
+        self._account.repin(pool, version, onto)
+
+    def list_supported_images(self) -> tuple[SupportedImage, ...]:
+        """As ``BatchClient``."""
+        return self._account.list_supported_images()
 
     # SharedPolling.
 

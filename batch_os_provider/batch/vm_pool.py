@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.batch.empty_marker import EmptyMarker
+from batch_os_provider.batch.empty_marker import EmptyMarker, PoolImage
 from batch_os_provider.batch.image_reference import is_gallery_image, pin_of, without_version
 from batch_os_provider.batch.image_version import Version, parse_image_version
 from batch_os_provider.batch.pool import GALLERIES, AllocationState, Kind, Pool, PoolState, parse_time
@@ -239,6 +239,16 @@ class VmPool:
         """The image without its version: ``publisher:offer:sku``, or the id of a gallery image."""
         reference = self.configuration.get("imageReference")
         return without_version(reference if isinstance(reference, Mapping) else {})
+
+    @property
+    def agent(self) -> str:
+        """The node agent SKU (``nodeAgentSKUId``); empty if Batch shows none."""
+        return str(self.configuration.get("nodeAgentSKUId") or "")
+
+    @property
+    def made_from(self) -> PoolImage:
+        """What new nodes are made from."""
+        return PoolImage(self.product, self.pin_text, self.agent)
 
     @property
     def has_versions(self) -> bool:

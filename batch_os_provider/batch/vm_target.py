@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, ClassVar
 
+from batch_os_provider.batch.empty_marker import PoolImage
 from batch_os_provider.batch.image_version import Version, parse_image_version
 from batch_os_provider.batch.vm_pool import sortable
 
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from batch_os_provider.batch.vm_pool import VmNode, VmPool
+    from batch_os_provider.batch.wanted_image import WantedImage
 
 __all__ = ["AllocatedSince", "ImageVersion", "Target", "day_of", "to_the_second"]
 
 _DATE, _TIME = "%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"
+_LATEST = "latest"
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?P<time>T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?")
 
 
@@ -34,7 +37,8 @@ class ImageVersion:
     """An exact image version: the declared text, and its numbers.
 
     ``numbers`` are only for comparing. ``text`` is written to Batch and shown to people: `22.04.202405140` and
-    `22.4.202405140` compare equal, and Azure offers only the first.
+    `22.4.202405140` compare equal, and Azure offers only the first. With an ``image`` (None: that of the pool) the
+    version may be ``latest``, which has no numbers.
     """
 
     property: ClassVar[str] = "target_image_version"
@@ -42,14 +46,15 @@ class ImageVersion:
 
     text: str
     numbers: Version
+    image: WantedImage | None = None
 
     @classmethod
-    def parse(cls, text: object) -> ImageVersion:
-        """Read a version. Raises ValueError if it is not an exact one."""
+    def parse(cls, text: object, image: WantedImage | None = None) -> ImageVersion:
+        """Read a version. Raises ValueError if it is not an exact one, or with an image ``latest``."""
         numbers = parse_image_version(text)
-        if numbers is None:
+        if numbers is None and not (image is not None and text == _LATEST):
             raise ValueError(f"{text!r} is not an exact image version")
-        return cls(str(text), numbers)
+        return cls(str(text), numbers or (), image)
 
     def __str__(self) -> str:
         return self.text
@@ -67,14 +72,21 @@ class ImageVersion:
         """Whether the pool is pinned to an older version, so that new nodes would be behind too."""
         return not pool.is_latest and (pool.pin is None or pool.pin < self.numbers)
 
-    def is_other_pin(self, pool: VmPool) -> bool:
-        """Whether the pool is pinned to another version, older or newer. A gallery image without version is another."""
-        return (pool.gallery or not pool.is_latest) and pool.pin != self.numbers
+    def is_met_by(self, pool: VmPool) -> bool:
+        """Whether new nodes of the pool get exactly what is declared: the version, and the image if there is one."""
+        if self.image is not None and not self.image.is_image_of(pool):
+            return False
+        return pool.pin == self.numbers if self.numbers else pool.is_latest
 
-    @staticmethod
-    def is_the_pin(pool: VmPool) -> bool:
+    def goal(self, pool: VmPool) -> PoolImage:
+        """What the pool must be made from. The agent is empty where the pool keeps its own."""
+        if self.image is None:
+            return PoolImage(pool.product, self.text)
+        return _goal(self.image, pool, self.text)
+
+    def is_the_pin(self, pool: VmPool) -> bool:
         """Whether the version is the pin for ``when_empty``: nodes of a gallery image may show no version."""
-        return pool.pin is not None or (pool.gallery and pool.has_versions)
+        return self.image is not None or pool.pin is not None or (pool.gallery and pool.has_versions)
 
     @staticmethod
     def is_known_by_pin(pool: VmPool) -> bool:
@@ -94,7 +106,7 @@ class ImageVersion:
 
     def is_of_another_product(self, version: Version | None) -> bool:
         """Whether a version belongs to another product: its first number (the release of the OS) differs."""
-        return version is not None and version[0] != self.numbers[0]
+        return version is not None and self.numbers != () and version[0] != self.numbers[0]
 
 
 @dataclass(frozen=True)
@@ -102,7 +114,8 @@ class AllocatedSince:
     """A moment: a node that was allocated before it is behind.
 
     ``text`` is the declared spelling, a date or a UTC time to the second. ``moment`` is the same moment as text that
-    sorts with ``VmNode.allocated``. So a date and its midnight compare equal by ``moment``.
+    sorts with ``VmNode.allocated``. So a date and its midnight compare equal by ``moment``. With an ``image`` a pool of
+    another image moves to the ``latest`` of it; a pin that a pool of this image has stays.
     """
 
     property: ClassVar[str] = "nodes_since"
@@ -110,9 +123,10 @@ class AllocatedSince:
 
     text: str
     moment: str
+    image: WantedImage | None = None
 
     @classmethod
-    def parse(cls, text: object) -> AllocatedSince:
+    def parse(cls, text: object, image: WantedImage | None = None) -> AllocatedSince:
         """Read ``2026-11-24`` (midnight UTC) or ``2026-11-24T06:30:00Z``. Raises ValueError for any other value."""
         match = _MOMENT.fullmatch(text) if isinstance(text, str) else None
         if match is None:
@@ -122,7 +136,8 @@ class AllocatedSince:
             datetime.strptime(spelled, _TIME if match["time"] else _DATE).replace(tzinfo=timezone.utc)
         except ValueError:
             raise ValueError("it is not in the calendar") from None
-        return cls(spelled, f"{spelled[:-1]}.000000Z" if match["time"] else f"{spelled}T00:00:00.000000Z")
+        moment = f"{spelled[:-1]}.000000Z" if match["time"] else f"{spelled}T00:00:00.000000Z"
+        return cls(spelled, moment, image)
 
     def __str__(self) -> str:
         return self.text
@@ -145,15 +160,20 @@ class AllocatedSince:
         """False: a pin does not make a new node older."""
         return False
 
-    @staticmethod
-    def is_other_pin(_pool: VmPool) -> bool:
-        """False: a moment declares no image."""
-        return False
+    def is_met_by(self, pool: VmPool) -> bool:
+        """Whether the pool has the declared image; True if none is declared."""
+        return self.image is None or self.image.is_image_of(pool)
 
-    @staticmethod
-    def is_the_pin(_pool: VmPool) -> bool:
-        """False: a moment declares no image."""
-        return False
+    def goal(self, pool: VmPool) -> PoolImage:
+        """What the pool must be made from. The agent is empty where the pool keeps its own."""
+        if self.image is None or self.image.is_image_of(pool):
+            return PoolImage(pool.product, pool.pin_text)
+        same = pool.product.casefold() == self.image.name.casefold()
+        return _goal(self.image, pool, pool.pin_text if same else _LATEST)
+
+    def is_the_pin(self, pool: VmPool) -> bool:
+        """Whether ``when_empty`` must change the image first."""
+        return not self.is_met_by(pool)
 
     @staticmethod
     def is_known_by_pin(_pool: VmPool) -> bool:
@@ -174,6 +194,13 @@ class AllocatedSince:
 
 Target = ImageVersion | AllocatedSince
 """What a program declares: exactly one of the two."""
+
+
+def _goal(image: WantedImage, pool: VmPool, version: str) -> PoolImage:
+    """The declared image at a version. The agent of an image that the pool has already is empty if it stays."""
+    if pool.product.casefold() != image.name.casefold():
+        return PoolImage(image.name, version, image.agent)
+    return PoolImage(pool.product, version, "" if image.agent.casefold() == pool.agent.casefold() else image.agent)
 
 
 def day_of(at: datetime | None) -> str:

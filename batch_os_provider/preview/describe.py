@@ -19,6 +19,7 @@ from batch_os_provider.batch.pool import Kind as PoolKind
 from batch_os_provider.batch.pool import Node, Pool, PoolState
 from batch_os_provider.batch.vm_pool import VmPool
 from batch_os_provider.batch.vm_target import Target
+from batch_os_provider.comparison.compared import PriorState
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import BatchOsError, PoolGoneError, RefusedError, ServiceAnswer
 from batch_os_provider.guest_os import catalogue_file
@@ -33,7 +34,6 @@ from batch_os_provider.rollout.actions import Refuse
 from batch_os_provider.runtime.cancellation import Canceled, RealWaiter
 from batch_os_provider.runtime.per_account import PerAccount
 from batch_os_provider.schema.declared import Declared, DeclaredImage
-from batch_os_provider.schema.outputs import PriorState
 
 __all__ = ["NotChecked", "Refused", "images_of", "newest_image", "preview_image", "preview_os", "snapshot_of"]
 
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 # Warnings that make the message a warning of Pulumi; all other plans are information.
 _GRAVE = frozenset(
-    {"rollback", "conflict", "unknown state", "unhealthy", "another product", "timeout"}
+    {"rollback", "conflict", "unknown state", "unhealthy", "another product", "another image", "timeout"}
     | {*image_support.CODES.values()}
 )
 
@@ -163,7 +163,7 @@ def preview_image(
     plan, pool = (seen, None) if seen is None or isinstance(seen, Refuse) else seen
     note = ImageNote()
     if pool is not None and pool.is_vm and pool.base.state is not PoolState.DELETING:
-        note = _image_note(pool, at)
+        note = _image_note(pool, at, declared.target)
     if isinstance(plan, Refuse):
         if note.text:
             row.say(note.text, row.tail("warning", warnings=(note.code,), image_ends=note.ends), warn=True)
@@ -173,12 +173,12 @@ def preview_image(
     return None
 
 
-def _image_note(pool: VmPool, now: datetime) -> ImageNote:
-    """What to say about the end of a pool's image. A failure of the list is said once for each account."""
+def _image_note(pool: VmPool, now: datetime, target: Target) -> ImageNote:
+    """What to say about the end of the image that the pool has or gets. A failed list is said once for each account."""
     endpoint = pool.base.ref.endpoint
     listed = images_of(endpoint)
     try:
-        note = image_support.note_of(pool, listed.images(), now)
+        note = image_support.note_of(pool, listed.images(), now, target.image)
     except Canceled:
         return image_support.note_of(pool, None, now)
     if listed.failure:
@@ -276,10 +276,19 @@ def _with_image(pool: Pool) -> Pool:
 def _plan_image(declared: DeclaredImage, now: datetime) -> tuple[Plan | Refuse, VmPool]:
     snapshot = snapshot_of(declared.ref.endpoint)
     seen = snapshot.vm(declared.ref)
-    answer = plan_image(seen, declared.target, declared.policy, declared.timeout, declared.drain_timeout, now=now)
+    target = _looked_up(declared.target, seen.pool)
+    answer = plan_image(seen, target, declared.policy, declared.timeout, declared.drain_timeout, now=now)
     if isinstance(answer, Refuse) and snapshot.refresh_if_stale():
         return _plan_image(declared, now)
     return answer, seen.pool
+
+
+def _looked_up(target: Target, pool: VmPool) -> Target:
+    """The target with the node agent SKU of its image, if the pool needs it and Batch lists it now."""
+    if target.image is None or not pool.is_vm or not target.image.needs_lookup(pool):
+        return target
+    images = images_of(pool.base.ref.endpoint).images()
+    return target if images is None else replace(target, image=target.image.looked_up(images, pool))
 
 
 def _plan_by_state(ref: PoolRef, at: str, target: str) -> Plan:

@@ -17,6 +17,7 @@ from datetime import datetime
 from batch_os_provider.batch.service import ImageReader
 from batch_os_provider.batch.supported_images import ImageSupport, SupportedImage, judge
 from batch_os_provider.batch.vm_pool import VmPool
+from batch_os_provider.batch.wanted_image import WantedImage
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.preview.plan import Plan
 from batch_os_provider.runtime import request_log
@@ -112,17 +113,26 @@ class ImageNote:
         return replace(plan, warnings=(*plan.warnings, self.code)) if self.code else plan
 
 
-def note_of(pool: VmPool, images: tuple[SupportedImage, ...] | None, now: datetime) -> ImageNote:
+def note_of(
+    pool: VmPool, images: tuple[SupportedImage, ...] | None, now: datetime, wanted: WantedImage | None = None
+) -> ImageNote:
     """The note about a VM pool.
 
     Args:
         pool: the pool as read.
         images: the whole list; None if it could not be read.
         now: the time to judge for.
+        wanted: the image that the program declares for it; None if it keeps its own.
     """
     if images is None:
         return ImageNote(NOT_CHECKED)
-    support = judge(pool.configuration, images, now)
+    moves = wanted is not None and not wanted.is_image_of(pool)
+    becomes = wanted.looked_up(images, pool) if wanted is not None and wanted.needs_lookup(pool) else wanted
+    # An image that Batch does not list is refused, or declared with its node agent SKU on purpose.
+    configuration = becomes.configuration("latest") if becomes is not None and moves else pool.configuration
+    support = judge(configuration, images, now)
+    if moves and support is not None and support.standing == "unlisted":
+        return ImageNote()
     if support is None:
         return ImageNote()
     return ImageNote(CODES.get(support.standing, ""), clause(support, pool.base.ref.pool_id), support.ends_on)
@@ -133,14 +143,15 @@ def clause(support: ImageSupport, pool_id: str) -> str:
     if support.standing == "listed":
         return ""
     if not support.image:
-        return f"{_agent(support, pool_id)}; build its image on a newer OS, and create the pool with that node agent"
-    such_as = f", such as {support.instead}" if support.instead else " of `az batch pool supported-images list`"
+        return f"{_agent(support, pool_id)}; build its image on a newer OS, and declare target_image and node_agent_sku"
+    such_as = f'target_image="{support.instead}"' if support.instead else ""
+    such_as = such_as or "a target_image of `az batch pool supported-images list`"
     if support.standing == "unlisted":
         agent = f" with node agent {support.agent}" if support.agent else ""
         seen = f"Batch does not list image {support.image} of pool {pool_id}{agent}, so its support may have ended"
     else:
         seen = f"Batch support for image {support.image} of pool {pool_id} {_when(support)}"
-    return f"{seen}; create the pool from another image{such_as}"
+    return f"{seen}; declare another image, such as {such_as}"
 
 
 def _agent(support: ImageSupport, pool_id: str) -> str:

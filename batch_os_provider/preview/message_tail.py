@@ -60,6 +60,7 @@ class MessageTail:
     and the declared ``nodes_since``. ``nodes`` counts all nodes, ``behind`` the nodes that change (VM pools), ``tasks``
     the running tasks on nodes that change, and ``back`` the nodes that a running upgrade has brought back. ``warnings``
     are codes. ``image_ends`` is the day on which Batch ends the support of a VM pool's image, such as `2027-01-12`.
+    ``from_image`` and ``to_image`` are images without their versions, where a pool gets another one.
     """
 
     pool: str
@@ -76,6 +77,8 @@ class MessageTail:
     image_ends: str = ""
     oldest: str = ""
     since: str = ""
+    from_image: str = ""
+    to_image: str = ""
 
     def between(self: T, target: Target, came_from: str) -> T:  # noqa: PYI019 - Python 3.10 lacks Self
         """The same with what the pool shows and what is declared, in the fields of this kind of target."""
@@ -117,6 +120,8 @@ class MessageTail:
             image_ends=_text(body, "image_ends"),
             oldest=_text(body, "oldest"),
             since=_text(body, "since"),
+            from_image=_text(body, "from_image"),
+            to_image=_text(body, "to_image"),
         )
 
 

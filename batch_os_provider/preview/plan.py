@@ -22,6 +22,7 @@ from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal import steps, surge_view
 from batch_os_provider.rollout.image_renewal.decide import another_product, deallocated, decide_image, resize_errors
 from batch_os_provider.rollout.image_renewal.empty_view import is_reached
+from batch_os_provider.rollout.image_renewal.move import change_text, moves
 from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.os_upgrade import decide as os_table
 from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, age_of, judge
@@ -50,6 +51,7 @@ class Plan(MessageTail):
     def text(self) -> str:
         """The line."""
         head = "ROLLBACK: " if "rollback" in self.warnings else ""
+        head = "ANOTHER IMAGE: " if "another image" in self.warnings else head
         return head + "; ".join(filter(None, (self.detail, self.change)))
 
     def noting(self, code: str, text: str) -> Plan:
@@ -184,33 +186,56 @@ def _plan_empty(
     pinned, oldest = isinstance(target, ImageVersion), seen.oldest(target)
     shown = target.shown(oldest) if oldest is not None else ""
     runs = (pool.emptying.way_back if pool.emptying is not None else pool.pin_text) if pinned else shown
-    behind = count if pinned and not is_reached(seen, target) else len(seen.behind(target))
+    changes = pinned or not target.is_met_by(pool)
+    behind = count if changes and not is_reached(seen, target) else len(seen.behind(target))
     plan = Plan(pool.base.ref.url, "image", "adopt", nodes=count, behind=behind).between(target, runs)
     if isinstance(action, Done):
-        has = f"the pool is pinned to {pool.pin_text}, {counted(count, 'node')}"
+        has = f"the pool is {pool.pinned}, {counted(count, 'node')}"
         return replace(plan, detail=ADOPTS, change=has if pinned else words_of(target).holds(count))
     if isinstance(action, steps.Repin) and pool.emptying is None:
-        return _repinned(plan, seen, action.version)
+        return _repinned(plan, seen, action, target)
     cost = empty_cost(seen, policy, action, *times)
     plan = replace(plan, what="renew", detail=cost.detail, change=words_of(target).change(runs), tasks=cost.tasks)
     plan = replace(plan, warnings=("empties",)) if cost.empties else plan
-    return _rolled_back(plan, runs, target)
+    return _moved(plan, seen, target, policy.canary) or _rolled_back(plan, runs, target)
 
 
-def _repinned(plan: Plan, seen: VmPoolView, wanted: str) -> Plan:
-    """The plan for an empty pool whose image version changes at once."""
+def _repinned(plan: Plan, seen: VmPoolView, action: steps.Repin, target: Target) -> Plan:
+    """The plan for an empty pool whose image changes at once."""
     runs = seen.pool.pin_text
     empty = (
         "the pool is empty: this up pins it" if seen.pool.is_latest else "the pinned pool is empty: this up re-pins it"
     )
-    plan = replace(plan, what="repin", detail=empty, came_from=runs, change=version.change(runs, wanted))
-    return _rolled_back(plan, runs, ImageVersion.parse(wanted))
+    empty = "the pool is empty: this up changes its image" if action.onto is not None else empty
+    plan = replace(plan, what="repin", detail=empty, came_from=runs, change=version.change(runs, action.version))
+    return _moved(plan, seen, target, 0) or _rolled_back(plan, runs, target)
+
+
+def _moved(plan: Plan, seen: VmPoolView, target: Target, canary: int) -> Plan | None:
+    """The same plan, which names the move to another image and its way back; None if the pool keeps its image.
+
+    ``canary`` nodes prove the new image; 0 if the pool is empty already.
+    """
+    pool, mark = seen.pool, seen.pool.emptying
+    if moves(pool, target):
+        before, goal = pool.made_from if mark is None else mark.before, target.goal(pool)
+    elif mark is not None and mark.moves and target.image is not None:
+        before, goal = mark.before, mark.goal
+    else:
+        return None
+    text = f"node agent {before.agent} -> {goal.agent or 'the one that Batch lists'}"
+    if before.agent.casefold() == goal.agent.casefold():
+        text = f"node agent {goal.agent} as before"
+    if canary:
+        text += f"; canary of {counted(canary, 'new node')}: if it fails, the old image and node agent come back"
+    plan = replace(plan, change=change_text(before, goal), from_image=before.name, to_image=goal.name)
+    return plan.noting("another image", text)
 
 
 def _rolled_back(plan: Plan, runs: str, target: Target) -> Plan:
     """The same plan, marked if the pool goes back to an older pin."""
     pin = parse_image_version(runs)
-    if not isinstance(target, ImageVersion) or pin is None or pin <= target.numbers:
+    if not isinstance(target, ImageVersion) or pin is None or not target.numbers or pin <= target.numbers:
         return plan
     what: What = "rollback" if plan.what == "renew" else plan.what
     return replace(plan, what=what, warnings=("rollback", *plan.warnings))
@@ -221,6 +246,8 @@ def _becoming_pinned(plan: Plan, seen: VmPoolView, target: Target, policy: Image
     pool = seen.pool
     if policy.strategy == "surge" or plan.what == "adopt" or not isinstance(target, ImageVersion):
         return plan
+    if not target.numbers or "another image" in plan.warnings:
+        return plan
     if not (pool.gallery and pool.is_latest) or pool.is_marked:
         return plan
     return replace(plan, detail=f"{plan.detail}; the image id gets the version, so new nodes no longer get the newest")
@@ -228,7 +255,7 @@ def _becoming_pinned(plan: Plan, seen: VmPoolView, target: Target, policy: Image
 
 def _stays_pinned(seen: VmPoolView, target: Target, plan: Plan) -> str:
     """The warning that new nodes of a pinned pool get its pin, if only their age is declared; empty otherwise."""
-    pinned = seen.pool.pin is not None and isinstance(target, AllocatedSince)
+    pinned = seen.pool.pin is not None and isinstance(target, AllocatedSince) and target.is_met_by(seen.pool)
     return f"the pool stays pinned to {seen.pool.pin_text}" if pinned and plan.what != "adopt" else ""
 
 
@@ -247,14 +274,16 @@ def _plan_image(  # noqa: PLR0911 - a table
         what = what if nodes else "all its nodes are deallocated" if seen.deallocated else "it has no nodes"
         return replace(plan, detail=ADOPTS, change=what)
     if isinstance(action, steps.Repin):
-        return _repinned(plan, seen, action.version)
+        return _repinned(plan, seen, action, target)
     plan = replace(plan, what="wait", change=words.change(came_from))
     if isinstance(action, Wait) and action.phase == "until empty":
         waits = f"this up waits until it is empty, at most {duration(timeout)}"
         change = words.change(seen.pool.pin_text)
         pool = "pool on latest" if seen.pool.is_latest else "pinned pool"
+        pool = "pool" if moves(seen.pool, target) else pool
         holds = f"the {pool} holds {counted(len(seen.nodes), 'node')}: {waits}"
-        return _rolled_back(replace(plan, detail=holds, change=change), seen.pool.pin_text, target)
+        plan = replace(plan, detail=holds, change=change)
+        return _moved(plan, seen, target, 0) or _rolled_back(plan, seen.pool.pin_text, target)
     text = steps.tally(seen, target, spot=surge_view.takes_spot(seen, policy))
     if isinstance(action, Wait) and action.phase in ("automatic", "until renewed"):
         return replace(plan, detail=f"{text}; this up waits, at most {duration(timeout)}, and writes nothing")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from batch_os_provider.batch.address import PoolRef, parse_endpoint
 from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
+from batch_os_provider.batch.wanted_image import WantedImage
 from batch_os_provider.schema.inputs import (
     ACCOUNT_ENDPOINT,
     AUTOSCALE,
@@ -21,6 +22,7 @@ from batch_os_provider.schema.inputs import (
     MAX_UNAVAILABLE,
     MAX_UNHEALTHY,
     MOST_NODES,
+    NODE_AGENT,
     NODES_SINCE,
     ON_CONFLICT,
     ON_TIMEOUT,
@@ -31,6 +33,7 @@ from batch_os_provider.schema.inputs import (
     STRATEGY,
     SURGE,
     TARGET,
+    TARGET_IMAGE,
     TIMEOUT,
 )
 from batch_os_provider.schema.units import Share, parse_duration, parse_share
@@ -173,8 +176,11 @@ class DeclaredImage:
 
 def target_of(bag: Mapping[str, Any]) -> Target:
     """The target that the bag of a VM pool declares. Raises ValueError if it declares none that is allowed."""
-    since = bag.get(NODES_SINCE)
-    return ImageVersion.parse(bag.get(IMAGE_TARGET)) if since is None else AllocatedSince.parse(since)
+    since, name = bag.get(NODES_SINCE), bag.get(TARGET_IMAGE)
+    image = None if name is None else WantedImage.parse(name, bag.get(NODE_AGENT))
+    if since is None:
+        return ImageVersion.parse(bag.get(IMAGE_TARGET), image)
+    return AllocatedSince.parse(since, image)
 
 
 def target_in(bag: Mapping[str, Any]) -> Target | None:

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.address import POOL_ID, parse_endpoint, parse_pool_url
+from batch_os_provider.batch.image_reference import NAME_FORM
 from batch_os_provider.batch.image_version import LARGEST_PART, parse_image_version
 from batch_os_provider.batch.vm_target import AllocatedSince
+from batch_os_provider.batch.wanted_image import LATEST, WantedImage
 from batch_os_provider.errors import InputError
 from batch_os_provider.guest_os import version
+from batch_os_provider.schema.image_names import AGENT_FORM, check_agent, check_image
 from batch_os_provider.schema.units import (
     DURATION_FORM,
     SHARE_FORM,
@@ -41,10 +44,12 @@ __all__ = [
     "IMAGE",
     "IMAGE_TARGET",
     "INPUTS",
+    "LATEST",
     "MAX_UNAVAILABLE",
     "MAX_UNHEALTHY",
     "MOST_NODES",
     "NODES_SINCE",
+    "NODE_AGENT",
     "ON_CONFLICT",
     "ON_TIMEOUT",
     "OS",
@@ -54,6 +59,7 @@ __all__ = [
     "STRATEGY",
     "SURGE",
     "TARGET",
+    "TARGET_IMAGE",
     "TIMEOUT",
     "Failure",
     "Spec",
@@ -68,6 +74,7 @@ ACCOUNT_ENDPOINT, POOL_ID_NAME, TARGET = "account_endpoint", "pool_id", "target_
 TIMEOUT, ON_TIMEOUT, IF_RESIZING, ON_CONFLICT = "timeout", "on_timeout", "if_resizing", "on_conflict"
 STALL_AFTER, MAX_UNHEALTHY, SOAK = "stall_after", "max_unhealthy", "soak"
 IMAGE_TARGET, NODES_SINCE = "target_image_version", "nodes_since"
+TARGET_IMAGE, NODE_AGENT = WantedImage.input_name, WantedImage.agent_input
 STRATEGY, SURGE, MAX_UNAVAILABLE, DRAIN_TIMEOUT = "strategy", "surge", "max_unavailable", "drain_timeout"
 CANARY, AUTOSCALE = "canary", "autoscale"
 DURATIONS = (TIMEOUT, DRAIN_TIMEOUT, STALL_AFTER, SOAK)
@@ -80,7 +87,12 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     STRATEGY: ("surge", "when_empty", "empty"),
     AUTOSCALE: ("refuse", "hold"),
 }
-_ONLY_WITH = {CANARY: ("empty",), AUTOSCALE: ("surge", "empty"), MAX_UNAVAILABLE: ("surge",)}
+_ONLY_WITH = {
+    TARGET_IMAGE: ("empty", "when_empty"),
+    CANARY: ("empty",),
+    AUTOSCALE: ("surge", "empty"),
+    MAX_UNAVAILABLE: ("surge",),
+}
 """The strategies that use an input, if not all do."""
 
 
@@ -134,6 +146,8 @@ IMAGE = Spec(
     (IMAGE_TARGET, NODES_SINCE),
     (STRATEGY,),
     {
+        TARGET_IMAGE: None,
+        NODE_AGENT: None,
         SURGE: 1,
         MAX_UNAVAILABLE: 0,
         CANARY: 1,
@@ -184,7 +198,7 @@ def check(
             if name in spec.required:
                 failures.append(Failure(name, f"it is missing; required: {_FORMS[name]}"))
             continue
-        reason = wrong(name, value)
+        reason = "" if name == IMAGE_TARGET and _is_latest_of_an_image(bag) else wrong(name, value)
         if reason:
             failures.append(Failure(name, reason))
         elif name == ACCOUNT_ENDPOINT:
@@ -204,11 +218,17 @@ def _check_targets(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool], sp
     return [Failure(spec.targets[0], f"it is missing, and so is {spec.targets[1]}; {ONE_TARGET}")]
 
 
+def _is_latest_of_an_image(bag: Mapping[str, Any]) -> bool:
+    return bag.get(IMAGE_TARGET) == LATEST and bag.get(TARGET_IMAGE) is not None
+
+
 def _unused(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool], spec: Spec) -> list[Failure]:
-    """The inputs that the declared strategy does not use, and a surge with which no node could be renewed."""
+    """The inputs that the declared strategy does not use, and those that cannot do anything by themselves."""
     strategy = bag.get(STRATEGY)
-    if STRATEGY not in spec.names or is_unknown(strategy):
+    if STRATEGY not in spec.names:
         return []
+    if is_unknown(strategy):
+        return _alone(bag, is_unknown)
     unused = [
         Failure(
             name,
@@ -218,7 +238,7 @@ def _unused(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool], spec: Spe
         for name, users in _ONLY_WITH.items()
         if bag.get(name) is not None and not is_unknown(bag[name]) and strategy not in users
     ]
-    return unused or _standstill(bag, is_unknown)
+    return [*unused, *_alone(bag, is_unknown)] or _standstill(bag, is_unknown)
 
 
 def _standstill(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool]) -> list[Failure]:
@@ -236,6 +256,14 @@ def _standstill(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool]) -> li
             "quota), or surge=0, max_unavailable=1 (a node leaves first, which needs none)",
         )
     ]
+
+
+def _alone(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool]) -> list[Failure]:
+    """Refuse a node agent SKU without the image that it belongs to."""
+    agent = bag.get(NODE_AGENT)
+    if agent is None or is_unknown(agent) or bag.get(TARGET_IMAGE) is not None:
+        return []
+    return [Failure(NODE_AGENT, f"{shown(agent)} is not allowed alone; allowed only with {TARGET_IMAGE}, {NAME_FORM}")]
 
 
 def wrong(name: str, value: object) -> str:
@@ -349,7 +377,8 @@ def _check_image_target(value: object) -> str:
         return ""
     if isinstance(value, str) and value.strip().lower() == "latest":
         return (
-            "changes over time, so a reviewer cannot check it; allowed: "
+            f"changes over time, so a reviewer cannot check it; allowed: "
+            f"{LATEST} only with {TARGET_IMAGE}, else "
             f"{_FORMS[IMAGE_TARGET]}; list versions with `az vm image list --all -p <publisher> -f <offer> -s <sku>`"
         )
     return f"is not an exact image version; allowed: {_FORMS[IMAGE_TARGET]}"
@@ -389,8 +418,10 @@ _MEANINGS: Mapping[str, Callable[[Any], object]] = {
     ACCOUNT_ENDPOINT: lambda value: parse_endpoint(str(value)),
     POOL_ID_NAME: lambda value: str(value).casefold(),
     TARGET: lambda value: str(value).casefold(),
-    IMAGE_TARGET: parse_image_version,
+    IMAGE_TARGET: lambda value: parse_image_version(value) or str(value).casefold(),
     NODES_SINCE: lambda value: AllocatedSince.parse(value).moment,
+    TARGET_IMAGE: lambda value: str(value).casefold(),
+    NODE_AGENT: lambda value: str(value).casefold(),
     MAX_UNHEALTHY: parse_share,
     SURGE: parse_share,
     MAX_UNAVAILABLE: parse_share,
@@ -409,6 +440,8 @@ _CHECKS: Mapping[str, Callable[[Any], str]] = {
     TARGET: _check_target,
     IMAGE_TARGET: _check_image_target,
     NODES_SINCE: _check_since,
+    TARGET_IMAGE: check_image,
+    NODE_AGENT: check_agent,
     SURGE: _check_step,
     MAX_UNAVAILABLE: _check_step,
     CANARY: _check_nodes,
@@ -425,6 +458,8 @@ _FORMS: Mapping[str, str] = {
     TARGET: version.ALLOWED,
     IMAGE_TARGET: f"exact numbers with dots, each at most {LARGEST_PART}, such as 22.04.202405140 or 20348.2461.240510",
     NODES_SINCE: "a date such as 2026-11-24 (midnight UTC), or a UTC time to the second such as 2026-11-24T06:30:00Z",
+    TARGET_IMAGE: NAME_FORM,
+    NODE_AGENT: AGENT_FORM,
     SURGE: _STEP_FORM,
     MAX_UNAVAILABLE: _STEP_FORM,
     CANARY: f"a whole number from 1 to {MOST_NODES}",

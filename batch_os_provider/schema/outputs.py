@@ -6,7 +6,7 @@ contain the names, so the names must not change.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.image_reference import is_gallery_image
@@ -32,7 +32,7 @@ __all__ = [
     "STATE",
     "UNHEALTHY",
     "UNPROVEN",
-    "PriorState",
+    "image_of",
     "is_behind",
     "is_pin_exact",
     "known",
@@ -102,9 +102,12 @@ def of_vm_pool(seen: VmPoolView, target: Target | None, strategy: object = None)
 
 def _behind(seen: VmPoolView, target: Target, strategy: object) -> tuple[VmNode, ...]:
     """The nodes that the strategy would renew: ``empty`` renews spot nodes too."""
-    if isinstance(target, ImageVersion) and is_pin_exact(strategy, seen.pool.pin_text, seen.pool.image):
+    exact = target.image is not None or is_pin_exact(strategy, seen.pool.pin_text, seen.pool.image)
+    if isinstance(target, ImageVersion) and exact:
         # The nodes of a pinned pool run the pin.
-        return () if target.numbers == seen.pool.pin else seen.nodes
+        return () if target.is_met_by(seen.pool) else seen.nodes
+    if target.image is not None and not target.is_met_by(seen.pool):
+        return seen.nodes
     if strategy == "empty":
         return tuple(node for node in seen.nodes if target.is_behind(node) and not node.is_deallocated)
     return seen.behind(target)
@@ -117,12 +120,25 @@ def is_behind(outputs: Mapping[str, Any], target: Target | None, strategy: objec
     """
     if target is None:
         return False
+    if target.image is not None and (image_of(outputs) != target.image.name.casefold() or bool(outputs.get(BEHIND))):
+        return True
     if isinstance(target, AllocatedSince):
         return _moment(outputs.get(OLDEST_ALLOCATED), target.moment) < target.moment
     oldest, pin = parse_image_version(outputs.get(OLDEST)), parse_image_version(outputs.get(PIN))
-    if is_pin_exact(strategy, outputs.get(PIN), outputs.get(IMAGE)):
+    if not target.numbers:
+        return str(outputs.get(PIN)).casefold() != target.text.casefold()
+    if target.image is not None or is_pin_exact(strategy, outputs.get(PIN), outputs.get(IMAGE)):
         return pin != target.numbers
     return (oldest is not None and oldest < target.numbers) or (pin is not None and pin < target.numbers)
+
+
+def image_of(outputs: Mapping[str, Any]) -> str:
+    """The image without its version, in lower case, as ``target_image`` names it; empty if the outputs have none."""
+    image, pin = str(outputs.get(IMAGE) or ""), str(outputs.get(PIN) or "")
+    if image.startswith("/"):
+        return re.split("/versions/", image, flags=re.IGNORECASE)[0].casefold()
+    parts = image.removesuffix(f" {pin}").split()
+    return ":".join(parts[:3]).casefold()
 
 
 def _moment(text: object, otherwise: str) -> str:
@@ -146,15 +162,3 @@ def lowest(one: str | None, other: str | None) -> str | None:
     """The older of two version texts, as spelled; None if neither is an exact version (``latest`` is not exact)."""
     texts = [text for text in (one, other) if text is not None and parse_image_version(text) is not None]
     return min(texts, key=lambda text: parse_image_version(text) or ()) if texts else None
-
-
-@dataclass(frozen=True)
-class PriorState:
-    """What Pulumi's state says about an existing resource: the last version, and why a change is planned.
-
-    ``why`` is a text for people and ``code`` the same reason for programs. Both are empty if an input changed.
-    """
-
-    version: str
-    why: str = ""
-    code: str = ""

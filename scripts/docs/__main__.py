@@ -27,6 +27,7 @@ from pathlib import Path
 
 from scripts.docs.ground import Ground
 from scripts.docs.pages import BLOCK, GRID, PAGES, ROOT, Outputs, same
+from scripts.docs.scenarios_newer import newer
 from scripts.docs.scenarios_os import (
     deferred,
     federated,
@@ -56,6 +57,7 @@ SCENARIOS: tuple[Callable[[Ground], Outputs], ...] = (
     unhealthy,
     deferred,
     newcomer,
+    newer,
     main_road,
     previewed,
     killed,

@@ -144,7 +144,9 @@ class Place:
 
     def renew(self, policy: ImagePolicy | None = None, since: str = "", **goal: Any) -> Ending:
         """One ``up`` of a PoolImageVersion, to a version or to a moment."""
-        target = AllocatedSince.parse(since) if since else target_from(goal.pop("target", TARGET))
+        given = goal.pop("target", TARGET)
+        given = target_from(given) if isinstance(given, str) else given
+        target = AllocatedSince.parse(since) if since else given
         ref, chosen = PoolRef(ENDPOINT, "render"), policy or ImagePolicy("surge", 2)
         wanted = DeclaredImage(ref, target, chosen, **{"drain_timeout": 3600.0, "timeout": 36_000.0, **goal})
         return self._run(

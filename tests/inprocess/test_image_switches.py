@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
+from batch_os_provider.batch.vm_target import ImageVersion
+from batch_os_provider.batch.wanted_image import WantedImage
 from batch_os_provider.errors import BatchOsError, DeadlineError, PermanentError, PoolGoneError, RefusedError
 from batch_os_provider.schema.declared import ImagePolicy
 from batch_os_provider.simulator.world import nodes, resizes
 from batch_os_provider.simulator.world.unknowns import BY_NAME, VM_TABLE
 from batch_os_provider.simulator.world.world import World
 from tests.inprocess.switches import Ending, Otherwise, Place, Scenario, is_met, judge, quietly, settings_of
-from tests.support.simulator import BEHIND, MOVED, TARGET, WINDOWS, job, paas_pool, vm_pool
+from tests.support.simulator import BEHIND, IMAGES, MOVED, NOBLE, TARGET, WINDOWS, job, paas_pool, vm_pool
 
 # All switches of VM pools; of the others those that a renewal meets: the versions answered, pools of the other kind.
 SWITCHES = (
@@ -35,6 +37,7 @@ HELD = ImagePolicy("surge", 2, autoscale="hold")
 SPARING = ImagePolicy("surge", 0, max_unavailable=2)
 SCALED = {"enableAutoScale": True, "autoScaleFormula": "$T=4", "autoScaleEvaluationInterval": "PT15M"}
 LONG_FORMULA = {**SCALED, "autoScaleFormula": "$T = 4;  // " + "nights " * 700}
+JAMMY = IMAGES["ubuntu"]
 WORK = job("render", *[90] * 8)
 LONG = job("render", 20_000, 60, 60)
 UNLISTED = {
@@ -355,6 +358,29 @@ def outlasted(place: Place, ending: Ending) -> None:
     as_before(place)
 
 
+def to_another_image(place: Place, agent: str = "") -> Ending:
+    """Ubuntu 22.04 moves to 24.04."""
+    place.seed(
+        vm_pool(nodes=4, image=JAMMY, version=JAMMY.behind),
+        images=[JAMMY.row, NOBLE.row],
+        jobs=[job("render", 60, 90)],
+    )
+    image = WantedImage(":".join(NOBLE.reference.values()), agent)
+    return place.renew(EMPTY, target=ImageVersion.parse(NOBLE.target, image))
+
+
+def moved(place: Place, ending: Ending) -> None:
+    emptied_and_filled(place, ending, NOBLE.target)
+    assert (place.pool().virtual_machine or {})["nodeAgentSKUId"] == NOBLE.agent
+
+
+def not_moved(place: Place, ending: Ending) -> None:
+    """Batch refuses the agent, or its nodes are unusable; either way image and agent are as before."""
+    ending.failed(BatchOsError, "/pools/render")
+    as_before(place, JAMMY.behind)
+    assert (place.pool().virtual_machine or {})["nodeAgentSKUId"] == JAMMY.agent
+
+
 def gallery_filled(place: Place, ending: Ending) -> None:
     """The version is the end of the image id, whatever the nodes show of it; each task ran once."""
     ending.done()
@@ -487,6 +513,8 @@ SCENARIOS = {
         lambda place: to_empty(place, LONG, timeout=1171.3), ended_before_the_deadline
     ),
     "empty, a node stays, then goes": Scenario(outlasts_then_goes, emptied_and_filled),
+    "empty, another image": Scenario(to_another_image, moved),
+    "empty, another image, a wrong agent": Scenario(partial(to_another_image, agent="batch.node.el 9"), not_moved),
     "empty, the canary fails": Scenario(
         partial(
             to_empty,
@@ -620,6 +648,7 @@ MET = {
     "metadataValueLimit": "empty, a long formula",
     "enableAutoscaleWithin30s": "empty, another formula",
     "patchAfterSteady": "empty",
+    "agentOfAnotherImage": "empty, another image, a wrong agent",
     "retiredApiVersions": "Cloud Services pool",
     "apiVersionUnknownCode": "Cloud Services pool",
     "cloudServicePoolInNewestVersion": "Cloud Services pool",

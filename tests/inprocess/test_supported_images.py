@@ -30,7 +30,7 @@ ENDS = {"windows-2022": 45, "ubuntu": 0, "ubuntu-hpc": -20, "rhel": 91}
 """Days until the support of an image ends."""
 STANDING = {"windows-2022": "image ending", "ubuntu": "image ended", "ubuntu-hpc": "image ended"}
 
-CLAUSE = re.compile("; Batch support for image [^;]*; create the pool from another image[^;]*")
+CLAUSE = re.compile("; Batch support for image [^;]*; declare another image[^;]*")
 
 
 def ends_on(days: int) -> str:
@@ -107,7 +107,7 @@ def test_one_call_for_many_pools_under_each_switch(preview: Preview, switch: str
         code = "image unlisted" if gone else STANDING.get(name, "")
         assert tail.warnings == ((code,) if code else ())
         assert tail.image_ends == (ends_on(ENDS[name]) if name in ENDS and not gone else "")
-        assert ("create the pool from another image" in text) is bool(code)
+        assert ("declare another image" in text) is bool(code)
         assert text.startswith("2 of 2 nodes behind")
         assert (f" of pool {name} " in text) is bool(code)
 

@@ -51,6 +51,7 @@ ACCOUNT = "https://acme.westeurope.batch.azure.com"
 GITHUB_CONTEXT = {
     "vars.AZURE_TENANT_ID": "tenant",
     "vars.AZURE_READER_CLIENT_ID": "batch-os-reader",
+    "vars.AZURE_SUBSCRIPTION_ID": "",
     "vars.AZURE_WRITER_CLIENT_ID": "batch-os-writer",
     "vars.PULUMI_ORGANIZATION": "",
     "vars.PULUMI_BACKEND_URL": "",
@@ -386,7 +387,8 @@ def make_template(folder: Path) -> None:
     repository = folder / "repository"
     shutil.copytree(PROJECT, repository)
     (repository / "pipelines").mkdir()
-    shutil.copy(PIPELINES / "pull_request_comment.py", repository / "pipelines")
+    for script in PIPELINES.glob("*.py"):
+        shutil.copy(script, repository / "pipelines")
     remember_packages(folder / LAUNCHERS)
     remember_installation(folder / LAUNCHERS)
     for stack in STACKS:

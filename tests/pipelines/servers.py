@@ -17,6 +17,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 TOKEN = "a-token-of-the-run"
+FIRST = 7
+"""The number of the pull request."""
 SIGN_IN = "<html><title>Azure DevOps Services | Sign In</title></html>"
 
 
@@ -30,6 +32,8 @@ class Service:
     """GitHub's comments on pull request 7."""
     threads: list[dict[str, Any]] = field(default_factory=list)
     """Azure DevOps' threads of pull request 7."""
+    pulls: list[dict[str, Any]] = field(default_factory=list)
+    """Pull requests that a job opened."""
     refusal: tuple[int, str] | None = None
     """What every write is answered with."""
     moved_to: str = ""
@@ -50,12 +54,30 @@ def github(service: Service, method: str, path: str, query: dict[str, list[str]]
         made = {"id": number, "body": body["body"], "html_url": f"https://github.example/acme/pools/pull/7#{number}"}
         service.comments.append(made)
         return 201, made, ""
+    if path.startswith("/repos/acme/pools/pulls"):
+        wanted = {key: value[0].removeprefix("acme:") for key, value in query.items()}
+        found = pull_requests(service, method, path, wanted, {**(body or {}), "number": FIRST, "state": "open"})
+        return (*found, "")
     match = re.fullmatch(r"/repos/acme/pools/issues/comments/(\d+)", path)
     if method == "PATCH" and match:
         comment = next(each for each in service.comments if each["id"] == int(match[1]))
         comment["body"] = body["body"]
         return 200, comment, ""
     return 404, {"message": "Not Found"}, ""
+
+
+def pull_requests(
+    service: Service, method: str, path: str, wanted: dict[str, str], body: dict[str, Any]
+) -> tuple[int, Any]:
+    """List, open or change a pull request; both services have one at most, as the script wants it."""
+    if method == "GET":
+        return 200, [each for each in service.pulls if wanted.items() <= each.items()]
+    if method == "POST":
+        service.pulls.append(body)
+        return 201, body
+    assert path.endswith(f"/{FIRST}")
+    service.pulls[0] |= body
+    return 200, service.pulls[0]
 
 
 def azure_devops(
@@ -71,6 +93,11 @@ def azure_devops(
         thread["comments"] = [{**each, "id": number} for number, each in enumerate(body["comments"], 1)]
         service.threads.append(thread)
         return 200, thread, ""
+    if path.startswith("/acme/My Pools/_apis/git/repositories/r-1/pullrequests"):
+        wanted = {key.partition(".")[2]: value[0] for key, value in query.items() if key != "api-version"}
+        made = {**(body or {}), "pullRequestId": FIRST, "status": "active"}
+        status, found = pull_requests(service, method, path, wanted, made)
+        return status, {"value": found, "count": len(found)} if method == "GET" else found, ""
     match = re.fullmatch(re.escape(threads) + r"/(\d+)/comments/(\d+)", path)
     if method == "PATCH" and match:
         thread = next(each for each in service.threads if each["id"] == int(match[1]))

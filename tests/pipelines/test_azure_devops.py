@@ -149,10 +149,12 @@ def test_each_job_signs_in_as_who_it_shall_be(tmp_path: Path, machine_template: 
         return found.name
 
     found = {}
-    for pipeline in ("pull-request.yml", "deploy.yml", "drift.yml"):
+    (tools / "batch-os").symlink_to("pulumi")
+    for pipeline in ("pull-request.yml", "deploy.yml", "drift.yml", "bump.yml"):
         for job in azure_jobs(pipeline, AZURE_CONTEXT):
             found |= {f"{pipeline} {job.name}": signed_in(step) for step in job.steps if step.connection}
     as_reader = "OIDC as client batch-os-reader (ARM_USE_OIDC)"
     ups = {f"deploy.yml {stack}-up": f"OIDC as client batch-os-{stack} (ARM_USE_OIDC)" for stack in STACKS}
     previews = {f"deploy.yml {stack}_preview-preview": as_reader for stack in STACKS}
-    assert found == {"pull-request.yml preview": as_reader, **previews, **ups, "drift.yml drift": as_reader}
+    nights = {f"{name}.yml {name}": as_reader for name in ("drift", "bump")}
+    assert found == {"pull-request.yml preview": as_reader, **previews, **ups, **nights}

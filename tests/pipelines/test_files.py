@@ -31,9 +31,10 @@ from tests.pipelines.machine import (
 PAGE = (ROOT / "docs" / "pipelines.md").read_text(encoding="utf-8")
 WORKFLOWS = sorted(GITHUB.glob("*.yml"))
 PIPELINES = sorted(AZURE_DEVOPS.glob("*.yml"))
+NAMES = ("pull-request.yml", "deploy.yml", "drift.yml", "bump.yml")
 JOBS = [
-    *(job for name in ("pull-request.yml", "deploy.yml", "drift.yml") for job in github_jobs(name, GITHUB_CONTEXT)),
-    *(job for name in ("pull-request.yml", "deploy.yml", "drift.yml") for job in azure_jobs(name, AZURE_CONTEXT)),
+    *(job for name in NAMES for job in github_jobs(name, GITHUB_CONTEXT)),
+    *(job for name in NAMES for job in azure_jobs(name, AZURE_CONTEXT)),
 ]
 
 
@@ -113,7 +114,7 @@ def test_scripts_are_plain_bash() -> None:
 
 
 def test_azures_scripts_ask_for_what_githubs_shell_gives() -> None:
-    for pipeline in ("pull-request.yml", "deploy.yml", "drift.yml"):
+    for pipeline in NAMES:
         for job in azure_jobs(pipeline, AZURE_CONTEXT):
             for step in job.steps:
                 assert len(step.script.splitlines()) <= 1 or step.script.startswith("set -euo pipefail\n"), step.name
@@ -168,7 +169,8 @@ def test_the_stacks_follow_one_another() -> None:
 def test_tokens_can_do_no_more_than_they_must() -> None:
     base = {"contents": "read", "id-token": "write"}
     for file in WORKFLOWS:
-        more = {"pull-requests": "write"} if file.name == "pull-request.yml" else {}
+        more = {"pull-requests": "write"} if file.name in ("pull-request.yml", "bump.yml") else {}
+        more |= {"contents": "write"} if file.name == "bump.yml" else {}  # it pushes a branch
         assert loaded(file)["permissions"] == {**base, **more}, file.name
     (preview,) = loaded(GITHUB / "pull-request.yml")["jobs"].values()
     assert preview["if"] == "github.event.pull_request.head.repo.full_name == github.repository"
@@ -178,7 +180,8 @@ def test_secrets_go_to_the_steps_that_run_pulumi_and_to_no_other() -> None:
     for job in JOBS:
         for step in job.steps:
             secret = {"PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE", "ARM_CLIENT_ID"} & step.env.keys()
-            assert not secret or "pulumi " in step.script, f"{job.name}: {step.name}"
+            wanted = "batch-os bump" if secret == {"ARM_CLIENT_ID"} else "pulumi "
+            assert not secret or "pulumi " in step.script or wanted in step.script, f"{job.name}: {step.name}"
 
 
 def test_the_installed_cli_is_the_one_that_the_tests_run_on() -> None:
@@ -221,7 +224,7 @@ def test_the_pages_commands_do_what_it_says(machine: Machine, identities: dict[s
         done = subprocess.run(command, cwd=machine.repository, env=env, capture_output=True, text=True, check=False)  # noqa: S603
         assert done.returncode == 0, done.stdout + done.stderr
     copied = {file.name for file in (machine.repository / "pipelines").iterdir()}
-    assert copied == {"pull_request_comment.py", *(file.name for file in PIPELINES)}
+    assert copied == {"bump_pull_request.py", "pull_request_comment.py", *(file.name for file in PIPELINES)}
     assert {file.name for file in (machine.repository / ".github" / "workflows").iterdir()} == {
         file.name for file in WORKFLOWS
     }

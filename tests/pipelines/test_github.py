@@ -188,7 +188,7 @@ def test_a_cancelled_run_ends_in_time_and_a_hung_one_by_force(
 def test_each_job_signs_in_as_who_it_shall_be() -> None:
     runner = {"ACTIONS_ID_TOKEN_REQUEST_URL": "https://runner.example/token?v=1", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t"}
     found = {}
-    for workflow in ("pull-request.yml", "deploy.yml", "drift.yml"):
+    for workflow in ("pull-request.yml", "deploy.yml", "drift.yml", "bump.yml"):
         for job in github_jobs(workflow, GITHUB_CONTEXT):
             for step in job.steps:
                 if "ARM_CLIENT_ID" in step.env:
@@ -196,4 +196,10 @@ def test_each_job_signs_in_as_who_it_shall_be() -> None:
     reader, writer = (f"OIDC as client batch-os-{name} (ARM_USE_OIDC)" for name in ("reader", "writer"))
     ups = {f"deploy.yml {stack}-up": writer for stack in STACKS}
     previews = {f"deploy.yml {stack}-preview": reader for stack in STACKS}
-    assert found == {"pull-request.yml preview": reader, **previews, **ups, "drift.yml drift": reader}
+    assert found == {
+        "pull-request.yml preview": reader,
+        **previews,
+        **ups,
+        "drift.yml drift": reader,
+        "bump.yml bump": reader,
+    }

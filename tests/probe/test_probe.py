@@ -41,6 +41,7 @@ TURNED = {
     "getOnUpgradeosCode": "ResourceNotFound",
     "apiVersionUnknownCode": "InvalidQueryParameterValue",
     "unknownImageVersion": "accepted",
+    "agentOfAnotherImage": "accepted",
     "metadataValueLimit": 4096,
     "nodesAfterDrainTimeout": "disabled",
 }

@@ -28,10 +28,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from batch_os_provider.batch.image_reference import pin_of, without_version
 from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.pool import parse_time
 from batch_os_provider.batch.vm_pool import MARKER, sortable
 from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
+from batch_os_provider.batch.wanted_image import WantedImage
 from batch_os_provider.errors import BatchOsError, InterruptedRolloutError, UnhealthyError
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.rollout.loop import Outcome
@@ -76,6 +78,8 @@ class Snapshot:
     """Id, state and exit code of each."""
     pin: str = ""
     """The image version of new nodes of a VM pool."""
+    image: tuple[str, str] = ("", "")
+    """The image of a VM pool without its version, and its node agent SKU."""
     formula: tuple[str, str] = ("", "")
     """The formula that scales the pool, and its interval."""
     spot: int = 0
@@ -173,6 +177,7 @@ def snapshot(world: World, pool_id: str) -> Snapshot | None:
         versions = [pool.cloud_service["currentOSVersion"]]
     else:
         versions = sorted({str((node.image or {}).get("exactVersion")) for node in pool.nodes.values()})
+    machine = pool.virtual_machine or {}
     tasks = [
         (job, task) for job in world.jobs.values() if job.pool_id.lower() == pool.key for task in job.tasks.values()
     ]
@@ -184,7 +189,8 @@ def snapshot(world: World, pool_id: str) -> Snapshot | None:
         pool.target_dedicated,
         any(entry.get("name") == MARKER for entry in pool.props.get("metadata") or []),
         tuple(sorted((f"{job.id}/{task.id}", task.state, task.exit_code) for job, task in tasks)),
-        pin=str((pool.virtual_machine or {}).get("imageReference", {}).get("version", "")),
+        pin=pin_of(machine.get("imageReference", {})),
+        image=(without_version(machine.get("imageReference", {})), str(machine.get("nodeAgentSKUId", ""))),
         formula=tuple(str(pool.props.get(name, "")) for name in ("autoScaleFormula", "autoScaleEvaluationInterval")),
         spot=pool.target_low_priority,
         not_ready=tuple(node.id for node in pool.nodes.values() if node.state not in READY),
@@ -194,7 +200,10 @@ def snapshot(world: World, pool_id: str) -> Snapshot | None:
 
 
 def target_from(text: str) -> Target:
-    """The target of a VM pool: a version or a moment."""
+    """The target of a VM pool: a version or a moment; another image stands before the version."""
+    name, _, version = text.rpartition(" ")
+    if name:
+        return ImageVersion.parse(version, WantedImage.parse(name))
     return ImageVersion.parse(text) if parse_image_version(text) is not None else AllocatedSince.parse(text)
 
 
@@ -209,6 +218,10 @@ def is_at_target(seen: Snapshot | None, kind: Kind, target: str, strategy: str =
         times = [parse_time(each) for each in seen.allocated]
         return not seen.marked and all(each is not None and sortable(each) >= wanted.moment for each in times)
     versions = [parse_image_version(each) for each in seen.versions]
+    if wanted.image is not None and seen.image[0] != wanted.image.name:
+        return False
+    if seen.image[0].startswith("/"):
+        versions = []  # a node of a gallery image may show none
     if strategy == "empty":
         return not seen.marked and {parse_image_version(seen.pin), *versions} == {wanted.numbers}
     return not seen.marked and all(each is not None and each >= wanted.numbers for each in versions)

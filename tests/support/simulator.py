@@ -99,6 +99,19 @@ IMAGES = {
     "rhel": Image("redhat", "rhel", "8_1", "batch.node.el 8", "8.1.2020082713", "8.1.2021040910"),
 }
 """Images whose versions are spelled in all the ways there are: leading zeros, ten digits, two to five digits first."""
+NOBLE = Image(
+    "canonical", "ubuntu-24_04-lts", "server", "batch.node.ubuntu 24.04", "24.04.202404230", "24.04.202405100"
+)
+"""The image to which pools of Ubuntu 22.04 move."""
+WINDOWS_2016 = Image(
+    "microsoftwindowsserver",
+    "windowsserver",
+    "2016-datacenter",
+    "batch.node.windows amd64",
+    "14393.6897.240402",
+    "14393.6981.240504",
+)
+"""An image that Batch supports until 2027-01-12."""
 
 
 def paas_pool(pool_id: str = "render", *, nodes: int = 3, current: str = OLD, **changes: Any) -> dict[str, Any]:

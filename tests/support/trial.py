@@ -22,7 +22,7 @@ from batch_os_provider.rollout.progress import NODE_INTERVAL, Reporter
 from batch_os_provider.schema.declared import Declared, DeclaredImage, ImagePolicy, Policy
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.invariants import Evidence, Kind, Run, Sent, Snapshot, snapshot, target_from
-from tests.support.simulator import MOVED, NEW, TARGET, WINDOWS_2022, Image, job, paas_pool, vm_pool
+from tests.support.simulator import IMAGES, MOVED, NEW, NOBLE, TARGET, WINDOWS_2022, Image, job, paas_pool, vm_pool
 from tests.unit.rollout.doubles import VirtualWaiter
 from tests.unit.rollout.stage import Listener
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import requests
 
 RENDER = PoolRef(ENDPOINT, "render")
+GALLERY_IMAGE = "/subscriptions/s/resourceGroups/r/providers/Microsoft.Compute/galleries/studio/images/farm"
 FORMULA = "$TargetDedicatedNodes = 2;  // nights"
 SINCE = "2024-06-01"
 """A moment before the beginning of a trial, after the allocation of the seeded nodes."""
@@ -153,6 +154,23 @@ def empty_shape(
     return Shape("image", seed, tasks, wanted, 0, "empty", canary, "hold", {"images": [image.row]})
 
 
+def gallery_shape(*tasks: int, nodes: int = 2, image: str = GALLERY_IMAGE) -> Shape:
+    """A pool of a gallery image without a version, that is pinned to one."""
+    shape = empty_shape(*tasks, nodes=nodes, image=IMAGES["ubuntu"], goal={"target": "1.2.3"})
+    reference = {"virtualMachineImageId": image}
+    shape.pool["virtualMachineConfiguration"]["imageReference"] = reference
+    for each in shape.pool["nodes"]:
+        each["virtualMachineInfo"] = {"imageReference": reference}
+    return replace(shape, more={"images": [{**reference, "versions": [{"version": "1.0.3"}, {"version": "1.2.3"}]}]})
+
+
+def move_shape(*tasks: int, nodes: int = 2) -> Shape:
+    """A pool of Ubuntu 22.04 that moves to a version of 24.04."""
+    old, new = IMAGES["ubuntu"], NOBLE
+    wanted = {"target": f"{':'.join(new.reference.values())} {new.target}"}
+    return replace(empty_shape(*tasks, nodes=nodes, image=old, goal=wanted), more={"images": [old.row, new.row]})
+
+
 class Trial:
     """The story of one pool. ``moments`` names what the run under way has come through."""
 
@@ -245,6 +263,13 @@ class Trial:
     @property
     def _wanted(self) -> Target:
         return target_from(self.shape.target)
+
+    @property
+    def end(self) -> Snapshot:
+        """The pool as it is now."""
+        end = snapshot(self.world, "render")
+        assert end is not None
+        return end
 
     def settle(self, seconds: float = 7200.0) -> None:
         """Let the world go on by itself: tasks end, late requests arrive."""

@@ -11,14 +11,15 @@ from pulumi.output import UNKNOWN
 
 from batch_os_provider import pool_provider
 from batch_os_provider.batch.client import shared_client
+from batch_os_provider.comparison.declared_once import DeclaredPools
 from batch_os_provider.engine import diagnostics
 from batch_os_provider.engine.refresh import RefreshDetector
 from batch_os_provider.errors import BatchOsError, CredentialError, PoolGoneError, RefusedError
 from batch_os_provider.image_provider import PoolImageVersionProvider
-from batch_os_provider.pool_provider import _Register
 from batch_os_provider.preview.message_tail import split
 from batch_os_provider.runtime import per_account
-from batch_os_provider.schema.outputs import IMAGE_OUTPUTS
+from batch_os_provider.schema.declared import target_in
+from batch_os_provider.schema.outputs import IMAGE_OUTPUTS, is_behind
 from tests.unit.rollout.doubles import REF, gone
 from tests.unit.rollout.image_renewal.image_doubles import (
     DAY,
@@ -62,7 +63,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> RefreshDetector:
     fresh = RefreshDetector()
     fresh.checked(URN)
     monkeypatch.setattr(pool_provider, "program", fresh)
-    monkeypatch.setattr(pool_provider, "_register", _Register())
+    monkeypatch.setattr(pool_provider, "_declared", DeclaredPools())
     return fresh
 
 
@@ -133,7 +134,8 @@ def test_the_diff_of_a_change(change: dict[str, Any], expected: tuple[bool, list
 def test_another_pool_is_a_replacement(batch: Batch) -> None:
     service = batch(pool_of(2))
     service.script = VmScript(reads={1: gone()})
-    assert PROVIDER.changed(OUTS, {**INPUTS, "pool_id": "other"}) == (["pool_id"], ["pool_id"])
+    found = PROVIDER.compare(OUTS, {**INPUTS, "pool_id": "other"})
+    assert (found.changed, found.replaces) == (("pool_id",), ("pool_id",))
 
 
 def test_a_planned_change_that_up_would_refuse_is_an_error_of_the_preview(batch: Batch) -> None:
@@ -442,3 +444,48 @@ def test_deleting_touches_nothing(batch: Batch) -> None:
     service = batch(pool_of(2))
     PROVIDER.delete(REF.url, OUTS)
     assert service.calls == []
+
+
+SERVER_2022, SERVER_2025 = (f"microsoftwindowsserver:windowsserver:{year}-datacenter" for year in (2022, 2025))
+MOVE = {**INPUTS, "strategy": "empty", "target_image": SERVER_2022.upper(), "target_image_version": "latest"}
+
+
+def test_a_pool_of_the_declared_image_is_no_change_and_another_image_is_drift(batch: Batch) -> None:
+    """The state shows what the pool has, so that the next preview shows the change as that of a property."""
+    batch(pool_of(2))
+    made = PROVIDER.create(MOVE).outs or {}
+    assert (made["target_image"], made["nodes_behind"]) == (SERVER_2022.upper(), 0)
+    assert diff(made, MOVE) == (False, [])
+    read = PROVIDER.read(REF.url, made)
+    assert ((read.inputs or {}), (read.outs or {})["pool_image_version"]) == (MOVE, "latest")
+    other = {**MOVE, "target_image": SERVER_2025, "node_agent_sku": "batch.node.windows arm64"}
+    seen = PROVIDER.read(REF.url, {**made, **other})
+    assert seen.inputs == {
+        **other,
+        "target_image": SERVER_2022,
+        "node_agent_sku": "batch.node.windows amd64",
+    }
+    assert diff(seen.outs or {}, other) == (True, [])
+    pinned = PROVIDER.read(REF.url, {**made, "target_image_version": TARGET}).inputs or {}
+    assert (pinned["target_image"], pinned["target_image_version"]) == (MOVE["target_image"], "latest")
+    since = {**MOVE, "nodes_since": "2018-12-24", "target_image": SERVER_2025}
+    del since["target_image_version"]
+    assert (PROVIDER.read(REF.url, since).inputs or {})["target_image"] == SERVER_2022
+
+
+@pytest.mark.parametrize(
+    ("image", "target", "expected"),
+    [
+        (IMAGE, SERVER_2022, False),
+        (IMAGE, SERVER_2025, True),
+        ("/sharedGalleries/x/images/cfd/versions/1.2.3", "/SharedGalleries/X/images/cfd", False),
+        ("/sharedGalleries/x/images/cfd/versions/1.2.3", "/sharedGalleries/x/images/other", True),
+        (None, SERVER_2022, True),
+    ],
+)
+def test_a_deferred_move_is_planned_again_from_the_state(image: object, target: str, expected: bool) -> None:
+    pin = "1.2.3" if "1.2.3" in str(image) else "latest"
+    outs = {**OUTS, "strategy": "empty", "image": image, "pool_image_version": pin}
+    declared = {**MOVE, "target_image": target, "target_image_version": pin}
+    assert is_behind(outs, target_in(declared), "empty") == expected
+    assert is_behind({**outs, "nodes_behind": 1}, target_in(declared), "empty")

@@ -140,6 +140,13 @@ def test_star_is_refused_in_a_stack_that_is_tagged_production():
     assert not rules.production_pinned(tagged, {"tags": ["tier=gold"]})
 
 
+def test_latest_of_an_image_is_refused_in_production():
+    said = rules.production_pinned(vm_pool("latest"), {})
+    assert said.startswith("vm: target_image_version is 'latest', and stack 'prod")
+    assert "Allowed: exact numbers with dots" in said
+    assert not rules.production_pinned(vm_pool("latest"), {"stacks": ["live"], "tags": []})
+
+
 def test_a_pinned_target_passes_in_production():
     assert not rules.production_pinned(os_pool(NEWEST), {})
     assert not rules.production_pinned(vm_pool("20348.2461.240510"), {})
@@ -330,9 +337,9 @@ def test_an_image_that_ends_within_the_days_is_refused(config: dict[str, Any], s
     if said:
         days = int(config.get("days", 90))
         assert text == (
-            f"vm: Batch support for image {SERVER} of pool films {said} create the pool from another image, such as "
-            "microsoftwindowsserver:windowsserver:2022-datacenter. Allowed: an image that Batch lists, and whose "
-            f"support does not end within {days} {'day' if days == 1 else 'days'}."
+            f"vm: Batch support for image {SERVER} of pool films {said} declare another image, such as "
+            'target_image="microsoftwindowsserver:windowsserver:2022-datacenter". Allowed: an image that Batch lists, '
+            f"and whose support does not end within {days} {'day' if days == 1 else 'days'}."
         )
         assert wrong_plurals(text) == []
 
@@ -346,6 +353,25 @@ def test_an_image_that_stays_passes_and_one_that_is_not_listed_is_refused():
     gallery: dict[str, Any] = {"imageReference": GALLERY, "nodeAgentSKUId": jammy}
     assert not end_of(read=lambda *_: (gallery, LISTED))
     assert f"all 3 images with node agent {jammy}" in end_of({"days": 365}, lambda *_: (gallery, LISTED))
+
+
+@pytest.mark.parametrize(
+    ("name", "agent", "said"),
+    [
+        (SERVER.replace("2016", "2022"), None, ""),
+        (SERVER, None, f"Batch support for image {SERVER} of pool films ends on 2027-01-12"),
+        ("canonical:ubuntu-22_04:server", "batch.node.ubuntu 22.04", "Batch does not list image canonical:ubuntu-22"),
+        ("/sharedGalleries/x/images/cfd", "batch.node.ubuntu 22.04", "all 3 images with node agent batch.node.ubuntu"),
+        ("/sharedGalleries/x/images/cfd", None, ""),
+        ("not an image", None, f"Batch support for image {SERVER} of pool films ends on 2027-01-12"),
+    ],
+)
+def test_the_declared_image_counts_and_not_the_one_that_the_pool_has(name: str, agent: str | None, said: str):
+    more = {} if agent is None else {"node_agent_sku": agent}
+    declared = vm_pool(None, account_endpoint=FARM, pool_id="films", target_image=name, **more)
+    found = end_of({"days": 365}, image_of(), declared)
+    assert said in found
+    assert bool(found) == bool(said)
 
 
 def test_a_pool_that_does_not_exist_yet_passes():

@@ -17,6 +17,7 @@ from pulumi.output import UNKNOWN, Unknown
 
 from batch_os_provider import crud, pool_provider
 from batch_os_provider.batch.client import shared_client
+from batch_os_provider.comparison.declared_once import DeclaredPools
 from batch_os_provider.engine import diagnostics
 from batch_os_provider.engine.refresh import RefreshDetector
 from batch_os_provider.errors import (
@@ -28,7 +29,6 @@ from batch_os_provider.errors import (
     RefusedError,
     UnhealthyError,
 )
-from batch_os_provider.pool_provider import _Register
 from batch_os_provider.preview.message_tail import split
 from batch_os_provider.provider import PoolOsVersionProvider
 from batch_os_provider.runtime import per_account
@@ -56,7 +56,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> RefreshDetector:
     per_account.reset()
     fresh = RefreshDetector()
     monkeypatch.setattr(pool_provider, "program", fresh)
-    monkeypatch.setattr(pool_provider, "_register", _Register())
+    monkeypatch.setattr(pool_provider, "_declared", DeclaredPools())
     return fresh
 
 

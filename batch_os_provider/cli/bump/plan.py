@@ -19,6 +19,7 @@ from batch_os_provider.cli.bump.edits import TARGETS, Place, config_places, lite
 from batch_os_provider.cli.outdated.newest import NEWEST, UNKNOWN, Standing
 from batch_os_provider.errors import InputError
 from batch_os_provider.guest_os.version import GuestOsVersion, VersionSyntaxError
+from batch_os_provider.schema.inputs import TARGET_IMAGE
 
 __all__ = ["Declared", "Plan", "declared_of", "identity", "plan", "target_of"]
 
@@ -82,11 +83,21 @@ def declared_of(stacks: Stacks, standings: Iterable[Standing], today: date) -> l
             if standing is None:
                 why = "its pool was not read" if pool.ref is not None else "only a deployment knows its pool"
                 found.append(Declared(stack, pool.name, where, text, why=why))
+            elif _is_other_image(pool, standing):
+                why = "it declares another image than its pool has now"
+                found.append(Declared(stack, pool.name, where, text, why=why))
             else:
                 moment = _moment(text)
                 newer, why = _later(moment, standing, today) if moment is not None else _newer(text, standing)
                 found.append(Declared(stack, pool.name, where, text, newer, why, standing.newest, standing.source))
     return found
+
+
+def _is_other_image(pool: DeclaredPool, standing: Standing) -> bool:
+    """Whether the pool will move to another image: a version of the present one says nothing about it."""
+    name = pool.inputs.get(TARGET_IMAGE)
+    vm = standing.seen.vm
+    return isinstance(name, str) and vm is not None and name.casefold() != vm.pool.product.casefold()
 
 
 def _moment(text: str) -> AllocatedSince | None:

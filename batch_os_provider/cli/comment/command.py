@@ -91,6 +91,7 @@ def json_document(stacks: list[Stack], stopped: list[fail_on.Tripped]) -> dict[s
 
 def _row(row: Row) -> dict[str, Any]:
     names = {"came_from": "from", "target": "to", "pool_id": "poolId", "image_ends": "imageEnds"}
+    names |= {"from_image": "fromImage", "to_image": "toImage"}
     return {names.get(name, name): value for name, value in asdict(row).items()}
 
 

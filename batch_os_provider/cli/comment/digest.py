@@ -191,6 +191,8 @@ class _Tails:
                 behind=plan.behind,
                 tasks=plan.tasks,
                 back=plan.back,
+                from_image=plan.from_image,
+                to_image=plan.to_image,
                 looked=plan.nodes is not None or plan.what == "refused",
             )
         return row if row.op else replace(row, what="warning")

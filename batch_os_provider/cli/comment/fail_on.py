@@ -78,6 +78,7 @@ _RULES: dict[str, _Rule] = {
     "unproven": (_code("unproven"), "a pool whose nodes Pulumi has not seen in the declared state"),
     "unknown-state": (_code("unknown state"), "a pool in an unknown state"),
     "another-product": (_code("another product"), "a VM pool whose target is of another product than its nodes"),
+    "another-image": (_code("another image"), "a VM pool that moves to another image, with its node agent"),
     "resize-errors": (_code("resize errors"), "a VM pool that shows an error of an earlier resize"),
     "deallocated": (_code("deallocated"), "a VM pool with deallocated nodes, which `up` does not change"),
     "empties": (_code("empties"), "a VM pool that has no nodes for a while"),

@@ -229,11 +229,18 @@ def _unseen(row: Row) -> str:
 
 
 def _versions(row: Row) -> str:
+    if row.to_image:
+        return " →<br>".join(f"{code(image)}<br>{code(at)}" for image, at in _images(row))
     came_from, target = (each.removeprefix(_PREFIX) for each in (row.came_from, row.target))
     if came_from == target or row.what == "delete" or not target:
         return code(came_from)
     # Two lines, since a browser would break a version at its hyphen.
     return f"{code(came_from)}{' →<br>' if came_from else '→ '}{code(target)}"
+
+
+def _images(row: Row) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The two images of a pool that moves to another one, each with its version or the moment of its nodes."""
+    return (row.from_image, row.came_from), (row.to_image, row.target)
 
 
 def _nodes(row: Row) -> str:

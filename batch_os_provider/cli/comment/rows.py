@@ -46,6 +46,8 @@ class Row:
     looked: bool = False
     unseen: str = ""
     image_ends: str = ""
+    from_image: str = ""
+    to_image: str = ""
     said: tuple[Message, ...] = ()
 
     @property

@@ -92,7 +92,8 @@ def lines_of(standings: list[Standing]) -> list[str]:
 def _distance(standing: Standing) -> str:
     if standing.current:
         return change(standing.current, standing.newest)
-    return f"its oldest node was allocated on {standing.allocated}, before {standing.newest} was made ({standing.made})"
+    allocated = standing.allocated[: len(standing.made)]  # to the day, if no more is known of the image
+    return f"its oldest node was allocated {allocated}, before {standing.newest} was {standing.origin}"
 
 
 def as_json(accounts: list[Account], standings: list[Standing], unasked: list[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ Nodes of a pool on ``latest`` show no number. But a node cannot run an image tha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from batch_os_provider.batch.image_reference import without_version
@@ -56,6 +56,13 @@ class Standing:
     allocated: str = ""
     why: str = ""
     made: str = ""
+
+    @property
+    def origin(self) -> str:
+        """How and when ``newest`` came to be, after "was"; empty if unknown."""
+        if not self.made:
+            return ""
+        return f"{'made' if len(self.made) == len('2026-09-04') else 'published'} ({self.made})"
 
 
 @dataclass(frozen=True)
@@ -188,12 +195,12 @@ def _of_age(seen: PoolSeen, view: VmPoolView, newest: _Sighting | None, allocate
     if newest is None or not _image(view):
         return Standing(seen, UNKNOWN, allocated=allocated, why=why)
     text, made = str(newest.version), newest.made(as_of)
-    word = BEHIND if allocated and made and allocated < made else UNKNOWN
-    if word == BEHIND:
-        why = ""
-    elif allocated and made:
-        why = f"its nodes show no version number, and none was allocated before {text} was made ({made})"
-    return Standing(seen, word, "", text, newest.source, allocated, why, made)
+    known = Standing(seen, BEHIND, "", text, newest.source, allocated, made=made)
+    if allocated and made and allocated < made:
+        return known
+    if allocated and made:
+        why = f"its nodes show no version number, and none was allocated before {text} was {known.origin}"
+    return replace(known, word=UNKNOWN, why=why)
 
 
 def _no_version(view: VmPoolView) -> str:

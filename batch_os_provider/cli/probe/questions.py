@@ -98,9 +98,9 @@ def questions(gallery_image: str = "") -> list[Question]:
             _remove_while_short,
         ),
         Question(
-            ("patchAfterSteady", "unknownImageVersion"),
+            ("patchAfterSteady", "unknownImageVersion", "agentOfAnotherImage"),
             "adds a node if there is none, empties the pool and at once writes its image as it is; then asks for image "
-            f"version {_NO_SUCH_VERSION}, which no image has, and for its own again",
+            f"version {_NO_SUCH_VERSION}, which no image has, for another image's node agent, and for its own again",
             "about 5 minutes",
             _unknown_version,
         ),
@@ -335,7 +335,7 @@ def _remove_while_short(pool: ThrowawayPool) -> None:
 
 
 def _unknown_version(pool: ThrowawayPool) -> None:
-    """Does Batch accept a change right after a resize to zero, and an image version that no image has?
+    """Does Batch accept a change right after a resize to zero, a version that no image has, the agent of another image?
 
     The emptied pool then gets its own image back.
     """
@@ -353,9 +353,13 @@ def _unknown_version(pool: ThrowawayPool) -> None:
     pool.findings.answer("patchAfterSteady", value, str(first))
     wanted = {**before, "imageReference": {**before["imageReference"], "version": _NO_SUCH_VERSION}}
     reply = pool.send("PATCH", pool.path, {"virtualMachineConfiguration": wanted})
-    if reply.outcome == ACCEPTED:
-        pool.demand("PATCH", pool.path, {"virtualMachineConfiguration": before})
     pool.findings.answer("unknownImageVersion", reply.outcome, str(reply))
+    is_windows = "windows" in str(before["nodeAgentSKUId"]).lower()
+    agent = "batch.node.ubuntu 24.04" if is_windows else "batch.node.windows amd64"
+    other = pool.send("PATCH", pool.path, {"virtualMachineConfiguration": {**before, "nodeAgentSKUId": agent}})
+    pool.findings.answer("agentOfAnotherImage", other.outcome, str(other))
+    if ACCEPTED in (reply.outcome, other.outcome):
+        pool.demand("PATCH", pool.path, {"virtualMachineConfiguration": before})
 
 
 def _gallery(pool: ThrowawayPool, image: str) -> None:

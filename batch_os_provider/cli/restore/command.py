@@ -110,7 +110,10 @@ def _restore(ref: PoolRef, marker: Marker | EmptyMarker, drain_timeout: float, t
 def state_now(seen: VmPoolView) -> str:
     """What the pool shows, in words."""
     pool = seen.pool
-    text = f"{counted(len(seen.nodes), 'node')}, target {_sizes(pool.sizes)}, image version {pool.pin_text}"
+    moved = pool.emptying is not None and bool(pool.emptying.moves)
+    image = f"image {pool.product} version {pool.pin_text} ({pool.agent})" if moved else ""
+    image = image or f"image version {pool.pin_text}"
+    text = f"{counted(len(seen.nodes), 'node')}, target {_sizes(pool.sizes)}, {image}"
     scaled = f", scaled by {pool.formula!r} every {pool.interval}" if pool.base.autoscale else ", no formula"
     return f"{text}{scaled}"
 
@@ -125,7 +128,8 @@ def state_before(marker: Marker | EmptyMarker) -> str:
         missing = f", and {marker.unavailable} may be missing" if marker.unavailable else ""
         return f"{sizes}{scaled}; the rollout may have added {marker.surge}{missing}"
     scaled = f", scaled by {marker.formula!r} every {marker.interval}" if marker.formula else ", no formula"
-    return f"target {_sizes(marker.sizes)}, image {marker.image} version {marker.way_back}{scaled}"
+    agent = f" ({marker.agent})" if marker.agent else ""
+    return f"target {_sizes(marker.sizes)}, image {marker.image} version {marker.way_back}{agent}{scaled}"
 
 
 def _sizes(sizes: tuple[int, int]) -> str:

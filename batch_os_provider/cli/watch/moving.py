@@ -19,6 +19,7 @@ from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.errors import PoolGoneError
 from batch_os_provider.guest_os import version
+from batch_os_provider.rollout.image_renewal.move import change_text
 from batch_os_provider.rollout.image_renewal.surge_view import added_since
 from batch_os_provider.rollout.progress import NodeCounts
 from batch_os_provider.runtime.threads import side_by_side
@@ -107,5 +108,6 @@ def _emptying(pool: VmPool, mark: EmptyMarker, began: datetime | None) -> Moving
     """The strategy ``empty``: how many nodes the pool has, of how many before."""
     news = f"{pool.current + pool.spot} of {counted(sum(mark.sizes), 'node')}, strategy empty"
     more = "formula held" if mark.formula and not pool.base.autoscale else ""
-    change = version.change(mark.way_back if len(mark.pins) > 1 else "", mark.goal)
+    change = version.change(mark.way_back if len(mark.pins) > 1 else "", mark.goal.version)
+    change = change_text(mark.before, mark.goal) if mark.moves else change
     return Moving(pool.base.ref.pool_id, "renewing", news, more, change, began)

@@ -52,8 +52,9 @@ from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool, sortable
 from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target, day_of, to_the_second
 from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
-from batch_os_provider.rollout.image_renewal import empty, empty_view
-from batch_os_provider.rollout.image_renewal.steps import ImageAction, ImageHistory, Repin, Undo
+from batch_os_provider.rollout.image_renewal import empty, empty_view, empty_words
+from batch_os_provider.rollout.image_renewal.move import moves, refuse_move, repin
+from batch_os_provider.rollout.image_renewal.steps import ImageAction, ImageHistory, Undo
 from batch_os_provider.rollout.image_renewal.surge import cycle, hold, may_hold, not_comparable, restore, tidy
 from batch_os_provider.rollout.image_renewal.surge_view import added_since, drains, foreign, is_left_in_order
 from batch_os_provider.rollout.image_renewal.surge_view import behind as behind_for
@@ -94,7 +95,7 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
             "unknown state", f"Batch shows {odd}", f"Batch shows {odd}, which this release does not know; waiting"
         )
     if not pool.is_steady:
-        return Wait("resizing", empty.resizing(seen, pool.emptying) if pool.emptying else drains(seen, history))
+        return Wait("resizing", empty_words.resizing(seen, pool.emptying) if pool.emptying else drains(seen, history))
     if policy.strategy == "restore":
         return _restore(seen, history)
     if policy.strategy == "empty" or pool.emptying is not None or isinstance(history.marker, EmptyMarker):
@@ -111,13 +112,13 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
         if strange is not None:
             return strange
     by_pin = policy.strategy == "when_empty" and target.is_the_pin(pool)
-    unreadable = None if by_pin and pool.gallery else _unreadable(seen, target, now)
+    unreadable = None if by_pin and (pool.gallery or target.image is not None) else _unreadable(seen, target, now)
     if isinstance(unreadable, Refuse):
         return _cannot_judge(seen, target, unreadable, history)
     pinned_elsewhere = target.is_above_pin(pool)
     if by_pin:
         # The nodes of a pinned pool run the pin, and the pin is the version, in both directions.
-        pinned_elsewhere, behind = target.is_other_pin(pool), ()
+        pinned_elsewhere, behind = not target.is_met_by(pool), ()
     if not behind and not pinned_elsewhere and not unreadable:
         return _finished(seen, target, policy, history)
     if pool.automatic and isinstance(target, AllocatedSince):
@@ -133,7 +134,7 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
     scales = base.autoscale and not may_hold(seen, policy)
     if pool.marker is not None and (pinned_elsewhere or policy.strategy == "when_empty" or scales):
         return tidy(seen, pool.marker)
-    if pinned_elsewhere and isinstance(target, ImageVersion):
+    if pinned_elsewhere:
         return _pinned(seen, target, policy)
     if policy.strategy == "when_empty":
         return Wait("until renewed", "scale-in and growth renew the nodes")
@@ -152,10 +153,12 @@ def _empty(  # noqa: PLR0911 - a table
         return empty_view.marker_is_gone(seen, known)
     if pool.marker is not None:
         return tidy(seen, pool.marker)
-    if not pool.has_versions and isinstance(target, ImageVersion):
+    if not pool.has_versions and isinstance(target, ImageVersion) and target.image is None:
         return _no_versions(pool)
-    if mark is not None and policy.strategy != "empty":
-        return empty_view.foreign_image(seen, mark) or empty.put_back(seen, mark, history, target)
+    reverted = mark is not None and bool(mark.moves) and target.image is None
+    if mark is not None and (policy.strategy != "empty" or reverted):
+        keep = None if reverted else target
+        return empty_view.foreign_image(seen, mark) or empty.put_back(seen, mark, history, keep)
     if mark is None and empty_view.is_reached(seen, target):
         return _finished(seen, target, policy, history)
     if pool.automatic and isinstance(target, AllocatedSince):
@@ -321,7 +324,10 @@ def _finished(seen: VmPoolView, target: Target, policy: ImagePolicy, history: Im
 
 
 def _pinned(seen: VmPoolView, target: Target, policy: ImagePolicy) -> ImageAction:
-    pool = seen.pool
+    pool, goal = seen.pool, target.goal(seen.pool)
+    unfit = refuse_move(pool, target)
+    if unfit is not None:
+        return unfit
     if not seen.nodes and pool.size == 0 and pool.target_spot == 0:
         guarded = pool.guarded_parts()
         if guarded:
@@ -329,12 +335,13 @@ def _pinned(seen: VmPoolView, target: Target, policy: ImagePolicy) -> ImageActio
                 f"the pool is {pool.pinned} and empty, but a change would have to send "
                 f"{' and '.join(guarded)} again, which Batch does not return in full or this "
                 "release does not know",
-                f"Change the image version to {target.text} where the pool is declared",
+                f"Change the image version to {goal if target.image else goal.version} where the pool is declared",
             )
-        return Repin(target.text)
+        return repin(pool, goal)
     nodes = counted(len(seen.nodes), "node")
     if policy.strategy == "when_empty":
-        return Wait("until empty", f"{pool.pinned} with {nodes}; waiting until the pool is empty")
+        has = f"made from {pool.made_from}" if moves(pool, target) else pool.pinned
+        return Wait("until empty", f"{has} with {nodes}; waiting until the pool is empty")
     held = ', autoscale="hold"' if pool.base.autoscale else ""
     return Refuse(
         f"the pool is pinned to {pool.pin_text}, so new nodes would get that version too, and its image cannot be "
@@ -371,7 +378,7 @@ def another_product(seen: VmPoolView, target: Target) -> str:
 
     The first number of a gallery image's version says nothing about the product.
     """
-    if isinstance(target, AllocatedSince) or seen.pool.gallery:
+    if isinstance(target, AllocatedSince) or seen.pool.gallery or moves(seen.pool, target):
         return ""
     oldest = seen.oldest()
     runs = oldest.version if oldest is not None else seen.pool.pin

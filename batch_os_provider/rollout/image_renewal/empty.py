@@ -41,8 +41,9 @@ from batch_os_provider.rollout.image_renewal.empty_view import (
     foreign_size,
     is_reached,
     is_same_formula,
-    same_version,
+    way_back,
 )
+from batch_os_provider.rollout.image_renewal.move import is_made_from, refuse_move, repin, same_image
 from batch_os_provider.rollout.image_renewal.steps import (
     Drain,
     EnableAutoscale,
@@ -62,17 +63,14 @@ from batch_os_provider.wording import counted, plural
 
 __all__ = [
     "capacity_back",
-    "describe",
     "is_undoable",
     "leads_to_drain",
     "next_step",
     "no_time",
     "put_back",
-    "resizing",
     "restore",
     "stays_on_latest",
     "too_late",
-    "words",
 ]
 
 _ZERO = (0, 0)
@@ -97,7 +95,9 @@ def next_step(seen: VmPoolView, target: Target, policy: ImagePolicy, history: Im
     return _fill(seen, target, mark, history)
 
 
-def _begin(seen: VmPoolView, target: Target, policy: ImagePolicy) -> ImageAction:
+def _begin(  # noqa: PLR0911 - a table
+    seen: VmPoolView, target: Target, policy: ImagePolicy
+) -> ImageAction:
     """The first write, or why it would be in vain."""
     pool = seen.pool
     if pool.marker_text is not None:
@@ -106,24 +106,26 @@ def _begin(seen: VmPoolView, target: Target, policy: ImagePolicy) -> ImageAction
             "Remove or rename that metadata entry, then run `pulumi up` again",
             property="pool_id",
         )
-    changes = isinstance(target, ImageVersion)
+    changes = not target.is_met_by(pool)
     if changes and pool.automatic:
         return stays_on_latest()
     guarded = pool.guarded_parts() if changes else []
     if guarded:
         return _guarded(pool, target, guarded)
+    unfit = refuse_move(pool, target)
+    if unfit is not None:
+        return unfit
     if _is_empty(seen):
-        return Repin(target.text)
+        return repin(pool, target.goal(pool))
     if pool.base.autoscale and policy.autoscale != "hold":
         return Refuse(
             "the pool scales itself by a formula, which would add nodes while the pool is emptied",
             'Declare autoscale="hold": `up` turns the formula off, and the same formula on again at the end',
             property="strategy",
         )
-    shown = pool.pin_text
-    pins = (shown, target.text) if isinstance(target, ImageVersion) else (shown,)
     scaled = (pool.formula, pool.interval) if pool.base.autoscale else ("", "")
-    return SetMarker(EmptyMarker(pool.size, pool.target_spot, pool.product, pins, *scaled, policy.canary))
+    mark = EmptyMarker(pool.size, pool.target_spot, pool.product, (pool.pin_text,), *scaled, policy.canary)
+    return SetMarker(mark.towards(target.goal(pool), pool.agent) if changes else mark)
 
 
 def stays_on_latest() -> Refuse:
@@ -136,10 +138,11 @@ def stays_on_latest() -> Refuse:
 
 
 def _guarded(pool: VmPool, target: Target, parts: list[str]) -> Refuse:
+    to = target.text if target.image is None else str(target.goal(pool))
     return Refuse(
         f"the pool runs {pool.pin_text}, but a change would have to send {' and '.join(parts)} again, "
         "which Batch does not return in full or this release does not know",
-        f"Change the image version to {target.text} where the pool is declared",
+        f"Change the image version to {to} where the pool is declared",
         property="strategy",
     )
 
@@ -147,11 +150,14 @@ def _guarded(pool: VmPool, target: Target, parts: list[str]) -> Refuse:
 def _change(seen: VmPoolView, target: Target, mark: EmptyMarker, history: ImageHistory) -> ImageAction:
     """The pool does not yet give what is declared: empty it, then change it."""
     pool = seen.pool
-    if isinstance(target, ImageVersion) and not same_version(mark.goal, target.text):
-        return SetMarker(mark.towards(target.text))
+    goal = target.goal(pool)
+    if not target.is_met_by(pool) and not same_image(mark.goal, goal):
+        unfit = refuse_move(pool, target)
+        return Undo(unfit) if unfit is not None else SetMarker(mark.towards(goal, pool.agent))
     if _is_empty(seen):
         guarded = pool.guarded_parts()
-        return Undo(_guarded(pool, target, guarded)) if guarded else Repin(target.text)
+        # The marker knows the agent also where Batch no longer lists the image.
+        return Undo(_guarded(pool, target, guarded)) if guarded else repin(pool, mark.goal)
     if not history.drains:
         return Drain()
     if pool.sizes == _ZERO or pool.resize_errors:
@@ -183,9 +189,9 @@ def _stayed(seen: VmPoolView, mark: EmptyMarker) -> Refuse:
 
 def _goes_back(pool: VmPool, mark: EmptyMarker) -> str:
     size = "its formula" if mark.formula else counted(sum(mark.sizes), "node")
-    if same_version(pool.pin_text, mark.way_back):
+    if is_made_from(pool, mark.before):
         return f"this run puts the pool back to {size}"
-    return f"this run puts the pool back to {mark.way_back} and {size}"
+    return f"this run puts the pool back to {way_back(mark)} and {size}"
 
 
 def _fill(seen: VmPoolView, target: Target, mark: EmptyMarker, history: ImageHistory) -> ImageAction:
@@ -206,7 +212,9 @@ def _fill(seen: VmPoolView, target: Target, mark: EmptyMarker, history: ImageHis
 
 
 def _named(target: Target, mark: EmptyMarker) -> str:
-    return target.text if isinstance(target, ImageVersion) else f"new nodes of {mark.goal}"
+    if mark.moves:
+        return str(mark.goal)
+    return target.text if isinstance(target, ImageVersion) else f"new nodes of {mark.goal.version}"
 
 
 def _prove(seen: VmPoolView, target: Target, mark: EmptyMarker, history: ImageHistory) -> ImageAction | None:
@@ -325,23 +333,25 @@ def put_back(  # noqa: PLR0911 - a table
     pool = seen.pool
     if pool.base.autoscale:
         return SetMarker(None)
-    kept = keep is not None and (is_reached(seen, keep) or not isinstance(keep, ImageVersion))
-    if not same_version(pool.pin_text, mark.way_back) and not kept:
+    kept = keep is not None and (
+        is_reached(seen, keep) or (not isinstance(keep, ImageVersion) and keep.is_met_by(pool))
+    )
+    if not is_made_from(pool, mark.before) and not kept:
         guarded = pool.guarded_parts()
         if guarded:
             return Refuse(
-                f"the image cannot go back to {mark.way_back}: a change would have to send {' and '.join(guarded)}",
+                f"the image cannot go back to {way_back(mark)}: a change would have to send {' and '.join(guarded)}",
                 f"Set the image version where the pool is declared, then {by_hand(seen)}",
                 property="pool_id",
             )
         if _is_empty(seen):
-            return Repin(mark.way_back)
+            return repin(pool, mark.before)
         if pool.sizes != _ZERO or history.drains < _MOST_DRAINS:
             return Drain()
         names = name_some([node.node_id for node in seen.nodes])
         first = f"{history.failure.reason}; " if history.failure is not None else ""
         return Refuse(
-            f"{first}the image cannot go back to {mark.way_back} while new nodes finish their tasks: {names}",
+            f"{first}the image cannot go back to {way_back(mark)} while new nodes finish their tasks: {names}",
             "Run `pulumi up` again when the tasks are done: it continues",
             property="drain_timeout",
         )
@@ -355,12 +365,13 @@ def put_back(  # noqa: PLR0911 - a table
 def restore(seen: VmPoolView, mark: EmptyMarker, history: ImageHistory) -> ImageAction:
     """One step of `batch-os restore`: back to the marker, also where another person changed the pool since."""
     pool = seen.pool
-    if pool.product.casefold() != mark.image.casefold():
+    if pool.product.casefold() != mark.image.casefold() and not mark.agent:
         return Refuse(
-            f"the marker is of the image {mark.image}, and the pool now has {pool.product}: only a version is restored",
+            f"the marker is of the image {mark.image}, and the pool now has {pool.product}: only a version is "
+            "restored, since the marker does not have the node agent SKU of its image",
             "Set the image where the pool is declared, or remove the metadata entry batch-os",
         )
-    if pool.base.autoscale and not (is_same_formula(pool, mark) and same_version(pool.pin_text, mark.way_back)):
+    if pool.base.autoscale and not (is_same_formula(pool, mark) and is_made_from(pool, mark.before)):
         return HoldAutoscale()
     return put_back(seen, mark, history)
 
@@ -372,7 +383,7 @@ _MOST_DRAINS = 3
 def capacity_back(seen: VmPoolView) -> ImageAction | None:
     """The write that gives an empty pool of the image before its nodes again, for a run that ends now; None else."""
     pool, mark = seen.pool, seen.pool.emptying
-    if mark is None or not pool.is_steady or pool.sizes != _ZERO or not same_version(pool.pin_text, mark.way_back):
+    if mark is None or not pool.is_steady or pool.sizes != _ZERO or not is_made_from(pool, mark.before):
         return None
     if mark.formula:
         return EnableAutoscale(mark.formula, mark.interval)
@@ -381,42 +392,3 @@ def capacity_back(seen: VmPoolView) -> ImageAction | None:
 
 def _is_empty(seen: VmPoolView) -> bool:
     return not seen.nodes and seen.pool.sizes == _ZERO
-
-
-# --- words ---
-
-
-def resizing(seen: VmPoolView, mark: EmptyMarker) -> str:
-    """What a resize under way does, in words."""
-    pool = seen.pool
-    nodes, tasks = len(seen.nodes), sum(node.running_tasks for node in seen.nodes)
-    if pool.sizes == _ZERO and nodes:
-        does, then = plural(nodes, "finishes", "finish"), plural(nodes, "leaves", "leave")
-        return f"{counted(nodes, 'node')} {does} {counted(tasks, 'task')}, then {then}"
-    if sum(pool.sizes) > nodes:
-        return f"a resize is under way: {nodes} of {counted(sum(pool.sizes), 'node')}"
-    return f"a resize is under way ({pool.base.allocation_text}); the rollout began at {sum(mark.sizes)}"
-
-
-def words(action: Drain | ResizeAll | HoldAutoscale | EnableAutoscale, seen: VmPoolView) -> tuple[str, str]:
-    """Phase and reason of a step, for its line."""
-    if isinstance(action, Drain):
-        return "drain", f"emptying the pool: {counted(len(seen.nodes), 'node')}"
-    if isinstance(action, ResizeAll):
-        return f"fill to {action.size + action.spot}", action.why
-    turns = "off" if isinstance(action, HoldAutoscale) else "on again"
-    return f"autoscale {turns}", f"turning the autoscale formula {turns}"
-
-
-def describe(seen: VmPoolView, mark: EmptyMarker | None) -> str:
-    """The progress so far, in words, for an error that ends a run early."""
-    pool, nodes = seen.pool, len(seen.nodes)
-    has = f"the pool has {counted(nodes, 'node')} of image version {pool.pin_text}"
-    if mark is None:
-        return has
-    text = f"{has}, a target of {sum(pool.sizes)}, and had {counted(sum(mark.sizes), 'node')} of {mark.way_back}"
-    held = mark.formula and not pool.base.autoscale
-    text += "; its autoscale formula is held" if held else ""
-    if sum(pool.sizes) < sum(mark.sizes) or held:
-        text += "; it gets its nodes back by the next `pulumi up`, or by `batch-os restore`"
-    return f"{text}; no task was stopped"

@@ -7,11 +7,11 @@ knows what is right then. So each step asks this module first whether its own st
 from __future__ import annotations
 
 from batch_os_provider.batch.empty_marker import EmptyMarker
-from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.vm_pool import Marker, VmPool
 from batch_os_provider.batch.vm_target import ImageVersion, Target
 from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Refuse
+from batch_os_provider.rollout.image_renewal.move import is_made_from, same_image
 from batch_os_provider.rollout.image_renewal.steps import ImageHistory
 from batch_os_provider.wording import counted
 
@@ -25,7 +25,7 @@ __all__ = [
     "is_reached",
     "is_same_formula",
     "marker_is_gone",
-    "same_version",
+    "way_back",
 ]
 
 _ZERO = (0, 0)
@@ -38,15 +38,14 @@ def is_reached(seen: VmPoolView, target: Target) -> bool:
 
     Nodes of a pinned pool have the pin, because the image changes only while a pool has none.
     """
-    if isinstance(target, ImageVersion):
-        return seen.pool.pin == target.numbers
+    if isinstance(target, ImageVersion) or not target.is_met_by(seen.pool):
+        return target.is_met_by(seen.pool)
     return not any(target.is_behind(node) for node in seen.nodes if not node.is_deallocated)
 
 
-def same_version(one: str, other: str) -> bool:
-    """Whether two texts of an image version mean the same; ``latest`` has no case."""
-    numbers = parse_image_version(one)
-    return one.casefold() == other.casefold() or (numbers is not None and numbers == parse_image_version(other))
+def way_back(mark: EmptyMarker) -> str:
+    """The image from before, in words: its version, and with moves its name too."""
+    return str(mark.before) if mark.moves else mark.way_back
 
 
 def is_same_formula(pool: VmPool, mark: EmptyMarker | Marker) -> bool:
@@ -60,11 +59,12 @@ def foreign(seen: VmPoolView, target: Target, mark: EmptyMarker, history: ImageH
     strange = foreign_image(seen, mark)
     if strange is not None:
         return strange
-    ours = isinstance(known, EmptyMarker) and isinstance(target, ImageVersion) and same_version(known.goal, target.text)
-    if ours and not same_version(mark.goal, target.text):
-        return _refuse(
-            seen, f"another program works on the pool: this one declares {target.text}, the other one {mark.goal}"
-        )
+    changes = isinstance(target, ImageVersion) or target.image is not None
+    ours = isinstance(known, EmptyMarker) and changes and same_image(known.goal, target.goal(pool))
+    if ours and not same_image(mark.goal, target.goal(pool)):
+        names = bool(mark.moves) or target.image is not None
+        mine, theirs = (str(each) if names else each.version for each in (target.goal(pool), mark.goal))
+        return _refuse(seen, f"another program works on the pool: this one declares {mine}, the other one {theirs}")
     sizes = (_ZERO, mark.canary_sizes, mark.sizes)
     counts = (len(seen.dedicated), len(seen.nodes) - len(seen.dedicated))
     left = bool(pool.resize_errors) and pool.sizes == counts and counts[0] <= mark.size and counts[1] <= mark.spot
@@ -76,15 +76,11 @@ def foreign(seen: VmPoolView, target: Target, mark: EmptyMarker, history: ImageH
 def foreign_image(seen: VmPoolView, mark: EmptyMarker) -> Refuse | None:
     """The refusal of an image or a formula that this rollout did not set; None if there is none."""
     pool = seen.pool
-    if (
-        not any(same_version(pool.pin_text, pin) for pin in mark.pins)
-        or pool.product.casefold() != mark.image.casefold()
-    ):
-        began = f"{mark.image} {mark.way_back}"
+    if not any(is_made_from(pool, image) for image in mark.images):
         return _refuse(
             seen,
-            f"another person or program changed the image: the rollout began with {began}, and the pool now has "
-            f"{pool.product} {pool.pin_text}",
+            f"another person or program changed the image: the rollout began with {mark.before}, and the pool now has "
+            f"{pool.made_from}",
         )
     return foreign_formula(seen, mark)
 
@@ -115,8 +111,9 @@ def foreign_size(seen: VmPoolView, mark: EmptyMarker) -> Refuse:
 def marker_is_gone(seen: VmPoolView, mark: EmptyMarker) -> Refuse:
     """The refusal to continue without a marker that this run has seen."""
     size = "its formula" if mark.formula else counted(sum(mark.sizes), "node")
-    now = f"{seen.pool.pin_text} and {counted(sum(seen.pool.sizes), 'node')}"
-    return _refuse(seen, f"its marker in the metadata is gone: the pool had {mark.way_back} and {size}, and now {now}")
+    shown = str(seen.pool.made_from) if mark.moves else seen.pool.pin_text
+    now = f"{shown} and {counted(sum(seen.pool.sizes), 'node')}"
+    return _refuse(seen, f"its marker in the metadata is gone: the pool had {way_back(mark)} and {size}, and now {now}")
 
 
 def is_left_in_order(seen: VmPoolView, target: Target, mark: EmptyMarker) -> bool:

@@ -20,8 +20,9 @@ from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.errors import ConflictError, PermanentError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.rollout.actions import GRACE, Done, Refuse, Wait
 from batch_os_provider.rollout.context import RolloutContext
-from batch_os_provider.rollout.image_renewal import empty, steps, surge_time, surge_view
+from batch_os_provider.rollout.image_renewal import empty, empty_words, steps, surge_time, surge_view
 from batch_os_provider.rollout.image_renewal.decide import deallocated, decide_image, resize_errors
+from batch_os_provider.rollout.image_renewal.move import change_text, moves
 from batch_os_provider.rollout.image_renewal.pace import Pace
 from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.loop import Outcome, Rollout
@@ -70,6 +71,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         self._seen: VmPoolView | None = None
         self._ordered = 0
         self._came_from = ""
+        self._moved = ""
         self._written = 0
         self._lost_writes = 0
         self._refused: tuple[object, str, int] = (None, "", 0)
@@ -83,11 +85,19 @@ class ImageRenewal(Rollout[VmPoolView]):
         pool, seen = self._service.get_vm_pool(self.ref), self._seen
         if not pool.is_vm:
             return VmPoolView(pool, ())
+        self._look_up(pool)
         goes_on = seen is not None and seen.pool.is_being_resized and pool.is_being_resized
         if seen is not None and goes_on and self.remaining() > 0 and not self._may_count():
             return VmPoolView(pool, seen.nodes)
         self._counted_at = self.waiter.now()
         return VmPoolView(pool, self._service.list_vm_nodes(self.ref))
+
+    def _look_up(self, pool: VmPool) -> None:
+        """Look up the node agent SKU of another image, once; a failure is that of a read."""
+        image = self._declared.target.image
+        if image is not None and image.needs_lookup(pool):
+            found = image.looked_up(self._service.list_supported_images(), pool)
+            self._declared = replace(self._declared, target=replace(self._declared.target, image=found))
 
     def _may_count(self) -> bool:
         due = self.waiter.now() - self._counted_at >= NODE_INTERVAL
@@ -168,6 +178,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         if marker is not None:
             self._history = replace(self._history, marker=marker)
         self._came_from = self._came_from or self._begun_at(seen)
+        self._moved = self._moved or self._move(seen)
         if seen.pool.is_steady and self._history.asked:
             there = {node.node_id for node in seen.nodes}
             stayed = self._history.asked & there
@@ -188,6 +199,19 @@ class ImageRenewal(Rollout[VmPoolView]):
         mark = None if self._declared.policy.strategy == "restore" else seen.pool.emptying
         shown = mark.way_back if mark is not None else seen.pool.pin_text
         return shown if parse_image_version(shown) != self._declared.target.numbers else ""
+
+    def _move(self, seen: VmPoolView) -> str:
+        """From which image to which one, for the lines; empty if the pool keeps its image."""
+        mark, target = seen.pool.emptying, self._declared.target
+        if self._declared.policy.strategy == "restore":
+            return ""
+        if mark is not None and mark.moves and not moves(seen.pool, target):
+            return change_text(mark.before, mark.goal)
+        return change_text(seen.pool.made_from, target.goal(seen.pool)) if moves(seen.pool, target) else ""
+
+    def _change(self, *, changes: bool = True) -> str:
+        """From what to what, as the end of a line; only the target if nothing changes."""
+        return (self._moved if changes else "") or self._words.change(self._came_from if changes else "")
 
     def _write(self, action: steps.ImageAction, seen: VmPoolView) -> float:
         """Send one write. A read follows every answer."""
@@ -231,7 +255,7 @@ class ImageRenewal(Rollout[VmPoolView]):
             timeout = self._drain_timeout() if is_bounded else self._declared.drain_timeout
             service.remove_nodes(pool, action.nodes, timeout)
         elif isinstance(action, steps.Repin):
-            service.repin(pool, action.version)
+            service.repin(pool, action.version, action.onto)
         elif isinstance(action, steps.Drain):
             service.resize_all(pool, 0, 0, self._drain_timeout())
         elif isinstance(action, steps.ResizeAll):
@@ -290,9 +314,12 @@ class ImageRenewal(Rollout[VmPoolView]):
             leaves = f"{counted(count, 'node')} {does}"
             return f"remove at {left}", "removing the added nodes" if action.ours else leaves
         if isinstance(action, steps.Repin):
-            return "repin", f"the pool is empty; pinning its image to {action.version}"
+            if action.onto is None:
+                return "repin", f"the pool is empty; pinning its image to {action.version}"
+            agent = action.onto.agent or seen.pool.agent
+            return "repin", f"the pool is empty; changing its image to {action.onto} ({agent})"
         if isinstance(action, steps.Drain | steps.ResizeAll | steps.HoldAutoscale | steps.EnableAutoscale):
-            return empty.words(action, seen)
+            return empty_words.words(action, seen)
         clears = isinstance(action, steps.SetMarker) and action.marker is None
         return "marker", "clearing the marker" if clears else "writing the marker"
 
@@ -312,7 +339,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         """Write a line."""
         now = self.waiter.now()
         elapsed, counts = now - self.started, self._counts() if phase != RETRYING else ""
-        said = Progress(self._words.change(self._came_from), phase, why, elapsed, detail=detail, counts=counts)
+        said = Progress(self._change(), phase, why, elapsed, detail=detail, counts=counts)
         self.reporter.progress(said, now)
 
     def _counts(self) -> str:
@@ -335,8 +362,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         )
         what += f", {counted(spot, 'spot node')} not renewed" if spot else ""
         news = f"done, {what}, {self.elapsed()}" if self._written else f"nothing was written, {what}"
-        came_from = self._came_from if self._written else ""
-        self.reporter.summary(f"{news}; {self._words.change(came_from)}")
+        self.reporter.summary(f"{news}; {self._change(changes=bool(self._written))}")
         if seen.past_errors:
             self.reporter.warn_once("resize errors", resize_errors(seen))
         if stopped:
@@ -347,10 +373,10 @@ class ImageRenewal(Rollout[VmPoolView]):
         """The summary of a pool that ``empty`` found, or brought, to the target; failed nodes are named."""
         is_pinned = isinstance(self._declared.target, ImageVersion)
         has = counted(len(seen.nodes), "node") if seen.nodes else "no nodes"
-        what = f"{has}, pinned to {seen.pool.pin_text}" if is_pinned else f"{has}, none older"
+        what = f"{has}, {seen.pool.pinned}" if is_pinned else f"{has}, none older"
         what += ", scaled by its formula" if seen.pool.base.autoscale else ""
         news = f"done, {what}, {self.elapsed()}" if self._written else f"nothing was written, {what}"
-        self.reporter.summary(f"{news}; {self._words.change(self._came_from if self._written else '')}")
+        self.reporter.summary(f"{news}; {self._change(changes=bool(self._written))}")
         failed = [node.node_id for node in seen.nodes if node.has_failed]
         if failed:
             are = plural(len(failed), "node has", "nodes have")
@@ -389,7 +415,7 @@ class ImageRenewal(Rollout[VmPoolView]):
             return "nothing was changed"
         failure = self._history.failure
         if isinstance(marker, EmptyMarker) or self._is_emptying(seen):
-            text = empty.describe(seen, marker if isinstance(marker, EmptyMarker) else None)
+            text = empty_words.describe(seen, marker if isinstance(marker, EmptyMarker) else None)
             return f"{failure.reason}; undoing that: {text}" if failure is not None else text
         count = len(seen.dedicated)
         behind, judged = len(surge_view.behind(seen, self._declared.target, self._declared.policy)), len(seen.judged)
@@ -418,8 +444,13 @@ class ImageRenewal(Rollout[VmPoolView]):
         return bool(self._written) or self._history.marker is not None
 
     def way_back(self) -> str:
-        """How to go back to the pin of before; else empty, since on latest Batch allocates no older version."""
+        """How to go back to the image of before; else empty, since on latest Batch allocates no older version."""
         marker = self._history.marker
-        if not isinstance(marker, EmptyMarker) or parse_image_version(marker.way_back) is None or len(marker.pins) == 1:
+        if not isinstance(marker, EmptyMarker) or len(marker.images) == 1:
+            return ""
+        if marker.moves:
+            agent = f', node_agent_sku="{marker.agent}"' if marker.agent else ""
+            return f'To go back declare target_image="{marker.image}", target_image_version="{marker.way_back}"{agent}'
+        if parse_image_version(marker.way_back) is None:
             return ""
         return f'To go back declare target_image_version="{marker.way_back}"'

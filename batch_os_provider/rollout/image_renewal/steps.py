@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from batch_os_provider.batch.empty_marker import EmptyMarker
+from batch_os_provider.batch.empty_marker import EmptyMarker, PoolImage
 from batch_os_provider.batch.vm_pool import Marker
 from batch_os_provider.batch.vm_target import Target
 from batch_os_provider.batch.vm_view import VmPoolView
@@ -107,9 +107,13 @@ class EnableAutoscale:
 
 @dataclass(frozen=True)
 class Repin:
-    """PATCH virtualMachineConfiguration as it was read, with only the image version changed to this text."""
+    """PATCH virtualMachineConfiguration as it was read, with only the image version changed to this text.
+
+    ``onto``: with another image, and its node agent SKU.
+    """
 
     version: str
+    onto: PoolImage | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from batch_os_provider.simulator.world import tasks, vm_images
 from batch_os_provider.simulator.world.clock import iso
 from batch_os_provider.simulator.world.durations import TRANSITIONS, state_duration
 from batch_os_provider.simulator.world.model import Node, Pool
+from batch_os_provider.simulator.world.supported_images import has_fitting_agent
 from batch_os_provider.simulator.world.world import event
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def create(world: World, pool: Pool, *, dedicated: bool) -> Node:
     node = Node(name, dedicated, "creating", world.now, None, world.now)
     if pool.virtual_machine is not None:
         node.image = vm_images.image_of_new_node(world, pool)
-    node.fate = _scripted_fate(pool)
+    node.fate = _scripted_fate(pool) or _agent_fate(world, pool)
     node.due = world.schedule(world.now + state_duration("creating", name), "node", pool.key, name)
     pool.nodes[name.lower()] = node
     _record_change(world, pool, node, None, "creating")
@@ -60,6 +61,12 @@ def _scripted_fate(pool: Pool) -> str | None:
             kept = ("fail", "failAfter", "times")
             pool.script = {name: script[name] for name in kept if name in script}
     return fate
+
+
+def _agent_fate(world: World, pool: Pool) -> str | None:
+    """The fate of a node whose agent is made for another image: Batch cannot install it."""
+    accepts = world.unknowns["agentOfAnotherImage"] == "accepted" and pool.virtual_machine is not None
+    return "unusable" if accepts and not has_fitting_agent(world, pool.virtual_machine or {}) else None
 
 
 def start_upgrade(world: World, pool: Pool, node: Node) -> None:

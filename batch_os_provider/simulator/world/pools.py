@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_os_provider.simulator.world import nodes, resizes, tasks, vm_images
+from batch_os_provider.simulator.world import nodes, resizes, supported_images, tasks, vm_images
 from batch_os_provider.simulator.world.clock import etag, seconds
 from batch_os_provider.simulator.world.durations import DELETE_DURATION, PATCH_PAUSE
 from batch_os_provider.simulator.world.errors import BatchError
@@ -35,6 +35,7 @@ def add(
     _refuse_long_metadata(world, props.get("metadata"))
     if virtual is not None:
         vm_images.refuse_unknown_pin(world, virtual["imageReference"])
+        supported_images.refuse_unfit_agent(world, virtual)
     pool = Pool(name, props, now, now, etag(now), "active", now, "steady", now, 0, 0, cloud, virtual)
     world.pools[pool.key] = pool
     world.record_change("pool", name, None, "active", pool=name)
@@ -90,6 +91,7 @@ def patch(world: World, pool: Pool, props: dict[str, Any]) -> None:
         raise BatchError("OperationNotValidOnPool")
     if machine is not None:
         vm_images.refuse_unknown_pin(world, machine["imageReference"])
+        supported_images.refuse_unfit_agent(world, machine)
         pool.virtual_machine, pool.resolved_latest = machine, None  # the next node begins a new deployment
     update(world, pool, props)
 

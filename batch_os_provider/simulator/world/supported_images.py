@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_os_provider.simulator.world.clock import parse_iso
+from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.reader import Reader, StateError
 from batch_os_provider.simulator.world.vm_images import MARKETPLACE, OS_TYPES, newest
 
@@ -147,6 +148,31 @@ def _rows(world: World) -> Iterator[dict[str, Any]]:
             yield {**_guessed(image), **_given(image)}
     for name, rows in used.items():
         yield from ({**row, **_given(seeded.get(name, {}))} for row in rows.values())
+
+
+def refuse_unfit_agent(world: World, machine: Mapping[str, Any]) -> None:
+    """Refuse a marketplace image with a node agent SKU that is not listed for it, as ``agentOfAnotherImage`` says.
+
+    Raises:
+        BatchError: the agent does not belong to the image.
+    """
+    code = world.unknowns["agentOfAnotherImage"]
+    if code != "accepted" and not has_fitting_agent(world, machine):
+        reason = f"The node agent SKU {machine['nodeAgentSKUId']} is not supported for the specified imageReference"
+        raise BatchError(str(code), ("PropertyName", "nodeAgentSKUId"), ("Reason", reason))
+
+
+def has_fitting_agent(world: World, machine: Mapping[str, Any]) -> bool:
+    """Whether the agent is listed for the image; True for an image that neither the list nor a seed describes."""
+    name, agent = _names(machine["imageReference"]), str(machine.get("nodeAgentSKUId", "")).lower()
+    listed = [row for row in (BUILT_IN if world.supported is None else world.supported) if _is(row, name)]
+    seeded = _seeded(world).get(name, {})
+    agents = {str(row["nodeAgentSKUId"]).lower() for row in (seeded, *listed) if "nodeAgentSKUId" in row}
+    return not agents or agent in agents
+
+
+def _is(row: Mapping[str, Any], name: str) -> bool:
+    return _names(row["imageReference"]) == name
 
 
 def _given(image: Mapping[str, Any]) -> dict[str, Any]:

@@ -241,6 +241,14 @@ VM_TABLE: Final = (
         "disableautoscale between the two starts the count again is open (accepted).",
     ),
     Unknown(
+        "agentOfAnotherImage",
+        "InvalidPropertyValue",
+        ("InvalidPropertyValue", "accepted"),
+        "A pool created with, or an empty pool changed to, a marketplace image and a node agent SKU that is not listed "
+        "for it: not recorded. Both are values of the body, so the 400 for values is the nearest code. accepted: Batch "
+        "may accept it, and new nodes become unusable. Gallery images are not listed, so they are always accepted.",
+    ),
+    Unknown(
         "patchAfterSteady",
         "accepted",
         ("accepted", "refusedForShortTime"),

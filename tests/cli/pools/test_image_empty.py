@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support.simulator import ABOVE, BEHIND, MOVED, NEWEST, TARGET, Simulator, job, vm_pool
+from tests.support import simulator as simulators
+from tests.support.simulator import ABOVE, BEHIND, MOVED, NEWEST, NOBLE, TARGET, Simulator, job, vm_pool
 from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ FORMULA = "$TargetDedicatedNodes = 3;  // nights"
 SCALED = {"enableAutoScale": True, "autoScaleFormula": FORMULA, "autoScaleEvaluationInterval": "PT7M"}
 EMPTY = {"strategy": "empty"}
 HOLD = {"strategy": "empty", "autoscale": "hold"}
-IMAGES = [{**MOVED, "versions": [*MOVED["versions"], {"version": ABOVE}]}]
+JAMMY = simulators.IMAGES["ubuntu"]
+FROM, TO = (":".join(image.reference.values()) for image in (JAMMY, NOBLE))
+TO_NOBLE = {**EMPTY, "target_image": TO, "target_image_version": "latest"}
+IMAGES = [JAMMY.row, NOBLE.row, {**MOVED, "versions": [*MOVED["versions"], {"version": ABOVE}]}]
 
 
 def spot(pool_id: str) -> dict[str, Any]:
@@ -63,10 +67,12 @@ def test_pools_are_emptied_and_filled_go_back_and_show_a_changed_pin(sim: Simula
         vm_pool("follows", nodes=2),
         vm_pool("zero", nodes=0, version=BEHIND),
         spot("spot"),
-        jobs=[job("busy", *[400] * 5), job("scaled", 90, 90), job("spot", 90)],
+        vm_pool("jammy", nodes=2, image=JAMMY, version=JAMMY.behind),
+        jobs=[job("busy", *[400] * 5), job("scaled", 90, 90), job("spot", 90), job("jammy", 60)],
         images=IMAGES,
     )
     pools = {"busy": {**EMPTY, "canary": 2}, "scaled": HOLD, "follows": EMPTY, "zero": EMPTY, "spot": EMPTY}
+    pools["jammy"] = TO_NOBLE
     stack.declare_images(sim, TARGET, **pools)
     shown = stack.preview().ok().flat
     first = (
@@ -77,6 +83,11 @@ def test_pools_are_emptied_and_filled_go_back_and_show_a_changed_pin(sim: Simula
     assert f"{held}for about 10m and the time of the tasks; {BEHIND} -> {TARGET}" in shown
     assert f"no task runs, then 0 nodes until about 2 new ones start; latest -> {TARGET}" in shown
     assert f"the pinned pool is empty: this up re-pins it; {BEHIND} -> {TARGET}" in shown
+    moves = f"about 2 new ones start; node agent {JAMMY.agent} -> {NOBLE.agent}; canary of 1 new node: if it fails, "
+    assert (
+        "ANOTHER IMAGE: empties the pool: 1 running task finishes first (at most 1h00m), then 0 nodes until " in shown
+    )
+    assert f"{moves}the old image and node agent come back; {FROM} {JAMMY.behind} -> {TO} latest" in shown
     assert not sim.writes()
 
     sim.speed(120)
@@ -87,11 +98,14 @@ def test_pools_are_emptied_and_filled_go_back_and_show_a_changed_pin(sim: Simula
     assert_filled(sim, "follows", (2, 0), TARGET)
     assert_filled(sim, "zero", (0, 0), TARGET)
     assert_filled(sim, "spot", (0, 2), TARGET)
+    moved = sim.pool("jammy")["virtualMachineConfiguration"]
+    assert moved == {"imageReference": {**NOBLE.reference, "version": "latest"}, "nodeAgentSKUId": NOBLE.agent}
+    assert stack.all_outputs()["jammy"]["image"] == f"{TO.replace(':', ' ')} latest"
     scaled = sim.pool("scaled")
     assert {name: scaled[name] for name in SCALED} == SCALED
     assert not scaled["metadata"]
     sim.advance(4000)
-    for pool_id in ("busy", "scaled", "spot"):
+    for pool_id in ("busy", "scaled", "spot", "jammy"):
         sim.assert_tasks_ran_once(pool_id)
     operations = [entry["operation"] for entry in sim.writes() if entry["pool"] == "scaled" and entry["status"] < 300]
     assert operations[:3] == ["Pool_Patch", "Pool_DisableAutoScale", "Pool_Resize"]
@@ -102,6 +116,8 @@ def test_pools_are_emptied_and_filled_go_back_and_show_a_changed_pin(sim: Simula
     machine = {**sim.pool("zero")["virtualMachineConfiguration"]}
     machine["imageReference"] = {**machine["imageReference"], "version": ABOVE}
     assert sim.outside("PATCH", "/pools/zero", {"virtualMachineConfiguration": machine}, NEWEST) == 200
+    # The other pull request is reverted too: the program names the image from before.
+    pools["jammy"] = {**EMPTY, "target_image": FROM, "target_image_version": JAMMY.behind}
     stack.declare_images(sim, TARGET, **{**pools, "follows": {**EMPTY, "target_image_version": BEHIND}})
     shown = stack.preview("--refresh").ok().flat
     assert f"ROLLBACK: the pinned pool is empty: this up re-pins it; {ABOVE} -> {TARGET}" in shown
@@ -109,7 +125,10 @@ def test_pools_are_emptied_and_filled_go_back_and_show_a_changed_pin(sim: Simula
         f"ROLLBACK: empties the pool: no task runs, then 0 nodes until about 2 new ones start; {TARGET} -> {BEHIND}"
         in shown
     )
+    assert f"come back; {TO} latest -> {FROM} {JAMMY.behind}" in shown
     stack.up("--refresh").ok()
+    assert sim.pool("jammy")["virtualMachineConfiguration"]["nodeAgentSKUId"] == JAMMY.agent
+    assert_filled(sim, "jammy", (2, 0), JAMMY.behind)
     assert_filled(sim, "follows", (2, 0), BEHIND)
     assert_filled(sim, "zero", (0, 0), TARGET)
 
@@ -123,6 +142,7 @@ def test_what_fails_goes_back_and_what_is_killed_is_restored(sim: Simulator, sta
             startTask=SETUP,
             simulator={"allocation": {"startTask": "fail", "count": 1}},
         ),
+        vm_pool("jammy", nodes=1, image=JAMMY, simulator={"allocation": {"state": "unusable", "count": 1}}),
         vm_pool("drain", nodes=2, version=BEHIND),
         vm_pool("killed", nodes=2, version=BEHIND, **SCALED),
         vm_pool("restored", nodes=3, version=BEHIND, **SCALED),
@@ -132,11 +152,13 @@ def test_what_fails_goes_back_and_what_is_killed_is_restored(sim: Simulator, sta
     )
     pools = {"start": EMPTY, "drain": {**EMPTY, "drain_timeout": "5m"}, "killed": HOLD, "restored": HOLD}
     pools["replaced"] = {"strategy": "surge", "autoscale": "hold"}
+    pools["jammy"] = TO_NOBLE
     stack.declare_images(sim, TARGET, **pools)
     # Two are killed when they have been told to drain, and one when it has been told to grow; the others get no further
     # than their marker.
     sim.fault("Pool_Resize", {"kind": "delay", "seconds": 600}, pool="start")
     sim.fault("Pool_Resize", {"kind": "delay", "seconds": 600}, pool="drain")
+    sim.fault("Pool_Resize", {"kind": "delay", "seconds": 600}, pool="jammy")
     sim.speed(20)
     running = stack.start_up()
 
@@ -180,8 +202,10 @@ def test_what_fails_goes_back_and_what_is_killed_is_restored(sim: Simulator, sta
         assert_filled(sim, pool_id, (2, 0), BEHIND)
     replaced = sim.pool("replaced")
     assert {name: replaced[name] for name in SCALED} == SCALED
-    assert BEHIND not in sim.versions("replaced")
-    assert not replaced["metadata"]
+    assert (BEHIND in sim.versions("replaced"), replaced["metadata"]) == (False, [])
+    assert f"this run puts the pool back to {FROM} latest and 1 node" in failed.flat, failed.text
+    back = sim.pool("jammy")["virtualMachineConfiguration"]
+    assert back == {"imageReference": {**JAMMY.reference, "version": "latest"}, "nodeAgentSKUId": JAMMY.agent}
     killed = sim.pool("killed")
     assert {name: killed[name] for name in SCALED} == SCALED
     assert killed["virtualMachineConfiguration"]["imageReference"]["version"] == TARGET

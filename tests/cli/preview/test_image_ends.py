@@ -67,7 +67,7 @@ def test_a_preview_of_several_pools_names_each_end_and_the_gates_stop(sim: Simul
         f"image {films.publisher}:{films.offer}:{films.sku} of pool films ends on {ends['films']}, in "
         in said["films"]["text"]
     )
-    assert "create the pool from another image, such as canonical:ubuntu-24_04-lts:" in said["etl-22-04"]["text"]
+    assert 'declare another image, such as target_image="canonical:ubuntu-24_04-lts:' in said["etl-22-04"]["text"]
     assert f"image ended {ends['etl-22-04']} |" in comment(f"dev={file}").stdout
     assert len(sim.requests(LIST)) == 1
     status = command(sim, "status", sim.endpoint, "--json", "--fail-on", "image-ended")

@@ -62,7 +62,8 @@ def _source(number: str) -> dict[str, Any]:
 
 
 def _machine(image: dict[str, str]) -> dict[str, Any]:
-    agent = "batch.node.windows amd64" if image is _WINDOWS else "batch.node.ubuntu"
+    agent = {_NOBLE["offer"]: "ubuntu 24.04", _JAMMY["offer"]: "ubuntu 22.04"}.get(image["offer"], "ubuntu 20.04")
+    agent = f"batch.node.{'windows amd64' if image is _WINDOWS else agent}"
     return {"imageReference": {**image, "version": "latest"}, "nodeAgentSKUId": agent}
 
 

@@ -210,7 +210,7 @@ def unknown_pin(world):
 
     def code(version, act):
         reference = {**windows()["virtualMachineConfiguration"]["imageReference"], "version": version}
-        machine = {"imageReference": reference, "nodeAgentSKUId": "x"}
+        machine = {**windows()["virtualMachineConfiguration"], "imageReference": reference}
         try:
             act(machine)
         except BatchError as error:
@@ -331,6 +331,30 @@ def patch_at_once(world):
     return None
 
 
+def other_agent(world):
+    """A node agent SKU of another image: the codes of a PATCH and of a creation, and the state of a new node."""
+    load(world, {"pools": [windows(nodes=0)], "images": MOVING})
+    server = windows()["virtualMachineConfiguration"]["imageReference"]
+    codes = []
+    for number, (reference, agent) in enumerate(
+        (
+            (server, "batch.node.windows amd64"),
+            ({"virtualMachineImageId": "/galleries/ours/images/linux"}, "batch.node.el 9"),
+            ({**server, "sku": "not-in-any-list"}, "batch.node.el 9"),
+            ({**server, "sku": "2022-datacenter"}, "batch.node.ubuntu 24.04"),
+        )
+    ):
+        machine = {"imageReference": {**reference}, "nodeAgentSKUId": agent}
+        try:
+            pools.patch(world, world.pool("v"), {"virtualMachineConfiguration": {**machine}})
+            pools.add(world, f"p{number}", {}, (None, machine), (0, 0))
+        except BatchError as error:
+            codes.append(error.code)
+    resizes.resize(world, world.pool("v"), (1, 0), None, "requeue")
+    pass_time(world, 600)
+    return codes, [node.state for node in world.pool("v").nodes.values()]
+
+
 def ended_images(world):
     load(world, {"virtual": "2027-01-12T00:00:00Z"})
     listed = {row["imageReference"]["sku"] for _, row in supported_images.supported_images(world)}
@@ -399,6 +423,8 @@ INSIDE = {
     ("metadataValueLimit", 256): (long_metadata, (None, "InvalidPropertyValue", "InvalidPropertyValue")),
     ("enableAutoscaleWithin30s", "TooManyEnableAutoScaleRequests"): (enable_twice, "TooManyEnableAutoScaleRequests"),
     ("enableAutoscaleWithin30s", "accepted"): (enable_twice, None),
+    ("agentOfAnotherImage", "InvalidPropertyValue"): (other_agent, (["InvalidPropertyValue"], ["idle"])),
+    ("agentOfAnotherImage", "accepted"): (other_agent, ([], ["unusable"])),
     ("patchAfterSteady", "accepted"): (patch_at_once, None),
     ("patchAfterSteady", "refusedForShortTime"): (patch_at_once, "OperationInvalidForCurrentState"),
     ("removeNodesWhileShort", "onlyRemoves"): (remove_while_short, (3, 5)),

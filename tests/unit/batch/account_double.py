@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.empty_marker import PoolImage
 from batch_os_provider.batch.pool import Node, Pool, PoolState
 from batch_os_provider.batch.shared_list import LIST_INTERVAL
 from batch_os_provider.batch.shared_poller import SharedPoller
+from batch_os_provider.batch.supported_images import SupportedImage
 from batch_os_provider.batch.vm_pool import Marker, VmNode, VmPool
 from tests.unit.rollout.doubles import at, gone
 
@@ -86,8 +88,11 @@ class FakeAccount:
     def remove_nodes(self, pool: VmPool, nodes: tuple[str, ...], timeout: float) -> None:
         self._call(f"remove_nodes {nodes} {timeout:g}", pool.base.ref)
 
-    def repin(self, pool: VmPool, version: str) -> None:
-        self._call(f"repin {version}", pool.base.ref)
+    def repin(self, pool: VmPool, version: str, onto: PoolImage | None = None) -> None:
+        self._call(f"repin {onto or version}", pool.base.ref)
+
+    def list_supported_images(self) -> tuple[SupportedImage, ...]:
+        return ()
 
 
 class Hall:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_os_provider.batch.address import PoolRef
-from batch_os_provider.batch.empty_marker import EmptyMarker
+from batch_os_provider.batch.empty_marker import EmptyMarker, PoolImage
 from batch_os_provider.batch.vm_pool import MARKER, Marker, VmPool
 from tests.unit.rollout.stage import quick
 
@@ -25,10 +26,16 @@ MARKERS = st.builds(
     interval=st.just(""),
     canary=st.integers(1, 100),
 )
+MOVED = st.builds(
+    lambda marker, moves, agent: replace(marker, moves=tuple(moves), agent=agent),
+    MARKERS,
+    st.lists(st.builds(PoolImage, st.text(max_size=80), st.text(max_size=20), st.text(max_size=30)), min_size=1),
+    st.text(max_size=30),
+)
 
 
 @quick
-@given(MARKERS)
+@given(MARKERS | MOVED)
 def test_what_is_written_is_read_again(marker: EmptyMarker) -> None:
     assert EmptyMarker.parse(str(marker)) == marker
     assert Marker.parse(str(marker)) is None
@@ -105,12 +112,56 @@ def test_the_canary_is_never_larger_than_the_pool(
 
 
 def test_a_rollout_that_turns_keeps_its_way_back_and_knows_each_pin() -> None:
+    def to(version: str) -> PoolImage:
+        return PoolImage(HPC, version)
+
     marker = EmptyMarker(2, 0, HPC, ("1.0", "2.0"))
-    assert marker.towards("3.0").pins == ("1.0", "2.0", "3.0")
-    assert marker.towards("3.0").towards("2.0").pins == ("1.0", "3.0", "2.0")
-    back = marker.towards("1.0")
-    assert (back.pins, back.goal, back.way_back) == (("1.0", "2.0", "1.0"), "1.0", "1.0")
-    assert back.towards("2.0").pins == ("1.0", "1.0", "2.0")
+    assert marker.towards(to("3.0")).pins == ("1.0", "2.0", "3.0")
+    assert marker.towards(to("3.0")).towards(to("2.0")).pins == ("1.0", "3.0", "2.0")
+    back = marker.towards(to("1.0"))
+    assert (back.pins, back.goal, back.way_back) == (("1.0", "2.0", "1.0"), to("1.0"), "1.0")
+    assert back.towards(to("2.0")).pins == ("1.0", "1.0", "2.0")
+
+
+NOBLE = PoolImage("canonical:ubuntu-24_04-lts:server", "latest", "batch.node.ubuntu 24.04")
+JAMMY = "batch.node.ubuntu 22.04"
+
+
+def test_a_move_to_another_image_keeps_the_whole_image_from_before() -> None:
+    """A rollout that turns knows each image that the pool may have; without a move the text is that of version 2."""
+    moved = EmptyMarker(31, 4, HPC, ("22.04.2024102301",)).towards(NOBLE, JAMMY)
+    assert str(moved) == (
+        f'{{"v":4,"size":31,"spot":4,"canary":1,"image":"{HPC}","pins":["22.04.2024102301"],"agent":"{JAMMY}",'
+        f'"moves":[["{NOBLE.name}","latest","{NOBLE.agent}"]]}}'
+    )
+    assert EmptyMarker.parse(str(moved)) == moved
+    assert (moved.before, moved.goal) == (PoolImage(HPC, "22.04.2024102301", JAMMY), NOBLE)
+    pinned = replace(NOBLE, version="24.04.202609040")
+    turned = moved.towards(pinned, "not the agent from before")
+    assert (turned.moves, turned.agent, turned.goal) == ((NOBLE, pinned), JAMMY, pinned)
+    assert turned.towards(NOBLE).moves == (pinned, NOBLE)
+    back = turned.towards(PoolImage(HPC, "22.04.2026082801"))
+    assert (back.goal.version, back.pins, len(back.images)) == ("22.04.2026082801", moved.pins, 4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"moves": None},
+        {"moves": []},
+        {"moves": [["a", "1.0"]]},
+        {"moves": [["a", "1.0", "x", "y"]]},
+        {"moves": [["a", 1, "x"]]},
+        {"moves": "abc"},
+        {"agent": None},
+        {"v": 3},
+        {"v": 5},
+    ],
+)
+def test_a_move_of_another_form_is_not_a_marker(change: dict[str, object]) -> None:
+    body = json.loads(str(EmptyMarker(3, 0, HPC, ("1.0",)).towards(NOBLE, JAMMY)))
+    text = json.dumps({key: value for key, value in {**body, **change}.items() if value is not None})
+    assert EmptyMarker.parse(text) is None
 
 
 @pytest.mark.parametrize("text", [str(EmptyMarker(2, 1, HPC, ("1.0", "2.0"))), str(Marker(4, 2, "t")), "theirs"])

@@ -7,8 +7,11 @@ import pytest
 from batch_os_provider.batch.image_reference import (
     at_version,
     is_gallery_image,
+    is_image_name,
     list_versions,
+    nearest_name,
     pin_of,
+    reference_of,
     without_version,
 )
 
@@ -79,3 +82,48 @@ def test_what_is_in_no_gallery_is_no_gallery_image(other: object) -> None:
 )
 def test_the_command_that_lists_versions_names_the_image(reference: dict[str, str], command: str) -> None:
     assert list_versions(reference) == command
+
+
+ONE_OF_EACH = (
+    "canonical:ubuntu-24_04-lts:server",
+    "almalinux:almalinux-hpc:8_10-hpc-gen2",
+    "128technology:128t_networking_platform:2204",
+    "/subscriptions/s-1/resourceGroups/Farm_RG/providers/Microsoft.Compute/galleries/studio/images/render",
+    "/SharedGalleries/0a1b-STUDIO/Images/cfd",
+    "/communityGalleries/hpc-1f2e/images/alma_8",
+)
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+@pytest.mark.parametrize("version", ["latest", "1.2.3"])
+def test_a_name_and_a_version_are_the_whole_reference(name: str, version: str) -> None:
+    assert is_image_name(name)
+    reference = reference_of(name, version)
+    assert (without_version(reference), pin_of(reference)) == (name, version)
+    assert at_version(reference, version) == reference
+
+
+def test_a_managed_image_is_no_name_to_declare_and_yet_a_way_back() -> None:
+    managed = "/subscriptions/s/resourceGroups/r/providers/Microsoft.Compute/images/golden"
+    assert not is_image_name(managed)
+    assert reference_of(managed, "latest") == {"virtualMachineImageId": managed}
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("Canonical:ubuntu-24_04-lts:server:24.04.202609040", "Canonical:ubuntu-24_04-lts:server"),
+        ("canonical/ubuntu-24_04-lts/server", "canonical:ubuntu-24_04-lts:server"),
+        ("canonical ubuntu-24_04-lts server latest", "canonical:ubuntu-24_04-lts:server"),
+        (" redhat:rhel:9-lvm-gen2", "redhat:rhel:9-lvm-gen2"),
+        ("/sharedGalleries/x/images/cfd/versions/1.0.3", "/sharedGalleries/x/images/cfd"),
+        ("sharedGalleries/x/images/cfd", "/sharedGalleries/x/images/cfd"),
+        *((text, "") for text in ("", "canonical", "canonical:ubuntu", "latest", "2026-11-24T06:30:00Z", "::", "a:b:")),
+        *((value, "") for value in (None, 3, ["canonical:ubuntu-24_04-lts:server"], True)),
+        ("/subscriptions/s/resourceGroups/r/providers/Microsoft.Compute/images/golden", ""),
+    ],
+    ids=repr,
+)
+def test_what_is_no_name_may_be_near_one(text: object, near: str) -> None:
+    assert not is_image_name(text)
+    assert nearest_name(text) == near

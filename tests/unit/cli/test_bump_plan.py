@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.image_reference import without_version
 from batch_os_provider.cli.adopt.declared_pools import DeclaredPool
 from batch_os_provider.cli.bump.plan import Declared, declared_of, plan
 from batch_os_provider.cli.inventory import PoolSeen
@@ -160,3 +162,13 @@ def test_a_moment_becomes_today_if_the_newest_image_was_made_after_it(
 def test_a_pool_that_only_a_deployment_knows() -> None:
     (found,) = declared_of({"prod": [DeclaredPool("p", "open", None, "open")]}, [], TODAY)
     assert (found.pool, found.why) == ("open", "only a deployment knows its pool")
+
+
+@pytest.mark.parametrize(("image", "newer"), [(UBUNTU, JUNE), ("canonical:ubuntu-24_04-lts:server", "")])
+def test_a_pool_that_moves_to_another_image_keeps_its_version(image: Any, newer: str) -> None:
+    name = image if isinstance(image, str) else without_version(image)
+    bag = {"target_image_version": MAY, "target_image": name.upper()}
+    declared = DeclaredPool("p", "old", PoolRef(ENDPOINT, "old"), "old", bag)
+    (found,) = declared_of({"prod": [declared]}, judge(SEEN, load(), date(2018, 12, 1)), TODAY)
+    assert found.newer == newer
+    assert found.why == ("" if newer else "it declares another image than its pool has now")

@@ -811,6 +811,20 @@ def test_a_day_without_a_warning_is_only_in_the_json():
     assert "2031" not in comment([stack])
 
 
+@pytest.mark.parametrize("since", ["", "2026-11-24"])
+def test_a_pool_that_moves_shows_both_images_with_their_versions(since: str):
+    before, after = "canonical:0001-com-ubuntu-server-jammy:22_04-lts", "canonical:ubuntu-24_04-lts:server"
+    at = {"oldest": "2026-11-20T08:00:00Z", "since": since} if since else {"came_from": "latest", "target": "latest"}
+    tail = MessageTail(
+        f"{FARM}/pools/render", "image", "renew", from_image=before, to_image=after, warnings=("another image",), **at
+    )
+    stack = image_rows(tail)
+    start, end = (at["oldest"], since) if since else ("latest", "latest")
+    cell = f"<code>{before}</code><br><code>{start}</code> →<br><code>{after}</code><br><code>{end}</code>"
+    assert f" | {cell} | " in comment([stack])
+    assert [each.word for each in fail_on.tripped(["another-image", "rollback"], [stack])] == ["another-image"]
+
+
 def test_the_day_of_an_image_is_foreign_text():
     stack = image_rows(ends("renew", "image ended", "[x](https://evil.example) @team | <b>"))
     assert "](" not in comment([stack])
@@ -934,6 +948,8 @@ def test_json_is_one_document_with_stable_keys(previews: dict[str, Path], tmp_pa
                         "looked": True,
                         "unseen": "",
                         "imageEnds": "",
+                        "fromImage": "",
+                        "toImage": "",
                         "said": [{"severity": "warning", "text": "ROLLBACK"}],
                     }
                 ],

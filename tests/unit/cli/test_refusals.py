@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.supported_images import SupportedImage
 from batch_os_provider.cli.adopt.declared_pools import DeclaredPool
 from batch_os_provider.cli.adopt.refusals import refused
 from batch_os_provider.cli.inventory import Account
-from tests.support.simulator import BEHIND, NEW, OLD, TARGET, paas_pool, vm_pool
+from tests.support.simulator import BEHIND, IMAGES, NEW, NOBLE, OLD, TARGET, paas_pool, vm_pool
 from tests.unit.cli.test_proposal import ENDPOINT, seen
 
 FAMILY_7 = "WA-GUEST-OS-7.58_202511-01"
@@ -79,3 +80,31 @@ def test_a_cloud_services_pool_that_no_api_version_upgrades_is_refused() -> None
     retired = replace(seen(paas_pool()), retired="Batch no longer answers API version 2024-02-01.19.0")
     (found,) = refused([Account(ENDPOINT, pools=(retired,))], [declaration(**OS)])
     assert found.why.startswith("Batch no longer answers")
+
+
+NOBLE_NAME = ":".join(NOBLE.reference.values())
+MOVE = {"target_image": NOBLE_NAME, "target_image_version": "latest", "strategy": "empty"}
+
+
+@pytest.mark.parametrize(
+    ("listed", "why"),
+    [
+        ((SupportedImage(*NOBLE.reference.values(), NOBLE.agent),), ""),
+        ((), f"Batch does not list the image {NOBLE_NAME}"),
+        (None, ""),
+    ],
+)
+def test_the_node_agent_of_another_image_is_looked_up_once(listed: Any, why: str) -> None:
+    """A list that cannot be read refuses nothing: `up` looks the agent up again."""
+    asked: list[str] = []
+
+    def images(endpoint: str) -> Any:
+        asked.append(endpoint)
+        return listed
+
+    pool, one = seen(vm_pool(image=IMAGES["ubuntu"])), declaration(**MOVE)
+    found = refused([Account(ENDPOINT, pools=(pool,))], [one, one], images)
+    assert [each.why for each in found] == [why, why] * bool(why)
+    assert asked == [ENDPOINT]
+    refused([Account(ENDPOINT, pools=(pool,))], [declaration(**IMAGE)], images)
+    assert asked == [ENDPOINT], "only for another image"

@@ -70,6 +70,9 @@ VALUES: dict[str, Any] = {
     "a version": V25,
     "an image version": "17763.3124.211113",
     "a day": "2026-11-24",
+    "an image": "canonical:ubuntu-24_04-lts:server",
+    "an image of a gallery": "/sharedGalleries/0a1b-STUDIO/images/cfd",
+    "a node agent SKU": "batch.node.windows amd64",
     "a moment": "2026-11-24T06:30:00Z",
     "half a character": "\ud800",
     "control character": "a\x00b",
@@ -117,6 +120,8 @@ GOOD: dict[str, set[str]] = {
     "if_resizing": {"fail", "wait", "Enum of fail"},
     "on_conflict": {"fail", "wait", "Enum of fail"},
     "max_unhealthy": {"zero", "three", "three as a float", "Enum of 3", "a tenth"},
+    "target_image": {"an image", "an image of a gallery"},
+    "node_agent_sku": {"a node agent SKU"},
     "surge": {"zero", "three", "three as a float", "Enum of 3", "a tenth"},
     "max_unavailable": {"zero", "three", "three as a float", "Enum of 3", "a tenth"},
     "canary": {"three", "three as a float", "Enum of 3"},
@@ -136,6 +141,8 @@ SPECS: dict[type[PoolOsVersion | PoolImageVersion], tuple[inputs.Spec, dict[str,
 def around(bag: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The other inputs for a trial of ``name``: a program declares only one target, and a strategy that uses it."""
     targets = (*inputs.OS.targets, *inputs.IMAGE.targets)
+    if name == "node_agent_sku":
+        bag = {**bag, "target_image": VALUES["an image"]}
     kept = {key: value for key, value in bag.items() if name not in targets or key not in targets}
     return {**kept, "strategy": "surge"} if name == inputs.MAX_UNAVAILABLE else kept
 
@@ -283,6 +290,8 @@ FLEET_INPUTS = [
     "nodes_since",
     "canary_nodes",
     "autoscale",
+    "target_image",
+    "node_agent_sku",
 ]
 _IDS = {"list", "tuple", "text", "a day", "fail", "wait", "two hours in ISO", "Enum of fail"}
 PLAIN = {

@@ -15,6 +15,8 @@ import pytest
 
 from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.supported_images import SupportedImage, judge
+from batch_os_provider.batch.vm_target import ImageVersion
+from batch_os_provider.batch.wanted_image import WantedImage
 from batch_os_provider.engine import diagnostics
 from batch_os_provider.errors import CredentialError, PermanentError, ServiceAnswer, TransientError
 from batch_os_provider.preview import describe
@@ -22,10 +24,10 @@ from batch_os_provider.preview.image_support import NOT_CHECKED, ImageList, clau
 from batch_os_provider.preview.message_tail import MessageTail, split
 from batch_os_provider.runtime import per_account, request_log
 from batch_os_provider.runtime.cancellation import Canceled, CancellationToken, RealWaiter, StopReason
-from batch_os_provider.schema.declared import DeclaredImage
+from batch_os_provider.schema.declared import DeclaredImage, ImagePolicy
 from tests.unit.batch.test_supported_images import GALLERY, JAMMY, LISTED, NOW, SERVER, of, row
 from tests.unit.plurals import wrong_plurals
-from tests.unit.rollout.doubles import REF, VirtualWaiter
+from tests.unit.rollout.doubles import REF, VirtualWaiter, transient
 from tests.unit.rollout.image_renewal.image_doubles import TARGET, FakeVmService, VmState, pool_of
 
 ENDS = "2027-01-12T00:00:00Z"
@@ -56,7 +58,7 @@ def said(configuration: dict[str, Any], *images: SupportedImage, now: datetime =
 def test_a_marketplace_image(days: int, expected: str | None) -> None:
     evening = datetime(2026, 11, 28, 20, tzinfo=timezone.utc) + timedelta(days=days)
     text = said(of(SERVER), row(SERVER, end=evening.isoformat()), row(INSTEAD))
-    next_step = f"create the pool from another image, such as {INSTEAD}"
+    next_step = f'declare another image, such as target_image="{INSTEAD}"'
     whole = f"Batch support for image {SERVER} of pool render {expected}; {next_step}"
     assert text == ("" if expected is None else whole)
     assert wrong_plurals(text) == []
@@ -66,12 +68,12 @@ def test_an_image_that_is_not_listed_may_have_ended() -> None:
     old = "canonical:UbuntuServer:18.04-LTS"
     assert said(of(old, "batch.node.ubuntu 18.04")) == (
         f"Batch does not list image {old} of pool render with node agent batch.node.ubuntu 18.04, so its support may "
-        "have ended; create the pool from another image, such as canonical:ubuntu-24_04-lts:server-gen1"
+        'have ended; declare another image, such as target_image="canonical:ubuntu-24_04-lts:server-gen1"'
     )
     nothing = said({"imageReference": of("openlogic:centos-hpc:7_9")["imageReference"]})
     assert nothing == (
         "Batch does not list image openlogic:centos-hpc:7_9 of pool render, so its support may have ended; "
-        "create the pool from another image of `az batch pool supported-images list`"
+        "declare another image, such as a target_image of `az batch pool supported-images list`"
     )
 
 
@@ -81,7 +83,7 @@ def test_a_gallery_image_is_judged_by_its_node_agent(count: int) -> None:
     listed = [row(f"canonical:jammy:{number}", JAMMY, end="2027-06-30T00:00:00Z") for number in range(count)]
     images = {1: "the only image", 2: "all 2 images", 3: "all 3 images"}[count]
     about = f"Batch support for {images} with node agent {JAMMY}, which the gallery image of pool render uses,"
-    next_step = "build its image on a newer OS, and create the pool with that node agent"
+    next_step = "build its image on a newer OS, and declare target_image and node_agent_sku"
     for day, when in (
         ("2027-04-01", "ends by 2027-06-30, in 90 days"),
         ("2027-06-29", "ends by 2027-06-30, in 1 day"),
@@ -116,10 +118,12 @@ Row = tuple[str, MessageTail | None]
 def rows(capsys: pytest.CaptureFixture[str]) -> Callable[..., list[Row]]:
     """Previews one pool; returns its messages and their tails, and the lines on the stack's row without one."""
 
-    def preview(service: FakeVmService, *, times: int = 1, now: datetime = NOW) -> list[Row]:
+    def preview(
+        service: FakeVmService, *, times: int = 1, now: datetime = NOW, goal: DeclaredImage = DECLARED
+    ) -> list[Row]:
         shared_client.put(REF.endpoint, service)  # type: ignore[arg-type]
         for _ in range(times):
-            describe.preview_image(DECLARED, None, look=True, now=now)
+            describe.preview_image(goal, None, look=True, now=now)
         lines = capsys.readouterr().err.splitlines()
         return [split(line.partition(": ")[2]) for line in lines]  # without the name that begins a line on stderr
 
@@ -139,7 +143,7 @@ def account(state: VmState, *supported: SupportedImage) -> FakeVmService:
 def test_a_plan_names_the_end_after_the_news_and_before_the_versions(rows: Callable[..., list[Row]]) -> None:
     ((text, tail),) = rows(account(machine()))
     assert text.startswith("2 of 2 nodes behind, 0 running tasks, ")
-    note = f"; Batch support for image {SERVER} of pool {REF.pool_id} ends on 2027-01-12, in 45 days; create the pool"
+    note = f"; Batch support for image {SERVER} of pool {REF.pool_id} ends on 2027-01-12, in 45 days; declare another"
     assert note in text
     assert text.endswith(f" -> {TARGET}")
     assert tail is not None
@@ -314,3 +318,44 @@ def test_a_stop_while_the_list_is_read_leaves_the_plan(
 def test_a_tail_of_an_earlier_release_has_no_day() -> None:
     tail = MessageTail(REF.url, "image", "adopt")
     assert MessageTail.of(json.loads(str(tail)[len("[batch-os v1 ") : -1])) == replace(tail, image_ends="")
+
+
+# --- another image ---
+
+
+def test_a_move_looks_the_agent_up_once_and_says_when_the_new_image_ends(rows: Callable[..., list[Row]]) -> None:
+    """The old image ends too, and that is why it goes."""
+    wanted = ImageVersion.parse("latest", WantedImage(INSTEAD))
+    goal = replace(DECLARED, target=wanted, policy=ImagePolicy("empty"))
+    service = account(machine(), row(SERVER, end="2027-01-12T00:00:00Z"), row(INSTEAD))
+    ((text, tail),) = rows(service, goal=goal)
+    assert text.startswith("ANOTHER IMAGE: empties the pool: ")
+    assert "node agent batch.node.windows amd64 as before" in text
+    assert tail is not None
+    assert (tail.warnings, tail.image_ends) == (("empties", "another image"), "")
+    assert (tail.from_image, tail.to_image, tail.target) == (SERVER, INSTEAD, "latest")
+    assert MessageTail.of(json.loads(str(tail)[len("[batch-os v1 ") : -1])) == tail
+    assert service.image_lists == 1
+    per_account.reset()
+    ends = account(machine(), row(INSTEAD, end="2026-12-24T00:00:00Z"))
+    ((text, tail),) = rows(ends, goal=goal)
+    assert f"Batch support for image {INSTEAD} of pool {REF.pool_id} ends on 2026-12-24, in 26 days" in text
+    assert tail is not None
+    assert tail.warnings == ("empties", "another image", "image ending")
+
+
+def test_a_move_without_the_list_is_shown_and_not_refused(rows: Callable[..., list[Row]]) -> None:
+    service = account(machine())
+    service.supported = transient(503, "ServerBusy", "busy")
+    goal = replace(
+        DECLARED, target=ImageVersion.parse("latest", WantedImage(INSTEAD)), policy=ImagePolicy("when_empty")
+    )
+    _account, (text, tail) = rows(service, goal=goal)
+    assert "node agent batch.node.windows amd64 -> the one that Batch lists" in text
+    assert tail is not None
+    assert tail.warnings == ("another image", "image not checked")
+
+
+def test_a_move_to_an_image_that_is_not_listed_is_refused(rows: Callable[..., list[Row]]) -> None:
+    goal = replace(DECLARED, target=ImageVersion.parse("latest", WantedImage("a:b:c")), policy=ImagePolicy("empty"))
+    assert rows(account(machine(INSTEAD)), goal=goal) == [], "the refusal is a failed check"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pulumi.output import UNKNOWN
 
 from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion
+from batch_os_provider.batch.wanted_image import WantedImage
 from batch_os_provider.pool_provider import is_unknown
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.declared import DeclaredImage
@@ -279,6 +280,100 @@ def test_what_a_strategy_does_not_use_is_refused(strategy: str, name: str, value
     ((property_, reason),) = failures(strategy=strategy, **{name: value})
     assert property_ == name
     assert reason == f'{value!r} is not allowed with strategy="{strategy}"; allowed only with {only}'
+
+
+NOBLE = "canonical:ubuntu-24_04-lts:server"
+GALLERY = "/subscriptions/s/resourceGroups/r/providers/Microsoft.Compute/galleries/studio/images/farm"
+MOVE = {"strategy": "empty", "target_image": NOBLE}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        MOVE,
+        {**MOVE, "strategy": "when_empty"},
+        {**MOVE, "target_image_version": "latest"},
+        {**MOVE, "node_agent_sku": "batch.node.ubuntu 24.04"},
+        {**MOVE, "target_image": GALLERY, "node_agent_sku": "batch.node.windows amd64"},
+        {**MOVE, "target_image": UNKNOWN, "target_image_version": "latest"},
+        {**MOVE, "strategy": UNKNOWN, "node_agent_sku": UNKNOWN},
+        {**MOVE, **SINCE},
+    ],
+)
+def test_another_image_with_each_target(change: dict[str, Any]) -> None:
+    assert failures(**change) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "near"),
+    [
+        (f"{NOBLE}:24.04.202609040", f'target_image="{NOBLE}" with target_image_version="24.04.202609040"'),
+        (f"{NOBLE}:latest", f'target_image="{NOBLE}" with target_image_version="latest"'),
+        (f"{GALLERY}/versions/1.0.3", f'target_image="{GALLERY}" with target_image_version="1.0.3"'),
+        ("canonical/ubuntu-24_04-lts/server", NOBLE),
+        ("/subscriptions/s/resourceGroups/r/providers/Microsoft.Compute/images/golden", ""),
+        ("ubuntu", ""),
+        ("", ""),
+        (24.04, ""),
+        (True, ""),
+        ([NOBLE], ""),
+        ({"publisher": "canonical"}, ""),
+    ],
+    ids=repr,
+)
+def test_what_is_no_image_names_the_value_what_is_allowed_and_the_nearest(value: object, near: str) -> None:
+    ((property_, reason),) = failures(**{**MOVE, "target_image": value})
+    assert property_ == "target_image"
+    wrong = "does not name an image" if isinstance(value, str) else "is not a string"
+    assert reason.startswith(f"{shown(value)} {wrong}; allowed: publisher:offer:sku such as")
+    assert reason.partition("; did you mean ")[2] == (f"{near}?" if near else "")
+
+
+@pytest.mark.parametrize(
+    ("value", "near"),
+    [
+        ("ubuntu 24.04", "batch.node.ubuntu 24.04"),
+        ("Batch.Node.Windows amd64", "batch.node.windows amd64"),
+        ("batch.node.", ""),
+        ("", ""),
+        (24.04, ""),
+        (False, ""),
+        (["batch.node.el 9"], ""),
+    ],
+    ids=repr,
+)
+def test_what_is_no_node_agent_sku(value: object, near: str) -> None:
+    ((property_, reason),) = failures(**MOVE, node_agent_sku=value)
+    assert property_ == "node_agent_sku"
+    assert "allowed: a node agent SKU of `az batch pool supported-images list`" in reason
+    assert reason.partition("; did you mean ")[2] == (f"{near}?" if near else "")
+
+
+def test_what_another_image_needs_and_what_needs_it() -> None:
+    only = 'allowed only with strategy="empty" or strategy="when_empty"'
+    assert failures(target_image=NOBLE) == [("target_image", f'{NOBLE!r} is not allowed with strategy="surge"; {only}')]
+    ((property_, reason),) = failures(strategy="empty", node_agent_sku="batch.node.el 9")
+    assert (property_, reason.partition("; ")[0]) == ("node_agent_sku", "'batch.node.el 9' is not allowed alone")
+    assert "allowed only with target_image, publisher:offer:sku such as" in reason
+    for version in ("LATEST", " latest", "1", 24.04):
+        ((property_, _),) = failures(**{**MOVE, "target_image_version": version})
+        assert property_ == "target_image_version"
+
+
+def test_images_and_their_versions_are_the_same_by_their_meaning() -> None:
+    assert inputs.same("target_image", NOBLE, NOBLE.upper())
+    assert not inputs.same("target_image", NOBLE, None)
+    assert inputs.same("node_agent_sku", "batch.node.el 9", "BATCH.node.el 9")
+    assert inputs.same("target_image_version", "latest", "Latest")
+    assert not inputs.same("target_image_version", "latest", "1.2.3")
+    assert not inputs.same("target_image_version", "latest", "not a version")
+
+
+def test_a_target_has_the_image_and_its_agent() -> None:
+    declared = DeclaredImage.of({**BAG, **MOVE, "target_image_version": "latest", "node_agent_sku": "batch.node.el 9"})
+    assert declared.target == ImageVersion("latest", (), WantedImage(NOBLE, "batch.node.el 9"))
+    moment = DeclaredImage.of({**BAG, **MOVE, **SINCE}).target
+    assert moment == AllocatedSince.parse("2026-11-24", WantedImage(NOBLE))
 
 
 def test_a_strategy_that_is_not_known_yet_is_judged_later() -> None:

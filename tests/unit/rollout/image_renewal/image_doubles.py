@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.empty_marker import PoolImage
 from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.supported_images import SupportedImage
 from batch_os_provider.batch.vm_pool import MARKER, Marker, VmNode, VmPool
@@ -348,11 +349,12 @@ class FakeVmService:
 
         self._write("remove", pool, nodes, take)
 
-    def repin(self, pool: VmPool, version: str) -> None:
+    def repin(self, pool: VmPool, version: str, onto: PoolImage | None = None) -> None:
         """PATCH virtualMachineConfiguration."""
 
         def take() -> None:
             self._forbid(bool(pool.guarded_parts()), "a part could be lost")
+            self._forbid(onto is not None, "no test of this pool declares another image")
             if self.state.nodes or self.state.allocation != "steady":
                 raise conflict("OperationInvalidForCurrentState")
             self._become(version=version)

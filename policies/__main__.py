@@ -24,6 +24,7 @@ from pulumi_policy import (
 from pulumi_policy.proxy import UnknownValueError
 
 from batch_os_provider.guest_os import catalogue_file
+from batch_os_provider.schema.spelling import CoreNames, spell
 
 Rule = Callable[[rules.Resource, Mapping[str, Any]], str]
 STRINGS = {"type": "array", "items": {"type": "string"}}
@@ -59,7 +60,8 @@ def policy(name: str, description: str, level: EnforcementLevel, rule: Rule) -> 
     """A policy for both resources."""
 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
-        resource = rules.Resource(args.resource_type, args.name, args.urn, args.props, args.stack_tags)
+        properties = CoreNames(args.props)
+        resource = rules.Resource(args.resource_type, args.name, args.urn, properties, args.stack_tags)
         if not resource.kind:
             return
         try:
@@ -69,7 +71,7 @@ def policy(name: str, description: str, level: EnforcementLevel, rule: Rule) -> 
             unknown.message = f"{args.name}: {unknown.message}; `pulumi up` checks it again"
             raise
         if message:
-            report(message, None)
+            report(spell(message) if args.resource_type.startswith("batchos:") else message, None)
 
     schema = {option: {**_type(default), "default": default} for option, default in rules.DEFAULTS[name].items()}
     return ResourceValidationPolicy(name, description, validate, level, PolicyConfigSchema(schema) if schema else None)

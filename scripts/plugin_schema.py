@@ -22,10 +22,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from batch_os_provider.plugin import config  # noqa: E402 - found from the line above
-from batch_os_provider.plugin.names import spell  # noqa: E402
 from batch_os_provider.plugin.resources import PACKAGE, RESOURCES, Resource  # noqa: E402
 from batch_os_provider.schema import inputs, resource_types  # noqa: E402
-from batch_os_provider.schema.spelling import camel  # noqa: E402
+from batch_os_provider.schema.spelling import camel, spell  # noqa: E402
 from scripts.plugin_examples import EXAMPLES  # noqa: E402
 
 FILE = ROOT / "batch_os_provider" / "plugin" / "schema.json"

@@ -16,10 +16,9 @@ from urllib.parse import urlsplit
 
 from batch_os_provider.batch.address import is_loopback, parse_endpoint
 from batch_os_provider.plugin.bags import is_unknown
-from batch_os_provider.plugin.names import near
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.inputs import Failure
-from batch_os_provider.schema.spelling import camel
+from batch_os_provider.schema.spelling import camel, near
 from batch_os_provider.schema.units import shown
 
 __all__ = ["OPTIONS", "SECRETS", "Config", "check"]

@@ -24,12 +24,11 @@ from batch_os_provider.errors import (
 )
 from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.plugin.bags import UNKNOWN, is_unknown
-from batch_os_provider.plugin.names import in_core, near
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema import outputs as out
 from batch_os_provider.schema.declared import Declared, DeclaredImage, ref_of, target_in
 from batch_os_provider.schema.inputs import Failure
-from batch_os_provider.schema.spelling import camel
+from batch_os_provider.schema.spelling import camel, in_core, near
 from batch_os_provider.schema.units import parse_duration
 
 if TYPE_CHECKING:

@@ -33,12 +33,11 @@ from batch_os_provider.errors import BatchOsError, InputError
 from batch_os_provider.plugin import config
 from batch_os_provider.plugin.bags import Bag, is_unknown, pack, unpack
 from batch_os_provider.plugin.config import Config
-from batch_os_provider.plugin.names import in_core, in_program, spell
 from batch_os_provider.plugin.resources import PACKAGE, RESOURCES, Change, Resource
 from batch_os_provider.runtime import request_log
 from batch_os_provider.runtime.cancellation import Canceled, StopReason
 from batch_os_provider.schema.inputs import Failure
-from batch_os_provider.schema.spelling import camel
+from batch_os_provider.schema.spelling import camel, in_core, in_program, spell
 
 __all__ = ["BatchosProvider", "schema"]
 

@@ -13,7 +13,13 @@ __all__ = ["IMAGE_TYPE", "OS_TYPE", "kind_of"]
 OS_TYPE = "pulumi-python:dynamic/batch:PoolOsVersion"
 IMAGE_TYPE = "pulumi-python:dynamic/batch:PoolImageVersion"
 
-_KINDS = {OS_TYPE: "os", IMAGE_TYPE: "image"}
+_KINDS = {
+    OS_TYPE: "os",
+    IMAGE_TYPE: "image",
+    "batchos:index:PoolOsVersion": "os",
+    "batchos:index:PoolImageVersion": "image",
+}
+"""The types of both providers."""
 _DYNAMIC = "pulumi-python:dynamic"
 _POOL = ("account_endpoint", "pool_id")
 _TARGETS: Mapping[str, str] = {"target_os_version": "os", "target_image_version": "image", "nodes_since": "image"}

@@ -24,6 +24,7 @@ from batch_os_provider.batch.address import POOL_ID, PoolRef, parse_endpoint
 from batch_os_provider.cli.text_file import NotTextError, read_text
 from batch_os_provider.errors import InputError
 from batch_os_provider.schema.resource_types import kind_of
+from batch_os_provider.schema.spelling import in_core
 
 __all__ = ["DeclaredPool", "read"]
 
@@ -144,7 +145,10 @@ def _bags(value: object) -> list[dict[str, Any]]:
 
 def _of_resources(program: str, resources: Iterable[Mapping[str, Any]]) -> list[DeclaredPool]:
     ours = (each for each in resources if kind_of(str(each.get("type")), _bag(each.get("inputs"))))
-    return [_declared(program, str(each.get("urn", "")).rpartition("::")[2], _bag(each.get("inputs"))) for each in ours]
+    return [
+        _declared(program, str(each.get("urn", "")).rpartition("::")[2], in_core(_bag(each.get("inputs"))))
+        for each in ours
+    ]
 
 
 def _bag(value: object) -> dict[str, Any]:

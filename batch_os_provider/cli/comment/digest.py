@@ -27,6 +27,7 @@ from batch_os_provider.cli.comment.rows import Message, Row, Stack
 from batch_os_provider.guest_os.version import is_rollback
 from batch_os_provider.preview.message_tail import NO_SUCH_POOL, MessageTail, split
 from batch_os_provider.schema.resource_types import kind_of
+from batch_os_provider.schema.spelling import in_core
 from batch_os_provider.wording import plural
 
 __all__ = ["digest"]
@@ -44,7 +45,7 @@ _UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _HIDDEN = "[secret]"
 _NOT_PLANS = ("warning", "not looked at")
 _SAYS_NOTHING = "preview failed"
-_LOOK = "batch:previewLook"
+_LOOKS = ("batch:previewLook", "batchos:previewLook")
 _OPEN = "not known before `up`"
 _FOREIGN = "its message comes from another version of batch_os_provider, which this command cannot read"
 _ANY_TAIL = re.compile(r"\[batch-os v\d+ \{")
@@ -213,7 +214,8 @@ def _by_step(row: Row, old: Mapping[str, Any], new: Mapping[str, Any]) -> Row:
 
 def _open(new: Mapping[str, Any]) -> str:
     """Why a preview cannot check a pool with unknown inputs; empty if all are known."""
-    names = [name for name, value in _bag(new, "inputs").items() if value == _UNKNOWN]
+    bag = new.get("inputs")
+    names = [name for name, value in bag.items() if value == _UNKNOWN] if isinstance(bag, dict) else []
     return f"{' and '.join(names)} {plural(len(names), 'is', 'are')} {_OPEN}" if names else ""
 
 
@@ -280,7 +282,8 @@ def _with_reasons(rows: Iterable[Row], config: Mapping[str, Any]) -> Iterator[Ro
     A preview reports a reason that concerns a whole account once; the account's other pools have no message.
     """
     rows = list(rows)
-    off = f"stack config {_LOOK} is false" if _value(config, _LOOK).strip().lower() == "false" else ""
+    look = next((name for name in _LOOKS if _value(config, name).strip().lower() == "false"), "")
+    off = f"stack config {look} is false" if look else ""
     own = ("", NO_SUCH_POOL)
     shared = {_endpoint(row): row.unseen for row in rows if row.unseen not in own and not row.unseen.endswith(_OPEN)}
     for row in rows:
@@ -299,8 +302,11 @@ def _endpoint(row: Row) -> str:
 
 
 def _bag(holder: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """An object of a document; properties of a resource with the names of the core."""
     value = holder.get(name)
-    return value if isinstance(value, dict) else {}
+    if not isinstance(value, dict):
+        return {}
+    return in_core(value) if name in ("inputs", "outputs") else value
 
 
 def _value(bag: Mapping[str, Any], name: str) -> str:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch_os_provider import __version__
+from batch_os_provider.cli.comment import preview_file
+from batch_os_provider.cli.comment.digest import digest
 from tests.support.plugin import OS
 from tests.support.simulator import NEW, OLD, OTHER, Simulator, paas_pool
 from tests.support.stack import PROJECT
@@ -57,11 +59,15 @@ def state(stack: Stack) -> dict[str, dict[str, Any]]:
     return {each["urn"].rpartition("::")[2]: each for each in found if each["type"] == OS}
 
 
-def drawn(stack: Stack) -> dict[str, Any]:
-    """The detailed diff of each resource that changes, as `preview --json` has it."""
+def drawn(stack: Stack) -> tuple[dict[str, Any], dict[str, str]]:
+    """What changes by `preview --json`: the detailed diff of each resource, and what `batch-os comment` reads there."""
     text = stack.run("preview", "--json").ok().text
     steps = json.loads(text[text.index("{") :])["steps"]
-    return {each["urn"].rpartition("::")[2]: each["detailedDiff"] for each in steps if each["op"] == "update"}
+    rows = digest("dev", preview_file.read(text.encode())).rows
+    return (
+        {each["urn"].rpartition("::")[2]: each["detailedDiff"] for each in steps if each["op"] == "update"},
+        {row.name: row.what for row in rows},
+    )
 
 
 def test_from_the_first_preview_to_an_import(sim: Simulator, stack: Stack) -> None:
@@ -90,7 +96,8 @@ def test_from_the_first_preview_to_an_import(sim: Simulator, stack: Stack) -> No
     assert state(stack)["deferred"]["outputs"]["targetOsVersion"] == OLD
     assert state(stack)["deferred"]["inputs"]["targetOsVersion"] == NEW
     in_the_state = {"targetOsVersion": {"kind": "update", "inputDiff": False}}
-    assert drawn(stack) == {"deferred": in_the_state, "failed": in_the_state}
+    joined = {"deferred": "join", "failed": "join"}
+    assert drawn(stack) == ({"deferred": in_the_state, "failed": in_the_state}, joined)
 
     # The next `up` joins both upgrades.
     sim.speed(60)
@@ -103,7 +110,8 @@ def test_from_the_first_preview_to_an_import(sim: Simulator, stack: Stack) -> No
     # Drift: a refresh shows it, and the next preview draws the way back.
     sim.move_to(OTHER, "calm")
     assert f'~ targetOsVersion: "{OLD}" => "{OTHER}"' in stack.refresh().ok().text
-    assert drawn(stack) == {"calm": {"targetOsVersion": {"kind": "update", "inputDiff": True}}}
+    in_the_program = {"targetOsVersion": {"kind": "update", "inputDiff": True}}
+    assert drawn(stack) == ({"calm": in_the_program}, {"calm": "rollback"})
 
     # An import needs an id only, and prints the program.
     account = next(

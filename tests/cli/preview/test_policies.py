@@ -78,7 +78,11 @@ def pulumi(stack: Stack, command: list[str]) -> Result:
 
 def violations(result: Result) -> set[tuple[str, str, str]]:
     """Level, policy and resource of each violation."""
-    return set(re.findall(r"- \[(\w+)\] +([\w-]+) +\(pulumi-python:dynamic/batch:\w+: ([\w-]+)\)", result.text))
+    return set(
+        re.findall(
+            r"- \[(\w+)\] +([\w-]+) +\((?:pulumi-python:dynamic/batch|batchos:index):\w+: ([\w-]+)\)", result.text
+        )
+    )
 
 
 def declare(stack: Stack, sim: Simulator, os_target: str, image_target: str, **inputs: Any) -> None:
@@ -120,8 +124,12 @@ def test_what_the_page_configures_stops_both_resources(sim: Simulator, stack: St
     assert f"vm: target_image_version is '{BEHIND}', which is below the floor of images 20348.*." in failed.flat
 
 
-def test_advisory_violations_of_both_resources_warn_and_pass(sim: Simulator, stack: Stack):
+def test_advisory_violations_of_both_resources_and_both_providers_warn_and_pass(sim: Simulator, stack: Stack):
     declare(stack, sim, DISABLED, BEHIND)
+    native = {"accountEndpoint": sim.endpoint, "poolId": "old", "targetOsVersion": DISABLED}
+    main = stack.program_folder / "__main__.py"
+    added = f'pulumi.CustomResource("batchos:index:PoolOsVersion", "native", {native!r})\n'
+    main.write_text(main.read_text() + added, encoding="utf-8")
     floors = {"floors": [OLDER, "20348.2461.240510"]}
     config = {"all": "advisory", "version-floor": floors, "target-supported": {"as_of": AS_OF}}
     # Pulumi drops a level for a policy that does not exist.
@@ -132,7 +140,11 @@ def test_advisory_violations_of_both_resources_warn_and_pass(sim: Simulator, sta
         ("advisory", "timeout-set", "render"),
         ("advisory", "timeout-set", "vm"),
         ("advisory", "target-supported", "render"),
+        ("advisory", "version-floor", "native"),
+        ("advisory", "timeout-set", "native"),
+        ("advisory", "target-supported", "native"),
     }
+    assert f"native: targetOsVersion is '{DISABLED}', which is below the floor of OS family 7." in done.flat
     assert f"render: target_os_version is '{DISABLED}', which is below the floor of OS family 7." in done.flat
 
 

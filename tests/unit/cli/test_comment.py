@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from codecs import BOM_UTF16_LE
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from batch_os_provider.cli.comment.digest import digest
 from batch_os_provider.cli.comment.markdown import LIMIT, comment, marker, plain
 from batch_os_provider.cli.comment.rows import Message, Row, Stack
 from batch_os_provider.preview.message_tail import NO_SUCH_POOL, WHATS, MessageTail
+from batch_os_provider.schema.spelling import in_program, spell
 
 FARM = "https://farm.westeurope.batch.azure.com"
 V57, V58 = "WA-GUEST-OS-7.57_202510-01", "WA-GUEST-OS-7.58_202511-01"
@@ -61,7 +63,24 @@ def told(
 def read(*steps: dict[str, Any], said: list[dict[str, Any]] | None = None, **more: Any) -> Stack:
     root = {"op": "same", "urn": urn("farm-dev", STACK_TYPE)}
     body = {"steps": [root, *steps], "diagnostics": said or [], "changeSummary": {"same": 1}, "duration": 1, **more}
-    return digest("dev", preview_file.read(json.dumps(body, indent=4).encode()))
+    stack = digest("dev", preview_file.read(json.dumps(body, indent=4).encode()))
+    other = digest("dev", preview_file.read(json.dumps(as_native(body), indent=4).encode()))
+    assert other.rows == tuple(replace(row, unseen=spell(row.unseen)) for row in stack.rows), "the same in YAML"
+    return stack
+
+
+def as_native(value: Any) -> Any:
+    """The preview of the same program for the native provider: other types, and names in camelCase."""
+    if isinstance(value, dict):
+        changed = {key.replace("batch:", "batchos:"): as_native(each) for key, each in value.items()}
+        return {key: in_program(each) if key in ("inputs", "outputs") else each for key, each in changed.items()}
+    if isinstance(value, list):
+        return [as_native(each) for each in value]
+    if isinstance(value, str) and value.startswith("urn:"):
+        return value.replace(OS_TYPE, "batchos:index:PoolOsVersion").replace(
+            IMAGE_TYPE, "batchos:index:PoolImageVersion"
+        )
+    return value
 
 
 def only(stack: Stack) -> Row:

@@ -193,9 +193,15 @@ def test_a_preview_without_what_stays_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_export_without_what_is_read_or_about_to_go(tmp_path: Path) -> None:
+    native = {
+        "type": "batchos:index:PoolImageVersion",
+        "inputs": {"accountEndpoint": ENDPOINT, "poolId": "native", "nodesSince": "2026-11-24", "strategy": "surge"},
+    }
     resources = [resource("kept"), resource("read", external=True), resource("gone", delete=True)]
-    file = written(tmp_path, {"version": 3, "deployment": {"resources": resources}})
-    assert pools(read(file, (), {})) == {f"{ENDPOINT}/pools/kept"}
+    file = written(tmp_path, {"version": 3, "deployment": {"resources": [*resources, resource("native", **native)]}})
+    declared = read(file, (), {})
+    assert pools(declared) == {f"{ENDPOINT}/pools/kept", f"{ENDPOINT}/pools/native"}
+    assert declared[1].inputs["nodes_since"] == "2026-11-24"
     assert read(written(tmp_path, {"version": 3, "deployment": {}}), (), {}) == []
 
 

@@ -9,6 +9,7 @@ import pytest
 from batch_os_provider.plugin.bags import UNKNOWN
 from batch_os_provider.plugin.resources import IMAGE, OS, RESOURCES, Change
 from batch_os_provider.schema import inputs
+from batch_os_provider.schema.resource_types import kind_of
 
 HERE = "https://myaccount.westeurope.batch.azure.com"
 OLD, NEW = "WA-GUEST-OS-6.70_202411-01", "WA-GUEST-OS-6.71_202412-01"
@@ -18,6 +19,7 @@ AT_OLD = {"current_os_version": OLD, "pool_state": "active", "os_family": "6"}
 
 def test_the_tokens() -> None:
     assert list(RESOURCES) == ["batchos:index:PoolOsVersion", "batchos:index:PoolImageVersion"]
+    assert list(map(kind_of, RESOURCES)) == ["os", "image"], "commands and policies know them"
 
 
 @pytest.mark.parametrize(

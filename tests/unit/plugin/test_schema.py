@@ -11,10 +11,9 @@ import yaml
 
 from batch_os_provider import __version__
 from batch_os_provider.plugin import config, server
-from batch_os_provider.plugin.names import in_core
 from batch_os_provider.plugin.resources import RESOURCES, Resource
 from batch_os_provider.schema import inputs, resource_types
-from batch_os_provider.schema.spelling import camel
+from batch_os_provider.schema.spelling import camel, in_core
 from scripts import plugin_schema
 from scripts.plugin_examples import EXAMPLES
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from batch_os_provider.plugin.names import in_core, in_program, near, spell
 from batch_os_provider.schema import inputs, outputs
-from batch_os_provider.schema.spelling import camel
+from batch_os_provider.schema.spelling import CoreNames, camel, in_core, in_program, near, spell
 
 NAMES = tuple(dict.fromkeys((*inputs.OS.names, *inputs.IMAGE.names, *outputs.OUTPUTS, *outputs.IMAGE_OUTPUTS)))
 
@@ -59,3 +58,21 @@ def test_a_wrong_name_gets_the_nearest_one() -> None:
     assert near("pool_id", inputs.OS.names) == "poolId"
     assert near("targetOSVersion", inputs.OS.names) == "targetOsVersion"
     assert near("colour", inputs.OS.names) == ""
+
+
+class Pending(dict[str, str]):
+    """A bag in which a value cannot be read yet."""
+
+    def __getitem__(self, name: str) -> str:
+        raise LookupError(name)
+
+
+def test_names_can_be_read_without_their_values() -> None:
+    bag = CoreNames(Pending(poolId="a", colour="b"))
+    assert list(bag) == ["pool_id", "colour"]
+    assert len(bag) == 2
+    with pytest.raises(LookupError, match="poolId"):
+        bag["pool_id"]
+    with pytest.raises(KeyError, match="soak"):
+        bag["soak"]
+    assert dict(CoreNames({"poolId": "a", "timeout": 1})) == {"pool_id": "a", "timeout": 1}

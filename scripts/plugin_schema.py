@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from batch_os_provider.plugin import config  # noqa: E402 - found from the line above
+from batch_os_provider.plugin.functions import FUNCTIONS, NODES, POOL, URL, Function  # noqa: E402
 from batch_os_provider.plugin.resources import PACKAGE, RESOURCES, Resource  # noqa: E402
 from batch_os_provider.schema import inputs, resource_types  # noqa: E402
 from batch_os_provider.schema.spelling import camel, spell  # noqa: E402
@@ -47,6 +48,7 @@ OTHER_WORDS = (
     ("after a refresh the observed one", "after a refresh or a deferred upgrade the observed one"),
 )
 """What the docstrings say to Python programs, and the same for every language."""
+POOL_TYPE = f"{PACKAGE}:index:Pool"
 ALIASES = {"PoolOsVersion": resource_types.OS_TYPE, "PoolImageVersion": resource_types.IMAGE_TYPE}
 TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 
@@ -70,9 +72,36 @@ def schema() -> dict[str, Any]:
             "see the option.",
             "inputProperties": options,
         },
-        "types": {f"{PACKAGE}:index:{_title(name)}": _enum(allowed) for name, allowed in inputs.CHOICES.items()},
+        "types": {
+            **{f"{PACKAGE}:index:{_title(name)}": _enum(allowed) for name, allowed in inputs.CHOICES.items()},
+            POOL_TYPE: {"type": "object", "description": "A pool as `listPools` shows it.", **_pool()},
+        },
+        "functions": {token: _function(each, classes["PoolOsVersion"]) for token, each in FUNCTIONS.items()},
         "resources": {token: _resource(each, classes[each.name]) for token, each in RESOURCES.items()},
         "language": {"nodejs": {"packageName": f"@{PACKAGE}/{PACKAGE}"}, "python": {"pyproject": {"enabled": True}}},
+    }
+
+
+def _pool() -> dict[str, Any]:
+    """The properties of a pool that a function shows."""
+    properties = {name: {"type": type_, "description": text} for name, (type_, text) in POOL.items()}
+    return {"properties": properties, "required": ["poolId", URL, "poolState", NODES]}
+
+
+def _function(function: Function, documented: ast.ClassDef) -> dict[str, Any]:
+    arguments = _sections(ast.get_docstring(documented) or "")[1]
+    texts = {inputs.ACCOUNT_ENDPOINT: "The Batch account's URL. Default: `accountEndpoint` of the provider."}
+    texts |= {name: _words(arguments[name].partition(". A change")[0] + ".") for name in function.required}
+    pools = {"type": "array", "items": {"$ref": f"#/types/{POOL_TYPE}"}, "description": "The pools, by their ids."}
+    result = {"properties": {"pools": pools}, "required": ["pools"]} if function.name == "listPools" else _pool()
+    return {
+        "description": function.description,
+        "inputs": {
+            "type": "object",
+            "properties": {camel(name): {"type": "string", "description": text} for name, text in texts.items()},
+            **({"required": [camel(name) for name in function.required]} if function.required else {}),
+        },
+        "outputs": {"type": "object", **result},
     }
 
 

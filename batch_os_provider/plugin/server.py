@@ -228,6 +228,21 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.ReadResponse(id=request.id, properties=outputs, inputs=inputs)
 
     @_answering
+    def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
+        """Run a function. Raises InputError for one that the package does not have."""
+        from batch_os_provider.plugin.functions import FUNCTIONS  # noqa: PLC0415 - it imports azure
+
+        if request.tok not in FUNCTIONS:
+            raise InputError(
+                f"the package {PACKAGE} has no function {request.tok}; it has {' and '.join(FUNCTIONS)}",
+                next_step="Correct the function in the program",
+            )
+        result, failures = FUNCTIONS[request.tok].call(unpack(request.args).values, self._config.endpoint)
+        answer = provider_pb2.InvokeResponse(failures=[self._failed(each) for each in failures])
+        getattr(answer, "return").CopyFrom(pack(result))
+        return answer
+
+    @_answering
     def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
         """Do nothing: the pool stays as it is, and Batch gets no call."""
         return empty_pb2.Empty()

@@ -60,7 +60,7 @@ def test_what_the_engine_asks_first(plugin: Plugin, sim: Simulator) -> None:
     answer = plugin.call("Configure", args=account(sim))
     assert (answer.acceptSecrets, answer.supportsPreview) == (True, True)
     with pytest.raises(FailedCallError) as caught:
-        plugin.call("Invoke", tok="batchos:index:listPools")
+        plugin.call("Construct")
     assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -304,3 +304,39 @@ def test_vm_pools(plugin: Plugin, sim: Simulator) -> None:
         FailedCallError, match=r"so there is no target to import.*\nNext: Declare it in the program with targetIma"
     ):
         plugin.call("Read", id=f"{sim.endpoint}/pools/bare", urn="bare", kind=IMAGE)
+
+
+def test_functions_show_what_an_account_has(plugin: Plugin, sim: Simulator) -> None:
+    sim.pools(paas_pool("b", nodes=4), vm_pool("A", nodes=0, image=UBUNTU))
+
+    def ask(function: str, **arguments: Any) -> Any:
+        answer = plugin.call("Invoke", tok=f"batchos:index:{function}", args=arguments)
+        return {each.property: each.reason for each in answer.failures} or read(getattr(answer, "return"))
+
+    vm, paas = ask("listPools")["pools"]
+    assert vm == {
+        "poolId": "A",
+        "url": f"{sim.endpoint}/pools/A",
+        "resource": "PoolImageVersion",
+        "poolState": "active",
+        "nodes": 0,
+        "image": f"{UBUNTU.publisher} {UBUNTU.offer} {UBUNTU.sku} latest",
+    }
+    assert (paas["resource"], paas["currentOsVersion"], paas["osFamily"], paas["nodes"]) == (
+        "PoolOsVersion",
+        OLD,
+        "4",
+        4,
+    )
+    assert ask("getPool", poolId="b", accountEndpoint=sim.endpoint) == paas
+    assert ask("getPool") == {"poolId": "it is missing; required: 1 to 64 letters, digits, hyphens and underscores"}
+    assert ask("getPool", pool_id="b").keys() == {"pool_id", "poolId"}
+    assert "did you mean poolId?" in ask("getPool", pool_id="b")["pool_id"]
+    assert "is not an account endpoint" in ask("listPools", accountEndpoint="here")["accountEndpoint"]
+    with pytest.raises(FailedCallError, match="PoolNotFound"):
+        ask("getPool", poolId="gone")
+    with pytest.raises(
+        FailedCallError, match="has no function batchos:index:pools; it has batchos:index:listPools and"
+    ):
+        ask("pools")
+    assert not sim.writes()

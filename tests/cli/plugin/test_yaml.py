@@ -49,7 +49,9 @@ def declare(stack: Stack, sim: Simulator, pools: Mapping[str, Mapping[str, Any]]
             "properties": {"poolId": name, **inputs},
             "options": {"provider": "${account}", "retainOnDelete": True, **options.get(name, {})},
         }
-    outputs = {name: f"${{{name}.currentOsVersion}}" for name in pools}
+    outputs: dict[str, Any] = {name: f"${{{name}.currentOsVersion}}" for name in pools}
+    asked = {"function": "batchos:listPools", "options": {"provider": "${account}"}, "return": "pools"}
+    outputs["asked"] = {"fn::invoke": asked}
     program = {"name": PROJECT, "runtime": "yaml", "resources": resources, "outputs": outputs}
     (stack.program_folder / "Pulumi.yaml").write_text(json.dumps(program), encoding="utf-8")
 
@@ -84,6 +86,7 @@ def test_from_the_first_preview_to_an_import(sim: Simulator, stack: Stack) -> No
     assert f'failed : "{NEW}"' in shown.flat, "an output that is known before the up"
     assert "deferred: [unknown]" in shown.flat
     assert "accountKey : [secret]" in shown.flat
+    assert shown.flat.count('resource : "PoolOsVersion"') == 4, "a function shows the account's pools"
     assert "from $PATH" not in shown.text
     assert not sim.writes()
 

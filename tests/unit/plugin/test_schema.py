@@ -11,6 +11,7 @@ import yaml
 
 from batch_os_provider import __version__
 from batch_os_provider.plugin import config, server
+from batch_os_provider.plugin.functions import FUNCTIONS
 from batch_os_provider.plugin.resources import RESOURCES, Resource
 from batch_os_provider.schema import inputs, resource_types
 from batch_os_provider.schema.spelling import camel, in_core
@@ -71,6 +72,16 @@ def test_choices_are_enums() -> None:
             if name in resource.spec.names:
                 given = SCHEMA["resources"][resource.token]["inputProperties"][camel(name)]
                 assert given["$ref"] == f"#/types/batchos:index:{camel(f'_{name}')}"
+
+
+def test_functions_are_described_with_their_arguments() -> None:
+    assert list(SCHEMA["functions"]) == list(FUNCTIONS)
+    for token, found in SCHEMA["functions"].items():
+        function = FUNCTIONS[token]
+        assert list(found["inputs"]["properties"]) == [camel(name) for name in function.arguments]
+        assert found["inputs"].get("required", []) == [camel(name) for name in function.required]
+        for each in (found, *found["inputs"]["properties"].values(), *found["outputs"]["properties"].values()):
+            assert each["description"].endswith(".")
 
 
 def test_keys_are_secrets() -> None:

@@ -121,6 +121,34 @@ def test_a_preview_looks_and_writes_nothing(plugin: Plugin, sim: Simulator) -> N
     assert not sim.writes()
 
 
+def test_every_input_may_be_secret_or_not_known_yet(plugin: Plugin, sim: Simulator) -> None:
+    whole = at(sim, timeout="1h", onTimeout="fail", ifResizing="wait", onConflict="wait", stallAfter="5m")
+    whole |= {"maxUnhealthy": "10%", "soak": 60}
+    hidden = {name: secret(value) for name, value in whole.items()}
+    checked = read(plugin.call("Check", urn="render", news=hidden).inputs)
+    assert checked == hidden
+    state = create(plugin, checked)
+    assert {name: state[name] for name in whole} == hidden
+    assert state["currentOsVersion"] == OLD
+    assert plugin.call("Diff", urn="render", olds=state, old_inputs=hidden, news=hidden).changes == 1
+    url = f"{sim.endpoint}/pools/render"
+    again = plugin.call("Read", id=url, urn="render", properties=state, inputs=hidden)
+    assert read(again.inputs) == hidden
+
+    before = len(sim.requests())
+    for name in whole:
+        for unknown in (UNKNOWN, secret(UNKNOWN)):
+            news = {**whole, name: unknown}
+            assert read(plugin.call("Check", urn="render", news=news).inputs) == news
+            found = plugin.call("Diff", urn="render", olds=state, old_inputs=hidden, news=news)
+            assert name in found.detailedDiff
+            assert not found.replaces
+            assert create(plugin, news, preview=True)[name] == unknown
+            seen = plugin.call("Update", urn="render", olds=state, old_inputs=hidden, news=news, preview=True)
+            assert read(seen.properties)[name] == unknown
+    assert len(sim.requests()) == before, "a pool with an unknown input is not read"
+
+
 def test_the_main_road(plugin: Plugin, sim: Simulator) -> None:
     sim.speed(120)
     inputs = at(sim, target=NEW, timeout=secret("1h"))

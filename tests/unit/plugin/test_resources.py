@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from batch_os_provider.plugin.bags import UNKNOWN
-from batch_os_provider.plugin.resources import IMAGE, OS, RESOURCES, Change
+from batch_os_provider.plugin.bags import UNKNOWN, is_unknown
+from batch_os_provider.plugin.resources import IMAGE, OS, RESOURCES, Change, Resource
 from batch_os_provider.schema import inputs
+from batch_os_provider.schema.declared import Declared, DeclaredImage
 from batch_os_provider.schema.resource_types import kind_of
+from batch_os_provider.schema.spelling import camel
 
 HERE = "https://myaccount.westeurope.batch.azure.com"
 OLD, NEW = "WA-GUEST-OS-6.70_202411-01", "WA-GUEST-OS-6.71_202412-01"
@@ -54,6 +56,43 @@ def test_values_that_are_not_known_pass() -> None:
     kept, failures = OS.check({"poolId": UNKNOWN, "targetOsVersion": OLD, "soak": UNKNOWN}, HERE)
     assert failures == []
     assert kept["pool_id"] is UNKNOWN
+
+
+GOOD: dict[str, dict[str, Any]] = {
+    "PoolOsVersion": {"poolId": "a", "targetOsVersion": OLD},
+    "PoolImageVersion": {"poolId": "a", "targetImageVersion": "22.04.202405140", "strategy": "empty"},
+}
+STRANGE = [
+    True,
+    0,
+    -1,
+    1.5,
+    1e300,
+    "",
+    " ",
+    "x",
+    "\x00",
+    [],
+    [OLD],
+    [[1]],
+    {},
+    {"a": {"b": UNKNOWN}},
+    [UNKNOWN],
+    UNKNOWN,
+]
+"""Values of any type, as a program in another language can send them to any input."""
+
+
+@pytest.mark.parametrize("resource", RESOURCES.values(), ids=lambda each: each.name)
+def test_any_value_of_any_input_is_refused_with_a_sentence_or_can_be_used(resource: Resource) -> None:
+    for name in map(camel, resource.spec.names):
+        for value in STRANGE:
+            kept, failures = resource.check({**GOOD[resource.name], name: value}, HERE)
+            assert all(each.reason and "object at 0x" not in each.reason for each in failures), (name, value)
+            if not failures and not is_unknown(kept):
+                assert (Declared if resource is OS else DeclaredImage).of(kept).ref.pool_id
+            if not failures:
+                assert set(resource.spec.names) | set(resource.shown) >= set(kept | resource._expected(kept))
 
 
 DECLARED = {**PLACE, "target_os_version": OLD, "timeout": "2h"}

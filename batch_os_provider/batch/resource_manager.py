@@ -105,7 +105,7 @@ class ResourceManager:
         """The items of a list: a JSON array, or every page of ``value`` and ``nextLink``.
 
         Raises:
-            CredentialError: there is no token, or it was refused (401, 403).
+            CredentialError: the identity gives no token, or the token was refused (401, 403).
             TransientError, PermanentError: any other failure.
         """
         found: list[object] = []

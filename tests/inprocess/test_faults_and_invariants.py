@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch_os_provider.batch.image_reference import without_version
 from batch_os_provider.schema.declared import Gate, Policy
 from batch_os_provider.schema.units import Share
 from batch_os_provider.simulator.world import nodes, pools, resizes, upgrades
@@ -1183,9 +1184,12 @@ def own_end(row: Row) -> Snapshot:
     end = (
         replace(end, formula=(SCALED["autoScaleFormula"], "PT5M")) if row.shape.autoscale == "hold" and scaled else end
     )
-    pin = row.shape.target if end.pin and row.shape.strategy == "empty" else end.pin
+    if row.shape.strategy == "empty" and " " not in row.shape.target:
+        machine = row.shape.pool["virtualMachineConfiguration"]
+        image = (without_version(machine["imageReference"]), machine["nodeAgentSKUId"])
+        end = replace(end, pin=row.shape.target, image=image)
     tasks = tuple((f"job-render/t{number}", "completed", 0) for number in range(len(row.shape.tasks)))
-    return replace(end, tasks=tasks, versions=(row.shape.target,), pin=pin)
+    return replace(end, tasks=tasks, versions=(row.shape.target,))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=kind_of)

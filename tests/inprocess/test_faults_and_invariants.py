@@ -1178,18 +1178,17 @@ def test_after_a_fault(row: Row) -> None:
 
 
 def own_end(row: Row) -> Snapshot:
-    """How a run without faults ends: the usual one, but for the tasks and the target that the row has chosen."""
+    """How a run without faults ends: the usual one, but for tasks, target and image that the row has chosen."""
     scaled = bool(row.shape.pool["enableAutoScale"])
     end = expected_of(kind_of(row.shape), scaled=scaled and row.shape.kind == "image")
     end = (
         replace(end, formula=(SCALED["autoScaleFormula"], "PT5M")) if row.shape.autoscale == "hold" and scaled else end
     )
-    if row.shape.strategy == "empty" and " " not in row.shape.target:
-        machine = row.shape.pool["virtualMachineConfiguration"]
-        image = (without_version(machine["imageReference"]), machine["nodeAgentSKUId"])
-        end = replace(end, pin=row.shape.target, image=image)
+    pin = row.shape.target if end.pin and row.shape.strategy == "empty" else end.pin
     tasks = tuple((f"job-render/t{number}", "completed", 0) for number in range(len(row.shape.tasks)))
-    return replace(end, tasks=tasks, versions=(row.shape.target,))
+    machine = row.shape.pool.get("virtualMachineConfiguration")
+    image = (without_version(machine["imageReference"]), machine["nodeAgentSKUId"]) if machine else end.image
+    return replace(end, tasks=tasks, versions=(row.shape.target,), pin=pin, image=image)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=kind_of)

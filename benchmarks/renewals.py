@@ -44,7 +44,7 @@ _WEEK = 7 * 86_400.0
 
 
 class _Silent:
-    """Nobody reads the lines."""
+    """A log that keeps nothing."""
 
     def status(self, text: str) -> None:
         """A line of progress."""

@@ -12,7 +12,7 @@ from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState
 from batch_os_provider.batch.shared_poller import SharedPoller
 from batch_os_provider.batch.vm_view import VmPoolView
-from batch_os_provider.comparison.drift import image_drift, other_image
+from batch_os_provider.comparison.drift import has_other_policy, image_drift, other_image
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import ApiRetiredError, InputError, PoolGoneError, ServiceAnswer
 from batch_os_provider.guest_os.version import same_version
@@ -137,6 +137,8 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
         )
     strategy, target = bag.get(inputs.STRATEGY), target_in(bag)
     observed = out.of_vm_pool(seen, target, strategy)
+    if strategy == inputs.AUTOMATIC and has_other_policy(props, observed):
+        observed[out.STATE] = out.POLICY_CHANGED
     bag |= image_drift(observed, target, strategy)
     if target is not None and target.image is not None and seen.pool.is_vm:
         bag |= other_image(seen.pool.made_from, target.image)

@@ -11,7 +11,7 @@ Sources: azure-batch 15.1 models (API 2025-06-01).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -182,6 +182,7 @@ class VmPool:
     current: int
     spot: int
     automatic: bool
+    upgrade_policy: str
     resize_errors: tuple[str, ...]
     marker: Marker | None
     emptying: EmptyMarker | None
@@ -214,6 +215,7 @@ class VmPool:
             current=_number(body, "currentDedicatedNodes"),
             spot=_number(body, "currentLowPriorityNodes"),
             automatic=_is_automatic(body.get("upgradePolicy")),
+            upgrade_policy=_policy_text(body.get("upgradePolicy")),
             resize_errors=_errors(body.get("resizeErrors")),
             marker=Marker.parse(noted) if noted is not None else None,
             emptying=EmptyMarker.parse(noted) if noted is not None else None,
@@ -321,6 +323,19 @@ def _errors(value: object) -> tuple[str, ...]:
     rows = [each for each in value if isinstance(each, Mapping)]
     texts = (": ".join(str(each[key]) for key in ("code", "message") if each.get(key)) for each in rows)
     return tuple(text.partition("\n")[0] for text in texts)
+
+
+def _policy_text(policy: object) -> str:
+    """The whole upgrade policy as ``name=value`` words in a fixed order, to compare it; empty if it has no values."""
+
+    def leaves(bag: Mapping[str, Any]) -> Iterator[str]:
+        for name, value in bag.items():
+            if isinstance(value, Mapping):
+                yield from leaves(value)
+            elif value is not None:
+                yield f"{name}={str(value).lower() if isinstance(value, bool) else value}"
+
+    return " ".join(sorted(leaves(policy))) if isinstance(policy, Mapping) else ""
 
 
 def _is_automatic(policy: object) -> bool:

@@ -13,6 +13,7 @@ from batch_os_provider.batch.image_reference import is_gallery_image
 from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.pool import Pool, PoolState
 from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
+from batch_os_provider.schema.inputs import AUTOMATIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,14 +25,17 @@ __all__ = [
     "CURRENT",
     "IMAGE",
     "IMAGE_OUTPUTS",
+    "OFF",
     "OLDEST",
     "OLDEST_ALLOCATED",
     "OUTPUTS",
     "PIN",
+    "POLICY_CHANGED",
     "RENEWING",
     "STATE",
     "UNHEALTHY",
     "UNPROVEN",
+    "UPGRADE_POLICY",
     "image_of",
     "is_behind",
     "is_pin_exact",
@@ -50,8 +54,13 @@ UNPROVEN = "unproven"
 
 IMAGE, PIN, OLDEST, BEHIND = "image", "pool_image_version", "oldest_node_version", "nodes_behind"
 OLDEST_ALLOCATED = "oldest_node_allocated"
-IMAGE_OUTPUTS = (IMAGE, PIN, OLDEST, OLDEST_ALLOCATED, BEHIND, STATE)
+UPGRADE_POLICY = "upgrade_policy"
+IMAGE_OUTPUTS = (IMAGE, PIN, OLDEST, OLDEST_ALLOCATED, BEHIND, STATE, UPGRADE_POLICY)
 """The outputs of ``PoolImageVersion``."""
+OFF = "off"
+"""The ``upgrade_policy`` of a pool that Batch does not renew."""
+POLICY_CHANGED = "policy changed"
+"""The ``pool_state`` of an active pool with another upgrade policy than at the last `up`. The next `up` accepts it."""
 RENEWING = "renewing"
 """The ``pool_state`` of an active pool with an interrupted renewal. The next `up` finishes or undoes the renewal."""
 
@@ -94,6 +103,8 @@ def of_vm_pool(seen: VmPoolView, target: Target | None, strategy: object = None)
         BEHIND: len(behind),
         STATE: RENEWING if seen.pool.is_marked else seen.pool.base.state_text,
     }
+    if strategy == AUTOMATIC:
+        return {**outputs, UPGRADE_POLICY: seen.pool.upgrade_policy if seen.pool.automatic else OFF}
     by_time = AllocatedSince.oldest(seen.judged if target is None else behind)
     if by_time is None or (target is not None and target.property != AllocatedSince.property):
         return outputs
@@ -118,8 +129,8 @@ def is_behind(outputs: Mapping[str, Any], target: Target | None, strategy: objec
 
     For the strategies that change a pin, the pin is the version, exactly. Else the target is a floor.
     """
-    if target is None:
-        return False
+    if target is None or strategy == AUTOMATIC:
+        return target is not None and outputs.get(UPGRADE_POLICY) == OFF
     if target.image is not None and (image_of(outputs) != target.image.name.casefold() or bool(outputs.get(BEHIND))):
         return True
     if isinstance(target, AllocatedSince):

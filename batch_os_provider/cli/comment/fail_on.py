@@ -82,6 +82,8 @@ _RULES: dict[str, _Rule] = {
     "resize-errors": (_code("resize errors"), "a VM pool that shows an error of an earlier resize"),
     "deallocated": (_code("deallocated"), "a VM pool with deallocated nodes, which `up` does not change"),
     "empties": (_code("empties"), "a VM pool that has no nodes for a while"),
+    "interrupts-tasks": (_code("interrupts tasks"), "a VM pool that Batch upgrades while its tasks run"),
+    "policy-changed": (_code("policy changed"), "a VM pool whose upgrade policy is another one than at the last `up`"),
     "image-ended": (_code("image ended"), "a VM pool whose image Batch no longer supports"),
     "image-ending": (_image_ending, "a VM pool whose image Batch supports for 90 days or less, or no longer"),
     "image-unlisted": (_code("image unlisted"), "a VM pool whose image is not in Batch's list of supported images"),

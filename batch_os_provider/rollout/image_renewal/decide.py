@@ -9,7 +9,9 @@ Seen                                             Then
 ===============================================  ================================================
 deleting                                         Refuse
 Cloud Services pool                              Refuse; print the ``PoolOsVersion`` to use
+``automatic``                                    Done, or Refuse if the policy is off; never a write or a wait
 a declared moment in the future                  Refuse: a new node would be behind too
+automatic OS upgrade on, without a marker        Refuse; name ``automatic``
 an unknown state                                 Wait, with a warning
 a resize under way                               Wait
 ``restore`` (no input: `batch-os restore`)       go back to the marker
@@ -19,7 +21,6 @@ a held formula, and now another one              Refuse; name both, change nothi
 nodes that cannot be compared                    Refuse; if there is a marker, undo first
 nothing behind, pin fine, nodes missing          Refuse with the error of the last resize
 nothing behind, pin fine                         Done (after the marker is cleared)
-automatic OS upgrade on                          Wait and report, never write; with a moment Refuse
 a recorded failure, the marker still there       undo: one step of ``tidy``
 nodes that are coming up                         Wait
 a marker, but pinned, ``when_empty``, autoscale  undo: one step of ``tidy`` (not while a formula is about to be held)
@@ -53,6 +54,7 @@ from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Targ
 from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal import empty, empty_view, empty_words
+from batch_os_provider.rollout.image_renewal.automatic import check_policy, refuse_other_strategy
 from batch_os_provider.rollout.image_renewal.move import moves, refuse_move, repin
 from batch_os_provider.rollout.image_renewal.steps import ImageAction, ImageHistory, Undo
 from batch_os_provider.rollout.image_renewal.surge import cycle, hold, may_hold, not_comparable, restore, tidy
@@ -87,8 +89,13 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
         )
     if base.kind is not Kind.VM:
         return refuse_kind(base, target)
+    if policy.strategy == "automatic":
+        return check_policy(seen)
     if isinstance(target, AllocatedSince) and now is not None and target.is_after(now):
         return _in_the_future(target, now)
+    renewed = refuse_other_strategy(pool, target, policy) if history.marker is None else None
+    if renewed is not None and policy.strategy != "restore":
+        return history.failure or renewed
     if base.state is not PoolState.ACTIVE or base.allocation is AllocationState.UNKNOWN:
         odd = f"state {base.state_text!r} with allocation state {base.allocation_text!r}"
         return Wait(
@@ -121,13 +128,7 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
         pinned_elsewhere, behind = not target.is_met_by(pool), ()
     if not behind and not pinned_elsewhere and not unreadable:
         return _finished(seen, target, policy, history)
-    if pool.automatic and isinstance(target, AllocatedSince):
-        return _renewed_in_place(target)
-    if pool.automatic and by_pin and pool.gallery:
-        return empty.stays_on_latest()
-    if pool.automatic:
-        return Wait("automatic", "automatic OS upgrade is on and renews the nodes; nothing is written")
-    if pool.marker is not None and history.failure is not None:
+    if pool.marker is not None and (history.failure is not None or pool.automatic):
         return tidy(seen, pool.marker)
     if unreadable:
         return unreadable
@@ -143,9 +144,7 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
     return cycle(seen, target, policy, history)
 
 
-def _empty(  # noqa: PLR0911 - a table
-    seen: VmPoolView, target: Target, policy: ImagePolicy, history: ImageHistory
-) -> ImageAction:
+def _empty(seen: VmPoolView, target: Target, policy: ImagePolicy, history: ImageHistory) -> ImageAction:
     """The strategy ``empty``, or the marker that it has left under another strategy."""
     pool, mark = seen.pool, seen.pool.emptying
     known = history.marker if isinstance(history.marker, EmptyMarker) else None
@@ -161,8 +160,6 @@ def _empty(  # noqa: PLR0911 - a table
         return empty_view.foreign_image(seen, mark) or empty.put_back(seen, mark, history, keep)
     if mark is None and empty_view.is_reached(seen, target):
         return _finished(seen, target, policy, history)
-    if pool.automatic and isinstance(target, AllocatedSince):
-        return _renewed_in_place(target)
     return empty.next_step(seen, target, policy, history)
 
 
@@ -200,15 +197,6 @@ def _in_the_future(target: AllocatedSince, now: datetime) -> Refuse:
         f"nodes_since {target.text} is in the future: the clock of Batch shows {shown}, so new nodes would be behind "
         "too",
         f'Declare a moment that has passed, such as nodes_since="{day_of(now)}"',
-        property=target.property,
-    )
-
-
-def _renewed_in_place(target: AllocatedSince) -> Refuse:
-    return Refuse(
-        "automatic OS upgrade is on: Batch renews the nodes in place, and they keep their allocation time, so no node "
-        f"becomes newer than nodes_since {target.text}",
-        "Remove this resource and let Batch renew the nodes, or turn automatic OS upgrade off (upgradePolicy)",
         property=target.property,
     )
 

@@ -20,7 +20,7 @@ from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.errors import ConflictError, PermanentError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.rollout.actions import GRACE, Done, Refuse, Wait
 from batch_os_provider.rollout.context import RolloutContext
-from batch_os_provider.rollout.image_renewal import empty, empty_words, steps, surge_time, surge_view
+from batch_os_provider.rollout.image_renewal import automatic, empty, empty_words, steps, surge_time, surge_view
 from batch_os_provider.rollout.image_renewal.decide import deallocated, decide_image, resize_errors
 from batch_os_provider.rollout.image_renewal.move import change_text, moves
 from batch_os_provider.rollout.image_renewal.target_words import words_of
@@ -345,6 +345,8 @@ class ImageRenewal(Rollout[VmPoolView]):
     def _done(self, seen: VmPoolView) -> Outcome[VmPoolView]:
         if self._declared.policy.strategy in ("empty", "restore"):
             return self._emptied(seen)
+        if self._declared.policy.strategy == "automatic":
+            return self._left_to_batch(seen)
         count, stopped, spot = len(seen.judged), len(seen.deallocated), len(seen.nodes) - len(seen.dedicated)
         count, spot = (count + spot, 0) if self._declared.policy.renews_spot else (count, spot)
         what = self._words.reached(count) if count or stopped else self._words.empty(seen)
@@ -359,6 +361,13 @@ class ImageRenewal(Rollout[VmPoolView]):
             self.reporter.warn_once("resize errors", resize_errors(seen))
         if stopped:
             self.reporter.warn_once("deallocated", deallocated(seen, self._declared.target))
+        return Outcome(seen)
+
+    def _left_to_batch(self, seen: VmPoolView) -> Outcome[VmPoolView]:
+        """The summary of a pool that Batch renews itself."""
+        self.reporter.summary(f"nothing was written; {automatic.report(seen, self._declared.target)}")
+        if automatic.interrupts_tasks(seen.pool):
+            self.reporter.warn_once("interrupts tasks", automatic.INTERRUPTS)
         return Outcome(seen)
 
     def _emptied(self, seen: VmPoolView) -> Outcome[VmPoolView]:

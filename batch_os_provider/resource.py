@@ -291,8 +291,9 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
             quota; the first round then renews a single node, the canary. Default 0: the pool never has fewer nodes
             than before, and spot nodes are left as they are.
         canary: with ``empty``, how many new nodes must be ready before the pool is filled, 1 to 100. Default 1.
-        autoscale: with ``empty``, what to do with a pool that scales itself: ``refuse`` (the default) or ``hold``.
-            ``hold`` turns the formula off, and the same formula and interval on again at the end or after a failure.
+        autoscale: with ``surge`` and ``empty``, what to do with a pool that scales itself: ``refuse`` (the default) or
+            ``hold``. ``hold`` turns the formula off, and the same formula and interval on again at the end or after a
+            failure.
         drain_timeout: how long an old node may take to finish its tasks: a duration as for ``timeout``, at least
             ``5m``. A slower node stays, and the `up` ends with an error that names it; an emptied pool first gets its
             size back. Default ``1h``.

@@ -52,6 +52,9 @@ class Bench:
         from . import runs, start  # noqa: PLC0415 - psutil and grpc are not needed to write the page
 
         self.known["machine"], self.known["sizes"] = described(), self.sizes.to_json()
+        if "P9" in measures:
+            self._tell("renewals of VM pools")
+            self._set(renewals=renewals())
         if "P7" in measures:
             self._tell("simulator's rate")
             self._set(rate=rate(self.sizes))
@@ -128,6 +131,12 @@ def rate(sizes: Sizes) -> dict[str, Any]:
     return taken
 
 
+def renewals() -> list[dict[str, Any]]:
+    """P9: seconds of real time, on virtual time."""
+    taken: list[dict[str, Any]] = import_module("benchmarks.renewals").measure()
+    return taken
+
+
 def described() -> dict[str, Any]:
     """The machine and the versions; no names."""
     from .processes import machine  # noqa: PLC0415 - psutil is not needed to write the page
@@ -185,7 +194,7 @@ def measure(measures: Collection[str], *, quick: bool) -> int:
 def main() -> int:
     """Read the arguments."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("what", nargs="*", metavar="P1..P8 | quick | page", help="default: all measures")
+    parser.add_argument("what", nargs="*", metavar="P1..P9 | quick | page", help="default: all measures")
     parser.add_argument("--check", action="store_true", help="with page: change nothing")
     given = parser.parse_args()
     words = set(given.what)

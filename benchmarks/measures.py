@@ -1,4 +1,4 @@
-"""The measures P1 to P8: what was aimed at, what came, and whether that is met. Pure, from the results.
+"""The measures P1 to P9: what was aimed at, what came, and whether that is met. Pure, from the results.
 
 The rules by which a number is judged stand in one place, away from how it is got and how it is shown.
 """
@@ -22,6 +22,7 @@ PREVIEW_AIM = 1.3
 MEMORY_AIM = 1.5
 START_AIM = 1.3
 RATE_AIM = 2000
+LOOP_AIM = 0.05
 READS_GROWTH = 1.5
 """How many times the requests a minute of the fewest pools the most may send and still follow endpoints, not pools."""
 
@@ -80,6 +81,11 @@ def requests(run: Mapping[str, Any]) -> float:
     return float(sum(run["requests"].values()))
 
 
+def overhead(run: Mapping[str, Any]) -> float:
+    """How much longer a renewal took than the steps of Batch in it, as a share of these."""
+    return float(run["wall"]) / float(run["bound"]) - 1
+
+
 class Measures:
     """All of them."""
 
@@ -89,9 +95,9 @@ class Measures:
         self.ups = Ups(results)
 
     def all(self) -> list[Got]:
-        """P1 to P8; one without its runs is open."""
+        """P1 to P9; one without its runs is open."""
         found = []
-        judges = (self.p1, self.p2, self.p3, self.p4, self.p5, self.p6, self.p7, self.p8)
+        judges = (self.p1, self.p2, self.p3, self.p4, self.p5, self.p6, self.p7, self.p8, self.p9)
         for number, judge in enumerate(judges, 1):
             text, met = judge() if self._has(number) else (Got("").text, None)
             found.append(Got(f"P{number}", text, met))
@@ -108,7 +114,7 @@ class Measures:
         }
         if number in needed:
             return all(self.ups.of(program, pools) for program, pools in needed[number])
-        return {4: "previews", 5: "memory", 6: "starts", 7: "rate"}[number] in self.results
+        return {4: "previews", 5: "memory", 6: "starts", 7: "rate", 9: "renewals"}[number] in self.results
 
     def up(self, program: str, size: str, value: Callable[[Mapping[str, Any]], float]) -> Figure:
         """A value of the runs of a program at one of the sizes."""
@@ -178,6 +184,11 @@ class Measures:
             f"reads a minute {few:.0f} and {lots:.0f}"
         )
         return text, flat <= WALL_AIM and lots <= READS_GROWTH * few
+
+    def p9(self) -> tuple[str, bool]:
+        """A renewal that takes little longer than Batch does."""
+        shares = [overhead(run) for run in self.results["renewals"]]
+        return f"{min(shares):.1%} to {max(shares):.1%}", max(shares) <= LOOP_AIM
 
     def net(self, size: str) -> float:
         """Our wall at a size less that of as many resources that do nothing, in seconds."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 from .names import AS_IS, NO_OP, OURS, PEER
 
-MEASURES = ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8")
+MEASURES = ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9")
 
 
 @dataclass(frozen=True)

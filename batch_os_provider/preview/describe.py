@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 # Warnings that make the message a warning of Pulumi; all other plans are information.
 _GRAVE = frozenset(
-    {"rollback", "conflict", "unknown state", "unhealthy", "another product", "another image"}
+    {"rollback", "conflict", "unknown state", "unhealthy", "another product", "another image", "timeout"}
     | {*image_support.CODES.values()}
 )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.vm_view import VmPoolView
+from batch_os_provider.preview.estimate import held_for, round_seconds
 from batch_os_provider.rollout.actions import Wait
 from batch_os_provider.rollout.image_renewal import steps
 from batch_os_provider.schema.declared import ImagePolicy
@@ -43,7 +44,7 @@ def empty_cost(
     mark = seen.pool.emptying
     tasks = sum(node.running_tasks for node in seen.nodes)
     if mark is None and isinstance(action, steps.SetMarker) and isinstance(action.marker, EmptyMarker):
-        return EmptyCost(f"empties the pool: {_outage(tasks, action.marker, min(timeout, drain_timeout))}", tasks)
+        return EmptyCost(f"empties the pool: {_outage(seen, tasks, action.marker, min(timeout, drain_timeout))}", tasks)
     if mark is None:
         waits = f"{action.why}; " if isinstance(action, Wait) else "this up first cleans up after an earlier rollout; "
         return EmptyCost(f"{waits}then it empties the pool: {counted(len(seen.nodes), 'node')}", tasks)
@@ -56,7 +57,8 @@ def empty_cost(
     if isinstance(action, steps.SetMarker) and action.marker is None:
         return EmptyCost("this up clears the marker of a finished rollout", empties=False)
     if isinstance(action, steps.Drain | steps.HoldAutoscale) and seen.nodes:
-        return EmptyCost(f"continues to empty the pool: {_outage(tasks, mark, min(timeout, drain_timeout))}", tasks)
+        outage = _outage(seen, tasks, mark, min(timeout, drain_timeout))
+        return EmptyCost(f"continues to empty the pool: {outage}", tasks)
     return EmptyCost(f"this up continues an unfinished rollout: {has}", tasks)
 
 
@@ -67,11 +69,11 @@ def stopped_nodes(seen: VmPoolView) -> str:
     return f"{counted(count, 'deallocated node')} {leaves} billed {plural(count, 'takes its', 'take their')} place"
 
 
-def _outage(tasks: int, mark: EmptyMarker, at_most: float) -> str:
+def _outage(seen: VmPoolView, tasks: int, mark: EmptyMarker, at_most: float) -> str:
     first = (
         f"{counted(tasks, 'running task')} {plural(tasks, 'finishes', 'finish')} first (at most {duration(at_most)})"
     )
     count = sum(mark.sizes)
     starts = plural(count, "new one starts", "new ones start")
     then = f"{first if tasks else 'no task runs'}, then 0 nodes until about {count} {starts}"
-    return f"{then}; formula held" if mark.formula else then
+    return f"{then}; {held_for(round_seconds(seen.pool), tasks)}" if mark.formula else then

@@ -307,6 +307,7 @@ def _plan_image(  # noqa: PLR0911 - a table
     if not behind:
         return replace(plan, what="renew", detail=f"{text}; this up cleans up after an earlier rollout")
     text += "" if mark is None else ", this up continues an unfinished renewal"
-    cost = surge_cost(seen, behind, policy)
+    cost = surge_cost(seen, behind, policy, timeout)
     text += f", {counted(cost.tasks, 'running task')}, none will be stopped; {cost.detail}"
-    return replace(plan, what="renew", detail=text, tasks=cost.tasks)
+    plan = replace(plan, what="renew", detail=text, tasks=cost.tasks)
+    return plan.noting("timeout", cost.too_long) if cost.too_long else plan

@@ -40,6 +40,10 @@ PAUSES = (0.0, 25.0, 3600.0)
 WRITES = ("POST", "PATCH")
 RESIZING = {"allocationState": "resizing", "targetDedicatedNodes": 5}
 AUTOSCALE = {"enableAutoScale": True, "autoScaleFormula": "$T=3", "autoScaleEvaluationInterval": "PT15M"}
+FAILS_ONCE = {
+    "startTask": {"commandLine": "cmd /c setup", "waitForSuccess": True},
+    "simulator": {"allocation": {"startTask": "fail", "count": 1}},
+}
 EMPTY = Shape("image", image_shape(nodes=0, version=BEHIND).pool, strategy="when_empty")
 
 SHAPES = {
@@ -70,6 +74,8 @@ SHAPES = {
     "empty another image": move_shape(60, 90),
     "empty since": empty_shape(60, 60, nodes=2, version="latest", exact="latest", goal={"target": SINCE}),
 }
+BACK = empty_shape(nodes=2, image=IMAGES["windows-2019"], **FAILS_ONCE)
+"""A pool whose canary fails its start task, once: the run that finds it puts the pool back and fails."""
 OPERATIONS = {
     ("POST", "/pools/render/upgradeos"): "Pool_UpgradeOS",
     ("POST", "/pools/render/resize"): "Pool_Resize",
@@ -90,8 +96,9 @@ class Story:
         self.looks: list[object] = []
         trial = Trial(shape)
         trial.at_moment = lambda _number, _name: self.looks.append(look_of(trial))
-        assert trial.up().succeeded
+        first = trial.up()
         self.moments = trial.moments
+        assert first.succeeded or (shape is BACK and trial.up().succeeded), first.text
         trial.settle()
         self.expected = trial.evidence().end
 
@@ -120,9 +127,11 @@ def look_of(trial: Trial) -> object:
 
 
 def finished(trial: Trial, expected: Snapshot | None) -> dict[str, str]:
-    """What is broken after the next `up` of a trial."""
+    """What is broken after the next `up` of a trial; of one whose canary is bad, after the `up` that follows."""
     trial.faults.clear()
     ended = trial.up()
+    if not ended.succeeded and trial.shape is BACK:
+        ended = trial.up()
     if not ended.succeeded:
         return {"the end": ended.text}
     trial.preview()
@@ -145,6 +154,20 @@ def crashed(story: Story, pause: float, *crashes: int) -> dict[str, str]:
 def report(found: dict[str, dict[str, str]]) -> str:
     """The first few that are broken, in words."""
     return f"{len(found)} of them: " + "; ".join(f"{key}: {wrong}" for key, wrong in list(found.items())[:5])
+
+
+def test_one_crash_at_every_moment_of_the_way_back() -> None:
+    """From the drain of a bad canary on; what comes before is as in "empty idle"."""
+    story = Story(BACK)
+    resizes = [number for number, name in enumerate(story.moments) if name == "before POST /pools/render/resize"]
+    tried = [number for number in (range(len(story.moments)) if EVERY_MOMENT else story.telling) if number > resizes[1]]
+    found = {
+        f"{number} {story.moments[number]}, next up after {pause:g}s": wrong
+        for turn, number in enumerate(tried)
+        if (wrong := crashed(story, pause := PAUSES[turn % len(PAUSES)], number))
+    }
+    assert not found, report(found)
+    assert len(resizes) == 4, "drain, canary, drain, the size before"
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -33,6 +33,8 @@ SURGE = ImagePolicy("surge", 2)
 WHEN_EMPTY = ImagePolicy("when_empty")
 EMPTY = ImagePolicy("empty", canary=2)
 HOLD = ImagePolicy("empty", autoscale="hold")
+HELD = ImagePolicy("surge", 2, autoscale="hold")
+SPARING = ImagePolicy("surge", 0, max_unavailable=2)
 SCALED = {"enableAutoScale": True, "autoScaleFormula": "$T=4", "autoScaleEvaluationInterval": "PT15M"}
 LONG_FORMULA = {**SCALED, "autoScaleFormula": "$T = 4;  // " + "nights " * 700}
 JAMMY = IMAGES["ubuntu"]
@@ -223,6 +225,31 @@ def renewed(place: Place, ending: Ending, nodes: int = 4, without: int = 0) -> N
     ending.done()
     whole(place, nodes, without)
     assert versions(place) == {TARGET}
+
+
+def renewed_and_scaled(place: Place, ending: Ending) -> None:
+    """As renewed, and the pool has its formula again."""
+    renewed(place, ending)
+    assert place.pool().props["autoScaleFormula"] in (SCALED["autoScaleFormula"], LONG_FORMULA["autoScaleFormula"])
+    assert place.pool().props["autoScaleEvaluationInterval"] == SCALED["autoScaleEvaluationInterval"]
+
+
+def replaced_in_place(place: Place, ending: Ending) -> None:
+    """All nodes are new; at most two were missing at any time, and none was added."""
+    ending.done()
+    pool = place.pool()
+    assert (len(pool.nodes), pool.target_dedicated, pool.props.get("metadata") or []) == (4, 4, [])
+    least, most = place.capacity(4)
+    assert 2 <= least <= most <= 4
+    assert versions(place) == {TARGET}
+    place.tasks_done()
+
+
+def one_is_lost(place: Place, ending: Ending) -> None:
+    """The canary has an old version: its place was that of an old node, and no other node was touched."""
+    ending.failed(RefusedError, STILL_OLD, "1 old node has left, no other node was touched")
+    assert (len(place.pool().nodes), place.pool().target_dedicated) == (4, 4)
+    assert not place.pool().props.get("metadata")
 
 
 def all_new(place: Place, ending: Ending) -> None:
@@ -514,6 +541,9 @@ SCENARIOS = {
         partial(renewal, virtualMachineConfiguration=GALLERY),
         lambda p, e: refused(p, e, "the pool is pinned to 1.2.3", 'strategy="empty"'),
     ),
+    "surge, a held formula": Scenario(partial(renewal, policy=HELD, **SCALED), renewed_and_scaled),
+    "surge, a long formula": Scenario(partial(renewal, policy=HELD, **LONG_FORMULA), renewed_and_scaled),
+    "max_unavailable": Scenario(partial(renewal, policy=SPARING), replaced_in_place),
     "autoscale": Scenario(
         partial(renewal, enableAutoScale=True, autoScaleFormula="x"),
         lambda p, e: refused(p, e, "the pool scales itself", 'strategy="when_empty"'),
@@ -544,7 +574,7 @@ OTHERWISE = (
     Otherwise(
         "metadataValueLimit",
         (4096, 256),
-        frozenset({"empty, a long formula"}),
+        frozenset({"empty, a long formula", "surge, a long formula"}),
         not_begun,
         "the marker does not fit, so nothing is changed",
     ),
@@ -554,6 +584,20 @@ OTHERWISE = (
         _RENEWING,
         lambda place, ending: failed_and_undone(place, ending, STILL_OLD, "no old node was touched"),
         "new nodes are as old as the others, so a renewal cannot work; what was added is removed again",
+    ),
+    Otherwise(
+        "latestOfNewNodes",
+        ("asFirstNode", "asFirstNodeEver"),
+        frozenset({"surge, a held formula", "surge, a long formula"}),
+        lambda place, ending: failed_and_undone(place, ending, STILL_OLD, "no old node was touched"),
+        "as above; the formula comes back too",
+    ),
+    Otherwise(
+        "latestOfNewNodes",
+        ("asFirstNode", "asFirstNodeEver"),
+        frozenset({"max_unavailable"}),
+        one_is_lost,
+        "without spare quota the canary takes the place of an old node",
     ),
     Otherwise(
         "latestOfNewNodes",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tests.support.invariants import broken
-from tests.support.trial import Trial, fault_free, image_shape
+from tests.support.simulator import IMAGES
+from tests.support.trial import Shape, Trial, empty_shape, fault_free, image_shape
 
 SHAPE = image_shape(60, 60, 60)
+EMPTY = empty_shape(60, 60, nodes=2, image=IMAGES["ubuntu"])
 
 
-def lagging_after(write: str, operation: str, changes: int) -> Trial:
+def lagging_after(write: str, operation: str, changes: int, shape: Shape = SHAPE) -> Trial:
     """A trial in which the looks that follow a write show the pool as it was some changes before, four times."""
-    trial = Trial(SHAPE)
+    trial = Trial(shape)
 
     def lag(_number: int, name: str) -> None:
         if name == f"after {write}" and not trial.faults.rules:
@@ -44,6 +46,16 @@ def test_a_look_from_before_the_write_is_accepted_for_what_it_is(write: str, ope
     assert "its marker in the metadata is gone" not in trial.runs[0].text
     asked = [entry.operation for entry in trial.evidence().writes]
     assert asked.count("Pool_RemoveNodes") == 2, asked
+
+
+@pytest.mark.parametrize("operation", ["Pool_Get", "ComputeNode_List"])
+@pytest.mark.parametrize("changes", [1, 2])
+@pytest.mark.parametrize("write", ["PATCH /pools/render", "POST /pools/render/resize"])
+def test_a_pool_that_is_emptied_takes_no_step_twice(write: str, operation: str, changes: int) -> None:
+    trial = lagging_after(write, operation, changes, EMPTY)
+    assert not broken(trial.evidence(fault_free(EMPTY)[1]))
+    asked = [entry.operation for entry in trial.evidence().writes]
+    assert asked == ["Pool_Patch", "Pool_Resize", "Pool_Patch", "Pool_Resize", "Pool_Resize", "Pool_Patch"]
 
 
 def test_what_can_only_be_told_by_waiting_is_believed_after_a_while() -> None:

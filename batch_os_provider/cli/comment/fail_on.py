@@ -84,6 +84,7 @@ _RULES: dict[str, _Rule] = {
     "empties": (_code("empties"), "a VM pool that has no nodes for a while"),
     "interrupts-tasks": (_code("interrupts tasks"), "a VM pool that Batch upgrades while its tasks run"),
     "policy-changed": (_code("policy changed"), "a VM pool whose upgrade policy is another one than at the last `up`"),
+    "timeout": (_code("timeout"), "a VM pool whose renewal takes longer than `timeout`, by an estimate"),
     "image-ended": (_code("image ended"), "a VM pool whose image Batch no longer supports"),
     "image-ending": (_image_ending, "a VM pool whose image Batch supports for 90 days or less, or no longer"),
     "image-unlisted": (_code("image unlisted"), "a VM pool whose image is not in Batch's list of supported images"),

@@ -23,6 +23,7 @@ from batch_os_provider.rollout.context import RolloutContext
 from batch_os_provider.rollout.image_renewal import automatic, empty, empty_words, steps, surge_time, surge_view
 from batch_os_provider.rollout.image_renewal.decide import deallocated, decide_image, resize_errors
 from batch_os_provider.rollout.image_renewal.move import change_text, moves
+from batch_os_provider.rollout.image_renewal.pace import Pace
 from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.loop import Outcome, Rollout
 from batch_os_provider.rollout.poll_schedule import MAX_FAILURES
@@ -66,6 +67,7 @@ class ImageRenewal(Rollout[VmPoolView]):
         self._words = words_of(declared.target)
         self._service = context.service
         self._history = steps.ImageHistory()
+        self._pace = Pace()
         self._seen: VmPoolView | None = None
         self._ordered = 0
         self._came_from = ""
@@ -237,6 +239,7 @@ class ImageRenewal(Rollout[VmPoolView]):
             self._ordered = action.size
         self._history = steps.with_accepted(self._history, action)
         self.schedule.reset()
+        self._pace.begin(steps.waited_for(action), self.waiter.now())
         return 0.0
 
     def _send(self, action: steps.ImageAction, pool: VmPool) -> None:
@@ -319,6 +322,11 @@ class ImageRenewal(Rollout[VmPoolView]):
             return empty_words.words(action, seen)
         clears = isinstance(action, steps.SetMarker) and action.marker is None
         return "marker", "clearing the marker" if clears else "writing the marker"
+
+    def next_read(self) -> float:
+        """Seconds until the next read: the shared list, or what the steps of this run took so far."""
+        shared = self.polling.pause(self.ref)
+        return shared if shared is not None else self._pace.pause(self.waiter.now(), self.schedule.next_poll())
 
     def _wait(self, action: Wait) -> float:
         if action.warning:

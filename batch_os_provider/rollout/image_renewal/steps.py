@@ -27,6 +27,7 @@ __all__ = [
     "SetMarker",
     "Undo",
     "tally",
+    "waited_for",
     "with_accepted",
     "with_failure",
 ]
@@ -145,6 +146,16 @@ def tally(seen: VmPoolView, target: Target, *, spot: bool = False) -> str:
     behind, judged, stopped = len(seen.behind(target, spot=spot)), len(seen.judged) + more, len(seen.deallocated)
     text = f"{behind} of {judged} nodes behind"
     return f"{text}, {stopped} deallocated" if stopped else text
+
+
+def waited_for(action: ImageAction) -> str:
+    """The kind of a step whose end takes Batch some time, such that two steps of a kind take about as long; else empty.
+
+    A step may bring more nodes than the one before, which makes little difference: nodes come side by side.
+    """
+    if isinstance(action, Resize | ResizeAll):
+        return "nodes come"
+    return "nodes leave" if isinstance(action, RemoveNodes) else ""
 
 
 def with_failure(history: ImageHistory, failure: Refuse, *, may_defer: bool = False) -> ImageHistory:

@@ -79,8 +79,8 @@ def test_pools_are_emptied_and_filled_go_back_and_show_a_changed_pin(sim: Simula
         "empties the pool: 3 running tasks finish first (at most 1h00m), then 0 nodes until about 3 new ones start; "
     )
     assert f"{first}{BEHIND} -> {TARGET}" in shown
-    held = "2 running tasks finish first (at most 1h00m), then 0 nodes until about 3 new ones start; formula held; "
-    assert f"{held}{BEHIND} -> {TARGET}" in shown
+    held = "2 running tasks finish first (at most 1h00m), then 0 nodes until about 3 new ones start; formula held "
+    assert f"{held}for about 10m and the time of the tasks; {BEHIND} -> {TARGET}" in shown
     assert f"no task runs, then 0 nodes until about 2 new ones start; latest -> {TARGET}" in shown
     assert f"the pinned pool is empty: this up re-pins it; {BEHIND} -> {TARGET}" in shown
     moves = f"about 2 new ones start; node agent {JAMMY.agent} -> {NOBLE.agent}; canary of 1 new node: if it fails, "

@@ -17,6 +17,7 @@ from tests.unit.rollout.image_renewal.looks import FORMULA, INTERVAL, NEW, SCALE
 
 EMPTY = ImagePolicy("empty")
 HOLD = ImagePolicy("empty", autoscale="hold")
+HELD_FOR = "formula held for about 10m"
 BUSY = {"state": "running", "runningTasksCount": 1}
 BASE = Look()
 MARK = BASE.mark(3)
@@ -40,7 +41,7 @@ def test_the_line_of_the_issue_word_for_word() -> None:
     plan = plan_of(replace(look, pin="20348.2402"), HOLD, target)
     assert plan.text == (
         "empties the pool: 31 running tasks finish first (at most 1h00m), then 0 nodes until about 31 new ones start; "
-        "formula held; 20348.2402 -> 20348.2461"
+        "formula held for about 10m and the time of the tasks; 20348.2402 -> 20348.2461"
     )
     assert (plan.what, plan.tasks, plan.nodes, plan.behind, plan.warnings) == ("renew", 31, 31, 31, ("empties",))
 
@@ -121,7 +122,7 @@ LINES: dict[str, tuple[Look, ImagePolicy, str, str, tuple[str, ...]]] = {
     "interrupted before the drain": (
         Look(marker=HELD, more=SCALED),
         HOLD,
-        f"continues to empty the pool: no task runs, then 0 nodes until about 3 new ones start; formula held; {CHANGE}",
+        f"continues to empty the pool: no task runs, then 0 nodes until about 3 new ones start; {HELD_FOR}; {CHANGE}",
         "renew",
         ("empties",),
     ),

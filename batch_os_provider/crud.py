@@ -26,7 +26,7 @@ from batch_os_provider.runtime.cancellation import RealWaiter
 from batch_os_provider.runtime.per_account import PerAccount
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema import outputs as out
-from batch_os_provider.schema.declared import Declared, DeclaredImage, gate_of, target_in
+from batch_os_provider.schema.declared import Declared, DeclaredImage, gate_of, renews_spot, target_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +116,7 @@ def renew_image(bag: Mapping[str, Any]) -> Bag:
     seen: VmPoolView = ImageRenewal(declared, _context(declared.ref, Reporter(row))).run().pool
     return {
         **out.known(inputs.IMAGE.names, bag),
-        **out.of_vm_pool(seen, declared.target, declared.policy.strategy),
+        **out.of_vm_pool(seen, declared.target, declared.policy.strategy, renews_spot=declared.policy.renews_spot),
     }
 
 
@@ -136,7 +136,7 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
             "Services pool, or remove this resource"
         )
     strategy, target = bag.get(inputs.STRATEGY), target_in(bag)
-    observed = out.of_vm_pool(seen, target, strategy)
+    observed = out.of_vm_pool(seen, target, strategy, renews_spot=renews_spot(bag))
     if strategy == inputs.AUTOMATIC and has_other_policy(props, observed):
         observed[out.STATE] = out.POLICY_CHANGED
     bag |= image_drift(observed, target, strategy)

@@ -352,7 +352,8 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
     """With ``nodes_since``: when the oldest node that is behind was allocated, in UTC to the second; None if no node is
     behind. With ``get``: when the oldest dedicated node was allocated."""
     nodes_behind: Output[int]
-    """How many dedicated nodes were older than the target at the last read; 0 after a success."""
+    """How many nodes were older than the target at the last read; 0 after a success, except for old spot nodes that
+    ``surge`` leaves."""
     pool_state: Output[str | None]
     """``active`` or ``deleting``, as Batch last showed; ``renewing`` if a renewal is unfinished. With
     ``strategy="automatic"`` it is ``policy changed`` if a refresh found another upgrade policy than the last `up`."""

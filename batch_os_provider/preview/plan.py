@@ -23,6 +23,7 @@ from batch_os_provider.rollout.image_renewal import automatic, steps, surge_view
 from batch_os_provider.rollout.image_renewal.decide import another_product, deallocated, decide_image, resize_errors
 from batch_os_provider.rollout.image_renewal.empty_view import is_reached
 from batch_os_provider.rollout.image_renewal.move import change_text, moves
+from batch_os_provider.rollout.image_renewal.spot import old_spot_note
 from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.os_upgrade import decide as os_table
 from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, age_of, judge
@@ -174,6 +175,7 @@ def plan_image(  # noqa: PLR0913 - a pool as read, what is declared, and when
         ("pinned", _stays_pinned(seen, target, plan)),
         ("resize errors", resize_errors(seen) if seen.past_errors else ""),
         ("deallocated", stopped),
+        ("spot nodes", old_spot_note(seen, target, policy)),
     )
     for code, text in notes:
         plan = plan.noting(code, text) if text else plan
@@ -274,11 +276,12 @@ def _plan_image(  # noqa: PLR0911 - a table
     seen: VmPoolView, target: Target, policy: ImagePolicy, timeout: float, action: steps.ImageAction
 ) -> Plan:
     """The plan for an action of the table, without the warnings about the pool."""
-    nodes, mark, words = len(seen.judged), seen.pool.marker, words_of(target)
+    mark, words, takes_spot = seen.pool.marker, words_of(target), surge_view.takes_spot(seen, policy)
+    nodes = len(seen.judged) + len(seen.spot) if takes_spot else len(seen.compared)
     behind = surge_view.behind(seen, target, policy)
     oldest = seen.oldest(target)
     came_from = target.shown(oldest) if oldest is not None else ""
-    url, nodes_in_all = seen.pool.base.ref.url, len(seen.dedicated)
+    url, nodes_in_all = seen.pool.base.ref.url, len(seen.nodes if takes_spot else seen.dedicated or seen.nodes)
     plan = Plan(url, "image", "adopt", nodes=nodes_in_all, behind=len(behind)).between(target, came_from)
     if isinstance(action, Done):
         what = words.holds(nodes)
@@ -295,7 +298,7 @@ def _plan_image(  # noqa: PLR0911 - a table
         holds = f"the {pool} holds {counted(len(seen.nodes), 'node')}: {waits}"
         plan = replace(plan, detail=holds, change=change)
         return _moved(plan, seen, target, 0) or _rolled_back(plan, seen.pool.pin_text, target)
-    text = steps.tally(seen, target, spot=surge_view.takes_spot(seen, policy))
+    text = steps.tally(seen, target, spot=takes_spot)
     if isinstance(action, Wait) and action.phase == "until renewed":
         return replace(plan, detail=f"{text}; this up waits, at most {duration(timeout)}, and writes nothing")
     if isinstance(action, Wait) and action.phase not in ("proving", "allocating"):

@@ -43,7 +43,18 @@ from batch_os_provider.schema.units import Share, parse_duration, parse_share
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["NO_GATE", "Declared", "DeclaredImage", "Gate", "ImagePolicy", "Policy", "gate_of", "target_in", "target_of"]
+__all__ = [
+    "NO_GATE",
+    "Declared",
+    "DeclaredImage",
+    "Gate",
+    "ImagePolicy",
+    "Policy",
+    "gate_of",
+    "renews_spot",
+    "target_in",
+    "target_of",
+]
 
 
 @dataclass(frozen=True)
@@ -193,6 +204,14 @@ def target_in(bag: Mapping[str, Any]) -> Target | None:
         return target_of(bag)
     except ValueError:
         return None
+
+
+def renews_spot(bag: Mapping[str, Any]) -> bool:
+    """Whether a bag that no check has passed lets ``surge`` renew spot nodes: ``max_unavailable`` is more than 0."""
+    try:
+        return parse_share(bag.get(MAX_UNAVAILABLE) or 0).number > 0
+    except ValueError:
+        return False
 
 
 def gate_of(bag: Mapping[str, Any]) -> Gate:

@@ -88,13 +88,19 @@ def last_count(pool: Pool, olds: Mapping[str, Any]) -> int | None:
     return int(count) if count is not None and same else None
 
 
-def of_vm_pool(seen: VmPoolView, target: Target | None, strategy: object = None) -> dict[str, Any]:
+def of_vm_pool(
+    seen: VmPoolView, target: Target | None, strategy: object = None, *, renews_spot: bool = False
+) -> dict[str, Any]:
     """The outputs of a VM pool; ``target`` is None if the pool is only read.
+
+    ``nodes_behind`` counts old spot nodes under each strategy. An old spot node is drift only where the strategy renews
+    it; with ``surge`` only if ``renews_spot`` (``max_unavailable`` is declared).
 
     While no node is older than the target, a new or removed node changes none of them but the oldest version. So the
     oldest allocation time is left out while no node is behind: nodes of a pool that scales itself come and go.
     """
-    oldest = seen.oldest()
+    every = strategy == "when_empty" or renews_spot
+    oldest = ImageVersion.oldest((*seen.judged, *seen.spot) if every else seen.compared)
     behind = _behind(seen, target, strategy) if target is not None else ()
     outputs = {
         IMAGE: seen.pool.image or None,
@@ -105,23 +111,24 @@ def of_vm_pool(seen: VmPoolView, target: Target | None, strategy: object = None)
     }
     if strategy == AUTOMATIC:
         return {**outputs, UPGRADE_POLICY: seen.pool.upgrade_policy if seen.pool.automatic else OFF}
-    by_time = AllocatedSince.oldest(seen.judged if target is None else behind)
+    drifts = renews_spot or strategy != "surge" or not seen.dedicated
+    by_time = AllocatedSince.oldest(
+        seen.compared if target is None else [node for node in behind if drifts or node.dedicated]
+    )
     if by_time is None or (target is not None and target.property != AllocatedSince.property):
         return outputs
     return {**outputs, OLDEST_ALLOCATED: AllocatedSince.shown(by_time)}
 
 
 def _behind(seen: VmPoolView, target: Target, strategy: object) -> tuple[VmNode, ...]:
-    """The nodes that the strategy would renew: ``empty`` renews spot nodes too."""
+    """The nodes that are older than the target, or of another pin or image; spot nodes too."""
     exact = target.image is not None or is_pin_exact(strategy, seen.pool.pin_text, seen.pool.image)
     if isinstance(target, ImageVersion) and exact:
         # The nodes of a pinned pool run the pin.
         return () if target.is_met_by(seen.pool) else seen.nodes
     if target.image is not None and not target.is_met_by(seen.pool):
         return seen.nodes
-    if strategy == "empty":
-        return tuple(node for node in seen.nodes if target.is_behind(node) and not node.is_deallocated)
-    return seen.behind(target)
+    return seen.behind(target, spot=True)
 
 
 def is_behind(outputs: Mapping[str, Any], target: Target | None, strategy: object = None) -> bool:

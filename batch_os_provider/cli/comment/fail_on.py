@@ -81,6 +81,7 @@ _RULES: dict[str, _Rule] = {
     "another-image": (_code("another image"), "a VM pool that moves to another image, with its node agent"),
     "resize-errors": (_code("resize errors"), "a VM pool that shows an error of an earlier resize"),
     "deallocated": (_code("deallocated"), "a VM pool with deallocated nodes, which `up` does not change"),
+    "spot-nodes": (_code("spot nodes"), "a VM pool with old spot nodes, which `up` does not change"),
     "empties": (_code("empties"), "a VM pool that has no nodes for a while"),
     "interrupts-tasks": (_code("interrupts tasks"), "a VM pool that Batch upgrades while its tasks run"),
     "policy-changed": (_code("policy changed"), "a VM pool whose upgrade policy is another one than at the last `up`"),

@@ -26,6 +26,8 @@ nodes that are coming up                         Wait
 a marker, but pinned, ``when_empty``, autoscale  undo: one step of ``tidy`` (not while a formula is about to be held)
 pinned elsewhere, empty                          Repin, or Refuse where a part could be lost
 pinned elsewhere, nodes present                  ``when_empty`` waits, ``surge`` refuses
+only old spot nodes, ``surge`` without           Refuse; name ``empty`` and ``max_unavailable``
+``max_unavailable``
 some behind, ``when_empty``                      Wait: scale-in and growth renew the pool
 some behind, ``surge``, autoscale on             Refuse: Batch answers 409 to a resize (the marker is cleared);
                                                  with ``hold`` the marker, and the formula off
@@ -56,6 +58,7 @@ from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal import empty, empty_view, empty_words
 from batch_os_provider.rollout.image_renewal.automatic import check_policy, refuse_other_strategy
 from batch_os_provider.rollout.image_renewal.move import moves, refuse_move, repin
+from batch_os_provider.rollout.image_renewal.spot import spot_alone
 from batch_os_provider.rollout.image_renewal.steps import ImageAction, ImageHistory, Undo
 from batch_os_provider.rollout.image_renewal.surge import cycle, hold, may_hold, not_comparable, restore, tidy
 from batch_os_provider.rollout.image_renewal.surge_view import added_since, drains, foreign, is_left_in_order
@@ -126,6 +129,10 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
     if by_pin:
         # The nodes of a pinned pool run the pin, and the pin is the version, in both directions.
         pinned_elsewhere, behind = not target.is_met_by(pool), ()
+    if not behind and not pinned_elsewhere and not unreadable and pool.marker is None and not seen.judged:
+        unreachable = spot_alone(seen, target, policy)
+        if unreachable is not None:
+            return history.failure or unreachable
     if not behind and not pinned_elsewhere and not unreadable:
         return _finished(seen, target, policy, history)
     if pool.marker is not None and (history.failure is not None or pool.automatic):
@@ -223,7 +230,7 @@ def incomparable(seen: VmPoolView, now: datetime | None = None) -> Refuse | None
     shown = " and ".join(map(repr, sorted({node.version_text for node in strange})[:3]))
     return Refuse(
         f"its nodes do not show a version number (Batch shows {shown} for {len(strange)} of "
-        f"{len(seen.judged)} nodes), so the version of a node cannot be compared",
+        f"{len(seen.compared)} nodes), so the version of a node cannot be compared",
         f"{instead}. {_EXACT_VERSION}",
         property=ImageVersion.property,
     )
@@ -232,10 +239,12 @@ def incomparable(seen: VmPoolView, now: datetime | None = None) -> Refuse | None
 def _silent_gallery(seen: VmPoolView, instead: str) -> Refuse | None:
     """The refusal of a gallery image whose nodes show no version; None if every node shows one, or may do so later."""
     silent = [node for node in _unread(seen, ImageVersion) if not node.is_coming]
-    if not silent and seen.judged:
+    if not silent and seen.compared:
         return None
     shows = (
-        f"Batch shows no version of {len(silent)} of {len(seen.judged)} nodes" if silent else "it has no running nodes"
+        f"Batch shows no version of {len(silent)} of {len(seen.compared)} nodes"
+        if silent
+        else "it has no running nodes"
     )
     return Refuse(
         f"it uses a gallery image without a version ({seen.pool.image}), and {shows}, so the version of a node cannot "
@@ -248,7 +257,7 @@ def _silent_gallery(seen: VmPoolView, instead: str) -> Refuse | None:
 def _unread(seen: VmPoolView, by: Target | type[Target]) -> list[VmNode]:
     """The nodes that the target cannot judge, except failed nodes of the cycle, which the cycle handles."""
     ours = _ours(seen)
-    return [node for node in seen.judged if not by.reads(node) and not (node in ours and node.has_failed)]
+    return [node for node in seen.compared if not by.reads(node) and not (node in ours and node.has_failed)]
 
 
 def _unreadable(seen: VmPoolView, target: Target, now: datetime | None) -> Refuse | Wait | None:

@@ -24,6 +24,7 @@ from batch_os_provider.rollout.image_renewal import automatic, empty, empty_word
 from batch_os_provider.rollout.image_renewal.decide import deallocated, decide_image, resize_errors
 from batch_os_provider.rollout.image_renewal.move import change_text, moves
 from batch_os_provider.rollout.image_renewal.pace import Pace
+from batch_os_provider.rollout.image_renewal.spot import old_spot_note
 from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.loop import Outcome, Rollout
 from batch_os_provider.rollout.poll_schedule import MAX_FAILURES
@@ -356,7 +357,8 @@ class ImageRenewal(Rollout[VmPoolView]):
         if self._declared.policy.strategy == "automatic":
             return self._left_to_batch(seen)
         count, stopped, spot = len(seen.judged), len(seen.deallocated), len(seen.nodes) - len(seen.dedicated)
-        count, spot = (count + spot, 0) if self._declared.policy.renews_spot else (count, spot)
+        counts_spot = self._declared.policy.renews_spot or self._declared.policy.strategy == "when_empty"
+        count, spot = (count + spot, 0) if counts_spot or not count + stopped else (count, spot)
         what = self._words.reached(count) if count or stopped else self._words.empty(seen)
         what += f", {stopped} deallocated" if stopped else ""
         what += (
@@ -367,6 +369,9 @@ class ImageRenewal(Rollout[VmPoolView]):
         self.reporter.summary(f"{news}; {self._change(changes=bool(self._written))}")
         if seen.past_errors:
             self.reporter.warn_once("resize errors", resize_errors(seen))
+        old_spot = old_spot_note(seen, self._declared.target, self._declared.policy)
+        if old_spot:
+            self.reporter.warn_once("spot nodes", old_spot)
         if stopped:
             self.reporter.warn_once("deallocated", deallocated(seen, self._declared.target))
         return Outcome(seen)

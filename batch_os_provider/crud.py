@@ -137,6 +137,9 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
         )
     strategy, target = bag.get(inputs.STRATEGY), target_in(bag)
     observed = out.of_vm_pool(seen, target, strategy, renews_spot=renews_spot(bag))
+    if not _is_get(props) and props.get(out.OLDEST_AGENT) is None:
+        # A refresh of a state from an earlier release shows no change; the next `up` of the resource adds the output.
+        observed.pop(out.OLDEST_AGENT, None)
     if strategy == inputs.AUTOMATIC and has_other_policy(props, observed):
         observed[out.STATE] = out.POLICY_CHANGED
     bag |= image_drift(observed, target, strategy)

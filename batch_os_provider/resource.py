@@ -359,6 +359,10 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
     ``strategy="automatic"`` it is ``policy changed`` if a refresh found another upgrade policy than the last `up`."""
     upgrade_policy: Output[str | None]
     """With ``strategy="automatic"``: the pool's upgrade policy as ``name=value`` words, or ``off``. Else None."""
+    oldest_node_agent_version: Output[str | None]
+    """The oldest version of the Batch node agent on a node at the last read, such as ``1.12.39``; None if no node shows
+    one. Only ``empty`` brings a newer agent, since a new deployment does. A state of an earlier release gets it with
+    the next `up` that works on the pool."""
 
     def __init__(  # noqa: PLR0913 - one argument for each input of the resource
         self,

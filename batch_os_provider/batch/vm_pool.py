@@ -107,8 +107,8 @@ class VmNode:
     """A node as read. ``version`` is None if the node does not show one.
 
     ``allocated`` is its allocation time as text that sorts, with microseconds; empty if missing or invalid.
-    ``start_task`` is ``running`` or ``failure`` if the start task has not succeeded: without waitForSuccess the node is
-    idle even then.
+    ``agent_version`` is the version of the node agent; empty if the node does not show one yet. ``start_task`` is
+    ``running`` or ``failure`` if the start task has not succeeded: without waitForSuccess the node is idle even then.
     """
 
     node_id: str
@@ -120,11 +120,14 @@ class VmNode:
     running_tasks: int
     error: str = ""
     start_task: str = ""
+    agent_version: str = ""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> VmNode:
         """Read the JSON of a node."""
         info = body.get("virtualMachineInfo")
+        agent = body.get("nodeAgentInfo")
+        agent = agent.get("version") if isinstance(agent, Mapping) else None
         reference = info.get("imageReference") if isinstance(info, Mapping) else None
         exact = reference.get("exactVersion") if isinstance(reference, Mapping) else None
         start = body.get("startTaskInfo")
@@ -146,6 +149,7 @@ class VmNode:
             running_tasks=count if isinstance(count, int) else 0,
             error=str(first.get("message", "")).partition("\n")[0] if isinstance(first, Mapping) else "",
             start_task="running" if runs else "failure" if failed else "",
+            agent_version=agent if isinstance(agent, str) else "",
         )
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.vm_pool import VmNode, VmPool
 from batch_os_provider.batch.vm_target import ImageVersion, Target
 
@@ -60,6 +61,12 @@ class VmPoolView:
     def oldest(self, by: type[Target] | Target = ImageVersion) -> VmNode | None:
         """The compared node with the oldest version, or the one that was allocated first (``AllocatedSince``)."""
         return by.oldest(self.compared)
+
+    @property
+    def oldest_agent(self) -> str:
+        """The oldest version of the node agent on a node, spot nodes included; empty if no node shows one."""
+        shown = [node.agent_version for node in (*self.judged, *self.spot) if node.agent_version]
+        return min(shown, key=lambda text: (parse_image_version(text) or (), text), default="")
 
     @property
     def past_errors(self) -> tuple[str, ...]:

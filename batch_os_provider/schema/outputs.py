@@ -27,6 +27,7 @@ __all__ = [
     "IMAGE_OUTPUTS",
     "OFF",
     "OLDEST",
+    "OLDEST_AGENT",
     "OLDEST_ALLOCATED",
     "OUTPUTS",
     "PIN",
@@ -55,7 +56,8 @@ UNPROVEN = "unproven"
 IMAGE, PIN, OLDEST, BEHIND = "image", "pool_image_version", "oldest_node_version", "nodes_behind"
 OLDEST_ALLOCATED = "oldest_node_allocated"
 UPGRADE_POLICY = "upgrade_policy"
-IMAGE_OUTPUTS = (IMAGE, PIN, OLDEST, OLDEST_ALLOCATED, BEHIND, STATE, UPGRADE_POLICY)
+OLDEST_AGENT = "oldest_node_agent_version"
+IMAGE_OUTPUTS = (IMAGE, PIN, OLDEST, OLDEST_ALLOCATED, BEHIND, STATE, UPGRADE_POLICY, OLDEST_AGENT)
 """The outputs of ``PoolImageVersion``."""
 OFF = "off"
 """The ``upgrade_policy`` of a pool that Batch does not renew."""
@@ -109,6 +111,7 @@ def of_vm_pool(
         BEHIND: len(behind),
         STATE: RENEWING if seen.pool.is_marked else seen.pool.base.state_text,
     }
+    outputs |= {OLDEST_AGENT: seen.oldest_agent} if seen.oldest_agent else {}
     if strategy == AUTOMATIC:
         return {**outputs, UPGRADE_POLICY: seen.pool.upgrade_policy if seen.pool.automatic else OFF}
     drifts = renews_spot or strategy != "surge" or not seen.dedicated

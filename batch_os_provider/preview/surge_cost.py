@@ -73,11 +73,10 @@ def surge_cost(seen: VmPoolView, behind: tuple[VmNode, ...], policy: ImagePolicy
     takes_about = f"{counted(rounds, 'round')} {plural(rounds, 'takes', 'take')} about {about(rounds * one)}"
     nodes = f"small {'Windows' if is_windows(seen.pool) else 'Linux'} nodes"
     why = f"{takes_about} (estimated from recorded times of {nodes}, without tasks), and timeout is {duration(timeout)}"
-    longer = _longer(rounds * one)
-    larger = _larger(old, surge, unavailable, int(timeout // one))
-    return SurgeCost(
-        detail, rounds, tasks, rounds * one, f"{why}: declare {' or '.join(filter(None, (larger, longer)))}"
-    )
+    # The steps of an unfinished renewal are those of its marker.
+    larger = _larger(old, surge, unavailable, int(timeout // one)) if mark is None else ""
+    ways = " or ".join(filter(None, (larger, _longer(rounds * one)))) or "larger steps and a longer timeout"
+    return SurgeCost(detail, rounds, tasks, rounds * one, f"{why}: declare {ways}")
 
 
 def _larger(old: tuple[int, int], surge: int, unavailable: int, most: int) -> str:

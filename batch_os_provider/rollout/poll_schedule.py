@@ -15,7 +15,7 @@ from batch_os_provider.errors import ServiceError
 from batch_os_provider.rollout.actions import Phase
 from batch_os_provider.runtime.backoff import back_off
 
-__all__ = ["FIRST_CONTACT_FAILURES", "MAX_FAILURES", "NOT_SHARED", "PollSchedule", "SharedPolling"]
+__all__ = ["FIRST_CONTACT_FAILURES", "MAX_FAILURES", "NOT_SHARED", "POLL_CAP", "PollSchedule", "SharedPolling"]
 
 POLL_FIRST, POLL_GROWTH, POLL_CAP = 0.5, 1.5, 10.0
 """Seconds between reads: short when a phase begins, then growing to the cap."""

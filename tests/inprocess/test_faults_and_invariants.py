@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch_os_provider.batch.image_reference import without_version
 from batch_os_provider.schema.declared import Gate, Policy
 from batch_os_provider.schema.units import Share
 from batch_os_provider.simulator.world import nodes, pools, resizes, upgrades
@@ -1177,7 +1178,7 @@ def test_after_a_fault(row: Row) -> None:
 
 
 def own_end(row: Row) -> Snapshot:
-    """How a run without faults ends: the usual one, but for the tasks and the target that the row has chosen."""
+    """How a run without faults ends: the usual one, but for tasks, target and image that the row has chosen."""
     scaled = bool(row.shape.pool["enableAutoScale"])
     end = expected_of(kind_of(row.shape), scaled=scaled and row.shape.kind == "image")
     end = (
@@ -1185,7 +1186,9 @@ def own_end(row: Row) -> Snapshot:
     )
     pin = row.shape.target if end.pin and row.shape.strategy == "empty" else end.pin
     tasks = tuple((f"job-render/t{number}", "completed", 0) for number in range(len(row.shape.tasks)))
-    return replace(end, tasks=tasks, versions=(row.shape.target,), pin=pin)
+    machine = row.shape.pool.get("virtualMachineConfiguration")
+    image = (without_version(machine["imageReference"]), machine["nodeAgentSKUId"]) if machine else end.image
+    return replace(end, tasks=tasks, versions=(row.shape.target,), pin=pin, image=image)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=kind_of)

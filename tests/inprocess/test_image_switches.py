@@ -128,8 +128,8 @@ def node_appears(world: World) -> None:
 
 
 def before_the_removal(place: Place, act: Callable[[World], None]) -> Ending:
-    """Somebody acts between our look and the removal of old nodes."""
-    place.seed(vm_pool(nodes=4), images=[MOVED], jobs=[WORK])
+    """Somebody acts between our look and the removal of old nodes, whose tasks have ended by then."""
+    place.seed(vm_pool(nodes=4), images=[MOVED], jobs=[job("render", 60, 60, 60, 60)])
     place.just_before("POST", "/removenodes", act)
     return place.renew(SURGE)
 

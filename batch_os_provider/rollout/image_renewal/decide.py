@@ -147,7 +147,7 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
     if policy.strategy == "when_empty":
         return Wait("until renewed", "scale-in and growth renew the nodes")
     if base.autoscale:
-        return history.failure or hold(seen, policy, behind)
+        return (history.failure if policy.autoscale == "hold" else None) or hold(seen, policy, behind)
     return cycle(seen, target, policy, history)
 
 

@@ -13,13 +13,13 @@ from batch_os_provider.rollout.poll_schedule import POLL_CAP
 __all__ = ["Pace"]
 
 _LEAST = 1.0
-"""Seconds: the shortest pause of this module."""
+"""Seconds: the shortest pause around an expected end."""
 _OFTEN = 0.02
 """The pause around the expected end, as a share of the time that the step takes."""
 _MARGIN = 0.06
 """How much earlier or later than expected the end may come, as a share of the same time."""
-_UNKNOWN = 0.1
-"""The longest pause if the time is not known, as a share of the time that the step has taken so far."""
+_UNKNOWN, _FIRST = 0.1, 3.0
+"""The longest pause if the time is not known: a share of the time that the step has taken so far, at least 3 s."""
 
 
 class Pace:
@@ -42,7 +42,7 @@ class Pace:
             return usual
         elapsed, takes = now - self._since, self._took.get(self._step)
         if takes is None or elapsed > takes * (1 + _MARGIN) + _LEAST:
-            return min(usual, max(_LEAST, elapsed * _UNKNOWN))
+            return min(usual, max(_FIRST, elapsed * _UNKNOWN))
         often = max(_LEAST, takes * _OFTEN)
         before = takes * (1 - _MARGIN) - elapsed
         return min(POLL_CAP, max(often, before))

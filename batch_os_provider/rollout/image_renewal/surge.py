@@ -37,7 +37,7 @@ from batch_os_provider.batch.vm_target import Target
 from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Refuse, Wait
 from batch_os_provider.rollout.image_renewal import surge_view
-from batch_os_provider.rollout.image_renewal.empty_view import is_same_formula
+from batch_os_provider.rollout.image_renewal.empty_view import foreign_formula, is_same_formula
 from batch_os_provider.rollout.image_renewal.steps import (
     EnableAutoscale,
     HoldAutoscale,
@@ -182,7 +182,7 @@ def tidy(seen: VmPoolView, mark: Marker) -> ImageAction:  # noqa: PLR0911 - a ta
     """
     pool, count = seen.pool, len(seen.dedicated)
     if mark.formula and pool.base.autoscale:
-        return SetMarker(None)
+        return foreign_formula(seen, mark) or SetMarker(None)
     if mark.formula and not mark.begun:
         return EnableAutoscale(mark.formula, mark.interval)
     if not surge_view.is_in_bounds(seen, mark):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_os_provider.simulator.world import nodes, pools, resizes, tasks, upgrades
-from batch_os_provider.simulator.world.durations import TRANSITIONS, state_duration
+from batch_os_provider.simulator.world.durations import TRANSITIONS
 from batch_os_provider.simulator.world.reader import RefusedError
 from batch_os_provider.wording import counted
 
@@ -127,7 +127,9 @@ def _recover(world: World, pool: Pool, do: Do) -> None:
     for node in _choose_nodes(pool, do, needs_recovery, "stuck, failed or preempted"):
         node.fate, node.errors = None, []
         if node.state in TRANSITIONS:
-            node.due = world.schedule(world.now + state_duration(node.state, node.id), "node", pool.key, node.id)
+            node.due = world.schedule(
+                world.now + nodes.lasts(world, pool, node.state, node.id), "node", pool.key, node.id
+            )
         else:
             nodes.set_state(world, pool, node, "creating" if node.state == "preempted" else "rebooting")
 

@@ -12,7 +12,7 @@ from batch_os_provider.simulator.protocol import response_shapes
 from batch_os_provider.simulator.protocol.api_versions import LAST_WITH_UPGRADE, NEWEST
 from batch_os_provider.simulator.world import vm_images
 from batch_os_provider.simulator.world.clock import iso
-from batch_os_provider.simulator.world.durations import TRANSITIONS
+from batch_os_provider.simulator.world.durations import RECORDED, TRANSITIONS
 from batch_os_provider.simulator.world.model import Job, Node, Pool
 from batch_os_provider.simulator.world.world import World
 
@@ -29,6 +29,7 @@ def dump(world: World, base: str) -> dict[str, Any]:
         "principals": world.principals,
         "images": world.images,
         **({} if world.supported is None else {"supportedImages": world.supported}),
+        **({} if world.durations == RECORDED else {"durations": world.durations}),
         **({"quota": world.quota} if world.quota else {}),
         "pools": [_dump_pool(world, pool, base) for pool in world.pools.values()],
         "jobs": [_dump_job(job, base) for job in world.jobs.values()],

@@ -25,6 +25,7 @@ from batch_os_provider.simulator.state.load_jobs import load_job
 from batch_os_provider.simulator.state.load_pools import load_pool
 from batch_os_provider.simulator.world import supported_images, tasks, vm_images
 from batch_os_provider.simulator.world.clock import VirtualClock
+from batch_os_provider.simulator.world.durations import RECORDED, SHORT
 from batch_os_provider.simulator.world.guest_os_images import guest_os
 from batch_os_provider.simulator.world.model import WITHOUT_TASKS, Pool
 from batch_os_provider.simulator.world.reader import Reader, StateError
@@ -58,6 +59,9 @@ def load(world: World, data: object) -> None:
     fresh.images = [_image(row) for row in reader.take("images", list, [])]
     supported = reader.take("supportedImages", list, None)
     fresh.supported = None if supported is None else [supported_images.read(row) for row in supported]
+    fresh.durations = reader.take("durations", str, RECORDED)
+    if fresh.durations not in (RECORDED, SHORT):
+        raise StateError(f"durations is {RECORDED} or {SHORT}, not {fresh.durations!r}")
     fresh.quota = _quota(Reader("quota", reader.take("quota", dict, {})))
     for moment in vm_images.release_times(fresh.images, fresh.now):
         fresh.schedule(moment, "image")

@@ -19,10 +19,9 @@ from batch_os_provider.simulator.world.durations import (
     RESIZE_TIMEOUT,
     STOP_RESIZE_DURATION,
     TRANSITIONS,
-    state_duration,
 )
 from batch_os_provider.simulator.world.model import FATES, NODE_AGENT, Node, Pool, Resize, Upgrade
-from batch_os_provider.simulator.world.nodes import create
+from batch_os_provider.simulator.world.nodes import create, lasts
 from batch_os_provider.simulator.world.reader import Reader, StateError
 from batch_os_provider.simulator.world.world import World
 from batch_os_provider.wording import counted
@@ -132,7 +131,7 @@ def _load_nodes(world: World, pool: Pool, reader: Reader) -> None:
             node.due = None
         else:
             node.due = world.schedule(
-                node.due or world.now + state_duration(node.state, node.id), "node", pool.key, node.id
+                node.due or world.now + lasts(world, pool, node.state, node.id), "node", pool.key, node.id
             )
 
 

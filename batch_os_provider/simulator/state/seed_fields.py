@@ -29,6 +29,11 @@ FIELDS: Final[tuple[tuple[str, str, str], ...]] = (
         "quota",
         "the largest number of `dedicatedNodes` and `lowPriorityNodes` of all pools together; default no limit",
     ),
+    (
+        "state",
+        "durations",
+        "of the nodes of VM pools: `recorded` (default), or `short`, which saves time: see [Time](#time)",
+    ),
     ("state", "principals", "Entra identities: see [above](#sign-in-as-an-entra-identity)"),
     ("state", "images", "Guest OS versions and VM images that exist: see `image`"),
     (

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from batch_os_provider.simulator.world import tasks, vm_images
 from batch_os_provider.simulator.world.clock import iso
-from batch_os_provider.simulator.world.durations import TRANSITIONS, state_duration
+from batch_os_provider.simulator.world.durations import TRANSITIONS, machine_of, state_duration
 from batch_os_provider.simulator.world.model import Node, Pool
 from batch_os_provider.simulator.world.supported_images import has_fitting_agent
 from batch_os_provider.simulator.world.world import event
@@ -26,8 +26,13 @@ def set_state(world: World, pool: Pool, node: Node, state: str) -> None:
     before, node.state, node.state_time = node.state, state, world.now
     node.due = None
     if state in TRANSITIONS:
-        node.due = world.schedule(world.now + state_duration(state, node.id), "node", pool.key, node.id)
+        node.due = world.schedule(world.now + lasts(world, pool, state, node.id), "node", pool.key, node.id)
     _record_change(world, pool, node, before, state)
+
+
+def lasts(world: World, pool: Pool, state: str, name: str) -> int:
+    """How long a node of this name stays in a temporary state, in ticks."""
+    return state_duration(state, name, machine_of(pool.virtual_machine, pool.props.get("vmSize"), world.durations))
 
 
 def _record_change(world: World, pool: Pool, node: Node, before: str | None, after: str | None) -> None:
@@ -45,7 +50,7 @@ def create(world: World, pool: Pool, *, dedicated: bool) -> Node:
     # Only a new deployment brings a new agent (best practices; Azure/Batch#1 and #88).
     node.agent = next((each.agent for each in pool.nodes.values() if each.state != "leavingpool"), node.agent)
     node.fate = _scripted_fate(pool) or _agent_fate(world, pool)
-    node.due = world.schedule(world.now + state_duration("creating", name), "node", pool.key, name)
+    node.due = world.schedule(world.now + lasts(world, pool, "creating", name), "node", pool.key, name)
     pool.nodes[name.lower()] = node
     _record_change(world, pool, node, None, "creating")
     return node

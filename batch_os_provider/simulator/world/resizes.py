@@ -34,6 +34,7 @@ from batch_os_provider.simulator.world.durations import (
     RESIZE_STEP,
     RESIZE_TIMEOUT,
     STOP_RESIZE_DURATION,
+    machine_of,
 )
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.model import Node, Pool, Resize
@@ -228,7 +229,8 @@ def _grow(world: World, pool: Pool, *, dedicated: bool) -> str | None:
     fails = script.get("fail")
     room = world.remaining_quota(dedicated=dedicated)
     scripted = script.get("failAfter", 0) if fails else missing
-    batch = min(ceil(missing * RESIZE_SHARE), room, scripted)
+    at_once = bool(machine_of(pool.virtual_machine, pool.props.get("vmSize"), world.durations))  # recorded
+    batch = min(missing if at_once else ceil(missing * RESIZE_SHARE), room, scripted)
     for _ in range(batch):
         nodes.create(world, pool, dedicated=dedicated)
     if fails and "failAfter" in script:

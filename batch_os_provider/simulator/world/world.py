@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.simulator.world.audit import Audit
 from batch_os_provider.simulator.world.clock import VirtualClock, next_etag
+from batch_os_provider.simulator.world.durations import RECORDED
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.history import History
 from batch_os_provider.simulator.world.issued_tokens import Issued
@@ -61,6 +62,8 @@ class World:
         self.supported: list[dict[str, Any]] | None = None
         """``supportedImages`` of the seed; None is the list in :mod:`.supported_images`."""
         self.quota: dict[str, int] = {}
+        self.durations = RECORDED
+        """Those of the nodes of VM pools: see :mod:`.durations`."""
         self.pools: dict[str, Pool] = {}
         self.jobs: dict[str, Job] = {}
         self.actors: dict[str, Actor] = {}
@@ -92,7 +95,7 @@ class World:
         """Take over the account of another world, and continue from virtual time ``now``."""
         self.account, self.key, self.access = fresh.account, fresh.key, fresh.access
         self.principals, self.images, self.quota = fresh.principals, fresh.images, fresh.quota
-        self.supported = fresh.supported
+        self.supported, self.durations = fresh.supported, fresh.durations
         self.pools, self.jobs, self._heap = fresh.pools, fresh.jobs, fresh._heap
         self.now = now
         self.changes += 1

@@ -156,13 +156,16 @@ def test_what_fails_goes_back_and_what_is_killed_is_restored(sim: Simulator, sta
         vm_pool("drain", nodes=2, version=BEHIND),
         vm_pool("killed", nodes=2, version=BEHIND, **SCALED),
         vm_pool("restored", nodes=3, version=BEHIND, **SCALED),
+        vm_pool("replaced", nodes=2, **SCALED),
         jobs=[job("start", 90, 90), job("drain", 36_000), job("killed", 300), job("restored", 300, 300)],
         images=IMAGES,
     )
     pools = {"start": EMPTY, "drain": {**EMPTY, "drain_timeout": "5m"}, "killed": HOLD, "restored": HOLD}
+    pools["replaced"] = {"strategy": "surge", "autoscale": "hold"}
     pools["jammy"] = TO_NOBLE
     stack.declare_images(sim, TARGET, **pools)
-    # The two are killed when they have been told to drain; the others get no further than their marker.
+    # Two are killed when they have been told to drain, and one when it has been told to grow; the others get no further
+    # than their marker.
     sim.fault("Pool_Resize", {"kind": "delay", "seconds": 600}, pool="start")
     sim.fault("Pool_Resize", {"kind": "delay", "seconds": 600}, pool="drain")
     sim.fault("Pool_Resize", {"kind": "delay", "seconds": 600}, pool="jammy")
@@ -171,7 +174,7 @@ def test_what_fails_goes_back_and_what_is_killed_is_restored(sim: Simulator, sta
 
     def begun() -> bool:
         marked = all(sim.seen(pool, "Pool_Patch", 200) for pool in pools)
-        return marked and all(sim.seen(pool, "Pool_Resize", 202) for pool in ("killed", "restored"))
+        return marked and all(sim.seen(pool, "Pool_Resize", 202) for pool in ("killed", "restored", "replaced"))
 
     wait_until(begun, "each has its marker, the two drain", 120)
     # The CLI first: it writes its state when a plugin ends, and a kill in the middle would leave half a file.
@@ -207,6 +210,9 @@ def test_what_fails_goes_back_and_what_is_killed_is_restored(sim: Simulator, sta
     assert "pools/drain: 1 node did not finish its tasks in time: tvm-001 (1 task)" in failed.flat, failed.text
     for pool_id in ("start", "drain"):
         assert_filled(sim, pool_id, (2, 0), BEHIND)
+    replaced = sim.pool("replaced")
+    assert {name: replaced[name] for name in SCALED} == SCALED
+    assert (BEHIND in sim.versions("replaced"), replaced["metadata"]) == (False, [])
     assert f"this run puts the pool back to {FROM} latest and 1 node" in failed.flat, failed.text
     back = sim.pool("jammy")["virtualMachineConfiguration"]
     assert back == {"imageReference": {**JAMMY.reference, "version": "latest"}, "nodeAgentSKUId": JAMMY.agent}

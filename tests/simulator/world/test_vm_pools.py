@@ -219,7 +219,7 @@ def test_the_upgrade_policy_is_shown_as_declared(batch, client):
 
 
 def test_somebody_else_meanwhile(batch, client):
-    client.put(windows(), images=MOVING)
+    client.put(windows(), images=MOVING, durations="short")
     resize(batch, 6)
     client.advance(31)
     saved = client.control("GET", "state")

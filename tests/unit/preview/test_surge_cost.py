@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from batch_os_provider.batch.vm_pool import MARKER, Marker
 from batch_os_provider.preview.plan import Plan, plan_image
 from batch_os_provider.recorded_times import round_of
 from batch_os_provider.rollout.image_renewal.surge_view import rounds
@@ -56,6 +57,7 @@ def test_a_round_of_small_windows_nodes_takes_nine_minutes_and_two_hours_cover_t
         (30, WINDOWS, 7200.0, {"surge": 0, "max_unavailable": 1}, 'declare max_unavailable=3 or timeout="5h"'),
         (200, WINDOWS, 7200.0, {"surge": Share(5, percent=True)}, 'declare surge=16 or timeout="3h30m"'),
         (3, WINDOWS, 300.0, {"surge": 1}, 'and timeout is 5m00s: declare timeout="30m"'),
+        (9000, WINDOWS, 3600.0, {"surge": 1}, "and timeout is 1h00m: declare larger steps and a longer timeout"),
         (1000, WINDOWS, 3600.0, {"surge": 1}, "about 151h40m (estimated from recorded times of small Windows nodes, "),
     ],
 )
@@ -65,6 +67,11 @@ def test_what_is_too_long_names_rounds_times_and_what_to_declare(
     plan = plan_of(pool_of(count, configuration=configuration), timeout, **policy)
     assert text in plan.detail
     assert "timeout" in plan.warnings
+
+
+def test_an_unfinished_renewal_keeps_its_steps_so_only_the_time_can_change() -> None:
+    state = pool_of(20, configuration=WINDOWS, metadata=((MARKER, str(Marker(20, 1, "2018-11-30T12:00:19.000000Z"))),))
+    assert 'and timeout is 2h00m: declare timeout="3h30m"' in plan_of(state, surge=5).detail
 
 
 @pytest.mark.parametrize("count", [40, 99, 250])

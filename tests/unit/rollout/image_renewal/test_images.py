@@ -145,8 +145,8 @@ def test_the_nodes_renewed_before_such_a_canary_stay_and_are_counted() -> None:
 def test_what_a_crash_leaves_of_such_a_canary_is_undone_by_the_next_up_which_says_why() -> None:
     """The pool has 3 nodes and the marker of an earlier release; the preview reports the undo."""
     service = FakeVmService(pool_of(2), VmScript(latest=((-math.inf, "latest"),)))
-    assert renew(service, stop_at=100.0).writes == ["mark", "resize"]
-    seen = look(service.state, service.waiter.now())
+    assert renew(service, stop_at=90.0).writes == ["mark", "resize"]
+    seen = look(service.state, 100.0)
     told = plan_image(seen, WANTED, ImagePolicy("surge"), 7200.0)
     assert isinstance(told, Plan)
     assert told.what == "undo"

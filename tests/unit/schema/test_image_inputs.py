@@ -252,7 +252,7 @@ def test_drain_timeouts_that_it_does_not(value: object) -> None:
 def test_strategies_that_are_none(value: str, near: str) -> None:
     ((property_, reason),) = failures(strategy=value)
     assert property_ == "strategy"
-    assert "allowed: surge or when_empty or empty" in reason
+    assert "allowed: surge or when_empty or empty or automatic" in reason
     assert ("did you mean" in reason) == bool(near)
     assert near in reason
 
@@ -297,6 +297,27 @@ def test_what_a_strategy_does_not_use_is_refused(strategy: str, name: str, value
     ((property_, reason),) = failures(strategy=strategy, **{name: value})
     assert property_ == name
     assert reason == f'{value!r} is not allowed with strategy="{strategy}"; allowed only with {only}'
+
+
+def test_a_pool_that_batch_renews_needs_no_target_and_takes_a_version_as_floor() -> None:
+    automatic = {"strategy": "automatic", "target_image_version": None}
+    assert failures(**automatic) == []
+    assert DeclaredImage.of({**BAG, **automatic}).target == ImageVersion("latest", ())
+    assert failures(strategy="automatic") == []
+    assert DeclaredImage.of({**BAG, "strategy": "automatic"}).target == WANTED
+    assert failures(strategy="automatic", nodes_since=UNKNOWN) == []
+    for bag in (automatic, {"strategy": "automatic"}):
+        ((property_, reason),) = failures(**bag, nodes_since="2026-11-24")
+        assert property_ == "nodes_since"
+        assert reason == (
+            "'2026-11-24' is not allowed with strategy=\"automatic\": Batch renews nodes in place, and they keep their "
+            "allocation time; allowed: target_image_version as a floor, or no target"
+        )
+    unused = {"canary": 2, "autoscale": "hold", "max_unavailable": 1, "target_image": NOBLE}
+    for name, value in unused.items():
+        ((property_, reason),) = failures(strategy="automatic", **{name: value})
+        assert property_ == name
+        assert 'is not allowed with strategy="automatic"; allowed only with strategy=' in reason
 
 
 NOBLE = "canonical:ubuntu-24_04-lts:server"

@@ -62,15 +62,16 @@ class Config:
 
     @classmethod
     def of(cls, bag: Mapping[str, Any]) -> Config:
-        """Read a bag that ``check`` has passed."""
-        given = {name: _text(value) for name, value in bag.items() if name in OPTIONS and value is not None}
+        """Read a bag that ``check`` has passed. With a value that is not known yet, a preview reads no pool."""
+        known = {name: value for name, value in bag.items() if not is_unknown(value)}
+        given = {name: _text(value) for name, value in known.items() if name in OPTIONS and value is not None}
         endpoint = parse_endpoint(given[ENDPOINT]) if given.get(ENDPOINT) else ""
         if KEY in given and NAME not in given:
             given[NAME] = _account(endpoint)
         set_here = {variable: given[name] for name, variable in _VARIABLES.items() if name in given}
         return cls(
             endpoint,
-            given.get(LOOKS, "true") == "true",
+            given.get(LOOKS, "true") == "true" and len(known) == len(bag),
             {**os.environ, **set_here},
             {variable: name for name, variable in _VARIABLES.items() if name in given},
         )

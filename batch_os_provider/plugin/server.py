@@ -2,7 +2,7 @@
 
 The SDK's own provider classes put their frames into every error, have no partial failure, and hold one loop while a
 call blocks. So this module serves the engine's protocol directly, with the SDK's generated messages and nothing else of
-the SDK. Each call only translates: ``bags`` and ``names`` read a request, ``resources`` answers it.
+the SDK. Each call only translates: ``bags`` and ``spelling`` read a request, ``resources`` answers it.
 
 These facts about the engine shape the service (Pulumi CLI 3.259):
 
@@ -146,7 +146,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
                 "; ".join(f"{each.property}: {each.reason}" for each in failures),
                 next_step="Correct the options of the provider batchos",
             )
-        self._config = Config.of({name: value for name, value in given.items() if not is_unknown(value)})
+        self._config = Config.of(given)
         use_environ(self._config.environ)
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 

@@ -71,6 +71,11 @@ def test_without_options_the_environment_counts(monkeypatch: pytest.MonkeyPatch)
     assert (config.endpoint, config.looks, config.environ["AZURE_BATCH_ACCOUNT"]) == ("", True, "other")
 
 
+def test_an_account_whose_key_is_not_known_yet_is_not_read_with_other_credentials() -> None:
+    assert Config.of({"accountEndpoint": HERE}).looks
+    assert not Config.of({"accountEndpoint": HERE, "accountKey": UNKNOWN}).looks
+
+
 def test_every_option_says_what_happens_without_it() -> None:
     for name, text in OPTIONS.items():
         assert text.endswith("."), name

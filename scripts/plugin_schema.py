@@ -36,6 +36,7 @@ OTHER_WORDS = (
     ("; None if ", "; not set if "),
     ("; None for ", "; not set for "),
     (". None before ", ". Not set before "),
+    (". Else None.", ". Else not set."),
     ("With ``get``:", "After an import or a ``get``:"),
     (
         "; ``retain_on_delete`` is on by default, so the preview shows that",

@@ -12,7 +12,7 @@ from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.pool import Kind, Node, Pool, PoolState
 from batch_os_provider.batch.shared_poller import SharedPoller
 from batch_os_provider.batch.vm_view import VmPoolView
-from batch_os_provider.comparison.drift import image_drift, other_image
+from batch_os_provider.comparison.drift import has_other_policy, image_drift, other_image
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import ApiRetiredError, InputError, PoolGoneError, ServiceAnswer
 from batch_os_provider.guest_os.version import same_version
@@ -26,7 +26,7 @@ from batch_os_provider.runtime.cancellation import RealWaiter
 from batch_os_provider.runtime.per_account import PerAccount
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema import outputs as out
-from batch_os_provider.schema.declared import Declared, DeclaredImage, gate_of, target_in
+from batch_os_provider.schema.declared import Declared, DeclaredImage, gate_of, renews_spot, target_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +116,7 @@ def renew_image(bag: Mapping[str, Any]) -> Bag:
     seen: VmPoolView = ImageRenewal(declared, _context(declared.ref, Reporter(row))).run().pool
     return {
         **out.known(inputs.IMAGE.names, bag),
-        **out.of_vm_pool(seen, declared.target, declared.policy.strategy),
+        **out.of_vm_pool(seen, declared.target, declared.policy.strategy, renews_spot=declared.policy.renews_spot),
     }
 
 
@@ -136,7 +136,12 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
             "Services pool, or remove this resource"
         )
     strategy, target = bag.get(inputs.STRATEGY), target_in(bag)
-    observed = out.of_vm_pool(seen, target, strategy)
+    observed = out.of_vm_pool(seen, target, strategy, renews_spot=renews_spot(bag))
+    if not _is_get(props) and props.get(out.OLDEST_AGENT) is None:
+        # A refresh of a state from an earlier release shows no change; the next `up` of the resource adds the output.
+        observed.pop(out.OLDEST_AGENT, None)
+    if strategy == inputs.AUTOMATIC and has_other_policy(props, observed):
+        observed[out.STATE] = out.POLICY_CHANGED
     bag |= image_drift(observed, target, strategy)
     if target is not None and target.image is not None and seen.pool.is_vm:
         bag |= other_image(seen.pool.made_from, target.image)

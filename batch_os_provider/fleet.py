@@ -46,7 +46,7 @@ class PoolFleet(pulumi.ComponentResource):
         target_os_version: the version for pools of the Cloud Services kind; the children are ``PoolOsVersion``.
         target_image_version: the version for VM pools; the children are ``PoolImageVersion``.
         nodes_since: the moment for VM pools, as for ``PoolImageVersion``; the children are ``PoolImageVersion``.
-            Declare exactly one of the three targets.
+            Declare exactly one of the three targets; with ``strategy="automatic"`` none is needed.
         canary: the first wave: a pool, or a list of pools. ``[]`` is no canary. Default: the first of ``pools``.
         waves: the waves after the canary. A percentage such as ``"25%"`` is the share of the whole fleet, canary
             included, that is done when the wave ends, rounded down. A number is the number of pools in the wave. A
@@ -102,7 +102,7 @@ class PoolFleet(pulumi.ComponentResource):
         stall_after: Input[str | int | float | timedelta] | None = None,
         max_unhealthy: Input[str | int] | None = None,
         soak: Input[str | int | float | timedelta] | None = None,
-        strategy: Input[Literal["surge", "when_empty", "empty"]] | None = None,
+        strategy: Input[Literal["surge", "when_empty", "empty", "automatic"]] | None = None,
         target_image: Input[str] | None = None,
         node_agent_sku: Input[str] | None = None,
         surge: Input[int | str] | None = None,
@@ -228,6 +228,8 @@ def _former(aliases: object, fleet: Sequence[Member], own: str) -> dict[Member, 
 def _kind(bag: Mapping[str, Any]) -> type[PoolOsVersion | PoolImageVersion]:
     targets = (*inputs.OS.targets, *inputs.IMAGE.targets)
     given = [name for name in targets if bag[name] is not None]
+    if bag[inputs.STRATEGY] == inputs.AUTOMATIC and inputs.TARGET not in given:
+        return PoolImageVersion
     if len(given) != 1:
         raise WavesError(
             f"{', '.join(given or targets)}: {f'{len(given)} are' if given else 'none is'} given; allowed: exactly "

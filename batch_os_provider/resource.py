@@ -238,7 +238,8 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
     and the pool is filled again.
 
     Declare exactly one target: ``nodes_since`` for a pool on ``latest``, whose nodes show no version number since
-    November 2024, or ``target_image_version`` for a pool that is pinned to an exact version.
+    November 2024, or ``target_image_version`` for a pool that is pinned to an exact version. Only
+    ``strategy="automatic"`` needs no target.
 
     The resource does not manage the pool itself. The pool must exist, creating this resource adopts it, and removing
     the resource leaves the pool as it is.
@@ -270,6 +271,9 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
             until scaling has renewed the pool. If the pool is pinned to another version, it waits until the pool is
             empty and then changes the image. ``empty`` empties the pool itself after its tasks, changes the image and
             fills the pool again; while it does, the pool has no nodes. A canary that fails brings the old image back.
+            ``automatic`` is for pools with automatic OS upgrade, which Batch renews itself: it writes nothing and waits
+            for nothing. It shows drift if the policy is off or changed. It needs no target; a ``target_image_version``
+            is a floor, for the count of nodes that are behind.
         target_image: with ``empty`` and ``when_empty``, the image itself: ``publisher:offer:sku``, or the id of a
             gallery image without ``/versions/``, compared without case. A pool of another image gets this one together
             with its node agent SKU while it has no nodes. Then ``target_image_version`` may also be ``latest``: new
@@ -319,7 +323,7 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
     """The declared moment; after a refresh that finds a node behind, when the oldest node was allocated. None if not
     declared."""
     strategy: Output[str]
-    """``surge``, ``when_empty`` or ``empty``."""
+    """``surge``, ``when_empty``, ``empty`` or ``automatic``."""
     target_image: Output[str | None]
     """The declared image; after a refresh that finds another one, the pool's image. None if not declared."""
     node_agent_sku: Output[str | None]
@@ -348,9 +352,17 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
     """With ``nodes_since``: when the oldest node that is behind was allocated, in UTC to the second; None if no node is
     behind. With ``get``: when the oldest dedicated node was allocated."""
     nodes_behind: Output[int]
-    """How many dedicated nodes were older than the target at the last read; 0 after a success."""
+    """How many nodes were older than the target at the last read; 0 after a success, except for old spot nodes that
+    ``surge`` leaves."""
     pool_state: Output[str | None]
-    """``active`` or ``deleting``, as Batch last showed; ``renewing`` if a renewal is unfinished."""
+    """``active`` or ``deleting``, as Batch last showed; ``renewing`` if a renewal is unfinished. With
+    ``strategy="automatic"`` it is ``policy changed`` if a refresh found another upgrade policy than the last `up`."""
+    upgrade_policy: Output[str | None]
+    """With ``strategy="automatic"``: the pool's upgrade policy as ``name=value`` words, or ``off``. Else None."""
+    oldest_node_agent_version: Output[str | None]
+    """The oldest version of the Batch node agent on a node at the last read, such as ``1.12.39``; None if no node shows
+    one. Only ``empty`` brings a newer agent, since a new deployment does. A state of an earlier release gets it with
+    the next `up` that works on the pool."""
 
     def __init__(  # noqa: PLR0913 - one argument for each input of the resource
         self,
@@ -360,7 +372,7 @@ class PoolImageVersion(PoolResource, module="batch", name="PoolImageVersion"):
         pool_id: Input[str],
         target_image_version: Input[str] | None = None,
         nodes_since: Input[str] | None = None,
-        strategy: Input[Literal["surge", "when_empty", "empty"]],
+        strategy: Input[Literal["surge", "when_empty", "empty", "automatic"]],
         target_image: Input[str] | None = None,
         node_agent_sku: Input[str] | None = None,
         surge: Input[int | str] | None = None,

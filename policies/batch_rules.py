@@ -18,7 +18,15 @@ from batch_os_provider.batch.supported_images import ENDS_WITHIN, judge
 from batch_os_provider.batch.wanted_image import WantedImage
 from batch_os_provider.guest_os.version import ALLOWED, LATEST, GuestOsVersion, VersionSyntaxError
 from batch_os_provider.preview.image_support import clause
-from batch_os_provider.schema.inputs import ACCOUNT_ENDPOINT, IMAGE, NODE_AGENT, OS, POOL_ID_NAME, TARGET_IMAGE
+from batch_os_provider.schema.inputs import (
+    ACCOUNT_ENDPOINT,
+    IMAGE,
+    NODE_AGENT,
+    OS,
+    POOL_ID_NAME,
+    STRATEGY,
+    TARGET_IMAGE,
+)
 from batch_os_provider.schema.resource_types import kind_of
 from batch_os_provider.schema.units import shown
 from batch_os_provider.wording import counted
@@ -102,7 +110,12 @@ class Resource:
     @property
     def is_declared(self) -> bool:
         """Whether a program declares the pool. A pool that is only read (``PoolOsVersion.get``) has no target."""
-        return bool(self.kind) and self.has(self.target_name)
+        return bool(self.kind) and (self.has(self.target_name) or self.is_left_to_batch)
+
+    @property
+    def is_left_to_batch(self) -> bool:
+        """Whether Batch renews the pool itself, and the program declares no version."""
+        return self.kind == "image" and self.has(STRATEGY) and not self.has(self.target_name)
 
     def has(self, name: str) -> bool:
         """Whether the property was declared, also if its value is not known yet."""
@@ -116,7 +129,7 @@ class Resource:
 def production_pinned(resource: Resource, config: Mapping[str, Any]) -> str:
     """Refuse ``*`` and ``latest`` in production: their version changes without a review. Raises ConfigError."""
     options = _options("production-pinned", config)
-    if not resource.is_declared:
+    if not resource.is_declared or resource.is_left_to_batch:
         return ""
     why = _production(resource, options["stacks"], options["tags"])
     moving, allowed = (LATEST, ALLOWED.partition(",")[0]) if resource.kind == "os" else _LATEST_IMAGE
@@ -133,7 +146,7 @@ def version_floor(resource: Resource, config: Mapping[str, Any]) -> str:
     """Refuse a version below the floor of its OS family or of its image's build. Raises ConfigError."""
     options = _options("version-floor", config)
     floors = _floors(options["floors"])
-    if not floors or not resource.is_declared:
+    if not floors or not resource.is_declared or resource.is_left_to_batch:
         return ""
     target = resource.properties[resource.target_name]
     version = _parse(target)

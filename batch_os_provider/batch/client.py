@@ -55,7 +55,9 @@ _VM_POOL_FIELDS = (
     f"{_POOL_FIELDS},targetDedicatedNodes,targetLowPriorityNodes,resizeErrors,metadata,upgradePolicy,"
     "autoScaleFormula,autoScaleEvaluationInterval"
 )
-_VM_NODE_FIELDS = "id,state,isDedicated,allocationTime,virtualMachineInfo,runningTasksCount,errors,startTaskInfo"
+_VM_NODE_FIELDS = (
+    "id,state,isDedicated,allocationTime,virtualMachineInfo,runningTasksCount,errors,startTaskInfo,nodeAgentInfo"
+)
 _MARKER_REFUSED = frozenset({400, 413})
 """Statuses of a body that Batch does not accept; nothing was changed then."""
 _NOT_STEADY = "allocationState ne 'steady'"

@@ -11,7 +11,7 @@ Sources: azure-batch 15.1 models (API 2025-06-01).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -107,8 +107,8 @@ class VmNode:
     """A node as read. ``version`` is None if the node does not show one.
 
     ``allocated`` is its allocation time as text that sorts, with microseconds; empty if missing or invalid.
-    ``start_task`` is ``running`` or ``failure`` if the start task has not succeeded: without waitForSuccess the node is
-    idle even then.
+    ``agent_version`` is the version of the node agent; empty if the node does not show one yet. ``start_task`` is
+    ``running`` or ``failure`` if the start task has not succeeded: without waitForSuccess the node is idle even then.
     """
 
     node_id: str
@@ -120,11 +120,14 @@ class VmNode:
     running_tasks: int
     error: str = ""
     start_task: str = ""
+    agent_version: str = ""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> VmNode:
         """Read the JSON of a node."""
         info = body.get("virtualMachineInfo")
+        agent = body.get("nodeAgentInfo")
+        agent = agent.get("version") if isinstance(agent, Mapping) else None
         reference = info.get("imageReference") if isinstance(info, Mapping) else None
         exact = reference.get("exactVersion") if isinstance(reference, Mapping) else None
         start = body.get("startTaskInfo")
@@ -146,6 +149,7 @@ class VmNode:
             running_tasks=count if isinstance(count, int) else 0,
             error=str(first.get("message", "")).partition("\n")[0] if isinstance(first, Mapping) else "",
             start_task="running" if runs else "failure" if failed else "",
+            agent_version=agent if isinstance(agent, str) else "",
         )
 
     @property
@@ -182,6 +186,7 @@ class VmPool:
     current: int
     spot: int
     automatic: bool
+    upgrade_policy: str
     resize_errors: tuple[str, ...]
     marker: Marker | None
     emptying: EmptyMarker | None
@@ -214,6 +219,7 @@ class VmPool:
             current=_number(body, "currentDedicatedNodes"),
             spot=_number(body, "currentLowPriorityNodes"),
             automatic=_is_automatic(body.get("upgradePolicy")),
+            upgrade_policy=_policy_text(body.get("upgradePolicy")),
             resize_errors=_errors(body.get("resizeErrors")),
             marker=Marker.parse(noted) if noted is not None else None,
             emptying=EmptyMarker.parse(noted) if noted is not None else None,
@@ -321,6 +327,19 @@ def _errors(value: object) -> tuple[str, ...]:
     rows = [each for each in value if isinstance(each, Mapping)]
     texts = (": ".join(str(each[key]) for key in ("code", "message") if each.get(key)) for each in rows)
     return tuple(text.partition("\n")[0] for text in texts)
+
+
+def _policy_text(policy: object) -> str:
+    """The whole upgrade policy as ``name=value`` words in a fixed order, to compare it; empty if it has no values."""
+
+    def leaves(bag: Mapping[str, Any]) -> Iterator[str]:
+        for name, value in bag.items():
+            if isinstance(value, Mapping):
+                yield from leaves(value)
+            elif value is not None:
+                yield f"{name}={str(value).lower() if isinstance(value, bool) else value}"
+
+    return " ".join(sorted(leaves(policy))) if isinstance(policy, Mapping) else ""
 
 
 def _is_automatic(policy: object) -> bool:

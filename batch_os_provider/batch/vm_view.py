@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.vm_pool import VmNode, VmPool
 from batch_os_provider.batch.vm_target import ImageVersion, Target
 
 __all__ = ["VmPoolView"]
+
+_PREEMPTED = "preempted"
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,29 @@ class VmPoolView:
         nodes = (node for node in self.nodes if not node.is_deallocated) if spot else self.judged
         return tuple(node for node in nodes if target.is_behind(node))
 
+    @property
+    def spot(self) -> tuple[VmNode, ...]:
+        """The spot nodes that Azure has not taken away."""
+        return tuple(node for node in self.nodes if not node.dedicated and node.state != _PREEMPTED)
+
+    @property
+    def compared(self) -> tuple[VmNode, ...]:
+        """The nodes that must show what the target compares: the judged ones; in a pool of spot nodes only, those."""
+        return self.judged or self.spot
+
+    def old_spot(self, target: Target) -> tuple[VmNode, ...]:
+        """The spot nodes that are older than the target."""
+        return tuple(node for node in self.spot if target.is_behind(node))
+
     def oldest(self, by: type[Target] | Target = ImageVersion) -> VmNode | None:
-        """The judged node with the oldest version, or the one that was allocated first (``AllocatedSince``)."""
-        return by.oldest(self.judged)
+        """The compared node with the oldest version, or the one that was allocated first (``AllocatedSince``)."""
+        return by.oldest(self.compared)
+
+    @property
+    def oldest_agent(self) -> str:
+        """The oldest version of the node agent on a node, spot nodes included; empty if no node shows one."""
+        shown = [node.agent_version for node in (*self.judged, *self.spot) if node.agent_version]
+        return min(shown, key=lambda text: (parse_image_version(text) or (), text), default="")
 
     @property
     def past_errors(self) -> tuple[str, ...]:

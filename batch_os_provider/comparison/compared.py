@@ -108,10 +108,16 @@ def compare_image(olds: Mapping[str, Any], news: Mapping[str, Any], is_unknown: 
         changed,
         replaces,
         is_behind=out.is_behind(olds, target, strategy),
-        is_unfinished=olds.get(out.STATE) == out.RENEWING,
+        is_unfinished=olds.get(out.STATE) in (out.RENEWING, out.POLICY_CHANGED),
         is_open=unknown,
-        prior=PriorState(next((str(olds[name]) for name in shown if olds.get(name)), "")),
+        prior=_prior_image(next((str(olds[name]) for name in shown if olds.get(name)), ""), olds.get(out.STATE)),
     )
+
+
+def _prior_image(shown: str, state: object) -> PriorState:
+    if state == out.POLICY_CHANGED:
+        return PriorState(shown, "its upgrade policy is another one than at the last `up`", out.POLICY_CHANGED)
+    return PriorState(shown)
 
 
 def is_open(spec: Spec, bag: Mapping[str, Any], is_unknown: Callable[[Any], bool]) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from batch_os_provider.batch.pool import PoolState
 from batch_os_provider.batch.vm_target import ImageVersion, Target
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema import outputs as out
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from batch_os_provider.batch.empty_marker import PoolImage
     from batch_os_provider.batch.wanted_image import WantedImage
 
-__all__ = ["image_drift", "other_image"]
+__all__ = ["has_other_policy", "image_drift", "other_image"]
 
 
 def image_drift(observed: Mapping[str, Any], target: Target | None, strategy: object) -> dict[str, Any]:
@@ -33,6 +34,8 @@ def image_drift(observed: Mapping[str, Any], target: Target | None, strategy: ob
     """
     if target is not None and not out.is_behind(observed, target, strategy):
         return {}
+    if strategy == inputs.AUTOMATIC:
+        return {}  # the output upgrade_policy shows it: no input names a policy
     exact = target is not None and target.image is not None
     exact = exact or out.is_pin_exact(strategy, observed[out.PIN], observed[out.IMAGE])
     if isinstance(target, ImageVersion) and exact:
@@ -52,3 +55,11 @@ def other_image(has: PoolImage, image: WantedImage) -> dict[str, Any]:
     found = {} if same else {inputs.TARGET_IMAGE: has.name}
     is_other = image.agent.casefold() not in ("", has.agent.casefold())
     return {**found, **({inputs.NODE_AGENT: has.agent} if is_other else {})}
+
+
+def has_other_policy(state: Mapping[str, Any], observed: Mapping[str, Any]) -> bool:
+    """Whether an active pool that Batch renews has another upgrade policy than at the last `up`, or still has it."""
+    if observed[out.STATE] != PoolState.ACTIVE.value or observed[out.UPGRADE_POLICY] == out.OFF:
+        return False
+    before = state.get(out.UPGRADE_POLICY)
+    return before not in (None, observed[out.UPGRADE_POLICY]) or state.get(out.STATE) == out.POLICY_CHANGED

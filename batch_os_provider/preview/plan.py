@@ -19,10 +19,11 @@ from batch_os_provider.preview.empty_cost import empty_cost, stopped_nodes
 from batch_os_provider.preview.message_tail import MessageTail, What
 from batch_os_provider.preview.surge_cost import surge_cost
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
-from batch_os_provider.rollout.image_renewal import steps, surge_view
+from batch_os_provider.rollout.image_renewal import automatic, steps, surge_view
 from batch_os_provider.rollout.image_renewal.decide import another_product, deallocated, decide_image, resize_errors
 from batch_os_provider.rollout.image_renewal.empty_view import is_reached
 from batch_os_provider.rollout.image_renewal.move import change_text, moves
+from batch_os_provider.rollout.image_renewal.spot import old_spot_note
 from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.os_upgrade import decide as os_table
 from batch_os_provider.rollout.os_upgrade.health import Failed, Passed, age_of, judge
@@ -160,6 +161,8 @@ def plan_image(  # noqa: PLR0913 - a pool as read, what is declared, and when
     action = decide_image(seen, target, policy, history, now)
     if isinstance(action, Refuse):
         return action
+    if policy.strategy == "automatic":
+        return _plan_automatic(seen, target)
     stopped = deallocated(seen, target) if seen.deallocated else ""
     if policy.strategy == "empty" or seen.pool.emptying is not None:
         stopped = stopped_nodes(seen) if stopped and not isinstance(action, Done) else stopped
@@ -172,10 +175,20 @@ def plan_image(  # noqa: PLR0913 - a pool as read, what is declared, and when
         ("pinned", _stays_pinned(seen, target, plan)),
         ("resize errors", resize_errors(seen) if seen.past_errors else ""),
         ("deallocated", stopped),
+        ("spot nodes", old_spot_note(seen, target, policy)),
     )
     for code, text in notes:
         plan = plan.noting(code, text) if text else plan
     return _becoming_pinned(plan, seen, target, policy)
+
+
+def _plan_automatic(seen: VmPoolView, target: Target) -> Plan:
+    """The plan of the strategy ``automatic``, which never writes: how the nodes stand that Batch renews."""
+    oldest = seen.oldest(target)
+    shown = target.shown(oldest) if oldest is not None else ""
+    plan = Plan(seen.pool.base.ref.url, "image", "adopt", nodes=len(seen.dedicated), behind=len(seen.behind(target)))
+    plan = replace(plan.between(target, shown), detail=ADOPTS, change=automatic.report(seen, target))
+    return plan.noting("interrupts tasks", automatic.INTERRUPTS) if automatic.interrupts_tasks(seen.pool) else plan
 
 
 def _plan_empty(
@@ -263,11 +276,12 @@ def _plan_image(  # noqa: PLR0911 - a table
     seen: VmPoolView, target: Target, policy: ImagePolicy, timeout: float, action: steps.ImageAction
 ) -> Plan:
     """The plan for an action of the table, without the warnings about the pool."""
-    nodes, mark, words = len(seen.judged), seen.pool.marker, words_of(target)
+    mark, words, takes_spot = seen.pool.marker, words_of(target), surge_view.takes_spot(seen, policy)
+    nodes = len(seen.judged) + len(seen.spot) if takes_spot else len(seen.compared)
     behind = surge_view.behind(seen, target, policy)
     oldest = seen.oldest(target)
     came_from = target.shown(oldest) if oldest is not None else ""
-    url, nodes_in_all = seen.pool.base.ref.url, len(seen.dedicated)
+    url, nodes_in_all = seen.pool.base.ref.url, len(seen.nodes if takes_spot else seen.dedicated or seen.nodes)
     plan = Plan(url, "image", "adopt", nodes=nodes_in_all, behind=len(behind)).between(target, came_from)
     if isinstance(action, Done):
         what = words.holds(nodes)
@@ -284,8 +298,8 @@ def _plan_image(  # noqa: PLR0911 - a table
         holds = f"the {pool} holds {counted(len(seen.nodes), 'node')}: {waits}"
         plan = replace(plan, detail=holds, change=change)
         return _moved(plan, seen, target, 0) or _rolled_back(plan, seen.pool.pin_text, target)
-    text = steps.tally(seen, target, spot=surge_view.takes_spot(seen, policy))
-    if isinstance(action, Wait) and action.phase in ("automatic", "until renewed"):
+    text = steps.tally(seen, target, spot=takes_spot)
+    if isinstance(action, Wait) and action.phase == "until renewed":
         return replace(plan, detail=f"{text}; this up waits, at most {duration(timeout)}, and writes nothing")
     if isinstance(action, Wait) and action.phase not in ("proving", "allocating"):
         return replace(plan, detail=f"{text}; {action.why}; this up waits, at most {duration(timeout)}")

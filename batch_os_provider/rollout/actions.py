@@ -27,7 +27,6 @@ Phase = Literal[
     "unknown state",
     # of VM pools:
     "lagging",
-    "automatic",
     "until renewed",
     "until empty",
     "allocating",

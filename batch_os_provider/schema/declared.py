@@ -13,12 +13,14 @@ from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Targ
 from batch_os_provider.batch.wanted_image import WantedImage
 from batch_os_provider.schema.inputs import (
     ACCOUNT_ENDPOINT,
+    AUTOMATIC,
     AUTOSCALE,
     CANARY,
     DRAIN_TIMEOUT,
     IF_RESIZING,
     IMAGE,
     IMAGE_TARGET,
+    LATEST,
     MAX_UNAVAILABLE,
     MAX_UNHEALTHY,
     MOST_NODES,
@@ -41,7 +43,18 @@ from batch_os_provider.schema.units import Share, parse_duration, parse_share
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["NO_GATE", "Declared", "DeclaredImage", "Gate", "ImagePolicy", "Policy", "gate_of", "target_in", "target_of"]
+__all__ = [
+    "NO_GATE",
+    "Declared",
+    "DeclaredImage",
+    "Gate",
+    "ImagePolicy",
+    "Policy",
+    "gate_of",
+    "renews_spot",
+    "target_in",
+    "target_of",
+]
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,7 @@ class ImagePolicy:
     restore` puts a pool back to what its marker says.
     """
 
-    strategy: Literal["surge", "when_empty", "empty", "restore"]
+    strategy: Literal["surge", "when_empty", "empty", "automatic", "restore"]
     surge: int | Share = 1
     canary: int = 1
     autoscale: Literal["refuse", "hold"] = "refuse"
@@ -162,7 +175,7 @@ class DeclaredImage:
             ref=PoolRef(parse_endpoint(full[ACCOUNT_ENDPOINT]), full[POOL_ID_NAME]),
             target=target_of(full),
             policy=ImagePolicy(
-                cast('Literal["surge", "when_empty", "empty"]', full[STRATEGY]),
+                cast('Literal["surge", "when_empty", "empty", "automatic"]', full[STRATEGY]),
                 parse_share(full[SURGE]),
                 int(full[CANARY]),
                 cast('Literal["refuse", "hold"]', full[AUTOSCALE]),
@@ -178,6 +191,8 @@ def target_of(bag: Mapping[str, Any]) -> Target:
     """The target that the bag of a VM pool declares. Raises ValueError if it declares none that is allowed."""
     since, name = bag.get(NODES_SINCE), bag.get(TARGET_IMAGE)
     image = None if name is None else WantedImage.parse(name, bag.get(NODE_AGENT))
+    if since is None and bag.get(STRATEGY) == AUTOMATIC and bag.get(IMAGE_TARGET) is None:
+        return ImageVersion(LATEST, ())  # what Batch renews the nodes to
     if since is None:
         return ImageVersion.parse(bag.get(IMAGE_TARGET), image)
     return AllocatedSince.parse(since, image)
@@ -189,6 +204,14 @@ def target_in(bag: Mapping[str, Any]) -> Target | None:
         return target_of(bag)
     except ValueError:
         return None
+
+
+def renews_spot(bag: Mapping[str, Any]) -> bool:
+    """Whether a bag that no check has passed lets ``surge`` renew spot nodes: ``max_unavailable`` is more than 0."""
+    try:
+        return parse_share(bag.get(MAX_UNAVAILABLE) or 0).number > 0
+    except ValueError:
+        return False
 
 
 def gate_of(bag: Mapping[str, Any]) -> Gate:

@@ -22,6 +22,7 @@ from batch_os_provider.schema.image_names import AGENT_FORM, check_agent, check_
 from batch_os_provider.schema.units import (
     DURATION_FORM,
     SHARE_FORM,
+    is_unquoted,
     parse_duration,
     parse_share,
     shown,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACCOUNT_ENDPOINT",
+    "AUTOMATIC",
     "AUTOSCALE",
     "CANARY",
     "CONFIG",
@@ -80,11 +82,13 @@ CANARY, AUTOSCALE = "canary", "autoscale"
 DURATIONS = (TIMEOUT, DRAIN_TIMEOUT, STALL_AFTER, SOAK)
 """The inputs that take a duration."""
 
+AUTOMATIC = "automatic"
+"""The strategy of pools that Batch renews itself."""
 CHOICES: Mapping[str, tuple[str, ...]] = {
     ON_TIMEOUT: ("fail", "defer"),
     IF_RESIZING: ("wait", "fail"),
     ON_CONFLICT: ("fail", "wait"),
-    STRATEGY: ("surge", "when_empty", "empty"),
+    STRATEGY: ("surge", "when_empty", "empty", AUTOMATIC),
     AUTOSCALE: ("refuse", "hold"),
 }
 _ONLY_WITH = {
@@ -210,12 +214,28 @@ def check(
 def _check_targets(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool], spec: Spec) -> list[Failure]:
     """Refuse a bag of a VM pool that declares both of its targets, or none of them."""
     declared = [name for name in spec.targets if bag.get(name) is not None]
+    if bag.get(STRATEGY) == AUTOMATIC and len(spec.targets) > 1:
+        return _check_floor(bag, is_unknown)
     if len(spec.targets) == 1 or len(declared) == 1 or any(is_unknown(bag[name]) for name in declared):
         return []
     both = " and ".join(spec.targets)
     if declared:
         return [Failure(declared[-1], f"{shown(bag[declared[-1]])} is one too many: {both} are declared; {ONE_TARGET}")]
     return [Failure(spec.targets[0], f"it is missing, and so is {spec.targets[1]}; {ONE_TARGET}")]
+
+
+def _check_floor(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool]) -> list[Failure]:
+    """Refuse a moment for a pool that Batch renews; a version is a floor there, and may be left out."""
+    since = bag.get(NODES_SINCE)
+    if since is None or is_unknown(since):
+        return []
+    return [
+        Failure(
+            NODES_SINCE,
+            f'{shown(since)} is not allowed with strategy="{AUTOMATIC}": Batch renews nodes in place, and they keep '
+            f"their allocation time; allowed: {IMAGE_TARGET} as a floor, or no target",
+        )
+    ]
 
 
 def _is_latest_of_an_image(bag: Mapping[str, Any]) -> bool:
@@ -389,6 +409,8 @@ def _check_since(value: object) -> str:
         AllocatedSince.parse(value)
     except ValueError:
         wrong = "is not a string" if not isinstance(value, str) else "is not a moment in UTC"
+        if is_unquoted(value):
+            wrong = "is what Pulumi makes of a day or a time without quotes in a stack's config"
         return f"{wrong}; allowed: {_FORMS[NODES_SINCE]}{_did_you_mean(suggest_moment(value))}"
     return ""
 
@@ -466,7 +488,8 @@ _FORMS: Mapping[str, str] = {
     MAX_UNHEALTHY: SHARE_FORM,
     **dict.fromkeys(DURATIONS, DURATION_FORM),
     STRATEGY: "surge (adds new nodes, then removes old ones after their tasks), when_empty (never touches a node) or "
-    "empty (lets the tasks finish, empties the pool, changes its image and fills it again)",
+    "empty (lets the tasks finish, empties the pool, changes its image and fills it again), or automatic (Batch renews "
+    "the nodes itself: writes nothing)",
 }
 
 

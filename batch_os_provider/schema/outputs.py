@@ -13,6 +13,7 @@ from batch_os_provider.batch.image_reference import is_gallery_image
 from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.pool import Pool, PoolState
 from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
+from batch_os_provider.schema.inputs import AUTOMATIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,14 +25,18 @@ __all__ = [
     "CURRENT",
     "IMAGE",
     "IMAGE_OUTPUTS",
+    "OFF",
     "OLDEST",
+    "OLDEST_AGENT",
     "OLDEST_ALLOCATED",
     "OUTPUTS",
     "PIN",
+    "POLICY_CHANGED",
     "RENEWING",
     "STATE",
     "UNHEALTHY",
     "UNPROVEN",
+    "UPGRADE_POLICY",
     "image_of",
     "is_behind",
     "is_pin_exact",
@@ -50,8 +55,14 @@ UNPROVEN = "unproven"
 
 IMAGE, PIN, OLDEST, BEHIND = "image", "pool_image_version", "oldest_node_version", "nodes_behind"
 OLDEST_ALLOCATED = "oldest_node_allocated"
-IMAGE_OUTPUTS = (IMAGE, PIN, OLDEST, OLDEST_ALLOCATED, BEHIND, STATE)
+UPGRADE_POLICY = "upgrade_policy"
+OLDEST_AGENT = "oldest_node_agent_version"
+IMAGE_OUTPUTS = (IMAGE, PIN, OLDEST, OLDEST_ALLOCATED, BEHIND, STATE, UPGRADE_POLICY, OLDEST_AGENT)
 """The outputs of ``PoolImageVersion``."""
+OFF = "off"
+"""The ``upgrade_policy`` of a pool that Batch does not renew."""
+POLICY_CHANGED = "policy changed"
+"""The ``pool_state`` of an active pool with another upgrade policy than at the last `up`. The next `up` accepts it."""
 RENEWING = "renewing"
 """The ``pool_state`` of an active pool with an interrupted renewal. The next `up` finishes or undoes the renewal."""
 
@@ -79,13 +90,19 @@ def last_count(pool: Pool, olds: Mapping[str, Any]) -> int | None:
     return int(count) if count is not None and same else None
 
 
-def of_vm_pool(seen: VmPoolView, target: Target | None, strategy: object = None) -> dict[str, Any]:
+def of_vm_pool(
+    seen: VmPoolView, target: Target | None, strategy: object = None, *, renews_spot: bool = False
+) -> dict[str, Any]:
     """The outputs of a VM pool; ``target`` is None if the pool is only read.
+
+    ``nodes_behind`` counts old spot nodes under each strategy. An old spot node is drift only where the strategy renews
+    it; with ``surge`` only if ``renews_spot`` (``max_unavailable`` is declared).
 
     While no node is older than the target, a new or removed node changes none of them but the oldest version. So the
     oldest allocation time is left out while no node is behind: nodes of a pool that scales itself come and go.
     """
-    oldest = seen.oldest()
+    every = strategy == "when_empty" or renews_spot
+    oldest = ImageVersion.oldest((*seen.judged, *seen.spot) if every else seen.compared)
     behind = _behind(seen, target, strategy) if target is not None else ()
     outputs = {
         IMAGE: seen.pool.image or None,
@@ -94,23 +111,27 @@ def of_vm_pool(seen: VmPoolView, target: Target | None, strategy: object = None)
         BEHIND: len(behind),
         STATE: RENEWING if seen.pool.is_marked else seen.pool.base.state_text,
     }
-    by_time = AllocatedSince.oldest(seen.judged if target is None else behind)
+    outputs |= {OLDEST_AGENT: seen.oldest_agent} if seen.oldest_agent else {}
+    if strategy == AUTOMATIC:
+        return {**outputs, UPGRADE_POLICY: seen.pool.upgrade_policy if seen.pool.automatic else OFF}
+    drifts = renews_spot or strategy != "surge" or not seen.dedicated
+    by_time = AllocatedSince.oldest(
+        seen.compared if target is None else [node for node in behind if drifts or node.dedicated]
+    )
     if by_time is None or (target is not None and target.property != AllocatedSince.property):
         return outputs
     return {**outputs, OLDEST_ALLOCATED: AllocatedSince.shown(by_time)}
 
 
 def _behind(seen: VmPoolView, target: Target, strategy: object) -> tuple[VmNode, ...]:
-    """The nodes that the strategy would renew: ``empty`` renews spot nodes too."""
+    """The nodes that are older than the target, or of another pin or image; spot nodes too."""
     exact = target.image is not None or is_pin_exact(strategy, seen.pool.pin_text, seen.pool.image)
     if isinstance(target, ImageVersion) and exact:
         # The nodes of a pinned pool run the pin.
         return () if target.is_met_by(seen.pool) else seen.nodes
     if target.image is not None and not target.is_met_by(seen.pool):
         return seen.nodes
-    if strategy == "empty":
-        return tuple(node for node in seen.nodes if target.is_behind(node) and not node.is_deallocated)
-    return seen.behind(target)
+    return seen.behind(target, spot=True)
 
 
 def is_behind(outputs: Mapping[str, Any], target: Target | None, strategy: object = None) -> bool:
@@ -118,8 +139,8 @@ def is_behind(outputs: Mapping[str, Any], target: Target | None, strategy: objec
 
     For the strategies that change a pin, the pin is the version, exactly. Else the target is a floor.
     """
-    if target is None:
-        return False
+    if target is None or strategy == AUTOMATIC:
+        return target is not None and outputs.get(UPGRADE_POLICY) == OFF
     if target.image is not None and (image_of(outputs) != target.image.name.casefold() or bool(outputs.get(BEHIND))):
         return True
     if isinstance(target, AllocatedSince):

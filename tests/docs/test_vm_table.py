@@ -24,8 +24,9 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "vm-pools.md"
 GUARDED = {"extensions": [{"name": "x"}]}
 
 ALL = pool_of(2, version=OLD, automatic=True, autoscale=True, configuration=GUARDED)
+NOT = replace(ALL, automatic=False)
 LATEST = pool_of(2, autoscale=True)
-SILENT = pool_of(2, at="latest", automatic=True, autoscale=True, configuration=GUARDED)
+SILENT = pool_of(2, at="latest", autoscale=True, configuration=GUARDED)
 EMPTY = pool_of(0, version=OLD, autoscale=True)
 
 CASES: list[tuple[str, VmState, dict[str, object], str, type, str]] = [
@@ -46,15 +47,15 @@ CASES: list[tuple[str, VmState, dict[str, object], str, type, str]] = [
         Refuse,
         "in the future",
     ),
-    ("a state that this release does not know", ALL, {"allocation": AllocationState.UNKNOWN}, "surge", Wait, "unknown"),
-    ("a resize is under way", ALL, {"allocation": AllocationState.RESIZING}, "surge", Wait, "resizing"),
-    ('`strategy="empty"`, or its marker', replace(ALL, configuration={}), {}, "empty", Refuse, "latest"),
+    ("automatic OS upgrade is on", ALL, {"allocation": AllocationState.UNKNOWN}, "surge", Refuse, "automatic"),
+    ("a state that this release does not know", NOT, {"allocation": AllocationState.UNKNOWN}, "surge", Wait, "unknown"),
+    ("a resize is under way", NOT, {"allocation": AllocationState.RESIZING}, "surge", Wait, "resizing"),
+    ('`strategy="empty"`, or its marker', replace(NOT, autoscale=False), {}, "empty", Refuse, "extensions"),
     ("`surge` for nodes that show no version number", SILENT, {}, "surge", Refuse, "a version number"),
-    ("no node behind", pool_of(2, at=TARGET, automatic=True, autoscale=True), {}, "when_empty", Done, ""),
-    ("automatic OS upgrade is on", ALL, {}, "surge", Wait, "automatic"),
+    ("no node behind", pool_of(2, at=TARGET, autoscale=True), {}, "when_empty", Done, ""),
     ("with protected extension settings", replace(EMPTY, configuration=GUARDED), {}, "surge", Refuse, "extensions"),
     ("another pin, no nodes", EMPTY, {}, "when_empty", Repin, ""),
-    ("another pin, nodes there", replace(ALL, automatic=False), {}, "when_empty", Wait, "until empty"),
+    ("another pin, nodes there", NOT, {}, "when_empty", Wait, "until empty"),
     ("`latest`, nodes behind, `when_empty`", LATEST, {}, "when_empty", Wait, "until renewed"),
     ("`latest`, nodes behind, `surge`, autoscale on", LATEST, {}, "surge", Refuse, "scales itself"),
     ("`latest`, nodes behind, `surge`, fixed size", replace(LATEST, autoscale=False), {}, "surge", SetMarker, ""),

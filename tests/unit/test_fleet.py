@@ -248,6 +248,11 @@ IMAGES = {**FAIR, "target_os_version": None, "target_image_version": "1.2.3", "s
             "on_timeout: 'defer' is not allowed for a fleet of several waves: a deferred pool counts",
         ),
         ({**IMAGES, "on_timeout": "defer"}, "on_timeout: 'defer' is not allowed for a fleet of several waves"),
+        (
+            {"target_os_version": None, "strategy": "automatic", "nodes_since": "2026-11-24"},
+            "nodes_since: '2026-11-24' is not allowed with strategy=\"automatic\": Batch renews nodes in place",
+        ),
+        ({"strategy": "automatic"}, "strategy: 'automatic' is not allowed with target_os_version"),
         ({"waves": [0.25]}, 'did you mean "25%"? Correct the program'),
         ({"aliases": {"z": "old"}}, "aliases['z']: 'z' is not in pools"),
         ({"aliases": {"a": 3}}, "aliases['a']: 3 is not a former resource; allowed: a pool of the fleet, and the name"),
@@ -334,3 +339,11 @@ def test_of_a_fleet_the_widest_wave_counts_against_the_engine() -> None:
     )
     assert not parallel_hint.hint(69, 48, 48)
     assert parallel_hint.hint(9, 8, 9) == parallel_hint.hint(9, 8), "no words of waves where all come at once"
+
+
+def test_pools_that_batch_renews_need_no_target() -> None:
+    def program() -> None:
+        fleet = PoolFleet("farm", pools=["a", "b"], account_endpoint=AT, strategy="automatic")
+        assert {type(pool) for pool in fleet.pools.values()} == {PoolImageVersion}
+
+    run(program)

@@ -140,6 +140,15 @@ def test_star_is_refused_in_a_stack_that_is_tagged_production():
     assert not rules.production_pinned(tagged, {"tags": ["tier=gold"]})
 
 
+def test_a_pool_that_batch_renews_has_no_version_to_judge_and_needs_a_timeout():
+    urn = f"urn:pulumi:prod::project::{IMAGE_TYPE}::vm"
+    pool = Resource(IMAGE_TYPE, "vm", urn, Properties({"strategy": "automatic"}))
+    assert pool.is_declared
+    assert not rules.production_pinned(pool, {})
+    assert not rules.version_floor(pool, {"floors": ["20348.2461.240510"]})
+    assert "timeout is not set" in rules.timeout_set(pool, {})
+
+
 def test_latest_of_an_image_is_refused_in_production():
     said = rules.production_pinned(vm_pool("latest"), {})
     assert said.startswith("vm: target_image_version is 'latest', and stack 'prod")

@@ -93,6 +93,8 @@ def _propose_os(seen: PoolSeen) -> Declaration | Left:
 
 def _propose_image(seen: PoolSeen, vm: VmPoolView) -> Declaration | Left:
     pool, oldest = vm.pool, vm.oldest()
+    if pool.automatic:
+        return _propose_automatic(seen, vm)
     if not pool.is_steady:
         going = f"a resize is under way ({seen.pool.allocation_text})"
         return Left(seen, f"{going}; run `batch-os adopt` again when it has ended")
@@ -120,6 +122,18 @@ def _propose_image(seen: PoolSeen, vm: VmPoolView) -> Declaration | Left:
         why = "the pool scales itself" if seen.pool.autoscale else f"the pool is pinned to {pool.pin_text}"
         why = f'when_empty: {why}, so `up` would refuse "surge"'
         note = f"{note}; {why}" if note else why
+    return _unless_it_writes(Declaration(seen, "PoolImageVersion", bag, note), told)
+
+
+def _propose_automatic(seen: PoolSeen, vm: VmPoolView) -> Declaration | Left:
+    """The declaration of a pool that Batch renews itself: without a target."""
+    bag = {**_place(seen), inputs.STRATEGY: inputs.AUTOMATIC}
+    wrong = _wrong(bag, inputs.IMAGE)
+    if wrong:
+        return Left(seen, wrong)
+    declared = DeclaredImage.of(bag)
+    told = plan_image(vm, declared.target, declared.policy, declared.timeout)
+    note = "automatic: Batch renews the nodes of this pool itself, and `up` writes nothing"
     return _unless_it_writes(Declaration(seen, "PoolImageVersion", bag, note), told)
 
 

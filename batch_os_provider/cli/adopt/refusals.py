@@ -67,7 +67,7 @@ def refused(accounts: list[Account], declared: list[DeclaredPool], images: Lists
 
 
 def _is_image(declared: DeclaredPool) -> bool:
-    return any(name in declared.inputs for name in inputs.IMAGE.targets)
+    return any(name in declared.inputs for name in (*inputs.IMAGE.targets, inputs.STRATEGY))
 
 
 def _judge(declared: DeclaredPool, seen: PoolSeen, images: Lists) -> Refuse | None:

@@ -25,7 +25,9 @@ NO_VERSION = "nodes of this account name {!r} and no version, so Batch does not 
 _TASK = "sleep 1200"  # far longer than the drain, and it ends without us if the job is not deleted
 _NO_SUCH_VERSION = "0.0.1"
 _FORMULA = {"autoScaleFormula": f"$TargetDedicatedNodes={NODES};", "autoScaleEvaluationInterval": "PT15M"}
-_NODE_FIELDS = "id,state,isDedicated,allocationTime,virtualMachineInfo,runningTasksCount,errors,startTaskInfo"
+_NODE_FIELDS = (
+    "id,state,isDedicated,allocationTime,virtualMachineInfo,runningTasksCount,errors,startTaskInfo,nodeAgentInfo"
+)
 """The fields of a node that the provider selects; whether Batch accepts the list is a question too."""
 
 

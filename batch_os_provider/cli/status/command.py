@@ -96,6 +96,7 @@ def _pool_json(seen: PoolSeen) -> dict[str, Any]:
         "nodes": pool.node_count,
         "node_versions": dict(seen.node_versions),
         "oldest_node_allocated": _oldest_allocated(seen) or None,
+        "oldest_node_agent_version": (seen.vm.oldest_agent or None) if seen.vm is not None else None,
         "deallocated": len(seen.vm.deallocated) if seen.vm is not None else 0,
         "state": pool.state_text,
         "allocation": pool.allocation_text,
@@ -203,4 +204,5 @@ def _runs(seen: PoolSeen) -> list[str]:
     # A node that shows no version number is as old as its allocation.
     allocated = _oldest_allocated(seen) if any(node.version is None for node in seen.vm.judged) else ""
     lines += [f"since {allocated.partition('T')[0]}"] if allocated else []
-    return [*lines, f"new nodes: {target}"] if target else lines
+    lines += [f"new nodes: {target}"] if target else []
+    return [*lines, f"agent {seen.vm.oldest_agent}"] if seen.vm.oldest_agent else lines

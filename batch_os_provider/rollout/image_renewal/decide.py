@@ -9,7 +9,9 @@ Seen                                             Then
 ===============================================  ================================================
 deleting                                         Refuse
 Cloud Services pool                              Refuse; print the ``PoolOsVersion`` to use
+``automatic``                                    Done, or Refuse if the policy is off; never a write or a wait
 a declared moment in the future                  Refuse: a new node would be behind too
+automatic OS upgrade on, without a marker        Refuse; name ``automatic``
 an unknown state                                 Wait, with a warning
 a resize under way                               Wait
 ``restore`` (no input: `batch-os restore`)       go back to the marker
@@ -19,12 +21,13 @@ a held formula, and now another one              Refuse; name both, change nothi
 nodes that cannot be compared                    Refuse; if there is a marker, undo first
 nothing behind, pin fine, nodes missing          Refuse with the error of the last resize
 nothing behind, pin fine                         Done (after the marker is cleared)
-automatic OS upgrade on                          Wait and report, never write; with a moment Refuse
 a recorded failure, the marker still there       undo: one step of ``tidy``
 nodes that are coming up                         Wait
 a marker, but pinned, ``when_empty``, autoscale  undo: one step of ``tidy`` (not while a formula is about to be held)
 pinned elsewhere, empty                          Repin, or Refuse where a part could be lost
 pinned elsewhere, nodes present                  ``when_empty`` waits, ``surge`` refuses
+only old spot nodes, ``surge`` without           Refuse; name ``empty`` and ``max_unavailable``
+``max_unavailable``
 some behind, ``when_empty``                      Wait: scale-in and growth renew the pool
 some behind, ``surge``, autoscale on             Refuse: Batch answers 409 to a resize (the marker is cleared);
                                                  with ``hold`` the marker, and the formula off
@@ -53,7 +56,9 @@ from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Targ
 from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.rollout.actions import Done, Refuse, Wait
 from batch_os_provider.rollout.image_renewal import empty, empty_view, empty_words
+from batch_os_provider.rollout.image_renewal.automatic import check_policy, refuse_other_strategy
 from batch_os_provider.rollout.image_renewal.move import moves, refuse_move, repin
+from batch_os_provider.rollout.image_renewal.spot import spot_alone
 from batch_os_provider.rollout.image_renewal.steps import ImageAction, ImageHistory, Undo
 from batch_os_provider.rollout.image_renewal.surge import cycle, hold, may_hold, not_comparable, restore, tidy
 from batch_os_provider.rollout.image_renewal.surge_view import added_since, drains, foreign, is_left_in_order
@@ -87,8 +92,13 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
         )
     if base.kind is not Kind.VM:
         return refuse_kind(base, target)
+    if policy.strategy == "automatic":
+        return check_policy(seen)
     if isinstance(target, AllocatedSince) and now is not None and target.is_after(now):
         return _in_the_future(target, now)
+    renewed = refuse_other_strategy(pool, target, policy) if history.marker is None else None
+    if renewed is not None and policy.strategy != "restore":
+        return history.failure or renewed
     if base.state is not PoolState.ACTIVE or base.allocation is AllocationState.UNKNOWN:
         odd = f"state {base.state_text!r} with allocation state {base.allocation_text!r}"
         return Wait(
@@ -119,15 +129,13 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
     if by_pin:
         # The nodes of a pinned pool run the pin, and the pin is the version, in both directions.
         pinned_elsewhere, behind = not target.is_met_by(pool), ()
+    if not behind and not pinned_elsewhere and not unreadable and pool.marker is None and not seen.judged:
+        unreachable = spot_alone(seen, target, policy)
+        if unreachable is not None:
+            return history.failure or unreachable
     if not behind and not pinned_elsewhere and not unreadable:
         return _finished(seen, target, policy, history)
-    if pool.automatic and isinstance(target, AllocatedSince):
-        return _renewed_in_place(target)
-    if pool.automatic and by_pin and pool.gallery:
-        return empty.stays_on_latest()
-    if pool.automatic:
-        return Wait("automatic", "automatic OS upgrade is on and renews the nodes; nothing is written")
-    if pool.marker is not None and history.failure is not None:
+    if pool.marker is not None and (history.failure is not None or pool.automatic):
         return tidy(seen, pool.marker)
     if unreadable:
         return unreadable
@@ -143,9 +151,7 @@ def decide_image(  # noqa: C901, PLR0911, PLR0912 - a table
     return cycle(seen, target, policy, history)
 
 
-def _empty(  # noqa: PLR0911 - a table
-    seen: VmPoolView, target: Target, policy: ImagePolicy, history: ImageHistory
-) -> ImageAction:
+def _empty(seen: VmPoolView, target: Target, policy: ImagePolicy, history: ImageHistory) -> ImageAction:
     """The strategy ``empty``, or the marker that it has left under another strategy."""
     pool, mark = seen.pool, seen.pool.emptying
     known = history.marker if isinstance(history.marker, EmptyMarker) else None
@@ -161,8 +167,6 @@ def _empty(  # noqa: PLR0911 - a table
         return empty_view.foreign_image(seen, mark) or empty.put_back(seen, mark, history, keep)
     if mark is None and empty_view.is_reached(seen, target):
         return _finished(seen, target, policy, history)
-    if pool.automatic and isinstance(target, AllocatedSince):
-        return _renewed_in_place(target)
     return empty.next_step(seen, target, policy, history)
 
 
@@ -204,15 +208,6 @@ def _in_the_future(target: AllocatedSince, now: datetime) -> Refuse:
     )
 
 
-def _renewed_in_place(target: AllocatedSince) -> Refuse:
-    return Refuse(
-        "automatic OS upgrade is on: Batch renews the nodes in place, and they keep their allocation time, so no node "
-        f"becomes newer than nodes_since {target.text}",
-        "Remove this resource and let Batch renew the nodes, or turn automatic OS upgrade off (upgradePolicy)",
-        property=target.property,
-    )
-
-
 def incomparable(seen: VmPoolView, now: datetime | None = None) -> Refuse | None:
     """Why the nodes of a pool never show a version that can be compared; None if they do, or may do so later.
 
@@ -235,7 +230,7 @@ def incomparable(seen: VmPoolView, now: datetime | None = None) -> Refuse | None
     shown = " and ".join(map(repr, sorted({node.version_text for node in strange})[:3]))
     return Refuse(
         f"its nodes do not show a version number (Batch shows {shown} for {len(strange)} of "
-        f"{len(seen.judged)} nodes), so the version of a node cannot be compared",
+        f"{len(seen.compared)} nodes), so the version of a node cannot be compared",
         f"{instead}. {_EXACT_VERSION}",
         property=ImageVersion.property,
     )
@@ -244,10 +239,12 @@ def incomparable(seen: VmPoolView, now: datetime | None = None) -> Refuse | None
 def _silent_gallery(seen: VmPoolView, instead: str) -> Refuse | None:
     """The refusal of a gallery image whose nodes show no version; None if every node shows one, or may do so later."""
     silent = [node for node in _unread(seen, ImageVersion) if not node.is_coming]
-    if not silent and seen.judged:
+    if not silent and seen.compared:
         return None
     shows = (
-        f"Batch shows no version of {len(silent)} of {len(seen.judged)} nodes" if silent else "it has no running nodes"
+        f"Batch shows no version of {len(silent)} of {len(seen.compared)} nodes"
+        if silent
+        else "it has no running nodes"
     )
     return Refuse(
         f"it uses a gallery image without a version ({seen.pool.image}), and {shows}, so the version of a node cannot "
@@ -260,7 +257,7 @@ def _silent_gallery(seen: VmPoolView, instead: str) -> Refuse | None:
 def _unread(seen: VmPoolView, by: Target | type[Target]) -> list[VmNode]:
     """The nodes that the target cannot judge, except failed nodes of the cycle, which the cycle handles."""
     ours = _ours(seen)
-    return [node for node in seen.judged if not by.reads(node) and not (node in ours and node.has_failed)]
+    return [node for node in seen.compared if not by.reads(node) and not (node in ours and node.has_failed)]
 
 
 def _unreadable(seen: VmPoolView, target: Target, now: datetime | None) -> Refuse | Wait | None:

@@ -69,7 +69,6 @@ __all__ = [
     "no_time",
     "put_back",
     "restore",
-    "stays_on_latest",
     "too_late",
 ]
 
@@ -95,9 +94,7 @@ def next_step(seen: VmPoolView, target: Target, policy: ImagePolicy, history: Im
     return _fill(seen, target, mark, history)
 
 
-def _begin(  # noqa: PLR0911 - a table
-    seen: VmPoolView, target: Target, policy: ImagePolicy
-) -> ImageAction:
+def _begin(seen: VmPoolView, target: Target, policy: ImagePolicy) -> ImageAction:
     """The first write, or why it would be in vain."""
     pool = seen.pool
     if pool.marker_text is not None:
@@ -107,8 +104,6 @@ def _begin(  # noqa: PLR0911 - a table
             property="pool_id",
         )
     changes = not target.is_met_by(pool)
-    if changes and pool.automatic:
-        return stays_on_latest()
     guarded = pool.guarded_parts() if changes else []
     if guarded:
         return _guarded(pool, target, guarded)
@@ -126,15 +121,6 @@ def _begin(  # noqa: PLR0911 - a table
     scaled = (pool.formula, pool.interval) if pool.base.autoscale else ("", "")
     mark = EmptyMarker(pool.size, pool.target_spot, pool.product, (pool.pin_text,), *scaled, policy.canary)
     return SetMarker(mark.towards(target.goal(pool), pool.agent) if changes else mark)
-
-
-def stays_on_latest() -> Refuse:
-    """The refusal to pin a pool with automatic OS upgrade."""
-    return Refuse(
-        "automatic OS upgrade is on, which needs an image on latest, so the pool cannot be pinned",
-        "Turn the automatic OS upgrade off where the pool is declared, or remove this resource",
-        property="strategy",
-    )
 
 
 def _guarded(pool: VmPool, target: Target, parts: list[str]) -> Refuse:

@@ -20,10 +20,11 @@ from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.errors import ConflictError, PermanentError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.rollout.actions import GRACE, Done, Refuse, Wait
 from batch_os_provider.rollout.context import RolloutContext
-from batch_os_provider.rollout.image_renewal import empty, empty_words, steps, surge_time, surge_view
+from batch_os_provider.rollout.image_renewal import automatic, empty, empty_words, steps, surge_time, surge_view
 from batch_os_provider.rollout.image_renewal.decide import deallocated, decide_image, resize_errors
 from batch_os_provider.rollout.image_renewal.move import change_text, moves
 from batch_os_provider.rollout.image_renewal.pace import Pace
+from batch_os_provider.rollout.image_renewal.spot import old_spot_note
 from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.loop import Outcome, Rollout
 from batch_os_provider.rollout.poll_schedule import MAX_FAILURES
@@ -353,8 +354,11 @@ class ImageRenewal(Rollout[VmPoolView]):
     def _done(self, seen: VmPoolView) -> Outcome[VmPoolView]:
         if self._declared.policy.strategy in ("empty", "restore"):
             return self._emptied(seen)
+        if self._declared.policy.strategy == "automatic":
+            return self._left_to_batch(seen)
         count, stopped, spot = len(seen.judged), len(seen.deallocated), len(seen.nodes) - len(seen.dedicated)
-        count, spot = (count + spot, 0) if self._declared.policy.renews_spot else (count, spot)
+        counts_spot = self._declared.policy.renews_spot or self._declared.policy.strategy == "when_empty"
+        count, spot = (count + spot, 0) if counts_spot or not count + stopped else (count, spot)
         what = self._words.reached(count) if count or stopped else self._words.empty(seen)
         what += f", {stopped} deallocated" if stopped else ""
         what += (
@@ -365,8 +369,18 @@ class ImageRenewal(Rollout[VmPoolView]):
         self.reporter.summary(f"{news}; {self._change(changes=bool(self._written))}")
         if seen.past_errors:
             self.reporter.warn_once("resize errors", resize_errors(seen))
+        old_spot = old_spot_note(seen, self._declared.target, self._declared.policy)
+        if old_spot:
+            self.reporter.warn_once("spot nodes", old_spot)
         if stopped:
             self.reporter.warn_once("deallocated", deallocated(seen, self._declared.target))
+        return Outcome(seen)
+
+    def _left_to_batch(self, seen: VmPoolView) -> Outcome[VmPoolView]:
+        """The summary of a pool that Batch renews itself."""
+        self.reporter.summary(f"nothing was written; {automatic.report(seen, self._declared.target)}")
+        if automatic.interrupts_tasks(seen.pool):
+            self.reporter.warn_once("interrupts tasks", automatic.INTERRUPTS)
         return Outcome(seen)
 
     def _emptied(self, seen: VmPoolView) -> Outcome[VmPoolView]:

@@ -48,8 +48,13 @@ def behind(seen: VmPoolView, target: Target, policy: ImagePolicy) -> tuple[VmNod
 
 
 def takes_spot(seen: VmPoolView, policy: ImagePolicy) -> bool:
-    """Whether the cycle renews spot nodes too: if the marker, or else the policy, allows missing nodes."""
+    """Whether spot nodes count too: for ``when_empty``, and for the cycle if its marker allows missing nodes.
+
+    Without a marker the policy decides.
+    """
     mark = seen.pool.marker
+    if policy.strategy == "when_empty" and mark is None:
+        return True
     return policy.strategy == "surge" and (policy.renews_spot if mark is None else mark.unavailable > 0)
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 NO_LIMIT: Final = "P10675199DT2H48M5.4775807S"
 """The longest duration that .NET has."""
-NODE_AGENT: Final = "1.12.39"
-"""The newest version of the node agent that was recorded (2026-02)."""
 _USER: Final = {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}}
 _USER_IDENTITY: Final = "2017-01-01.4.0"
 _RETENTION: Final = "2018-12-01.8.0"

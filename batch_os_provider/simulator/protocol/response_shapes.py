@@ -285,7 +285,7 @@ def node_json(world: World, pool: Pool, node: Node, version: str, base: str) -> 
     }
     if node.boot_time is not None:
         full["lastBootTime"] = iso(node.boot_time)
-        full["nodeAgentInfo"] = {"lastUpdateTime": full["lastBootTime"], "version": filled_in.NODE_AGENT}
+        full["nodeAgentInfo"] = {"lastUpdateTime": full["lastBootTime"], "version": node.agent}
         full["certificateReferences"] = pool.props.get("certificateReferences", [])
     if pool.start_task is not None:
         full["startTask"] = filled_in.start_task(pool.start_task, version)

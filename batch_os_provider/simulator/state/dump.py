@@ -78,7 +78,7 @@ def _dump_node_work(world: World, node: Node) -> dict[str, Any]:
     if node.state in TRANSITIONS and node.due is None:
         work["stuck"] = True
     if node.boot_time is None:
-        work["unbooted"] = True
+        work |= {"unbooted": True, "agent": node.agent}
     version, shown = ((image or {}).get("exactVersion") for image in (node.image, vm_images.shown_image(world, node)))
     if version != shown:
         work["imageVersion"] = version

@@ -20,7 +20,7 @@ from batch_os_provider.simulator.world.durations import (
     STOP_RESIZE_DURATION,
     TRANSITIONS,
 )
-from batch_os_provider.simulator.world.model import FATES, Node, Pool, Resize, Upgrade
+from batch_os_provider.simulator.world.model import FATES, NODE_AGENT, Node, Pool, Resize, Upgrade
 from batch_os_provider.simulator.world.nodes import create, lasts
 from batch_os_provider.simulator.world.reader import Reader, StateError
 from batch_os_provider.simulator.world.world import World
@@ -220,7 +220,7 @@ STUCK: Final = -1
 """The ``due`` of a stuck node while it is read."""
 _DERIVED_NODE: Final = (
     *("url", "odata.metadata", "ipAddress", "affinityId", "vmSize", "runningTasksCount", "runningTaskSlotsCount"),
-    *("startTask", "endpointConfiguration", "nodeAgentInfo", "recentTasks", "certificateReferences"),
+    *("startTask", "endpointConfiguration", "recentTasks", "certificateReferences"),
 )
 
 
@@ -266,6 +266,7 @@ def _load_node(where: str, row: object, created: int) -> Node:
         scheduling=reader.take("schedulingState", str, "enabled"),
         image=image or None,
         shown_version=shown,
+        agent=work.take("agent", str, str(reader.take("nodeAgentInfo", dict, {}).get("version", NODE_AGENT))),
         tasks_run=reader.take("totalTasksRun", int, 0),
         tasks_succeeded=reader.take("totalTasksSucceeded", int, 0),
         start_task=reader.take("startTaskInfo", dict, None),

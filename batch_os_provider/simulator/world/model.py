@@ -54,13 +54,17 @@ class Resize:
     earlier_errors: list[dict[str, Any]] = field(default_factory=list)
 
 
+NODE_AGENT: Final = "1.12.39"
+"""The newest version of the node agent that was recorded (2026-02)."""
+
+
 @dataclass(slots=True)
 class Node:
     """A compute node. ``due`` is the end of a temporary state; ``fate`` is one of FATES.
 
     On a node that is up, ``fate`` applies to its next boot. ``boot_time`` is None until its first boot has ended.
     ``image`` has the real version as ``exactVersion``; ``shown_version`` is the exactVersion that a state sets instead
-    of the switch ``exactVersionOfLatest``.
+    of the switch ``exactVersionOfLatest``. ``agent`` is the version of the node agent.
     """
 
     id: str
@@ -73,6 +77,7 @@ class Node:
     scheduling: str = "enabled"
     image: dict[str, Any] | None = None
     shown_version: str | None = None
+    agent: str = NODE_AGENT
     tasks_run: int = 0
     tasks_succeeded: int = 0
     start_task: dict[str, Any] | None = None

@@ -47,6 +47,8 @@ def create(world: World, pool: Pool, *, dedicated: bool) -> Node:
     node = Node(name, dedicated, "creating", world.now, None, world.now)
     if pool.virtual_machine is not None:
         node.image = vm_images.image_of_new_node(world, pool)
+    # Only a new deployment brings a new agent (best practices; Azure/Batch#1 and #88).
+    node.agent = next((each.agent for each in pool.nodes.values() if each.state != "leavingpool"), node.agent)
     node.fate = _scripted_fate(pool) or _agent_fate(world, pool)
     node.due = world.schedule(world.now + lasts(world, pool, "creating", name), "node", pool.key, name)
     pool.nodes[name.lower()] = node

@@ -37,6 +37,13 @@ def spot(pool_id: str) -> dict[str, Any]:
     return {**pool, **{f"{kind}{name}": count for name, count in sizes.items() for kind in ("current", "target")}}
 
 
+def with_agent(pool: dict[str, Any], version: str) -> dict[str, Any]:
+    """The pool, whose nodes have this version of the node agent."""
+    for node in pool["nodes"]:
+        node["nodeAgentInfo"] = {"version": version}
+    return pool
+
+
 def assert_filled(sim: Simulator, pool_id: str, size: tuple[int, int], pin: str, metadata: object = None) -> None:
     """The pool has its pin and its targets, each node has the pin, and the marker is gone."""
     pool = sim.pool(pool_id)
@@ -67,7 +74,7 @@ def test_pools_are_emptied_and_filled_go_back_and_show_a_changed_pin(sim: Simula
         vm_pool("follows", nodes=2),
         vm_pool("zero", nodes=0, version=BEHIND),
         spot("spot"),
-        vm_pool("jammy", nodes=2, image=JAMMY, version=JAMMY.behind),
+        with_agent(vm_pool("jammy", nodes=2, image=JAMMY, version=JAMMY.behind), "1.9.27"),
         jobs=[job("busy", *[400] * 5), job("scaled", 90, 90), job("spot", 90), job("jammy", 60)],
         images=IMAGES,
     )
@@ -98,9 +105,12 @@ def test_pools_are_emptied_and_filled_go_back_and_show_a_changed_pin(sim: Simula
     assert_filled(sim, "follows", (2, 0), TARGET)
     assert_filled(sim, "zero", (0, 0), TARGET)
     assert_filled(sim, "spot", (0, 2), TARGET)
-    moved = sim.pool("jammy")["virtualMachineConfiguration"]
-    assert moved == {"imageReference": {**NOBLE.reference, "version": "latest"}, "nodeAgentSKUId": NOBLE.agent}
-    assert stack.all_outputs()["jammy"]["image"] == f"{TO.replace(':', ' ')} latest"
+    assert sim.pool("jammy")["virtualMachineConfiguration"] == {
+        "imageReference": {**NOBLE.reference, "version": "latest"},
+        "nodeAgentSKUId": NOBLE.agent,
+    }
+    outputs = stack.all_outputs()["jammy"]
+    assert (outputs["image"], outputs["oldest_node_agent_version"]) == (f"{TO.replace(':', ' ')} latest", "1.12.39")
     scaled = sim.pool("scaled")
     assert {name: scaled[name] for name in SCALED} == SCALED
     assert not scaled["metadata"]

@@ -16,7 +16,9 @@ AUTOSCALE = {
     "autoScaleFormula": "$TargetDedicatedNodes=2",
     "autoScaleEvaluationInterval": "PT15M",
 }
-AUTOMATIC = {"upgradePolicy": {"mode": "automatic", "automaticOSUpgradePolicy": {"enableAutomaticOSUpgrade": True}}}
+AUTOMATIC: dict[str, Any] = {
+    "upgradePolicy": {"mode": "automatic", "automaticOSUpgradePolicy": {"enableAutomaticOSUpgrade": True}}
+}
 
 
 def configured(pool: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -68,20 +70,25 @@ def test_what_only_waits_writes_nothing_until_the_pool_was_renewed(sim: Simulato
         vm_pool("scaled", **AUTOSCALE),
     )
     waits = {"strategy": "when_empty"}
-    stack.declare_images(sim, TARGET, automatic={}, pinned=waits, renewed=waits, scaled=waits)
+    pools = {"pinned": waits, "renewed": waits, "scaled": waits}
+    stack.declare_images(sim, TARGET, automatic={}, **pools)
+    refused = stack.run("preview").failed().flat
+    assert "automatic OS upgrade is on: Batch renews the nodes in place, region by region over weeks, so " in refused
+    assert 'Next: Declare strategy="automatic": then a preview shows a policy that was turned off or changed' in refused
+    stack.declare_images(sim, TARGET, automatic={"strategy": "automatic", "target_image_version": None}, **pools)
     running = stack.start_up()
     expected = (
         f"the pinned pool holds 2 nodes: this up waits until it is empty, at most 2h00m; {BEHIND} -> {TARGET}",
         f"2 of 2 nodes behind; this up waits, at most 2h00m, and writes nothing; {BEHIND} -> {TARGET}",
-        "; automatic OS upgrade is on and renews the nodes; nothing is written; ",
+        "nothing was written; automatic OS upgrade is on, 2 nodes",
+        "its upgrades interrupt running tasks: set osRollingUpgradeDeferral",
         f"pinned to {BEHIND} with 2 nodes; waiting until the pool is empty",
         "; scale-in and growth renew the nodes; ",
     )
     wait_until(lambda: all(each in running.text for each in expected), "all of them wait")
     sim.advance(3600)
     assert not sim.writes()
-    for pool_id in ("automatic", "scaled"):
-        sim.change(pool_id, nodes=vm_pool(exact=TARGET)["nodes"])
+    sim.change("scaled", nodes=vm_pool(exact=TARGET)["nodes"])
     for pool_id in ("pinned", "renewed"):
         assert sim.outside("POST", f"/pools/{pool_id}/resize", {"targetDedicatedNodes": 0}, NEWEST) == 202
     sim.advance(60)
@@ -90,3 +97,12 @@ def test_what_only_waits_writes_nothing_until_the_pool_was_renewed(sim: Simulato
     ours = [entry for entry in sim.writes() if entry["operation"] != "Pool_Resize"]
     assert [(entry["operation"], entry["pool"], entry["status"]) for entry in ours] == [("Pool_Patch", "pinned", 200)]
     assert "unchanged" in stack.preview("--refresh", "--expect-no-changes").ok().text
+    # Somebody changes the upgrade policy of the pool that Batch renews, and then turns it off.
+    on = AUTOMATIC["upgradePolicy"]["automaticOSUpgradePolicy"]
+    sim.change("automatic", upgradePolicy={"automaticOSUpgradePolicy": {**on, "osRollingUpgradeDeferral": True}})
+    shown = stack.preview("--refresh").ok().flat
+    assert "no change needed; its upgrade policy is another one than at the last `up`" in shown
+    sim.change("automatic", upgradePolicy={"mode": "automatic"})
+    assert "an up would be refused: automatic OS upgrade is off (upgradePolicy." in (
+        stack.run("preview", "--refresh").failed().flat
+    )

@@ -189,3 +189,12 @@ def test_a_retired_api_is_the_reason_where_it_is_one() -> None:
     del body["cloudServiceConfiguration"]
     pool = PoolSeen(seen(body).pool, retired="Batch no longer answers it")
     assert fit(pool).why == "Batch no longer answers it"
+
+
+@pytest.mark.parametrize("change", [{}, {"allocationState": "resizing"}, {"nodes": 0}])
+def test_a_pool_that_batch_renews_is_left_to_it(change: dict[str, Any]) -> None:
+    policy = {"upgradePolicy": {"automaticOSUpgradePolicy": {"enableAutomaticOSUpgrade": True}}}
+    found = declared(vm_pool(**policy, **change))
+    assert found.resource == "PoolImageVersion"
+    assert found.inputs == {"account_endpoint": ENDPOINT, "pool_id": "render", "strategy": "automatic"}
+    assert found.note == "automatic: Batch renews the nodes of this pool itself, and `up` writes nothing"

@@ -89,6 +89,15 @@ def test_nodes_without_a_version_number_show_since_when_they_exist(exact: str) -
     assert pool["resource"] == "PoolImageVersion"
 
 
+def test_the_oldest_node_agent_is_the_last_line_of_what_runs() -> None:
+    body = vm_pool()
+    for each, version in zip(body["nodes"], ("1.12.4", "1.9.27"), strict=True):
+        each["nodeAgentInfo"] = {"version": version}
+    assert "agent 1.9.27" in shown(account(body), width=80)
+    (pool,) = as_json([account(body)])["accounts"][0]["pools"]
+    assert pool["oldest_node_agent_version"] == "1.9.27"
+
+
 def test_the_document() -> None:
     document = as_json([account(vm_pool(enableAutoScale=True)), Account("https://closed.x", "", error="why")])
     assert document == {
@@ -113,6 +122,7 @@ def test_the_document() -> None:
                         "nodes": 2,
                         "node_versions": {BEHIND: 2},
                         "oldest_node_allocated": "2018-11-01T00:00:00Z",
+                        "oldest_node_agent_version": None,
                         "deallocated": 0,
                         "state": "active",
                         "allocation": "steady",

@@ -114,6 +114,23 @@ def test_what_is_no_moment_names_the_value_what_is_allowed_and_the_nearest(value
 
 
 @pytest.mark.parametrize(
+    ("value", "near"),
+    [
+        ("2026-05-01 00:00:00 +0000 UTC", "2026-05-01"),
+        ("2026-05-01 06:30:00 +0000 UTC", "2026-05-01T06:30:00Z"),
+        ("2026-05-01 06:30:00 +0200 +0200", "2026-05-01T04:30:00Z"),
+    ],
+)
+def test_a_day_without_quotes_in_config_is_known(value: str, near: str) -> None:
+    """As Pulumi 3.259 hands it to a program."""
+    ((_, reason),) = failures(target_image_version=None, nodes_since=value)
+    assert reason.startswith(
+        f"'{value}' is what Pulumi makes of a day or a time without quotes in a stack's config; allowed: a date"
+    )
+    assert reason.endswith(f"; did you mean {near}?")
+
+
+@pytest.mark.parametrize(
     ("one", "other", "is_same"),
     [
         ("2026-11-24", "2026-11-24T00:00:00Z", True),
@@ -235,7 +252,7 @@ def test_drain_timeouts_that_it_does_not(value: object) -> None:
 def test_strategies_that_are_none(value: str, near: str) -> None:
     ((property_, reason),) = failures(strategy=value)
     assert property_ == "strategy"
-    assert "allowed: surge or when_empty or empty" in reason
+    assert "allowed: surge or when_empty or empty or automatic" in reason
     assert ("did you mean" in reason) == bool(near)
     assert near in reason
 
@@ -280,6 +297,27 @@ def test_what_a_strategy_does_not_use_is_refused(strategy: str, name: str, value
     ((property_, reason),) = failures(strategy=strategy, **{name: value})
     assert property_ == name
     assert reason == f'{value!r} is not allowed with strategy="{strategy}"; allowed only with {only}'
+
+
+def test_a_pool_that_batch_renews_needs_no_target_and_takes_a_version_as_floor() -> None:
+    automatic = {"strategy": "automatic", "target_image_version": None}
+    assert failures(**automatic) == []
+    assert DeclaredImage.of({**BAG, **automatic}).target == ImageVersion("latest", ())
+    assert failures(strategy="automatic") == []
+    assert DeclaredImage.of({**BAG, "strategy": "automatic"}).target == WANTED
+    assert failures(strategy="automatic", nodes_since=UNKNOWN) == []
+    for bag in (automatic, {"strategy": "automatic"}):
+        ((property_, reason),) = failures(**bag, nodes_since="2026-11-24")
+        assert property_ == "nodes_since"
+        assert reason == (
+            "'2026-11-24' is not allowed with strategy=\"automatic\": Batch renews nodes in place, and they keep their "
+            "allocation time; allowed: target_image_version as a floor, or no target"
+        )
+    unused = {"canary": 2, "autoscale": "hold", "max_unavailable": 1, "target_image": NOBLE}
+    for name, value in unused.items():
+        ((property_, reason),) = failures(strategy="automatic", **{name: value})
+        assert property_ == name
+        assert 'is not allowed with strategy="automatic"; allowed only with strategy=' in reason
 
 
 NOBLE = "canonical:ubuntu-24_04-lts:server"

@@ -123,7 +123,7 @@ def test_a_pool_at_zero_is_changed_at_once(more: Mapping[str, Any]) -> None:
                 pin="latest", more={"upgradePolicy": {"automaticOSUpgradePolicy": {"enableAutomaticOSUpgrade": True}}}
             ),
             EMPTY,
-            ["automatic OS upgrade is on, which needs an image on latest"],
+            ["automatic OS upgrade is on: Batch renews", 'Declare strategy="automatic": then'],
         ),
         (Look(marker="theirs"), EMPTY, ["batch-os holds 'theirs'", "Remove or rename that metadata entry"]),
         (

@@ -35,6 +35,7 @@ EACH = pytest.mark.parametrize(("key", "image"), [*zip(GALLERIES, GALLERY_IDS, s
 MANAGED = "/subscriptions/s/resourceGroups/r/providers/Microsoft.Compute/images/golden"
 WANTED = ImageVersion.parse("1.2.3")
 AUTOMATIC = {"upgradePolicy": {"automaticOSUpgradePolicy": {"enableAutomaticOSUpgrade": True}}}
+RENEWED = "automatic OS upgrade is on: Batch renews"
 PINS = "the image id gets the version, so new nodes no longer get the newest; latest -> 1.2.3"
 EMPTY_POOL: dict[str, Any] = {"sizes": (0, 0), "nodes": 0}
 
@@ -112,8 +113,16 @@ def test_when_empty_waits_until_the_pool_can_take_the_version(shown: str) -> Non
             ],
         ),
         (pool(**EMPTY_POOL), "surge", ["and it has no running nodes", 'Declare strategy="empty"']),
-        (pool(more=AUTOMATIC), "empty", ["automatic OS upgrade is on, which needs an image on latest"]),
-        (pool(more=AUTOMATIC), "when_empty", ["automatic OS upgrade is on, which needs an image on latest"]),
+        (
+            pool(more=AUTOMATIC),
+            "empty",
+            [RENEWED, 'Declare strategy="automatic": then'],
+        ),
+        (
+            pool(more=AUTOMATIC),
+            "when_empty",
+            [RENEWED, 'Declare strategy="automatic": then'],
+        ),
         *(
             (pool(image=MANAGED), strategy, [f"an image outside of a gallery ({MANAGED})", "Declare nodes_since"])
             for strategy in ("surge", "when_empty", "empty")

@@ -144,10 +144,9 @@ def _change(seen: VmPoolView, target: Target, mark: EmptyMarker, history: ImageH
         return Undo(unfit) if unfit is not None else SetMarker(mark.towards(goal, pool.agent))
     if _is_empty(seen):
         guarded = pool.guarded_parts()
-        if guarded:
-            return Undo(_guarded(pool, target, guarded))
         # The spelling of the program, with the agent of the marker where Batch no longer lists the image.
-        return repin(pool, replace(goal, agent=goal.agent or mark.goal.agent))
+        change = repin(pool, replace(goal, agent=goal.agent or mark.goal.agent))
+        return Undo(_guarded(pool, target, guarded)) if guarded else change
     if not history.drains:
         return Drain()
     if pool.sizes == _ZERO or pool.resize_errors:

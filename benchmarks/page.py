@@ -240,7 +240,7 @@ class Tables:
         """P9 in full."""
         rows = [
             (
-                str(run["nodes"]),
+                f"{run['nodes']} {run['system']}",
                 run["surge"],
                 run["max_unavailable"],
                 str(run["rounds"]),

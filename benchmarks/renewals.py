@@ -20,19 +20,31 @@ from batch_os_provider.rollout.progress import Reporter
 from batch_os_provider.schema.declared import DeclaredImage, ImagePolicy
 from batch_os_provider.schema.units import parse_share
 from tests.support.inprocess import ENDPOINT, Account
-from tests.support.simulator import MOVED, vm_pool
+from tests.support.simulator import IMAGES, WINDOWS_2022, vm_pool
 from tests.unit.rollout.doubles import VirtualWaiter
 
 from .evidence import ACCEPTED, instant
 
-CASES = ((20, 1, 0), (20, "25%", 0), (20, 0, "25%"), (200, "5%", 0), (200, "25%", 0), (200, 0, "25%"))
-"""Nodes, ``surge`` and ``max_unavailable``."""
+LINUX, WINDOWS = "Linux", "Windows"
+Case = tuple[str, int, int | str, int | str]
+"""The nodes' system and their number, ``surge`` and ``max_unavailable``."""
+CASES: tuple[Case, ...] = (
+    (LINUX, 20, 1, 0),
+    (LINUX, 20, "25%", 0),
+    (LINUX, 20, 0, "25%"),
+    (LINUX, 200, "5%", 0),
+    (LINUX, 200, "25%", 0),
+    (LINUX, 200, 0, "25%"),
+    (WINDOWS, 20, "25%", 0),
+    (WINDOWS, 200, "25%", 0),
+)
+_SEEDS = {LINUX: IMAGES["ubuntu"], WINDOWS: WINDOWS_2022}
 _GROWS, _LEAVES = "Pool_Resize", "Pool_RemoveNodes"
 _WEEK = 7 * 86_400.0
 
 
 class _Silent:
-    """Nobody reads the lines."""
+    """A log that keeps nothing."""
 
     def status(self, text: str) -> None:
         """A line of progress."""
@@ -44,12 +56,12 @@ class _Silent:
         """A warning."""
 
 
-def measure(cases: Iterable[tuple[int, int | str, int | str]] = CASES) -> list[dict[str, Any]]:
+def measure(cases: Iterable[Case] = CASES) -> list[dict[str, Any]]:
     """Renew a pool in each of these ways.
 
     Returns:
-        For each ``nodes``, ``surge`` and ``max_unavailable``, the ``wall`` and the lower ``bound`` in virtual seconds,
-        ``rounds``, ``calls`` and ``reads``.
+        For each ``system``, ``nodes``, ``surge`` and ``max_unavailable``; the ``wall`` and the lower ``bound`` in
+        virtual seconds; ``rounds``, ``calls`` and ``reads``.
 
     Raises:
         BatchOsError: a renewal failed.
@@ -57,9 +69,10 @@ def measure(cases: Iterable[tuple[int, int | str, int | str]] = CASES) -> list[d
     return [_renewed(*case) for case in cases]
 
 
-def _renewed(nodes: int, surge: int | str, max_unavailable: int | str) -> dict[str, Any]:
-    waiter = VirtualWaiter()
-    account = Account(waiter, {"pools": [vm_pool(nodes=nodes, exact="latest")], "images": [MOVED]})
+def _renewed(system: str, nodes: int, surge: int | str, max_unavailable: int | str) -> dict[str, Any]:
+    waiter, image = VirtualWaiter(), _SEEDS[system]
+    pool = vm_pool(nodes=nodes, exact="latest", image=image)
+    account = Account(waiter, {"pools": [pool], "images": [image.row], "durations": "recorded"})
     account.world.unknowns.set({"exactVersionOfLatest": "latest"})
     policy = ImagePolicy("surge", parse_share(surge), max_unavailable=parse_share(max_unavailable))
     goal = DeclaredImage(PoolRef(ENDPOINT, "render"), AllocatedSince.parse("2024-06-01"), policy, 3600.0, _WEEK)
@@ -68,6 +81,7 @@ def _renewed(nodes: int, surge: int | str, max_unavailable: int | str) -> dict[s
     calls = [entry for entry in entries if entry["kind"] == "request"]
     rounds, bound = lower_bound(entries)
     return {
+        "system": system,
         "nodes": nodes,
         "surge": str(surge),
         "max_unavailable": str(max_unavailable),

@@ -105,7 +105,7 @@ class ResourceManager:
         """The items of a list: a JSON array, or every page of ``value`` and ``nextLink``.
 
         Raises:
-            CredentialError: there is no token, or it was refused (401, 403).
+            CredentialError: the identity gives no token, or the token was refused (401, 403).
             TransientError, PermanentError: any other failure.
         """
         found: list[object] = []
@@ -134,14 +134,15 @@ class ResourceManager:
         started = time.monotonic()
         try:
             response = self._client.send_request(HttpRequest("GET", url))
-            body = response.json() if response.content else None
         except NoTokenError as error:
             raise self._no_token(error) from None
         except AzureError as error:
             lost = TransientError(ServiceAnswer(message=str(error).partition("\n")[0]), doing=_DOING)
             request_log.record("GET", self.url, url, time.monotonic() - started, lost.answer)
             raise lost from error
-        except (ValueError, LookupError, RecursionError):
+        try:
+            body = response.json()
+        except (ValueError, LookupError, RecursionError):  # also for an empty body
             body = None
         answer = _answer(response, body)
         request_log.record("GET", self.url, url, time.monotonic() - started, answer)

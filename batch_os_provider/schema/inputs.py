@@ -22,6 +22,7 @@ from batch_os_provider.schema.image_names import AGENT_FORM, check_agent, check_
 from batch_os_provider.schema.units import (
     DURATION_FORM,
     SHARE_FORM,
+    is_unquoted,
     parse_duration,
     parse_share,
     shown,
@@ -408,6 +409,8 @@ def _check_since(value: object) -> str:
         AllocatedSince.parse(value)
     except ValueError:
         wrong = "is not a string" if not isinstance(value, str) else "is not a moment in UTC"
+        if is_unquoted(value):
+            wrong = "is what Pulumi makes of a day or a time without quotes in a stack's config"
         return f"{wrong}; allowed: {_FORMS[NODES_SINCE]}{_did_you_mean(suggest_moment(value))}"
     return ""
 

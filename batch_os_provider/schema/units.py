@@ -18,6 +18,7 @@ __all__ = [
     "SHARE_FORM",
     "Share",
     "duration",
+    "is_unquoted",
     "parse_duration",
     "parse_share",
     "plain_duration",
@@ -54,6 +55,8 @@ _LOOSE_MOMENT = re.compile(
     r"(?:(?:\s*T\s*|\s+)(\d{1,2}):?(\d{2})(?::?(\d{2})(?:[.,]\d+)?)?\s*(Z|UTC|GMT|[+-]\d{1,2}(?::?\d{2})?)?)?",
     re.IGNORECASE | re.ASCII,
 )
+_OF_CONFIG = re.compile(r"(?<=\d)(?: 00:00:00 \+0000 UTC|( \d\d:\d\d:\d\d [+-]\d{4}) (?:UTC|[+-]\d{4}))$", re.ASCII)
+"""The end of a time of Go, whose zone stands twice; midnight in UTC was a day."""
 _ALL = 100
 _MOST_NODES = 10**9
 _LONGEST_SHOWN = 200
@@ -138,10 +141,20 @@ def suggest_share(value: object) -> str:
     return f'"{int(match[1])}%"' if match is not None and int(match[1]) <= _ALL else ""
 
 
+def is_unquoted(value: object) -> bool:
+    """Whether a text is what Pulumi makes of a day or a time without quotes in a stack's config."""
+    return isinstance(value, str) and _OF_CONFIG.search(value.strip()) is not None
+
+
 def suggest_moment(value: object) -> str:
-    """The date or the UTC time that the author probably meant; empty if there is no clear guess."""
+    """The date or the UTC time that the author probably meant; empty if there is no clear guess.
+
+    A day without quotes in a stack's config reaches the program as ``2026-11-24 00:00:00 +0000 UTC`` (Pulumi 3.259).
+    """
     if isinstance(value, date):
         value = value.isoformat()
+    if isinstance(value, str):
+        value = _OF_CONFIG.sub(r"\1", value.strip())
     match = _LOOSE_MOMENT.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         return ""

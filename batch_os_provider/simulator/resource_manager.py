@@ -129,7 +129,8 @@ class ResourceManager:
                 "Failed to perform 'read' on resource(s) of type 'galleries/images/versions', because the parent "
                 f"resource '{match['image']}' could not be found.",
             )
-        skip = int(request.query_params.get("$skiptoken", "0"))
+        token = request.query_params.get("$skiptoken", "0")
+        skip = int(token) if re.fullmatch(r"[0-9]{1,9}", token) else 0
         page = rows[skip : skip + PAGE]
         answer: dict[str, Any] = {"value": [_gallery_row(row, private=form is _PRIVATE) for row in page]}
         if skip + PAGE < len(rows):

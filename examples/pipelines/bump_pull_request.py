@@ -74,7 +74,7 @@ def push(files: list[str], message: str) -> str:
     """Commit the files to the branch and push it; return what was done."""
     old = git("ls-remote", "origin", REF).partition("\t")[0]
     if old:
-        git("fetch", "--quiet", "--depth=1", "origin", REF)
+        git("fetch", "--quiet", "origin", REF)
         author, _, text = git("log", "-1", "--format=%ae%n%B", "FETCH_HEAD").partition("\n")
         if author != EMAIL:
             git("checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")

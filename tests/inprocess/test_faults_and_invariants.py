@@ -640,7 +640,6 @@ ROWS: tuple[Row, ...] = (
         for fault, name, size in (("F14", "grows in the middle", 5),)
     ),
     *back("F3", "500 OperationTimedOut", "status", **SERVER_ERRORS),
-    *back("F4", "closed before the commit", "dropBefore"),
     *back("F5", "closed after the commit", "dropAfter"),
     *back("F6", "carried out after we gave up on it", "delay", seconds=30),
     *back("F7", "412", "status", status=412),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -84,11 +85,13 @@ class Night:
         return git(self.server, "log", "-1", f"--format={what}", "batch-os-bump")
 
 
-@pytest.fixture(params=["github", "azure_devops"])
+@pytest.fixture
 def night(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Night, Service]]:
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}
-    with servers.running(getattr(servers, request.param)) as service:
-        if request.param == "github":
+    """On GitHub, or on the service of the parameter."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}
+    name = getattr(request, "param", "github")
+    with servers.running(getattr(servers, name)) as service:
+        if name == "github":
             environment |= {
                 "GITHUB_API_URL": service.url,
                 "GITHUB_REPOSITORY": "acme/pools",
@@ -106,6 +109,7 @@ def night(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Nigh
         yield Night(tmp_path, environment), service
 
 
+@pytest.mark.parametrize("night", ["github", "azure_devops"], indirect=True)
 def test_one_branch_and_one_pull_request_however_many_nights(night: tuple[Night, Service]) -> None:
     nights, service = night
     first = nights.run()
@@ -157,13 +161,14 @@ def test_what_a_person_committed_is_never_overwritten(night: tuple[Night, Servic
     assert git(nights.here, "log", "-1", "--format=%s") == "Mine", "the next steps preview what the pull request has"
 
 
-def test_nothing_to_change_asks_nobody(night: tuple[Night, Service]) -> None:
+def test_nothing_to_change_asks_no_service(night: tuple[Night, Service]) -> None:
     nights, service = night
     done = nights.run(changes=[])
     assert (done.returncode, done.stdout, service.requests) == (0, "nothing to change\n", [])
     assert not (nights.here / "pull-request.txt").exists()
 
 
+@pytest.mark.parametrize("night", ["github", "azure_devops"], indirect=True)
 def test_a_failure_is_one_line_without_the_token(night: tuple[Night, Service]) -> None:
     nights, service = night
     service.refusal = (403, "GitHub Actions is not permitted to create or approve pull requests.")

@@ -93,20 +93,20 @@ def _bump(  # noqa: PLR0913 - the options
         lambda stack, key, new: read(folder, (stack,), {key: new, **given}, takes_files=False),
     )
     edited = {file: replaced(texts[file], changes) for file, changes in found.changes.items()}
+    for line in unasked:
+        click.echo(line, err=True)
     if not wants_json:
         for file, text in edited.items():
             click.echo(_diff(file.relative_to(folder), texts[file], text), nl=False)
+        for old, new, newest, source in sorted(_reasons(declared, found)):
+            brings = "" if newest == new else f" for {newest}"
+            click.echo(f"{old} -> {new}{brings}, seen at {source}")
     writes = bool(edited) and (yes or (not wants_json and _agrees(len(edited))))
     now = _write(lambda: _declared(folder, given), stacks, declared, texts, edited) if writes else stacks
     left = _left(declared, now, found, written=writes)
-    for line in unasked:
-        click.echo(line, err=True)
     if wants_json:
         print_json({**_document(folder, declared, found, left, written=writes), "not_asked": unasked})
         return
-    for old, new, newest, source in sorted(_reasons(declared, found)):
-        brings = "" if newest == new else f" for {newest}"
-        click.echo(f"{old} -> {new}{brings}, seen at {source}")
     for each, why in left:
         click.echo(f"left: {each.pool} ({each.name}, stack {each.stack}): {why}")
     places = sum(map(len, found.changes.values()))

@@ -114,7 +114,11 @@ def _ask_all(
         manager = managers[manager_of(endpoint)]
         return manager if isinstance(manager, BatchOsError) else ask(partial(manager.items, each.path), pause)
 
-    return side_by_side(one, calls)
+    # One call first: the others then have its token, and a slow sign-in (`az`) happens once.
+    leading = list({manager_of(endpoint): (endpoint, each) for endpoint, each in reversed(calls)}.values())
+    following = [call for call in calls if call not in leading]
+    answers = dict(zip([*leading, *following], side_by_side(one, leading) + side_by_side(one, following), strict=True))
+    return [answers[call] for call in calls]
 
 
 def _connected(endpoint: str, environ: Mapping[str, str]) -> ResourceManager | BatchOsError:

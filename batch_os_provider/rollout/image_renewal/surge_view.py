@@ -94,7 +94,7 @@ def owes(seen: VmPoolView, mark: Marker) -> bool:
 
 
 def not_ready(seen: VmPoolView) -> tuple[VmNode, ...]:
-    """The nodes that take no tasks, except the deallocated ones, which somebody has stopped on purpose."""
+    """The nodes that take no tasks, except the deallocated ones, which an operator has stopped."""
     return tuple(node for node in seen.nodes if not node.is_ready and not node.is_deallocated)
 
 

@@ -177,7 +177,7 @@ def test_a_program_that_then_declares_something_else_is_put_back(sim: Simulator,
     code, _, err = ended(start(sim, "bump", str(program), "--yes"))
     assert code == 1, err
     assert err == (
-        "the files are as they were\n"
+        f"{UNASKED}the files are as they were\n"
         "error: with the new versions the program declares something else than expected: other pools\n"
         "Next: Change the versions by hand\n"
     )

@@ -134,7 +134,7 @@ def asked(sim, path, token, version="2024-07-01"):
         (MARKETPLACE_PATH, "", True, (400, "MissingApiVersionParameter")),
         (MARKETPLACE_PATH, "2015-06-15", True, (400, "NoRegisteredProviderFound")),
         (MARKETPLACE_PATH.replace("/local/", "/westeurope/"), "2024-07-01", True, (400, "NoRegisteredProviderFound")),
-        (MARKETPLACE_PATH.replace("canonical", "nobody"), "2024-07-01", True, (404, "NotFound")),
+        (MARKETPLACE_PATH.replace("canonical", "another"), "2024-07-01", True, (404, "NotFound")),
         (f"{GALLERY}-2/versions", "2024-03-03", True, (404, "ParentResourceNotFound")),
         (MARKETPLACE_PATH.replace(SUBSCRIPTION, "gone"), "2024-07-01", True, (404, "SubscriptionNotFound")),
         (
@@ -156,7 +156,7 @@ def test_refusals(secure, path, version, signed, refusal):
     assert asked(secure, path, token, version)[:2] == refusal
 
 
-def test_an_identity_without_the_right_is_told_which_one_is_missing(secure):
+def test_a_refusal_names_the_missing_right(secure):
     secure.principal("owner", subscriptions=[SUBSCRIPTION])
     environ = secure.by_secret("reader")
     with pytest.raises(CredentialError) as caught:

@@ -114,6 +114,23 @@ def test_what_is_no_moment_names_the_value_what_is_allowed_and_the_nearest(value
 
 
 @pytest.mark.parametrize(
+    ("value", "near"),
+    [
+        ("2026-05-01 00:00:00 +0000 UTC", "2026-05-01"),
+        ("2026-05-01 06:30:00 +0000 UTC", "2026-05-01T06:30:00Z"),
+        ("2026-05-01 06:30:00 +0200 +0200", "2026-05-01T04:30:00Z"),
+    ],
+)
+def test_a_day_without_quotes_in_config_is_known(value: str, near: str) -> None:
+    """As Pulumi 3.259 hands it to a program."""
+    ((_, reason),) = failures(target_image_version=None, nodes_since=value)
+    assert reason.startswith(
+        f"'{value}' is what Pulumi makes of a day or a time without quotes in a stack's config; allowed: a date"
+    )
+    assert reason.endswith(f"; did you mean {near}?")
+
+
+@pytest.mark.parametrize(
     ("one", "other", "is_same"),
     [
         ("2026-11-24", "2026-11-24T00:00:00Z", True),

@@ -186,7 +186,8 @@ def _plan_automatic(seen: VmPoolView, target: Target) -> Plan:
     """The plan of the strategy ``automatic``, which never writes: how the nodes stand that Batch renews."""
     oldest = seen.oldest(target)
     shown = target.shown(oldest) if oldest is not None else ""
-    plan = Plan(seen.pool.base.ref.url, "image", "adopt", nodes=len(seen.dedicated), behind=len(seen.behind(target)))
+    behind = len(seen.behind(target, spot=True))
+    plan = Plan(seen.pool.base.ref.url, "image", "adopt", nodes=len(seen.nodes), behind=behind)
     plan = replace(plan.between(target, shown), detail=ADOPTS, change=automatic.report(seen, target))
     return plan.noting("interrupts tasks", automatic.INTERRUPTS) if automatic.interrupts_tasks(seen.pool) else plan
 

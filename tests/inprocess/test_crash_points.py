@@ -59,11 +59,12 @@ SHAPES = {
     # Between a version and a moment only the comparison differs, so each shape of a pool has one of the two.
     "image since, surge 3": since_shape(*[100] * 6, nodes=4, surge=3),
     "image since, pinned": since_shape(60, version=BEHIND),
-    "unavailable": unavailable_shape(120, 120, 60, nodes=3),
-    "unavailable spot": unavailable_shape(60, 60, nodes=4, spot=2, unavailable=2),
-    "unavailable and surge": unavailable_shape(60, nodes=5, surge=1),
+    # A kill at each write is also in tests/unit/rollout/image_renewal/test_unavailable.py, of larger pools.
+    "unavailable": unavailable_shape(120, 60, nodes=2),
+    "unavailable spot": unavailable_shape(60, nodes=3, spot=1, unavailable=2),
+    "unavailable and surge": unavailable_shape(60, nodes=3, surge=1),
     "held": held_shape(60, 60),
-    "held, unavailable": held_shape(60, surge=0, unavailable=1, nodes=3),
+    "held, unavailable": held_shape(60, surge=0, unavailable=2),
     "empty idle": empty_shape(nodes=2, image=IMAGES["ubuntu"]),
     "empty busy": empty_shape(200, 200, 60, nodes=3, canary=2),
     "empty one node": empty_shape(90, nodes=1, image=IMAGES["rhel"]),

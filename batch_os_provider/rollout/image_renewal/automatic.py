@@ -70,10 +70,11 @@ def interrupts_tasks(pool: VmPool) -> bool:
 
 def report(seen: VmPoolView, target: Target) -> str:
     """How the nodes stand, in words: how many are older than the floor, as far as they show a version."""
-    nodes = len(seen.judged)
+    nodes = len(seen.judged) + len(seen.spot)
     text = f"automatic OS upgrade is on, {counted(nodes, 'node')}" if nodes else "automatic OS upgrade is on, no nodes"
     if not isinstance(target, ImageVersion) or not target.numbers or not nodes:
         return text
-    behind, silent = len(seen.behind(target)), sum(not target.reads(node) for node in seen.judged)
+    behind = len(seen.behind(target, spot=True))
+    silent = sum(not target.reads(node) for node in (*seen.judged, *seen.spot))
     text += f", {behind} behind {target}"
     return f"{text}, {silent} {plural(silent, 'shows', 'show')} no version number" if silent else text

@@ -30,6 +30,8 @@ formula come back, then the marker goes. No task is stopped on the way.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from batch_os_provider.batch.empty_marker import EmptyMarker
 from batch_os_provider.batch.vm_pool import VmNode, VmPool
 from batch_os_provider.batch.vm_target import ImageVersion, Target
@@ -142,8 +144,9 @@ def _change(seen: VmPoolView, target: Target, mark: EmptyMarker, history: ImageH
         return Undo(unfit) if unfit is not None else SetMarker(mark.towards(goal, pool.agent))
     if _is_empty(seen):
         guarded = pool.guarded_parts()
-        # The marker knows the agent also where Batch no longer lists the image.
-        return Undo(_guarded(pool, target, guarded)) if guarded else repin(pool, mark.goal)
+        # The spelling of the program, with the agent of the marker where Batch no longer lists the image.
+        change = repin(pool, replace(goal, agent=goal.agent or mark.goal.agent))
+        return Undo(_guarded(pool, target, guarded)) if guarded else change
     if not history.drains:
         return Drain()
     if pool.sizes == _ZERO or pool.resize_errors:

@@ -94,6 +94,7 @@ FIELDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("node", "state", "default `running` with a task, else `idle`; a temporary state ends after its duration"),
     ("node", "schedulingState", "`enabled` (default) or `disabled`"),
     ("node", "lastBootTime", "and `allocationTime`, `stateTransitionTime`; default the creation of the pool"),
+    ("node", "nodeAgentInfo", "`version` of the Batch node agent; default that of a node created now"),
     ("node", "virtualMachineInfo", "`imageReference` with `exactVersion`; default that of a node created now"),
     (
         "node",

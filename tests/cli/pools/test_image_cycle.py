@@ -93,6 +93,7 @@ def test_busy_nodes_finish_their_tasks_and_go(sim: Simulator, stack: Stack) -> N
         "image": "microsoftwindowsserver windowsserver 2022-datacenter-core latest",
         "pool_image_version": "latest",
         "oldest_node_version": TARGET,
+        "oldest_node_agent_version": "1.12.39",
         "nodes_behind": 0,
         "pool_state": "active",
     }

@@ -62,7 +62,7 @@ def test_an_older_node_is_drift_and_a_newer_one_is_not(sim: Simulator, stack: St
     stack.up().ok()
     sim.change_node("tvm-002", "drifts", virtualMachineInfo=vm_pool()["nodes"][0]["virtualMachineInfo"])
     sim.change_node("tvm-002", "newer", virtualMachineInfo=vm_pool(exact=ABOVE)["nodes"][0]["virtualMachineInfo"])
-    assert f'~ target_image_version: "{TARGET}" => "{BEHIND}"' in stack.refresh().ok().text
+    assert f'~ target_image_version : "{TARGET}" => "{BEHIND}"' in stack.refresh().ok().flat, "Pulumi aligns the names"
     shown = stack.preview().ok()
     assert shown.text.count("target_image_version") == 1, "the newer pool has no diff"
     assert f'~ target_image_version: "{BEHIND}" => "{TARGET}"' in shown.text

@@ -88,8 +88,8 @@ def test_inputs_and_outputs_are_in_the_tables_of_their_page(kind: Any) -> None:
 
 def test_an_input_is_checked_and_has_words_for_what_is_allowed() -> None:
     for name in {*inputs.OS.names, *inputs.IMAGE.names}:
-        assert inputs.wrong(name, object()), f"_CHECKS[{name!r}] (inputs.py)"
-        assert inputs.allowed(name), f"_FORMS or CHOICES[{name!r}] (inputs.py)"
+        assert inputs.wrong(name, object()), f"_CHECKS[{name!r}] (input_values.py)"
+        assert inputs.allowed(name), f"_FORMS or CHOICES[{name!r}] (input_values.py)"
 
 
 def test_a_fleet_takes_every_input_of_its_pools() -> None:

@@ -97,6 +97,12 @@ def test_a_rollout_that_was_under_way_ends_first(strategy: str) -> None:
         (pool(), ANY, "no change needed; automatic OS upgrade is on, 3 nodes", ()),
         (pool(nodes=1), FLOOR, f"no change needed; automatic OS upgrade is on, 1 node, 1 behind {FLOOR}", ()),
         (pool(nodes=OLD_NODES), FLOOR, f"no change needed; automatic OS upgrade is on, 3 nodes, 2 behind {FLOOR}", ()),
+        (
+            pool(nodes=2, spot=1, sizes=(1, 1)),
+            FLOOR,
+            f"no change needed; automatic OS upgrade is on, 2 nodes, 2 behind {FLOOR}",
+            (),
+        ),
         (pool(nodes=0, sizes=(0, 0)), FLOOR, "no change needed; automatic OS upgrade is on, no nodes", ()),
         (
             pool({"enableAutomaticOSUpgrade": True}, nodes=({}, {"virtualMachineInfo": {}})),

@@ -160,6 +160,12 @@ ON_THE_WAY: dict[str, tuple[Look, ImagePolicy, ImageHistory, ImageAction]] = {
     "drain, killed": (Look(marker=MARK, sizes=(0, 0), nodes=2), EMPTY, ImageHistory(), Drain()),
     "drain, killed, stayed": (Look(marker=MARK, sizes=(2, 0), nodes=2, more=SHORT), EMPTY, ImageHistory(), Drain()),
     "change": (Look(marker=MARK, sizes=(0, 0), nodes=0), EMPTY, DRAINED, Repin(BASE.image.target)),
+    "change, as the program spells it": (
+        Look(marker=BASE.mark(3, pins=(BASE.image.behind, "20348.2461.0240510")), sizes=(0, 0), nodes=0),
+        EMPTY,
+        DRAINED,
+        Repin(BASE.image.target),
+    ),
     "canary": (
         Look(pin="target", marker=MARK, sizes=(0, 0), nodes=0),
         EMPTY,

@@ -25,6 +25,7 @@ from batch_os_provider.plugin import config  # noqa: E402 - found from the line 
 from batch_os_provider.plugin.functions import FUNCTIONS, NODES, POOL, URL, Function  # noqa: E402
 from batch_os_provider.plugin.resources import PACKAGE, RESOURCES, Resource  # noqa: E402
 from batch_os_provider.schema import inputs, resource_types  # noqa: E402
+from batch_os_provider.schema.input_names import CHOICES  # noqa: E402
 from batch_os_provider.schema.spelling import camel, spell  # noqa: E402
 from scripts.plugin_examples import EXAMPLES  # noqa: E402
 
@@ -74,7 +75,7 @@ def schema() -> dict[str, Any]:
             "inputProperties": options,
         },
         "types": {
-            **{f"{PACKAGE}:index:{_title(name)}": _enum(allowed) for name, allowed in inputs.CHOICES.items()},
+            **{f"{PACKAGE}:index:{_title(name)}": _enum(allowed) for name, allowed in CHOICES.items()},
             POOL_TYPE: {"type": "object", "description": "A pool as `listPools` shows it.", **_pool()},
         },
         "functions": {token: _function(each, classes["PoolOsVersion"]) for token, each in FUNCTIONS.items()},
@@ -155,7 +156,7 @@ def _of_input(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _input_type(name: str, annotation: Any) -> dict[str, Any]:
-    return {"$ref": f"#/types/{PACKAGE}:index:{_title(name)}"} if name in inputs.CHOICES else _type(annotation)
+    return {"$ref": f"#/types/{PACKAGE}:index:{_title(name)}"} if name in CHOICES else _type(annotation)
 
 
 def _type(annotation: Any) -> dict[str, Any]:

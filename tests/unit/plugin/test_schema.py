@@ -13,7 +13,8 @@ from batch_os_provider import __version__
 from batch_os_provider.plugin import config, server
 from batch_os_provider.plugin.functions import FUNCTIONS
 from batch_os_provider.plugin.resources import RESOURCES, Resource
-from batch_os_provider.schema import inputs, resource_types
+from batch_os_provider.schema import resource_types
+from batch_os_provider.schema.input_names import CHOICES
 from batch_os_provider.schema.spelling import camel, in_core
 from scripts import plugin_schema
 from scripts.plugin_examples import EXAMPLES
@@ -65,7 +66,7 @@ def test_another_pool_is_another_resource_and_states_of_the_dynamic_provider_mov
 
 
 def test_choices_are_enums() -> None:
-    for name, allowed in inputs.CHOICES.items():
+    for name, allowed in CHOICES.items():
         found = SCHEMA["types"][f"batchos:index:{camel(f'_{name}')}"]
         assert [each["value"] for each in found["enum"]] == list(allowed)
         for resource in RESOURCES.values():

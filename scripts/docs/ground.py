@@ -46,7 +46,7 @@ class Ground:
 def roll(simulator: Simulator, stack: Stack, *options: str) -> Result:
     """`pulumi up` for a pool. Its nodes come back only after the row reported that none is back yet."""
     running = stack.start("up", *AFTER_UP, QUIET, *options)
-    wait_until(lambda: "nodes back" in running.text or running.process.poll() is not None, "it waits")
+    wait_until(lambda: running.waits or running.process.poll() is not None, "it waits")
     simulator.speed(30)
     result = running.wait().ok()
     simulator.speed(0)

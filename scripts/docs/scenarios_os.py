@@ -153,7 +153,7 @@ def interrupted(ground: Ground) -> Outputs:
     stack.up().ok()
     stack.declare(simulator, NEW)
     running = stack.start_up()
-    wait_until(lambda: "nodes back" in running.text, "it waits")
+    wait_until(lambda: running.waits, "it waits")
     running.interrupt()
     out = {"interrupted": shown(diagnostics(running.wait().failed().text)["render"])}
     stack.declare(simulator, OLD)
@@ -173,7 +173,7 @@ def killed(ground: Ground) -> Outputs:
     stack = ground.stack(simulator)
     stack.declare(simulator, NEW)
     running = stack.start_up()
-    wait_until(lambda: "nodes back" in running.text, "it waits")
+    wait_until(lambda: running.waits, "it waits")
     running.kill()
     locked = stack.up()
     text = next(line for line in locked.text.splitlines() if "currently locked" in line)

@@ -79,6 +79,11 @@ class Running:
         """What it has said so far."""
         return _COLOURS.sub("", self.log.read_text(encoding="utf-8", errors="replace"))
 
+    @property
+    def waits(self) -> bool:
+        """Whether an `up` waits for nodes. A preview of a join counts nodes too, but no time."""
+        return re.search(r"nodes back, \d+s", self.text) is not None
+
     def interrupt(self) -> None:
         """^C."""
         self.process.send_signal(signal.SIGINT)

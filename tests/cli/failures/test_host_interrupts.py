@@ -22,7 +22,7 @@ TRACEBACK = "Traceback (most recent call last)"
 def interrupted(stack: Stack, sim: Simulator) -> Result:
     """An `up` whose program is interrupted while a pool is upgrading."""
     running = stack.start_up()
-    wait_until(lambda: sim.upgrades() and "nodes back" in running.text, "the wait begins")
+    wait_until(lambda: sim.upgrades() and running.waits, "the wait begins")
     (stack.program_folder / "interrupt-the-program").touch()
     # The engine lets the step under way end.
     sim.speed(60)

@@ -82,7 +82,7 @@ def test_revert_after_ctrl_c_is_seen_with_a_refresh(sim: Simulator, stack: Stack
     stack.up().ok()
     stack.declare(sim, NEW)
     running = stack.start_up()
-    wait_until(lambda: "nodes back" in running.text, "the wait begins")
+    wait_until(lambda: running.waits, "the wait begins")
     running.interrupt()
     assert "To go back instead, revert the program and run `pulumi up --refresh`" in running.wait().failed().flat
     stack.declare(sim, OLD)
@@ -99,7 +99,7 @@ def test_revert_after_ctrl_c_is_seen_with_a_refresh(sim: Simulator, stack: Stack
 def test_killed_cli_leaves_a_lock_and_no_second_post(sim: Simulator, stack: Stack) -> None:
     stack.declare(sim, NEW)
     running = stack.start_up()
-    wait_until(lambda: "nodes back" in running.text, "the wait begins")
+    wait_until(lambda: running.waits, "the wait begins")
     running.kill()
     asked = len(sim.requests())
     wait_until(lambda: stack.plugins() == [], "the orphaned plugin ends by itself")

@@ -236,7 +236,7 @@ def test_a_view_that_has_aged_is_looked_at_anew_within_an_up(sim: Simulator, sta
         """
     )
     running = stack.start_up()
-    wait_until(lambda: "nodes back" in running.text, "the first is being upgraded")
+    wait_until(lambda: running.waits, "the first is being upgraded")
     sim.change("second", allocationState="steady")
     sim.speed(60)
     running.wait().ok()

@@ -112,7 +112,7 @@ def test_neither_a_kill_of_the_cli_nor_ctrl_c_cuts_them_off(sim: Simulator, stac
     stack.environment["BATCH_OS_LOG"] = str(folder / "batch-os.log")
     declare(stack, sim, 'Other("first", "wait")\n')
     running = stack.start_up()
-    wait_until(lambda: "nodes back" in running.text and (folder / "first-began").exists(), "both are at work")
+    wait_until(lambda: running.waits and (folder / "first-began").exists(), "both are at work")
     running.kill()
     log = folder / "batch-os.log"
     wait_until(lambda: "our rollouts end" in log.read_text(encoding="utf-8"), "the loss of the engine is seen")
@@ -129,7 +129,7 @@ def test_neither_a_kill_of_the_cli_nor_ctrl_c_cuts_them_off(sim: Simulator, stac
     stack.run("cancel", "--yes").ok()
     declare(stack, sim, 'Other("second", "wait")\n')
     running = stack.start_up()
-    wait_until(lambda: "nodes back" in running.text and (folder / "second-began").exists(), "both are at work")
+    wait_until(lambda: running.waits and (folder / "second-began").exists(), "both are at work")
     running.interrupt()
     wait_until(lambda: "interrupted by ^C" in running.text, "our rollout ends")
     assert not (folder / "second-ended").exists()

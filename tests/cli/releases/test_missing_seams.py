@@ -78,7 +78,7 @@ def test_without_cancel_the_second_ctrl_c_ends_it_and_up_resumes(
     stack = without(new_stack, "cancel")
     stack.declare(sim, NEW)
     running = stack.start_up()
-    wait_until(lambda: "nodes back" in running.text, "the wait begins")
+    wait_until(lambda: running.waits, "the wait begins")
     running.interrupt()
     wait_until(lambda: "cancel" in running.text.lower(), "the engine heard the first ^C")
     running.interrupt()

@@ -20,11 +20,19 @@ from batch_os_provider.batch.vm_view import VmPoolView
 from batch_os_provider.errors import ConflictError, PermanentError, PoolGoneError, RefusedError, TransientError
 from batch_os_provider.rollout.actions import GRACE, Done, Refuse, Wait
 from batch_os_provider.rollout.context import RolloutContext
-from batch_os_provider.rollout.image_renewal import automatic, empty, empty_words, steps, surge_time, surge_view
-from batch_os_provider.rollout.image_renewal.decide import deallocated, decide_image, resize_errors
+from batch_os_provider.rollout.image_renewal import (
+    automatic,
+    empty,
+    empty_words,
+    steps,
+    summary,
+    surge_time,
+    surge_view,
+    writes,
+)
+from batch_os_provider.rollout.image_renewal.decide import decide_image
 from batch_os_provider.rollout.image_renewal.move import change_text, moves
 from batch_os_provider.rollout.image_renewal.pace import Pace
-from batch_os_provider.rollout.image_renewal.spot import old_spot_note
 from batch_os_provider.rollout.image_renewal.target_words import words_of
 from batch_os_provider.rollout.loop import Outcome, Rollout
 from batch_os_provider.rollout.poll_schedule import MAX_FAILURES
@@ -217,12 +225,14 @@ class ImageRenewal(Rollout[VmPoolView]):
     def _write(self, action: steps.ImageAction, seen: VmPoolView) -> float:
         """Send one write. A read follows every answer."""
         pool = seen.pool
-        self.say(*self._write_words(action, seen))
+        self.say(*writes.words(action, seen, self._declared.target, self._declared.policy))
         if isinstance(action, steps.SetMarker) and action.marker is None:
             # Also if the answer is lost: a view that still shows the marker restores it.
             self._history = replace(self._history, marker=None)
         try:
-            self.waiter.call(lambda: self._send(action, pool), write=True)
+            self.waiter.call(
+                lambda: writes.send(self._service, action, pool, self._leaving_time(action, pool)), write=True
+            )
         except ConflictError as error:
             return self._refused_write(error, seen, action)
         except PermanentError as error:
@@ -243,34 +253,14 @@ class ImageRenewal(Rollout[VmPoolView]):
         self._pace.begin(steps.waited_for(action), self.waiter.now())
         return 0.0
 
-    def _send(self, action: steps.ImageAction, pool: VmPool) -> None:
-        service = self._service
-        if isinstance(action, steps.SetMarker):
-            service.set_marker(pool, action.marker)
-        elif isinstance(action, steps.Resize) and action.spot is not None:
-            service.resize_all(pool, action.size, action.spot)
-        elif isinstance(action, steps.Resize):
-            service.resize(pool, action.size)
-        elif isinstance(action, steps.RemoveNodes):
-            is_bounded = pool.marker is not None and surge_view.has_more(pool.marker)
-            timeout = self._drain_timeout() if is_bounded else self._declared.drain_timeout
-            service.remove_nodes(pool, action.nodes, timeout)
-        elif isinstance(action, steps.Repin):
-            service.repin(pool, action.version, action.onto)
-        elif isinstance(action, steps.Drain):
-            service.resize_all(pool, 0, 0, self._drain_timeout())
-        elif isinstance(action, steps.ResizeAll):
-            service.resize_all(pool, action.size, action.spot)
-        elif isinstance(action, steps.HoldAutoscale):
-            service.disable_autoscale(pool)
-        elif isinstance(action, steps.EnableAutoscale):
-            service.enable_autoscale(pool, action.formula, action.interval)
-
-    def _drain_timeout(self) -> float:
-        """How long leaving nodes may take: a drain beyond our deadline would leave the pool without them.
+    def _leaving_time(self, action: steps.ImageAction, pool: VmPool) -> float:
+        """Seconds that nodes may take to leave: a drain beyond our deadline would leave the pool without them.
 
         Whole seconds: no document says that Batch accepts a fraction in a resizeTimeout.
         """
+        is_bounded = pool.marker is not None and surge_view.has_more(pool.marker)
+        if isinstance(action, steps.RemoveNodes) and not is_bounded:
+            return self._declared.drain_timeout
         left = max(_SHORTEST_DRAIN, self.remaining() - _TIME_TO_GO_BACK)
         return float(int(min(self._declared.drain_timeout, left)))
 
@@ -304,26 +294,6 @@ class ImageRenewal(Rollout[VmPoolView]):
             self._history = steps.with_failure(self._history, failure)
         return self.retrying(error, self.schedule.after_failed_write(times, error))
 
-    def _write_words(self, action: steps.ImageAction, seen: VmPoolView) -> tuple[str, str]:
-        """Phase and reason of a step, for its line. The number of nodes behind is part of the phase."""
-        left = len(surge_view.behind(seen, self._declared.target, self._declared.policy))
-        if isinstance(action, steps.Resize):
-            return f"resize at {left}", action.why
-        if isinstance(action, steps.RemoveNodes):
-            count = len(action.nodes)
-            does = plural(count, "finishes its tasks and leaves", "finish their tasks and leave")
-            leaves = f"{counted(count, 'node')} {does}"
-            return f"remove at {left}", "removing the added nodes" if action.ours else leaves
-        if isinstance(action, steps.Repin):
-            if action.onto is None:
-                return "repin", f"the pool is empty; pinning its image to {action.version}"
-            agent = action.onto.agent or seen.pool.agent
-            return "repin", f"the pool is empty; changing its image to {action.onto} ({agent})"
-        if isinstance(action, steps.Drain | steps.ResizeAll | steps.HoldAutoscale | steps.EnableAutoscale):
-            return empty_words.words(action, seen)
-        clears = isinstance(action, steps.SetMarker) and action.marker is None
-        return "marker", "clearing the marker" if clears else "writing the marker"
-
     def next_read(self) -> float:
         """Seconds until the next read: the shared list, or what the steps of this run took so far."""
         shared = self.polling.pause(self.ref)
@@ -352,49 +322,16 @@ class ImageRenewal(Rollout[VmPoolView]):
         return steps.tally(seen, self._declared.target, spot=spot)
 
     def _done(self, seen: VmPoolView) -> Outcome[VmPoolView]:
-        if self._declared.policy.strategy in ("empty", "restore"):
-            return self._emptied(seen)
-        if self._declared.policy.strategy == "automatic":
-            return self._left_to_batch(seen)
-        count, stopped, spot = len(seen.judged), len(seen.deallocated), len(seen.nodes) - len(seen.dedicated)
-        counts_spot = self._declared.policy.renews_spot or self._declared.policy.strategy == "when_empty"
-        count, spot = (count + spot, 0) if counts_spot or not count + stopped else (count, spot)
-        what = self._words.reached(count) if count or stopped else self._words.empty(seen)
-        what += f", {stopped} deallocated" if stopped else ""
-        what += (
-            ", scaled by its formula" if seen.pool.base.autoscale and self._declared.policy.autoscale == "hold" else ""
-        )
-        what += f", {counted(spot, 'spot node')} not renewed" if spot else ""
-        news = f"done, {what}, {self.elapsed()}" if self._written else f"nothing was written, {what}"
-        self.reporter.summary(f"{news}; {self._change(changes=bool(self._written))}")
-        if seen.past_errors:
-            self.reporter.warn_once("resize errors", resize_errors(seen))
-        old_spot = old_spot_note(seen, self._declared.target, self._declared.policy)
-        if old_spot:
-            self.reporter.warn_once("spot nodes", old_spot)
-        if stopped:
-            self.reporter.warn_once("deallocated", deallocated(seen, self._declared.target))
-        return Outcome(seen)
-
-    def _left_to_batch(self, seen: VmPoolView) -> Outcome[VmPoolView]:
-        """The summary of a pool that Batch renews itself."""
-        self.reporter.summary(f"nothing was written; {automatic.report(seen, self._declared.target)}")
-        if automatic.interrupts_tasks(seen.pool):
-            self.reporter.warn_once("interrupts tasks", automatic.INTERRUPTS)
-        return Outcome(seen)
-
-    def _emptied(self, seen: VmPoolView) -> Outcome[VmPoolView]:
-        """The summary of a pool that ``empty`` found, or brought, to the target; failed nodes are named."""
-        is_pinned = isinstance(self._declared.target, ImageVersion)
-        has = counted(len(seen.nodes), "node") if seen.nodes else "no nodes"
-        what = f"{has}, {seen.pool.pinned}" if is_pinned else f"{has}, none older"
-        what += ", scaled by its formula" if seen.pool.base.autoscale else ""
-        news = f"done, {what}, {self.elapsed()}" if self._written else f"nothing was written, {what}"
-        self.reporter.summary(f"{news}; {self._change(changes=bool(self._written))}")
-        failed = [node.node_id for node in seen.nodes if node.has_failed]
-        if failed:
-            are = plural(len(failed), "node has", "nodes have")
-            self.reporter.warn_once("failed nodes", f"{len(failed)} {are} failed: {name_some(failed)}")
+        """Write the summary and its warnings."""
+        declared = self._declared
+        if declared.policy.strategy == "automatic":
+            self.reporter.summary(f"nothing was written; {automatic.report(seen, declared.target)}")
+        else:
+            what = summary.reached(seen, declared, self._words)
+            news = f"done, {what}, {self.elapsed()}" if self._written else f"nothing was written, {what}"
+            self.reporter.summary(f"{news}; {self._change(changes=bool(self._written))}")
+        for code, text in summary.warnings(seen, declared):
+            self.reporter.warn_once(code, text)
         return Outcome(seen)
 
     def _refuse(self, action: Refuse, seen: VmPoolView) -> Outcome[VmPoolView]:

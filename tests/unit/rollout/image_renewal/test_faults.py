@@ -122,7 +122,7 @@ def test_a_run_that_finds_everything_renewed_but_the_note_puts_it_in_order(kind:
 
 
 @both_kinds
-@settings(quick, max_examples=100, phases=(Phase.explicit, Phase.generate))
+@settings(quick, max_examples=60, phases=(Phase.explicit, Phase.generate))
 @given(
     faults=st.dictionaries(
         st.integers(1, 14),
@@ -379,7 +379,7 @@ def test_an_interrupt_at_any_second_then_up_comes_to_the_same_end(
     assert is_as_before(service, 3)
 
 
-@settings(quick, max_examples=100, phases=(Phase.explicit, Phase.generate))
+@settings(quick, max_examples=60, phases=(Phase.explicit, Phase.generate))
 @given(
     count=st.integers(1, 5),
     surge=st.integers(1, 3),

@@ -2,7 +2,7 @@
 # Variables: PYTHON=python3.12 (which Python to build environments with), ARGS="-k drift" (for pytest).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vm check test soak bench setup lint format lock clean pulumi actionlint
+.PHONY: help demo demo-vm demo-empty check test soak bench setup lint format lock clean pulumi actionlint
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -10,13 +10,16 @@ ARGS ?=
 export PYTHON
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/installed ## Show a pool's upgrade, a drift and its repair; no cloud account (about a minute).
 	@.venv/bin/python scripts/demo.py
 
 demo-vm: .venv/installed ## Show how a VM pool's busy nodes are renewed without a lost task (half a minute).
 	@.venv/bin/python scripts/demo.py vm
+
+demo-empty: .venv/installed ## Show how a pinned VM pool is emptied, gets another version, and goes back (half a minute).
+	@.venv/bin/python scripts/demo.py empty
 
 check: .venv/installed ## Run the inner loop: lint, types, contracts, unit tests (under 90 seconds).
 	@scripts/check $(ARGS)

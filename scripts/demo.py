@@ -3,9 +3,11 @@
 
     scripts/demo.py        a pool upgraded, changed behind Pulumi's back, and brought back: about a minute
     scripts/demo.py vm     a VM pool whose busy nodes are renewed without a task lost: half a minute
+    scripts/demo.py empty  a pinned VM pool that is emptied, gets another version and goes back: half a minute
 
-`make demo` and `make demo-vm` set up what this needs. Everything it makes (a simulated Batch account, a Pulumi home, a
-state file, a copy of the example project) lives in one temporary folder and ends with it, also on ^C.
+`make demo`, `make demo-vm` and `make demo-empty` set up what this needs. Everything it makes (a simulated Batch
+account, a Pulumi home, a state file, a copy of the example project) lives in one temporary folder and ends with it,
+also on ^C.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ POOL = "render"
 BEFORE = "WA-GUEST-OS-7.57_202510-01"
 TARGET = "WA-GUEST-OS-7.58_202511-01"
 SINCE = "2024-05-14"  # the day of the newer image in the account of the example
+PINNED_BEFORE, PINNED = "8.7.2024042601", "8.7.2026071401"
+REVERT = ("pulumi", "config", "set", "targetImageVersion", PINNED_BEFORE)
 
 ON_TERMINAL = sys.stdout.isatty()
 COLOUR = ON_TERMINAL and "NO_COLOR" not in os.environ
@@ -224,6 +228,23 @@ def run_renewal(shell: Shell, account: Account) -> None:
     print(tasks_of(account))
 
 
+def run_emptying(shell: Shell, account: Account) -> None:
+    """A pinned VM pool with a formula: four steps, there and back."""
+    step("1/4", f"Three busy nodes run {PINNED_BEFORE}; the program declares {PINNED}. What would Pulumi do?")
+    shell.pulumi("preview")
+
+    step("2/4", "Do it: hold the formula, let the tasks finish, change the image, prove one node, fill the pool.")
+    shell.pulumi("up", "--yes", "--skip-preview")
+
+    step("3/4", "The pull request is reverted. On a pinned pool that is a real way back.")
+    shell.run(*REVERT, shown=[*REVERT])
+    shell.pulumi("up", "--yes", "--skip-preview")
+
+    step("4/4", "Preview again, with a refresh of the pool: no change is left.")
+    shell.pulumi("preview", "--refresh", "--diff")
+    print(tasks_of(account))
+
+
 @dataclass(frozen=True)
 class Story:
     """One story: a program and an account of examples/, and the function that runs its steps."""
@@ -248,6 +269,7 @@ STORIES = {
     # Simulated seconds a second: six nodes take about seven seconds; two rounds of the renewal take about ten.
     "upgrade": Story("quickstart", {"targetOsVersion": TARGET}, 30, run_upgrade),
     "vm": Story("vm_pool", {"nodesSince": SINCE}, 60, run_renewal),
+    "empty": Story("emptied_pool", {"targetImageVersion": PINNED}, 60, run_emptying),
 }
 
 

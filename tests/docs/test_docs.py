@@ -140,6 +140,13 @@ def test_the_fleets_page_shows_the_example():
     assert example.partition('"""\n\n')[2] == fenced(ROOT / "docs" / "fleets.md", "python")[0]
 
 
+@pytest.mark.parametrize("example", ["emptied_pool", "pinned_pools", "quickstart", "vm_pool"])
+def test_the_account_of_an_example_is_possible_and_has_the_pools_of_its_jobs(example: str) -> None:
+    account = json.loads(read(ROOT / "examples" / example / "account.json"))
+    load(World(VirtualClock(0, speed=0)), account)  # an impossible seed is refused
+    assert {job["poolInfo"]["poolId"] for job in account.get("jobs", [])} <= {pool["id"] for pool in account["pools"]}
+
+
 def test_the_pinned_pools_example_declares_its_account_and_has_no_windows_2022():
     folder = ROOT / "examples" / "pinned_pools"
     text = read(folder / "account.json")

@@ -68,6 +68,9 @@ class _Bounded:
             if self._late:
                 raise ProtocolError(self._too_slow) from error
             raise
+        except BaseException:  # such as a body that cannot be decompressed
+            self._response.close()
+            raise
         finally:
             alarm.cancel()
         if self._late:  # the alarm looks like the end of a body that has no length

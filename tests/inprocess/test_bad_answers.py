@@ -243,6 +243,15 @@ def test_a_rollout_ends_in_its_own_words_whatever_it_is_told(received: list[byte
     assert all("\n" not in text for _, text in voice.said), voice.said
 
 
+def test_an_answer_that_cannot_be_decompressed_is_closed_with_what_is_left_of_it() -> None:
+    junk = b"no gzip " * 20_000
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(junk)
+    response = response_of(requests.PreparedRequest(), head + junk)
+    with pytest.raises(requests.exceptions.ContentDecodingError):
+        _ = response.content
+    assert response.raw.closed
+
+
 def test_pages_without_end_come_to_an_end() -> None:
     service = Answers(ok({"value": [], "odata.nextLink": f"{ENDPOINT}/pools/render/nodes?again"}))
     with pytest.raises(PermanentError, match="more than 1000 pages"):

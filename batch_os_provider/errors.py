@@ -34,6 +34,7 @@ __all__ = [
     "ALREADY_THERE",
     "NODE_GONE",
     "NOT_EMPTY",
+    "TRANSIENT",
     "ApiRetiredError",
     "BatchOsError",
     "ConflictError",
@@ -187,6 +188,10 @@ class ServiceError(BatchOsError):
     def reply(self) -> ServiceAnswer:
         """The service's answer; an empty one instead of None."""
         return self.answer or ServiceAnswer()
+
+
+TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+"""HTTP statuses after which the same call may succeed later."""
 
 
 class TransientError(ServiceError):

@@ -1,6 +1,6 @@
 """The examples in the schema of the native provider: title, YAML, TypeScript. Tests check both.
 
-They are in a module of their own, because a schema is one long file of JSON in which nobody can edit a program.
+They are in a module of their own, because a schema is one long file of JSON, in which a program is hard to edit.
 """
 
 from __future__ import annotations

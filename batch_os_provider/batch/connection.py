@@ -15,7 +15,6 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch import credentials
@@ -26,6 +25,7 @@ from batch_os_provider.errors import (
     ALREADY_THERE,
     NODE_GONE,
     NOT_EMPTY,
+    TRANSIENT,
     ConflictError,
     CredentialError,
     PermanentError,
@@ -45,7 +45,6 @@ __all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "Connection", "json_object"]
 
 _MAX_PAGES = 1000
 
-_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 # The pool has changed since it was read, even if the status is not 409 or 412.
 _OURS_TO_DECIDE = frozenset({ALREADY_THERE, NODE_GONE, NOT_EMPTY})
 # Invalid text, JSON or lengths; an unknown charset; brackets nested too deep.
@@ -78,7 +77,7 @@ class Connection:
         from azure.batch import BatchClient as AzureClient  # noqa: PLC0415 - imported when a call needs it
         from azure.core.pipeline.policies import RetryPolicy  # noqa: PLC0415 - as above
 
-        from batch_os_provider.batch.transport import bounded  # noqa: PLC0415 - as above
+        from batch_os_provider.batch.transport import bounded, user_agent  # noqa: PLC0415 - as above
 
         library_warnings.hear()
         settings: dict[str, Any] = {
@@ -86,7 +85,7 @@ class Connection:
             "retry_policy": RetryPolicy.no_retries(),
             # A redirect would carry the signed request, or the token, to another host.
             "permit_redirects": False,
-            "user_agent": f"batch-os-provider/{metadata.version('batch-os-provider')}",
+            "user_agent": user_agent(),
         }
         found = self._found.credential
         if isinstance(found, credentials.Identity):
@@ -212,7 +211,7 @@ class Connection:
         if status in (409, 412) or code in _OURS_TO_DECIDE:
             next_step = OTHERS if code in _OURS_TO_DECIDE else failed(answer)
             return ConflictError(answer, pool=about, doing=doing, next_step=next_step)
-        lasts = UNTRUSTED in answer.message if not status else status not in _TRANSIENT
+        lasts = UNTRUSTED in answer.message if not status else status not in TRANSIENT
         failure = PermanentError if lasts else TransientError
         return failure(answer, pool=about, doing=doing, next_step=failed(answer))
 

@@ -19,11 +19,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timezone
-from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
-from batch_os_provider.batch.image_reference import without_version
+from batch_os_provider.batch.image_reference import parts_of_id, without_version
 from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.pool import GALLERIES, parse_time
 
@@ -63,7 +62,7 @@ def list_of(reference: Mapping[str, Any], subscription: str, region: str) -> Ima
 
 
 def _of_gallery(name: str, image: str, place: str) -> ImageList | None:
-    names = {kind.casefold(): value for kind, value in pairwise(image.split("/"))}
+    names = parts_of_id(image)
     query = f"versions?api-version={_GALLERIES}"
     if name == "virtualMachineImageId":
         if not {"subscriptions", "resourcegroups", "galleries", "images"} <= set(names):

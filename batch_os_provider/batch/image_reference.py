@@ -16,8 +16,18 @@ from typing import Any
 
 from batch_os_provider.batch.pool import GALLERIES
 
-__all__ = ["NAME_FORM", "at_version", "is_gallery_image", "is_image_name", "list_versions", "nearest_name", "pin_of"]
-__all__ += ["reference_of", "without_version"]
+__all__ = [
+    "NAME_FORM",
+    "at_version",
+    "is_gallery_image",
+    "is_image_name",
+    "list_versions",
+    "nearest_name",
+    "parts_of_id",
+    "pin_of",
+    "reference_of",
+    "without_version",
+]
 
 _IN_ID = re.compile(r"/versions/", re.IGNORECASE)
 _FLAGS = (("-p", "publisher"), ("-f", "offer"), ("-s", "sku"))
@@ -98,8 +108,7 @@ def list_versions(reference: Mapping[str, Any]) -> str:
     """The command of the Azure CLI that lists the versions of the image."""
     if not _image_id(reference):
         return "az vm image list --all " + " ".join(f"{flag} {reference.get(name, '?')}" for flag, name in _FLAGS)
-    parts = without_version(reference).split("/")
-    names = {kind.casefold(): name for kind, name in pairwise(parts)}
+    names = parts_of_id(without_version(reference))
     image = f"--gallery-image-definition {names.get('images', '?')}"
     if reference.get("sharedGalleryImageId"):
         gallery = f"list-shared --location <region> --gallery-unique-name {names.get('sharedgalleries', '?')}"
@@ -109,6 +118,11 @@ def list_versions(reference: Mapping[str, Any]) -> str:
         group = names.get("resourcegroups", "?")
         gallery = f"list --resource-group {group} --gallery-name {names.get('galleries', '?')}"
     return f"az sig image-version {gallery} {image}"
+
+
+def parts_of_id(image_id: str) -> dict[str, str]:
+    """The names in an id by the kind before each, in lower case: ``{"galleries": ..., "images": ...}``."""
+    return {kind.casefold(): name for kind, name in pairwise(image_id.split("/"))}
 
 
 def _image_id(reference: Mapping[str, Any]) -> str:

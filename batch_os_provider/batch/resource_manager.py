@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.clouds import manager_of
@@ -20,6 +19,7 @@ from batch_os_provider.batch.credentials import Identity, find_for_manager
 from batch_os_provider.batch.response_headers import header, retry_after
 from batch_os_provider.batch.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, NoTokenError, TokenCredentialAdapter
 from batch_os_provider.errors import (
+    TRANSIENT,
     CredentialError,
     PermanentError,
     ServiceAnswer,
@@ -37,7 +37,6 @@ __all__ = ["ResourceManager"]
 
 _MAX_PAGES = 100
 _OK, _UNAUTHORIZED, _FORBIDDEN = 200, 401, 403
-_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class ResourceManager:
@@ -83,7 +82,7 @@ class ResourceManager:
             UserAgentPolicy,
         )
 
-        from batch_os_provider.batch.transport import bounded  # noqa: PLC0415 - as above
+        from batch_os_provider.batch.transport import bounded, user_agent  # noqa: PLC0415 - as above
 
         # The policy calls get_token_info if it exists; its type asks for get_token.
         credential: Any = TokenCredentialAdapter(identity.credential)
@@ -92,9 +91,7 @@ class ResourceManager:
             policies=[
                 RequestIdPolicy(),
                 HeadersPolicy({"Accept": "application/json"}),
-                UserAgentPolicy(
-                    f"batch-os-provider/{metadata.version('batch-os-provider')}", user_agent_overwrite=True
-                ),
+                UserAgentPolicy(user_agent(), user_agent_overwrite=True),
                 ProxyPolicy(),
                 BearerTokenCredentialPolicy(credential, identity.scope),
             ],
@@ -160,7 +157,7 @@ class ResourceManager:
     def _failure(answer: ServiceAnswer) -> ServiceError | CredentialError:
         if answer.status in (_UNAUTHORIZED, _FORBIDDEN):
             return CredentialError(f"{_DOING} failed: {answer}", answer=answer)
-        failure = TransientError if answer.status in _TRANSIENT else PermanentError
+        failure = TransientError if answer.status in TRANSIENT else PermanentError
         return failure(answer, doing=_DOING)
 
 

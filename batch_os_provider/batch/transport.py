@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib import metadata
 from typing import Any
 
 import requests
@@ -18,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ProtocolError
 from urllib3.util.retry import Retry
 
-__all__ = ["ANSWER_SECONDS", "KEPT_CONNECTIONS", "MAX_ANSWER", "BoundedAdapter", "bounded"]
+__all__ = ["ANSWER_SECONDS", "KEPT_CONNECTIONS", "MAX_ANSWER", "BoundedAdapter", "bounded", "user_agent"]
 
 MAX_ANSWER = 32 * 1024 * 1024
 """Bytes of an unpacked answer. A page of 1,000 nodes with all their properties has a few MB."""
@@ -63,13 +64,10 @@ class _Bounded:
         alarm.start()
         try:
             yield from _measured(self._stream(amount, decode_content=decode_content))
-        except ProtocolError as error:
+        except BaseException as error:  # also a body that cannot be decompressed, and ^C
             self._response.close()  # the rest of this answer must not reach the next call
-            if self._late:
+            if self._late and isinstance(error, ProtocolError):
                 raise ProtocolError(self._too_slow) from error
-            raise
-        except BaseException:  # such as a body that cannot be decompressed
-            self._response.close()
             raise
         finally:
             alarm.cancel()
@@ -108,3 +106,8 @@ def bounded(connect: float, read: float, seconds: float = ANSWER_SECONDS) -> Req
     for scheme in ("https://", "http://"):
         session.mount(scheme, BoundedAdapter(seconds))
     return RequestsTransport(session=session, connection_timeout=connect, read_timeout=read)
+
+
+def user_agent() -> str:
+    """What this package says that it is, in each request."""
+    return f"batch-os-provider/{metadata.version('batch-os-provider')}"

@@ -18,10 +18,15 @@ if TYPE_CHECKING:
     from batch_os_provider.batch.supported_images import SupportedImage
     from batch_os_provider.batch.vm_pool import VmPool
 
-__all__ = ["LATEST", "WantedImage"]
+__all__ = ["LATEST", "WantedImage", "is_windows"]
 
 LATEST = "latest"
 """The version of new nodes that a program may declare only together with an image."""
+
+
+def is_windows(agent: str) -> bool:
+    """Whether a node agent SKU is one for Windows, such as ``batch.node.windows amd64``."""
+    return "windows" in agent.casefold()
 
 
 @dataclass(frozen=True)

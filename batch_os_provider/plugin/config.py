@@ -18,7 +18,7 @@ from batch_os_provider.batch.address import is_loopback, parse_endpoint
 from batch_os_provider.plugin.bags import is_unknown
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.inputs import Failure
-from batch_os_provider.schema.spelling import camel, near
+from batch_os_provider.schema.spelling import camel, strange
 from batch_os_provider.schema.units import shown
 
 __all__ = ["OPTIONS", "SECRETS", "Config", "check"]
@@ -85,7 +85,8 @@ class Config:
 
 def check(bag: Mapping[str, Any]) -> list[Failure]:
     """What is wrong with a configuration. Values that are not known yet pass. No text shows a secret."""
-    failures = [_unknown(name) for name in bag if name not in OPTIONS and not _is_of_the_engine(name)]
+    others = (name for name in bag if name not in OPTIONS and not _is_of_the_engine(name))
+    failures = [strange(name, OPTIONS, "an option of the provider batchos") for name in others]
     given = {
         name: value for name, value in bag.items() if name in OPTIONS and value is not None and not is_unknown(value)
     }
@@ -107,12 +108,6 @@ def check(bag: Mapping[str, Any]) -> list[Failure]:
 
 def _is_of_the_engine(name: str) -> bool:
     return name in _OF_THE_ENGINE or name.startswith("__")
-
-
-def _unknown(name: str) -> Failure:
-    guess = near(name, OPTIONS)
-    hint = f"; did you mean {guess}?" if guess else ""
-    return Failure(name, f"it is not an option of the provider batchos; allowed: {', '.join(OPTIONS)}{hint}")
 
 
 def _wrong(name: str, value: object) -> str:

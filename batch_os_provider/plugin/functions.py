@@ -20,7 +20,7 @@ from batch_os_provider.runtime.cancellation import RealWaiter
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema import outputs as out
 from batch_os_provider.schema.inputs import Failure
-from batch_os_provider.schema.spelling import camel, in_core, in_program, near
+from batch_os_provider.schema.spelling import camel, in_core, in_program, strange
 
 if TYPE_CHECKING:
     from batch_os_provider.batch.client import BatchClient
@@ -77,7 +77,7 @@ class Function:
             BatchOsError: Batch could not be read.
         """
         known = {camel(name) for name in self.arguments}
-        failures = [self._strange(name) for name in given if name not in known]
+        failures = [strange(name, self.arguments, f"an argument of {self.name}") for name in given if name not in known]
         bag = in_core({name: value for name, value in given.items() if name in known and value is not None})
         if endpoint:
             bag.setdefault(inputs.ACCOUNT_ENDPOINT, endpoint)
@@ -88,13 +88,6 @@ class Function:
         if failures:
             return {}, failures
         return self.run(shared_client(parse_endpoint(bag[inputs.ACCOUNT_ENDPOINT])), bag), []
-
-    def _strange(self, name: str) -> Failure:
-        guess = near(name, self.arguments)
-        hint = f"; did you mean {guess}?" if guess else ""
-        return Failure(
-            name, f"it is not an argument of {self.name}; allowed: {', '.join(map(camel, self.arguments))}{hint}"
-        )
 
 
 def _list_pools(client: BatchClient, _bag: Mapping[str, Any]) -> dict[str, Any]:

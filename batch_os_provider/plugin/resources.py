@@ -28,7 +28,7 @@ from batch_os_provider.schema import inputs
 from batch_os_provider.schema import outputs as out
 from batch_os_provider.schema.declared import Declared, DeclaredImage, ref_of, target_in
 from batch_os_provider.schema.inputs import Failure
-from batch_os_provider.schema.spelling import camel, in_core, near
+from batch_os_provider.schema.spelling import camel, in_core, strange
 from batch_os_provider.schema.units import parse_duration
 
 if TYPE_CHECKING:
@@ -85,18 +85,12 @@ class Resource:
             The inputs to keep, with the names of the core, and the failures, with the names of the program.
         """
         known = {camel(name) for name in self.spec.names}
-        strange = [self._strange(name) for name in news if name not in known]
+        others = [strange(name, self.spec.names, f"an input of {self.name}") for name in news if name not in known]
         bag = in_core({name: value for name, value in news.items() if name in known and value is not None})
         if endpoint:
             bag.setdefault(inputs.ACCOUNT_ENDPOINT, endpoint)
         kept, failures = inputs.check(bag, is_unknown, self.spec)
-        return kept, [*strange, *(Failure(camel(each.property), each.reason) for each in failures)]
-
-    def _strange(self, name: str) -> Failure:
-        guess = near(name, self.spec.names)
-        hint = f"; did you mean {guess}?" if guess else ""
-        allowed = ", ".join(map(camel, self.spec.names))
-        return Failure(name, f"it is not an input of {self.name}; allowed: {allowed}{hint}")
+        return kept, [*others, *(Failure(camel(each.property), each.reason) for each in failures)]
 
     def compare(self, old_inputs: Mapping[str, Any], olds: Mapping[str, Any], news: Mapping[str, Any]) -> Compared:
         """Compare the state with the inputs of the program."""

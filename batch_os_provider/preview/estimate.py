@@ -9,23 +9,18 @@ from __future__ import annotations
 from math import ceil
 
 from batch_os_provider.batch.vm_pool import VmPool
+from batch_os_provider.batch.wanted_image import is_windows
 from batch_os_provider.recorded_times import round_of
 from batch_os_provider.schema.units import duration
 
-__all__ = ["about", "held_for", "is_windows", "round_seconds"]
+__all__ = ["about", "held_for", "round_seconds"]
 
-_WINDOWS = "batch.node.windows"
 _MINUTE = 60
-
-
-def is_windows(pool: VmPool) -> bool:
-    """Whether the pool's nodes run Windows, by its node agent."""
-    return str(pool.configuration.get("nodeAgentSKUId", "")).lower().startswith(_WINDOWS)
 
 
 def round_seconds(pool: VmPool) -> float:
     """Seconds in which nodes leave and new ones start, whatever their number."""
-    return round_of(windows=is_windows(pool)).most
+    return round_of(windows=is_windows(pool.agent)).most
 
 
 def held_for(seconds: float, tasks: int) -> str:

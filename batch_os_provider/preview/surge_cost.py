@@ -11,7 +11,8 @@ from math import ceil
 
 from batch_os_provider.batch.vm_pool import VmNode
 from batch_os_provider.batch.vm_view import VmPoolView
-from batch_os_provider.preview.estimate import about, held_for, is_windows, round_seconds
+from batch_os_provider.batch.wanted_image import is_windows
+from batch_os_provider.preview.estimate import about, held_for, round_seconds
 from batch_os_provider.rollout.image_renewal import surge_view
 from batch_os_provider.schema.declared import ImagePolicy
 from batch_os_provider.schema.units import duration
@@ -71,7 +72,7 @@ def surge_cost(seen: VmPoolView, behind: tuple[VmNode, ...], policy: ImagePolicy
     if rounds * one <= timeout:
         return SurgeCost(detail, rounds, tasks, rounds * one)
     takes_about = f"{counted(rounds, 'round')} {plural(rounds, 'takes', 'take')} about {about(rounds * one)}"
-    nodes = f"small {'Windows' if is_windows(seen.pool) else 'Linux'} nodes"
+    nodes = f"small {'Windows' if is_windows(seen.pool.agent) else 'Linux'} nodes"
     why = f"{takes_about} (estimated from recorded times of {nodes}, without tasks), and timeout is {duration(timeout)}"
     # The steps of an unfinished renewal are those of its marker.
     larger = _larger(old, surge, unavailable, int(timeout // one)) if mark is None else ""

@@ -93,7 +93,7 @@ class ImagePolicy:
 
     ``surge``: how many nodes it adds at a time, or which share of them. ``canary``: how many new nodes prove an emptied
     pool. ``autoscale``: whether it may turn a formula off while it works. ``max_unavailable``: how many nodes may be
-    missing or not ready at a time, or which share of them. The strategy ``restore`` is no input: with it `batch-os
+    missing or not ready at a time, or which share of them. The strategy ``restore`` is not an input: with it `batch-os
     restore` puts a pool back to what its marker says.
     """
 

@@ -11,6 +11,7 @@ import re
 from batch_os_provider.batch.image_reference import NAME_FORM, is_image_name, nearest_name, pin_of
 from batch_os_provider.batch.vm_target import ImageVersion
 from batch_os_provider.batch.wanted_image import WantedImage
+from batch_os_provider.schema.units import did_you_mean
 
 __all__ = ["AGENT_FORM", "check_agent", "check_image"]
 
@@ -30,7 +31,7 @@ def check_image(value: object) -> str:
     # The Azure CLI's URN of an image ends with the version, and so does the id of an image version.
     version = parts[-1] if len(parts) == 4 else ""  # noqa: PLR2004
     version = pin_of({"virtualMachineImageId": value}) if "/versions/" in value.lower() else version
-    hint = _hint(
+    hint = did_you_mean(
         f'{WantedImage.input_name}="{guess}" with {ImageVersion.property}="{version}"' if version and guess else guess
     )
     return f"{wrong}; allowed: {NAME_FORM}{hint}"
@@ -43,9 +44,5 @@ def check_agent(value: object) -> str:
     wrong = "is not a string" if not isinstance(value, str) else "is not a node agent SKU"
     guess = str(value).strip().lower() if isinstance(value, str) else ""
     guess = guess if guess.startswith("batch.node.") else f"batch.node.{guess}"
-    hint = _hint(guess) if isinstance(value, str) and _AGENT.fullmatch(guess) else ""
+    hint = did_you_mean(guess) if isinstance(value, str) and _AGENT.fullmatch(guess) else ""
     return f"{wrong}; allowed: {AGENT_FORM}{hint}"
-
-
-def _hint(guess: str) -> str:
-    return f"; did you mean {guess}?" if guess else ""

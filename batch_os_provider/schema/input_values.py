@@ -39,6 +39,8 @@ from batch_os_provider.schema.input_names import (
 from batch_os_provider.schema.units import (
     DURATION_FORM,
     SHARE_FORM,
+    Share,
+    did_you_mean,
     is_unquoted,
     parse_duration,
     parse_share,
@@ -119,29 +121,26 @@ def _check_target(value: object) -> str:
     try:
         version.family_of(value)
     except version.VersionSyntaxError as error:
-        hint = f"; did you mean {error.suggestion}?" if error.suggestion else ""
-        return f"is not a Guest OS version; allowed: {version.ALLOWED}{hint}"
+        return f"is not a Guest OS version; allowed: {version.ALLOWED}{did_you_mean(error.suggestion)}"
     return ""
 
 
-def _check_duration(value: object) -> str:
-    try:
-        parse_duration(value)
-    except ValueError as error:
-        return f"{error}; allowed: {DURATION_FORM}{_did_you_mean(suggest_duration(value))}"
-    return ""
+def _readable(
+    parse: Callable[[object], object], form: str, suggest: Callable[[object], str]
+) -> Callable[[object], str]:
+    """The check of a value that ``parse`` must read; its ValueError says what is wrong."""
+
+    def check_readable(value: object) -> str:
+        try:
+            parse(value)
+        except ValueError as error:
+            return f"{error}; allowed: {form}{did_you_mean(suggest(value))}"
+        return ""
+
+    return check_readable
 
 
-def _check_max_unhealthy(value: object) -> str:
-    try:
-        parse_share(value)
-    except ValueError as error:
-        return f"{error}; allowed: {SHARE_FORM}{_did_you_mean(suggest_share(value))}"
-    return ""
-
-
-def _did_you_mean(guess: str) -> str:
-    return f"; did you mean {guess}?" if guess else ""
+_check_duration = _readable(parse_duration, DURATION_FORM, suggest_duration)
 
 
 def _choice(name: str) -> Callable[[object], str]:
@@ -155,8 +154,7 @@ def _choice(name: str) -> Callable[[object], str]:
         only = value[0] if isinstance(value, list) and len(value) == 1 else value
         text = only.strip().lower() if isinstance(only, str) else ""
         near = difflib.get_close_matches(text, allowed, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return f"is not allowed; allowed: {' or '.join(allowed)}{hint}"
+        return f"is not allowed; allowed: {' or '.join(allowed)}{did_you_mean(''.join(near))}"
 
     return check_choice
 
@@ -180,7 +178,7 @@ def _check_since(value: object) -> str:
         wrong = "is not a string" if not isinstance(value, str) else "is not a moment in UTC"
         if is_unquoted(value):
             wrong = "is what Pulumi makes of a day or a time without quotes in a stack's config"
-        return f"{wrong}; allowed: {_FORMS[NODES_SINCE]}{_did_you_mean(suggest_moment(value))}"
+        return f"{wrong}; allowed: {_FORMS[NODES_SINCE]}{did_you_mean(suggest_moment(value))}"
     return ""
 
 
@@ -197,12 +195,11 @@ def _check_nodes(value: object) -> str:
     return "" if whole else f"is not a number of nodes; allowed: {_FORMS[CANARY]}"
 
 
-def _check_step(value: object) -> str:
-    try:
-        reason = f"is more than {MOST_NODES} nodes" if parse_share(value).number > MOST_NODES else ""
-    except ValueError as error:
-        reason = str(error)
-    return f"{reason}; allowed: {_STEP_FORM}{_did_you_mean(suggest_share(value))}" if reason else ""
+def _parse_step(value: object) -> Share:
+    share = parse_share(value)
+    if share.number > MOST_NODES:
+        raise ValueError(f"is more than {MOST_NODES} nodes")
+    return share
 
 
 _MEANINGS: Mapping[str, Callable[[Any], object]] = {
@@ -233,12 +230,11 @@ _CHECKS: Mapping[str, Callable[[Any], str]] = {
     NODES_SINCE: _check_since,
     TARGET_IMAGE: check_image,
     NODE_AGENT: check_agent,
-    SURGE: _check_step,
-    MAX_UNAVAILABLE: _check_step,
+    **dict.fromkeys((SURGE, MAX_UNAVAILABLE), _readable(_parse_step, _STEP_FORM, suggest_share)),
     CANARY: _check_nodes,
     TIMEOUT: _check_duration,
     STALL_AFTER: _check_duration,
-    MAX_UNHEALTHY: _check_max_unhealthy,
+    MAX_UNHEALTHY: _readable(parse_share, SHARE_FORM, suggest_share),
     SOAK: _check_duration,
     DRAIN_TIMEOUT: _check_drain,
     **{name: _choice(name) for name in CHOICES},

@@ -6,12 +6,11 @@ contain the names, so the names must not change.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
-from batch_os_provider.batch.image_reference import is_gallery_image
+from batch_os_provider.batch.image_reference import is_gallery_image, without_version
 from batch_os_provider.batch.image_version import parse_image_version
-from batch_os_provider.batch.pool import Pool, PoolState
+from batch_os_provider.batch.pool import GALLERIES, Pool, PoolState
 from batch_os_provider.batch.vm_target import AllocatedSince, ImageVersion, Target
 from batch_os_provider.schema.inputs import AUTOMATIC
 
@@ -157,7 +156,7 @@ def image_of(outputs: Mapping[str, Any]) -> str:
     """The image without its version, in lower case, as ``target_image`` names it; empty if the outputs have none."""
     image, pin = str(outputs.get(IMAGE) or ""), str(outputs.get(PIN) or "")
     if image.startswith("/"):
-        return re.split("/versions/", image, flags=re.IGNORECASE)[0].casefold()
+        return without_version({GALLERIES[0]: image}).casefold()
     parts = image.removesuffix(f" {pin}").split()
     return ":".join(parts[:3]).casefold()
 

@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from batch_os_provider.schema import inputs, outputs
+from batch_os_provider.schema.units import did_you_mean
 
-__all__ = ["CoreNames", "camel", "in_core", "in_program", "near", "spell"]
+__all__ = ["CoreNames", "camel", "in_core", "in_program", "near", "spell", "strange"]
 
 
 def camel(name: str) -> str:
@@ -33,7 +34,7 @@ _TAIL = "[batch-os v"
 
 
 def in_core(bag: Mapping[str, Any]) -> dict[str, Any]:
-    """A bag of the program with the names of the core. Names that are no property stay as they are.
+    """A bag of the program with the names of the core. Names that are not a property stay as they are.
 
     A state that a dynamic provider wrote has the names of the core already.
     """
@@ -72,6 +73,12 @@ def near(name: str, names: Iterable[str]) -> str:
     folded = {each.casefold(): each for each in known}
     found = get_close_matches(name.replace("_", "").casefold(), folded, n=1, cutoff=0.75)
     return folded[found[0]] if found else ""
+
+
+def strange(name: str, names: Iterable[str], what: str) -> inputs.Failure:
+    """The refusal of a property that is not one of these. ``what`` they are, such as ``an input of PoolOsVersion``."""
+    known = [_CAMEL.get(each, each) for each in names]
+    return inputs.Failure(name, f"it is not {what}; allowed: {', '.join(known)}{did_you_mean(near(name, known))}")
 
 
 def spell(text: str) -> str:

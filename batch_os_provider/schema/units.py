@@ -17,6 +17,7 @@ __all__ = [
     "DURATION_FORM",
     "SHARE_FORM",
     "Share",
+    "did_you_mean",
     "duration",
     "is_unquoted",
     "parse_duration",
@@ -186,6 +187,11 @@ def plain_duration(value: timedelta) -> str | float:
         return seconds
     numbers = (int(seconds) // 3600, int(seconds) % 3600 // 60, int(seconds) % 60)
     return "".join(f"{number}{unit}" for number, unit in zip(numbers, "hms", strict=True) if number)
+
+
+def did_you_mean(guess: str | None) -> str:
+    """The end of a reason that names the nearest allowed value; empty without a clear guess."""
+    return f"; did you mean {guess}?" if guess else ""
 
 
 def shown(value: object) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from batch_os_provider.batch.address import POOL_ID, PoolRef, parse_pool_url
-from batch_os_provider.schema.units import Share, parse_share, shown, suggest_share
+from batch_os_provider.schema.units import Share, did_you_mean, parse_share, shown, suggest_share
 
 __all__ = ["Member", "Wave", "WavesError", "arrange", "find", "members"]
 
@@ -194,8 +194,7 @@ def _share(where: str, value: object, last: Share) -> Share:
     except ValueError:
         share = Share(0)
     if not share.number:
-        guess = suggest_share(value)
-        hint = f"; did you mean {guess}?" if guess else ""
+        hint = did_you_mean(suggest_share(value))
         raise WavesError(f"{where}: {shown(value)} is not a wave; allowed: {_WAVE_FORM}{hint}")
     if share.percent and share.number <= last.number:
         raise WavesError(

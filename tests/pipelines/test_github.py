@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import time
@@ -17,7 +16,7 @@ from tests.pipelines import servers
 from tests.pipelines.machine import ACCOUNT, GITHUB_CONTEXT, MARK, STACKS, Machine, Running, github_jobs
 from tests.pipelines.servers import Service
 from tests.support.simulator import NEW, OLD, Simulator
-from tests.support.stack import wait_until
+from tests.support.stack import wait_until, waits_for_nodes
 
 
 @pytest.fixture
@@ -48,8 +47,8 @@ def thawed(sim: Simulator) -> Callable[[Running], None]:
 
 
 def waiting(running: Running) -> None:
-    """Wait until `up` waits; a preview that joins counts nodes too, but not the time."""
-    wait_until(lambda: re.search(r"nodes back, \d+s", running.text), "`up` waits for the nodes")
+    """Wait until `up` waits."""
+    wait_until(lambda: waits_for_nodes(running.text), "`up` waits for the nodes")
 
 
 def limit_reached(running: Running) -> None:

@@ -65,6 +65,11 @@ class Result:
         return " ".join(self.text.split())
 
 
+def waits_for_nodes(text: str) -> bool:
+    """Whether an `up` that said this waits for nodes. A preview of a join counts nodes too, but no time."""
+    return re.search(r"nodes back, \d+s", text) is not None
+
+
 @dataclass
 class Running:
     """A command under way."""
@@ -81,8 +86,8 @@ class Running:
 
     @property
     def waits(self) -> bool:
-        """Whether an `up` waits for nodes. A preview of a join counts nodes too, but no time."""
-        return re.search(r"nodes back, \d+s", self.text) is not None
+        """Whether it is an `up` that waits for nodes."""
+        return waits_for_nodes(self.text)
 
     def interrupt(self) -> None:
         """^C."""

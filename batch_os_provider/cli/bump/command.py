@@ -7,10 +7,9 @@ as it is, and is named.
 from __future__ import annotations
 
 import difflib
-import os
 import sys
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,10 +21,9 @@ from batch_os_provider.cli.bump.plan import Declared, Plan, Stacks, declared_of,
 from batch_os_provider.cli.bump.write_files import remove_leftovers, replace_all
 from batch_os_provider.cli.common import UNREADABLE, endpoints_of, fail, print_json
 from batch_os_provider.cli.inventory import Account, survey
-from batch_os_provider.cli.outdated.listings import listings_of, subscription_option
-from batch_os_provider.cli.outdated.newest import Standing, judge
+from batch_os_provider.cli.outdated.listings import subscription_option
+from batch_os_provider.cli.outdated.standings import standings_of
 from batch_os_provider.errors import InputError
-from batch_os_provider.guest_os import catalogue_file
 from batch_os_provider.wording import counted
 
 __all__ = ["command"]
@@ -80,8 +78,9 @@ def _bump(  # noqa: PLR0913 - the options
     refs = [pool.ref for pools in stacks.values() for pool in pools if pool.ref is not None]
     accounts = survey(tuple(dict.fromkeys([*(ref.endpoint for ref in refs), *more])))
     _end_if_unread(accounts)
-    standings, unasked = _standings(accounts, subscription)
-    declared = declared_of(stacks, standings, _today())
+    today = datetime.now(timezone.utc).date()
+    standings, unasked = standings_of(accounts, subscription, today)
+    declared = declared_of(stacks, standings, today)
     files = {file: file.read_bytes() for file in _python_files(folder)}
     config = {stack: (file, file.read_bytes()) for stack in stacks if (file := _config_file(folder, stack)).is_file()}
     texts = files | dict(config.values())
@@ -148,19 +147,6 @@ def _end_if_unread(accounts: list[Account]) -> None:
         sys.exit(UNREADABLE)
 
 
-def _standings(accounts: list[Account], subscription: str) -> tuple[list[Standing], list[str]]:
-    found = catalogue_file.find()
-    if found.trouble:
-        fail(found.trouble.partition("; ")[0])
-    pools = [pool for account in accounts for pool in account.pools]
-    listings, unasked = listings_of(accounts, subscription, os.environ)
-    return judge(pools, found.catalogue, _today(), listings), unasked
-
-
-def _today() -> date:
-    return datetime.now(timezone.utc).date()
-
-
 def _diff(name: Path, before: bytes, after: bytes) -> str:
     old, new = (each.decode().splitlines() for each in (before, after))
     lines = difflib.unified_diff(old, new, f"a/{name.as_posix()}", f"b/{name.as_posix()}", lineterm="")
@@ -221,7 +207,7 @@ def _targets(stacks: Stacks) -> dict[tuple[str, str, str], str]:
 
 def _reasons(declared: list[Declared], found: Plan) -> set[tuple[str, str, str, str]]:
     """Each change once: the old text, the new one, the version that it brings, and where that was seen."""
-    planned = {(place.text, new) for changes in found.changes.values() for place, new in changes.items()}
+    planned = found.texts
     return {
         (each.text, each.newer, each.newest, each.source) for each in declared if (each.text, each.newer) in planned
     }
@@ -229,8 +215,7 @@ def _reasons(declared: list[Declared], found: Plan) -> set[tuple[str, str, str, 
 
 def _left(declared: list[Declared], now: Stacks, found: Plan, *, written: bool) -> list[tuple[Declared, str]]:
     """The declarations that stay, each with the reason; those that have the newest known version are not listed."""
-    texts = _targets(now)
-    planned = {(place.text, new) for changes in found.changes.values() for place, new in changes.items()}
+    texts, planned = _targets(now), found.texts
     rows = []
     for each in declared:
         if each.why:

@@ -55,6 +55,11 @@ class Plan:
         """Change a place of a file."""
         self.changes.setdefault(file, {})[place] = new
 
+    @property
+    def texts(self) -> set[tuple[str, str]]:
+        """The old and the new text of each change."""
+        return {(place.text, new) for changes in self.changes.values() for place, new in changes.items()}
+
 
 def target_of(pool: DeclaredPool) -> str:
     """The version or the moment that a declaration has; empty if only a deployment knows it."""

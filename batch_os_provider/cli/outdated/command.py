@@ -6,19 +6,18 @@ pools have a newer version by now, and where was it seen.
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import datetime, timezone
 from typing import Any
 
 import click
 
-from batch_os_provider.cli.common import NO, UNREADABLE, endpoints_of, fail, fail_on_words, print_json
+from batch_os_provider.cli.common import NO, UNREADABLE, endpoints_of, fail_on_words, print_json
 from batch_os_provider.cli.inventory import Account, survey
 from batch_os_provider.cli.layout import columns, wrapped
-from batch_os_provider.cli.outdated.listings import listings_of, subscription_option
-from batch_os_provider.cli.outdated.newest import BEHIND, NEWEST, Standing, behind, judge
-from batch_os_provider.guest_os import catalogue_file
+from batch_os_provider.cli.outdated.listings import subscription_option
+from batch_os_provider.cli.outdated.newest import BEHIND, NEWEST, Standing, behind
+from batch_os_provider.cli.outdated.standings import standings_of
 from batch_os_provider.guest_os.version import change
 from batch_os_provider.wording import counted
 
@@ -44,12 +43,7 @@ def command(
     """
     wanted = fail_on_words(words, [BEHIND])
     accounts = survey(endpoints)
-    found = catalogue_file.find()
-    if found.trouble:
-        fail(found.trouble.partition("; ")[0])
-    pools = [pool for account in accounts for pool in account.pools]
-    listings, unasked = listings_of(accounts, subscription, os.environ)
-    standings = judge(pools, found.catalogue, datetime.now(timezone.utc).date(), listings)
+    standings, unasked = standings_of(accounts, subscription, datetime.now(timezone.utc).date())
     if wants_json:
         print_json(as_json(accounts, standings, unasked))
     else:

@@ -10,7 +10,7 @@ from batch_os_provider.batch.empty_marker import PoolImage
 from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.vm_pool import VmPool
 from batch_os_provider.batch.vm_target import Target
-from batch_os_provider.batch.wanted_image import WantedImage
+from batch_os_provider.batch.wanted_image import WantedImage, is_windows
 from batch_os_provider.rollout.actions import Refuse
 from batch_os_provider.rollout.image_renewal.steps import Repin
 
@@ -42,7 +42,7 @@ def moves(pool: VmPool, target: Target) -> bool:
 
 def repin(pool: VmPool, goal: PoolImage) -> Repin:
     """The write that brings an empty pool to an image."""
-    same = pool.product.casefold() == goal.name.casefold() and goal.agent.casefold() in ("", pool.agent.casefold())
+    same = WantedImage(goal.name, goal.agent).is_image_of(pool)
     return Repin(goal.version) if same else Repin(goal.version, goal)
 
 
@@ -63,7 +63,7 @@ def refuse_move(pool: VmPool, target: Target) -> Refuse | None:
         return None
     if not image.agent:
         return _without_agent(pool, image)
-    if _is_windows(image.agent) != _is_windows(pool.agent):
+    if is_windows(image.agent) != is_windows(pool.agent):
         return Refuse(
             f"the pool has node agent {pool.agent} and the image takes {image.agent}: a move between Windows and Linux "
             "would leave the command lines of its start task and of its tasks without their shell",
@@ -99,7 +99,3 @@ def _without_agent(pool: VmPool, image: WantedImage) -> Refuse | None:
         f"Declare {ways}",
         property=WantedImage.input_name,
     )
-
-
-def _is_windows(agent: str) -> bool:
-    return "windows" in agent.casefold()

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
-from batch_os_provider.cli.text_file import NotTextError, read_text
 from batch_os_provider.errors import InputError
+from batch_os_provider.runtime.text_file import NotTextError, read_text
 
 __all__ = ["SECRET", "Project", "config_text", "not_yaml", "text_of", "yaml_file"]
 

@@ -30,7 +30,7 @@ from batch_os_provider.batch.credentials import use_environ
 from batch_os_provider.comparison.declared_once import DeclaredPools
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import BatchOsError, InputError
-from batch_os_provider.plugin import config
+from batch_os_provider.plugin import config, fleet
 from batch_os_provider.plugin.bags import Bag, is_unknown, pack, unpack
 from batch_os_provider.plugin.config import Config
 from batch_os_provider.plugin.resources import PACKAGE, RESOURCES, Change, Resource
@@ -90,6 +90,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
     def __init__(self) -> None:
         self._declared = DeclaredPools()
         self._config = Config()
+        self._reference = ""
 
     def spell(self, text: str) -> str:
         """A message with the names of the program and of the configuration."""
@@ -148,6 +149,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
             )
         self._config = Config.of(given)
         use_environ(self._config.environ)
+        self._reference = f"{request.urn}::{request.id}" if request.urn and request.id else ""
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
     @_answering
@@ -226,6 +228,22 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.ReadResponse()
         outputs, inputs = (pack(in_program(each), state.secrets | declared.secrets) for each in seen)
         return provider_pb2.ReadResponse(id=request.id, properties=outputs, inputs=inputs)
+
+    @_answering
+    def Construct(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
+        """Make the children of a component. Raises InputError for one that the package does not have."""
+        if request.type != fleet.TOKEN:
+            raise InputError(
+                f"the package {PACKAGE} has no component {request.type}; it has {fleet.TOKEN}",
+                next_step="Correct the type in the program",
+            )
+        made = fleet.construct(request, self._reference, self._config.endpoint)
+        depends = provider_pb2.ConstructResponse.PropertyDependencies(urns=made.children)
+        return provider_pb2.ConstructResponse(
+            urn=made.urn,
+            state=pack(made.outputs.values, made.outputs.secrets),
+            stateDependencies={fleet.POOLS: depends},
+        )
 
     @_answering
     def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's

@@ -7,7 +7,8 @@ load the whole SDK. The monitor's protocol is one request for each resource, so 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from pulumi.runtime.proto import alias_pb2, resource_pb2, resource_pb2_grpc
 
+from batch_os_provider.engine import seams
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.plugin.bags import Bag, pack, unpack
 
@@ -23,12 +25,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Child", "FailedChildError", "Monitor", "MonitorClosedError", "Registered", "alias", "alias_of", "connected"]
 
+_CLOSED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 # As the engine's own limit. A proxy of the environment cannot reach an address of this machine.
 _OPTIONS = (("grpc.max_receive_message_length", 400 * 1024 * 1024), ("grpc.enable_http_proxy", 0))
 
 
-class MonitorClosedError(Exception):
+class MonitorClosedError(BatchOsError):
     """The engine registers no more resources: another resource has failed, or a person has cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Pulumi ended this run before the fleet was done",
+            next_step="Correct what the rows of the other resources show, if they show an error; then run `pulumi up` "
+            "again",
+        )
 
 
 class FailedChildError(BatchOsError):
@@ -74,7 +84,9 @@ class Monitor:
             dependencies=list(self._request.dependencies),
             aliases=list(self._request.aliases),
         )
-        self._urn = _answer(self._stub.RegisterResource.future(request)).urn
+        call = self._stub.RegisterResource.future(request)
+        _wait([call])
+        self._urn = _registered(call).urn
         return self._urn
 
     def register(self, children: Iterable[Child]) -> list[Registered]:
@@ -85,26 +97,24 @@ class Monitor:
             MonitorClosedError: the engine has stopped.
         """
         sent = [(child.name, self._stub.RegisterResource.future(self._child(child))) for child in children]
+        _wait([call for _, call in sent])
         made: list[Registered] = []
         failed: list[str] = []
-        closed: MonitorClosedError | None = None
         for name, call in sent:
             try:
-                made.append(_answer(call))
-            except MonitorClosedError as error:
-                closed = error
-            except FailedChildError:
-                failed.append(name)
-        if closed is not None:
-            raise closed
+                made.append(_registered(call))
+            except FailedChildError as error:
+                failed.append(f"{name} failed{error.reason}")
         if failed:
-            raise FailedChildError(f"{', '.join(failed)} failed")
+            raise FailedChildError(", ".join(failed))
         return made
 
     def register_outputs(self, outputs: struct_pb2.Struct) -> None:
         """Save the outputs of the component."""
         request = resource_pb2.RegisterResourceOutputsRequest(urn=self._urn, outputs=outputs)
-        _answered(self._stub.RegisterResourceOutputs.future(request))
+        call = self._stub.RegisterResourceOutputs.future(request)
+        _wait([call])
+        _answer(call)
 
     def _child(self, child: Child) -> Any:
         needed = {*child.depends_on, *(urn for urns in child.input_dependencies.values() for urn in urns)}
@@ -156,17 +166,30 @@ def alias_of(urn: str) -> Any:
     return alias_pb2.Alias(urn=urn)
 
 
-def _answer(call: Any) -> Registered:
-    answer = _answered(call)
+def _registered(call: Any) -> Registered:
+    answer = _answer(call)
     if answer.result != resource_pb2.Result.Value("SUCCESS"):
-        raise FailedChildError("the engine reports a failure")
+        raise FailedChildError("")
     return Registered(answer.urn, unpack(answer.object))
 
 
-def _answered(call: Any) -> Any:
+def _answer(call: Any) -> Any:
     try:
         return call.result()
     except grpc.RpcError as error:
-        if error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}:
-            raise MonitorClosedError(error.details()) from None
-        raise FailedChildError(f"the engine refuses to register a resource: {error.details()}") from None
+        if error.code() in _CLOSED:
+            raise MonitorClosedError from None
+        raise FailedChildError(f": {error.details()}") from None
+
+
+def _wait(calls: Sequence[Any]) -> None:
+    """Wait for the answers. Raises MonitorClosedError when this process has to end: the engine waits for it then."""
+    changed = threading.Event()
+    for call in calls:
+        call.add_done_callback(lambda _call: changed.set())
+    with seams.stop.also_setting(changed):
+        while not all(call.done() for call in calls):
+            changed.wait()
+            changed.clear()
+            if seams.stop.reason is not None:
+                raise MonitorClosedError

@@ -50,10 +50,8 @@ OTHER_WORDS = (
     ),
     ("after a refresh the observed one", "after a refresh or a deferred upgrade the observed one"),
     (
-        "must be plain values, since they decide which resources the program registers. All other arguments may be "
-        "outputs.",
-        "must be known in a preview and not be secret, since they decide which resources the program registers. All "
-        "other inputs may be outputs.",
+        "must be plain values, since they decide which resources the program registers. All other arguments",
+        "must be known in a preview and not be secret, since they decide which resources exist. All other inputs",
     ),
     (", a URN, or a ``pulumi.Alias``.", " or a URN."),
     ("``{resource_name}-", "``{name of the fleet}-"),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.address import PoolRef, parse_endpoint
 from batch_os_provider.engine.diagnostics import ResourceLog
 from batch_os_provider.errors import InputError
 from batch_os_provider.plugin import monitor
@@ -29,7 +29,7 @@ NAME = "PoolFleet"
 TOKEN = f"{PACKAGE}:index:{NAME}"
 POOLS, WAVES, URL = "pools", "waves", "url"
 """The outputs, and the output of a pool that is no output of its resource."""
-_PLACE = (camel(inputs.ACCOUNT_ENDPOINT), camel(inputs.POOL_ID_NAME))
+_PLACE = (inputs.ACCOUNT_ENDPOINT, inputs.POOL_ID_NAME)
 _ALIASES_FORM = "the name of a resource without a parent, or a URN"
 _DYNAMIC = {OS.name: resource_types.OS_TYPE, IMAGE.name: resource_types.IMAGE_TYPE}
 
@@ -59,10 +59,10 @@ class Made:
 
 @dataclass(frozen=True)
 class Fleet:
-    """A fleet of a program, planned. ``given`` are the inputs with their marks, ``needs`` the URNs that each needs."""
+    """A fleet of a program, planned. ``secrets`` are arguments, ``needs`` the URNs of what each argument needs."""
 
     plan: FleetPlan
-    former: Mapping[Member, Any]
+    former: Mapping[Member, str]
     secrets: frozenset[str]
     needs: Mapping[str, tuple[str, ...]]
 
@@ -113,28 +113,48 @@ class Fleet:
         bag = in_program({name: value.value if isinstance(value, _Late) else value for name, value in shared.items()})
         own = {inputs.POOL_ID_NAME} | ({inputs.ACCOUNT_ENDPOINT} if pool.endpoint else set())
         of_fleet = {camel(name): fleet_plan.argument_of(name) for name in shared if name not in own}
-        aliases = [monitor.alias(type=_DYNAMIC[self.resource.name])]
         return Child(
             self.resource.token,
             f"{fleet}-{pool.label}",
             Bag(bag, frozenset(name for name, argument in of_fleet.items() if argument in self.secrets)),
             {name: self.needs[argument] for name, argument in of_fleet.items() if argument in self.needs},
             before,
-            [self.former[pool], *aliases] if pool in self.former else aliases,
+            self._aliases(pool),
         )
 
-    def shown(self, registered: Mapping[Member, Registered]) -> Bag:
-        """The outputs of the fleet: its waves, and by the spelling of the program the outputs of each pool."""
-        names = [camel(name) for name in self.resource.shown]
+    def _aliases(self, pool: Member) -> list[Any]:
+        """The former resources of a pool: those of the program, and that of the dynamic provider."""
+        dynamic = {"type": _DYNAMIC[self.resource.name]}
+        old = self.former.get(pool)
+        if old is None:
+            return [monitor.alias(**dynamic)]
+        if old.startswith("urn:"):
+            return [monitor.alias_of(old), monitor.alias(**dynamic)]
+        root = {"name": old, "noParent": True}
+        return [monitor.alias(**root), monitor.alias(**root, **dynamic), monitor.alias(**dynamic)]
+
+    def shown(self, registered: Mapping[Member, Registered], *, is_preview: bool) -> Bag:
+        """The outputs of the fleet: its waves, and by the spelling of the program the outputs of each pool.
+
+        Outside a preview an unknown value is left out: `up --target` can leave out a pool.
+        """
         pools: dict[str, Any] = {}
         secrets: set[str] = set()
         for pool in self.plan.pools:
             bag = registered[pool].outputs
-            pools[pool.spelled] = {URL: _url(bag.values)} | {
-                name: value for name, value in bag.values.items() if name in names
-            }
-            secrets |= bag.secrets & {*names, *_PLACE}
+            # A state that a dynamic provider wrote has the names of the core.
+            state = in_core(bag.values)
+            seen = {URL: self._url(pool, state)} | {name: state[name] for name in self.resource.shown if name in state}
+            known = {name: value for name, value in seen.items() if is_preview or not is_unknown(value)}
+            pools[pool.spelled] = in_program(known)
+            secrets |= in_core(dict.fromkeys(bag.secrets)).keys() & {*self.resource.shown, *_PLACE}
         return Bag({WAVES: self.plan.spelled, POOLS: pools}, frozenset({POOLS} if secrets else ()))
+
+    def _url(self, pool: Member, state: Mapping[str, Any]) -> object:
+        endpoint = self.plan.inputs_of(pool)[inputs.ACCOUNT_ENDPOINT]
+        if _is_late(endpoint):
+            endpoint = state.get(inputs.ACCOUNT_ENDPOINT, UNKNOWN)
+        return PoolRef(parse_endpoint(endpoint), pool.pool_id).url if isinstance(endpoint, str) else UNKNOWN
 
 
 def construct(request: Any, provider: str, endpoint: str) -> Made:
@@ -171,7 +191,7 @@ def construct(request: Any, provider: str, endpoint: str) -> Made:
                 raise
             registered |= zip(wave, made, strict=True)
             before = tuple(each.urn for each in made)
-        outputs = fleet.shown(registered)
+        outputs = fleet.shown(registered, is_preview=request.dryRun)
         engine.register_outputs(pack(outputs.values, outputs.secrets))
     return Made(urn, outputs, tuple(each.urn for each in registered.values()))
 
@@ -187,17 +207,9 @@ def _check_plain(name: str, value: object, *, is_secret: bool) -> None:
         )
 
 
-def _alias(old: object) -> Any:
-    if not isinstance(old, str) or not old:
-        return None
-    return monitor.alias_of(old) if old.startswith("urn:") else monitor.alias(name=old, noParent=True)
+def _alias(old: object) -> str | None:
+    return old if isinstance(old, str) and old else None
 
 
 def _refusal(reason: str) -> InputError:
     return InputError(reason, next_step="Correct the program and run `pulumi preview`")
-
-
-def _url(bag: Mapping[str, Any]) -> object:
-    endpoint, pool = (bag.get(name, UNKNOWN) for name in _PLACE)
-    known = isinstance(endpoint, str) and isinstance(pool, str)
-    return PoolRef(endpoint, pool).url if known else UNKNOWN

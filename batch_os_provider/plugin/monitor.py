@@ -104,7 +104,7 @@ class Monitor:
             try:
                 made.append(_registered(call))
             except FailedChildError as error:
-                failed.append(f"{name} failed{error.reason}")
+                failed.append(f"{name} {error.reason}")
         if failed:
             raise FailedChildError(", ".join(failed))
         return made
@@ -168,8 +168,8 @@ def alias_of(urn: str) -> Any:
 
 def _registered(call: Any) -> Registered:
     answer = _answer(call)
-    if answer.result != resource_pb2.Result.Value("SUCCESS"):
-        raise FailedChildError("")
+    if answer.result != resource_pb2.SUCCESS:
+        raise FailedChildError("failed" if answer.result == resource_pb2.FAIL else "was skipped")
     return Registered(answer.urn, unpack(answer.object))
 
 
@@ -179,7 +179,7 @@ def _answer(call: Any) -> Any:
     except grpc.RpcError as error:
         if error.code() in _CLOSED:
             raise MonitorClosedError from None
-        raise FailedChildError(f": {error.details()}") from None
+        raise FailedChildError(f"failed: {error.details()}") from None
 
 
 def _wait(calls: Sequence[Any]) -> None:

@@ -30,7 +30,7 @@ from batch_os_provider.batch.credentials import use_environ
 from batch_os_provider.comparison.declared_once import DeclaredPools
 from batch_os_provider.engine import diagnostics, seams
 from batch_os_provider.errors import BatchOsError, InputError
-from batch_os_provider.plugin import config, fleet
+from batch_os_provider.plugin import config
 from batch_os_provider.plugin.bags import Bag, is_unknown, pack, unpack
 from batch_os_provider.plugin.config import Config
 from batch_os_provider.plugin.resources import PACKAGE, RESOURCES, Change, Resource
@@ -232,6 +232,8 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
     @_answering
     def Construct(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
         """Make the children of a component. Raises InputError for one that the package does not have."""
+        from batch_os_provider.plugin import fleet  # noqa: PLC0415 - most programs have no fleet
+
         if request.type != fleet.TOKEN:
             raise InputError(
                 f"the package {PACKAGE} has no component {request.type}; it has {fleet.TOKEN}",

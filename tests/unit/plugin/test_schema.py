@@ -139,8 +139,10 @@ def test_the_page_has_every_option_of_the_provider_as_the_schema_describes_it() 
     assert f"plugin install resource batchos {__version__} --file" in PAGE
 
 
-def test_the_program_of_the_page_is_right() -> None:
-    (program,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+def test_the_programs_of_the_page_are_right() -> None:
+    program, of_fleet = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    (farm,) = yaml.safe_load(of_fleet)["resources"].values()
+    assert not fleet.Fleet.of(Bag(farm["properties"]), {}, "https://a.b.batch.azure.com").plan.warning("farm")
     account, *pools = yaml.safe_load(program)["resources"].values()
     assert config.check(account["properties"]) == []
     for each in pools:

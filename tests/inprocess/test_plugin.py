@@ -60,7 +60,7 @@ def test_what_the_engine_asks_first(plugin: Plugin, sim: Simulator) -> None:
     answer = plugin.call("Configure", args=account(sim))
     assert (answer.acceptSecrets, answer.supportsPreview) == (True, True)
     with pytest.raises(FailedCallError) as caught:
-        plugin.call("Construct")
+        plugin.call("Call")
     assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED
 
 

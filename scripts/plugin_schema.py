@@ -50,6 +50,14 @@ OTHER_WORDS = (
     ("after a refresh the observed one", "after a refresh or a deferred upgrade the observed one"),
 )
 """What the docstrings say to Python programs, and the same for every language."""
+OWN_VERSION = {"respectSchemaVersion": True}  # so an SDK has the version of its provider, and asks for no other
+LANGUAGES: dict[str, Any] = {
+    "csharp": OWN_VERSION,
+    "go": OWN_VERSION,
+    "nodejs": {"packageName": f"@{PACKAGE}/{PACKAGE}", **OWN_VERSION},
+    "python": {"pyproject": {"enabled": True}, **OWN_VERSION},
+}
+"""What the generators of SDKs cannot know from the schema."""
 POOL_TYPE = f"{PACKAGE}:index:Pool"
 ALIASES = {"PoolOsVersion": resource_types.OS_TYPE, "PoolImageVersion": resource_types.IMAGE_TYPE}
 TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
@@ -67,6 +75,7 @@ def schema() -> dict[str, Any]:
         "description": "Keeps the OS version of Azure Batch pools declared.",
         "keywords": ["azure", "batch", "guest-os", "category/infrastructure", "kind/native"],
         "license": "Apache-2.0",
+        "publisher": "The batch_os_provider authors",
         "meta": {"moduleFormat": "(.*)"},
         "config": {"variables": options},
         "provider": {
@@ -80,7 +89,7 @@ def schema() -> dict[str, Any]:
         },
         "functions": {token: _function(each, classes["PoolOsVersion"]) for token, each in FUNCTIONS.items()},
         "resources": {token: _resource(each, classes[each.name]) for token, each in RESOURCES.items()},
-        "language": {"nodejs": {"packageName": f"@{PACKAGE}/{PACKAGE}"}, "python": {"pyproject": {"enabled": True}}},
+        "language": LANGUAGES,
     }
 
 

@@ -14,7 +14,6 @@ import ast
 import json
 import re
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from batch_os_provider.plugin.resources import PACKAGE, RESOURCES, Resource  # n
 from batch_os_provider.schema import inputs, resource_types  # noqa: E402
 from batch_os_provider.schema.input_names import CHOICES  # noqa: E402
 from batch_os_provider.schema.spelling import camel, spell  # noqa: E402
+from scripts import project  # noqa: E402
 from scripts.plugin_examples import EXAMPLES  # noqa: E402
 
 FILE = ROOT / "batch_os_provider" / "plugin" / "schema.json"
@@ -71,7 +71,7 @@ def schema() -> dict[str, Any]:
     return {
         "name": PACKAGE,
         "displayName": "Azure Batch OS versions",
-        "version": version("batch-os-provider"),
+        "version": project.version(),
         "description": "Keeps the OS version of Azure Batch pools declared.",
         "keywords": ["azure", "batch", "guest-os", "category/infrastructure", "kind/native"],
         "license": "Apache-2.0",
@@ -89,8 +89,20 @@ def schema() -> dict[str, Any]:
         },
         "functions": {token: _function(each, classes["PoolOsVersion"]) for token, each in FUNCTIONS.items()},
         "resources": {token: _resource(each, classes[each.name]) for token, each in RESOURCES.items()},
-        "language": LANGUAGES,
+        **_address(project.address()),
     }
+
+
+def _address(address: str) -> dict[str, Any]:
+    """What each language gets, and what follows from the project's address as soon as it has one."""
+    if not address:
+        return {"language": LANGUAGES}
+    language = {
+        **LANGUAGES,
+        "go": {**OWN_VERSION, "importBasePath": f"{address.removeprefix('https://')}/sdk/go/{PACKAGE}"},
+        "java": {"buildFiles": "gradle"},  # which Java's generator only writes with a repository
+    }
+    return {"homepage": address, "repository": address, "language": language}
 
 
 def _pool() -> dict[str, Any]:

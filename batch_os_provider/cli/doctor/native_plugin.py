@@ -29,8 +29,8 @@ _FOLDER = re.compile(r"resource-batchos-v(\d+(?:\.\d+)*)(.*)")
 class Found:
     """A provider that Pulumi would start. ``path`` is empty if only Pulumi can start it.
 
-    ``version`` is that of an installed plugin by its folder's name, else empty. ``hidden`` is the version of an installed
-    plugin that Pulumi does not take.
+    ``version`` is that of an installed plugin by its folder's name, else empty. ``hidden`` is the version of an
+    installed plugin that Pulumi does not take.
     """
 
     path: str

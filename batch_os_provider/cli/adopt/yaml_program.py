@@ -20,7 +20,7 @@ from batch_os_provider.cli.adopt.project import SECRET, Project, config_text
 from batch_os_provider.cli.adopt.yaml_values import Unknown, Value, composed, entries, evaluate, line_of, reference_of
 from batch_os_provider.errors import InputError
 from batch_os_provider.schema import fleet_plan, inputs
-from batch_os_provider.schema.resource_types import kind_of
+from batch_os_provider.schema.resource_types import FLEETS, kind_of
 from batch_os_provider.schema.spelling import camel, in_core, spell
 from batch_os_provider.schema.waves import WavesError
 
@@ -29,7 +29,7 @@ __all__ = ["RUNTIME", "program_file", "read_yaml", "token"]
 RUNTIME = "yaml"
 _FILES = ("Main.json", "Main.yaml", "Pulumi.yaml")
 """Pulumi reads the first of these that a folder has, and no other file."""
-_PROVIDER, _FLEET = "pulumi:providers:batchos", "batchos:index:PoolFleet"
+_PROVIDER = "pulumi:providers:batchos"
 _ENDPOINT, _POOL_ID = camel(inputs.ACCOUNT_ENDPOINT), camel(inputs.POOL_ID_NAME)
 _SIMPLE = (str, int, float)
 _WAVES = ("canary", fleet_plan.WAVES)
@@ -105,9 +105,9 @@ class _Program:
         """What the program declares. A resource with ``get`` is only read."""
         for key, resource in self.resources.items():
             type_ = token(resource.get("type"))
-            if (kind_of(type_) or type_ == _FLEET) and "get" not in resource:
+            if (kind_of(type_) or type_ in FLEETS) and "get" not in resource:
                 name = self._text_at(key, resource, "name") if "name" in resource else key
-                yield from self._pools_of(program, str(name), key, type_ == _FLEET)
+                yield from self._pools_of(program, str(name), key, type_ in FLEETS)
 
     def _pools_of(self, program: str, name: str, key: str, is_fleet: bool) -> Iterator[DeclaredPool]:  # noqa: FBT001 - one caller
         resource = self.resources[key]

@@ -124,7 +124,11 @@ def test_a_provider_that_does_not_work_says_why(tmp_path: Path, text: str, why: 
         ("batchos:accountKey: {secure: AAA}", ["fail"], "it is set without accountEndpoint"),
         ("batchos:useOidc: 'perhaps'", ["fail"], "allowed: true or false"),
         ("batchos:previewLook: false", ["ok"], "previewLook"),
-        ("batchos:clientSecret: plain", ["warn"], "stack dev: batchos:clientSecret is not encrypted"),
+        (
+            "batchos:clientSecret: plain\n  batchos:tenantId: t\n  batchos:clientId: c",
+            ["warn"],
+            "stack dev: batchos:clientSecret is not encrypted",
+        ),
         ("[1, 2]", [], ""),
     ],
 )

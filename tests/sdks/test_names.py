@@ -13,7 +13,6 @@ from batch_os_provider import __version__
 from tests.support.typescript import SCHEMA, Workspace
 
 JAVA = "src/main/java/com/pulumi/batchos"
-SECRET_OPTIONS = [name for name, each in SCHEMA["config"]["variables"].items() if each.get("secret")]
 
 
 def same(name: str) -> str:
@@ -163,10 +162,12 @@ def test_every_choice_is_there_with_its_value(sdks: Workspace, language: str) ->
 
 def test_the_generators_warn_of_nothing_but_secret_config(sdks: Workspace) -> None:
     """Java's generator has no secret config variable: a program reads such a value as a plain string there."""
-    assert sdks.said.splitlines() == [
+    known = {
         f"WARN: secret property {name} (property of config) does not have an Output type"
-        for name in sorted(SECRET_OPTIONS)
-    ]
+        for name, each in SCHEMA["config"]["variables"].items()
+        if each.get("secret")
+    }
+    assert {line for line in sdks.said.splitlines() if "warn" in line.lower()} <= known, sdks.said
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ def test_the_version_stands_in_one_place_and_what_shows_it_follows() -> None:
     for name, words in releasing.SHOWN.items():
         assert words.format(__version__) in (ROOT / name).read_text(encoding="utf-8"), name
     known = {*releasing.SHOWN, "pyproject.toml", "CHANGELOG.md", "batch_os_provider/plugin/schema.json"}
-    folders = ("batch_os_provider", "benchmarks", "docs", "examples", "policies", "scripts")
+    folders = ("batch_os_provider", "benchmarks", "docs", "examples", "plugin", "policies", "scripts")
     files = [*ROOT.glob("*.md"), *(file for folder in folders for file in (ROOT / folder).rglob("*"))]
     kinds = {".md", ".py", ".yaml", ".yml", ".toml", ".sh", ".json", ""}
     for file in files:

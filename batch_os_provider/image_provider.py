@@ -15,9 +15,7 @@ from pulumi import dynamic
 
 from batch_os_provider import pool_provider
 from batch_os_provider.comparison.compared import compare_image
-from batch_os_provider.errors import BatchOsError
-from batch_os_provider.pool_provider import PoolProvider, crud, describe, is_unknown, ref_of
-from batch_os_provider.runtime.cancellation import Canceled
+from batch_os_provider.pool_provider import PoolProvider, crud, describe, is_unknown
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.declared import DeclaredImage
 
@@ -37,10 +35,9 @@ class PoolImageVersionProvider(PoolProvider):
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
         """Validate and normalise the inputs. The refusal of ``latest`` names the newest version on the nodes."""
         result = super().check(_olds, news)
-        asked = str(news.get(inputs.IMAGE_TARGET)).strip().lower()
         for failure in result.failures:
-            if failure.property == inputs.IMAGE_TARGET and asked == inputs.LATEST:
-                failure.reason += _newest(result.inputs)
+            if inputs.asks_for_latest(failure.property, news) and pool_provider.program.looks:
+                failure.reason += describe.newest_clause(result.inputs)
         return result
 
     def compare(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> Compared:
@@ -68,20 +65,3 @@ class PoolImageVersionProvider(PoolProvider):
         than ``target_image``, that becomes the pool's image. The next preview then shows drift as a property change.
         """
         return crud.read_image(ref, props)
-
-
-def _newest(bag: Mapping[str, Any]) -> str:
-    """A clause with the newest version on the pool's nodes; empty if previews read no pools or the pool is unknown."""
-    named = [bag.get(name) for name in (inputs.ACCOUNT_ENDPOINT, inputs.POOL_ID_NAME)]
-    if not pool_provider.program.looks or not all(isinstance(value, str) for value in named):
-        return ""
-    try:
-        newest = describe.newest_image(ref_of(f"{named[0]}/pools/{named[1]}"))
-    except (BatchOsError, describe.NotChecked, Canceled) as error:
-        return f"; could not read its nodes: {error}"
-    return (
-        f"; the newest on this pool's nodes is {newest}"
-        if newest
-        else "; no node of this pool shows a version number: declare nodes_since in place of it, "
-        f"{inputs.allowed(inputs.NODES_SINCE)}"
-    )

@@ -14,7 +14,6 @@ import ast
 import json
 import re
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from batch_os_provider.plugin.resources import PACKAGE, RESOURCES, Resource  # n
 from batch_os_provider.schema import fleet_plan, inputs, resource_types  # noqa: E402
 from batch_os_provider.schema.input_names import CHOICES  # noqa: E402
 from batch_os_provider.schema.spelling import camel, spell  # noqa: E402
+from scripts import project  # noqa: E402
 from scripts.plugin_examples import EXAMPLES  # noqa: E402
 
 FILE = ROOT / "batch_os_provider" / "plugin" / "schema.json"
@@ -57,6 +57,14 @@ OTHER_WORDS = (
     ("``{resource_name}-", "``{name of the fleet}-"),
 )
 """What the docstrings say to Python programs, and the same for every language."""
+OWN_VERSION = {"respectSchemaVersion": True}  # so an SDK has the version of its provider, and asks for no other
+LANGUAGES: dict[str, Any] = {
+    "csharp": OWN_VERSION,
+    "go": OWN_VERSION,
+    "nodejs": {"packageName": f"@{PACKAGE}/{PACKAGE}", **OWN_VERSION},
+    "python": {"pyproject": {"enabled": True}, **OWN_VERSION},
+}
+"""What the generators of SDKs cannot know from the schema."""
 POOL_TYPE = f"{PACKAGE}:index:Pool"
 FLEET_POOL_TYPE = f"{PACKAGE}:index:FleetPool"
 LIST: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
@@ -78,10 +86,11 @@ def schema() -> dict[str, Any]:
     return {
         "name": PACKAGE,
         "displayName": "Azure Batch OS versions",
-        "version": version("batch-os-provider"),
+        "version": project.version(),
         "description": "Keeps the OS version of Azure Batch pools declared.",
         "keywords": ["azure", "batch", "guest-os", "category/infrastructure", "kind/native"],
         "license": "Apache-2.0",
+        "publisher": "The batch_os_provider authors",
         "meta": {"moduleFormat": "(.*)"},
         "config": {"variables": options},
         "provider": {
@@ -103,7 +112,7 @@ def schema() -> dict[str, Any]:
             **{token: _resource(each, classes[each.name]) for token, each in RESOURCES.items()},
             fleet.TOKEN: _fleet(classes[fleet.NAME]),
         },
-        "language": {"nodejs": {"packageName": f"@{PACKAGE}/{PACKAGE}"}, "python": {"pyproject": {"enabled": True}}},
+        **_address(project.address()),
     }
 
 
@@ -158,6 +167,18 @@ def _fleet_pool(classes: dict[str, ast.ClassDef]) -> dict[str, Any]:
             shown = {**_type(annotated[name].annotation), "description": _words(outputs[name])}
             properties.setdefault(camel(name), shown)
     return {"properties": properties, "required": [fleet.URL]}
+
+
+def _address(address: str) -> dict[str, Any]:
+    """What each language gets, and what follows from the project's address as soon as it has one."""
+    if not address:
+        return {"language": LANGUAGES}
+    language = {
+        **LANGUAGES,
+        "go": {**OWN_VERSION, "importBasePath": f"{address.removeprefix('https://')}/sdk/go/{PACKAGE}"},
+        "java": {"buildFiles": "gradle"},  # which Java's generator only writes with a repository
+    }
+    return {"homepage": address, "repository": address, "language": language}
 
 
 def _pool() -> dict[str, Any]:

@@ -31,20 +31,40 @@ if TYPE_CHECKING:
 
     from batch_os_provider.batch.clouds import Cloud
 
-__all__ = ["Found", "Identity", "SharedKey", "environ", "find", "find_for_manager", "use_environ"]
+__all__ = [
+    "ASSERTIONS",
+    "FILE",
+    "TOKEN",
+    "USE_OIDC",
+    "Found",
+    "Identity",
+    "SharedKey",
+    "environ",
+    "find",
+    "find_for_manager",
+    "use_environ",
+]
 
 ACCOUNT, KEY = "AZURE_BATCH_ACCOUNT", "AZURE_BATCH_ACCESS_KEY"
 AUTHORITY = "AZURE_AUTHORITY_HOST"
 """azure-identity's variable for another token authority than the one of the endpoint's cloud."""
 _TRUE = frozenset({"true", "1", "yes"})
 _TENANT = re.compile(r"[A-Za-z0-9.-]+")
-_FILE = "ARM_OIDC_TOKEN_FILE_PATH"
+USE_OIDC, TOKEN, FILE = "ARM_USE_OIDC", "ARM_OIDC_TOKEN", "ARM_OIDC_TOKEN_FILE_PATH"
+_REQUESTS = (
+    ("ARM_OIDC_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_URL"),
+    ("ARM_OIDC_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
+)
+"""The URL and the token of a CI system that gives out OIDC assertions: our variable, and that of GitHub Actions."""
 _CONNECTIONS = (
     "ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID",
     "ARM_OIDC_AZURE_SERVICE_CONNECTION_ID",
     "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
 )
 """The id of an Azure DevOps service connection. Source: the azurerm and azapi providers; AzureCLI@2 sets the last."""
+
+ASSERTIONS = frozenset({TOKEN, FILE, *_CONNECTIONS})
+"""The variables whose OIDC assertion goes before one that is requested by a URL."""
 
 
 _environ: Mapping[str, str] = os.environ
@@ -177,13 +197,13 @@ def _identity(endpoint: str, environ: Mapping[str, str], scope: str, passed_over
     ours = {**settings, "retry_total": 0}  # the rollout decides about retries, and reports them
     check = "Check ARM_TENANT_ID, ARM_CLIENT_ID and "
     credential: Any
-    if tenant and client and environ.get("ARM_USE_OIDC", "").lower() in _TRUE:
+    if tenant and client and environ.get(USE_OIDC, "").lower() in _TRUE:
         credential = _federated(environ, _checked(tenant), client, ours)
         name = f"OIDC as client {client} (ARM_USE_OIDC)"
         check += "that the client has a federated credential for this job's subject"
         if isinstance(credential, identity.AzurePipelinesCredential):
             check += ", and that this job may use the service connection"
-        if environ.get("ARM_OIDC_TOKEN"):
+        if environ.get(TOKEN):
             check += (
                 ". ARM_OIDC_TOKEN is one assertion and ends within minutes: for longer runs set ARM_OIDC_REQUEST_URL "
                 "and ARM_OIDC_REQUEST_TOKEN instead, or ARM_OIDC_TOKEN_FILE_PATH if another program renews that file; "
@@ -238,7 +258,7 @@ def _federated(environ: Mapping[str, str], tenant: str, client: str, settings: M
     """A credential that reads a new OIDC assertion for every token, from the CI system or from a variable."""
     from azure import identity  # noqa: PLC0415 - see the module docstring
 
-    if not environ.get("ARM_OIDC_TOKEN") and not environ.get(_FILE):
+    if not environ.get(TOKEN) and not environ.get(FILE):
         connection = next((environ[name] for name in _CONNECTIONS if environ.get(name)), "")
         token = environ.get("SYSTEM_ACCESSTOKEN", "")
         # Azure Pipelines has its own protocol. This class reads the URL from the process environment.
@@ -255,13 +275,12 @@ def _federated(environ: Mapping[str, str], tenant: str, client: str, settings: M
 
 def _assertion(environ: Mapping[str, str]) -> Callable[[], str]:
     """A function that returns the OIDC assertion; called for every token, because CI assertions live only minutes."""
-    if environ.get("ARM_OIDC_TOKEN"):
-        return lambda: environ["ARM_OIDC_TOKEN"]
-    if environ.get(_FILE):
-        path = Path(environ[_FILE])
-        return lambda: assertion_of_file(path, _FILE)
-    url = environ.get("ARM_OIDC_REQUEST_URL") or environ.get("ACTIONS_ID_TOKEN_REQUEST_URL", "")
-    token = environ.get("ARM_OIDC_REQUEST_TOKEN") or environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "")
+    if environ.get(TOKEN):
+        return lambda: environ[TOKEN]
+    if environ.get(FILE):
+        path = Path(environ[FILE])
+        return lambda: assertion_of_file(path, FILE)
+    url, token = (next((environ[name] for name in names if environ.get(name)), "") for names in _REQUESTS)
     if url.startswith("https://") and token:
         return lambda: assertion_of_url(url, token)
     raise CredentialError(

@@ -6,7 +6,7 @@ read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +14,7 @@ from batch_os_provider.batch.address import PoolRef, parse_endpoint
 from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.pool import Kind, Pool
 from batch_os_provider.engine import seams
-from batch_os_provider.plugin.resources import IMAGE, OS, PACKAGE, Resource
+from batch_os_provider.plugin.resources import IMAGE, OS, PACKAGE, Resource, without_secrets
 from batch_os_provider.runtime.backoff import retry
 from batch_os_provider.runtime.cancellation import RealWaiter
 from batch_os_provider.schema import inputs
@@ -67,8 +67,12 @@ class Function:
         """The names of the arguments, of the core."""
         return (inputs.ACCOUNT_ENDPOINT, *self.required)
 
-    def call(self, given: Mapping[str, Any], endpoint: str) -> tuple[dict[str, Any], list[Failure]]:
+    def call(
+        self, given: Mapping[str, Any], endpoint: str, secrets: Collection[str] = ()
+    ) -> tuple[dict[str, Any], list[Failure]]:
         """Check the arguments and run the function. ``endpoint`` is the account of the provider, if it has one.
+
+        ``secrets`` are the names of the arguments whose values no text may show.
 
         Returns:
             The result with the names of the program, and the failures; the result is empty if there are failures.
@@ -81,10 +85,12 @@ class Function:
         bag = in_core({name: value for name, value in given.items() if name in known and value is not None})
         if endpoint:
             bag.setdefault(inputs.ACCOUNT_ENDPOINT, endpoint)
+        wrong = []
         for name in self.arguments:
             missing = f"it is missing; required: {inputs.allowed(name)}"
             reason = inputs.wrong(name, bag[name]) if name in bag else missing
-            failures += [Failure(camel(name), reason)] if reason else []
+            wrong += [Failure(name, reason)] if reason else []
+        failures += [Failure(camel(each.property), each.reason) for each in without_secrets(wrong, bag, secrets)]
         if failures:
             return {}, failures
         return self.run(shared_client(parse_endpoint(bag[inputs.ACCOUNT_ENDPOINT])), bag), []

@@ -6,7 +6,7 @@ which outputs are known before an `up`, what a failed create leaves in the state
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -29,14 +29,14 @@ from batch_os_provider.schema import outputs as out
 from batch_os_provider.schema.declared import Declared, DeclaredImage, ref_of, target_in
 from batch_os_provider.schema.inputs import Failure
 from batch_os_provider.schema.spelling import camel, in_core, strange
-from batch_os_provider.schema.units import parse_duration
+from batch_os_provider.schema.units import parse_duration, shown
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from batch_os_provider.preview.describe import Refused
 
-__all__ = ["IMAGE", "OS", "PACKAGE", "RESOURCES", "Change", "Resource"]
+__all__ = ["IMAGE", "OS", "PACKAGE", "RESOURCES", "Change", "Resource", "without_secrets"]
 
 PACKAGE = "batchos"
 LONGEST = 30 * 24 * 3600
@@ -78,8 +78,16 @@ class Resource:
         """The id of a resource with these inputs: the URL of its pool."""
         return PoolRef(bag[inputs.ACCOUNT_ENDPOINT], bag[inputs.POOL_ID_NAME]).url
 
-    def check(self, news: Mapping[str, Any], endpoint: str) -> tuple[dict[str, Any], list[Failure]]:
-        """Validate and normalise the inputs of a program. ``endpoint`` is the account of the provider, if it has one.
+    def check(
+        self, news: Mapping[str, Any], endpoint: str, *, look: bool = False, secrets: Collection[str] = ()
+    ) -> tuple[dict[str, Any], list[Failure]]:
+        """Validate and normalise the inputs of a program.
+
+        Args:
+            news: the inputs, with the names of the program.
+            endpoint: the account of the provider, if it has one.
+            look: whether Batch may be asked; only the refusal of ``latest`` asks.
+            secrets: the names among ``news`` whose values no text may show.
 
         Returns:
             The inputs to keep, with the names of the core, and the failures, with the names of the program.
@@ -90,7 +98,16 @@ class Resource:
         if endpoint:
             bag.setdefault(inputs.ACCOUNT_ENDPOINT, endpoint)
         kept, failures = inputs.check(bag, is_unknown, self.spec)
-        return kept, [*others, *(Failure(camel(each.property), each.reason) for each in failures)]
+        reasons = [self._reason(each, kept, look=look) for each in without_secrets(failures, kept, secrets)]
+        return kept, [*others, *map(Failure, (camel(each.property) for each in failures), reasons)]
+
+    @staticmethod
+    def _reason(failure: Failure, kept: Mapping[str, Any], *, look: bool) -> str:
+        if failure.property == inputs.ACCOUNT_ENDPOINT and kept.get(inputs.ACCOUNT_ENDPOINT) is None:
+            return f"{failure.reason}; declare it here, or as {camel(inputs.ACCOUNT_ENDPOINT)} of the provider"
+        if look and inputs.asks_for_latest(failure.property, kept):
+            return failure.reason + str(_first_used("preview.describe").newest_clause(kept))
+        return failure.reason
 
     def compare(self, old_inputs: Mapping[str, Any], olds: Mapping[str, Any], news: Mapping[str, Any]) -> Compared:
         """Compare the state with the inputs of the program."""
@@ -106,7 +123,8 @@ class Resource:
         if found.is_behind and target not in drawn:
             drawn[target] = Change("update", of_inputs=False)
         if found.is_unfinished and not drawn:
-            drawn[out.STATE] = Change("update", of_inputs=False)
+            # As a change of outputs, `preview --diff` would draw a state that goes away: the inputs have none.
+            drawn[out.STATE] = Change("update")
         return drawn
 
     def preview(self, bag: Mapping[str, Any], known: PriorState | None, *, look: bool) -> dict[str, Any]:
@@ -226,6 +244,20 @@ class Resource:
         read = crud.read_os if self.spec is inputs.OS else crud.read_image
         seen: tuple[dict[str, Any], dict[str, Any]] | None = read(ref, props)
         return seen
+
+
+def without_secrets(failures: list[Failure], bag: Mapping[str, Any], secrets: Collection[str]) -> list[Failure]:
+    """The failures without the values of these properties of the program, and without guesses of what they mean."""
+
+    def hidden(failure: Failure) -> Failure:
+        name, value = failure.property, bag.get(failure.property)
+        if camel(name) not in secrets or value is None:
+            return failure
+        if inputs.wrong(name, value):
+            return Failure(name, f"the secret value is not allowed; allowed: {inputs.allowed(name)}")
+        return Failure(name, failure.reason.replace(shown(value), "the secret value"))
+
+    return [hidden(each) for each in failures]
 
 
 def _kind(old: object, new: object) -> str:

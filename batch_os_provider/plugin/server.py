@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import wraps
 from importlib.metadata import version
 from importlib.resources import files
@@ -115,8 +115,14 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         """A message with the names of the program and of the configuration."""
         return self._config.spell(spell(text))
 
-    def _failed(self, failure: Failure) -> Any:
-        return provider_pb2.CheckFailure(property=failure.property, reason=self.spell(failure.reason))
+    def _failed(self, failures: Iterable[Failure], secrets: Collection[str]) -> list[Any]:
+        """Failures for the engine, which writes the value of a named property before the reason, also a secret."""
+        return [
+            provider_pb2.CheckFailure(reason=f"{each.property}: {self.spell(each.reason)}")
+            if each.property in secrets
+            else provider_pb2.CheckFailure(property=each.property, reason=self.spell(each.reason))
+            for each in failures
+        ]
 
     @_answering
     def Handshake(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
@@ -143,11 +149,9 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
     def CheckConfig(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
         """Validate the configuration. Keys come back marked as secrets, so that the state never shows them."""
         bag = unpack(request.news)
-        failures = config.check(bag.values)
-        given = {name for name in config.SECRETS if name in bag.values}
-        return provider_pb2.CheckResponse(
-            inputs=pack(bag.values, bag.secrets | given), failures=[self._failed(each) for each in failures]
-        )
+        failures = config.check(bag.values, bag.secrets)
+        secrets = bag.secrets.union(config.SECRETS)
+        return provider_pb2.CheckResponse(inputs=pack(bag.values, secrets), failures=self._failed(failures, secrets))
 
     @_answering
     def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
@@ -159,14 +163,14 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
     @_answering
     def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
         """Take the configuration of this process. Raises InputError as ``CheckConfig``."""
-        given = unpack(request.args).values
-        failures = config.check(given)
+        bag = unpack(request.args)
+        failures = config.check(bag.values, bag.secrets)
         if failures:
             raise InputError(
                 "; ".join(f"{each.property}: {each.reason}" for each in failures),
                 next_step="Correct the options of the provider batchos",
             )
-        self._config = Config.of(given)
+        self._config = Config.of(bag.values)
         use_environ(self._config.environ)
         self._reference = f"{request.urn}::{request.id}" if request.urn and request.id else ""
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
@@ -175,14 +179,14 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
     def Check(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
         """Validate and normalise the inputs of a resource."""
         resource, bag = _resource(request), unpack(request.news)
-        kept, failures = resource.check(bag.values, self._config.endpoint)
+        kept, failures = resource.check(bag.values, self._config.endpoint, look=self._config.looks, secrets=bag.secrets)
         if not failures:
             twice = self._declared.declared_twice(request.urn, kept, is_unknown)
             failures = [Failure(camel(each.property), each.reason) for each in twice]
         if failures:
             self._watch.ended(request.urn, failed=True)
         return provider_pb2.CheckResponse(
-            inputs=pack(in_program(kept), bag.secrets), failures=[self._failed(each) for each in failures]
+            inputs=pack(in_program(kept), bag.secrets), failures=self._failed(failures, bag.secrets)
         )
 
     @_answering
@@ -282,8 +286,9 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
                 f"the package {PACKAGE} has no function {request.tok}; it has {' and '.join(FUNCTIONS)}",
                 next_step="Correct the function in the program",
             )
-        result, failures = FUNCTIONS[request.tok].call(unpack(request.args).values, self._config.endpoint)
-        answer = provider_pb2.InvokeResponse(failures=[self._failed(each) for each in failures])
+        bag = unpack(request.args)
+        result, failures = FUNCTIONS[request.tok].call(bag.values, self._config.endpoint, bag.secrets)
+        answer = provider_pb2.InvokeResponse(failures=self._failed(failures, bag.secrets))
         getattr(answer, "return").CopyFrom(pack(result))
         return answer
 

@@ -33,9 +33,10 @@ from batch_os_provider.preview.plan import Plan, plan_image, plan_os
 from batch_os_provider.rollout.actions import Refuse
 from batch_os_provider.runtime.cancellation import Canceled, RealWaiter
 from batch_os_provider.runtime.per_account import PerAccount
-from batch_os_provider.schema.declared import Declared, DeclaredImage
+from batch_os_provider.schema import inputs
+from batch_os_provider.schema.declared import Declared, DeclaredImage, ref_of
 
-__all__ = ["NotChecked", "Refused", "images_of", "newest_image", "preview_image", "preview_os", "snapshot_of"]
+__all__ = ["Refused", "images_of", "newest_clause", "newest_image", "preview_image", "preview_os", "snapshot_of"]
 
 T = TypeVar("T")
 
@@ -193,6 +194,27 @@ def newest_image(ref: PoolRef) -> str:
     """
     versions = [(node.version, node.version_text) for node in snapshot_of(ref.endpoint).vm(ref).nodes if node.version]
     return max(versions)[1] if versions else ""
+
+
+def newest_clause(bag: Mapping[str, Any]) -> str:
+    """What follows the refusal of ``latest``: the newest version on the pool's nodes; empty if the pool is not known.
+
+    Args:
+        bag: the inputs, of which some may be wrong, missing or not known yet.
+    """
+    named = [bag.get(name) for name in (inputs.ACCOUNT_ENDPOINT, inputs.POOL_ID_NAME)]
+    if not all(isinstance(value, str) for value in named):
+        return ""
+    try:
+        newest = newest_image(ref_of(f"{named[0]}/pools/{named[1]}"))
+    except (BatchOsError, NotChecked, Canceled) as error:
+        return f"; could not read its nodes: {error}"
+    return (
+        f"; the newest on this pool's nodes is {newest}"
+        if newest
+        else "; no node of this pool shows a version number: declare nodes_since in place of it, "
+        f"{inputs.allowed(inputs.NODES_SINCE)}"
+    )
 
 
 class _Row:

@@ -80,6 +80,7 @@ __all__ = [
     "Failure",
     "Spec",
     "allowed",
+    "asks_for_latest",
     "check",
     "is_on",
     "same",
@@ -167,6 +168,11 @@ def _check_floor(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool]) -> l
 
 def _is_latest_of_an_image(bag: Mapping[str, Any]) -> bool:
     return bag.get(IMAGE_TARGET) == LATEST and bag.get(TARGET_IMAGE) is not None
+
+
+def asks_for_latest(name: str, bag: Mapping[str, Any]) -> bool:
+    """Whether this input is the image version, and its value is ``latest``, which names no version."""
+    return name == IMAGE_TARGET and str(bag.get(name)).strip().lower() == LATEST
 
 
 def _unused(bag: Mapping[str, Any], is_unknown: Callable[[Any], bool], spec: Spec) -> list[Failure]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from batch_os_provider import __version__
 from batch_os_provider.cli.comment import preview_file
 from batch_os_provider.cli.comment.digest import digest
-from tests.support.plugin import OS
-from tests.support.simulator import NEW, OLD, OTHER, Simulator, paas_pool
+from tests.support.plugin import IMAGE, OS
+from tests.support.simulator import IMAGES, NEW, OLD, OTHER, Simulator, paas_pool, vm_pool
 from tests.support.stack import PROJECT
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def declare(stack: Stack, sim: Simulator, pools: Mapping[str, Mapping[str, Any]]
 
 def state(stack: Stack) -> dict[str, dict[str, Any]]:
     found = json.loads(stack.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"]["resources"]
-    return {each["urn"].rpartition("::")[2]: each for each in found if each["type"] == OS}
+    return {each["urn"].rpartition("::")[2]: each for each in found if each["type"] in (OS, IMAGE)}
 
 
 def drawn(stack: Stack) -> tuple[dict[str, Any], dict[str, str]]:
@@ -72,21 +74,45 @@ def drawn(stack: Stack) -> tuple[dict[str, Any], dict[str, str]]:
     )
 
 
+def import_pools(stack: Stack, sim: Simulator, types: Mapping[str, str]) -> None:
+    """Import pools by nothing but their ids, and copy what that prints into the program, letter by letter."""
+    deployed = json.loads(stack.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"]["resources"]
+    account = next(each["urn"] for each in deployed if each["type"] == "pulumi:providers:batchos")
+    wanted = [
+        {"type": type_, "name": f"the-{name}", "id": f"{sim.endpoint}/pools/{name}", "provider": "account"}
+        for name, type_ in types.items()
+    ]
+    file = stack.folder / "wanted.json"
+    file.write_text(json.dumps({"nameTable": {"account": account}, "resources": wanted}), encoding="utf-8")
+    options = ("--yes", "--skip-preview", "--protect=false")
+    printed = stack.run("import", "--file", str(file), *options).ok().text
+    assert printed.count("\nresources:\n") == 1
+    program = stack.program_folder / "Pulumi.yaml"
+    given = yaml.safe_dump(json.loads(program.read_text(encoding="utf-8")), sort_keys=False)
+    copied = f"\nresources:\n{printed.partition('resources:' + chr(10))[2]}"
+    program.write_text(given.replace("\nresources:\n", copied), encoding="utf-8")
+
+
 def test_from_the_first_preview_to_an_import(sim: Simulator, stack: Stack) -> None:
-    names = ("calm", "deferred", "failed")
-    sim.pools(*map(paas_pool, (*names, "found")))
+    names = ("calm", "deferred", "failed", "gated")
+    # One pool shows its version as a pin, one on its nodes, and one shows none; a name may be a number.
+    hpc, rhel = IMAGES["ubuntu-hpc"], IMAGES["rhel"]
+    pins = {"0750": hpc.behind, "floats": rhel.behind, "bare": None}
+    machines = (vm_pool("floats", image=rhel), vm_pool("bare", image=rhel, exact="latest"))
+    sim.seed(*map(paas_pool, (*names, "found")), vm_pool("0750", image=hpc, version=hpc.behind), *machines)
     pools: dict[str, dict[str, Any]] = {
         "calm": {"targetOsVersion": OLD},
         "deferred": {"targetOsVersion": NEW, "timeout": 3, "onTimeout": "defer"},
         "failed": {"targetOsVersion": NEW, "timeout": "1h"},
+        "gated": {"targetOsVersion": OLD, "maxUnhealthy": 0},
     }
     declare(stack, sim, pools, failed={"customTimeouts": {"create": "2s"}})
     shown = stack.preview().ok()
-    assert "+ 5 to create" in shown.text
+    assert "+ 6 to create" in shown.text
     assert f'failed : "{NEW}"' in shown.flat, "an output that is known before the up"
     assert "deferred: [unknown]" in shown.flat
     assert "accountKey : [secret]" in shown.flat
-    assert shown.flat.count('resource : "PoolOsVersion"') == 4, "a function shows the account's pools"
+    assert shown.flat.count('resource : "PoolOsVersion"') == 5, "a function shows the account's pools"
     assert "from $PATH" not in shown.text
     assert not sim.writes()
 
@@ -112,25 +138,23 @@ def test_from_the_first_preview_to_an_import(sim: Simulator, stack: Stack) -> No
 
     # Drift: a refresh shows it, and the next preview draws the way back.
     sim.move_to(OTHER, "calm")
+    sim.change_node("tvm-002", "gated", state="unusable", errors=[{"code": "AgentLost", "message": "It is silent"}])
     assert f'~ targetOsVersion: "{OLD}" => "{OTHER}"' in stack.refresh().ok().text
-    in_the_program = {"targetOsVersion": {"kind": "update", "inputDiff": True}}
-    assert drawn(stack) == ({"calm": in_the_program}, {"calm": "rollback"})
+    changed = {"kind": "update", "inputDiff": True}
+    rows = {"calm": "rollback", "gated": "adopt"}
+    assert drawn(stack) == ({"calm": {"targetOsVersion": changed}, "gated": {"poolState": changed}}, rows)
 
-    # An import needs an id only, and prints the program.
-    account = next(
-        each["urn"]
-        for each in json.loads(stack.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"]["resources"]
-        if each["type"] == "pulumi:providers:batchos"
-    )
-    url = f"{sim.endpoint}/pools/found"
-    options = ("--provider", f"account={account}", "--yes", "--skip-preview", "--protect=false")
-    imported = stack.run("import", OS, "found", url, *options).ok()
-    assert f"poolId: found targetOsVersion: {OLD}" in imported.flat
-    assert state(stack)["found"]["inputs"] == {
-        "accountEndpoint": sim.endpoint,
-        "poolId": "found",
-        "targetOsVersion": OLD,
-    }
+    # An import prints a program that is right as it is.
+    import_pools(stack, sim, {"found": OS, **dict.fromkeys(pins, IMAGE)})
+    for name, pin in pins.items():
+        inputs = state(stack)[f"the-{name}"]["inputs"]
+        assert (inputs["poolId"], inputs["strategy"]) == (name, "when_empty")
+        assert inputs.get("targetImageVersion") == pin
+    shown = stack.preview().ok()
+    assert re.search(r"~ 2 to update\s+8 unchanged", shown.text), shown.text
+    assert f'~ targetOsVersion: "{OTHER}" => "{OLD}"' in shown.text
+    assert "but the pool has not yet met maxUnhealthy and soak" in shown.flat
+    assert "poolState" not in shown.text.partition("--outputs:--")[0], "it is no input, so it would be drawn as removed"
 
     # The key is encrypted in the state, and in no text.
     for text in (stack.state_file.read_text(encoding="utf-8"), *(text for _, text in stack.said())):

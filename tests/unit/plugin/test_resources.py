@@ -109,7 +109,7 @@ DECLARED = {**PLACE, "target_os_version": OLD, "timeout": "2h"}
         ({}, {"target_os_version": NEW}, {"target_os_version": Change("update")}),
         ({"current_os_version": NEW}, {}, {"target_os_version": Change("update", of_inputs=False)}),
         ({"current_os_version": None}, {}, {"target_os_version": Change("update", of_inputs=False)}),
-        ({"pool_state": "upgrading"}, {}, {"pool_state": Change("update", of_inputs=False)}),
+        ({"pool_state": "upgrading"}, {}, {"pool_state": Change("update")}),
         ({"pool_state": "unproven"}, {"soak": "1h"}, {"soak": Change("add")}),
         ({}, {"pool_id": "RENDER"}, {}),
         ({}, {"pool_id": "other"}, {"pool_id": Change("update")}),

@@ -13,6 +13,7 @@ from typing import Any
 
 from batch_os_provider.batch.address import PoolRef, parse_endpoint
 from batch_os_provider.engine.diagnostics import ResourceLog
+from batch_os_provider.engine.steps_at_once import hint
 from batch_os_provider.errors import InputError
 from batch_os_provider.plugin import monitor
 from batch_os_provider.plugin.bags import UNKNOWN, Bag, is_unknown, pack, unpack
@@ -180,9 +181,9 @@ def construct(request: Any, provider: str, endpoint: str, watch: WaveWatch, answ
     registered: dict[Member, Registered] = {}
     with monitor.connected(request, request.providers.get(PACKAGE, provider), watch, answered) as engine:
         urn = engine.register_component()
-        warning = fleet.plan.warning(request.name) if request.dryRun else ""
-        if warning:
-            ResourceLog(urn, request.name).warn(warning)
+        row = ResourceLog(urn, request.name)
+        if request.dryRun:
+            _warn(row, fleet.plan.warning(request.name))
         before: tuple[str, ...] = ()
         for number, wave in enumerate(waves, 1):
             try:
@@ -195,9 +196,18 @@ def construct(request: Any, provider: str, endpoint: str, watch: WaveWatch, answ
                 raise
             registered |= zip(wave, made, strict=True)
             before = tuple(each.urn for each in made)
+        if request.dryRun:
+            # As in Python programs: what a preview does not know changes.
+            changes = [sum(is_unknown(registered[pool].outputs.values) for pool in wave) for wave in waves]
+            _warn(row, hint(sum(changes), request.parallel, max(changes)))
         outputs = fleet.shown(registered, is_preview=request.dryRun)
         engine.register_outputs(pack(outputs.values, outputs.secrets))
     return Made(urn, outputs, tuple(each.urn for each in registered.values()))
+
+
+def _warn(row: ResourceLog, text: str) -> None:
+    if text:
+        row.warn(text)
 
 
 def _check_plain(name: str, value: object, *, is_secret: bool) -> None:

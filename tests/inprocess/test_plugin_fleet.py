@@ -218,6 +218,18 @@ def test_a_preview_warns_about_waves_without_a_gate(plugin: Plugin) -> None:
     assert "declare maxUnhealthy: 0, or" in warning[1]
 
 
+def test_a_preview_names_the_parallel_that_its_widest_wave_needs(plugin: Plugin) -> None:
+    given = {**FAIR, "pools": ["a", "b", "c", "d"], "waves": [2]}
+    with plugins.monitoring(preview=True) as monitor:
+        construct(plugin, monitor, given, parallel=1)
+        assert plugin.engine.lines == [], "a pool that does not change shows all its outputs"
+        monitor.answers = {f"farm-{name}": {"osFamily": UNKNOWN} for name in "abcd"}
+        construct(plugin, monitor, given, parallel=2)
+        construct(plugin, monitor, given, parallel=1)
+    hint = "4 pools change, up to 2 at once, but the engine runs 1 step at once; pass --parallel 2"
+    assert plugin.engine.lines == [("farm", hint)]
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

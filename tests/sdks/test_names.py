@@ -85,7 +85,7 @@ LANGUAGES = {
     ),
     "dotnet": Language(
         upper,
-        Place("{upper}.cs", r"class {upper}Args ", r"public Input(?:Union)?<[^;\n]*>\?? (\w+)\n? "),
+        Place("{upper}.cs", r"class {upper}Args ", r"public Input\w*<[^;\n]*>\?? (\w+)\n? "),
         Place("{upper}.cs", r"class {upper} ", r"public Output<.*> (\w+) \{ get; private set; \}"),
         Place("{upper}.cs", r"class {upper}Args ", r"public string\?? (\w+) \{ get; set; \}"),
         Place("{upper}.cs", r"class {upper}Result\n", r"public readonly \S+ (\w+);"),

@@ -194,8 +194,10 @@ def node_host(program: Path, environment: dict[str, str]) -> Iterator[tuple[str,
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(_Host(program, environment), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    yield f"--client=127.0.0.1:{port}", "--exec-kind=auto.inline"
-    server.stop(None).wait()
+    try:
+        yield f"--client=127.0.0.1:{port}", "--exec-kind=auto.inline"
+    finally:
+        server.stop(None).wait()
 
 
 def install(workspace: Workspace, folder: Path, programs: Mapping[str, Mapping[str, str]]) -> Path:

@@ -103,7 +103,12 @@ def _asked(path: str, address: str) -> str:
     from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc  # noqa: PLC0415 - as in plugin_check
 
     with subprocess.Popen(  # noqa: S603 - what Pulumi would start
-        [path, address], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [path, address],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
     ) as process:
         end = threading.Timer(SECONDS, process.kill)
         end.start()

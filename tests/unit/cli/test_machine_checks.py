@@ -64,7 +64,8 @@ def test_what_no_version_brings_on_this_system_is_no_warning() -> None:
     assert (found.status, found.fix) == ("ok", "")
     assert found.seen == (
         "8 of 10 to Pulumi are there. Windows does not show a process the command line above it: node counts come "
-        "every 30 s, also on a terminal; the tail for programs ends each message of a preview, also where a person reads it"
+        "every 30 s, also on a terminal; the tail for programs ends each message of a preview, also where a person "
+        "reads it"
     )
     both = machine_checks._seams(lambda: {**lacks, "urn": "gone"}, why)
     assert [(each.status, each.seen.split(" (")[0]) for each in both] == [("warn", "'urn' is missing")]

@@ -37,7 +37,7 @@ class Wave:
     def failed(self) -> list[str]:
         """The names of resources that have failed, if no other resource of the wave is under way; else empty."""
         is_over = all(urn in self._failed or (urn in self.calls and self.calls[urn].done()) for urn in self._urns)
-        return [urn.rpartition("::")[2] for urn, failed in self._failed.items() if failed] if is_over else []
+        return [urn.rpartition("::")[2] for urn, failed in list(self._failed.items()) if failed] if is_over else []
 
 
 class WaveWatch:

@@ -370,6 +370,13 @@ def test_a_fleets_pools_are_pools_and_the_fleet_itself_is_no_change_and_may_warn
     assert stack.said == (Message("warning", "fleet fleet: max_unhealthy is not declared"),)
 
 
+def test_pulumis_warning_about_the_machine_is_left_out() -> None:
+    """It comes with each run, and names a folder of the pipeline's machine."""
+    texts = ("using pulumi-resource-batchos from $PATH at /a/b", "using up the quota")
+    said = [told("dev", each, severity="warning", kind="pulumi:pulumi:Stack") for each in texts]
+    assert read(said=said).said == (Message("warning", "using up the quota"),)
+
+
 def test_what_is_not_ours_is_counted_and_so_is_what_stays():
     others = [step(op, f"{op}{n}", kind="aws:s3/bucket:Bucket") for n in range(2) for op in ("create", "delete")]
     stack = read(

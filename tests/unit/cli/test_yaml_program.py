@@ -219,6 +219,14 @@ def test_only_the_file_that_pulumi_reads_counts(tmp_path: Path) -> None:
     assert shown(read(tmp_path, (), {})) == {"render": f"{ENDPOINT}/pools/json"}
 
 
+def test_a_program_in_another_language_is_refused_with_the_way_on(tmp_path: Path) -> None:
+    project(tmp_path, "", head="name: farm\nruntime: nodejs\n")
+    assert "has a program of the runtime nodejs; only Python and YAML can be read" in refusal(tmp_path)
+    assert "pulumi preview --json --show-sames" in refusal(tmp_path)
+    with pytest.raises(InputError, match="Change the versions by hand"):
+        read(tmp_path, (), {}, takes_files=False)
+
+
 def test_a_file_that_is_no_program_is_refused(tmp_path: Path) -> None:
     project(tmp_path, "", **{"Pulumi.dev": "", "other": ""})
     assert "is the config of a stack" in refusal(tmp_path / "Pulumi.dev.yaml")

@@ -132,7 +132,7 @@ def test_repeats_are_interleaved_and_the_largest_stack_comes_last():
     assert ours == [60, 61, 62, 63, 64]
     first = [(run.pools, run.program) for run in runs[:3]]
     assert first == [(1, names.NO_OP), (1, names.OURS), (1, names.PEER)]
-    # Most of a run is its upgrade. What else is run takes some ten minutes, and there are 45.
+    # Most of a run is its upgrade. What else is run takes some ten minutes, the doors (P10) fifteen, and there are 60.
     waits = sum(run.upgrade for run in runs if run.program != names.NO_OP)
     assert waits < 35 * 60
 

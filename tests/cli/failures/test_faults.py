@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from tests.support.door_marks import both_doors
+from tests.support.door_marks import native_door
 from tests.support.doors import image_version, os_version
 from tests.support.simulator import NEW, TARGET, Simulator, paas_pool, vm_pool
 from tests.support.stack import COMMAND_TIMEOUT
@@ -50,7 +50,7 @@ def declare(stack: Stack, sim: Simulator, pool_ids: list[str]) -> None:
     stack.write(*(os_version(name, **os) if "-os-" in name else image_version(name, **image) for name in pool_ids))
 
 
-@both_doors
+@native_door
 def test_a_fault_for_each_pool_and_one_up(sim: Simulator, stack: Stack) -> None:
     sim.seed(*(paas_pool(name) if "-os-" in name else vm_pool(name, nodes=1) for name in FAULTS))
     for name, (operation, nth, effect) in FAULTS.items():
@@ -76,6 +76,7 @@ def test_a_fault_for_each_pool_and_one_up(sim: Simulator, stack: Stack) -> None:
         assert sim.key not in result.text
 
 
+@native_door
 def test_two_stacks_upgrade_one_pool_at_once(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
     """Both come to the same end, and Batch has begun one upgrade of each pool."""
     pool_ids = [f"p-os-{number}" for number in range(6)]

@@ -278,7 +278,7 @@ def kill(stack: Stack, cli: Any, what: str) -> None:
 
 @pytest.mark.parametrize(
     ("door", "what"),
-    [(DYNAMIC, "plugin"), (DYNAMIC, "cli"), (NATIVE, "plugin"), (NATIVE, "plugin and cli")],
+    [(DYNAMIC, "plugin"), (DYNAMIC, "cli"), (NATIVE, "plugin and cli")],
     ids=lambda each: each if isinstance(each, str) else each.name,
 )
 def test_kill_9_at_every_boundary(sim: Simulator, new_stack: Callable[..., Stack], ground: Ground, what: str) -> None:

@@ -98,7 +98,6 @@ def test_from_the_first_preview_to_the_destroy(sim: Simulator, stack: Stack) -> 
     assert len(sim.requests()) == before
 
 
-@both_doors
 def test_what_changes_in_the_program_without_a_write_to_batch(
     sim: Simulator, stack: Stack, new_stack: Callable[..., Stack]
 ) -> None:
@@ -116,8 +115,7 @@ def test_what_changes_in_the_program_without_a_write_to_batch(
     before = len(sim.requests())
     stack.up().ok()
     asked = [(entry["operation"], entry["pool"]) for entry in sim.requests()[before:]]
-    looks = 0 if stack.door.is_native else 1  # an `up` without its preview asks a native provider for no plan
-    assert asked.count(("Pool_List", None)) == looks, "one look for the plan of all"
+    assert asked.count(("Pool_List", None)) == 1, "one look for the plan of all"
     assert [operation for operation, pool in asked if pool == "render"] == ["Pool_Get"], "it reads once"
     assert "old" not in {pool for _, pool in asked}
     assert not sim.writes()

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import simulator as simulators
-from tests.support.doors import DYNAMIC, NATIVE, Door, image_version, os_version
+from tests.support.doors import DYNAMIC, NATIVE, image_version, os_version
 from tests.support.simulator import BEHIND, NEW, OLD, TARGET, Simulator, job, paas_pool, vm_pool
-from tests.support.stack import Stack, made_once, wait_until
+from tests.support.stack import STACK, Stack, made_once, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,12 +104,8 @@ def declare(stack: Stack, sim: Simulator, pool_ids: list[str], *, new: bool) -> 
 
 
 def boundaries_of(model: str, requests: list[dict[str, Any]]) -> list[Boundary]:
-    """Both sides of each request of a rollout; of the many looks in a wait the first.
-
-    What comes before the first read of the pool is the preview's look, whose answers are counted and not held.
-    """
+    """Both sides of each request of a rollout; of the many looks in a wait the first."""
     found: list[Boundary] = []
-    begins = next(entry["seq"] for entry in requests if entry["operation"] == "Pool_Get")
     since, counts, writes, shown = ("", 0), dict[str, int](), dict[str, int](), set[str]()
     for entry in requests:
         operation = entry["operation"]
@@ -119,7 +115,7 @@ def boundaries_of(model: str, requests: list[dict[str, Any]]) -> list[Boundary]:
             since, counts, shown = (operation, writes[operation]), {}, set()
             continue
         counts[operation] = counts.get(operation, 0) + 1
-        if entry["seq"] >= begins and operation not in shown:
+        if operation not in shown:
             shown.add(operation)
             found += [Boundary(model, operation, counts[operation], after, *since) for after in (False, True)]
     return found
@@ -138,13 +134,21 @@ class Ground:
         stack.state_file.write_text(self.state.replace(self.endpoint, sim.endpoint), encoding="utf-8")
 
 
-def prepare(folder: Path, template: Path, door: Door) -> None:
+def without_looks(stack: Stack) -> Stack:
+    """The stack without looks of the preview: both doors then ask Batch for the same things, in the same order."""
+    config = stack.program_folder / f"Pulumi.{STACK}.yaml"
+    given = config.read_text(encoding="utf-8") if config.exists() else ""
+    config.write_text(f'{given}config:\n  batch:previewLook: "false"\n', encoding="utf-8")
+    return stack
+
+
+def prepare(folder: Path, template: Path) -> None:
     """Write the ground: from one run in which nothing goes wrong, and one that adopts a pool for each boundary."""
     folder.mkdir()
     found: list[Boundary] = []
     for sim in simulators.running():
         seed(sim, *MODELS)
-        stack = Stack(folder / "stack", template, sim.environment, door)
+        stack = without_looks(Stack(folder / "stack", template, sim.environment))
         declare(stack, sim, list(MODELS), new=True)
         sim.speed(SPEED)
         stack.run("up", *MANY, seconds=WAIT).ok()
@@ -155,7 +159,7 @@ def prepare(folder: Path, template: Path, door: Door) -> None:
         # Those in the middle of a wait are left out, so that the kill finds them in their create.
         pool_ids = [each.pool_id for each in found]
         seed(sim, *pool_ids)
-        adopting = Stack(folder / "adopting", template, sim.environment, door)
+        adopting = without_looks(Stack(folder / "adopting", template, sim.environment))
         declare(adopting, sim, pool_ids, new=False)
         before = len(sim.writes())
         adopting.run("up", *MANY, seconds=WAIT).ok()
@@ -167,10 +171,10 @@ def prepare(folder: Path, template: Path, door: Door) -> None:
             each.end()
 
 
-@pytest.fixture
-def ground(template: Path, tmp_path_factory: pytest.TempPathFactory, door: Door) -> Ground:
-    """The ground of a door, made by the first worker that needs it."""
-    folder = made_once(tmp_path_factory, f"crash-matrix-{door.name}", lambda new: prepare(new, template, door))
+@pytest.fixture(scope="module")
+def ground(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    """The ground, made by the first worker that needs it. The native provider moves its state by alias."""
+    folder = made_once(tmp_path_factory, "crash-matrix", lambda new: prepare(new, template))
     made = json.loads((folder / "ground.json").read_text(encoding="utf-8"))
     return Ground([Boundary(**each) for each in made["boundaries"]], made["endpoint"], made["state"])
 
@@ -287,7 +291,7 @@ def test_kill_9_at_every_boundary(sim: Simulator, new_stack: Callable[..., Stack
     for model, least in {"upgrade": 8, "empty": 8, "cycle": 28, "clearing": 10}.items():
         assert sum(each.model == model for each in boundaries) >= least, f"{model}: {boundaries}"
     pool_ids = pools_of(boundaries)
-    stack = new_stack()
+    stack = without_looks(new_stack())
     ground.begin(stack, sim)
     seed(sim, *pool_ids, busy=True)
     declare(stack, sim, pool_ids, new=True)

@@ -2,7 +2,7 @@
 # Variables: PYTHON=python3.12 (which Python to build environments with), ARGS="-k drift" (for pytest).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vm demo-empty check test soak bench setup lint format lock clean pulumi actionlint
+.PHONY: help demo demo-vm demo-empty check test soak bench setup lint format lock clean pulumi sdks actionlint
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -33,7 +33,7 @@ soak: .venv/installed ## Search for sequences that break a promise, new ones eac
 bench: .venv-bench/installed pulumi ## Measure many pools and write docs/performance.md (an hour; ARGS="P2 P3": only these; ARGS=quick: a trial).
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
-setup: .venv/installed .venv-runtime/locked .venv-azure-batch-5/locked pulumi actionlint ## Build the environments and install the tools.
+setup: .venv/installed .venv-runtime/locked .venv-azure-batch-5/locked pulumi sdks actionlint ## Build the environments and install the tools.
 
 lint: .venv/installed ## Run only the static checks: format, lint, types, import contracts.
 	@scripts/lint
@@ -68,6 +68,10 @@ clean: ## Remove environments, builds and tool caches (the Pulumi CLI in the use
 
 pulumi:
 	@python=$$(scripts/python) && "$$python" scripts/pulumi_cli.py >/dev/null
+
+# After the CLI: its hosts generate the SDKs, where it has them.
+sdks: pulumi
+	@python=$$(scripts/python) && "$$python" scripts/sdks.py
 
 actionlint:
 	@python=$$(scripts/python) && "$$python" scripts/actionlint.py >/dev/null

@@ -127,7 +127,8 @@ class BatchOsError(Exception):
 
     def __str__(self) -> str:
         what = "account" if "://" in self.pool and "/pools/" not in self.pool else "pool"
-        text = f"{what} {self.pool}: {self.reason}." if self.pool else f"{self.reason}."
+        end = "" if self.reason.endswith("?") else "."
+        text = f"{what} {self.pool}: {self.reason}{end}" if self.pool else f"{self.reason}{end}"
         marks = [f"Batch code {self.code}"] if self.code else []
         marks += [f"request id {self.request_id}"] if self.request_id else []
         text = f"{text} [{', '.join(marks)}]" if marks else text

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import pulumi
 from pulumi import Input, ResourceOptions
 
-from batch_os_provider.batch.address import parse_endpoint
 from batch_os_provider.engine import parallel_hint
 from batch_os_provider.engine.arguments import check_name, check_options, is_pending, refuse, unknown_names
 from batch_os_provider.resource import PoolImageVersion, PoolOsVersion
 from batch_os_provider.schema import inputs
-from batch_os_provider.schema.units import shown
-from batch_os_provider.schema.waves import Member, Wave, WavesError, arrange, find, members
+from batch_os_provider.schema.fleet_plan import PLAIN, former
+from batch_os_provider.schema.fleet_plan import plan as plan_of
+from batch_os_provider.schema.resource_types import FLEET_TYPE
+from batch_os_provider.schema.waves import Member, Wave, WavesError
 
 __all__ = ["PoolFleet"]
 
-_ALIASES_FORM = "a pool of the fleet, and the name of a resource without a parent, a URN, or a pulumi.Alias"
+_ALIASES_FORM = "the name of a resource without a parent, a URN, or a pulumi.Alias"
 
 
 class PoolFleet(pulumi.ComponentResource):
@@ -115,8 +116,11 @@ class PoolFleet(pulumi.ComponentResource):
     ) -> None:
         label = check_name(type(self).__name__, resource_name)
         check_options(label, opts)
-        plain = {"pools": pools, "canary": canary, "waves": waves, "aliases": aliases}
-        bag = {
+        arguments = {
+            "pools": pools,
+            "canary": canary,
+            "waves": waves,
+            "aliases": aliases,
             "account_endpoint": account_endpoint,
             "target_os_version": target_os_version,
             "target_image_version": target_image_version,
@@ -133,47 +137,39 @@ class PoolFleet(pulumi.ComponentResource):
             "node_agent_sku": node_agent_sku,
             "surge": surge,
             "max_unavailable": max_unavailable,
-            "canary": canary_nodes,
+            "canary_nodes": canary_nodes,
             "autoscale": autoscale,
             "drain_timeout": drain_timeout,
         }
         try:
-            for name, value in plain.items():
-                _check_plain(name, value)
-            own = _own(account_endpoint)
-            fleet = members(pools, own)
-            arranged = arrange(fleet, canary, waves, own)
-            former = _former(aliases, fleet, own)
-            kind = _kind(bag)
-            declared = _checked(kind, bag, fleet, waits=len(arranged) > 1)
+            for name in PLAIN:
+                _check_plain(name, arguments[name])
+            plan = plan_of(arguments, is_pending)
+            old: dict[Member, pulumi.Alias | str] = former(arguments, plan, _alias, _ALIASES_FORM)
         except WavesError as error:
             refuse(label, [str(error)])
 
-        super().__init__("batch:index:PoolFleet", resource_name, None, opts)
+        super().__init__(FLEET_TYPE, resource_name, None, opts)
         for warning in unknown_names(opts, ("waves",)):
             pulumi.log.warn(warning, resource=self)
-        self.waves = [[member.spelled for member in wave] for wave in arranged]
-        if len(arranged) > 1 and kind is PoolOsVersion and max_unhealthy is None and pulumi.runtime.is_dry_run():
-            pulumi.log.warn(
-                f"fleet {resource_name}: max_unhealthy is not declared, so a wave passes when its pools run the "
-                "target, even with unhealthy nodes; declare max_unhealthy=0, or the number of nodes that each pool can "
-                "lose",
-                resource=self,
-            )
+        self.waves = plan.spelled
+        if pulumi.runtime.is_dry_run() and (warning := plan.warning(resource_name)):
+            pulumi.log.warn(warning, resource=self)
+        kind = PoolOsVersion if plan.spec is inputs.OS else PoolImageVersion
         made: dict[str, PoolOsVersion | PoolImageVersion] = {}
         before: list[pulumi.Resource] = []
-        for number, wave in enumerate(arranged):
+        for number, wave in enumerate(plan.waves):
             with parallel_hint.wave(self, number):
                 for member in wave:
                     made[member.spelled] = kind(
                         f"{resource_name}-{member.label}",
-                        **{**declared, "pool_id": member.pool_id, **_where(member)},
+                        **plan.inputs_of(member),
                         opts=ResourceOptions(
-                            parent=self, depends_on=before, aliases=[former[member]] if member in former else None
+                            parent=self, depends_on=before, aliases=[old[member]] if member in old else None
                         ),
                     )
             before = [made[member.spelled] for member in wave]
-        self.pools = {member.spelled: made[member.spelled] for member in fleet}
+        self.pools = {member.spelled: made[member.spelled] for member in plan.pools}
         self.register_outputs({"waves": self.waves})
 
 
@@ -191,86 +187,7 @@ def _check_plain(name: str, value: object) -> None:
             _check_plain(name, each)
 
 
-def _spelled(name: str) -> str:
-    """The argument of the fleet for an input of its pools: a fleet's own ``canary`` names pools."""
-    return "canary_nodes" if name == inputs.CANARY else name
-
-
-def _own(account_endpoint: object) -> str:
-    """The endpoint of pools given by id; empty if it is unknown or wrong. ``_checked`` reports a wrong one."""
-    try:
-        return parse_endpoint(account_endpoint) if isinstance(account_endpoint, str) else ""
-    except ValueError:
-        return ""
-
-
-def _where(member: Member) -> dict[str, str]:
-    return {"account_endpoint": member.endpoint} if member.endpoint else {}
-
-
-def _former(aliases: object, fleet: Sequence[Member], own: str) -> dict[Member, pulumi.Alias | str]:
-    """The former resource of each pool that has an alias. Raises WavesError."""
-    if aliases is None:
-        return {}
-    if not isinstance(aliases, Mapping):
-        raise WavesError(f"aliases: {shown(aliases)} is not a mapping; allowed: {_ALIASES_FORM}")
-    former: dict[Member, pulumi.Alias | str] = {}
-    for pool, old in aliases.items():
-        where = f"aliases[{shown(pool)}]"
-        member = find(where, pool, fleet, own)
-        if not isinstance(old, str | pulumi.Alias):
-            raise WavesError(f"{where}: {shown(old)} is not a former resource; allowed: {_ALIASES_FORM}")
-        is_name = isinstance(old, str) and not old.startswith("urn:")
-        former[member] = pulumi.Alias(name=str(old), parent=pulumi.ROOT_STACK_RESOURCE) if is_name else old
-    return former
-
-
-def _kind(bag: Mapping[str, Any]) -> type[PoolOsVersion | PoolImageVersion]:
-    targets = (*inputs.OS.targets, *inputs.IMAGE.targets)
-    given = [name for name in targets if bag[name] is not None]
-    if bag[inputs.STRATEGY] == inputs.AUTOMATIC and inputs.TARGET not in given:
-        return PoolImageVersion
-    if len(given) != 1:
-        raise WavesError(
-            f"{', '.join(given or targets)}: {f'{len(given)} are' if given else 'none is'} given; allowed: exactly "
-            f"one, {inputs.TARGET} for pools of the Cloud Services kind, {inputs.NODES_SINCE} for VM pools on latest, "
-            f"{inputs.IMAGE_TARGET} for VM pools that are pinned to an exact version"
-        )
-    return PoolOsVersion if given == [inputs.TARGET] else PoolImageVersion
-
-
-def _checked(
-    kind: type[PoolOsVersion | PoolImageVersion], bag: Mapping[str, Any], fleet: Sequence[Member], *, waits: bool
-) -> dict[str, Any]:
-    """The inputs of every child. Raises WavesError once for a value that the check of each child would refuse."""
-    spec = inputs.OS if kind is PoolOsVersion else inputs.IMAGE
-    given = {name: value for name, value in bag.items() if value is not None}
-    unfit = next((name for name in given if name not in (*spec.names, inputs.ACCOUNT_ENDPOINT)), None)
-    if unfit is not None:
-        target = spec.target_of(given)
-        fits = (name for name in spec.names if name in bag and (name == target or name not in spec.targets))
-        allowed = ", ".join(_spelled(name) for name in fits)
-        raise WavesError(
-            f"{_spelled(unfit)}: {shown(given[unfit])} is not allowed with {target}; allowed with it: {allowed}"
-        )
-    by_id = next((member for member in fleet if not member.endpoint), None)
-    if by_id is not None and inputs.ACCOUNT_ENDPOINT not in given:
-        raise WavesError(
-            f"account_endpoint: it is missing, and pools contains the pool id {by_id.spelled!r}; allowed: the "
-            "account's URL, as `az batch account show` prints in accountEndpoint, or pool URLs "
-            "{account_endpoint}/pools/{pool_id}"
-        )
-    # `members` has checked every pool, so the first pool represents all of them.
-    _, failures = inputs.check({**given, **_where(fleet[0]), "pool_id": fleet[0].pool_id}, is_pending, spec)
-    _, wrong = inputs.check({"account_endpoint": given.get(inputs.ACCOUNT_ENDPOINT, "https://a.b")}, is_pending, spec)
-    failures += [each for each in wrong if each.property == inputs.ACCOUNT_ENDPOINT and each not in failures]
-    if failures:
-        raise WavesError("; ".join(f"{_spelled(failure.property)}: {failure.reason}" for failure in failures))
-    if waits and is_pending(given.get("on_timeout")):
-        raise WavesError("on_timeout: it is an output; allowed for a fleet of several waves: fail, as a plain value")
-    if waits and given.get("on_timeout") == "defer":
-        raise WavesError(
-            "on_timeout: 'defer' is not allowed for a fleet of several waves: a deferred pool counts as a success, so "
-            "the next wave would start; allowed: fail, or a single wave (canary=[], and no waves)"
-        )
-    return given
+def _alias(old: object) -> pulumi.Alias | str | None:
+    if isinstance(old, str) and not old.startswith("urn:"):
+        return pulumi.Alias(name=old, parent=pulumi.ROOT_STACK_RESOURCE)
+    return old if isinstance(old, str | pulumi.Alias) else None

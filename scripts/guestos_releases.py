@@ -27,9 +27,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from batch_os_provider.cli.catalogue.releases import LOOPBACK, URL, Page, PageError, fetch, merge, parse  # noqa: E402 - as above
-from batch_os_provider.cli.text_file import NotTextError, read_text, write_whole  # noqa: E402 - as above
+from batch_os_provider.cli.text_file import write_whole  # noqa: E402 - as above
 from batch_os_provider.guest_os import catalogue  # noqa: E402 - the project itself, wherever this is started
 from batch_os_provider.guest_os.catalogue import Catalogue, CatalogueError  # noqa: E402 - as above
+from batch_os_provider.runtime.text_file import NotTextError, read_text  # noqa: E402 - as above
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

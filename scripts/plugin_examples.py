@@ -123,4 +123,74 @@ const hpc = new batchos.PoolImageVersion("hpc", {
 """,
         ),
     ),
+    "PoolFleet": (
+        (
+            "A canary, then half of the pools, then the others",
+            """
+resources:
+  account:
+    type: pulumi:providers:batchos
+    properties:
+      accountEndpoint: https://myaccount.westeurope.batch.azure.com
+      accountKey: ${batchKey}
+  farm:
+    type: batchos:PoolFleet
+    properties:
+      pools: [render, encode, shade, composite]
+      targetOsVersion: WA-GUEST-OS-7.58_202511-01
+      waves: ["50%"]
+      maxUnhealthy: 0
+      soak: 10m
+    options:
+      provider: ${account}
+      retainOnDelete: true
+outputs:
+  waves: ${farm.waves}
+  render: ${farm.pools["render"].currentOsVersion}
+""",
+            """
+import * as pulumi from "@pulumi/pulumi";
+import * as batchos from "@batchos/batchos";
+
+const account = new batchos.Provider("account", {
+    accountEndpoint: "https://myaccount.westeurope.batch.azure.com",
+    accountKey: new pulumi.Config().requireSecret("batchKey"),
+});
+const farm = new batchos.PoolFleet("farm", {
+    pools: ["render", "encode", "shade", "composite"],
+    targetOsVersion: "WA-GUEST-OS-7.58_202511-01",
+    waves: ["50%"],
+    maxUnhealthy: 0,
+    soak: "10m",
+}, { provider: account, retainOnDelete: true });
+export const waves = farm.waves;
+export const render = farm.pools.apply((pools) => pools["render"].currentOsVersion);
+""",
+        ),
+        (
+            "VM pools, two named pools first",
+            """
+resources:
+  jobs:
+    type: batchos:PoolFleet
+    properties:
+      accountEndpoint: https://myaccount.westeurope.batch.azure.com
+      pools: [jobs-a, jobs-b, jobs-c, jobs-d, jobs-e]
+      canary: [jobs-a, jobs-d]
+      nodesSince: "2026-11-24"
+      strategy: surge
+""",
+            """
+import * as batchos from "@batchos/batchos";
+
+const jobs = new batchos.PoolFleet("jobs", {
+    accountEndpoint: "https://myaccount.westeurope.batch.azure.com",
+    pools: ["jobs-a", "jobs-b", "jobs-c", "jobs-d", "jobs-e"],
+    canary: ["jobs-a", "jobs-d"],
+    nodesSince: "2026-11-24",
+    strategy: "surge",
+});
+""",
+        ),
+    ),
 }

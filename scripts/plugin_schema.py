@@ -14,23 +14,24 @@ import ast
 import json
 import re
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from batch_os_provider.plugin import config  # noqa: E402 - found from the line above
+from batch_os_provider.plugin import config, fleet  # noqa: E402 - found from the line above
 from batch_os_provider.plugin.functions import FUNCTIONS, NODES, POOL, URL, Function  # noqa: E402
 from batch_os_provider.plugin.resources import PACKAGE, RESOURCES, Resource  # noqa: E402
-from batch_os_provider.schema import inputs, resource_types  # noqa: E402
+from batch_os_provider.schema import fleet_plan, inputs, resource_types  # noqa: E402
 from batch_os_provider.schema.input_names import CHOICES  # noqa: E402
 from batch_os_provider.schema.spelling import camel, spell  # noqa: E402
+from scripts import project  # noqa: E402
 from scripts.plugin_examples import EXAMPLES  # noqa: E402
 
 FILE = ROOT / "batch_os_provider" / "plugin" / "schema.json"
 SOURCE = ROOT / "batch_os_provider" / "resource.py"
+FLEET_SOURCE = ROOT / "batch_os_provider" / "fleet.py"
 OTHER_WORDS = (
     ("a number of seconds, or a ``timedelta``;", "or a number of seconds;"),
     (". None if ", ". Not set if "),
@@ -48,25 +49,48 @@ OTHER_WORDS = (
         "Credentials come from the provider's configuration, or else from the environment:",
     ),
     ("after a refresh the observed one", "after a refresh or a deferred upgrade the observed one"),
+    (
+        "must be plain values, since they decide which resources the program registers. All other arguments",
+        "must be known in a preview and not be secret, since they decide which resources exist. All other inputs",
+    ),
+    (", a URN, or a ``pulumi.Alias``.", " or a URN."),
+    ("``{resource_name}-", "``{name of the fleet}-"),
 )
 """What the docstrings say to Python programs, and the same for every language."""
+OWN_VERSION = {"respectSchemaVersion": True}  # so an SDK has the version of its provider, and asks for no other
+LANGUAGES: dict[str, Any] = {
+    "csharp": OWN_VERSION,
+    "go": OWN_VERSION,
+    "nodejs": {"packageName": f"@{PACKAGE}/{PACKAGE}", **OWN_VERSION},
+    "python": {"pyproject": {"enabled": True}, **OWN_VERSION},
+}
+"""What the generators of SDKs cannot know from the schema."""
 POOL_TYPE = f"{PACKAGE}:index:Pool"
+FLEET_POOL_TYPE = f"{PACKAGE}:index:FleetPool"
+LIST: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+FLEET_TYPES: dict[str, dict[str, Any]] = {
+    "pools": LIST,
+    "canary": {"oneOf": [{"type": "string"}, LIST]},
+    "waves": {"type": "array", "items": {"oneOf": [{"type": "string"}, {"type": "integer"}, LIST]}},
+    "aliases": {"type": "object", "additionalProperties": {"type": "string"}},
+}
+"""The inputs of a fleet that take a list or a mapping; an annotation of Python does not say what is in it."""
 ALIASES = {"PoolOsVersion": resource_types.OS_TYPE, "PoolImageVersion": resource_types.IMAGE_TYPE}
 TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 
 
 def schema() -> dict[str, Any]:
     """The whole schema."""
-    source = ast.parse(SOURCE.read_text(encoding="utf-8"))
-    classes = {node.name: node for node in source.body if isinstance(node, ast.ClassDef)}
+    classes = {**_classes(SOURCE), **_classes(FLEET_SOURCE)}
     options = {name: _option(name, text) for name, text in config.OPTIONS.items()}
     return {
         "name": PACKAGE,
         "displayName": "Azure Batch OS versions",
-        "version": version("batch-os-provider"),
+        "version": project.version(),
         "description": "Keeps the OS version of Azure Batch pools declared.",
         "keywords": ["azure", "batch", "guest-os", "category/infrastructure", "kind/native"],
         "license": "Apache-2.0",
+        "publisher": "The batch_os_provider authors",
         "meta": {"moduleFormat": "(.*)"},
         "config": {"variables": options},
         "provider": {
@@ -77,11 +101,84 @@ def schema() -> dict[str, Any]:
         "types": {
             **{f"{PACKAGE}:index:{_title(name)}": _enum(allowed) for name, allowed in CHOICES.items()},
             POOL_TYPE: {"type": "object", "description": "A pool as `listPools` shows it.", **_pool()},
+            FLEET_POOL_TYPE: {
+                "type": "object",
+                "description": "A pool of a fleet: its URL and the outputs of its resource.",
+                **_fleet_pool(classes),
+            },
         },
         "functions": {token: _function(each, classes["PoolOsVersion"]) for token, each in FUNCTIONS.items()},
-        "resources": {token: _resource(each, classes[each.name]) for token, each in RESOURCES.items()},
-        "language": {"nodejs": {"packageName": f"@{PACKAGE}/{PACKAGE}"}, "python": {"pyproject": {"enabled": True}}},
+        "resources": {
+            **{token: _resource(each, classes[each.name]) for token, each in RESOURCES.items()},
+            fleet.TOKEN: _fleet(classes[fleet.NAME]),
+        },
+        **_address(project.address()),
     }
+
+
+def _classes(path: Path) -> dict[str, ast.ClassDef]:
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return {node.name: node for node in body if isinstance(node, ast.ClassDef)}
+
+
+def _fleet(source: ast.ClassDef) -> dict[str, Any]:
+    """The component. Its inputs are those of its pools, but for the few that arrange them."""
+    summary, arguments = _sections(ast.get_docstring(source) or "")
+    types = {each.arg: each.annotation for each in _constructor(source).args.kwonlyargs}
+    given = {name: _fleet_input(name, types[name], arguments[name]) for name in fleet_plan.NAMES}
+    shown = {
+        fleet.WAVES: {
+            "type": "array",
+            "items": LIST,
+            "description": _words(_documented(source)["waves"].partition(". An")[0] + "."),
+        },
+        fleet.POOLS: {
+            "type": "object",
+            "additionalProperties": {"$ref": f"#/types/{FLEET_POOL_TYPE}"},
+            "description": "What each pool shows. A key is a pool as the program spells it.",
+        },
+    }
+    names = arguments["resource_name"].partition(". ")[2]
+    return {
+        "description": f"{_words(summary)}\n\n{_words(names)}\n\n{_examples(fleet.NAME)}",
+        "isComponent": True,
+        "inputProperties": {camel(name): each for name, each in given.items()},
+        "requiredInputs": [fleet.POOLS],
+        "properties": shown,
+        "required": list(shown),
+        "aliases": [{"type": resource_types.FLEET_TYPE}],
+    }
+
+
+def _fleet_input(name: str, annotation: Any, text: str) -> dict[str, Any]:
+    words = _words(text)
+    if name == inputs.ACCOUNT_ENDPOINT:
+        words = f"{words.removesuffix('.')}. Default: `accountEndpoint` of the provider."
+    type_ = FLEET_TYPES[name] if name in FLEET_TYPES else _input_type(name, annotation)
+    return {**type_, "description": words}
+
+
+def _fleet_pool(classes: dict[str, ast.ClassDef]) -> dict[str, Any]:
+    """The outputs of both kinds of pools, and the URL."""
+    properties: dict[str, Any] = {fleet.URL: {"type": "string", "description": POOL[URL][1]}}
+    for resource in RESOURCES.values():
+        outputs, annotated = _documented(classes[resource.name]), _annotated(classes[resource.name])
+        for name in resource.shown:
+            shown = {**_type(annotated[name].annotation), "description": _words(outputs[name])}
+            properties.setdefault(camel(name), shown)
+    return {"properties": properties, "required": [fleet.URL]}
+
+
+def _address(address: str) -> dict[str, Any]:
+    """What each language gets, and what follows from the project's address as soon as it has one."""
+    if not address:
+        return {"language": LANGUAGES}
+    language = {
+        **LANGUAGES,
+        "go": {**OWN_VERSION, "importBasePath": f"{address.removeprefix('https://')}/sdk/go/{PACKAGE}"},
+        "java": {"buildFiles": "gradle"},  # which Java's generator only writes with a repository
+    }
+    return {"homepage": address, "repository": address, "language": language}
 
 
 def _pool() -> dict[str, Any]:

@@ -172,11 +172,15 @@ def download_official(target: Path) -> None:
 def build(name: str, bin_dir: Path) -> None:
     """Build one program with Go."""
     package, module, variable, version = BUILT[name]
+    go_build(bin_dir / name, package, module, f"{name} {version}", f" -X {variable}=v{version}")
+
+
+def go_build(program: Path, package: str, module: Path, name: str, flags: str = "") -> None:
+    """Build a package of a module that pins what it needs; ``flags`` are further ones for the linker."""
     os.environ.update(CGO_ENABLED="0", GOWORK="off")
     os.environ.setdefault("HOME", str(Path.home()))  # Go wants it for its caches
     command = ["go", "build", "-mod=readonly", "-trimpath", "-tags", "osusergo,grpcnotrace"]
-    command += ["-ldflags", f"-s -w -X {variable}=v{version}"]
-    run([*command, "-o", str(bin_dir / name), package], module, f"building {name} {version}")
+    run([*command, "-ldflags", f"-s -w{flags}", "-o", str(program), package], module, f"building {name}")
 
 
 def build_from_source(target: Path) -> None:

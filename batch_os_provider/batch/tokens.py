@@ -17,6 +17,7 @@ from urllib.parse import urlencode, urlsplit
 from batch_os_provider.batch.advice import UNTRUSTED
 from batch_os_provider.batch.response_headers import retry_after
 from batch_os_provider.runtime import request_log
+from batch_os_provider.runtime.text_file import NotTextError, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,14 +100,15 @@ class TokenCredentialAdapter:
 def assertion_of_file(path: Path, variable: str) -> str:
     """The assertion in a file that another program renews.
 
+    A byte order mark is no part of it: people write such files with PowerShell.
+
     Raises:
         NoTokenError: the file cannot be read, or is empty.
     """
     try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise NoTokenError(f"{variable} names {path}, which cannot be read: {reason}") from None
+        text = read_text(path).strip()
+    except NotTextError as error:
+        raise NoTokenError(f"{variable} names a file without a token: {error}") from None
     if not text:
         raise NoTokenError(f"{variable} names {path}, which is empty")
     return text

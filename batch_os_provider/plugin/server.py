@@ -90,6 +90,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
     def __init__(self) -> None:
         self._declared = DeclaredPools()
         self._config = Config()
+        self._reference = ""
 
     def spell(self, text: str) -> str:
         """A message with the names of the program and of the configuration."""
@@ -152,6 +153,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
             )
         self._config = Config.of(bag.values)
         use_environ(self._config.environ)
+        self._reference = f"{request.urn}::{request.id}" if request.urn and request.id else ""
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
     @_answering
@@ -230,6 +232,24 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.ReadResponse()
         outputs, inputs = (pack(in_program(each), state.secrets | declared.secrets) for each in seen)
         return provider_pb2.ReadResponse(id=request.id, properties=outputs, inputs=inputs)
+
+    @_answering
+    def Construct(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
+        """Make the children of a component. Raises InputError for one that the package does not have."""
+        from batch_os_provider.plugin import fleet  # noqa: PLC0415 - most programs have no fleet
+
+        if request.type != fleet.TOKEN:
+            raise InputError(
+                f"the package {PACKAGE} has no component {request.type}; it has {fleet.TOKEN}",
+                next_step="Correct the type in the program",
+            )
+        made = fleet.construct(request, self._reference, self._config.endpoint)
+        depends = provider_pb2.ConstructResponse.PropertyDependencies(urns=made.children)
+        return provider_pb2.ConstructResponse(
+            urn=made.urn,
+            state=pack(made.outputs.values, made.outputs.secrets),
+            stateDependencies={fleet.POOLS: depends},
+        )
 
     @_answering
     def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's

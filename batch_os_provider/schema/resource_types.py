@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-__all__ = ["IMAGE_TYPE", "OS_TYPE", "kind_of"]
+__all__ = ["FLEETS", "FLEET_TYPE", "IMAGE_TYPE", "OS_TYPE", "kind_of"]
 
 OS_TYPE = "pulumi-python:dynamic/batch:PoolOsVersion"
 IMAGE_TYPE = "pulumi-python:dynamic/batch:PoolImageVersion"
+FLEET_TYPE = "batch:index:PoolFleet"
+FLEETS = (FLEET_TYPE, "batchos:index:PoolFleet")
+"""The types of fleets in both providers."""
 
 _KINDS = {
     OS_TYPE: "os",

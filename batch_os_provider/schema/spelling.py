@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from batch_os_provider.schema import inputs, outputs
+from batch_os_provider.schema import fleet_plan, inputs, outputs
 from batch_os_provider.schema.units import did_you_mean
 
 __all__ = ["CoreNames", "camel", "in_core", "in_program", "near", "spell", "strange"]
@@ -23,13 +23,23 @@ def camel(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-_ALL = tuple(dict.fromkeys((*inputs.OS.names, *inputs.IMAGE.names, *outputs.OUTPUTS, *outputs.IMAGE_OUTPUTS)))
+_ALL = tuple(
+    dict.fromkeys(
+        (
+            *inputs.OS.names,
+            *inputs.IMAGE.names,
+            *outputs.OUTPUTS,
+            *outputs.IMAGE_OUTPUTS,
+            *fleet_plan.NAMES,
+        )
+    )
+)
 
 
 _CAMEL: Mapping[str, str] = {name: camel(name) for name in _ALL}
 _SNAKE: Mapping[str, str] = {spelled: name for name, spelled in _CAMEL.items()}
 # Not inside a URL, a quoted value or a longer word: a pool may have the name of a property.
-_IN_TEXT = re.compile(rf"(?<![\w/'\"-])({'|'.join(sorted(_ALL, key=len, reverse=True))})(?![\w/-])(=(?=[\"\w]))?")
+_IN_TEXT = re.compile(rf"(?<![\w/'\"-])({'|'.join(sorted(_ALL, key=len, reverse=True))})(?![\w/-])(=(?=[\"\w\[]))?")
 _TAIL = "[batch-os v"
 
 

@@ -10,7 +10,6 @@ too small rather than too large. A number counts the pools of its wave. A list n
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
@@ -154,7 +153,9 @@ def find(where: str, spelled: object, fleet: Sequence[Member], own: str = "") ->
     if alike:
         urls = " or ".join(member.spelled for member in alike)
         raise WavesError(f"{where}: {shown(spelled)} is the id of pools in several accounts; write {urls}")
-    near = difflib.get_close_matches(str(spelled), [member.spelled for member in fleet], n=1)
+    from difflib import get_close_matches  # noqa: PLC0415 - only a wrong name needs it
+
+    near = get_close_matches(str(spelled), [member.spelled for member in fleet], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise WavesError(f"{where}: {shown(spelled)} is not in pools; allowed: a pool that pools contains{hint}")
 

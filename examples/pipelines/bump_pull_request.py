@@ -139,7 +139,7 @@ def main(arguments: list[str], environ: dict[str, str]) -> int:
         return 1
     NUMBER.unlink(missing_ok=True)
     try:
-        document = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+        document = json.loads(Path(arguments[0]).read_bytes())  # UTF-8, or UTF-16 as PowerShell 5 redirects
         if not document["changes"]:
             print("nothing to change")
             return 0

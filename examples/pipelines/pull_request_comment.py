@@ -26,6 +26,7 @@ import re
 import sys
 import urllib.error
 import urllib.request
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -152,10 +153,16 @@ def to_azure_devops(environ: dict[str, str], text: str) -> str:
 
 def read(file: Path) -> str:
     """The comment to post."""
-    text = file.read_text(encoding="utf-8")
+    text = text_of(file)
     if not marker_of(text).startswith("<!--"):
         raise PostError(f"{file} does not begin with a hidden marker, as `batch-os comment` writes it")
     return text
+
+
+def text_of(file: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 as PowerShell 5 redirects."""
+    raw = file.read_bytes()
+    return raw.decode("utf-16" if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
 
 
 def marker_of(text: str) -> str:

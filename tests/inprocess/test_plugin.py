@@ -61,7 +61,7 @@ def test_what_the_engine_asks_first(plugin: Plugin, sim: Simulator) -> None:
     assert (answer.acceptSecrets, answer.supportsPreview) == (True, True)
     assert not sim.requests(), "an end before the first Create leaves nothing behind"
     with pytest.raises(FailedCallError) as caught:
-        plugin.call("Construct")
+        plugin.call("Call")
     assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -43,10 +43,12 @@ def on_azure_devops(service: Service, **changed: str) -> dict[str, str]:
     return {**here, "SYSTEM_ACCESSTOKEN": TOKEN, **changed}
 
 
-def post(tmp_path: Path, environment: dict[str, str], text: str) -> subprocess.CompletedProcess[str]:
+def post(
+    tmp_path: Path, environment: dict[str, str], text: str, encoding: str = "utf-8"
+) -> subprocess.CompletedProcess[str]:
     """Run the script as a step does; -I: with nothing but the standard library."""
     comment = tmp_path / "comment.md"
-    comment.write_text(text, encoding="utf-8")
+    comment.write_text(text, encoding=encoding)
     command = [sys.executable, "-I", PIPELINES / "pull_request_comment.py", comment]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
 
@@ -62,7 +64,7 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
 def test_on_github_the_first_run_posts_and_the_second_renews(tmp_path: Path, github: Service) -> None:
     first = post(tmp_path, on_github(github), f"{MARK}\nfirst\n")
     assert (first.returncode, first.stdout) == (0, "posted https://github.example/acme/pools/pull/7#1\n"), first.stderr
-    second = post(tmp_path, on_github(github), f"{MARK}\nsecond: zurück\n")
+    second = post(tmp_path, on_github(github), f"{MARK}\nsecond: zurück\n", "utf-16")  # as PowerShell 5 redirects
     assert (second.returncode, second.stdout) == (0, "updated https://github.example/acme/pools/pull/7#1\n")
     assert [each["body"] for each in github.comments] == [f"{MARK}\nsecond: zurück\n"]
 

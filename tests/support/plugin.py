@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf import empty_pb2, json_format, struct_pb2
-from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import (
+    engine_pb2_grpc,
+    provider_pb2,
+    provider_pb2_grpc,
+    resource_pb2,
+    resource_pb2_grpc,
+    status_pb2,
+)
 
 from batch_os_provider.batch import credentials
 from batch_os_provider.engine import diagnostics, seams
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     import pytest
 
 OS, IMAGE = "batchos:index:PoolOsVersion", "batchos:index:PoolImageVersion"
+FLEET = "batchos:index:PoolFleet"
 SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
@@ -55,6 +64,66 @@ class Engine(engine_pb2_grpc.EngineServicer):
         return empty_pb2.Empty()
 
 
+class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
+    """The engine's resource monitor: keeps what a component registers, and answers as the engine does.
+
+    ``answers`` has the outputs of a resource by its name, or the error of its registration: a status, or the engine's
+    number for a failure. A registration of a name in ``held`` waits until ``release`` is set.
+    """
+
+    def __init__(self, preview: bool = False) -> None:
+        self.registered: list[Any] = []
+        self.outputs: dict[str, dict[str, Any]] = {}
+        self.answers: dict[str, Any] = {}
+        self.held: set[str] = set()
+        self.release = threading.Event()
+        self.address = ""
+        self.preview = preview
+        self._lock = threading.Lock()
+
+    def RegisterResource(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's
+        with self._lock:
+            self.registered.append(request)
+        if request.name in self.held:
+            self.release.wait(60)
+        answer = self.answers.get(request.name, {})
+        if isinstance(answer, grpc.StatusCode):
+            context.abort(answer, "the engine's text")
+        parent = f"{request.parent.split('::')[2]}$" if request.custom else ""
+        urn = f"urn:pulumi:dev::p::{parent}{request.type}::{request.name}"
+        if isinstance(answer, int):
+            return resource_pb2.RegisterResourceResponse(urn=urn, result=answer)
+        seen = {**read(request.object), **answer}
+        return resource_pb2.RegisterResourceResponse(urn=urn, id="" if self.preview else "id", object=bag(seen))
+
+    def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802 - the protocol's
+        self.outputs[request.urn] = read(request.outputs)
+        return empty_pb2.Empty()
+
+    @property
+    def names(self) -> list[str]:
+        """The registered names, in order."""
+        return [each.name for each in self.registered]
+
+    def one(self, name: str) -> Any:
+        """The registration of a name."""
+        (found,) = [each for each in self.registered if each.name == name]
+        return found
+
+
+@contextmanager
+def monitoring(*, preview: bool = False) -> Iterator[Monitor]:
+    """A resource monitor on loopback."""
+    monitor = Monitor(preview)
+    server = grpc.server(ThreadPoolExecutor(64))
+    resource_pb2_grpc.add_ResourceMonitorServicer_to_server(monitor, server)
+    monitor.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    yield monitor
+    monitor.release.set()
+    server.stop(None)
+
+
 class FailedCallError(Exception):
     """A call that the provider refused: its text, and what it keeps in the state."""
 
@@ -76,12 +145,14 @@ class Plugin:
     engine: Engine
     kinds: Any = field(default=provider_pb2)
 
-    def call(self, name: str, **fields: Any) -> Any:
+    def call(self, name: str, /, **fields: Any) -> Any:
         """One call; bags are mappings, and the URN is that of a resource of this name."""
         request = {
-            key: bag(value) if isinstance(value, Mapping) else value for key, value in fields.items() if key != "kind"
+            key: bag(value) if isinstance(value, Mapping) and key not in _MAPS else value
+            for key, value in fields.items()
+            if key != "kind"
         }
-        if "urn" in request:
+        if "urn" in request and not str(request["urn"]).startswith("urn:"):
             request["urn"] = f"urn:pulumi:dev::p::{fields.get('kind', OS)}::{request['urn']}"
         message = {"Cancel": empty_pb2.Empty, "GetPluginInfo": empty_pb2.Empty}.get(name)
         made = message() if message else getattr(provider_pb2, _REQUESTS.get(name, f"{name}Request"))(**request)
@@ -95,6 +166,8 @@ class Plugin:
         return [text for row, text in self.engine.lines if row == name]
 
 
+_MAPS = frozenset({"inputDependencies", "providers"})
+"""Fields that are maps of the protocol, not bags."""
 _REQUESTS = {"CheckConfig": "CheckRequest", "DiffConfig": "DiffRequest", "Handshake": "ProviderHandshakeRequest"}
 
 
@@ -123,7 +196,12 @@ def running(patch: pytest.MonkeyPatch) -> Iterator[Plugin]:
 
 def wait_for(plugin: Plugin, name: str, word: str, seconds: float = 20.0) -> None:
     """Wait until a row has said a word."""
-    until = time.monotonic() + seconds
-    while not any(word in text for text in plugin.said(name)):
-        assert time.monotonic() < until, plugin.engine.lines
+    until(lambda: any(word in text for text in plugin.said(name)), seconds)
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for something that another thread does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
         time.sleep(0.02)

@@ -7,6 +7,7 @@ person made later.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,13 @@ from typing import Any
 
 import click
 
-from batch_os_provider.cli.adopt.declared_pools import DeclaredPool, read
-from batch_os_provider.cli.adopt.program_text import program
+from batch_os_provider.cli.adopt.declaration import DeclaredPool
+from batch_os_provider.cli.adopt.declared_pools import read
+from batch_os_provider.cli.adopt.outline import outline
+from batch_os_provider.cli.adopt.program_text import python_program
 from batch_os_provider.cli.adopt.proposal import Declaration, fit, propose
 from batch_os_provider.cli.adopt.refusals import Refused, refused
+from batch_os_provider.cli.adopt.yaml_text import yaml_program
 from batch_os_provider.cli.common import NO, UNREADABLE, endpoints_of, fail, print_json
 from batch_os_provider.cli.inventory import Account, PoolSeen, survey
 from batch_os_provider.cli.layout import columns, wrapped
@@ -26,6 +30,11 @@ from batch_os_provider.wording import counted
 
 __all__ = ["Comparison", "command", "compare"]
 
+PYTHON, YAML = "python", "yaml"
+LANGUAGES = (PYTHON, YAML)
+_LONGEST_NAME = 100
+"""Pulumi takes no longer name of a project."""
+
 
 @click.command("adopt", short_help="Write a Pulumi program for the pools of accounts.")
 @click.argument("endpoints", metavar="ENDPOINT...", nargs=-1, required=True, callback=endpoints_of)
@@ -33,6 +42,11 @@ __all__ = ["Comparison", "command", "compare"]
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the program here, not to stdout."
 )
 @click.option("--force", is_flag=True, help="Overwrite the file of --output.")
+@click.option(
+    "--language",
+    type=click.Choice(LANGUAGES),
+    help="The language of the program. Default: yaml if --output names a .yaml file, else python.",
+)
 @click.option(
     "--check",
     "programs",
@@ -50,6 +64,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option, by name
     endpoints: tuple[str, ...],
     output: Path | None,
     force: bool,  # noqa: FBT001 - click passes flags so
+    language: str | None,
     programs: tuple[Path, ...],
     stacks: tuple[str, ...],
     config: tuple[str, ...],
@@ -61,8 +76,8 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option, by name
     read: then no program is written. With --check, exit code 3 if no program declares a pool, or `pulumi up`
     would refuse a declared one.
     """
-    if programs and (output or force):
-        raise click.UsageError("--check writes nothing, so it goes with neither --output nor --force")
+    if programs and (output or force or language):
+        raise click.UsageError("--check writes nothing, so --output, --force and --language do not go with it")
     if not programs and (stacks or config or wants_json):
         raise click.UsageError("--stack, --config and --json go with --check")
     if force and output is None:
@@ -70,10 +85,25 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option, by name
     if programs:
         _check(endpoints, programs, stacks, config, wants_json=wants_json)
     else:
-        _write(endpoints, output, force=force)
+        _write(endpoints, output, _language(language, output), force=force)
 
 
-def _write(endpoints: tuple[str, ...], output: Path | None, *, force: bool) -> None:
+def _language(asked: str | None, output: Path | None) -> str:
+    """The language to write. Raises UsageError if the file's name says another one."""
+    by_suffix = {".py": PYTHON, ".yaml": YAML, ".yml": YAML}
+    named = by_suffix.get(output.suffix.lower()) if output is not None else None
+    if asked and named and asked != named:
+        raise click.UsageError(f"--language {asked} and --output {output} are of two languages")
+    return asked or named or PYTHON
+
+
+def _project(output: Path | None) -> str:
+    """The name of the project: that of the program's folder, as far as Pulumi takes it."""
+    folder = output.resolve().parent.name if output is not None else ""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", folder)[:_LONGEST_NAME].strip("-.") or "pools"
+
+
+def _write(endpoints: tuple[str, ...], output: Path | None, language: str, *, force: bool) -> None:
     if output is not None and os.path.lexists(output) and not force:
         fail(f"{output} exists already; --force overwrites it")
     accounts = survey(endpoints)
@@ -82,9 +112,10 @@ def _write(endpoints: tuple[str, ...], output: Path | None, *, force: bool) -> N
         click.echo("no program was written: it would lack what could not be read", err=True)
         sys.exit(UNREADABLE)
     proposals = {account.endpoint: [propose(pool) for pool in account.pools] for account in accounts}
-    text = program(proposals)
+    said = outline(proposals)
+    text = python_program(said) if language == PYTHON else yaml_program(said, _project(output))
     if output is None:
-        click.echo(text.encode(), nl=False)  # Python reads a program as UTF-8, whatever the code page is
+        click.echo(text.encode(), nl=False)  # Python and Pulumi read a program as UTF-8, whatever the code page is
     else:
         try:
             with output.open("w" if force else "x", encoding="utf-8") as file:
@@ -184,7 +215,7 @@ def _lines(found: Comparison, which: str) -> list[str]:
     ]
     for unknown in found.open:
         pool = f"pool {unknown.pool_id}" if unknown.pool_id else "a pool"
-        lines.append(f"note: {unknown.program} declares {pool} ({unknown.name}), and only a deployment knows where")
+        lines.append(f"note: {unknown.program} declares {pool} ({unknown.name}), and {unknown.unknown}")
     pools = f"{counted(found.pools, 'pool')}{which}"
     if found.refused:
         lines.append(f"refused by `up`: {len(found.refused)} of {pools}")
@@ -212,7 +243,8 @@ def _as_json(found: Comparison, accounts: list[Account]) -> dict[str, Any]:
             for each in found.refused
         ],
         "not_known_yet": [
-            {"pool_id": each.pool_id or None, "program": each.program, "name": each.name} for each in found.open
+            {"pool_id": each.pool_id or None, "program": each.program, "name": each.name, "why": each.unknown}
+            for each in found.open
         ],
         "errors": [trouble for account in accounts for trouble in account.troubles],
     }

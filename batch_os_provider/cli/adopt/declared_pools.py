@@ -13,15 +13,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # it ships no types
-
 from batch_os_provider.batch.address import POOL_ID, PoolRef, parse_endpoint
-from batch_os_provider.cli.text_file import NotTextError, read_text
+from batch_os_provider.cli.adopt.declaration import DeclaredPool
+from batch_os_provider.cli.adopt.project import Project, text_of
+from batch_os_provider.cli.adopt.yaml_program import RUNTIME, read_yaml
 from batch_os_provider.errors import InputError
 from batch_os_provider.schema.resource_types import kind_of
 from batch_os_provider.schema.spelling import in_core
@@ -33,24 +31,9 @@ RUN_SECONDS = 300.0
 _FORGOTTEN = frozenset({"delete", "delete-replaced", "discard", "discard-replaced", "read", "read-replacement"})
 _RUN_IT = "Give the missing config with --config key=value, and install its packages for this Python"
 _LET_PULUMI = "let Pulumi run it: `pulumi preview --json --show-sames > preview.json`, then --check preview.json"
-_SECRET = "[secret]"  # noqa: S105 - a placeholder
 _LAST_LINES = 15
 _OR_A_FILE = "For a program in another language, name a file that `pulumi preview --json --show-sames` wrote"
 _WRITE_IT = "Write it with `pulumi preview --json --show-sames`, or with `pulumi stack export`"
-
-
-@dataclass(frozen=True)
-class DeclaredPool:
-    """One resource of this package. ``ref`` is None if only a deployment knows its pool.
-
-    ``inputs`` holds the inputs that are known without a deployment.
-    """
-
-    program: str
-    name: str
-    ref: PoolRef | None
-    pool_id: str = ""
-    inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read(
@@ -59,8 +42,8 @@ def read(
     """The pools that a program declares in the named stacks.
 
     Args:
-        source: a program, its folder, or a JSON file of Pulumi's.
-        stacks: run the program with the config of each; without stacks, of the only stack that has a file.
+        source: a program in Python or YAML, its folder, or a JSON file of Pulumi's.
+        stacks: read the program with the config of each; without stacks, of the only stack that has a file.
         config: config on top of the stack's, as ``project:key`` or ``key``.
         takes_files: the caller also takes a JSON file of Pulumi's, so an error may advise to write one.
 
@@ -71,11 +54,17 @@ def read(
         raise InputError(f"{source} does not exist", next_step="Name a program, its folder, or a JSON file of Pulumi's")
     if source.suffix == ".json":
         return _from_json(source)
-    if source.is_file() and source.suffix != ".py":
+    if source.name == "Pulumi.yaml":
+        source = source.parent
+    if source.is_file() and source.suffix not in (".py", ".yaml"):
         raise InputError(
-            f"{source} is neither a Python program (.py) nor a JSON file of Pulumi's (.json)", next_step=_WRITE_IT
+            f"{source} is neither a program in Python (.py) or YAML (.yaml) nor a JSON file of Pulumi's (.json)",
+            next_step=_WRITE_IT,
         )
-    project = _Project.of(source)
+    project = Project.of(source)
+    if project.runtime == RUNTIME or source.suffix == ".yaml":
+        _refuse_a_stack(source, project)
+        return [pool for stack in stacks or project.only_stack() for pool in read_yaml(project, source, stack, config)]
     if not (project.main / "__main__.py").is_file() and not project.main.is_file():
         raise InputError(
             f"{project.main} has no Python program: __main__.py is missing",
@@ -93,11 +82,25 @@ def read(
     return found
 
 
+def _refuse_a_stack(source: Path, project: Project) -> None:
+    """Refuse a YAML file that is no program: one of a stack's config, or of a project in another language."""
+    if source.is_dir():
+        return
+    if source.name.startswith("Pulumi."):
+        raise InputError(f"{source} is the config of a stack", next_step="Name the folder of the program, and --stack")
+    if project.runtime != RUNTIME:
+        said = f"says runtime: {project.runtime}" if project.runtime else "names no runtime"
+        raise InputError(
+            f"{source} is not a program: {project.folder / 'Pulumi.yaml'} {said}",
+            next_step="Name the folder of the program",
+        )
+
+
 # ── A file of Pulumi's ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _from_json(source: Path) -> list[DeclaredPool]:
-    text = _text_of(source)
+    text = text_of(source)
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -116,13 +119,6 @@ def _from_json(source: Path) -> list[DeclaredPool]:
         f"{source} is neither a preview nor an export of a stack",
         next_step=_WRITE_IT,
     )
-
-
-def _text_of(source: Path) -> str:
-    try:
-        return read_text(source)
-    except NotTextError as error:
-        raise InputError(str(error)) from error
 
 
 def _planned(source: Path, document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -169,83 +165,7 @@ def _declared(program: str, name: str, bag: Mapping[str, Any]) -> DeclaredPool:
 # ── A program, run ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
-class _Project:
-    """A program's folder, its settings in ``Pulumi.yaml``, and the path of the program."""
-
-    folder: Path
-    name: str
-    main: Path
-    defaults: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, source: Path) -> _Project:
-        """The project of a program or folder; without a ``Pulumi.yaml`` it has the name of the folder."""
-        folder = (source if source.is_dir() else source.parent).resolve()
-        file = folder / "Pulumi.yaml"
-        said = _yaml(file) if file.is_file() else {}
-        main = source.resolve() if source.is_file() else folder / str(said.get("main") or ".")
-        config = said.get("config")
-        return cls(folder, str(said.get("name") or folder.name), main, config if isinstance(config, dict) else {})
-
-    def only_stack(self) -> tuple[str]:
-        """The one stack that has a config file. Raises InputError if there are several."""
-        stacks = self._stacks()
-        if len(stacks) > 1:
-            raise InputError(
-                f"{self.folder} has config for several stacks: {', '.join(stacks)}",
-                next_step="Name the stacks to check with --stack, which can be given more than once",
-            )
-        return (stacks[0] if stacks else "dev",)
-
-    def _stacks(self) -> list[str]:
-        """The stacks that have a config file."""
-        files = sorted(self.folder.glob("Pulumi.*.yaml"))
-        return [file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files]
-
-    def config(self, stack: str, given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-        """The config of a stack as Pulumi passes it to a program, and the secret keys."""
-        file = self.folder / f"Pulumi.{stack}.yaml"
-        others = self._stacks()
-        if others and stack not in others:
-            raise InputError(
-                f"{self.folder} has no stack {stack}: it has no {file.name}",
-                next_step=f"Name one of {', '.join(others)}, or create that file, which may be empty",
-            )
-        said = (_yaml(file) if file.is_file() else {}).get("config") or {}
-        values: dict[str, str] = {}
-        secrets: list[str] = []
-        for key, value in self.defaults.items():
-            plain = value.get("value", value.get("default")) if isinstance(value, dict) else value
-            values |= {} if plain is None else {self._full(key): _text(plain)}
-        for key, value in said.items():
-            secret = isinstance(value, dict) and "secure" in value
-            secrets += [self._full(key)] if secret else []
-            values[self._full(key)] = _SECRET if secret else _text(value)
-        return {**values, **{self._full(key): value for key, value in given.items()}}, secrets
-
-    def _full(self, key: object) -> str:
-        return str(key) if ":" in str(key) else f"{self.name}:{key}"
-
-
-def _text(value: object) -> str:
-    """A config value as a program gets it: text, or JSON; of a day without quotes what Go makes of a time."""
-    if isinstance(value, date):
-        time = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)  # noqa: DTZ001 - as YAML reads it
-        zone = f"{time:%z}" or "+0000"
-        return f"{time:%Y-%m-%d %H:%M:%S} {zone} {'UTC' if zone == '+0000' else zone}"
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _yaml(file: Path) -> dict[str, Any]:
-    try:
-        said = yaml.safe_load(_text_of(file))
-    except yaml.YAMLError as error:
-        raise InputError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
-    return said if isinstance(said, dict) else {}
-
-
-def _run(project: _Project, source: Path, stack: str, given: Mapping[str, str]) -> list[DeclaredPool]:
+def _run(project: Project, source: Path, stack: str, given: Mapping[str, str]) -> list[DeclaredPool]:
     config, secrets = project.config(stack, given)
     with tempfile.TemporaryDirectory(prefix="batch-os-") as scratch:
         answer = Path(scratch) / "answer.json"

@@ -15,7 +15,7 @@ from batch_os_provider.batch.client import shared_client
 from batch_os_provider.batch.supported_images import SupportedImage
 from batch_os_provider.batch.vm_pool import VmPool
 from batch_os_provider.batch.vm_target import Target
-from batch_os_provider.cli.adopt.declared_pools import DeclaredPool
+from batch_os_provider.cli.adopt.declaration import DeclaredPool
 from batch_os_provider.cli.inventory import Account, PoolSeen, ask
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.preview.plan import plan_image, plan_os

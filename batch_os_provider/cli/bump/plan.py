@@ -14,7 +14,7 @@ from pathlib import Path
 
 from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.vm_target import AllocatedSince
-from batch_os_provider.cli.adopt.declared_pools import DeclaredPool
+from batch_os_provider.cli.adopt.declaration import DeclaredPool
 from batch_os_provider.cli.bump.edits import TARGETS, Place, config_places, literals
 from batch_os_provider.cli.outdated.newest import NEWEST, UNKNOWN, Standing
 from batch_os_provider.errors import InputError

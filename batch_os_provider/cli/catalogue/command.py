@@ -18,10 +18,11 @@ from rich.text import Text
 from batch_os_provider.cli.catalogue.releases import URL, PageError, differences, fetch, merge, parse
 from batch_os_provider.cli.common import fail, print_json
 from batch_os_provider.cli.layout import Block, show
-from batch_os_provider.cli.text_file import NotTextError, read_text, write_whole
+from batch_os_provider.cli.text_file import write_whole
 from batch_os_provider.guest_os import catalogue_file
 from batch_os_provider.guest_os.catalogue import Catalogue, CatalogueError, Family, contradictions, month_text
 from batch_os_provider.guest_os.catalogue_file import VARIABLE, Current
+from batch_os_provider.runtime.text_file import NotTextError, read_text
 from batch_os_provider.wording import counted
 
 __all__ = ["as_json", "command", "old"]

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import date
 from http.client import HTTPException
 
-from batch_os_provider.cli.text_file import NotTextError, decoded
 from batch_os_provider.guest_os.catalogue import Catalogue, Family, Release, contradictions
 from batch_os_provider.guest_os.version import GuestOsVersion, VersionSyntaxError
+from batch_os_provider.runtime.text_file import NotTextError, decoded
 from batch_os_provider.wording import plural
 
 __all__ = ["LOOPBACK", "MISPRINTS", "URL", "Page", "PageError", "differences", "fetch", "merge", "parse"]

@@ -26,14 +26,14 @@ from batch_os_provider.cli.comment.preview_file import Document
 from batch_os_provider.cli.comment.rows import Message, Row, Stack
 from batch_os_provider.guest_os.version import is_rollback
 from batch_os_provider.preview.message_tail import NO_SUCH_POOL, MessageTail, split
-from batch_os_provider.schema.resource_types import kind_of
+from batch_os_provider.schema.resource_types import FLEETS, kind_of
 from batch_os_provider.schema.spelling import in_core
 from batch_os_provider.wording import plural
 
 __all__ = ["digest"]
 
 _STACK = "pulumi:pulumi:Stack"
-_FRAMES = ("", _STACK, "batch:index:PoolFleet")
+_FRAMES = ("", _STACK, *FLEETS)
 """Resources that only group pools. Their changes are not counted; their messages belong to the stack."""
 _TARGETS = {"os": ("target_os_version",), "image": ("target_image_version", "nodes_since")}
 _SEEN = {"os": ("current_os_version",), "image": ("oldest_node_version", "pool_image_version")}

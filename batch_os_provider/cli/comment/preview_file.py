@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from batch_os_provider.cli.text_file import NotTextError, decoded
+from batch_os_provider.runtime.text_file import NotTextError, decoded
 
 __all__ = ["Document", "NotAPreviewError", "read"]
 

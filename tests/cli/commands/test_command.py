@@ -90,8 +90,8 @@ def nobody() -> str:
         return f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def everything(sim: Simulator, other: Simulator) -> None:
-    """Two accounts with every sort of pool, ids that collide included."""
+def everything(sim: Simulator, other: Simulator, *more: dict[str, Any]) -> None:
+    """Two accounts with every sort of pool, ids that collide included, and more pools in the first one."""
     gallery = vm_pool("gallery")
     gallery["virtualMachineConfiguration"]["imageReference"] = {
         "virtualMachineImageId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/galleries/g/images/i"
@@ -100,7 +100,7 @@ def everything(sim: Simulator, other: Simulator) -> None:
         del each["virtualMachineInfo"]
     mixed = vm_pool("mixed", nodes=3, exact=TARGET)
     mixed["nodes"][1]["virtualMachineInfo"]["imageReference"]["exactVersion"] = BEHIND
-    sim.seed(paas_pool(), paas_pool("encode", nodes=0), mixed, vm_pool("pinned", version=BEHIND), gallery)
+    sim.seed(paas_pool(), paas_pool("encode", nodes=0), mixed, vm_pool("pinned", version=BEHIND), gallery, *more)
     other.seed(
         paas_pool("Render", current="*"),
         paas_pool("busy"),

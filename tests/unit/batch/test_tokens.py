@@ -212,14 +212,23 @@ def test_nothing_of_the_credential_is_in_its_repr() -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named_with_its_variable(tmp_path: Path) -> None:
-    for content, words in ((None, "No such file"), (b"\xff\xfe", "not text"), (b" \n", "is empty")):
+    for content, words in ((None, "No such file"), (b"\xe9", "not text"), (b"\xff\xfe", "empty"), (b" \n", "empty")):
         path = tmp_path / "token"
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(NoTokenError, match=words) as caught:
             assertion_of_file(path, "ARM_OIDC_TOKEN_FILE_PATH")
-        assert f"ARM_OIDC_TOKEN_FILE_PATH names {path}" in str(caught.value)
+        assert str(caught.value).startswith("ARM_OIDC_TOKEN_FILE_PATH names ")
+        assert str(path) in str(caught.value)
         assert not caught.value.passing
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_token_has_no_mark_of_the_tool_that_wrote_its_file(tmp_path: Path, encoding: str) -> None:
+    """PowerShell 5 writes UTF-16 or a byte order mark, and CRLF."""
+    path = tmp_path / "token"
+    path.write_bytes(f"{JWT}\r\n".encode(encoding))
+    assert assertion_of_file(path, "ARM_OIDC_TOKEN_FILE_PATH") == JWT
 
 
 class _Ci(BaseHTTPRequestHandler):

@@ -10,7 +10,7 @@ import pytest
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.image_reference import without_version
-from batch_os_provider.cli.adopt.declared_pools import DeclaredPool
+from batch_os_provider.cli.adopt.declaration import DeclaredPool
 from batch_os_provider.cli.bump.plan import Declared, declared_of, plan
 from batch_os_provider.cli.inventory import PoolSeen
 from batch_os_provider.cli.outdated.newest import judge

@@ -13,8 +13,10 @@ from click.testing import CliRunner
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.vm_pool import VmPool
 from batch_os_provider.cli.adopt import command as adopt
-from batch_os_provider.cli.adopt.program_text import program
+from batch_os_provider.cli.adopt.outline import Outline, outline
+from batch_os_provider.cli.adopt.program_text import python_program
 from batch_os_provider.cli.adopt.proposal import propose
+from batch_os_provider.cli.adopt.yaml_text import yaml_program
 from batch_os_provider.cli.catalogue.command import _releases
 from batch_os_provider.cli.catalogue.releases import Page, PageError, merge
 from batch_os_provider.cli.comment import markdown, preview_file
@@ -68,6 +70,10 @@ def called(module: Any, accounts: list[Account], *arguments: str) -> str:
 def unread(failed: int, of: int) -> str:
     accounts = [Account(f"https://a{n}.x.y", error="403" if n < failed else "") for n in range(of)]
     return called(status, accounts, "status")
+
+
+def adopted(declared: int, of: int) -> Outline:
+    return outline({ENDPOINT: [propose(each) for each in farm(declared, unfit=of - declared).pools]})
 
 
 def compared(undeclared: int, of: int) -> str:
@@ -177,7 +183,8 @@ MESSAGES: dict[str, Callable[[], Iterator[str]]] = {
     "status, versions": each(lambda n: shown(Account(ENDPOINT, "", pools=(seen(vm_pool(nodes=n, version=BEHIND)),)))),
     "status, unread accounts": of(unread),
     "adopt, declared": of(lambda n, m: called(adopt, [farm(n, unfit=m - n)], "adopt")),
-    "adopt, the program": of(lambda n, m: program({ENDPOINT: [propose(p) for p in farm(n, unfit=m - n).pools]})),
+    "adopt, the program": of(lambda n, m: python_program(adopted(n, m))),
+    "adopt, the YAML program": of(lambda n, m: yaml_program(adopted(n, m), "farm")),
     "adopt --check": of(compared),
     "doctor, pools and nodes": each(checked),
     "watch, an upgrade": of(lambda n, m: watched(upgrading(back=n, nodes=m))),

@@ -10,7 +10,9 @@ import pytest
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.cli.adopt.command import compare
-from batch_os_provider.cli.adopt.declared_pools import DeclaredPool, _Project, read
+from batch_os_provider.cli.adopt.declaration import DeclaredPool
+from batch_os_provider.cli.adopt.declared_pools import read
+from batch_os_provider.cli.adopt.project import Project
 from batch_os_provider.cli.inventory import Account
 from batch_os_provider.errors import InputError
 from tests.support.simulator import OLD, paas_pool, vm_pool
@@ -118,7 +120,7 @@ def test_a_day_without_quotes_is_what_pulumi_makes_of_it(tmp_path: Path) -> None
         "  farm:zone: 2026-05-01T06:30:00+02:00\n",
         encoding="utf-8",
     )
-    values, _ = _Project.of(tmp_path).config("dev", {})
+    values, _ = Project.of(tmp_path).config("dev", {})
     assert values == {
         "farm:day": "2026-05-01 00:00:00 +0000 UTC",
         "farm:at": "2026-05-01 06:30:00 +0000 UTC",

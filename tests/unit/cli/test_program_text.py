@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from batch_os_provider.cli.adopt.program_text import constants, program, resource_names
+from batch_os_provider.cli.adopt.outline import Outline, outline, resource_names
+from batch_os_provider.cli.adopt.program_text import constants, python_program
 from batch_os_provider.cli.adopt.proposal import propose
 from tests.support.simulator import OLD, paas_pool, vm_pool
 from tests.unit.cli.test_proposal import seen
@@ -55,12 +56,12 @@ def test_constants_are_python_names() -> None:
     assert all(each.isidentifier() for each in found.values())
 
 
-def everything() -> str:
+def everything() -> Outline:
     """A program with all that one can hold."""
     long_id = "x" * 64
     pools = [paas_pool(), paas_pool("star", current="*"), paas_pool(long_id), vm_pool("vm"), vm_pool("no", nodes=0)]
     pinned = vm_pool("pinned", version="20348.2402.240402")
-    return program(
+    return outline(
         {
             WEST: [propose(seen(each, WEST)) for each in pools],
             LAB: [propose(seen(pinned, LAB)), propose(seen(paas_pool("busy", state="deleting"), LAB))],
@@ -79,7 +80,7 @@ def ruff(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_text_needs_no_formatter_and_has_no_lint(tmp_path: Path) -> None:
-    (tmp_path / "__main__.py").write_text(everything(), encoding="utf-8")
+    (tmp_path / "__main__.py").write_text(python_program(everything()), encoding="utf-8")
     for length in ("88", "120"):
         formatted = ruff("format", "--diff", "--line-length", length, folder=tmp_path)
         assert formatted.returncode == 0, formatted.stdout
@@ -88,13 +89,13 @@ def test_the_text_needs_no_formatter_and_has_no_lint(tmp_path: Path) -> None:
 
 
 def test_only_what_is_used_is_imported() -> None:
-    text = program({WEST: [propose(seen(paas_pool(), WEST))]})
+    text = python_program(outline({WEST: [propose(seen(paas_pool(), WEST))]}))
     assert "from batch_os_provider import PoolOsVersion\n" in text
     assert "PoolImageVersion" not in text
 
 
 def test_a_pool_that_is_left_out_is_named_with_the_reason() -> None:
-    text = everything()
+    text = python_program(everything())
     assert "# Pool busy is not declared: it is being deleted." in text
     assert "# Pool no is not declared: it has no nodes." in text
     assert f"# {NORTH}: no pools" in text
@@ -103,7 +104,7 @@ def test_a_pool_that_is_left_out_is_named_with_the_reason() -> None:
 
 
 def test_an_account_without_anything_to_declare_is_a_program_all_the_same(tmp_path: Path) -> None:
-    text = program({WEST: []})
+    text = python_program(outline({WEST: []}))
     compile(text, "program", "exec")
     (tmp_path / "__main__.py").write_text(text, encoding="utf-8")
     assert ruff("format", "--diff", folder=tmp_path).returncode == 0

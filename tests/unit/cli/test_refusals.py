@@ -9,7 +9,7 @@ import pytest
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.supported_images import SupportedImage
-from batch_os_provider.cli.adopt.declared_pools import DeclaredPool
+from batch_os_provider.cli.adopt.declaration import DeclaredPool
 from batch_os_provider.cli.adopt.refusals import refused
 from batch_os_provider.cli.inventory import Account
 from tests.support.simulator import BEHIND, IMAGES, NEW, NOBLE, OLD, TARGET, paas_pool, vm_pool

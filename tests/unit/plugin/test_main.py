@@ -10,9 +10,14 @@ from pathlib import Path
 
 import grpc
 import pytest
+import yaml
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2_grpc
 
+from batch_os_provider import __version__
+
+ROOT = Path(__file__).parents[3]
+MAIN = ROOT / "plugin" / "__main__.py"
 COMMAND = Path(sys.executable).parent / "pulumi-resource-batchos"
 HASTY = """
 from batch_os_provider.engine import seams
@@ -52,6 +57,34 @@ def test_a_person_who_starts_it_gets_a_sentence() -> None:
     done = subprocess.run([COMMAND], capture_output=True, text=True, check=False)  # noqa: S603 - our own command
     assert (done.returncode, done.stdout) == (2, "")
     assert "is a plugin of Pulumi: the Pulumi CLI starts it" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "form", [[COMMAND], [sys.executable, ROOT / "plugin"], [sys.executable, MAIN, ROOT / "plugin"]]
+)
+def test_every_installed_form_serves_the_engine_that_is_its_last_argument(form: list[str | Path]) -> None:
+    engine = grpc.server(ThreadPoolExecutor(2))
+    address = f"127.0.0.1:{engine.add_insecure_port('127.0.0.1:0')}"
+    engine.start()
+    process = subprocess.Popen([*form, address], stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own command
+    assert process.stdout is not None
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}") as channel:
+            stub = provider_pb2_grpc.ResourceProviderStub(channel)
+            assert stub.GetPluginInfo(empty_pb2.Empty(), timeout=20, wait_for_ready=True).version == __version__
+    finally:
+        process.kill()
+        process.communicate(timeout=20)
+        engine.stop(None)
+
+
+def test_the_folder_installs_the_project_that_it_belongs_to() -> None:
+    folder = ROOT / "plugin"
+    lines = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    (requirement,) = [line for line in lines if not line.startswith("#")]
+    assert 'name = "batch-os-provider"' in (folder / requirement / "pyproject.toml").read_text(encoding="utf-8")
+    options = {"name": "python", "options": {"virtualenv": "venv"}}
+    assert yaml.safe_load((folder / "PulumiPlugin.yaml").read_text(encoding="utf-8")) == {"runtime": options}
 
 
 @pytest.mark.parametrize("how", ["signal", "engine gone"])

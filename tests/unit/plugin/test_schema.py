@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from inspect import signature
 from typing import Any
 
 import pytest
 import yaml
 
-from batch_os_provider import __version__
-from batch_os_provider.plugin import config, server
+from batch_os_provider import PoolFleet, __version__
+from batch_os_provider.plugin import config, fleet, server
+from batch_os_provider.plugin.bags import Bag
 from batch_os_provider.plugin.functions import FUNCTIONS
 from batch_os_provider.plugin.resources import RESOURCES, Resource
-from batch_os_provider.schema import resource_types
+from batch_os_provider.schema import fleet_plan, resource_types
 from batch_os_provider.schema.input_names import CHOICES
 from batch_os_provider.schema.spelling import camel, in_core
 from scripts import plugin_schema
@@ -65,6 +67,37 @@ def test_another_pool_is_another_resource_and_states_of_the_dynamic_provider_mov
     assert found["aliases"] == [{"type": kind}]
 
 
+def test_the_fleet_is_a_component_with_the_inputs_of_python_programs() -> None:
+    found = SCHEMA["resources"][fleet.TOKEN]
+    python = [
+        name for name in signature(PoolFleet.__init__).parameters if name not in {"self", "resource_name", "opts"}
+    ]
+    assert sorted(found["inputProperties"]) == sorted(map(camel, python))
+    assert sorted(python) == sorted(fleet_plan.NAMES)
+    assert (found["isComponent"], found["requiredInputs"]) == (True, ["pools"])
+    assert found["aliases"] == [{"type": resource_types.FLEET_TYPE}]
+    shown = SCHEMA["types"]["batchos:index:FleetPool"]["properties"]
+    assert set(shown) == {"url", *(camel(name) for each in RESOURCES.values() for name in each.shown)}
+    for each in (*found["inputProperties"].values(), *found["properties"].values(), *shown.values()):
+        assert each["description"].endswith((".", ")")), each
+        assert each["description"][0].isupper() or each["description"][0] == "`", each
+    text = json.dumps(found, ensure_ascii=False)
+    assert not [word for word in ("timedelta", "None", "pulumi.Alias", "resource_name", "argument") if word in text]
+    assert not [name for name in python if "_" in name and name in text]
+
+
+def test_the_fleet_has_two_examples_in_two_languages_and_their_inputs_are_right() -> None:
+    for title, program, typescript in EXAMPLES[fleet.NAME]:
+        assert title in SCHEMA["resources"][fleet.TOKEN]["description"]
+        (declared,) = [
+            each for each in yaml.safe_load(program)["resources"].values() if each["type"] == "batchos:PoolFleet"
+        ]
+        planned = fleet.Fleet.of(Bag(declared["properties"]), {}, "https://a.b.batch.azure.com").plan
+        assert planned.pools
+        assert not planned.warning("farm")
+        assert [name for name in declared["properties"] if f"{name}: " not in typescript] == []
+
+
 def test_choices_are_enums() -> None:
     for name, allowed in CHOICES.items():
         found = SCHEMA["types"][f"batchos:index:{camel(f'_{name}')}"]
@@ -92,8 +125,8 @@ def test_keys_are_secrets() -> None:
 
 
 def test_every_replacement_of_the_generator_is_used() -> None:
-    source = plugin_schema.SOURCE.read_text(encoding="utf-8")
-    flat = " ".join(source.split())
+    sources = (plugin_schema.SOURCE, plugin_schema.FLEET_SOURCE)
+    flat = " ".join(" ".join(each.read_text(encoding="utf-8") for each in sources).split())
     assert not [python for python, _ in plugin_schema.OTHER_WORDS if python.strip() not in flat]
 
 
@@ -106,8 +139,10 @@ def test_the_page_has_every_option_of_the_provider_as_the_schema_describes_it() 
     assert f"plugin install resource batchos {__version__} --file" in PAGE
 
 
-def test_the_program_of_the_page_is_right() -> None:
-    (program,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+def test_the_programs_of_the_page_are_right() -> None:
+    program, of_fleet = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    (farm,) = yaml.safe_load(of_fleet)["resources"].values()
+    assert not fleet.Fleet.of(Bag(farm["properties"]), {}, "https://a.b.batch.azure.com").plan.warning("farm")
     account, *pools = yaml.safe_load(program)["resources"].values()
     assert config.check(account["properties"]) == []
     for each in pools:

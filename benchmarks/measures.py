@@ -202,8 +202,8 @@ class Measures:
         walls = [ratio(*(figure(self.doors.of(door, pools), wall) for pools in (many, one))) for door in (YAML, OURS)]
         calls = ratio(*(figure(self.doors.of(door, many), reads) for door in (YAML, OURS)))
         text = (
-            f"preview {preview:.2f}; wall of {many} to one {walls[0]:.2f} and {walls[1]:.2f}; reads while all wait "
-            f"{calls:.2f}"
+            f"preview {preview:.2f}; wall of {many} to one {walls[0]:.2f} (dynamic {walls[1]:.2f}); reads while all "
+            f"wait {calls:.2f}"
         )
         return text, preview <= DOOR_AIM and walls[0] <= WALL_AIM and calls <= DOOR_AIM
 

@@ -182,7 +182,7 @@ def test_the_native_door_is_judged_by_the_dynamic_one_of_the_same_run():
     doors = {"previews": {names.OURS: [4.0], names.YAML: [2.0]}, "ups": {names.OURS: ours, names.YAML: yaml}}
     got = Measures({"sizes": plan.FULL.to_json(), "doors": doors}).all()[-1]
     assert (got.name, got.met) == ("P10", False)
-    assert got.text == "preview 0.50; wall of 64 to one 1.05 and 1.10; reads while all wait 1.25"
+    assert got.text == "preview 0.50; wall of 64 to one 1.05 (dynamic 1.10); reads while all wait 1.25"
     assert Measures({"sizes": plan.FULL.to_json()}).all()[-1].verdict == "open"
 
 

@@ -64,6 +64,11 @@ class Door:
         """The type token of a resource."""
         return self.token + kind
 
+    @property
+    def types(self) -> tuple[str, str]:
+        """The type tokens of its pools."""
+        return self.type_of("PoolOsVersion"), self.type_of("PoolImageVersion")
+
     def spell(self, text: str) -> str:
         """A text with the names of Python, as this door writes it."""
         return spell(text) if self.is_native else text
@@ -108,4 +113,3 @@ def _yaml(resources: Iterable[Resource], outputs: Mapping[str, tuple[str, str]])
 DYNAMIC = Door("python", "pulumi-python:dynamic/batch:", "pulumi.dynamic")
 NATIVE = Door("yaml", "batchos:index:", "pulumi-resource-batchos")
 DOORS = (DYNAMIC, NATIVE)
-TYPES = frozenset(door.type_of(kind) for door in DOORS for kind in ("PoolOsVersion", "PoolImageVersion"))

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.schema.spelling import in_core
 from tests.support import doors
-from tests.support.doors import DYNAMIC, HEAD, TYPES, Door, Resource, image_version, os_version
+from tests.support.doors import DYNAMIC, HEAD, Door, Resource, image_version, os_version
 from tests.support.interrupts import without_interrupts
 
 if TYPE_CHECKING:
@@ -209,12 +209,12 @@ class Stack:
         )
         assert process.returncode == 0, process.stdout + process.stderr
         steps: list[dict[str, Any]] = json.loads(process.stdout)["steps"]
-        return [step for step in steps if any(each in step["urn"] for each in TYPES)]
+        return [step for step in steps if any(each in step["urn"] for each in self.door.types)]
 
     def resources(self) -> list[dict[str, Any]]:
         """Our resources in the state, read from the backend's file: `pulumi stack export` costs a tenth of an `up`."""
         state = json.loads(self.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"] or {}
-        return [each for each in state.get("resources", []) if each["type"] in TYPES]
+        return [each for each in state.get("resources", []) if each["type"] in self.door.types]
 
     def outputs(self) -> dict[str, Any]:
         """The outputs of our only resource, without the provider's pickle."""

@@ -20,6 +20,7 @@ UNRELEASED = "## [Unreleased]"
 FIRST = re.compile(r"\n<!-- \S+ is the first release; .*? -->\n")
 GRAMMAR = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 SHOWN = {
+    "README.md": "plugin install resource batchos {} --file",
     "policies/PulumiPolicy.yaml": "version: {}",
     "docs/policies.md": "batch-os@v{} (local: policies)",
     "docs/command.md": "batch-os-provider  {}",

@@ -18,6 +18,8 @@ LONGEST = (
     "tests/pipelines/test_azure_devops.py",
     "tests/cli/",
     "tests/probe/",
+    "tests/project/test_release.py",
+    "tests/sdks/",
     "tests/inprocess/",
 )
 """What takes longest, longest first. All else is short. A wrong entry costs time and no test."""

@@ -25,8 +25,8 @@ import pulumi
 from pulumi.runtime import settings
 
 from batch_os_provider.engine import program_end
+from batch_os_provider.engine.steps_at_once import hint
 from batch_os_provider.runtime import request_log
-from batch_os_provider.wording import counted, plural
 
 __all__ = ["count", "hint", "together", "wave"]
 
@@ -108,20 +108,3 @@ def together(changes: Mapping[Lane, int]) -> int:
         if lane is not None:
             widest[lane[0]] = max(number, widest.get(lane[0], 0))
     return changes.get(None, 0) + sum(widest.values())
-
-
-def hint(changes: int, at_once: int | None, wanted: int | None = None) -> str:
-    """The hint; empty if the engine can run all changes at once.
-
-    Args:
-        changes: how many pools change.
-        at_once: how many steps the engine runs at once; None or less than 1 means no limit.
-        wanted: how many of the changes could run at once; None means all.
-
-    """
-    needed = changes if wanted is None else wanted
-    if not at_once or at_once < 1 or needed <= at_once:
-        return ""
-    waves = "" if needed == changes else f", up to {needed} at once"
-    pools = f"{counted(changes, 'pool')} {plural(changes, 'changes', 'change')}"
-    return f"{pools}{waves}, but the engine runs {counted(at_once, 'step')} at once; pass --parallel {needed}"

@@ -6,17 +6,20 @@ and errors are those of the children; a wave is registered when the engine is do
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from batch_os_provider.batch.address import PoolRef, parse_endpoint
 from batch_os_provider.engine.diagnostics import ResourceLog
+from batch_os_provider.engine.steps_at_once import hint
 from batch_os_provider.errors import InputError
 from batch_os_provider.plugin import monitor
 from batch_os_provider.plugin.bags import UNKNOWN, Bag, is_unknown, pack, unpack
 from batch_os_provider.plugin.monitor import Child, FailedChildError, Registered
 from batch_os_provider.plugin.resources import IMAGE, OS, PACKAGE, Resource
+from batch_os_provider.plugin.wave_watch import WaveWatch
 from batch_os_provider.schema import fleet_plan, inputs, resource_types
 from batch_os_provider.schema.fleet_plan import FleetPlan
 from batch_os_provider.schema.spelling import camel, in_core, in_program, strange
@@ -157,13 +160,15 @@ class Fleet:
         return PoolRef(parse_endpoint(endpoint), pool.pool_id).url if isinstance(endpoint, str) else UNKNOWN
 
 
-def construct(request: Any, provider: str, endpoint: str) -> Made:
+def construct(request: Any, provider: str, endpoint: str, watch: WaveWatch, answered: threading.Event) -> Made:
     """Make the children of a fleet, wave by wave, for a ``Construct`` request.
 
     Args:
         request: the request of the engine.
         provider: the reference of the provider of this process; its children get it if the program gives no other.
         endpoint: the account of the provider, if it has one.
+        watch: the waves of this process.
+        answered: is set when the request is answered.
 
     Raises:
         InputError: the program has to be corrected; nothing was registered.
@@ -174,11 +179,11 @@ def construct(request: Any, provider: str, endpoint: str) -> Made:
     fleet = Fleet.of(unpack(request.inputs), needs, endpoint)
     waves = fleet.plan.waves
     registered: dict[Member, Registered] = {}
-    with monitor.connected(request, request.providers.get(PACKAGE, provider)) as engine:
+    with monitor.connected(request, request.providers.get(PACKAGE, provider), watch, answered) as engine:
         urn = engine.register_component()
-        warning = fleet.plan.warning(request.name) if request.dryRun else ""
-        if warning:
-            ResourceLog(urn, request.name).warn(warning)
+        row = ResourceLog(urn, request.name)
+        if request.dryRun:
+            _warn(row, fleet.plan.warning(request.name))
         before: tuple[str, ...] = ()
         for number, wave in enumerate(waves, 1):
             try:
@@ -191,9 +196,18 @@ def construct(request: Any, provider: str, endpoint: str) -> Made:
                 raise
             registered |= zip(wave, made, strict=True)
             before = tuple(each.urn for each in made)
+        if request.dryRun:
+            # As in Python programs: what a preview does not know changes.
+            changes = [sum(is_unknown(registered[pool].outputs.values) for pool in wave) for wave in waves]
+            _warn(row, hint(sum(changes), request.parallel, max(changes)))
         outputs = fleet.shown(registered, is_preview=request.dryRun)
         engine.register_outputs(pack(outputs.values, outputs.secrets))
     return Made(urn, outputs, tuple(each.urn for each in registered.values()))
+
+
+def _warn(row: ResourceLog, text: str) -> None:
+    if text:
+        row.warn(text)
 
 
 def _check_plain(name: str, value: object, *, is_secret: bool) -> None:

@@ -19,6 +19,7 @@ from pulumi.runtime.proto import alias_pb2, resource_pb2, resource_pb2_grpc
 from batch_os_provider.engine import seams
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.plugin.bags import Bag, pack, unpack
+from batch_os_provider.plugin.wave_watch import Wave, WaveWatch
 
 if TYPE_CHECKING:
     from google.protobuf import struct_pb2
@@ -68,10 +69,12 @@ class Registered:
 class Monitor:
     """The resource monitor, for the component of one ``Construct`` request."""
 
-    def __init__(self, stub: Any, request: Any, provider: str) -> None:
+    def __init__(self, stub: Any, request: Any, provider: str, watch: WaveWatch, answered: threading.Event) -> None:
         self._stub = stub
         self._request = request
         self._provider = provider
+        self._watch = watch
+        self._answered = answered
         self._urn = ""
 
     def register_component(self) -> str:
@@ -96,15 +99,16 @@ class Monitor:
             FailedChildError: a resource has failed; the others are done.
             MonitorClosedError: the engine has stopped.
         """
-        sent = [(child.name, self._stub.RegisterResource.future(self._child(child))) for child in children]
-        _wait([call for _, call in sent])
+        sent = {self._urn_of(each): self._stub.RegisterResource.future(self._child(each)) for each in children}
+        with self._watch.over(sent, self._answered) as wave:
+            _wait(list(sent.values()), wave)
         made: list[Registered] = []
         failed: list[str] = []
-        for name, call in sent:
+        for urn, call in sent.items():
             try:
                 made.append(_registered(call))
             except FailedChildError as error:
-                failed.append(f"{name} {error.reason}")
+                failed.append(f"{urn.rpartition('::')[2]} {error.reason}")
         if failed:
             raise FailedChildError(", ".join(failed))
         return made
@@ -115,6 +119,9 @@ class Monitor:
         call = self._stub.RegisterResourceOutputs.future(request)
         _wait([call])
         _answer(call)
+
+    def _urn_of(self, child: Child) -> str:
+        return f"{self._urn.rpartition('::')[0]}${child.type}::{child.name}"
 
     def _child(self, child: Child) -> Any:
         needed = {*child.depends_on, *(urn for urns in child.input_dependencies.values() for urn in urns)}
@@ -150,10 +157,13 @@ class Monitor:
 
 
 @contextmanager
-def connected(request: Any, provider: str) -> Iterator[Monitor]:
-    """The monitor of a ``Construct`` request. ``provider`` is the reference of the provider of the children."""
+def connected(request: Any, provider: str, watch: WaveWatch, answered: threading.Event) -> Iterator[Monitor]:
+    """The monitor of a ``Construct`` request.
+
+    ``provider`` is the reference of the provider of the children; ``answered`` is set when the request is answered.
+    """
     with grpc.insecure_channel(request.monitorEndpoint, options=_OPTIONS) as channel:
-        yield Monitor(resource_pb2_grpc.ResourceMonitorStub(channel), request, provider)
+        yield Monitor(resource_pb2_grpc.ResourceMonitorStub(channel), request, provider, watch, answered)
 
 
 def alias(**spec: Any) -> Any:
@@ -182,9 +192,14 @@ def _answer(call: Any) -> Any:
         raise FailedChildError(f"failed: {error.details()}") from None
 
 
-def _wait(calls: Sequence[Any]) -> None:
-    """Wait for the answers. Raises MonitorClosedError when this process has to end: the engine waits for it then."""
-    changed = threading.Event()
+def _wait(calls: Sequence[Any], wave: Wave | None = None) -> None:
+    """Wait for the answers.
+
+    Raises:
+        FailedChildError: all resources of the wave have ended here, and one has failed; see ``wave_watch``.
+        MonitorClosedError: this process has to end.
+    """
+    changed = threading.Event() if wave is None else wave.changed
     for call in calls:
         call.add_done_callback(lambda _call: changed.set())
     with seams.stop.also_setting(changed):
@@ -193,3 +208,5 @@ def _wait(calls: Sequence[Any]) -> None:
             changed.clear()
             if seams.stop.reason is not None:
                 raise MonitorClosedError
+            if wave is not None and wave.failed and not all(call.done() for call in calls):
+                raise FailedChildError(", ".join(f"{name} failed" for name in wave.failed))

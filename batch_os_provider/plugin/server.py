@@ -15,6 +15,7 @@ These facts about the engine shape the service (Pulumi CLI 3.259):
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import wraps
@@ -34,6 +35,7 @@ from batch_os_provider.plugin import config
 from batch_os_provider.plugin.bags import Bag, is_unknown, pack, unpack
 from batch_os_provider.plugin.config import Config
 from batch_os_provider.plugin.resources import PACKAGE, RESOURCES, Change, Resource
+from batch_os_provider.plugin.wave_watch import WaveWatch
 from batch_os_provider.runtime import request_log
 from batch_os_provider.runtime.cancellation import Canceled, StopReason
 from batch_os_provider.schema.inputs import Failure
@@ -84,6 +86,22 @@ def _answering(method: Method) -> Method:
     return call
 
 
+def _watched(method: Method) -> Method:
+    """Note the end of a resource, so that the fleet of a failed one answers before it."""
+
+    @wraps(method)
+    def call(self: BatchosProvider, request: Any, context: Any) -> Any:
+        failed = True
+        try:
+            answer = method(self, request, context)
+            failed = False
+        finally:
+            self._watch.ended(request.urn, failed=failed)
+        return answer
+
+    return call
+
+
 class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
     """The provider of one process, which has one configuration."""
 
@@ -91,6 +109,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         self._declared = DeclaredPools()
         self._config = Config()
         self._reference = ""
+        self._watch = WaveWatch()
 
     def spell(self, text: str) -> str:
         """A message with the names of the program and of the configuration."""
@@ -164,6 +183,8 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         if not failures:
             twice = self._declared.declared_twice(request.urn, kept, is_unknown)
             failures = [Failure(camel(each.property), each.reason) for each in twice]
+        if failures:
+            self._watch.ended(request.urn, failed=True)
         return provider_pb2.CheckResponse(
             inputs=pack(in_program(kept), bag.secrets), failures=self._failed(failures, bag.secrets)
         )
@@ -177,6 +198,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         return _difference(resource.changes(found, old_inputs or olds, news), found.replaces)
 
     @_answering
+    @_watched
     def Create(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's
         """Adopt the pool; in a preview only look at it."""
         resource, bag = _resource(request), unpack(request.properties)
@@ -188,6 +210,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.CreateResponse(id=resource.id_of(news), properties=pack(in_program(seen), bag.secrets))
 
     @_answering
+    @_watched
     def Update(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's
         """Run the same rollout as Create; in a preview only look at the pool."""
         resource, bag, olds = _resource(request), unpack(request.news), _core(request.olds)
@@ -234,7 +257,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.ReadResponse(id=request.id, properties=outputs, inputs=inputs)
 
     @_answering
-    def Construct(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
+    def Construct(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's
         """Make the children of a component. Raises InputError for one that the package does not have."""
         from batch_os_provider.plugin import fleet  # noqa: PLC0415 - most programs have no fleet
 
@@ -243,7 +266,9 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
                 f"the package {PACKAGE} has no component {request.type}; it has {fleet.TOKEN}",
                 next_step="Correct the type in the program",
             )
-        made = fleet.construct(request, self._reference, self._config.endpoint)
+        answered = threading.Event()
+        context.add_callback(answered.set)
+        made = fleet.construct(request, self._reference, self._config.endpoint, self._watch, answered)
         depends = provider_pb2.ConstructResponse.PropertyDependencies(urns=made.children)
         return provider_pb2.ConstructResponse(
             urn=made.urn,

@@ -218,6 +218,18 @@ def test_a_preview_warns_about_waves_without_a_gate(plugin: Plugin) -> None:
     assert "declare maxUnhealthy: 0, or" in warning[1]
 
 
+def test_a_preview_names_the_parallel_that_its_widest_wave_needs(plugin: Plugin) -> None:
+    given = {**FAIR, "pools": ["a", "b", "c", "d"], "waves": [2]}
+    with plugins.monitoring(preview=True) as monitor:
+        construct(plugin, monitor, given, parallel=1)
+        assert plugin.engine.lines == [], "a pool that does not change shows all its outputs"
+        monitor.answers = {f"farm-{name}": {"osFamily": UNKNOWN} for name in "abcd"}
+        construct(plugin, monitor, given, parallel=2)
+        construct(plugin, monitor, given, parallel=1)
+    hint = "4 pools change, up to 2 at once, but the engine runs 1 step at once; pass --parallel 2"
+    assert plugin.engine.lines == [("farm", hint)]
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
@@ -233,6 +245,26 @@ def test_no_wave_follows_a_wave_that_failed(plugin: Plugin, monitor: Monitor, an
         construct(plugin, monitor, {**FAIR, "pools": ["a", "b", "c"], "canary": ["a", "b"]})
     assert str(failed.value).startswith(f"{words}\nNext: ")
     assert sorted(monitor.names) == ["farm", "farm-a", "farm-b"]
+
+
+def test_a_fleet_answers_before_the_last_of_its_resources_when_one_has_failed(plugin: Plugin, monitor: Monitor) -> None:
+    # The engine closes its connections when it hears of the failure, so the fleet's own answer would be lost.
+    monitor.held = {"farm-a", "farm-b"}
+    wrong = {"poolId": "a", "accountEndpoint": AT, "targetOsVersion": "latest"}
+    answers: list[str] = []
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(construct, plugin, monitor, {**FAIR, "pools": ["a", "b", "c"], "canary": ["a", "b"]})
+        running.add_done_callback(lambda _: answers.append("fleet"))
+        plugins.until(lambda: sorted(monitor.names[1:]) == ["farm-a", "farm-b"])
+        assert plugin.call("Check", urn=urn("farm-a"), news=wrong).failures
+        assert answers == [], "the other resource of the wave goes on"
+        assert plugin.call("Check", urn=urn("farm-b"), news={**wrong, "poolId": "b"}).failures
+        plugins.until(lambda: bool(answers))
+        with pytest.raises(
+            FailedCallError, match=r"^farm-a failed, farm-b failed; 1 later wave does not start\.\nNext: "
+        ):
+            running.result(20)
+    assert "farm-c" not in monitor.names
 
 
 def test_cancel_ends_a_fleet_that_waits(plugin: Plugin, monitor: Monitor) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from batch_os_provider import __version__
-from scripts import project, releasing
+from scripts import project, releasing, sdks
 
 ROOT = project.ROOT
 ADDRESS = "https://github.com/acme/batch-os"
@@ -128,8 +128,17 @@ def test_a_release_is_a_commit_a_tag_a_state_and_a_wheel_without_a_relative_link
     schema = "batch_os_provider/plugin/schema.json"
     assert changed == {"CHANGELOG.md", "pyproject.toml", schema, "tests/cli/states/0.2.0.json", *releasing.SHOWN}
 
-    # Everything that shows the version shows this one.
-    assert json.loads((scratch.folder / schema).read_text())["version"] == "0.2.0"
+    # Everything that shows the version shows this one, and the SDKs know where the project is.
+    sdks.generate(scratch.folder.parent / "sdks", scratch.folder / schema)
+    files = {
+        "nodejs/package.json": '"version": "0.2.0",\n    "keywords": [',
+        "python/pyproject.toml": f'Homepage = "{ADDRESS}"',
+        "go/batchos/provider.go": '"github.com/acme/batch-os/sdk/go/batchos/internal"',
+        "dotnet/Pulumi.Batchos.csproj": f"<RepositoryUrl>{ADDRESS}</RepositoryUrl>",
+        "java/build.gradle": ADDRESS,
+    }
+    for name, words in files.items():
+        assert words in (scratch.folder.parent / "sdks" / name).read_text(encoding="utf-8"), name
     for name, words in releasing.SHOWN.items():
         assert words.format("0.2.0") in (scratch.folder / name).read_text(encoding="utf-8")
     log = (scratch.folder / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -190,7 +199,7 @@ def test_the_version_stands_in_one_place_and_what_shows_it_follows() -> None:
     for name, words in releasing.SHOWN.items():
         assert words.format(__version__) in (ROOT / name).read_text(encoding="utf-8"), name
     known = {*releasing.SHOWN, "pyproject.toml", "CHANGELOG.md", "batch_os_provider/plugin/schema.json"}
-    folders = ("batch_os_provider", "benchmarks", "docs", "examples", "policies", "scripts")
+    folders = ("batch_os_provider", "benchmarks", "docs", "examples", "plugin", "policies", "scripts")
     files = [*ROOT.glob("*.md"), *(file for folder in folders for file in (ROOT / folder).rglob("*"))]
     kinds = {".md", ".py", ".yaml", ".yml", ".toml", ".sh", ".json", ""}
     for file in files:

@@ -9,7 +9,7 @@ from pulumi.dynamic.dynamic import serialize_provider
 from batch_os_provider.image_provider import PoolImageVersionProvider
 from batch_os_provider.provider import PoolOsVersionProvider
 from batch_os_provider.schema import resource_types
-from tests.support.typescript import PAGE, WRONG, Workspace, programs
+from tests.support.typescript import PAGE, SCHEMA, WRONG, Workspace, programs
 
 MISTAKES = {
     '"later"': """Type '"later"' is not assignable to type 'Input<OnTimeout | undefined>'""",
@@ -26,9 +26,8 @@ MISTAKES = {
 
 
 def test_the_programs_of_the_page_and_of_the_schema_compile(sdks: Workspace) -> None:
-    assert {"native", "dynamic", "PoolOsVersion1", "PoolOsVersion2", "PoolImageVersion1", "PoolImageVersion2"} <= {
-        *programs()
-    }
+    examples = {f"{token.rpartition(':')[2]}{number}" for token in SCHEMA["resources"] for number in (1, 2)}
+    assert {*programs()} == {"native", "dynamic", "fleet", *examples}
     assert sdks.faults.keys() == {"wrong.ts"}
     for name in programs():
         assert sdks.program(name)

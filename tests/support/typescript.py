@@ -55,11 +55,30 @@ batchos.getPool({ accountEndpoint: "https://a.b.batch.azure.com" });
 """
 """A program in which each line from the fourth on has one mistake. ``test_typescript.py`` says which."""
 
+FLEET = """\
+import * as pulumi from "@pulumi/pulumi";
+import * as batchos from "@batchos/batchos";
+
+const account = new batchos.Provider("second", {
+    accountEndpoint: "https://myaccount.westeurope.batch.azure.com",
+    accountKey: new pulumi.Config().requireSecret("batchKey"),
+});
+const farm = new batchos.PoolFleet("farm", {
+    pools: ["encode", "shade"],
+    targetOsVersion: "WA-GUEST-OS-7.58_202511-01",
+    canary: "encode",
+}, { provider: account, retainOnDelete: true });
+
+export const waves = farm.waves;
+export const shade = farm.pools.apply(pools => pools["shade"].currentOsVersion);
+"""
+"""A program with what the page shows in YAML only."""
+
 
 def programs() -> dict[str, str]:
-    """Each TypeScript program of the page and of the schema, by a name for its file."""
+    """Each TypeScript program of the page, of the schema and of this module, by a name for its file."""
     marked = r"<!-- program: (\w+) -->\n```typescript\n(.*?)^```"
-    shown = dict(re.findall(marked, PAGE, re.DOTALL | re.MULTILINE))
+    shown = {**dict(re.findall(marked, PAGE, re.DOTALL | re.MULTILINE)), "fleet": FLEET}
     for token, resource in SCHEMA["resources"].items():
         for number, text in enumerate(re.findall(r"```typescript\n(.*?)\n```", resource["description"], re.DOTALL), 1):
             shown[f"{token.rpartition(':')[2]}{number}"] = text + "\nexport {};\n"
@@ -175,8 +194,10 @@ def node_host(program: Path, environment: dict[str, str]) -> Iterator[tuple[str,
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(_Host(program, environment), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    yield f"--client=127.0.0.1:{port}", "--exec-kind=auto.inline"
-    server.stop(None).wait()
+    try:
+        yield f"--client=127.0.0.1:{port}", "--exec-kind=auto.inline"
+    finally:
+        server.stop(None).wait()
 
 
 def install(workspace: Workspace, folder: Path, programs: Mapping[str, Mapping[str, str]]) -> Path:

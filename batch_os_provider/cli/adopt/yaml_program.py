@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
@@ -19,20 +19,20 @@ from batch_os_provider.cli.adopt.declaration import DeclaredPool
 from batch_os_provider.cli.adopt.project import SECRET, Project, config_text
 from batch_os_provider.cli.adopt.yaml_values import Unknown, Value, composed, entries, evaluate, line_of, reference_of
 from batch_os_provider.errors import InputError
-from batch_os_provider.schema import inputs
-from batch_os_provider.schema.resource_types import kind_of
+from batch_os_provider.schema import fleet_plan, inputs
+from batch_os_provider.schema.resource_types import FLEETS, kind_of
 from batch_os_provider.schema.spelling import camel, in_core, spell
-from batch_os_provider.schema.waves import WavesError, members
+from batch_os_provider.schema.waves import WavesError
 
 __all__ = ["RUNTIME", "program_file", "read_yaml", "token"]
 
 RUNTIME = "yaml"
 _FILES = ("Main.json", "Main.yaml", "Pulumi.yaml")
 """Pulumi reads the first of these that a folder has, and no other file."""
-_PROVIDER, _FLEET = "pulumi:providers:batchos", "batchos:index:PoolFleet"
+_PROVIDER = "pulumi:providers:batchos"
 _ENDPOINT, _POOL_ID = camel(inputs.ACCOUNT_ENDPOINT), camel(inputs.POOL_ID_NAME)
-_ARGUMENTS = ("pools", "canary", "waves", "aliases")
-"""Arguments of a fleet that are no inputs of its pools."""
+_SIMPLE = (str, int, float)
+_WAVES = ("canary", fleet_plan.WAVES)
 
 
 def program_file(project: Project) -> Path:
@@ -105,44 +105,41 @@ class _Program:
         """What the program declares. A resource with ``get`` is only read."""
         for key, resource in self.resources.items():
             type_ = token(resource.get("type"))
-            if (kind_of(type_) or type_ == _FLEET) and "get" not in resource:
+            if (kind_of(type_) or type_ in FLEETS) and "get" not in resource:
                 name = self._text_at(key, resource, "name") if "name" in resource else key
-                yield from self._pools_of(program, str(name), key, type_ == _FLEET)
+                yield from self._pools_of(program, str(name), key, type_ in FLEETS)
 
     def _pools_of(self, program: str, name: str, key: str, is_fleet: bool) -> Iterator[DeclaredPool]:  # noqa: FBT001 - one caller
         resource = self.resources[key]
         bag = {each: self._value(node) for each, node in entries(resource.get("properties")).items()}
-        known = in_core({each: value for each, value in bag.items() if isinstance(value, str | int | float)})
+        known = in_core({each: value for each, value in bag.items() if isinstance(value, _SIMPLE)})
         endpoint = self._endpoint(key, bag)
         known |= {inputs.ACCOUNT_ENDPOINT: endpoint} if isinstance(endpoint, str) else {}
         if is_fleet:
-            yield from self._fleet(program, name, bag, known, endpoint)
+            yield from self._fleet(program, name, bag, endpoint)
             return
         pool_id = self._place(key, _POOL_ID, bag.get(_POOL_ID, Unknown(f"it declares no {_POOL_ID}")))
         yield _declared(program, name, endpoint, pool_id, known)
 
-    def _fleet(
-        self, program: str, name: str, bag: Mapping[str, Value], known: Mapping[str, Any], endpoint: Value
-    ) -> Iterator[DeclaredPool]:
+    def _fleet(self, program: str, name: str, bag: Mapping[str, Value], endpoint: Value) -> Iterator[DeclaredPool]:
         """The pools of a fleet, with the names that its children have."""
-        pools = bag.get("pools")
-        odd = next(
-            (each for each in (pools if isinstance(pools, list) else [pools]) if isinstance(each, Unknown)), None
-        )
-        if odd is not None:
-            yield DeclaredPool(program, name, None, unknown=f"its pools are not known: {odd.why}")
+        arguments = {**in_core(bag), inputs.ACCOUNT_ENDPOINT: endpoint}
+        pools = arguments.get(fleet_plan.POOLS)
+        unknown = next((each for each in (pools if isinstance(pools, list) else [pools]) if _is_unknown(each)), None)
+        if unknown is not None:
+            yield DeclaredPool(program, name, None, unknown=f"its pools are not known: {unknown.why}")
             return
-        own = endpoint if isinstance(endpoint, str) else ""
+        # Waves do not change which pools a fleet has.
+        known_enough = {
+            each: value for each, value in arguments.items() if each not in _WAVES or not _is_unknown(value)
+        }
         try:
-            fleet = members(pools, own)
+            plan = fleet_plan.plan(known_enough, _is_unknown)
         except WavesError as error:
             raise InputError(f"{self.file}: fleet {name}: {spell(str(error))}", next_step="Correct it") from error
-        shared = {each: value for each, value in known.items() if each not in _ARGUMENTS}
-        if "canaryNodes" in bag:
-            shared[inputs.CANARY] = shared.pop("canaryNodes")
-        for pool in fleet:
-            place = pool.endpoint or endpoint
-            yield _declared(program, f"{name}-{pool.label}", place, pool.pool_id, {**shared, "pool_id": pool.pool_id})
+        for pool in plan.pools:
+            known = {each: value for each, value in plan.inputs_of(pool).items() if isinstance(value, _SIMPLE)}
+            yield _declared(program, f"{name}-{pool.label}", pool.endpoint or endpoint, pool.pool_id, known)
 
     def _endpoint(self, key: str, bag: Mapping[str, Value]) -> Value:
         """The account of a resource: its own property, or that of its provider."""
@@ -250,6 +247,10 @@ _NO_ACCOUNT = Unknown(f"it declares no {_ENDPOINT}, and neither does its provide
 _OF_A_RUN = {
     name: Unknown(f"${{pulumi.{name}}} is known only in a run") for name in ("cwd", "organization", "rootDirectory")
 }
+
+
+def _is_unknown(value: object) -> TypeGuard[Unknown]:
+    return isinstance(value, Unknown)
 
 
 def _listed(node: yaml.Node | None) -> list[yaml.Node]:

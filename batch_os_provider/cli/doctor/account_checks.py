@@ -18,7 +18,7 @@ from batch_os_provider.batch.advice import UNTRUSTED
 from batch_os_provider.batch.client import LAST_WITH_UPGRADE_OS, NEWEST, BatchClient, shared_client
 from batch_os_provider.batch.pool import Kind
 from batch_os_provider.batch.vm_pool import VmPool
-from batch_os_provider.cli.doctor.machine_checks import Check
+from batch_os_provider.cli.doctor.check import Check
 from batch_os_provider.cli.inventory import ask
 from batch_os_provider.errors import ApiRetiredError, BatchOsError, PoolGoneError
 from batch_os_provider.runtime.cancellation import CancellationToken, RealWaiter

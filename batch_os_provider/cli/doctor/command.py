@@ -1,6 +1,7 @@
 """`batch-os doctor`: why it works on a laptop and not in the pipeline.
 
-This module prints what ``machine_checks`` and ``account_checks`` find, so that both stay free of a terminal.
+This module prints what ``machine_checks``, ``native_checks`` and ``account_checks`` find, so that they stay free of a
+terminal.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import click
 
 from batch_os_provider.cli.common import NO, endpoints_of, print_json
 from batch_os_provider.cli.doctor.account_checks import account
-from batch_os_provider.cli.doctor.machine_checks import Check, machine
+from batch_os_provider.cli.doctor.check import Check
+from batch_os_provider.cli.doctor.machine_checks import machine
+from batch_os_provider.cli.doctor.native_checks import native
+from batch_os_provider.cli.doctor.plugin_check import load_sdk
 from batch_os_provider.cli.layout import columns as terminal_columns
 from batch_os_provider.cli.layout import wrapped
 from batch_os_provider.runtime.threads import side_by_side
@@ -28,6 +32,7 @@ def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT0
 
     Writes nothing. Exit code 3 if a check failed; a warning is not a failure.
     """
+    load_sdk()
     checks = [each for found in side_by_side(lambda work: work(), _works(endpoints)) for each in found]
     if wants_json:
         print_json(as_json(checks))
@@ -38,7 +43,7 @@ def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT0
 
 
 def _works(endpoints: tuple[str, ...]) -> list[Any]:
-    return [machine, *((lambda endpoint=each: account(endpoint)) for each in endpoints)]
+    return [machine, native, *((lambda endpoint=each: account(endpoint)) for each in endpoints)]
 
 
 def as_json(checks: list[Check]) -> dict[str, Any]:

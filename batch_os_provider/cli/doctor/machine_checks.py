@@ -13,12 +13,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
+from batch_os_provider.cli.doctor.check import Check
 from batch_os_provider.cli.doctor.plugin_check import PluginError, missing_seams
 from batch_os_provider.engine.diagnostics import VARIABLE as TAIL
 from batch_os_provider.engine.seams import PROVEN_ON, SEAMS
@@ -26,9 +25,7 @@ from batch_os_provider.guest_os import catalogue_file
 from batch_os_provider.guest_os.catalogue_file import Current
 from batch_os_provider.runtime.request_log import VARIABLE
 
-__all__ = ["Check", "Status", "catalogue", "judge_version", "machine"]
-
-Status = Literal["ok", "warn", "fail", "skip"]
+__all__ = ["catalogue", "judge_version", "machine"]
 
 PULUMI = ((3, 216), (4,))
 AZURE_BATCH = ((15, 1), (16,))
@@ -36,17 +33,6 @@ PYTHON = ((3, 10), (3, 14))
 """What is supported: from the first, and below the second."""
 TESTED = {**PROVEN_ON, "azure-batch": "15.1.0", "Python": "3.11"}
 _PULUMI_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Check:
-    """The result of a check. ``about`` is ``machine`` or an endpoint; ``skip``: the check could not be made here."""
-
-    about: str
-    name: str
-    status: Status
-    seen: str
-    fix: str = ""
 
 
 def machine(environ: Mapping[str, str] = os.environ) -> list[Check]:

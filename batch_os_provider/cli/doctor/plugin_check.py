@@ -24,7 +24,7 @@ from google.protobuf import empty_pb2, struct_pb2
 
 from batch_os_provider.runtime.request_log import VARIABLE
 
-__all__ = ["PluginError", "missing_seams"]
+__all__ = ["SECONDS", "PluginError", "engine", "last_line", "load_sdk", "missing_seams"]
 
 SECONDS = 60.0
 """The longest time for the plugin to start, and for each answer."""
@@ -37,6 +37,11 @@ class PluginError(Exception):
     """No plugin could be started, or it did not answer; the text says why."""
 
 
+def load_sdk() -> None:
+    """Import the SDK. Call it in the main thread: an SDK before 3.224 needs the loop of that thread."""
+    import pulumi.runtime.proto  # noqa: F401, PLC0415 - as below
+
+
 def missing_seams() -> dict[str, str]:
     """The missing seams, each with the reason.
 
@@ -46,13 +51,13 @@ def missing_seams() -> dict[str, str]:
     rows: list[Any] = []
     with tempfile.TemporaryDirectory(prefix="batch-os-") as scratch:
         log = Path(scratch) / "log"
-        engine, address = _engine(rows)
+        server, address = engine(rows)
         try:
             _check_once(address, log)
         except grpc.RpcError as error:
-            raise PluginError(f"the plugin process failed: {_last_line(error.details())}") from error
+            raise PluginError(f"the plugin process failed: {last_line(error.details())}") from error
         finally:
-            engine.stop(None)
+            server.stop(None)
         notes = [json.loads(line).get("note", "") for line in log.read_text().splitlines()] if log.exists() else []
     missing = {}
     for note in notes:
@@ -68,7 +73,7 @@ def missing_seams() -> dict[str, str]:
     return missing
 
 
-def _engine(rows: list[Any]) -> tuple[grpc.Server, str]:
+def engine(rows: list[Any]) -> tuple[grpc.Server, str]:
     """A stand-in for the engine, which stores the lines that it receives."""
     from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - as in engine: a private part of the SDK
 
@@ -119,7 +124,7 @@ def _check_once(engine: str, log: Path) -> None:
             port = process.stdout.readline().strip() if process.stdout else ""
             if not port.isdigit():
                 process.kill()
-                raise PluginError(_last_line(process.stderr.read() if process.stderr else ""))
+                raise PluginError(last_line(process.stderr.read() if process.stderr else ""))
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
                 stub = provider_pb2_grpc.ResourceProviderStub(channel)
                 stub.Configure(
@@ -142,5 +147,6 @@ def _struct(values: dict[str, str]) -> struct_pb2.Struct:
     return made
 
 
-def _last_line(text: str | None) -> str:
+def last_line(text: str | None) -> str:
+    """The last line of what a process printed, or a word if it printed nothing."""
     return (text or "").strip().rpartition("\n")[2] or "it printed nothing"

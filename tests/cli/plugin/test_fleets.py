@@ -54,10 +54,6 @@ def test_fleets_side_by_side_bring_their_waves_in_order(sim: Simulator, stack: S
         "west": {"pools": [*FLEETS["west"]], "targetOsVersion": NEW, "canary": "w2", "timeout": hidden},
         "vms": {"pools": ["v1", "v2"], "targetImageVersion": TARGET, "strategy": "surge"},
     }
-    declare(stack, sim, {**fleets, "west": {**fleets["west"], "waves": ["110%"]}})
-    refused = stack.preview().failed().flat
-    assert "batchos:index:PoolFleet resource 'west' has a problem: waves[0]: '110%' is not a wave; allowed: " in refused
-
     declare(stack, sim, fleets)
     shown = stack.run("preview", "--json").ok().text
     rows = digest("dev", preview_file.read(shown.encode()))
@@ -67,7 +63,7 @@ def test_fleets_side_by_side_bring_their_waves_in_order(sim: Simulator, stack: S
     assert said.startswith("fleet west: maxUnhealthy is not declared, so a wave passes when its pools run the target")
     assert not sim.writes()
 
-    sim.speed(120)
+    sim.speed(600)
     up = stack.up().ok()
     order = [str(each["pool"]) for each in sim.upgrades()]
     east, west = ([name for name in order if name[0] == first] for first in "ew")
@@ -103,16 +99,17 @@ def test_a_wave_that_fails_or_is_killed_stops_the_next_one(sim: Simulator, stack
     wait_until(lambda: len(sim.upgrades()) == 2, "both canaries upgrade")
     running.kill()
     stack.run("cancel", "--yes").ok()
-    sim.speed(60)
-    failed = stack.up("--continue-on-error").failed()
-    assert "east-gone failed; 1 later wave does not start" in failed.flat
-    assert {each["pool"] for each in sim.upgrades()} == {"e1", *FLEETS["west"]}
-    assert len(sim.upgrades()) == 4, "no second upgrade of a pool"
+    sim.speed(300)
+    failed = stack.up().failed()
+    assert "PoolFleet resource 'east' has a problem: east-gone failed; 1 later wave does not start" in failed.flat
+    assert "resource 'east' has a problem: grpc" not in failed.flat
+    assert not {each["pool"] for each in sim.upgrades()} & {*FLEETS["east"][1:], "after"}
 
     fleets["east"]["pools"].remove("gone")
     fleets["east"]["canary"] = "e1"
     declare(stack, sim, fleets)
     stack.up().ok()
-    assert {each["pool"] for each in sim.upgrades()} == {*FLEETS["east"], *FLEETS["west"], "after"}
+    upgraded = [str(each["pool"]) for each in sim.upgrades()]
+    assert sorted(upgraded) == sorted([*FLEETS["east"], *FLEETS["west"], "after"]), "no second upgrade of a pool"
     kinds = {each["type"] for each in state(stack).values()}
     assert kinds == {"pulumi:pulumi:Stack", "pulumi:providers:batchos", FLEET, OS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,18 +23,23 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace(tmp_path_factory)
 
 
-def test_both_programs_of_the_page(sim: Simulator, stack: Stack, compiled: Workspace) -> None:
-    """One `up` of a program that imports both. Then the Python program that declares the same changes nothing."""
-    sim.pools(paas_pool("render"), paas_pool("frames"))
+def test_the_programs_of_the_page_and_a_fleet(sim: Simulator, stack: Stack, compiled: Workspace) -> None:
+    """One `up` of a program that imports them. Then a Python program that declares one pool of it changes nothing."""
+    pools = ("render", "frames", "encode", "shade")
+    sim.pools(*map(paas_pool, pools))
     sim.speed(60)
     stack.run("config", "set", "batchKey", sim.key, "--secret").ok()
     here = {ENDPOINT: sim.endpoint, DECLARED: NEW}
-    named = {"accountKey:": f'accountName: "{sim.account}", accountKey:'}
-    program = install(compiled, stack.program_folder, {"native": {**here, **named}, "dynamic": here})
+    named = {**here, "accountKey:": f'accountName: "{sim.account}", accountKey:'}
+    program = install(compiled, stack.program_folder, {"native": named, "dynamic": here, "fleet": named})
     with node_host(program, stack.environment) as options:
         done = stack.up(*options).ok()
-    assert {each["pool"] for each in sim.upgrades()} == {"render", "frames"}
-    assert f'framesVersion: "{NEW}" version : "{NEW}"' in done.flat
+    upgraded = [each["pool"] for each in sim.upgrades()]
+    assert sorted(upgraded) == sorted(pools)
+    assert upgraded.index("encode") < upgraded.index("shade"), "the canary is a wave of its own"
+    for name in ("version", "framesVersion", "shade"):
+        assert re.search(rf'{name} *: "{NEW}"', done.text), name
+    assert 'waves : [ [0]: [ [0]: "encode" ] [1]: [ [0]: "shade" ] ]' in done.flat
     assert stack.outputs()["current_os_version"] == NEW
     assert sim.key not in done.text
     assert sim.key not in stack.state_file.read_text(encoding="utf-8")

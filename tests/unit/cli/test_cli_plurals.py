@@ -23,8 +23,8 @@ from batch_os_provider.cli.comment import markdown, preview_file
 from batch_os_provider.cli.comment.fail_on import Tripped
 from batch_os_provider.cli.comment.rows import Row, Stack
 from batch_os_provider.cli.doctor import account_checks
+from batch_os_provider.cli.doctor.check import Check
 from batch_os_provider.cli.doctor.command import lines
-from batch_os_provider.cli.doctor.machine_checks import Check
 from batch_os_provider.cli.inventory import Account
 from batch_os_provider.cli.main import main
 from batch_os_provider.cli.probe import command as probe

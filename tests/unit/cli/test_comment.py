@@ -22,6 +22,7 @@ from batch_os_provider.cli.comment.digest import digest
 from batch_os_provider.cli.comment.markdown import LIMIT, comment, marker, plain
 from batch_os_provider.cli.comment.rows import Message, Row, Stack
 from batch_os_provider.preview.message_tail import NO_SUCH_POOL, WHATS, MessageTail
+from batch_os_provider.schema.resource_types import FLEETS
 from batch_os_provider.schema.spelling import in_program, spell
 
 FARM = "https://farm.westeurope.batch.azure.com"
@@ -351,9 +352,11 @@ def test_a_warning_about_an_unchanged_pool_is_shown():
     assert "warning only" in comment([stack])
 
 
-def test_a_fleets_pools_are_pools_and_the_fleet_itself_is_no_change_and_may_warn():
-    fleet = "batch:index:PoolFleet"
-    child = f"{fleet}${OS_TYPE}"
+@pytest.mark.parametrize(
+    ("fleet", "pool"), [(FLEETS[0], OS_TYPE), (FLEETS[1], "batchos:index:PoolOsVersion")], ids=["dynamic", "native"]
+)
+def test_a_fleets_pools_are_pools_and_the_fleet_itself_is_no_change_and_may_warn(fleet: str, pool: str):
+    child = f"{fleet}${pool}"
     stack = read(
         step("create", "fleet", new={}, kind=fleet),
         step("create", "fleet-render", new=state("render", V58), kind=child),

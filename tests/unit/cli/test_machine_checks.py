@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_os_provider.cli.doctor import machine_checks
+from batch_os_provider.cli.doctor.check import Check
 from batch_os_provider.cli.doctor.command import as_json, lines
-from batch_os_provider.cli.doctor.machine_checks import Check, judge_version
+from batch_os_provider.cli.doctor.machine_checks import judge_version
 from batch_os_provider.cli.doctor.plugin_check import PluginError
 
 if TYPE_CHECKING:

@@ -247,7 +247,7 @@ def test_a_fleet_declares_each_of_its_pools(tmp_path: Path) -> None:
             properties:
               accountEndpoint: {ENDPOINT}
               pools: [first, "{LAB}/pools/second"]
-              canary: first
+              canary: ${{other.first}}
               canaryNodes: 2
               nodesSince: 2026-11-24
               strategy: empty

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import re
@@ -143,6 +144,45 @@ def test_only_the_formatting_of_errors_is_replaced(monkeypatch: pytest.MonkeyPat
     assert main.traceback is not traceback
     changed = {name for name, value in vars(traceback).items() if getattr(main.traceback, name) is not value}
     assert changed == {"format_exc"}
+
+
+def wrapped(method: Any) -> Any:
+    @functools.wraps(method)
+    def wrapper(*arguments: Any) -> Any:
+        return method(*arguments)
+
+    return wrapper
+
+
+class Servicer:
+    """What the seam uses of the SDK's dynamic server."""
+
+    def Create(self) -> None:  # noqa: N802 - the SDK's
+        pass
+
+
+@pytest.mark.parametrize(
+    ("main", "missing"),
+    [
+        pytest.param(SimpleNamespace(DynamicResourceProviderServicer=Servicer), False, id="3.216 to 3.258"),
+        pytest.param(
+            SimpleNamespace(DynamicResourceProviderServicer=type("S", (), {"Create": wrapped(Servicer.Create)})),
+            True,
+            id="its wrapper has another way to format",
+        ),
+        pytest.param(
+            SimpleNamespace(DynamicResourceProviderServicer=Servicer, traceback=1), True, id="another traceback"
+        ),
+        pytest.param(SimpleNamespace(), True, id="no server"),
+    ],
+)
+def test_an_sdk_that_formats_no_error_needs_no_seam(main: Any, missing: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    if missing:
+        with pytest.raises(AttributeError):
+            seams._clean_errors()
+    else:
+        seams._clean_errors()
 
 
 def test_the_urn_is_the_request_of_the_call_that_this_thread_serves() -> None:

@@ -18,8 +18,8 @@ __all__ = ["DeclaredPool"]
 class DeclaredPool:
     """One resource of this package. ``ref`` is None if its pool is not known here, for the reason ``unknown``.
 
-    ``inputs`` holds the inputs that are known without a deployment, by the names of the Python classes. If ``is_native``,
-    the program spells them as the native provider does, and messages do so too.
+    ``inputs`` holds the inputs that are known without a deployment, by the names of the Python classes. ``is_native``
+    says that the program spells them as the native provider does; messages then do so too.
     """
 
     program: str

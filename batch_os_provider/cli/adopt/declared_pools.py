@@ -77,7 +77,7 @@ def read(
         raise InputError(
             f"{project.main} has no program in Python or YAML: it has neither __main__.py nor a Pulumi.yaml with "
             "runtime: yaml",
-            next_step="Name the folder of a program" + (f". {_OR_A_FILE}" if takes_files else ""),
+            next_step="Name the folder of a program in Python or YAML" + (f". {_OR_A_FILE}" if takes_files else ""),
         )
     found = []
     for stack in stacks or project.only_stack():

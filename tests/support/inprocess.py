@@ -182,7 +182,7 @@ class Account:
         if not exchange.answer:
             broken = exchange.broken or http_client.RemoteDisconnected("Remote end closed connection without response")
             raise requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection aborted.", broken))
-        if exchange.broken is None and (whole := _plain_response(request, exchange.answer)) is not None:
+        if exchange.broken is None and (whole := plain_response(request, exchange.answer)) is not None:
             return whole
         return _response(request, _Wire(exchange.answer, exchange.broken), _TIMELESS)
 
@@ -269,7 +269,7 @@ def response_of(request: requests.PreparedRequest, received: bytes) -> requests.
     return _response(request, _Wire(received, None), _BOUNDED)
 
 
-def _plain_response(request: requests.PreparedRequest, answer: bytes) -> requests.Response | None:
+def plain_response(request: requests.PreparedRequest, answer: bytes) -> requests.Response | None:
     """What `_response` makes of an answer that is as it should be, at half the price; nothing for any other one."""
     head, _, body = answer.partition(b"\r\n\r\n")
     if (match := _PLAIN_HEAD.fullmatch(head)) is None or b"transfer-encoding" in head.lower():

@@ -24,6 +24,7 @@ from batch_os_provider.cli.comment.rows import Message, Row, Stack
 from batch_os_provider.preview.message_tail import NO_SUCH_POOL, WHATS, MessageTail
 from batch_os_provider.schema.resource_types import FLEETS
 from batch_os_provider.schema.spelling import in_program, spell
+from tests.support.examples import examples
 
 FARM = "https://farm.westeurope.batch.azure.com"
 V57, V58 = "WA-GUEST-OS-7.57_202510-01", "WA-GUEST-OS-7.58_202511-01"
@@ -368,6 +369,13 @@ def test_a_fleets_pools_are_pools_and_the_fleet_itself_is_no_change_and_may_warn
     assert [(row.resource, row.name, row.what) for row in stack.rows] == [("fleet-render", "render", "upgrade")]
     assert stack.others == {}
     assert stack.said == (Message("warning", "fleet fleet: max_unhealthy is not declared"),)
+
+
+def test_pulumis_warning_about_the_machine_is_left_out() -> None:
+    """It comes with each run, and names a folder of the pipeline's machine."""
+    texts = ("using pulumi-resource-batchos from $PATH at /a/b", "using up the quota")
+    said = [told("dev", each, severity="warning", kind="pulumi:pulumi:Stack") for each in texts]
+    assert read(said=said).said == (Message("warning", "using up the quota"),)
 
 
 def test_what_is_not_ours_is_counted_and_so_is_what_stays():

@@ -30,7 +30,7 @@ test: setup ## Run every check: lint, types, contracts, packages, tests.
 soak: .venv/installed ## Search for sequences that break a promise, new ones each time (ARGS=30: minutes).
 	@scripts/soak $(ARGS)
 
-bench: .venv-bench/installed pulumi ## Measure many pools and write docs/performance.md (45 minutes; ARGS="P2 P3": only these; ARGS=quick: a trial).
+bench: .venv-bench/installed pulumi ## Measure many pools and write docs/performance.md (an hour; ARGS="P2 P3": only these; ARGS=quick: a trial).
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
 setup: .venv/installed .venv-runtime/locked .venv-azure-batch-5/locked pulumi sdks actionlint ## Build the environments and install the tools.

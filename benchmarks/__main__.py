@@ -1,6 +1,6 @@
 """Measure, and write docs/performance.md.
 
-    make bench                        all measures (45 minutes; leave the machine alone)
+    make bench                        all measures (an hour; leave the machine alone)
     make bench ARGS="P2 P3"           these only; the rest of the page keeps its results
     make bench ARGS=quick             everything at small size, to try the harness; shown, never kept
     make bench ARGS=page              write the page and its plots from results.json, without a run
@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import page, plots, results
-from .names import AS_IS
-from .plan import FULL, MEASURES, QUICK, Sizes, Up, interleaved, repeats
+from .names import AS_IS, NATIVE, NO_OP, OURS, YAML
+from .plan import FULL, MEASURES, QUICK, Sizes, Up, interleaved, of_doors, repeats
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -64,9 +64,12 @@ class Bench:
             self._set(starts=taken, imports=imports)
         if "P4" in measures:
             self._tell(f"previews of {self.sizes.stack} resources")
-            self._set(previews=runs.previews(self.sizes.stack, self.template, self.sizes.previews))
+            programs = (OURS, NO_OP)
+            self._set(previews=runs.previews(self.sizes.stack, self.template, self.sizes.previews, programs))
         if "P5" in measures:
             self._memory(runs.memory)
+        if "P10" in measures:
+            self._doors(runs, start)
         wanted = repeats(measures, self.sizes)
         with self._beside(wanted, runs.up, runs.abandon) as beside:
             for each in interleaved(wanted, self.sizes):
@@ -106,6 +109,21 @@ class Bench:
                 self._tell(f"memory at {pools} waiting")
                 samples.append(memory(int(pools), self.template))
         self._set(memory=taken)
+
+    def _doors(self, runs: Any, start: Any) -> None:
+        """P10: everything interleaved, so that a load of the machine hits both doors."""
+        self._tell("starts of both doors")
+        taken: dict[str, Any] = {"starts": start.starts_of_doors(self.template, self.sizes.starts)}
+        self._set(doors=taken)
+        self._tell(f"previews of {self.sizes.stack} resources through both doors")
+        programs = (OURS, NATIVE, YAML)
+        taken["previews"] = runs.previews(self.sizes.stack, self.template, self.sizes.previews, programs)
+        taken["ups"] = {OURS: {}, YAML: {}}
+        for each in of_doors(self.sizes):
+            self._tell(f"{each.program}, {each.pools} pools, to compare the doors")
+            record = runs.up(each.program, each.pools, self.template, upgrade=each.upgrade)
+            taken["ups"][each.program].setdefault(str(each.pools), []).append(record)
+            self._set(doors=taken)
 
     def _add(self, each: Up, record: dict[str, Any]) -> None:
         """Keep a run: the first of this bench takes the place of those of an earlier one."""
@@ -194,7 +212,7 @@ def measure(measures: Collection[str], *, quick: bool) -> int:
 def main() -> int:
     """Read the arguments."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("what", nargs="*", metavar="P1..P9 | quick | page", help="default: all measures")
+    parser.add_argument("what", nargs="*", metavar="P1..P10 | quick | page", help="default: all measures")
     parser.add_argument("--check", action="store_true", help="with page: change nothing")
     given = parser.parse_args()
     words = set(given.what)

@@ -14,8 +14,8 @@ from typing import Any
 
 UPGRADE = "Pool_UpgradeOS"
 ACCEPTED = 202
-DYNAMIC = "pulumi-python:"
-"""What the type of every dynamic resource begins with."""
+MEASURED = ("pulumi-python:", "batchos:")
+"""What the type of every resource that is measured begins with: a dynamic one, or one of the native provider."""
 _DIGITS = 6
 
 
@@ -104,6 +104,6 @@ def resources_done(events: Sequence[tuple[float, Mapping[str, Any]]]) -> dict[st
     reported = {}
     for at, event in events:
         metadata = event.get("resOutputsEvent", {}).get("metadata", {})
-        if metadata.get("type", "").startswith(DYNAMIC):
+        if metadata.get("type", "").startswith(MEASURED):
             reported[str(metadata["urn"]).rpartition("::")[2]] = at
     return reported

@@ -1,4 +1,4 @@
-"""The measures P1 to P9: what was aimed at, what came, and whether that is met. Pure, from the results.
+"""The measures P1 to P10: what was aimed at, what came, and whether that is met. Pure, from the results.
 
 The rules by which a number is judged stand in one place, away from how it is got and how it is shown.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from .evidence import Window
 from .figures import Figure, figure, ratio
-from .names import AS_IS, NO_OP, OURS, PEER
+from .names import AS_IS, NO_OP, OURS, PEER, YAML
 from .results import Ups
 
 WALL_AIM = 1.2
@@ -23,6 +23,7 @@ MEMORY_AIM = 1.5
 START_AIM = 1.3
 RATE_AIM = 2000
 LOOP_AIM = 0.05
+DOOR_AIM = 1.2
 READS_GROWTH = 1.5
 """How many times the requests a minute of the fewest pools the most may send and still follow endpoints, not pools."""
 
@@ -93,11 +94,12 @@ class Measures:
         self.results = results
         self.sizes: Mapping[str, Any] = results["sizes"]
         self.ups = Ups(results)
+        self.doors = Ups(results.get("doors", {}))
 
     def all(self) -> list[Got]:
-        """P1 to P9; one without its runs is open."""
+        """P1 to P10; one without its runs is open."""
         found = []
-        judges = (self.p1, self.p2, self.p3, self.p4, self.p5, self.p6, self.p7, self.p8, self.p9)
+        judges = (self.p1, self.p2, self.p3, self.p4, self.p5, self.p6, self.p7, self.p8, self.p9, self.p10)
         for number, judge in enumerate(judges, 1):
             text, met = judge() if self._has(number) else (Got("").text, None)
             found.append(Got(f"P{number}", text, met))
@@ -114,6 +116,8 @@ class Measures:
         }
         if number in needed:
             return all(self.ups.of(program, pools) for program, pools in needed[number])
+        if number == 10:  # noqa: PLR2004 - the measure
+            return all(self.doors.of(program, pools) for program in (OURS, YAML) for pools in (one, many))
         return {4: "previews", 5: "memory", 6: "starts", 7: "rate", 9: "renewals"}[number] in self.results
 
     def up(self, program: str, size: str, value: Callable[[Mapping[str, Any]], float]) -> Figure:
@@ -189,6 +193,19 @@ class Measures:
         """A renewal that takes little longer than Batch does."""
         shares = [overhead(run) for run in self.results["renewals"]]
         return f"{min(shares):.1%} to {max(shares):.1%}", max(shares) <= LOOP_AIM
+
+    def p10(self) -> tuple[str, bool]:
+        """A native door that costs no more than the dynamic one."""
+        one, many = int(self.sizes["one"]), int(self.sizes["many"])
+        previews = self.results["doors"]["previews"]
+        preview = ratio(Figure.of(previews[YAML]), Figure.of(previews[OURS]))
+        walls = [ratio(*(figure(self.doors.of(door, pools), wall) for pools in (many, one))) for door in (YAML, OURS)]
+        calls = ratio(*(figure(self.doors.of(door, many), reads) for door in (YAML, OURS)))
+        text = (
+            f"preview {preview:.2f}; wall of {many} to one {walls[0]:.2f} (dynamic {walls[1]:.2f}); reads while all "
+            f"wait {calls:.2f}"
+        )
+        return text, preview <= DOOR_AIM and walls[0] <= WALL_AIM and calls <= DOOR_AIM
 
     def net(self, size: str) -> float:
         """Our wall at a size less that of as many resources that do nothing, in seconds."""

@@ -24,7 +24,7 @@ from .measures import (
     waiting,
     wall,
 )
-from .names import AS_IS, NO_OP, OURS, PEER
+from .names import AS_IS, NATIVE, NO_OP, OURS, PEER, YAML
 
 PATH = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 MARK = re.compile(r"(?<=<!-- bench: )(?P<name>[\w-]+)(?P<open> -->\n\n)(?P<text>(?:\|[^\n]*\n)*)")
@@ -67,6 +67,8 @@ class Tables:
             "lids": self.lids(),
             "each": self.each(),
             "renewals": self.renewals(),
+            "doors": self.doors(),
+            "waits": self.waits(),
         }
 
     def machine(self) -> str:
@@ -98,6 +100,10 @@ class Tables:
             "P7": ("simulator: signed GETs of a pool per second on one core", ">= 2,000"),
             "P8": (f"growth from {s['few']} to {s['lots']} pools", "wall flat; requests by endpoints"),
             "P9": ("renewal of 20 and 200 VM nodes: time beyond the steps of Batch itself", "<= 5 %"),
+            "P10": (
+                f"native provider from YAML / dynamic one: preview of {s['stack']}; wall and reads as P1 and P2",
+                "<= 1.2 each",
+            ),
         }
         rows = [(got.name, *asked[got.name], got.text, got.verdict) for got in self._measures.all()]
         return grid(("", "Measure", "Aim", "Got", "Verdict"), rows)
@@ -255,7 +261,51 @@ class Tables:
         head = ("Nodes", "`surge`", "`max_unavailable`", "Rounds", "Wall", "Lower bound", "Beyond it", "Calls")
         return grid((*head, "Reads a minute"), rows)
 
+    def doors(self) -> str:
+        """P10: preview, start and memory."""
+        taken = self._results.get("doors", {})
+        previews, starts = taken.get("previews", {}), taken.get("starts", {})
+        rows: Rows = []
+        for program in (OURS, NATIVE, YAML):
+            if program not in previews:
+                continue
+            preview = Figure.of(previews[program])
+            started = starts.get(program, [])
+            texts = [
+                figure(started, lambda each, name=name: float(each[name])).text(unit, digits)  # type: ignore[misc]
+                for name, unit, digits in _START
+                if started
+            ] or ["as from YAML"] * len(_START)
+            rows.append((program, preview.text(" s", 2), f"{ratio(preview, Figure.of(previews[OURS])):.2f}", *texts))
+        head = (f"Preview of {self._sizes['stack']}", "to ours", "First check answered after", "Memory then")
+        return grid(("Program", *head), rows)
 
+    def waits(self) -> str:
+        """P10: many pools that wait."""
+        one, many = int(self._sizes["one"]), int(self._sizes["many"])
+        rows: Rows = []
+        for program in (OURS, YAML):
+            single, runs = self._measures.doors.of(program, one), self._measures.doors.of(program, many)
+            if single and runs:
+                first, last = figure(single, wall), figure(runs, wall)
+                rows.append(
+                    (
+                        program,
+                        first.text(" s"),
+                        last.text(" s"),
+                        f"{ratio(last, first):.2f}",
+                        figure(runs, reads).text(digits=0),
+                        figure(runs, lag).text(" s", 2),
+                        figure(runs, resident).text(" MB", 0),
+                        figure(runs, lambda run: float(run["cpu"].get("plugin", 0))).text(" s"),
+                        figure(runs, lambda run: sum(run["cpu"].values()) - run["cpu"]["simulator"]).text(" s"),
+                    )
+                )
+        head = ("One pool", f"{many} pools", "Ratio", "Reads while all wait", "Lag", "Plugin", "CPU of plugin")
+        return grid(("Program", *head, "CPU of all but the simulator"), rows)
+
+
+_START = (("seconds", " s", 3), ("rss", " MB", 0))
 _PLUGIN = (("rss", " MB"), ("private", " MB"), ("threads", ""))
 
 

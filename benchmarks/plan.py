@@ -1,7 +1,7 @@
 """What has to be run for which measure, and how often: pure.
 
 Several measures share runs, repeats are interleaved so that a disturbance hits all programs alike,
-and all of it has to end within 45 minutes.
+and all of it has to end within an hour.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 
-from .names import AS_IS, NO_OP, OURS, PEER
+from .names import AS_IS, NO_OP, OURS, PEER, YAML
 
-MEASURES = ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9")
+MEASURES = ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Sizes:
     growth: int = 2
     """Repeats of what only the growth (P8) needs."""
     previews: int = 7
+    doors: int = 3
+    """Repeats of each `up` that compares the doors (P10)."""
     memory: int = 3
     starts: int = 20
     rates: int = 5
@@ -50,7 +52,22 @@ class Sizes:
 
 FULL = Sizes()
 QUICK = Sizes(
-    1, 2, 4, 6, 8, 5, upgrade=6.0, repeats=2, pairs=2, growth=1, previews=2, memory=1, starts=3, rates=1, requests=500
+    1,
+    2,
+    4,
+    6,
+    8,
+    5,
+    upgrade=6.0,
+    repeats=2,
+    pairs=2,
+    growth=1,
+    previews=2,
+    doors=1,
+    memory=1,
+    starts=3,
+    rates=1,
+    requests=500,
 )
 
 
@@ -83,6 +100,14 @@ def repeats(measures: Collection[str], sizes: Sizes) -> dict[tuple[str, int], in
     if {"P2", "P3"} & set(measures):
         want(sizes.pairs, sizes.many, OURS, PEER)
     return wanted
+
+
+def of_doors(sizes: Sizes) -> Iterator[Up]:
+    """The runs that compare the doors, in turn; the lengths of upgrades are as in ``interleaved``."""
+    for number in range(sizes.doors):
+        for pools in (sizes.one, sizes.many):
+            for program in (OURS, YAML):
+                yield Up(program, pools, sizes.upgrade + number * sizes.shift)
 
 
 def interleaved(wanted: dict[tuple[str, int], int], sizes: Sizes) -> Iterator[Up]:

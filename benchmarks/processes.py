@@ -19,6 +19,7 @@ MEGABYTE = 1 << 20
 
 ROLES = {
     "pulumi.dynamic": "plugin",
+    "pulumi-resource-batchos": "plugin",
     "pulumi-language-python-exec": "program",
     "pulumi-language-python": "language host",
 }
@@ -77,8 +78,7 @@ class Watch:
                 self._look()
 
     def _look(self) -> None:
-        if len(self._known) < len(ROLES) + 2:
-            self._find()
+        self._find()
         for role, process in self._known.items():
             with contextlib.suppress(psutil.Error):
                 times = process.cpu_times()
@@ -93,12 +93,17 @@ class Watch:
             with contextlib.suppress(psutil.Error):
                 command = process.cmdline()
                 # The launcher of the plugin is a shell that waits for it, with the same words in its command line.
-                if "python" not in process.name() or not command:
+                if "python" not in process.exe() or not command:
                     continue
                 line = " ".join(command)
                 role = next((role for word, role in ROLES.items() if word in line), None)
-                if role is not None:
-                    self._known.setdefault(role, process)
+                # A native provider first runs once for its schema; the later process is the one that serves the `up`.
+                if role is not None and (role not in self._known or _is_later(process, self._known[role])):
+                    self._known[role] = process
+
+
+def _is_later(process: psutil.Process, known: psutil.Process) -> bool:
+    return bool(process.create_time() > known.create_time())
 
 
 def machine() -> dict[str, Any]:

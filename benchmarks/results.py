@@ -1,6 +1,6 @@
 """The raw results in `results.json`, from which the page is written; the page can be written again without a run.
 
-Readers must be able to check the numbers, and a run takes forty minutes.
+Readers must be able to check the numbers, and a run takes an hour.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copy
@@ -19,14 +19,16 @@ from typing import Any
 
 from batch_os_provider.simulator.world.clock import TICKS
 from batch_os_provider.simulator.world.durations import state_duration
+from tests.support import doors
 from tests.support import simulator as simulators
+from tests.support.doors import os_version
 from tests.support.simulator import NEW, OLD, SimulatorProcess, paas_pool
 from tests.support.stack import Running, Stack, wait_until
 
 from .events import Listener, listening
 from .evidence import Evidence, resources_done
 from .figures import Figure
-from .names import AS_IS, NO_OP, OURS, PEER
+from .names import AS_IS, NATIVE, NO_OP, OURS, PEER, YAML
 from .processes import Sample, Watch
 
 HERE = Path(__file__).resolve().parent
@@ -42,8 +44,9 @@ PROGRAMS: Mapping[str, Sequence[str]] = {
     PEER: ("peer/widened.py", "peer/wide.py", "peer/naive.py"),
     AS_IS: ("peer/as_is.py", "peer/naive.py"),
     NO_OP: ("programs/no_op.py", "programs/nothing.py"),
+    NATIVE: ("programs/native.py",),
 }
-"""The program and the modules beside it."""
+"""The program and the modules beside it; ``YAML``, which has no loops, is written for each number of pools."""
 
 
 class RunError(RuntimeError):
@@ -126,10 +129,7 @@ def ground(program: str, pools: int, template: Path, *, at: str = OLD, upgrade: 
             # The engine streams its events only where its debugging commands are on.
             debug = {"PULUMI_DEBUG_COMMANDS": "true"}
             stack = Stack(Path(scratch) / "stack", template, {**simulator.environment, **declared, **debug})
-            main, *beside = PROGRAMS[program]
-            copy(HERE / main, stack.program_folder / "__main__.py")
-            for module in beside:
-                copy(HERE / module, stack.program_folder)
+            _write(program, stack, declared)
             _open.append(stack)
             try:
                 yield Ground(simulator, stack, pools)
@@ -138,6 +138,21 @@ def ground(program: str, pools: int, template: Path, *, at: str = OLD, upgrade: 
                 stack.end()
         finally:
             simulator.stop()
+
+
+def _write(program: str, stack: Stack, declared: Mapping[str, str]) -> None:
+    if program == YAML:
+        where: dict[str, Any] = {
+            "account_endpoint": declared["BENCH_ENDPOINT"],
+            "target_os_version": declared["BENCH_TARGET"],
+        }
+        pools = (os_version(f"p{number}", **where) for number in range(int(declared["BENCH_POOLS"])))
+        doors.NATIVE.write(stack.program_folder, pools, {})
+        return
+    main, *beside = PROGRAMS[program]
+    copy(HERE / main, stack.program_folder / "__main__.py")
+    for module in beside:
+        copy(HERE / module, stack.program_folder)
 
 
 def up(program: str, pools: int, template: Path, *, upgrade: float = 60.0) -> dict[str, Any]:
@@ -228,11 +243,11 @@ def _accepted(running: Running, simulator: SimulatorProcess) -> int:
     return len(simulator.upgrades())
 
 
-def previews(pools: int, template: Path, repeats: int) -> dict[str, list[float]]:
-    """Previews of so many unchanged resources, ours and no-op in turn: program -> wall times in seconds."""
-    walls: dict[str, list[float]] = {OURS: [], NO_OP: []}
-    with ground(OURS, pools, template, at=NEW) as ours, ground(NO_OP, pools, template, at=NEW) as no_op:
-        places = {OURS: ours, NO_OP: no_op}
+def previews(pools: int, template: Path, repeats: int, programs: Sequence[str]) -> dict[str, list[float]]:
+    """Previews of so many unchanged resources, of each program in turn: program -> wall times in seconds."""
+    walls: dict[str, list[float]] = {program: [] for program in programs}
+    with ExitStack() as open_:
+        places = {program: open_.enter_context(ground(program, pools, template, at=NEW)) for program in programs}
         for place in places.values():
             place.run("up", "--yes", "--skip-preview")
             place.run("preview", "--expect-no-changes")

@@ -19,16 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 from google.protobuf import struct_pb2
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from tests.support.simulator import NEW
 
-from .evidence import DYNAMIC
+from .evidence import MEASURED
 from .imports import extra, import_times
-from .names import NO_OP, OURS
+from .names import NO_OP, OURS, YAML
+from .processes import MEGABYTE
 from .runs import Ground, RunError, ground
 
+LAUNCHERS = {YAML: "pulumi-resource-batchos"}
+"""What the engine starts for a program, if it is not the launcher of dynamic providers."""
 LONGEST = 30.0
 """Seconds after which a plugin is given up."""
 
@@ -40,22 +44,28 @@ class Subject:
     ground: Ground
     urn: str
     inputs: Mapping[str, Any]
+    launcher: str
 
     @classmethod
-    def of(cls, place: Ground) -> Subject:
+    def of(cls, program: str, place: Ground) -> Subject:
         """Deploy the stack and take its resource."""
         place.run("up", "--yes", "--skip-preview")
         exported = place.stack.run("stack", "export", "--show-secrets").ok()
         resources = json.loads(exported.text)["deployment"]["resources"]
-        resource = next(each for each in resources if each["type"].startswith(DYNAMIC))
-        return cls(place, resource["urn"], {key: _plain(value) for key, value in resource["inputs"].items()})
+        resource = next(each for each in resources if each["type"].startswith(MEASURED))
+        inputs = {key: _plain(value) for key, value in resource["inputs"].items()}
+        return cls(place, resource["urn"], inputs, LAUNCHERS.get(program, "pulumi-resource-pulumi-python"))
 
-    def answer(self, engine: str, **environment: str) -> tuple[float, str]:
-        """Start a plugin, configure it and check the unchanged resource: the seconds that took, and its stderr."""
+    def answer(self, engine: str, **environment: str) -> tuple[float, float, str]:
+        """Start a plugin, configure it and check the unchanged resource.
+
+        Returns:
+            The seconds that took, the plugin's resident megabytes then, and its stderr.
+        """
         stack = self.ground.stack
         began = time.perf_counter()
-        plugin = subprocess.Popen(  # noqa: S603 - Pulumi's own launcher
-            ["pulumi-resource-pulumi-python", engine],  # noqa: S607 - beside the CLI, on the PATH we made
+        plugin = subprocess.Popen(  # noqa: S603 - Pulumi's own launcher, or our command
+            [self.launcher, engine],
             cwd=stack.program_folder,
             env={**stack.environment, "PULUMI_PROJECT": "bench", **environment},
             stdin=subprocess.DEVNULL,
@@ -65,7 +75,8 @@ class Subject:
             start_new_session=True,
         )
         try:
-            return self._checked(plugin) - began, _ended(plugin)
+            answered = self._checked(plugin)
+            return answered - began, _resident(plugin), _ended(plugin)
         finally:
             if plugin.poll() is None:
                 _ended(plugin)
@@ -85,6 +96,12 @@ class Subject:
         if answer.failures:
             raise RunError(f"check failed: {answer.failures}")
         return answered
+
+
+def _resident(plugin: subprocess.Popen[str]) -> float:
+    """The memory of a plugin, in megabytes: of the process itself, or of the one that a launcher has started."""
+    process = psutil.Process(plugin.pid)
+    return max(float(each.memory_info().rss) for each in (process, *process.children(recursive=True))) / MEGABYTE
 
 
 def _plain(value: Any) -> Any:
@@ -110,6 +127,21 @@ def _engine() -> Iterator[str]:
         server.stop(0).wait()
 
 
+def starts_of_doors(template: Path, repeats: int) -> dict[str, list[dict[str, float]]]:
+    """Start the plugins of both doors in turn: program -> seconds to the first answer and resident megabytes then."""
+    taken: dict[str, list[dict[str, float]]] = {OURS: [], YAML: []}
+    with ExitStack() as ending:
+        engine = ending.enter_context(_engine())
+        grounds = {name: ending.enter_context(ground(name, 1, template, at=NEW)) for name in taken}
+        subjects = {name: Subject.of(name, place) for name, place in grounds.items()}
+        for number in range(repeats + 1):
+            for name, subject in subjects.items():
+                seconds, resident, _ = subject.answer(engine)
+                if number:  # the first start writes byte code and warms the disk
+                    taken[name].append({"seconds": round(seconds, 4), "rss": round(resident, 1)})
+    return taken
+
+
 def starts(template: Path, repeats: int) -> tuple[dict[str, list[float]], dict[str, list[list[Any]]]]:
     """Start plugins in turn.
 
@@ -121,14 +153,15 @@ def starts(template: Path, repeats: int) -> tuple[dict[str, list[float]], dict[s
     taken: dict[str, list[float]] = {OURS: [], NO_OP: []}
     with ExitStack() as ending:
         engine = ending.enter_context(_engine())
-        subjects = {name: Subject.of(ending.enter_context(ground(name, 1, template, at=NEW))) for name in taken}
+        grounds = {name: ending.enter_context(ground(name, 1, template, at=NEW)) for name in taken}
+        subjects = {name: Subject.of(name, place) for name, place in grounds.items()}
         for subject in subjects.values():
             subject.answer(engine)  # byte code is written, the disk is warm
         for _ in range(repeats):
             for name, subject in subjects.items():
                 taken[name].append(round(subject.answer(engine)[0], 4))
         profiles = {
-            name: import_times(subject.answer(engine, PYTHONPROFILEIMPORTTIME="1")[1])
+            name: import_times(subject.answer(engine, PYTHONPROFILEIMPORTTIME="1")[2])
             for name, subject in subjects.items()
         }
     return taken, {OURS: extra(profiles[OURS], profiles[NO_OP]), NO_OP: extra(profiles[NO_OP], profiles[OURS])}

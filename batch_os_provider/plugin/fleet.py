@@ -1,4 +1,4 @@
-"""The component ``PoolFleet`` of the native provider: its plan is that of Python programs, its children are ours.
+"""The component ``PoolFleet`` of the native provider: the plan of a Python fleet, with native resources as children.
 
 A program of any language declares a fleet, and the engine asks this provider to construct it. The rows, states, gates
 and errors are those of the children; a wave is registered when the engine is done with the wave before.
@@ -26,7 +26,7 @@ from batch_os_provider.schema.spelling import camel, in_core, in_program, strang
 from batch_os_provider.schema.waves import Member, WavesError
 from batch_os_provider.wording import counted, plural
 
-__all__ = ["NAME", "POOLS", "TOKEN", "URL", "WAVES", "Fleet", "Made", "construct"]
+__all__ = ["NAME", "POOLS", "TOKEN", "URL", "WAVES", "Fleet", "Made", "construct", "not_started"]
 
 NAME = "PoolFleet"
 TOKEN = f"{PACKAGE}:index:{NAME}"
@@ -189,9 +189,8 @@ def construct(request: Any, provider: str, endpoint: str, watch: WaveWatch, answ
             try:
                 made = engine.register([fleet.child(request.name, pool, before) for pool in wave])
             except FailedChildError as error:
-                left = len(waves) - number
-                if left:
-                    error.add(f"{counted(left, 'later wave')} {plural(left, 'does', 'do')} not start")
+                if number < len(waves):
+                    error.add(not_started(len(waves) - number))
                 error.next_step = "Correct the cause that the rows of these pools show, and run `pulumi up` again"
                 raise
             registered |= zip(wave, made, strict=True)
@@ -203,6 +202,11 @@ def construct(request: Any, provider: str, endpoint: str, watch: WaveWatch, answ
         outputs = fleet.shown(registered, is_preview=request.dryRun)
         engine.register_outputs(pack(outputs.values, outputs.secrets))
     return Made(urn, outputs, tuple(each.urn for each in registered.values()))
+
+
+def not_started(waves: int) -> str:
+    """What becomes of the waves after one that failed."""
+    return f"{counted(waves, 'later wave')} {plural(waves, 'does', 'do')} not start"
 
 
 def _warn(row: ResourceLog, text: str) -> None:

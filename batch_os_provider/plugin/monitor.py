@@ -31,6 +31,9 @@ _CLOSED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 _OPTIONS = (("grpc.max_receive_message_length", 400 * 1024 * 1024), ("grpc.enable_http_proxy", 0))
 
 
+_REPORTED = "Correct what Pulumi reports, and run the command again"
+
+
 class MonitorClosedError(BatchOsError):
     """The engine registers no more resources: another resource has failed, or a person has cancelled."""
 
@@ -89,7 +92,10 @@ class Monitor:
         )
         call = self._stub.RegisterResource.future(request)
         _wait([call])
-        self._urn = _registered(call).urn
+        try:
+            self._urn = _registered(call).urn
+        except FailedChildError as error:
+            raise FailedChildError(f"the registration of the fleet {error.reason}", next_step=_REPORTED) from None
         return self._urn
 
     def register(self, children: Iterable[Child]) -> list[Registered]:
@@ -99,12 +105,14 @@ class Monitor:
             FailedChildError: a resource has failed; the others are done.
             MonitorClosedError: the engine has stopped.
         """
-        sent = {self._urn_of(each): self._stub.RegisterResource.future(self._child(each)) for each in children}
-        with self._watch.over(sent, self._answered) as wave:
-            _wait(list(sent.values()), wave)
+        wanted = {self._urn_of(each): self._child(each) for each in children}
+        with self._watch.over(wanted.keys(), self._answered) as wave:
+            for urn, request in wanted.items():
+                wave.calls[urn] = self._stub.RegisterResource.future(request)
+            _wait(list(wave.calls.values()), wave)
         made: list[Registered] = []
         failed: list[str] = []
-        for urn, call in sent.items():
+        for urn, call in wave.calls.items():
             try:
                 made.append(_registered(call))
             except FailedChildError as error:

@@ -8,7 +8,7 @@ resource of the wave has ended and one has failed, the call of the last resource
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,10 +21,11 @@ LONGEST = 1.0
 class Wave:
     """The resources of one wave, by URN, with the calls that register them. ``changed`` is set when one has ended."""
 
-    def __init__(self, calls: Mapping[str, Any], answered: threading.Event) -> None:
+    def __init__(self, urns: Collection[str], answered: threading.Event) -> None:
         self.changed = threading.Event()
         self.answered = answered
-        self._calls = calls
+        self.calls: dict[str, Any] = {}
+        self._urns = urns
         self._failed: dict[str, bool] = {}
 
     def end(self, urn: str, *, failed: bool) -> None:
@@ -35,8 +36,8 @@ class Wave:
     @property
     def failed(self) -> list[str]:
         """The names of resources that have failed, if no other resource of the wave is under way; else empty."""
-        is_over = all(urn in self._failed or call.done() for urn, call in self._calls.items())
-        return [urn.rpartition("::")[2] for urn, failed in self._failed.items() if failed] if is_over else []
+        is_over = all(urn in self._failed or (urn in self.calls and self.calls[urn].done()) for urn in self._urns)
+        return [urn.rpartition("::")[2] for urn, failed in list(self._failed.items()) if failed] if is_over else []
 
 
 class WaveWatch:
@@ -46,14 +47,14 @@ class WaveWatch:
         self._waves: dict[str, Wave] = {}
 
     @contextmanager
-    def over(self, calls: Mapping[str, Any], answered: threading.Event) -> Iterator[Wave]:
-        """Watch a wave; ``answered`` is set when its fleet has answered the engine."""
-        wave = Wave(calls, answered)
-        self._waves.update(dict.fromkeys(calls, wave))
+    def over(self, urns: Collection[str], answered: threading.Event) -> Iterator[Wave]:
+        """Watch a wave, from before its first call; ``answered`` is set when its fleet has answered the engine."""
+        wave = Wave(urns, answered)
+        self._waves.update(dict.fromkeys(urns, wave))
         try:
             yield wave
         finally:
-            for urn in calls:
+            for urn in urns:
                 self._waves.pop(urn, None)
 
     def ended(self, urn: str, *, failed: bool) -> None:

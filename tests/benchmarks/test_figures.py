@@ -132,7 +132,7 @@ def test_repeats_are_interleaved_and_the_largest_stack_comes_last():
     assert ours == [60, 61, 62, 63, 64]
     first = [(run.pools, run.program) for run in runs[:3]]
     assert first == [(1, names.NO_OP), (1, names.OURS), (1, names.PEER)]
-    # Most of a run is its upgrade. What else is run takes some ten minutes, and there are 45.
+    # Most of a run is its upgrade. What else is run takes some ten minutes, the doors (P10) fifteen, and there are 60.
     waits = sum(run.upgrade for run in runs if run.program != names.NO_OP)
     assert waits < 35 * 60
 
@@ -171,3 +171,26 @@ def test_reads_after_the_first_pool_is_done_prove_nothing():
     early = {"64": [record(66, 4, 1, all_wait=False)]}
     results = {"sizes": plan.FULL.to_json(), "ups": {names.OURS: early, names.PEER: {"64": [record(66, 800, 1)]}}}
     assert Measures(results).all()[1].met is False
+
+
+def test_the_native_door_is_judged_by_the_dynamic_one_of_the_same_run():
+    runs = list(plan.of_doors(plan.FULL))
+    assert [(run.program, run.pools) for run in runs[:2]] == [(names.OURS, 1), (names.YAML, 1)]
+    assert len(runs) == 12
+    ours = {"1": [record(60, 9, 1)], "64": [record(66, 40, 3)]}
+    yaml = {"1": [record(60, 9, 1)], "64": [record(63, 50, 1)]}
+    doors = {"previews": {names.OURS: [4.0], names.YAML: [2.0]}, "ups": {names.OURS: ours, names.YAML: yaml}}
+    got = Measures({"sizes": plan.FULL.to_json(), "doors": doors}).all()[-1]
+    assert (got.name, got.met) == ("P10", False)
+    assert got.text == "preview 0.50; wall of 64 to one 1.05 (dynamic 1.10); reads while all wait 1.25"
+    assert Measures({"sizes": plan.FULL.to_json()}).all()[-1].verdict == "open"
+
+
+def test_an_event_of_either_door_is_a_resource_that_is_done():
+    events = [
+        (1.0 + number, {"resOutputsEvent": {"metadata": {"type": type_, "urn": f"urn::{number}"}}})
+        for number, type_ in enumerate(
+            ("batchos:index:PoolOsVersion", "pulumi:providers:batchos", "pulumi-python:dynamic:X")
+        )
+    ]
+    assert resources_done(events) == {"0": 1.0, "2": 3.0}

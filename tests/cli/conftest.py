@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import simulator as simulators
+from tests.support.doors import DYNAMIC, Door
 from tests.support.stack import Stack, made_once, make_template
 
 if TYPE_CHECKING:
@@ -34,14 +35,20 @@ def sim() -> Iterator[simulators.Simulator]:
 
 
 @pytest.fixture
+def door() -> Door:
+    """The door of a test that does not name one: see ``both_doors`` and ``native_door``."""
+    return DYNAMIC
+
+
+@pytest.fixture
 def new_stack(
-    template: Path, tmp_path: Path, sim: simulators.Simulator, request: pytest.FixtureRequest
+    template: Path, tmp_path: Path, sim: simulators.Simulator, door: Door, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Stack]]:
     """Makes stacks that are signed in to the simulator."""
     made = request.node.stash.setdefault(STACKS, [])
 
     def make(name: str = "stack", **environment: str) -> Stack:
-        stack = Stack(tmp_path / name, template, {**sim.environment, **environment})
+        stack = Stack(tmp_path / name, template, {**sim.environment, **environment}, door)
         made.append(stack)
         return stack
 

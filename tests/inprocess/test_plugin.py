@@ -59,6 +59,7 @@ def test_what_the_engine_asks_first(plugin: Plugin, sim: Simulator) -> None:
         plugin.call("GetSchema", version=3)
     answer = plugin.call("Configure", args=account(sim))
     assert (answer.acceptSecrets, answer.supportsPreview) == (True, True)
+    assert not sim.requests(), "an end before the first Create leaves nothing behind"
     with pytest.raises(FailedCallError) as caught:
         plugin.call("Call")
     assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED

@@ -267,6 +267,13 @@ def test_a_fleet_answers_before_the_last_of_its_resources_when_one_has_failed(pl
     assert "farm-c" not in monitor.names
 
 
+def test_an_engine_that_refuses_the_fleet_itself_is_quoted(plugin: Plugin, monitor: Monitor) -> None:
+    monitor.answers = {"farm": grpc.StatusCode.INVALID_ARGUMENT}
+    with pytest.raises(FailedCallError, match=r"^the registration of the fleet failed: the engine's text\.\nNext: "):
+        construct(plugin, monitor, FAIR)
+    assert monitor.names == ["farm"]
+
+
 def test_cancel_ends_a_fleet_that_waits(plugin: Plugin, monitor: Monitor) -> None:
     monitor.held = {"farm-a"}
     with ThreadPoolExecutor(1) as threads:

@@ -21,6 +21,9 @@ from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
+from batch_os_provider.schema.spelling import in_core
+from tests.support import doors
+from tests.support.doors import DYNAMIC, HEAD, Door, Resource, image_version, os_version
 from tests.support.interrupts import without_interrupts
 
 if TYPE_CHECKING:
@@ -30,10 +33,10 @@ if TYPE_CHECKING:
 
     from tests.support.simulator import Simulator
 
-PROJECT = "batch-os-test"
+PROJECT = doors.PROJECT
 STACK = "dev"
-TYPE = "pulumi-python:dynamic/batch:PoolOsVersion"
-IMAGE_TYPE = "pulumi-python:dynamic/batch:PoolImageVersion"
+TYPE = DYNAMIC.type_of("PoolOsVersion")
+IMAGE_TYPE = DYNAMIC.type_of("PoolImageVersion")
 COMMAND_TIMEOUT = 120
 LAUNCHERS = "bin"
 SHORT_LIVED = str(Path(__file__).with_name("short_lived"))
@@ -107,20 +110,22 @@ class Running:
 class Stack:
     """One stack in a folder of its own."""
 
-    def __init__(self, folder: Path, template: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, template: Path, environment: Mapping[str, str], door: Door = DYNAMIC) -> None:
         shutil.copytree(template, folder)
+        self.door = door
         self.folder = folder
         self.program_folder = folder / "program"
         self.environment = {**base_environment(folder), **environment}
         self._started: list[Running] = []
 
     def program(self, text: str) -> None:
-        """Write the program; pulumi and both resources are imported for it."""
-        head = (
-            "import pulumi\nfrom pulumi import ResourceOptions\n"
-            "from batch_os_provider import PoolFleet, PoolImageVersion, PoolOsVersion\n"
-        )
-        (self.program_folder / "__main__.py").write_text(head + dedent(text), encoding="utf-8")
+        """Write a program in Python; pulumi and both resources are imported for it."""
+        assert self.door is DYNAMIC, "a program for both doors is a list of resources"
+        (self.program_folder / "__main__.py").write_text(HEAD + dedent(text), encoding="utf-8")
+
+    def write(self, *resources: Resource, outputs: Mapping[str, tuple[str, str]] | None = None) -> None:
+        """Write the program of these resources, in the language of the stack's door."""
+        self.door.write(self.program_folder, resources, outputs or {})
 
     def declare(self, simulator: Simulator, target: str, *, name: str = "render", **inputs: Any) -> None:
         """Write a program that declares one pool."""
@@ -130,12 +135,11 @@ class Stack:
             "target_os_version": target,
             **inputs,
         }
-        words = ", ".join(f"{key}={value!r}" for key, value in declared.items())
-        self.program(f"PoolOsVersion({name!r}, {words})\n")
+        self.write(os_version(name, **declared))
 
     def declare_images(self, simulator: Simulator, target: str, **pools: Mapping[str, Any]) -> None:
         """Write a program that declares VM pools by their ids; strategy is surge where nothing else is given."""
-        lines = []
+        resources = []
         for pool_id, inputs in pools.items():
             declared = {
                 "account_endpoint": simulator.endpoint,
@@ -144,9 +148,8 @@ class Stack:
                 "strategy": "surge",
                 **inputs,
             }
-            words = ", ".join(f"{key}={value!r}" for key, value in declared.items())
-            lines.append(f"PoolImageVersion({pool_id!r}, {words})\n")
-        self.program("".join(lines))
+            resources.append(image_version(pool_id, **declared))
+        self.write(*resources)
 
     def start(self, *arguments: str) -> Running:
         """Start a command."""
@@ -206,12 +209,12 @@ class Stack:
         )
         assert process.returncode == 0, process.stdout + process.stderr
         steps: list[dict[str, Any]] = json.loads(process.stdout)["steps"]
-        return [step for step in steps if TYPE in step["urn"]]
+        return [step for step in steps if any(each in step["urn"] for each in self.door.types)]
 
     def resources(self) -> list[dict[str, Any]]:
         """Our resources in the state, read from the backend's file: `pulumi stack export` costs a tenth of an `up`."""
         state = json.loads(self.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"] or {}
-        return [each for each in state.get("resources", []) if each["type"] in (TYPE, IMAGE_TYPE)]
+        return [each for each in state.get("resources", []) if each["type"] in self.door.types]
 
     def outputs(self) -> dict[str, Any]:
         """The outputs of our only resource, without the provider's pickle."""
@@ -219,14 +222,12 @@ class Stack:
         return outputs
 
     def all_outputs(self) -> dict[str, dict[str, Any]]:
-        """The outputs of our resources by pool id, without the provider's pickle."""
-        return {
-            each["outputs"]["pool_id"]: {key: value for key, value in each["outputs"].items() if key != "__provider"}
-            for each in self.resources()
-        }
+        """The outputs of our resources by pool id, with the names of Python and without the provider's pickle."""
+        found = [in_core(each["outputs"]) for each in self.resources()]
+        return {each["pool_id"]: {key: each[key] for key in each if key != "__provider"} for each in found}
 
     def plugins(self) -> list[int]:
-        """Processes of this stack's dynamic providers that are alive, by their environment."""
+        """Processes of this stack's providers that are alive, by their environment."""
         mark = f"BATCH_OS_TEST_STACK={self.folder}".encode()
         found = []
         for entry in Path("/proc").iterdir():
@@ -234,7 +235,8 @@ class Stack:
                 continue
             # Processes end while we look.
             with contextlib.suppress(OSError):
-                if mark in (entry / "environ").read_bytes() and b"pulumi.dynamic" in (entry / "cmdline").read_bytes():
+                process = self.door.process.encode()
+                if mark in (entry / "environ").read_bytes() and process in (entry / "cmdline").read_bytes():
                     found.append(int(entry.name))
         return found
 

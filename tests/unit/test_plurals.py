@@ -15,6 +15,7 @@ from batch_os_provider.errors import BatchOsError, ServiceAnswer, TransientError
 from batch_os_provider.guest_os import catalogue_file
 from batch_os_provider.guest_os.catalogue import Catalogue, CatalogueError, Family, Release
 from batch_os_provider.guest_os.version import GuestOsVersion
+from batch_os_provider.plugin.fleet import not_started
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.units import _LONGEST_SHOWN, shown
 from batch_os_provider.schema.waves import WavesError, arrange, members
@@ -89,6 +90,7 @@ def throttled(number: int) -> str:
 
 MESSAGES: dict[str, Callable[[int], str]] = {
     "parallel hint": lambda number: parallel_hint.hint(number + 1, number),
+    "later waves of a fleet": not_started,
     "parallel hint of waves": lambda number: parallel_hint.hint(number + 5, number, number + 1),
     "parallel hint of one pool": lambda number: parallel_hint.hint(1, number, 2),
     "catalogue": verdicts,

@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 import click
 
 from batch_os_provider.cli.adopt.declared_pools import read
+from batch_os_provider.cli.adopt.project import Project
+from batch_os_provider.cli.adopt.yaml_program import RUNTIME, program_file
 from batch_os_provider.cli.bump.edits import replaced
 from batch_os_provider.cli.bump.plan import Declared, Plan, Stacks, declared_of, identity, plan, target_of
 from batch_os_provider.cli.bump.write_files import remove_leftovers, replace_all
@@ -58,9 +60,9 @@ def command(  # noqa: PLR0913 - the options
 ) -> None:
     """Write the newest known version of each pool into the program in PROGRAM_FOLDER.
 
-    It changes literals of this package's resources, and config values of all stacks that have a file. A pool with
-    nodes_since gets a later day if its image is newer than that. It shows the difference and asks. What it leaves
-    is printed with the reason. Exit code 2 if an account could not be read: then nothing is written.
+    It changes literals of this package's resources in Python or YAML, and config values of all stacks that have a
+    file. A pool with nodes_since gets a later day if its image is newer than that. It shows the difference and asks.
+    What it leaves is printed with the reason. Exit code 2 if an account could not be read: then nothing is written.
     """
     if not all("=" in each for each in config):
         raise click.BadParameter("a config value has the form key=value", param_hint="--config")
@@ -81,7 +83,7 @@ def _bump(  # noqa: PLR0913 - the options
     today = datetime.now(timezone.utc).date()
     standings, unasked = standings_of(accounts, subscription, today)
     declared = declared_of(stacks, standings, today)
-    files = {file: file.read_bytes() for file in _python_files(folder)}
+    files = {file: file.read_bytes() for file in _program_files(folder)}
     config = {stack: (file, file.read_bytes()) for stack in stacks if (file := _config_file(folder, stack)).is_file()}
     texts = files | dict(config.values())
     remove_leftovers(texts)
@@ -121,6 +123,14 @@ def _declared(folder: Path, given: Mapping[str, str]) -> Stacks:
 
 def _config_file(folder: Path, stack: str) -> Path:
     return folder / f"Pulumi.{stack}.yaml"
+
+
+def _program_files(folder: Path) -> list[Path]:
+    """The files that may be edited: of a YAML program the one that Pulumi reads."""
+    project = Project.of(folder)
+    if project.runtime != RUNTIME:
+        return _python_files(folder)
+    return [folder / program_file(project).relative_to(project.folder)]
 
 
 def _python_files(folder: Path) -> list[Path]:

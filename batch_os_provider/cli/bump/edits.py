@@ -13,7 +13,13 @@ from dataclasses import dataclass
 
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
-__all__ = ["TARGETS", "Place", "config_places", "literals", "replaced"]
+from batch_os_provider.cli.adopt.yaml_program import token
+from batch_os_provider.cli.adopt.yaml_values import entries
+from batch_os_provider.cli.yaml_scalars import reads_as
+from batch_os_provider.schema.resource_types import FLEETS, kind_of
+from batch_os_provider.schema.spelling import camel
+
+__all__ = ["TARGETS", "Place", "config_places", "literals", "replaced", "yaml_literals"]
 
 TARGETS = ("target_os_version", "target_image_version", "nodes_since")
 """The inputs that hold a version or a moment."""
@@ -92,6 +98,23 @@ def _is_ours(function: ast.expr, names: set[str], modules: set[str]) -> bool:
     )
 
 
+def yaml_literals(source: bytes) -> list[Place]:
+    """The versions and moments that our resources have as literals in a YAML program.
+
+    Args:
+        source: the bytes of the program. One that is not UTF-8, begins with a byte order mark or has an alias has none.
+    """
+    text, root = _composed(source)
+    bags = [entries(each) for each in entries(entries(root).get("resources")).values()]
+    ours = [bag for bag in bags if kind_of(token(bag.get("type"))) or token(bag.get("type")) in FLEETS]
+    values = [entries(bag.get("properties")).get(camel(name)) for bag in ours for name in TARGETS]
+    found = [each for node in values if isinstance(node, yaml.ScalarNode) for each in _scalar(text, "", node)]
+    # A plain 1.10 is a number: its resource does not declare this text.
+    return sorted(
+        (each for each in found if not (each.is_plain and reads_as(each.text))), key=lambda place: place.start
+    )
+
+
 def config_places(source: bytes) -> list[Place]:
     """The config values of a stack's file that are one text each.
 
@@ -99,14 +122,19 @@ def config_places(source: bytes) -> list[Place]:
         source: the bytes of a ``Pulumi.<stack>.yaml``. One that is not UTF-8, begins with a byte order mark or has an
             alias has none.
     """
+    text, root = _composed(source)
+    return [each for key, node in _config(root) for each in _scalar(text, key, node)]
+
+
+def _composed(source: bytes) -> tuple[str, yaml.Node | None]:
+    """A YAML file whose characters can be replaced: its text and its nodes; None if they cannot."""
     try:
         text = source.decode("utf-8")
         if source.startswith(_BOM) or any(isinstance(each, yaml.AliasEvent) for each in yaml.parse(text)):
-            return []
-        root = yaml.compose(text)
+            return "", None
+        return text, yaml.compose(text)
     except (UnicodeDecodeError, yaml.YAMLError):
-        return []
-    return [each for key, node in _config(root) for each in _scalar(text, key, node)]
+        return "", None
 
 
 def _config(root: object) -> Iterator[tuple[str, yaml.ScalarNode]]:

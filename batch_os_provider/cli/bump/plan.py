@@ -15,7 +15,7 @@ from pathlib import Path
 from batch_os_provider.batch.image_version import parse_image_version
 from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.cli.adopt.declaration import DeclaredPool
-from batch_os_provider.cli.bump.edits import TARGETS, Place, config_places, literals
+from batch_os_provider.cli.bump.edits import TARGETS, Place, config_places, literals, yaml_literals
 from batch_os_provider.cli.outdated.newest import NEWEST, UNKNOWN, Standing
 from batch_os_provider.errors import InputError
 from batch_os_provider.guest_os.version import GuestOsVersion, VersionSyntaxError
@@ -161,7 +161,7 @@ def plan(
 
     Args:
         declared: the declarations of all stacks.
-        files: the Python files of the program.
+        files: the Python files of the program, or the one file of a YAML program.
         config: the config file of each stack.
         attempt: runs the program for a stack with a config key and value, and returns what it declares then; raises
             InputError if it does not run.
@@ -169,7 +169,7 @@ def plan(
     found = Plan()
     wanted = _agreed(declared)
     for file, source in files.items():
-        for place in literals(source):
+        for place in literals(source) if file.suffix == ".py" else yaml_literals(source):
             if place.text in wanted:
                 found.add(file, place, wanted[place.text])
     for stack, (file, source) in config.items():

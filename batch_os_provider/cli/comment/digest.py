@@ -33,6 +33,8 @@ from batch_os_provider.wording import plural
 __all__ = ["digest"]
 
 _STACK = "pulumi:pulumi:Stack"
+_OF_THE_MACHINE = re.compile(r"using pulumi-\S+ from \$PATH at ")
+"""A warning of Pulumi in each run, about the machine of the pipeline. It says nothing about pools."""
 _FRAMES = ("", _STACK, *FLEETS)
 """Resources that only group pools. Their changes are not counted; their messages belong to the stack."""
 _TARGETS = {"os": ("target_os_version",), "image": ("target_image_version", "nodes_since")}
@@ -86,6 +88,7 @@ def digest(name: str, document: Document) -> Stack:
         for each in messages
         if each.get("severity") == "warning" and _type(each.get("urn")) in _FRAMES and _text(each)[1] is None
     ]
+    said = [each for each in said if not _OF_THE_MACHINE.match(each.text)]
     return Stack(
         name,
         tuple(

@@ -14,6 +14,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from tests.support import simulator as simulators
+from tests.support.door_marks import both_doors
+from tests.support.doors import image_version, os_version
 from tests.support.simulator import BEHIND, MOVED, NEW, OLD, TARGET, Simulator, paas_pool, vm_pool
 from tests.support.stack import wait_until
 
@@ -116,11 +118,33 @@ def assertion_for(sim: Simulator, job: dict[str, str]) -> str:
 
 
 def declare(stack: Stack, sim: Simulator, version: str, image: str) -> None:
-    where = f"account_endpoint={sim.endpoint!r}"
-    stack.program(
-        f"PoolOsVersion('render', {where}, pool_id='render', target_os_version={version!r})\n"
-        f"PoolImageVersion('machines', {where}, pool_id='machines', target_image_version={image!r}, strategy='surge')\n"
+    where: dict[str, Any] = {"account_endpoint": sim.endpoint}
+    stack.write(
+        os_version("render", target_os_version=version, **where),
+        image_version("machines", target_image_version=image, strategy="surge", **where),
     )
+
+
+OPTIONS = {
+    "AZURE_BATCH_ACCOUNT": "accountName",
+    "AZURE_BATCH_ACCESS_KEY": "accountKey",
+    "ARM_TENANT_ID": "tenantId",
+    "ARM_CLIENT_ID": "clientId",
+    "ARM_CLIENT_SECRET": "clientSecret",
+    "ARM_OIDC_TOKEN": "oidcToken",
+}
+"""Where the native provider takes a credential from; the dynamic one takes all of them from the environment."""
+
+
+def configure(stack: Stack, sim: Simulator, who: dict[str, str], before: dict[str, str]) -> dict[str, str]:
+    """Sign in with stack config, in place of what was there before; returns what is there now, by option."""
+    given = {option: who[variable] for variable, option in OPTIONS.items() if who.get(variable)}
+    given |= {"accountEndpoint": sim.endpoint} if given else {}
+    if gone := [f"batchos:{name}" for name in before if name not in given]:
+        stack.run("config", "rm-all", *gone).ok()
+    if given:
+        stack.run("config", "set-all", *(f"--secret=batchos:{name}={value}" for name, value in given.items())).ok()
+    return given
 
 
 def command(stack: Stack, *arguments: str) -> str:
@@ -135,6 +159,7 @@ def command(stack: Stack, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
+@both_doors
 def test_no_secret_in_anything_that_is_written(
     held: Secrets, secure: Simulator, new_stack: Callable[..., Stack]
 ) -> None:
@@ -151,12 +176,21 @@ def test_no_secret_in_anything_that_is_written(
     held.known["wrong secret"] = wrong["ARM_CLIENT_SECRET"]
 
     stack = new_stack(**NOBODY, BATCH_OS_LOG="batch-os.log")
+    # The engine itself writes provider configuration into its verbose log and into an export that is to show secrets.
+    verbose = () if stack.door.is_native else ("--logtostderr", "-v=9")
     clean = dict(stack.environment)
     (stack.folder / "tmp").mkdir()
     said: list[str] = []
 
+    configured: dict[str, str] = {}
+
     def become(who: dict[str, str]) -> None:
-        stack.environment = {**clean, "TMPDIR": str(stack.folder / "tmp"), **who}
+        nonlocal configured
+        left = who
+        if stack.door.is_native:
+            configured = configure(stack, secure, who, configured)
+            left = {name: value for name, value in who.items() if name not in OPTIONS}
+        stack.environment = {**clean, "TMPDIR": str(stack.folder / "tmp"), **left}
 
     declare(stack, secure, OLD, BEHIND)
     become(by_token)
@@ -164,27 +198,28 @@ def test_no_secret_in_anything_that_is_written(
 
     declare(stack, secure, NEW, TARGET)
     become(reader)
-    refused = stack.up("--continue-on-error", "--logtostderr", "-v=9", "--logflow").failed()
+    refused = stack.up("--continue-on-error", *verbose, "--logflow").failed()
     assert refused.flat.count("InsufficientAccountPermissions") >= 2
     become(wrong)
     untold = stack.up().failed()
     assert "AADSTS7000215" in untold.flat
-    become(by_oidc)
-    said.extend([refused.text, untold.text, command(stack, "status", secure.endpoint)])
-    said.append(command(stack, "doctor", secure.endpoint))
+    said.extend([refused.text, untold.text])
     secure.speed(120)
     become(by_secret)
-    said.extend([stack.up("--logtostderr", "-v=9").ok().text, stack.refresh().ok().text])
+    said.extend([stack.up(*verbose).ok().text, stack.refresh().ok().text])
 
     secure.speed(0)
     declare(stack, secure, simulators.OTHER, TARGET)
     become({"AZURE_BATCH_ACCOUNT": "batchsim", "AZURE_BATCH_ACCESS_KEY": held.key, **authority(by_secret)})
-    running = stack.start_up("--logtostderr", "-v=9")
+    running = stack.start_up(*verbose)
     wait_until(lambda: len(secure.upgrades()) >= 3, "the POST that the shared key signs")
     secure.put("state", {**secure.get("state"), "account": {"name": "batchsim", "key": held.rotated}})
-    said.extend([running.wait().failed().text, stack.preview().text])
-    said.extend([stack.run("stack", "export", "--show-secrets").ok().text, json.dumps(secure.get("audit"))])
-    said.append(json.dumps(secure.get("identity/record")))
+    said.append(running.wait().failed().text)
+    if not stack.door.is_native:  # an export that shows what the engine has encrypted, and commands without a door
+        said.extend([stack.preview().text, stack.run("stack", "export", "--show-secrets").ok().text])
+        become(by_oidc)
+        said.extend(command(stack, name, secure.endpoint) for name in ("status", "doctor"))
+    said.extend([json.dumps(secure.get("audit")), json.dumps(secure.get("identity/record"))])
     secure.stop()
     search(held, stack, said)
 

@@ -105,6 +105,46 @@ def test_it_writes_only_what_it_can_prove_and_names_the_rest(sim: Simulator, pro
     assert (code, out.decode().splitlines()[-1]) == (0, "0 versions to change in 0 files: nothing to write")
 
 
+YAML = """name: farm
+runtime: yaml
+config:
+  endpoint: {{type: string}}
+  version: {{type: string}}
+resources:
+  account: {{type: "pulumi:providers:batchos", properties: {{accountEndpoint: "${{endpoint}}"}}}}
+
+  # {old} is what they ran in May
+  literal:
+    type: batchos:PoolImageVersion
+    properties: {{poolId: literal, targetImageVersion: {old}, strategy: surge}}  # keep me
+    options: {{provider: "${{account}}"}}
+  shared-1:
+    type:   batchos:PoolImageVersion
+    properties: {{poolId: shared-1, targetImageVersion: "${{version}}", strategy: surge}}
+    options: {{provider: "${{account}}"}}
+  mixed-2:
+    type: batchos:PoolImageVersion
+    properties: {{poolId: mixed-2, targetImageVersion: "${{mixed}}", strategy: surge}}
+    options: {{provider: "${{account}}"}}
+"""
+
+
+def test_a_yaml_program_keeps_its_comments_and_its_layout(sim: Simulator, program: Path) -> None:
+    for each in program.glob("*.py"):
+        each.unlink()
+    file, config = program / "Pulumi.yaml", program / "Pulumi.prod.yaml"
+    file.write_bytes(YAML.format(old=OLD).replace("\n", "\r\n").encode())
+    before = config.read_bytes()
+    code, out, err = ended(start(sim, "bump", str(program), "--yes", "--json"))
+    assert (code, err) == (0, UNASKED), err
+    document = json.loads(out)
+    changes = {(each["file"], each["key"], each["from"], each["to"]) for each in document["changes"]}
+    assert changes == {("Pulumi.yaml", None, OLD, NEW), ("Pulumi.prod.yaml", "farm:version", OLD, NEW)}
+    wanted = YAML.format(old=OLD).replace(f"targetImageVersion: {OLD}", f"targetImageVersion: {NEW}")
+    assert file.read_bytes() == wanted.replace("\n", "\r\n").encode()
+    assert config.read_bytes() == before.replace(f"version: {OLD}".encode(), f"version: {NEW}".encode())
+
+
 @pytest.mark.parametrize(("answer", "state"), [("n", "not written"), ("YES", "written")])
 def test_it_asks(sim: Simulator, program: Path, answer: str, state: str) -> None:
     before = (program / "__main__.py").read_bytes()
@@ -158,7 +198,7 @@ def test_a_program_that_does_not_run_ends_it_with_its_own_advice(program: Path) 
     assert "farm:mixed" in err
     (program / "__main__.py").unlink()
     code, _, err = ended(start(None, "bump", str(program), "--yes"))
-    assert (code, err.splitlines()[-1]) == (1, "Next: Name the folder of a Python program.")
+    assert (code, err.splitlines()[-1]) == (1, "Next: Name the folder of a program in Python or YAML.")
 
 
 def test_an_account_that_cannot_be_read_ends_it(program: Path) -> None:

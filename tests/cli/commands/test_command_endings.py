@@ -227,8 +227,8 @@ STACKS: dict[str, tuple[list[str], str]] = {
     "not there": (["program", "--stack", "nostack"], r"has no stack nostack: .*\nNext: Name one of dev, prod-weu"),
     "which": (["program"], "has config for several stacks: dev, prod-weu"),
     "config": (["program", "--stack", "dev"], r"ConfigMissingError: .*'program:pools'.* \(.*__main__.py, line 2\)"),
-    "no program": (["folder.json/.."], "has no Python program: __main__.py is missing"),
-    "other language": (["program/Pulumi.dev.yaml"], "is neither a Python program"),
+    "no program": (["folder.json/.."], "has no program in Python or YAML: it has neither __main__.py nor"),
+    "config, no program": (["program/Pulumi.dev.yaml"], "is the config of a stack"),
 }
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from tests.support.door_marks import native_door
+from tests.support.doors import image_version, os_version
 from tests.support.simulator import NEW, TARGET, Simulator, paas_pool, vm_pool
 from tests.support.stack import COMMAND_TIMEOUT
 
@@ -43,17 +45,12 @@ FAULTS: dict[str, Rule] = {
 
 def declare(stack: Stack, sim: Simulator, pool_ids: list[str]) -> None:
     """Declare pools of both kinds at their targets."""
-    stack.program(
-        f"""
-        for name in {[name for name in pool_ids if "-os-" in name]!r}:
-            PoolOsVersion(name, account_endpoint={sim.endpoint!r}, pool_id=name, target_os_version={NEW!r})
-        for name in {[name for name in pool_ids if "-vm-" in name]!r}:
-            PoolImageVersion(name, account_endpoint={sim.endpoint!r}, pool_id=name, strategy="surge",
-                             target_image_version={TARGET!r})
-        """
-    )
+    image = {"account_endpoint": sim.endpoint, "target_image_version": TARGET, "strategy": "surge"}
+    os = {"account_endpoint": sim.endpoint, "target_os_version": NEW}
+    stack.write(*(os_version(name, **os) if "-os-" in name else image_version(name, **image) for name in pool_ids))
 
 
+@native_door
 def test_a_fault_for_each_pool_and_one_up(sim: Simulator, stack: Stack) -> None:
     sim.seed(*(paas_pool(name) if "-os-" in name else vm_pool(name, nodes=1) for name in FAULTS))
     for name, (operation, nth, effect) in FAULTS.items():
@@ -79,6 +76,7 @@ def test_a_fault_for_each_pool_and_one_up(sim: Simulator, stack: Stack) -> None:
         assert sim.key not in result.text
 
 
+@native_door
 def test_two_stacks_upgrade_one_pool_at_once(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
     """Both come to the same end, and Batch has begun one upgrade of each pool."""
     pool_ids = [f"p-os-{number}" for number in range(6)]

@@ -8,11 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batch_os_provider.simulator.world.unknowns import VM_TABLE
+from tests.support.door_marks import native_door
 from tests.support.simulator import BEHIND, NEWEST, TARGET, Simulator, job, vm_pool
 from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
+
+pytestmark = native_door
 
 LATEST = "latestOfNewNodes"
 OWN_TESTS = {LATEST, "nodesAfterDrainTimeout"}
@@ -52,8 +55,8 @@ def test_a_cycle_ends_whole_however_batch_behaves(sim: Simulator, stack: Stack) 
         pinned={},
     )
     failed = stack.up().failed()
-    assert "did not finish its tasks within drain_timeout: tvm-001; no task was stopped" in failed.flat
-    assert "did not finish their tasks within drain_timeout: tvm-001, tvm-002; no task was stopped" in failed.flat
+    assert "did not finish its tasks within drainTimeout: tvm-001; no task was stopped" in failed.flat
+    assert "did not finish their tasks within drainTimeout: tvm-001, tvm-002; no task was stopped" in failed.flat
     assert "Batch could not allocate 2 more nodes (AllocationFailed: " in failed.flat
     assert failed.text.count("**creating failed**") == 3
     for pool_id, nodes in sizes.items():

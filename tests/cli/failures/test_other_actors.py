@@ -9,6 +9,8 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from tests.support.door_marks import native_door
+from tests.support.doors import os_version
 from tests.support.simulator import NEW, OLD, OTHER, SHORT_NEW, SHORT_OLD, Simulator, paas_pool, vm_pool
 from tests.support.stack import wait_until
 
@@ -17,14 +19,12 @@ if TYPE_CHECKING:
 
     from tests.support.stack import Stack
 
+pytestmark = native_door
+
 
 def declare(stack: Stack, sim: Simulator, pools: Mapping[str, Mapping[str, Any]]) -> None:
     """Declare pools by their ids."""
-    lines = [
-        f"PoolOsVersion({name!r}, **{ {'account_endpoint': sim.endpoint, 'pool_id': name, **inputs}!r})\n"
-        for name, inputs in pools.items()
-    ]
-    stack.program("".join(lines))
+    stack.write(*(os_version(name, account_endpoint=sim.endpoint, **inputs) for name, inputs in pools.items()))
 
 
 def upgrade_from_outside(sim: Simulator, pool_id: str, target: str) -> None:
@@ -73,7 +73,7 @@ def test_pools_that_others_change_that_are_empty_busy_or_missing_in_one_up(sim: 
     missing = f"pool {sim.endpoint}/pools/nobody: Batch says that it does not exist (404 PoolNotFound)"
     assert missing in ended.flat
     assert ended.text.count("**creating failed**") == 1
-    assert "Check account_endpoint and pool_id" in ended.flat
+    assert "Check accountEndpoint and poolId" in ended.flat
     assert "request id" in ended.flat
 
 

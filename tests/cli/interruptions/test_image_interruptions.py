@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tests.support.door_marks import native_door
 from tests.support.simulator import ABOVE, BEHIND, MOVED, TARGET, Simulator, job, vm_pool
 from tests.support.stack import wait_until
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.support.stack import Stack
+
+pytestmark = native_door
 
 HELD = {"kind": "status", "status": 503, "code": "ServerBusy", "retryAfter": 600}
 """Whoever gets this answer does nothing more for ten minutes."""
@@ -146,7 +149,7 @@ def test_deferred_and_failing_deadlines_are_truthful(sim: Simulator, stack: Stac
     failed = stack.up().failed()
     assert f"{TARGET} was not reached within the timeout of 2s; 2 of 2 nodes are behind; " in failed.flat
     assert "the renewal began at 2 nodes" in failed.flat
-    assert 'To allow more time declare a longer timeout, or on_timeout="defer"' in failed.flat
+    assert 'To allow more time declare a longer timeout, or onTimeout: "defer"' in failed.flat
     stack.declare_images(sim, TARGET, surges={})
     sim.speed(120)
     stack.up().ok()

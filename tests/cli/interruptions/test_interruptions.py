@@ -6,11 +6,18 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+from tests.support.door_marks import both_doors, native_door
+from tests.support.doors import Resource, os_version
 from tests.support.simulator import NEW, OLD, SHORT_NEW, SHORT_OLD, Simulator, paas_pool
 from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
+
+
+def pool(sim: Simulator, name: str, *, after: tuple[str, ...] = (), **inputs: str) -> Resource:
+    """A pool that is declared at NEW."""
+    return os_version(name, after=after, account_endpoint=sim.endpoint, target_os_version=NEW, **inputs)
 
 
 def finish(sim: Simulator, stack: Stack, *pool_ids: str) -> None:
@@ -25,24 +32,15 @@ def finish(sim: Simulator, stack: Stack, *pool_ids: str) -> None:
     assert "unchanged" in stack.preview("--refresh").ok().text
 
 
+@both_doors
 def test_ctrl_c_ends_every_wait_says_what_goes_on_and_no_queued_resource_begins(sim: Simulator, stack: Stack) -> None:
     """One ^C for a pool that is upgrading, one before its POST, one that Batch is silent about, and a queue."""
     names = ("render", "resizing", "silent", "queued", "last")
     sim.pools(*map(paas_pool, names))
     assert sim.outside("POST", "/pools/resizing/resize", {"targetDedicatedNodes": 5}) == 202
     sim.fault("Pool_Get", {"kind": "delay", "seconds": 120}, pool="silent")
-    stack.program(
-        f"""
-        def pool(name, *after):
-            return PoolOsVersion(
-                name, account_endpoint={sim.endpoint!r}, pool_id=name, target_os_version={NEW!r},
-                opts=ResourceOptions(depends_on=after),
-            )
-
-        render, _, _ = pool("render"), pool("resizing"), pool("silent")
-        pool("last", pool("queued", render))
-        """
-    )
+    after = {"queued": ("render",), "last": ("queued",)}
+    stack.write(*(pool(sim, name, after=after.get(name, ())) for name in names))
     running = stack.start_up()
     # The preview's line tells of the resize too; the one of the wait tells how long it has taken.
     begun = (
@@ -56,7 +54,8 @@ def test_ctrl_c_ends_every_wait_says_what_goes_on_and_no_queued_resource_begins(
     # 3 s are ours and the CLI may take five more; Batch would answer about the silent pool long after that.
     wait_until(lambda: "interrupted by ^C" in running.text, "the waits end", seconds=60)
     ended = running.wait(60).failed()
-    said = {name: set(re.findall(rf"error: pool \S+/{name}: (.*)", ended.text)) for name in names}
+    # The engine writes the reasons of a resource that it keeps as a list.
+    said = {name: set(re.findall(rf"(?:error:|\*) pool \S+/{name}: (.*)", ended.text)) for name in names}
     assert {name: len(each) for name, each in said.items()} == {
         "render": 1,
         "resizing": 1,
@@ -77,6 +76,7 @@ def test_ctrl_c_ends_every_wait_says_what_goes_on_and_no_queued_resource_begins(
     finish(sim, stack, *names)
 
 
+@native_door
 def test_revert_after_ctrl_c_is_seen_with_a_refresh(sim: Simulator, stack: Stack) -> None:
     stack.declare(sim, OLD)
     stack.up().ok()
@@ -96,6 +96,7 @@ def test_revert_after_ctrl_c_is_seen_with_a_refresh(sim: Simulator, stack: Stack
     assert len(sim.upgrades()) == 2
 
 
+@both_doors
 def test_killed_cli_leaves_a_lock_and_no_second_post(sim: Simulator, stack: Stack) -> None:
     stack.declare(sim, NEW)
     running = stack.start_up()
@@ -116,12 +117,7 @@ def test_a_deadline_fails_or_defers_says_what_goes_on_and_is_planned_again(sim: 
     sim.pools(paas_pool("fails"), paas_pool("defers"))
 
     def declare(**inputs: str) -> None:
-        where = f"account_endpoint={sim.endpoint!r}, target_os_version={NEW!r}"
-        more = "".join(f", {name}={value!r}" for name, value in inputs.items())
-        stack.program(
-            f"PoolOsVersion('fails', pool_id='fails', {where}{more})\n"
-            f"PoolOsVersion('defers', pool_id='defers', {where}, timeout='2s', on_timeout='defer')\n"
-        )
+        stack.write(pool(sim, "fails", **inputs), pool(sim, "defers", timeout="2s", on_timeout="defer"))
 
     declare(timeout="2s")
     failed = stack.up().failed()

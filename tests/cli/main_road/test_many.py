@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from batch_os_provider.batch.shared_list import TICK_FIRST
 from batch_os_provider.batch.shared_poller import COUNT_EVERY
 from benchmarks.evidence import Evidence
+from tests.support.door_marks import both_doors
+from tests.support.doors import os_version
 from tests.support.simulator import NEW, Simulator, paas_pool
 
 if TYPE_CHECKING:
@@ -15,14 +17,11 @@ if TYPE_CHECKING:
 POOLS = 20
 
 
+@both_doors
 def test_twenty_pools_wait_side_by_side(sim: Simulator, stack: Stack) -> None:
     sim.pools(*(paas_pool(f"p{number}", nodes=2) for number in range(POOLS)))
-    stack.program(
-        f"""
-        for n in range({POOLS}):
-            PoolOsVersion(f"p{{n}}", account_endpoint="{sim.endpoint}", pool_id=f"p{{n}}", target_os_version="{NEW}")
-        """
-    )
+    where = {"account_endpoint": sim.endpoint, "target_os_version": NEW}
+    stack.write(*(os_version(f"p{number}", **where) for number in range(POOLS)))
     sim.speed(10)
     stack.up("--parallel", str(POOLS)).ok()
     posts = sim.upgrades()
@@ -30,7 +29,7 @@ def test_twenty_pools_wait_side_by_side(sim: Simulator, stack: Stack) -> None:
     ended = sim.transitions("pool", "active")
     assert len(ended) == POOLS
     assert posts[-1]["seq"] < min(entry["seq"] for entry in ended), "all were upgrading at once"
-    assert {resource["outputs"]["current_os_version"] for resource in stack.resources()} == {NEW}
+    assert {each["current_os_version"] for each in stack.all_outputs().values()} == {NEW}
     window = Evidence.of(sim.get("audit")["entries"]).waiting()
     assert window is not None
     assert window.all_wait

@@ -65,7 +65,10 @@ def test_the_yaml_program_adopts_two_accounts_and_writes_nothing(
     ]
     assert {each["id"] for each in resources if each["type"].startswith("batchos:")} == declared
     assert resources[0]["outputs"]["odd"] == odd
-    stack.run("preview", "--expect-no-changes", "--refresh").ok()
+    # Pulumi takes the provider on PATH before the installed one, and warns, unless it is told not to.
+    assert "from $PATH" in json.dumps(previewed["diagnostics"])
+    stack.environment["PULUMI_IGNORE_AMBIENT_PLUGINS"] = "true"
+    assert "from $PATH" not in stack.run("preview", "--expect-no-changes", "--refresh").ok().text
     assert not sim.writes()
     assert len(other.writes()) == before, "but for the upgrade that this test has started"
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from tests.support.door_marks import native_door
 from tests.support.simulator import ABOVE, BEHIND, MOVED, NEWEST, TARGET, Simulator, job, vm_pool
 from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
+
+pytestmark = native_door
 
 OURS = "batch-os"
 SETUP = {"commandLine": "cmd /c setup", "waitForSuccess": True}
@@ -59,9 +62,7 @@ def test_busy_nodes_finish_their_tasks_and_go(sim: Simulator, stack: Stack) -> N
     shown = stack.preview().ok().flat
     expected = "5 of 5 nodes behind, 5 running tasks, none will be stopped; surge 2: 3 rounds, +2 nodes at a time; "
     assert f"{expected}{BEHIND} -> {TARGET}" in shown
-    assert (
-        "5 of 5 nodes behind, 0 running tasks, none will be stopped; max_unavailable 50%: 3 rounds, up to 2 " in shown
-    )
+    assert "5 of 5 nodes behind, 0 running tasks, none will be stopped; maxUnavailable 50%: 3 rounds, up to 2 " in shown
     assert not sim.writes()
     sim.speed(120)
     said = stack.up().ok()
@@ -153,10 +154,10 @@ def test_a_drain_that_times_out_goes_on_with_others_and_names_the_node(sim: Simu
     sim.speed(120)
     stack.declare_images(sim, TARGET, one={"drain_timeout": "5m"}, all={"drain_timeout": "5m", "surge": 2})
     failed = stack.up().failed()
-    assert "1 old node did not finish its tasks within drain_timeout: tvm-001; no task was stopped" in failed.flat
-    assert "1 old node did not finish its tasks within drain_timeout: tvm-001; no task was stopped" in failed.flat
-    assert "2 old nodes did not finish their tasks within drain_timeout: tvm-001, tvm-002" in failed.flat
-    assert "Run `pulumi up` again when their tasks are done, or declare a longer drain_timeout" in failed.flat
+    assert "1 old node did not finish its tasks within drainTimeout: tvm-001; no task was stopped" in failed.flat
+    assert "1 old node did not finish its tasks within drainTimeout: tvm-001; no task was stopped" in failed.flat
+    assert "2 old nodes did not finish their tasks within drainTimeout: tvm-001, tvm-002" in failed.flat
+    assert "Run `pulumi up` again when their tasks are done, or declare a longer drainTimeout" in failed.flat
     assert sorted(sim.versions("one")) == [BEHIND, TARGET, TARGET]
     for pool_id, nodes in (("one", 3), ("all", 2)):
         pool = sim.pool(pool_id)

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support import simulator as simulators
+from tests.support.door_marks import native_door
 from tests.support.simulator import ABOVE, BEHIND, MOVED, NEWEST, NOBLE, TARGET, Simulator, job, vm_pool
 from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
+
+pytestmark = native_door
 
 SETUP = {"commandLine": "cmd /c setup", "waitForSuccess": True}
 FORMULA = "$TargetDedicatedNodes = 3;  // nights"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from tests.support.door_marks import native_door
 from tests.support.simulator import Simulator, job, vm_pool
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
+
+pytestmark = native_door
 
 PRIVATE = "/subscriptions/s-1/resourceGroups/Farm_RG/providers/Microsoft.Compute/galleries/studio/images/render"
 SHARED = "/SharedGalleries/0a1b-STUDIO/Images/cfd"
@@ -41,7 +44,7 @@ def test_pools_of_each_gallery_get_a_version_and_go_back(sim: Simulator, stack: 
     stack.declare_images(sim, "1.2.3", **{**pools, "Shared_2": {"strategy": "surge"}})
     refused = stack.run("preview").failed().flat
     assert f"a gallery image without a version ({SHARED}), and Batch shows no version of 1 of 1 nodes" in refused
-    assert 'Next: Declare strategy="empty": `up` pins the pool to the version. Or declare nodes_since="' in refused
+    assert 'Next: Declare strategy: "empty": `up` pins the pool to the version. Or declare nodesSince: "' in refused
     stack.declare_images(sim, "1.2.3", **pools)
     shown = stack.preview().ok().flat
     assert re.search(

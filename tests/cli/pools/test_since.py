@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from tests.support.door_marks import native_door
 from tests.support.simulator import IMAGES, Simulator, job, vm_pool
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
+
+pytestmark = native_door
 
 ALLOCATED = "2018-11-01T00:00:00Z"
 """When the seeded nodes were allocated."""
@@ -57,11 +60,11 @@ def test_pools_on_latest_are_renewed_by_the_age_of_their_nodes(sim: Simulator, s
     nodes[0]["allocationTime"] = ALLOCATED
     sim.change("gallery-2", nodes=nodes)
     drift = stack.run("preview", "--refresh", "--diff").ok().flat
-    assert f'nodes_since : "{ALLOCATED}" => "{today}"' in drift, drift
+    assert f'nodesSince: "{ALLOCATED}" => "{today}"' in drift, drift
     stack.declare_images(sim, "", hpc_1={"nodes_since": "2999-01-01"}, pinned=since, Scaling=since)
     failed = stack.run("preview").failed().flat
-    assert "nodes_since 2999-01-01 is in the future: the clock of Batch shows " in failed
-    assert f'Next: Declare a moment that has passed, such as nodes_since="{today[:4]}' in failed
+    assert "nodesSince 2999-01-01 is in the future: the clock of Batch shows " in failed
+    assert f'Next: Declare a moment that has passed, such as nodesSince: "{today[:4]}' in failed
     stack.declare_images(sim, "", hpc_1={**since, "target_image_version": hpc.target})
     wrong = stack.run("preview").failed().flat
-    assert "target_image_version and nodes_since are declared; allowed: exactly one of them" in wrong
+    assert "targetImageVersion and nodesSince are declared; allowed: exactly one of them" in wrong

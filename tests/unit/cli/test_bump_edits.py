@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batch_os_provider.cli.bump.edits import config_places, literals, replaced
+from batch_os_provider.cli.bump.edits import config_places, literals, replaced, yaml_literals
 
 OLD, NEW = "22.04.202405140", "22.04.2026082801"
 HEAD = (
@@ -113,3 +113,52 @@ def test_a_day_in_config_keeps_or_gets_quotes(quote: str, after: str) -> None:
 )
 def test_an_alias_a_block_and_what_is_not_config_stay(text: str) -> None:
     assert config(text) == text
+
+
+YAML = """# OLD in a comment
+name: farm
+config: {v: {default: OLD}}
+variables: {v: OLD}
+resources:
+  a:  # Größe
+    type: batchos:PoolImageVersion
+    properties:
+      poolId: OLD
+      targetImageVersion:   NEXT   # since May
+  other: {type: "azure-native:batch:Pool", properties: {targetImageVersion: OLD}}
+"""
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("value", ["OLD", "'OLD'", '"OLD"'])
+@pytest.mark.parametrize("name", ["targetImageVersion", "targetOsVersion", "nodesSince"])
+@pytest.mark.parametrize("kind", ["PoolImageVersion", "index:PoolImageVersion", "PoolFleet"])
+def test_a_literal_of_a_yaml_program_changes_and_nothing_else(kind: str, name: str, value: str, ending: str) -> None:
+    text = YAML.replace("PoolImageVersion", kind, 1).replace("targetImageVersion", name, 1).replace("\n", ending)
+    source = text.replace("NEXT", value).replace("OLD", OLD).encode()
+    wanted = text.replace("NEXT", value.replace("OLD", NEW)).replace("OLD", OLD).encode()
+    assert replaced(source, dict.fromkeys(yaml_literals(source), NEW)) == wanted
+
+
+@pytest.mark.parametrize(
+    "value", ["${v}", "'20348.${v}'", '"22.04\\x2e1"', "1.10", "{a: b}", "[OLD]", "|\n        OLD"]
+)
+def test_what_is_no_literal_of_a_yaml_program_stays(value: str) -> None:
+    assert yaml_literals(YAML.replace("NEXT", value).encode()) == [] or "$" in value
+    assert all(each.text != OLD for each in yaml_literals(YAML.replace("NEXT", value).encode()))
+
+
+def test_a_yaml_program_that_cannot_be_edited_in_place_has_no_literals() -> None:
+    program = YAML.replace("NEXT", OLD)
+    assert len(yaml_literals(program.encode())) == 1
+    for raw in (program.encode("utf-16"), program.encode("utf-8-sig"), b"a: [", b"", b"a: &x 1\nb: *x\n"):
+        assert yaml_literals(raw) == []
+
+
+@pytest.mark.parametrize(("old", "new"), [("1.2.3", "1.10"), ("2026-05-01", "2026-11-28"), ("1.2.3", "1.2.4")])
+def test_a_new_text_that_yaml_would_take_for_something_else_gets_quotes(old: str, new: str) -> None:
+    source = YAML.replace("NEXT", old).encode()
+    (place,) = yaml_literals(source)
+    (after,) = yaml_literals(replaced(source, {place: new}))
+    assert after.text == new
+    assert after.is_plain == (new == "1.2.4")

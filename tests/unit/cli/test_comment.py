@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -24,6 +24,7 @@ from batch_os_provider.cli.comment.rows import Message, Row, Stack
 from batch_os_provider.preview.message_tail import NO_SUCH_POOL, WHATS, MessageTail
 from batch_os_provider.schema.resource_types import FLEETS
 from batch_os_provider.schema.spelling import in_program, spell
+from tests.support.examples import examples
 
 FARM = "https://farm.westeurope.batch.azure.com"
 V57, V58 = "WA-GUEST-OS-7.57_202510-01", "WA-GUEST-OS-7.58_202511-01"
@@ -370,6 +371,13 @@ def test_a_fleets_pools_are_pools_and_the_fleet_itself_is_no_change_and_may_warn
     assert stack.said == (Message("warning", "fleet fleet: max_unhealthy is not declared"),)
 
 
+def test_pulumis_warning_about_the_machine_is_left_out() -> None:
+    """It comes with each run, and names a folder of the pipeline's machine."""
+    texts = ("using pulumi-resource-batchos from $PATH at /a/b", "using up the quota")
+    said = [told("dev", each, severity="warning", kind="pulumi:pulumi:Stack") for each in texts]
+    assert read(said=said).said == (Message("warning", "using up the quota"),)
+
+
 def test_what_is_not_ours_is_counted_and_so_is_what_stays():
     others = [step(op, f"{op}{n}", kind="aws:s3/bucket:Bucket") for n in range(2) for op in ("create", "delete")]
     stack = read(
@@ -680,7 +688,7 @@ STACKS = st.builds(
 )
 
 
-@settings(deadline=None)  # other tests run beside it
+@examples(40)
 @given(st.lists(STACKS, min_size=1, max_size=3))
 def test_whatever_is_in_the_inputs_the_table_has_its_cells_and_the_page_no_foreign_tag(stacks: list[Stack]):
     text = comment(stacks, stopped=list(fail_on.tripped(["failed", "rollback"], stacks)))
@@ -700,7 +708,7 @@ def test_whatever_is_in_the_inputs_the_table_has_its_cells_and_the_page_no_forei
     assert re.search(r"@|://|www\.\S|\]\(", text, re.IGNORECASE) is None, "it mentions somebody, or links"
 
 
-@settings(deadline=None)  # other tests run beside it
+@examples(40)
 @given(NASTY)
 def test_a_sentence_reads_as_it_was_said(text: str):
     row = Row("r", "os", "update", "upgrade", said=(Message("info", text),))

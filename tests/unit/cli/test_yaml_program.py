@@ -175,6 +175,28 @@ resources:
 
 
 @pytest.mark.parametrize(
+    ("properties", "said"),
+    [
+        ('"${bag}"', f"{ENDPOINT}/pools/from-a-bag"),
+        ('"${other.bag}"', "? its properties are not known: ${other.bag} is an output, which only a deployment knows"),
+        ("text", "? its properties are not known: they are not a mapping"),
+        ("{fn::invoke: {function: x}}", "? its properties are not known: it is a result of fn::invoke"),
+        ("", "? it declares no accountEndpoint, and neither does its provider"),
+    ],
+)
+def test_properties_may_be_an_expression(tmp_path: Path, properties: str, said: str) -> None:
+    text = f"""
+variables: {{bag: {{accountEndpoint: "{ENDPOINT}", poolId: from-a-bag, targetOsVersion: "{OLD}"}}}}
+resources:
+  other: {{type: "my:index:Thing"}}
+  render:
+    type: batchos:PoolOsVersion
+    properties: {properties}
+"""
+    assert shown(read(project(tmp_path, text), (), {})) == {"render": said}
+
+
+@pytest.mark.parametrize(
     ("endpoint", "pool", "said"),
     [
         (ENDPOINT, "7", "line 7: poolId of render: 7 is not a text.\nNext: Put the value in quotes"),
@@ -217,6 +239,14 @@ def test_only_the_file_that_pulumi_reads_counts(tmp_path: Path) -> None:
     document = {"resources": {"render": {"type": "batchos:PoolOsVersion", "properties": properties}}}
     (inner / "Main.json").write_text(json.dumps(document), encoding="utf-8")
     assert shown(read(tmp_path, (), {})) == {"render": f"{ENDPOINT}/pools/json"}
+
+
+def test_a_program_in_another_language_is_refused_with_the_way_on(tmp_path: Path) -> None:
+    project(tmp_path, "", head="name: farm\nruntime: nodejs\n")
+    assert "has a program of the runtime nodejs; only Python and YAML can be read" in refusal(tmp_path)
+    assert "pulumi preview --json --show-sames" in refusal(tmp_path)
+    with pytest.raises(InputError, match="Change the versions by hand"):
+        read(tmp_path, (), {}, takes_files=False)
 
 
 def test_a_file_that_is_no_program_is_refused(tmp_path: Path) -> None:

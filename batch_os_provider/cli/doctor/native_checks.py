@@ -29,7 +29,7 @@ _HIDDEN = "[secret]"
 
 def native(environ: Mapping[str, str] = os.environ, folder: Path | None = None) -> list[Check]:
     """All checks of the native provider, for the program of a folder, by default the current one."""
-    here = folder or Path.cwd()
+    here = folder or Path()
     try:
         project = Project.of(here) if (here / "Pulumi.yaml").is_file() else None
         runtime = project.runtime if project is not None else ""

@@ -27,7 +27,8 @@ from batch_os_provider.runtime.request_log import VARIABLE
 
 __all__ = ["catalogue", "judge_version", "machine"]
 
-PULUMI = ((3, 251), (4,))
+CLI = ((3, 251), (4,))
+SDK = ((3, 259), (4,))
 AZURE_BATCH = ((15, 1), (16,))
 PYTHON = ((3, 11), (3, 15))
 """What is supported: from the first, and below the second."""
@@ -41,7 +42,7 @@ def machine(environ: Mapping[str, str] = os.environ) -> list[Check]:
         judge_version("Python", ".".join(map(str, sys.version_info[:3])), *PYTHON, fix="Use Python 3.11 to 3.14"),
         Check("machine", "batch-os-provider", "ok", metadata.version("batch-os-provider")),
         _cli(),
-        _installed("Pulumi SDK", "pulumi", *PULUMI),
+        _installed("Pulumi SDK", "pulumi", *SDK),
         _installed("azure-batch", "azure-batch", *AZURE_BATCH),
         *_seams(missing_seams),
         _log(environ.get(VARIABLE, "")),
@@ -85,7 +86,7 @@ def _cli() -> Check:
         )
     except (OSError, subprocess.SubprocessError) as error:
         return Check("machine", name, "fail", f"`{found} version` failed: {error}", fix)
-    return judge_version(name, said.stdout.strip(), *PULUMI, fix=fix)
+    return judge_version(name, said.stdout.strip(), *CLI, fix=fix)
 
 
 def _seams(probe: Callable[[], Mapping[str, str]]) -> list[Check]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("text", "status"),
     [
-        ("v3.250.9", "fail"),
-        ("v3.251.0", "ok"),
+        ("v3.258.9", "fail"),
+        ("v3.259.0", "ok"),
         ("3.999.1-alpha.2", "ok"),
         ("4.0.0", "warn"),
         ("dev", "warn"),
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     ],
 )
 def test_versions(text: str, status: str) -> None:
-    found = judge_version("Pulumi SDK", text, *machine_checks.PULUMI, fix="do this")
+    found = judge_version("Pulumi SDK", text, *machine_checks.SDK, fix="do this")
     assert found.status == status
     assert "tested with 3.272.0" in found.seen
     assert found.fix == ("" if status == "ok" else "do this")

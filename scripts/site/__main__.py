@@ -25,6 +25,7 @@ from scripts.site import commands, http_face, pages, picture, resources
 
 HERE = Path(__file__).resolve().parent
 BUILDER = ROOT / ".venv-docs" / ("Scripts" if os.name == "nt" else "bin") / "mkdocs"
+OUTPUT = ROOT / "site"
 DRAWN = "## The house\n"
 """The heading of ARCHITECTURE.md above which the site shows the picture."""
 QUIET = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}
@@ -94,10 +95,23 @@ def pages_address(address: str) -> str:
     return f"https://{owner.lower()}.github.io/{repository}/" if host == "github.com" and repository else ""
 
 
+def build(config: Path, output: Path) -> list[str]:
+    """Build staged pages; what is wrong with them.
+
+    Raises:
+        FileNotFoundError: the builder is not installed.
+    """
+    # Not --quiet: then warnings are dropped before they are counted, and `strict` has no effect.
+    command = [str(BUILDER), "build", "--config-file", str(config), "--site-dir", str(output)]
+    done = subprocess.run(command, env={**os.environ, **QUIET}, capture_output=True, text=True, check=False)
+    found = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("INFO ")]
+    return (found or [f"the builder ended with {done.returncode}"]) if done.returncode else []
+
+
 def main() -> int:
     """Stage and build."""
     parser = argparse.ArgumentParser(prog="scripts.site", description="Build the documentation site.")
-    parser.add_argument("--output", type=Path, default=ROOT / "site", metavar="FOLDER")
+    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FOLDER")
     parser.add_argument("--stage", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     try:
@@ -107,16 +121,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="batch-os-site-") as scratch:
             stage(Path(scratch), project.address())
             output = options.output.resolve()
-            command = [
-                str(BUILDER),
-                "build",
-                "--quiet",
-                "--config-file",
-                f"{scratch}/mkdocs.yml",
-                "--site-dir",
-                str(output),
-            ]
-            code = subprocess.run(command, env={**os.environ, **QUIET}, check=False).returncode
+            troubles = build(Path(scratch) / "mkdocs.yml", output)
     except pages.PageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -125,9 +130,12 @@ def main() -> int:
             raise
         print("error: the builder is not installed.\nNext: Run `make docs`, which installs it.", file=sys.stderr)
         return 1
-    if code == 0:
-        print(f"built: {output / 'index.html'}")
-    return code
+    for trouble in troubles:
+        print(trouble, file=sys.stderr)
+    if troubles:
+        return 1
+    print(f"built: {output / 'index.html'}")
+    return 0
 
 
 if __name__ == "__main__":

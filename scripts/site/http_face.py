@@ -23,7 +23,7 @@ INTRO = {
     "/_simulator": "Batch does not have these. JSON; PUT takes what GET gives; a refusal is a 400 with one sentence. "
     "They need no key and are not in the audit.",
     "/_simulator/identity": "Endpoints that give tokens to principals, by the protocols of App Service, Entra, GitHub "
-    "Actions and Azure Pipelines. See [sign in as an Entra identity](../simulator.md#sign-in-as-an-entra-identity).",
+    "Actions and Azure Pipelines.",
     "/subscriptions": "The part that lists versions of images. It wants a token of its own audience.",
 }
 
@@ -45,11 +45,11 @@ def page() -> str:
     for path, heading in HEADINGS.items():
         parts += [f"## {heading}", INTRO[path], _table(path, mounts[path].routes)]
     built = [each for each in operations.OPERATIONS if each.implemented]
-    rows = [f"| `{each.method}` | `{each.path}` | `{each.id}` |" for each in built]
+    rows = [f"| `{each.method} {each.path}` | `{each.id}` |" for each in built]
     parts += [
         "## Batch",
-        "The data plane at the root. [Parity](../parity.md) says which client has proven which operation. Any other answers 501.",
-        "\n".join(["| Method | Path | Operation |", "|---|---|---|", *rows]),
+        "At the root, as in Batch. [Parity](../parity.md) says which client has proven what. Any other answers 501.",
+        "\n".join(["| Request | Operation |", "|---|---|", *rows]),
     ]
     return "\n\n".join([*parts, ""])
 
@@ -58,7 +58,7 @@ def _table(path: str, routes: Iterable[BaseRoute]) -> str:
     rows = []
     for each in routes:
         if isinstance(each, Route):
-            method = ", ".join(f"`{name}`" for name in sorted((each.methods or set()) - {"HEAD"}))
+            method = "/".join(sorted((each.methods or set()) - {"HEAD"}))
             text = paragraphs(inspect.getdoc(each.endpoint) or "").partition("\n\n")[0]
-            rows.append(f"| {method} | `{path}{each.path}` | {cell(text)} |")
-    return "\n".join(["| Method | Path | What it does |", "|---|---|---|", *rows])
+            rows.append(f"| `{method} {path}{each.path}` | {cell(text)} |")
+    return "\n".join(["| Request | What it does |", "|---|---|", *rows])

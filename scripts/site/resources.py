@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # it ships no types
@@ -210,8 +211,13 @@ def _property(name: str, type_: str, text: str, *, required: bool = False, repla
         *(['<span class="property-mark">a change replaces</span>'] if replaces else []),
     ]
     head = " ".join([f"`{name}`{{ .property }}", f'<span class="property-type">{plain(type_)}</span>', *marks])
-    whole = paragraphs(text)
+    whole = re.sub(r"as for `(Pool\w+)`", _same_input, paragraphs(text))
     return f"{head}\n:   {indented(whole[:1].upper() + whole[1:]).strip()}"
+
+
+def _same_input(words: re.Match[str]) -> str:
+    file = next(page.file for page in PAGES if page.name == words[1])
+    return f"[{words[0]}]({PurePosixPath(file).name}#inputs)"
 
 
 def _import(page: Page) -> str:

@@ -62,7 +62,7 @@ def architecture() -> str:
     """The picture."""
     height = TOP + ROW * (len(CHAIN) + 2) + 10
     parts = [
-        f'<svg class="architecture" viewBox="0 0 {WIDTH} {height}" {LOOK} aria-label="{LABEL}">',
+        f'<div class="architecture"><svg viewBox="0 0 {WIDTH} {height}" {LOOK} aria-label="{LABEL}">',
         f"<defs><marker {TIP}><path d='M0 0 8 4 0 8z' fill='currentColor'/></marker></defs>",
         f'<text x="{LEFT}" y="18" font-size="13" opacity=".7">one pulumi up, read top down</text>',
         f'<text x="{RIGHT}" y="18" font-size="13" opacity=".7">what it stands on, and what stands beside it</text>',
@@ -73,7 +73,7 @@ def architecture() -> str:
         parts += [_arrow(y), *_box(LEFT, y, box)]
     for number, box in enumerate(BESIDE, start=1):
         parts += _box(RIGHT, TOP + ROW * number, box)
-    return "".join([*parts, "</svg>"])
+    return "".join([*parts, "</svg></div>"])
 
 
 def _box(x: int, y: int, box: Box) -> list[str]:

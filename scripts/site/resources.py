@@ -153,7 +153,8 @@ def _python_type(annotation: Any) -> str:
     """A type as people read it: without ``Input[...]``, which every input may be."""
     text = ast.unparse(annotation).removesuffix(" | None")
     found = re.fullmatch(r"(?:Input|Output)\[(.*)\]", text)
-    return (found[1] if found else text).removesuffix(" | None").replace("'", '"').replace("Any", "as declared")
+    words = (found[1] if found else text).removesuffix(" | None").replace("'", '"')
+    return re.sub(r"Literal\[(.*?)\]", lambda choice: choice[1].replace(", ", " | "), words)
 
 
 def _other_inputs(resource: Mapping[str, Any], schema: Mapping[str, Any]) -> str:

@@ -18,7 +18,8 @@ __all__ = ["DeclaredPool"]
 class DeclaredPool:
     """One resource of this package. ``ref`` is None if its pool is not known here, for the reason ``unknown``.
 
-    ``inputs`` holds the inputs that are known without a deployment, by the names of the Python classes.
+    ``inputs`` holds the inputs that are known without a deployment, by the names of the Python classes. ``is_native``
+    says that the program spells them as the native provider does; messages then do so too.
     """
 
     program: str
@@ -27,3 +28,4 @@ class DeclaredPool:
     pool_id: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     unknown: str = "only a deployment knows where"
+    is_native: bool = False

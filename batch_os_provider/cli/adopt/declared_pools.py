@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def read(
         raise InputError(
             f"{project.main} has no program in Python or YAML: it has neither __main__.py nor a Pulumi.yaml with "
             "runtime: yaml",
-            next_step="Name the folder of a program" + (f". {_OR_A_FILE}" if takes_files else ""),
+            next_step="Name the folder of a program in Python or YAML" + (f". {_OR_A_FILE}" if takes_files else ""),
         )
     found = []
     for stack in stacks or project.only_stack():
@@ -150,7 +151,10 @@ def _bags(value: object) -> list[dict[str, Any]]:
 def _of_resources(program: str, resources: Iterable[Mapping[str, Any]]) -> list[DeclaredPool]:
     ours = (each for each in resources if kind_of(str(each.get("type")), _bag(each.get("inputs"))))
     return [
-        _declared(program, str(each.get("urn", "")).rpartition("::")[2], in_core(_bag(each.get("inputs"))))
+        replace(
+            _declared(program, str(each.get("urn", "")).rpartition("::")[2], in_core(_bag(each.get("inputs")))),
+            is_native=str(each.get("type")).startswith("batchos:"),
+        )
         for each in ours
     ]
 

@@ -23,6 +23,7 @@ from batch_os_provider.rollout.actions import Refuse
 from batch_os_provider.rollout.image_renewal.decide import refuse_kind
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema.declared import Declared, DeclaredImage
+from batch_os_provider.schema.spelling import camel, spell
 
 __all__ = ["Refused", "refused"]
 
@@ -62,8 +63,14 @@ def refused(accounts: list[Account], declared: list[DeclaredPool], images: Lists
         told = _judge(each, seen, images) if seen is not None else None
         if seen is not None and told is not None:
             target = (inputs.IMAGE if _is_image(each) else inputs.OS).target_of(each.inputs)
-            found.append(Refused(each, seen.pool.ref.url, told.property or target, told.reason, told.next_step))
+            wrong = Refused(each, seen.pool.ref.url, told.property or target, told.reason, told.next_step)
+            found.append(_as_native(wrong) if each.is_native else wrong)
     return tuple(found)
+
+
+def _as_native(wrong: Refused) -> Refused:
+    """A refusal as a program of the native provider spells properties."""
+    return replace(wrong, property=camel(wrong.property), why=spell(wrong.why), next_step=spell(wrong.next_step))
 
 
 def _is_image(declared: DeclaredPool) -> bool:

@@ -110,8 +110,11 @@ class _Program:
                 yield from self._pools_of(program, str(name), key, type_ in FLEETS)
 
     def _pools_of(self, program: str, name: str, key: str, is_fleet: bool) -> Iterator[DeclaredPool]:  # noqa: FBT001 - one caller
-        resource = self.resources[key]
-        bag = {each: self._value(node) for each, node in entries(resource.get("properties")).items()}
+        bag = self._value(self.resources[key].get("properties")) or {}
+        if not isinstance(bag, Mapping):
+            why = bag.why if isinstance(bag, Unknown) else "they are not a mapping"
+            yield DeclaredPool(program, name, None, unknown=f"its properties are not known: {why}")
+            return
         known = in_core({each: value for each, value in bag.items() if isinstance(value, _SIMPLE)})
         endpoint = self._endpoint(key, bag)
         known |= {inputs.ACCOUNT_ENDPOINT: endpoint} if isinstance(endpoint, str) else {}
@@ -273,4 +276,4 @@ def _declared(program: str, name: str, endpoint: Value, pool_id: Value, known: M
     why = next((each.why for each in (endpoint, pool_id) if isinstance(each, Unknown)), "")
     id_ = pool_id if isinstance(pool_id, str) else ""
     ref = PoolRef(endpoint, id_) if not why else None
-    return DeclaredPool(program, name, ref, id_, known, why)
+    return DeclaredPool(program, name, ref, id_, known, why, is_native=True)

@@ -15,6 +15,7 @@ import yaml  # type: ignore[import-untyped]  # it ships no types
 
 from batch_os_provider.cli.adopt.yaml_program import token
 from batch_os_provider.cli.adopt.yaml_values import entries
+from batch_os_provider.cli.yaml_scalars import reads_as
 from batch_os_provider.schema.resource_types import FLEETS, kind_of
 from batch_os_provider.schema.spelling import camel
 
@@ -108,7 +109,10 @@ def yaml_literals(source: bytes) -> list[Place]:
     ours = [bag for bag in bags if kind_of(token(bag.get("type"))) or token(bag.get("type")) in FLEETS]
     values = [entries(bag.get("properties")).get(camel(name)) for bag in ours for name in TARGETS]
     found = [each for node in values if isinstance(node, yaml.ScalarNode) for each in _scalar(text, "", node)]
-    return sorted(found, key=lambda place: place.start)
+    # A plain 1.10 is a number: its resource does not declare this text.
+    return sorted(
+        (each for each in found if not (each.is_plain and reads_as(each.text))), key=lambda place: place.start
+    )
 
 
 def config_places(source: bytes) -> list[Place]:

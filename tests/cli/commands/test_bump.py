@@ -198,7 +198,7 @@ def test_a_program_that_does_not_run_ends_it_with_its_own_advice(program: Path) 
     assert "farm:mixed" in err
     (program / "__main__.py").unlink()
     code, _, err = ended(start(None, "bump", str(program), "--yes"))
-    assert (code, err.splitlines()[-1]) == (1, "Next: Name the folder of a Python program.")
+    assert (code, err.splitlines()[-1]) == (1, "Next: Name the folder of a program in Python or YAML.")
 
 
 def test_an_account_that_cannot_be_read_ends_it(program: Path) -> None:

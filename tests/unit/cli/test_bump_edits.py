@@ -140,7 +140,9 @@ def test_a_literal_of_a_yaml_program_changes_and_nothing_else(kind: str, name: s
     assert replaced(source, dict.fromkeys(yaml_literals(source), NEW)) == wanted
 
 
-@pytest.mark.parametrize("value", ["${v}", "'20348.${v}'", '"22.04\\x2e1"', "{a: b}", "[OLD]", "|\n        OLD"])
+@pytest.mark.parametrize(
+    "value", ["${v}", "'20348.${v}'", '"22.04\\x2e1"', "1.10", "{a: b}", "[OLD]", "|\n        OLD"]
+)
 def test_what_is_no_literal_of_a_yaml_program_stays(value: str) -> None:
     assert yaml_literals(YAML.replace("NEXT", value).encode()) == [] or "$" in value
     assert all(each.text != OLD for each in yaml_literals(YAML.replace("NEXT", value).encode()))

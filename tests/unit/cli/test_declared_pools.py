@@ -204,6 +204,7 @@ def test_an_export_without_what_is_read_or_about_to_go(tmp_path: Path) -> None:
     declared = read(file, (), {})
     assert pools(declared) == {f"{ENDPOINT}/pools/kept", f"{ENDPOINT}/pools/native"}
     assert declared[1].inputs["nodes_since"] == "2026-11-24"
+    assert [each.is_native for each in declared] == [False, True]
     assert read(written(tmp_path, {"version": 3, "deployment": {}}), (), {}) == []
 
 

@@ -52,6 +52,16 @@ def test_a_refusal_has_the_input_that_is_wrong_and_why(
     assert why in said
 
 
+def test_a_refusal_spells_the_property_as_the_program_does() -> None:
+    resizing = paas_pool(allocationState="resizing")
+    declared = declaration(**OS, if_resizing="fail")
+    accounts = [Account(ENDPOINT, pools=(seen(resizing),))]
+    (in_python,), (in_yaml,) = (refused(accounts, [replace(declared, is_native=each)]) for each in (False, True))
+    assert (in_python.property, in_yaml.property) == ("if_resizing", "ifResizing")
+    assert "ifResizing" in in_yaml.why + in_yaml.next_step
+    assert "if_resizing" not in in_yaml.why + in_yaml.next_step
+
+
 @pytest.mark.parametrize(
     ("body", "inputs"),
     [

@@ -175,6 +175,28 @@ resources:
 
 
 @pytest.mark.parametrize(
+    ("properties", "said"),
+    [
+        ('"${bag}"', f"{ENDPOINT}/pools/from-a-bag"),
+        ('"${other.bag}"', "? its properties are not known: ${other.bag} is an output, which only a deployment knows"),
+        ("text", "? its properties are not known: they are not a mapping"),
+        ("{fn::invoke: {function: x}}", "? its properties are not known: it is a result of fn::invoke"),
+        ("", "? it declares no accountEndpoint, and neither does its provider"),
+    ],
+)
+def test_properties_may_be_an_expression(tmp_path: Path, properties: str, said: str) -> None:
+    text = f"""
+variables: {{bag: {{accountEndpoint: "{ENDPOINT}", poolId: from-a-bag, targetOsVersion: "{OLD}"}}}}
+resources:
+  other: {{type: "my:index:Thing"}}
+  render:
+    type: batchos:PoolOsVersion
+    properties: {properties}
+"""
+    assert shown(read(project(tmp_path, text), (), {})) == {"render": said}
+
+
+@pytest.mark.parametrize(
     ("endpoint", "pool", "said"),
     [
         (ENDPOINT, "7", "line 7: poolId of render: 7 is not a text.\nNext: Put the value in quotes"),

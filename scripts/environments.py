@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-OLDEST = (3, 10)
+OLDEST = (3, 11)
 IS_WINDOWS = sys.platform == "win32"
 
 
@@ -34,6 +34,7 @@ ENVIRONMENTS = {
     ".venv": Environment("dev.txt", has_project=True),
     ".venv-runtime": Environment("runtime.txt"),
     ".venv-azure-batch-5": Environment("azure-batch-5.txt"),
+    ".venv-docs": Environment("docs.txt"),
     ".venv-bench": Environment("bench.txt", has_project=True),
 }
 
@@ -85,7 +86,7 @@ def make(name: str, root: Path = ROOT) -> Path:
 def _build(folder: Path, lock: Path) -> None:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info < OLDEST:
-        raise SetupError(f"Python 3.10 or newer is needed; {sys.executable} is {version}")
+        raise SetupError(f"Python 3.11 or newer is needed; {sys.executable} is {version}")
     print(f"setup: {folder.name} from requirements/{lock.name} with Python {version} (up to a minute)", flush=True)
     if folder.exists():
         shutil.rmtree(folder)

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from scripts.matrix import COMBINATIONS
 from scripts.project import ROOT
+from scripts.site.__main__ import OUTPUT
 from tests.pipelines.machine import loaded
 from tests.pipelines.test_files import actionlint, lint, schema_says
 
@@ -66,10 +68,10 @@ def test_a_job_may_do_no_more_than_it_must() -> None:
     assert {name: rights for name, rights in may.items() if rights} == {
         "release/publish": {"id-token": "write", "attestations": "write"},
         "release/describe": {"contents": "write"},
+        "pages/publish": {"pages": "write", "id-token": "write"},
     }
-    assert "checkout" not in str(JOBS["release/publish"]) + str(JOBS["release/describe"]), (
-        "no code of the tag runs there"
-    )
+    for name in ("release/publish", "release/describe", "pages/publish"):
+        assert "checkout" not in str(JOBS[name]), f"{name}: no code of the tag runs there"
     assert JOBS["release/publish"]["environment"] == "pypi"
     assert all("timeout-minutes" in job for job in JOBS.values())
     for name, job in JOBS.items():
@@ -78,18 +80,23 @@ def test_a_job_may_do_no_more_than_it_must() -> None:
                 assert step["with"]["persist-credentials"] == "false", name
 
 
-def test_a_release_uses_no_cache() -> None:
-    assert "cache" not in {key for name, job in JOBS.items() if name.startswith("release/") for key in _inputs(job)}
+def test_a_release_and_its_pages_use_no_cache() -> None:
+    made = [job for name, job in JOBS.items() if name.startswith(("release/", "pages/"))]
+    assert "cache" not in {key for job in made for key in _inputs(job)}
+
+
+def test_pages_publishes_the_folder_that_make_docs_writes() -> None:
+    (upload,) = [step for step in JOBS["pages/build"]["steps"] if "upload-pages-artifact" in step.get("uses", "")]
+    assert ROOT / upload["with"]["path"] == OUTPUT
 
 
 def _inputs(job: Any) -> list[str]:
     return [key for step in job["steps"] for key in step.get("with", {})]
 
 
-def test_every_promised_python_is_checked() -> None:
-    classifiers = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text())
-    matrix = JOBS["ci/check"]["strategy"]["matrix"]
-    assert {*classifiers} <= {*matrix["python"], "3.12"}, "3.12 runs every test"
+def test_every_combination_of_the_matrix_runs() -> None:
+    rows = JOBS["ci/matrix"]["strategy"]["matrix"]["include"]
+    assert [(row["name"], row["python"]) for row in rows] == [(each.name, each.python) for each in COMBINATIONS]
 
 
 def run(name: str, folder: Path, **environment: str) -> tuple[int, str, list[str]]:
@@ -122,9 +129,12 @@ def test_every_script_is_run_by_a_test_here() -> None:
 
 MADE = {
     "ci/test/Test": ["make test"],
+    "ci/matrix/Matrix": ["make matrix ARGS=lowest"],
     "ci/check/Check": ["make check"],
     "release/build/Install": ["make .venv/installed .venv-runtime/locked"],
+    "pages/build/Build": ["make docs"],
 }
+GIVEN = {"ci/check/Check": {"PYTHON": "python"}, "ci/matrix/Matrix": {"PYTHON": "python", "NAME": "lowest"}}
 ELSEWHERE = {
     "ci/windows/Test on Windows": "needs Windows: it has not run",
     "ci/windows/Demo on Windows": "needs Windows: it has not run",
@@ -144,8 +154,7 @@ def test_windows_runs_scripts_that_exist_without_make() -> None:
 
 @pytest.mark.parametrize("name", MADE)
 def test_what_make_is_asked_for_exists(name: str, tmp_path: Path) -> None:
-    environment = {"PYTHON": "python"} if name == "ci/check/Check" else {}
-    code, said, calls = run(name, tmp_path, **environment)
+    code, said, calls = run(name, tmp_path, **GIVEN.get(name, {}))
     assert (code, said, calls) == (0, "", MADE[name])
     targets = calls[0].split()[1:]
     asked = subprocess.run(["make", "--dry-run", *targets], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603, S607
@@ -158,6 +167,7 @@ def test_the_audit_reads_every_locked_file(tmp_path: Path) -> None:
     assert [re.findall(r"--requirement (\S+)", call)[0] for call in calls] == [
         "requirements/runtime.txt",
         "requirements/dev.txt",
+        "requirements/docs.txt",
     ]
     assert all(re.match(r"pipx run pip-audit==\d+\.\d+\.\d+ ", call) for call in calls)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -98,3 +100,6 @@ def test_the_demo_ends_with_lines_for_the_shell_of_the_system() -> None:
 
 def test_the_folders_of_windows_exist() -> None:
     assert [each for each in test.ON_WINDOWS if not (ROOT / each).is_dir()] == []
+    typed = re.search(r"^files = (\[.*\])$", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert typed is not None
+    assert {*test.TYPED} == {*json.loads(typed[1])} - {"benchmarks"}

@@ -89,7 +89,7 @@ class Config:
         if OIDC in way:
             given[OIDC] = "true"
         set_here = {variable: given[name] for name, variable in _VARIABLES.items() if name in given}
-        others = _overruled(way)
+        others = _overruled(way, given)
         return cls(
             endpoint,
             given.get(LOOKS, "true") == "true" and len(known) == len(bag),
@@ -157,10 +157,15 @@ def _way(given: Mapping[str, Any]) -> tuple[str, ...]:
     return (SECRET,) if SECRET in given else ()
 
 
-def _overruled(way: tuple[str, ...]) -> frozenset[str]:
-    """The variables that would overrule options: a way to sign in that is configured is the one that is used."""
+def _overruled(way: tuple[str, ...], given: Collection[str]) -> frozenset[str]:
+    """The variables that would overrule options: a way to sign in that is configured is the one that is used.
+
+    With ``useOidc`` alone, the environment says where the token comes from.
+    """
     key = {_VARIABLES[NAME], _VARIABLES[KEY]}
-    return frozenset(key | ASSERTIONS if OIDC in way else {*key, USE_OIDC} if SECRET in way else ())
+    if OIDC in way:
+        return frozenset(key | ASSERTIONS if any(name in given for name in _OF_OIDC) else key)
+    return frozenset({*key, USE_OIDC} if SECRET in way else ())
 
 
 def _is_of_the_engine(name: str) -> bool:

@@ -184,6 +184,8 @@ def construct(request: Any, provider: str, endpoint: str, watch: WaveWatch, answ
         row = ResourceLog(urn, request.name)
         if request.dryRun:
             _warn(row, fleet.plan.warning(request.name))
+            if request.customTimeouts.ListFields():
+                _warn(row, "customTimeouts of a fleet has no effect; declare timeout, which is that of each pool")
         before: tuple[str, ...] = ()
         for number, wave in enumerate(waves, 1):
             try:

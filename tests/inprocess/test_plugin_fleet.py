@@ -218,6 +218,16 @@ def test_a_preview_warns_about_waves_without_a_gate(plugin: Plugin) -> None:
     assert "declare maxUnhealthy: 0, or" in warning[1]
 
 
+def test_a_preview_warns_about_custom_timeouts_of_a_fleet(plugin: Plugin) -> None:
+    limit = provider_pb2.ConstructRequest.CustomTimeouts
+    with plugins.monitoring(preview=True) as monitor:
+        construct(plugin, monitor, FAIR, "without", customTimeouts=limit())
+        construct(plugin, monitor, FAIR, "with", customTimeouts=limit(create="2h"))
+    assert plugin.said("without") == []
+    (warning,) = plugin.said("with")
+    assert warning == "customTimeouts of a fleet has no effect; declare timeout, which is that of each pool"
+
+
 def test_a_preview_names_the_parallel_that_its_widest_wave_needs(plugin: Plugin) -> None:
     given = {**FAIR, "pools": ["a", "b", "c", "d"], "waves": [2]}
     with plugins.monitoring(preview=True) as monitor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from scripts.docs.ground import NEW, OLD, Ground, batch_os, paas_pool
 from scripts.docs.pages import Outputs, transcript
@@ -30,7 +30,7 @@ PoolOsVersion("render", account_endpoint=at, pool_id="render", target_os_version
 
 
 def newer(ground: Ground) -> Outputs:
-    """command.md: `outdated` and `bump`, with and without Azure Resource Manager."""
+    """command.md: `outdated` and `bump` with Azure Resource Manager."""
     simulator = ground.simulator(tls=True)
     simulate = vm_pool("simulate", nodes=8, exact="latest")
     for node in simulate["nodes"]:
@@ -58,7 +58,6 @@ def newer(ground: Ground) -> Outputs:
 
     with_list = ("--subscription", SUBSCRIPTION)
     out = {
-        "outdated-alone": call("batch-os outdated $ENDPOINT", "outdated", simulator.endpoint),
         "outdated": call(
             "batch-os outdated $ENDPOINT --subscription $SUBSCRIPTION", "outdated", simulator.endpoint, *with_list
         ),
@@ -71,4 +70,4 @@ def newer(ground: Ground) -> Outputs:
 
 def today() -> str:
     """The day that `bump` writes."""
-    return datetime.now(timezone.utc).date().isoformat()
+    return datetime.now(UTC).date().isoformat()

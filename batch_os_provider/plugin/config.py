@@ -13,9 +13,8 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
-from batch_os_provider.batch.address import is_loopback, parse_endpoint
+from batch_os_provider.batch.address import account_in, is_loopback, parse_endpoint
 from batch_os_provider.batch.credentials import ASSERTIONS, FILE, TOKEN, USE_OIDC
 from batch_os_provider.plugin.bags import is_unknown
 from batch_os_provider.schema import inputs
@@ -84,7 +83,7 @@ class Config:
         given = {name: _text(value) for name, value in known.items() if name in OPTIONS and value is not None}
         endpoint = parse_endpoint(given[ENDPOINT]) if given.get(ENDPOINT) else ""
         if KEY in given and NAME not in given:
-            given[NAME] = _account(endpoint)
+            given[NAME] = account_in(endpoint)
         way = _way(given)
         if OIDC in way:
             given[OIDC] = "true"
@@ -184,7 +183,3 @@ def _wrong(name: str, value: object, *, hidden: bool) -> str:
 
 def _text(value: object) -> str:
     return str(value).strip().lower() if isinstance(value, bool) else str(value).strip()
-
-
-def _account(endpoint: str) -> str:
-    return (urlsplit(endpoint).hostname or "").partition(".")[0]

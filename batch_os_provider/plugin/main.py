@@ -29,8 +29,6 @@ __all__ = ["GRACE", "after_refusal", "main", "serve"]
 
 GRACE = 2.0
 """Seconds that calls get to end, after a signal or the loss of the engine."""
-# As the engine's own limit: a message holds one resource.
-_OPTIONS = (("grpc.max_receive_message_length", 400 * 1024 * 1024),)
 
 
 _YAML = re.compile(rb"""\bruntime["']?\s*:\s*\{?\s*(["']?name["']?\s*:\s*)?["']?yaml\b""")
@@ -52,7 +50,7 @@ def serve(provider: BatchosProvider) -> tuple[grpc.Server, int]:
     """Start a server on loopback. Returns it with its port."""
     from pulumi.runtime.proto import provider_pb2_grpc  # noqa: PLC0415 - see `messages`
 
-    server = grpc.server(ThreadPoolExecutor(seams.WORKERS, "batchos"), options=_OPTIONS)
+    server = grpc.server(ThreadPoolExecutor(seams.WORKERS, "batchos"), options=(messages.LARGEST,))
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

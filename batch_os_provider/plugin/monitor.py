@@ -19,6 +19,7 @@ from pulumi.runtime.proto import alias_pb2, resource_pb2, resource_pb2_grpc
 from batch_os_provider.engine import seams
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.plugin.bags import Bag, pack, unpack
+from batch_os_provider.plugin.messages import LARGEST
 from batch_os_provider.plugin.wave_watch import Wave, WaveWatch
 
 if TYPE_CHECKING:
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Child", "FailedChildError", "Monitor", "MonitorClosedError", "Registered", "alias", "alias_of", "connected"]
 
 _CLOSED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
-# As the engine's own limit. A proxy of the environment cannot reach an address of this machine.
-_OPTIONS = (("grpc.max_receive_message_length", 400 * 1024 * 1024), ("grpc.enable_http_proxy", 0))
-
+# A proxy of the environment cannot reach an address of this machine.
+_OPTIONS = (LARGEST, ("grpc.enable_http_proxy", 0))
 
 _REPORTED = "Correct what Pulumi reports, and run the command again"
 

@@ -30,7 +30,7 @@ from batch_os_provider.schema import outputs as out
 from batch_os_provider.schema.declared import Declared, DeclaredImage, gate_of, ref_of, target_in
 from batch_os_provider.schema.inputs import Failure
 from batch_os_provider.schema.spelling import camel, in_core, strange
-from batch_os_provider.schema.units import parse_duration, shown
+from batch_os_provider.schema.units import LONGEST, parse_duration, shown
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["IMAGE", "OS", "PACKAGE", "RESOURCES", "Change", "Resource", "without_secrets"]
 
 PACKAGE = "batchos"
-LONGEST = 30 * 24 * 3600
-"""Seconds: the longest ``timeout`` that is allowed."""
 UNTOUCHED = "when_empty"
 """The strategy of a pool that was imported: the one that touches no node."""
 # After these nothing was written, so there is nothing that a state has to show.

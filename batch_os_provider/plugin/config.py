@@ -26,6 +26,7 @@ __all__ = ["OPTIONS", "SECRETS", "Config", "check"]
 
 ENDPOINT, NAME, KEY, LOOKS = camel(inputs.ACCOUNT_ENDPOINT), "accountName", "accountKey", "previewLook"
 TENANT, CLIENT, SECRET, OIDC = "tenantId", "clientId", "clientSecret", "useOidc"
+REQUEST_URL = "oidcRequestUrl"
 _VARIABLES: Mapping[str, str] = {
     NAME: "AZURE_BATCH_ACCOUNT",
     KEY: "AZURE_BATCH_ACCESS_KEY",
@@ -35,11 +36,11 @@ _VARIABLES: Mapping[str, str] = {
     OIDC: USE_OIDC,
     "oidcToken": TOKEN,
     "oidcTokenFilePath": FILE,
-    "oidcRequestUrl": "ARM_OIDC_REQUEST_URL",
+    REQUEST_URL: "ARM_OIDC_REQUEST_URL",
     "oidcRequestToken": "ARM_OIDC_REQUEST_TOKEN",
 }
 """The options that stand for an environment variable. Pulumi's Azure providers have those of Entra with these names."""
-_OF_OIDC = ("oidcToken", "oidcTokenFilePath", "oidcRequestUrl", "oidcRequestToken")
+_OF_OIDC = ("oidcToken", "oidcTokenFilePath", REQUEST_URL, "oidcRequestToken")
 """Where an OIDC token comes from; the first one that is set wins."""
 OPTIONS: Mapping[str, str] = {
     ENDPOINT: "The Batch account's URL, as `az batch account show` prints in `accountEndpoint`. It is the default for "
@@ -54,7 +55,7 @@ OPTIONS: Mapping[str, str] = {
     "oidcToken": "The OIDC token. It ends within minutes. Default: the variable `ARM_OIDC_TOKEN`.",
     "oidcTokenFilePath": "A file with the OIDC token, read again for each sign-in. Default: the variable "
     "`ARM_OIDC_TOKEN_FILE_PATH`.",
-    "oidcRequestUrl": "The CI system's URL for OIDC tokens (https). Default: the variable `ARM_OIDC_REQUEST_URL` or "
+    REQUEST_URL: "The CI system's URL for OIDC tokens (https). Default: the variable `ARM_OIDC_REQUEST_URL` or "
     "`ACTIONS_ID_TOKEN_REQUEST_URL`.",
     "oidcRequestToken": "The token for requests to that URL. Default: the variable `ARM_OIDC_REQUEST_TOKEN` or "
     "`ACTIONS_ID_TOKEN_REQUEST_TOKEN`.",
@@ -177,6 +178,8 @@ def _wrong(name: str, value: object, *, hidden: bool) -> str:
         return "" if _text(value) in ("true", "false") else f"{seen} is not allowed; allowed: true or false"
     if not isinstance(value, str) or not value.strip():
         return f"{seen} is not allowed; allowed: a string that is not empty"
+    if name == REQUEST_URL and not value.strip().startswith("https://"):
+        return f"{seen} is not allowed; allowed: a URL that begins with https://"
     reason = inputs.wrong(inputs.ACCOUNT_ENDPOINT, value) if name == ENDPOINT else ""
     return f"{seen} is not allowed; allowed: {inputs.allowed(inputs.ACCOUNT_ENDPOINT)}" if reason and hidden else reason
 

@@ -29,6 +29,11 @@ KEY = "bm90IGEgcmVhbCBrZXk="
         ({"clientSecret": KEY}, "clientSecret", "it is set without tenantId and clientId"),
         ({"oidcToken": KEY, "tenantId": "a"}, "oidcToken", "it is set without clientId, so it has no use"),
         ({"useOidc": True, "clientId": "a"}, "useOidc", "it is set without tenantId"),
+        (
+            {"oidcRequestUrl": "http://ci/"},
+            "oidcRequestUrl",
+            "'http://ci/' is not allowed; allowed: a URL",
+        ),
         ({"useOidc": False, "oidcRequestUrl": HERE}, "oidcRequestUrl", "it is set with useOidc: false"),
         ({"clientSecret": KEY, "oidcToken": "t"}, "clientSecret", "it is set with oidcToken, so it has no use"),
         (

@@ -157,7 +157,10 @@ class Fleet:
         endpoint = self.plan.inputs_of(pool)[inputs.ACCOUNT_ENDPOINT]
         if _is_late(endpoint):
             endpoint = state.get(inputs.ACCOUNT_ENDPOINT, UNKNOWN)
-        return PoolRef(parse_endpoint(endpoint), pool.pool_id).url if isinstance(endpoint, str) else UNKNOWN
+        try:
+            return PoolRef(parse_endpoint(endpoint), pool.pool_id).url if isinstance(endpoint, str) else UNKNOWN
+        except ValueError:
+            return UNKNOWN  # a late value that no check has seen, such as that of a resource that was left out
 
 
 def construct(request: Any, provider: str, endpoint: str, watch: WaveWatch, answered: threading.Event) -> Made:

@@ -129,7 +129,7 @@ class Monitor:
         _answer(call)
 
     def _urn_of(self, child: Child) -> str:
-        return f"{self._urn.rpartition('::')[0]}${child.type}::{child.name}"
+        return f"{self._urn.removesuffix(f'::{self._request.name}')}${child.type}::{child.name}"
 
     def _child(self, child: Child) -> Any:
         needed = {*child.depends_on, *(urn for urns in child.input_dependencies.values() for urn in urns)}

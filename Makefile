@@ -2,7 +2,7 @@
 # Variables: PYTHON=python3.12 (which Python to build environments with), ARGS="-k drift" (for pytest).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vm demo-empty check test matrix soak bench setup lint format lock clean pulumi sdks actionlint
+.PHONY: help demo demo-vm demo-empty check test matrix soak bench docs setup lint format lock clean pulumi sdks actionlint
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -36,7 +36,10 @@ soak: .venv/installed ## Search for sequences that break a promise, new ones eac
 bench: .venv-bench/installed pulumi ## Measure many pools and write docs/performance.md (an hour; ARGS="P2 P3": only these; ARGS=quick: a trial).
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
-setup: .venv/installed .venv-runtime/locked .venv-azure-batch-5/locked pulumi sdks actionlint ## Build the environments and install the tools.
+docs: .venv/installed .venv-docs/locked ## Build the documentation site into site/ (seconds; no network).
+	@.venv/bin/python -m scripts.site
+
+setup: .venv/installed .venv-runtime/locked .venv-azure-batch-5/locked .venv-docs/locked pulumi sdks actionlint ## Build the environments and install the tools.
 
 lint: .venv/installed ## Run only the static checks: format, lint, types, import contracts.
 	@scripts/lint
@@ -48,7 +51,7 @@ lock: .venv/installed ## Resolve requirements/*.txt again (ARGS=--upgrade takes 
 	@scripts/lock $(ARGS)
 
 clean: ## Remove environments, builds and tool caches (the Pulumi CLI in the user cache stays).
-	rm -rf .venv .venv-matrix .venv-runtime .venv-azure-batch-5 .venv-bench dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-matrix .venv-runtime .venv-azure-batch-5 .venv-bench .venv-docs dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find batch_os_provider benchmarks tests examples scripts -name __pycache__ -prune -exec rm -rf {} +
 
 # Environments are file targets: only a changed lock rebuilds them.
@@ -63,6 +66,9 @@ clean: ## Remove environments, builds and tool caches (the Pulumi CLI in the use
 
 .venv-bench/locked: requirements/bench.txt
 	@scripts/venv .venv-bench requirements/bench.txt
+
+.venv-docs/locked: requirements/docs.txt
+	@scripts/venv .venv-docs requirements/docs.txt
 
 # pip refuses an editable install among hashes, so the package comes after its locked requirements.
 .venv/installed .venv-bench/installed: %/installed: %/locked pyproject.toml

@@ -21,7 +21,7 @@ import yaml  # type: ignore[import-untyped]  # it ships no types
 
 from scripts import project
 from scripts.project import ROOT
-from scripts.site import commands, http_face, pages, picture, resources
+from scripts.site import commands, http_face, native, pages, picture, resources
 
 HERE = Path(__file__).resolve().parent
 BUILDER = ROOT / ".venv-docs" / ("Scripts" if os.name == "nt" else "bin") / "mkdocs"
@@ -37,6 +37,7 @@ def reference() -> tuple[dict[str, str], pages.Nav]:
     troubleshooting = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     made = {page.file: resources.reference(page, troubleshooting) for page in resources.PAGES}
     nav: pages.Nav = [{page.name: page.file} for page in resources.PAGES]
+    made["reference/batchos.md"] = native.page()
     made["reference/batch-os.md"] = commands.overview()
     listed: pages.Nav = [{"batch-os": "reference/batch-os.md"}]
     for name, command in commands.subcommands().items():
@@ -47,6 +48,7 @@ def reference() -> tuple[dict[str, str], pages.Nav]:
     made["reference/simulator-http.md"] = http_face.page()
     return made, [
         *nav,
+        {native.NAME: "reference/batchos.md"},
         {"Commands": [*listed, {"batch-simulator": "reference/batch-simulator.md"}]},
         {"The simulator's HTTP face": "reference/simulator-http.md"},
     ]

@@ -104,6 +104,7 @@ def simulator_page() -> str:
     return "\n\n".join(
         [
             f"# {SIMULATOR}",
+            parser.description or "",
             paragraphs(inspect.cleandoc(simulator.__doc__ or "").partition("\n\n")[2]),
             f"```text\n{usage}\n```",
             "## Options",

@@ -45,6 +45,12 @@ def page() -> str:
 
 def _properties(properties: Mapping[str, Any], required: Any, schema: Mapping[str, Any]) -> str:
     return "\n\n".join(
-        property_(name, schema_type(each, schema), each["description"], required=name in required)
+        property_(
+            name,
+            schema_type(each, schema),
+            each["description"],
+            required=name in required,
+            mark="secret" if each.get("secret") else "",
+        )
         for name, each in properties.items()
     )

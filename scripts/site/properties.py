@@ -31,11 +31,11 @@ def _element(each: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     return f"({text})" if " | " in text else text
 
 
-def property_(name: str, type_: str, text: str, *, required: bool = False, replaces: bool = False) -> str:
+def property_(name: str, type_: str, text: str, *, required: bool = False, mark: str = "") -> str:
     """A property with its type, what a program must know at a glance, and its meaning."""
     marks = [
         *(['<span class="property-mark required">required</span>'] if required else []),
-        *(['<span class="property-mark">a change replaces</span>'] if replaces else []),
+        *([f'<span class="property-mark">{mark}</span>'] if mark else []),
     ]
     head = " ".join([f"`{name}`{{ .property }}", f'<span class="property-type">{plain(type_)}</span>', *marks])
     whole = paragraphs(text)

@@ -27,6 +27,7 @@ from scripts.site.pages import groups
 from scripts.site.properties import fenced, file_of, property_, schema_type, tabs
 from scripts.site.text import paragraphs
 
+REPLACES = "a change replaces"
 PYTHON, OTHERS = "Python", "YAML and TypeScript"
 ACCOUNT = "accountEndpoint"
 
@@ -144,7 +145,7 @@ def _python_inputs(page: Page, source: ast.ClassDef) -> str:
             _python_type(annotation),
             arguments[name],
             required=name in required,
-            replaces=name in replaces,
+            mark=REPLACES if name in replaces else "",
         )
         for name, annotation in given.items()
     )
@@ -166,7 +167,7 @@ def _other_inputs(resource: Mapping[str, Any], schema: Mapping[str, Any]) -> str
             schema_type(each, schema),
             each["description"],
             required=name in resource["requiredInputs"],
-            replaces=bool(each.get("replaceOnChanges")),
+            mark=REPLACES if each.get("replaceOnChanges") else "",
         )
         for name, each in resource["inputProperties"].items()
     )

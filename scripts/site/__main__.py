@@ -21,7 +21,7 @@ import yaml  # type: ignore[import-untyped]  # it ships no types
 
 from scripts import project
 from scripts.project import ROOT
-from scripts.site import commands, http_face, native, pages, picture, resources
+from scripts.site import commands, http_interface, native, pages, picture, resources
 
 HERE = Path(__file__).resolve().parent
 BUILDER = ROOT / ".venv-docs" / ("Scripts" if os.name == "nt" else "bin") / "mkdocs"
@@ -45,12 +45,12 @@ def reference() -> tuple[dict[str, str], pages.Nav]:
         made[file] = commands.page(name, command)
         listed.append({f"batch-os {name}": file})
     made["reference/batch-simulator.md"] = commands.simulator_page()
-    made["reference/simulator-http.md"] = http_face.page()
+    made["reference/simulator-http.md"] = http_interface.page()
     return made, [
         *nav,
         {native.NAME: "reference/batchos.md"},
         {"Commands": [*listed, {"batch-simulator": "reference/batch-simulator.md"}]},
-        {"The simulator's HTTP face": "reference/simulator-http.md"},
+        {"The simulator's HTTP interface": "reference/simulator-http.md"},
     ]
 
 

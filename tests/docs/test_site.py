@@ -20,7 +20,7 @@ from batch_os_provider.schema import fleet_plan
 from scripts.plugin_examples import EXAMPLES
 from scripts.project import ROOT
 from scripts.site import __main__ as site
-from scripts.site import commands, http_face, native, pages, picture, resources
+from scripts.site import commands, http_interface, native, pages, picture, resources
 
 TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 REFERENCE = {page.name: resources.reference(page, TROUBLESHOOTING) for page in resources.PAGES}
@@ -182,14 +182,14 @@ def test_the_simulators_page_has_every_option_and_request() -> None:
     text = commands.simulator_page()
     for flag in re.findall(r"--[a-z]+", commands.simulator.parser().format_help()):
         assert flag in text
-    face = http_face.page()
+    interface = http_interface.page()
     for request in (
         "PUT /_simulator/state",
         "POST /_simulator/identity/{tenant}/oauth2/v2.0/token",
         "POST /pools/{poolId}/upgradeos",
     ):
-        assert f"| `{request}` | " in face
-    assert "|  |" not in face, "a request without a docstring"
+        assert f"| `{request}` | " in interface
+    assert "|  |" not in interface, "a request without a docstring"
 
 
 def test_the_picture_names_rooms_of_the_package() -> None:

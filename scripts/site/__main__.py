@@ -28,7 +28,7 @@ BUILDER = ROOT / ".venv-docs" / ("Scripts" if os.name == "nt" else "bin") / "mkd
 OUTPUT = ROOT / "site"
 DRAWN = "## The house\n"
 """The heading of ARCHITECTURE.md above which the site shows the picture."""
-QUIET = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}
+QUIET = {"NO_MKDOCS_2_WARNING": "1"}
 """mkdocs-material advertises its successor at every build."""
 
 

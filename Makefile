@@ -2,7 +2,7 @@
 # Variables: PYTHON=python3.12 (which Python to build environments with), ARGS="-k drift" (for pytest).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vm demo-empty check test soak bench docs setup lint format lock clean pulumi sdks actionlint
+.PHONY: help demo demo-vm demo-empty check test matrix soak bench docs setup lint format lock clean pulumi sdks actionlint
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -27,6 +27,9 @@ check: .venv/installed ## Run the inner loop: lint, types, contracts, unit tests
 test: setup ## Run every check: lint, types, contracts, packages, tests.
 	@scripts/test $(ARGS)
 
+matrix: .venv/installed .venv-azure-batch-5/locked pulumi ## Test each promised combination of versions and write docs/support.md (hours; ARGS="lowest newest": only these).
+	@.venv/bin/python scripts/matrix.py $(ARGS)
+
 soak: .venv/installed ## Search for sequences that break a promise, new ones each time (ARGS=30: minutes).
 	@scripts/soak $(ARGS)
 
@@ -48,7 +51,7 @@ lock: .venv/installed ## Resolve requirements/*.txt again (ARGS=--upgrade takes 
 	@scripts/lock $(ARGS)
 
 clean: ## Remove environments, builds and tool caches (the Pulumi CLI in the user cache stays).
-	rm -rf .venv .venv-runtime .venv-azure-batch-5 .venv-bench .venv-docs dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-matrix .venv-runtime .venv-azure-batch-5 .venv-bench .venv-docs dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find batch_os_provider benchmarks tests examples scripts -name __pycache__ -prune -exec rm -rf {} +
 
 # Environments are file targets: only a changed lock rebuilds them.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Self
 
 import pulumi
 from pulumi import Input, Output, ResourceOptions, dynamic
@@ -21,9 +21,6 @@ from batch_os_provider.provider import PoolOsVersionProvider
 from batch_os_provider.schema.outputs import IMAGE_OUTPUTS, OUTPUTS
 
 __all__ = ["PoolImageVersion", "PoolOsVersion", "PoolResource"]
-
-
-R = TypeVar("R", bound="PoolResource")
 
 
 class PoolResource(dynamic.Resource):
@@ -75,12 +72,12 @@ class PoolResource(dynamic.Resource):
         return former
 
     @classmethod
-    def get(  # noqa: PYI019 - Python 3.10 lacks Self, and typing_extensions would be a dependency for one word
-        cls: type[R],
+    def get(
+        cls,
         resource_name: str,
         id: Input[str],  # noqa: A002 - Pulumi's own name for it
         opts: ResourceOptions | None = None,
-    ) -> R:
+    ) -> Self:
         """Read a pool that another stack keeps, without managing it.
 
         No `up` changes the pool.

@@ -9,21 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 UPGRADE = "Pool_UpgradeOS"
 ACCEPTED = 202
 MEASURED = ("pulumi-python:", "batchos:")
 """What the type of every resource that is measured begins with: a dynamic one, or one of the native provider."""
-_DIGITS = 6
 
 
 def instant(text: str) -> float:
-    """A time of the audit, in seconds since 1970. It has up to seven decimals, of which Python 3.10 reads six."""
-    whole, _, rest = text.removesuffix("Z").partition(".")
-    seconds = datetime.fromisoformat(whole).replace(tzinfo=timezone.utc).timestamp()
-    return seconds + float(f"0.{rest[:_DIGITS] or 0}")
+    """A time of the audit, in seconds since 1970. Of its up to seven decimals, six are read."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 @dataclass(frozen=True)

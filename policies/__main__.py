@@ -8,7 +8,7 @@ and what it cannot see.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import account_reader
@@ -32,9 +32,7 @@ STRINGS = {"type": "array", "items": {"type": "string"}}
 
 def target_supported(resource: rules.Resource, config: Mapping[str, Any]) -> str:
     """Apply the rule with the catalogue of this machine (docs/catalogue.md) and today's date in UTC."""
-    return rules.target_supported(
-        resource, config, catalogue_file.current().catalogue, datetime.now(timezone.utc).date()
-    )
+    return rules.target_supported(resource, config, catalogue_file.current().catalogue, datetime.now(UTC).date())
 
 
 _read = account_reader.AccountReader()
@@ -43,7 +41,7 @@ _read = account_reader.AccountReader()
 def image_supported(resource: rules.Resource, config: Mapping[str, Any]) -> str:
     """Apply the rule with what Batch shows now. If Batch cannot be read, the policy cannot run, and Pulumi says so."""
     try:
-        return rules.image_supported(resource, config, _read, datetime.now(timezone.utc))
+        return rules.image_supported(resource, config, _read, datetime.now(UTC))
     except account_reader.NotReadError as error:
         raise CannotRunError(f"could not check when the support of its image ends: {error}") from error
 

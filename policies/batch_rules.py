@@ -8,7 +8,7 @@ known yet, and reading it raises an error. So a rule reads only the properties t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timezone
+from datetime import UTC, date, datetime, time
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -226,7 +226,7 @@ def image_supported(resource: Resource, config: Mapping[str, Any], read: Read, n
     name, agent = (resource.properties[each] if resource.has(each) else None for each in (TARGET_IMAGE, NODE_AGENT))
     if name is not None and configuration is not None:
         configuration = _wanted(str(name), agent, configuration, images)
-    at = now if as_of is None else datetime.combine(as_of, time(), timezone.utc)
+    at = now if as_of is None else datetime.combine(as_of, time(), UTC)
     support = None if configuration is None else judge(configuration, images, at, days)
     found = "" if support is None else clause(support, pool_id)
     if not found:

@@ -1,6 +1,6 @@
 """The project's version and address, read from pyproject.toml, which is the only place where they are written.
 
-A regular expression reads them: Python 3.10 has no reader of TOML, and the build hook must not need a package.
+A regular expression reads them, since `scripts/release` replaces the version in the same place.
 """
 
 from __future__ import annotations

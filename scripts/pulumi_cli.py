@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OLDEST = (3, 259, 0)  # the oldest CLI that the provider's tests have passed with
+OLDEST = (3, 251, 0)  # the oldest CLI that is promised (docs/support.md); a user's own is taken from here on
 PINNED = "3.259.0"  # what is installed where there is none, or an older one
 HOST_SDK = "3.79.0"  # the last SDK module that holds the Python language host; it drives today's Python SDK
 YAML = "1.25.0"  # the YAML language host, whose releases have numbers of their own
@@ -154,8 +154,8 @@ def run(command: list[str], cwd: Path, what: str) -> None:
             raise SetupError(f"{what} failed ({code}):\n{tail.rstrip()}")
 
 
-def download_official(target: Path) -> None:
-    """Let the official installer put its release into ``target/bin``."""
+def download_official(target: Path, version: str) -> None:
+    """Let the official installer put a release into ``target/bin``."""
     script = target / "install.sh"
     if shutil.which("curl"):
         fetch = ["curl", "-fsSL", "--connect-timeout", "10", "-o", str(script), INSTALLER]
@@ -164,14 +164,19 @@ def download_official(target: Path) -> None:
     else:
         raise SetupError("neither curl nor wget is installed")
     run(fetch, target, "fetching the official installer")
-    options = ["--version", PINNED, "--install-root", str(target), "--no-edit-path"]
+    options = ["--version", version, "--install-root", str(target), "--no-edit-path"]
     run(["sh", str(script), *options], target, "the official installer")
     script.unlink()
 
 
 def build(name: str, bin_dir: Path) -> None:
     """Build one program with Go."""
-    package, module, variable, version = BUILT[name]
+    build_in(BUILT[name][1], name, BUILT[name][3], bin_dir)
+
+
+def build_in(module: Path, name: str, version: str, bin_dir: Path) -> None:
+    """Build one program in a module that requires this version of it."""
+    package, _, variable, _ = BUILT[name]
     go_build(bin_dir / name, package, module, f"{name} {version}", f" -X {variable}=v{version}")
 
 
@@ -183,28 +188,46 @@ def go_build(program: Path, package: str, module: Path, name: str, flags: str = 
     run([*command, "-ldflags", f"-s -w{flags}", "-o", str(program), package], module, f"building {name}")
 
 
-def build_from_source(target: Path) -> None:
-    """Build the CLI and both hosts with Go; the launcher scripts lie in the Go module beside the source."""
+def module_of(version: str, folder: Path) -> Path:
+    """A Go module that builds this CLI. Go's checksum database judges what the lock of tools/pulumi does not hold."""
+    folder.mkdir()
+    needs = f"require (\n\tgithub.com/pulumi/pulumi/pkg/v3 v{version}\n\t{SDK} v{version}\n)\n"
+    (folder / "go.mod").write_text(f"module cli\n\ngo 1.25\n\n{needs}", encoding="utf-8")
+    imports = f'//go:build tools\n\npackage tools\n\nimport _ "{BUILT["pulumi"][0]}"\n'
+    (folder / "tools.go").write_text(imports, encoding="utf-8")
+    run(["go", "mod", "tidy"], folder, f"finding the modules of pulumi {version}")
+    return folder
+
+
+def build_from_source(target: Path, version: str) -> None:
+    """Build the CLI and both hosts with Go; the launcher scripts lie in the Go module beside the source.
+
+    The hosts are those of the lock: they drive every CLI that is promised.
+    """
     bin_dir = target / "bin"
     bin_dir.mkdir()
+    module = TOOLS / "cli" if version == PINNED else module_of(version, target / "module")
     for name in BUILT:
-        build(name, bin_dir)
+        if name == "pulumi":
+            build_in(module, name, version, bin_dir)
+        else:
+            build(name, bin_dir)
     find = ["go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", SDK]
-    source = Path(subprocess.run(find, cwd=TOOLS / "cli", capture_output=True, text=True, check=True).stdout.strip())
+    source = Path(subprocess.run(find, cwd=module, capture_output=True, text=True, check=True).stdout.strip())
     for script in ("cmd/pulumi-language-python-exec", "dist/pulumi-resource-pulumi-python"):
         copy = bin_dir / Path(script).name
         shutil.copyfile(source / "python" / script, copy)
         copy.chmod(0o755)
 
 
-def install(place: Path) -> None:
+def install(place: Path, version: str = PINNED) -> None:
     """Fill ``place`` by the first way that works, all at once."""
     for leftover in place.parent.glob(f"{place.name}.partial-*"):  # of a run that was killed; we hold the lock
         shutil.rmtree(leftover, ignore_errors=True)
     troubles = []
     for way, announcement in (
-        (download_official, f"Pulumi {PINNED} by the official installer (some 100 MB, about half a minute)"),
-        (build_from_source, f"Pulumi {PINNED} built from source with Go (once; 3 to 6 minutes, 3 GB of Go caches)"),
+        (download_official, f"Pulumi {version} by the official installer (some 100 MB, about half a minute)"),
+        (build_from_source, f"Pulumi {version} built from source with Go (once; 3 to 6 minutes, 3 GB of Go caches)"),
     ):
         if way is build_from_source and shutil.which("go") is None:
             troubles.append("Go is not installed, so it cannot be built from source either")
@@ -212,7 +235,7 @@ def install(place: Path) -> None:
         say(announcement)
         beside = Path(tempfile.mkdtemp(prefix=f"{place.name}.partial-", dir=place.parent))
         try:
-            way(beside)
+            way(beside, version)
             demand_whole(beside / "bin")
             beside.chmod(0o755)  # mkdtemp keeps others out
             if place.exists():
@@ -254,6 +277,16 @@ def find_or_install() -> Path:
             elif missing:
                 install(place)
     say(f"Pulumi {PINNED} from {place / 'bin'}")
+    return place / "bin"
+
+
+def at_version(version: str) -> Path:
+    """The directory of the CLI of this version, which is never a user's own: tests compare versions with it."""
+    place = CACHE / f"pulumi-{version}"
+    if lacking(place / "bin"):
+        with alone():
+            if lacking(place / "bin"):  # the run we waited for may have done it
+                install(place, version)
     return place / "bin"
 
 

@@ -136,7 +136,7 @@ def release(version: str) -> None:
     check(version)
     try:
         set_version(version)
-        move_changes(version, dt.datetime.now(dt.timezone.utc).date().isoformat())
+        move_changes(version, dt.datetime.now(dt.UTC).date().isoformat())
         run(sys.executable, "scripts/plugin_schema.py")
         run(sys.executable, "-m", "scripts.release_state", shown=True)
         run("make", "test", shown=True)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timezone
+from datetime import UTC
 from typing import Any
 from urllib.parse import quote
 
@@ -109,7 +109,7 @@ def _is_for(regions: object, region: str) -> bool:
 
 def _time(value: object) -> str:
     time = parse_time(value)
-    return "" if time is None else f"{time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    return "" if time is None else f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _bag(value: object) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from batch_os_provider.batch.address import PoolRef
@@ -203,7 +203,7 @@ def parse_time(value: object) -> datetime | None:
         parsed: datetime = isodate.parse_datetime(value)
     except (ValueError, isodate.ISO8601Error):
         return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def _enum(kind: type[E], value: object) -> E:

@@ -7,7 +7,7 @@ them; an invalid value is None or empty.
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -29,7 +29,7 @@ def http_date(text: str | None) -> datetime | None:
         parsed = parsedate_to_datetime(text)
     except ValueError:
         return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def retry_after(response: Any) -> float | None:
@@ -39,5 +39,5 @@ def retry_after(response: Any) -> float | None:
         return None
     if _SECONDS.fullmatch(text):
         return float(text)
-    until, now = http_date(text), http_date(response.headers.get("Date")) or datetime.now(timezone.utc)
+    until, now = http_date(text), http_date(response.headers.get("Date")) or datetime.now(UTC)
     return max(0.0, (until - now).total_seconds()) if until is not None else None

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from batch_os_provider.batch.pool import GALLERIES, parse_time
@@ -143,13 +143,13 @@ def _support(  # noqa: PLR0913 - the parts of a verdict
 
 def _utc(time: datetime | None) -> datetime | None:
     try:
-        return None if time is None else time.astimezone(timezone.utc)
+        return None if time is None else time.astimezone(UTC)
     except OverflowError:  # in the first or the last hours of the calendar
         return None
 
 
 def _days(ends_at: datetime, now: datetime) -> int:
-    return (ends_at.date() - now.astimezone(timezone.utc).date()).days
+    return (ends_at.date() - now.astimezone(UTC).date()).days
 
 
 def _instead(image: SupportedImage, images: Iterable[SupportedImage], now: datetime, within: int) -> str:

@@ -81,7 +81,7 @@ class _Bounded:
     def _give_up(self) -> None:
         """End the running read from another thread, since the read may be waiting for a byte."""
         self._late = True
-        with suppress(OSError, RuntimeError, ValueError, AttributeError):  # the answer has already ended
+        with suppress(OSError, RuntimeError, ValueError):  # the answer has already ended
             self._response.shutdown()
 
 

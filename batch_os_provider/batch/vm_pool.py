@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from batch_os_provider.batch.address import PoolRef
@@ -313,7 +313,7 @@ class VmPool:
 
 def sortable(at: datetime) -> str:
     """A time as text that sorts: ISO in UTC with microseconds, as ``VmNode.allocated`` has it."""
-    return f"{at.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def _number(body: Mapping[str, Any], name: str) -> int:

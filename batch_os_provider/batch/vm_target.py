@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from batch_os_provider.batch.empty_marker import PoolImage
@@ -133,7 +133,7 @@ class AllocatedSince:
             raise ValueError("it is neither a date nor a UTC time")
         spelled = match[0]
         try:
-            datetime.strptime(spelled, _TIME if match["time"] else _DATE).replace(tzinfo=timezone.utc)
+            datetime.strptime(spelled, _TIME if match["time"] else _DATE).replace(tzinfo=UTC)
         except ValueError:
             raise ValueError("it is not in the calendar") from None
         moment = f"{spelled[:-1]}.000000Z" if match["time"] else f"{spelled}T00:00:00.000000Z"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as Late  # a class of its own before Python 3.11
 from typing import Generic, TypeVar
 
 from batch_os_provider.batch.address import PoolRef
@@ -132,7 +131,7 @@ class AccountSnapshot:
                 return self._wait(
                     listing.nodes(ref, lambda each: self._task(lambda: self._connect().list_nodes(each)), likely)
                 )
-            except (BatchOsError, Late):
+            except (BatchOsError, TimeoutError):
                 return None
 
     def vm(self, ref: PoolRef) -> VmPoolView:
@@ -204,7 +203,7 @@ class AccountSnapshot:
             raise
         except BatchOsError as error:
             raise self._remember(str(error)) from error
-        except Late:
+        except TimeoutError:
             text = f"Batch did not answer within {duration(self._budget)}, the time that a preview gives one account"
             raise self._remember(text) from None
 
@@ -225,7 +224,7 @@ class AccountSnapshot:
         if self._failure:
             raise NotChecked(self._failure, is_reported=True)
         if self._left <= 0.0:
-            raise Late  # no time is left to wait for the result
+            raise TimeoutError  # no time is left to wait for the result
 
         def run() -> T:
             with self._gate:

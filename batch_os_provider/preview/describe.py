@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
 from batch_os_provider.batch.address import PoolRef
@@ -111,7 +111,7 @@ def preview_os(
     if isinstance(plan, Refuse):
         return Refused(plan, row.tail("refused", came_from=came_from, why=plan.reason))
     family = pool.os_family if pool is not None else None
-    verdicts = _judged(target, family, today or datetime.now(timezone.utc).date())
+    verdicts = _judged(target, family, today or datetime.now(UTC).date())
     if plan is None and known is not None and known.version:
         plan = _plan_by_state(ref, known.version, target)
     elif plan is not None and known is not None and known.version and not same_version(known.version, came_from):
@@ -159,7 +159,7 @@ def preview_image(
         now: the time, for answers of Batch without one and for the end of the image's support; default now.
     """
     row = _Row(declared.ref, "image", declared.target)
-    at = now or datetime.now(timezone.utc)
+    at = now or datetime.now(UTC)
     seen = row.check(lambda: _plan_image(declared, at)) if look else None
     plan, pool = (seen, None) if seen is None or isinstance(seen, Refuse) else seen
     note = ImageNote()
@@ -271,7 +271,7 @@ def _plan_os(declared: Declared) -> tuple[Plan | Refuse, Pool]:
     ref, snapshot = declared.ref, snapshot_of(declared.ref.endpoint)
 
     def plan(pool: Pool, nodes: tuple[Node, ...] | None) -> Plan | Refuse:
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         return plan_os(pool, nodes, declared.target, declared.policy, declared.timeout, gate=declared.gate, at=now)
 
     pool = snapshot.pool(ref)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as Late  # a class of its own before Python 3.11
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -69,7 +68,7 @@ class ImageList:
             return self._waiter.call(lambda: reading.result(left))
         except BatchOsError as error:
             self._remember(error.reason, str(error))
-        except Late:
+        except TimeoutError:
             why = f"Batch did not answer within {duration(self._timeout)}"
             self._remember(why, why)
         return None

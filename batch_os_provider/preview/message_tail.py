@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, Self, cast, get_args
 
 from batch_os_provider.batch.vm_target import ImageVersion, Target
 
@@ -49,7 +49,6 @@ LEADS: dict[str, tuple[str, ...]] = {
 
 _START = re.compile(r"\[batch-os v1 (?=\{)")
 _NAMES = {"came_from": "from", "target": "to"}
-T = TypeVar("T", bound="MessageTail")
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class MessageTail:
     from_image: str = ""
     to_image: str = ""
 
-    def between(self: T, target: Target, came_from: str) -> T:  # noqa: PYI019 - Python 3.10 lacks Self
+    def between(self, target: Target, came_from: str) -> Self:
         """The same with what the pool shows and what is declared, in the fields of this kind of target."""
         if isinstance(target, ImageVersion):
             return replace(self, came_from=came_from, target=target.text)

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import threading
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _write(fields: Mapping[str, Any]) -> None:
     path = os.environ.get(VARIABLE)
     if not path:
         return
-    line = json.dumps({"time": datetime.now(timezone.utc).isoformat(), "pid": os.getpid(), **fields})
+    line = json.dumps({"time": datetime.now(UTC).isoformat(), "pid": os.getpid(), **fields})
     with _lock:
         if path in _broken:
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 
 from batch_os_provider.wording import counted
 
@@ -165,7 +165,7 @@ def suggest_moment(value: object) -> str:
             return date(year, month, day).isoformat()
         hour, minute, second = int(match[7]), int(match[8]), int(match[9] or 0)
         local = datetime(year, month, day, hour, minute, second, tzinfo=_zone(match[10] or ""))
-        return f"{local.astimezone(timezone.utc).replace(tzinfo=None).isoformat()}Z"
+        return f"{local.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
     except (ValueError, OverflowError):
         return ""
 
@@ -173,7 +173,7 @@ def suggest_moment(value: object) -> str:
 def _zone(text: str) -> timezone:
     """The zone of ``+01:00``, ``-0530`` or ``+2``; UTC for any other text. Raises ValueError beyond a day."""
     if not text.startswith(("+", "-")):
-        return timezone.utc
+        return UTC
     digits = text[1:].replace(":", "")
     hours, minutes = (int(digits), 0) if len(digits) <= len("00") else (int(digits[:-2]), int(digits[-2:]))
     offset = timedelta(hours=hours, minutes=minutes)

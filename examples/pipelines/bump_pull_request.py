@@ -9,7 +9,7 @@ that approvals stay. It also stays if a person has committed to it. Then the scr
 that the next steps preview what the pull request has. It writes the number of the pull request to `pull-request.txt`.
 That file is missing if there is nothing to change.
 
-It needs Python 3.10, git, and `pull_request_comment.py` beside it. The checkout must be able to push. Variables:
+It needs Python 3.11, git, and `pull_request_comment.py` beside it. The checkout must be able to push. Variables:
 
 GitHub Actions   The service sets GITHUB_REPOSITORY, GITHUB_API_URL and GITHUB_REF_NAME. Set GITHUB_TOKEN on the step.
                  The job needs `permissions: contents: write, pull-requests: write`. The repository (or its

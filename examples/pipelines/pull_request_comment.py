@@ -6,7 +6,7 @@ A reviewer needs one current comment, not one for each push. The comment's first
 `batch-os comment` writes it. The script updates the first comment on the pull request that begins with the same line.
 If none does, it posts a new one.
 
-It needs only Python 3.10, and reads these variables from the environment:
+It needs only Python 3.11, and reads these variables from the environment:
 
 GitHub Actions   The service sets GITHUB_REPOSITORY and GITHUB_API_URL. Set GITHUB_TOKEN and PULL_REQUEST (its number)
                  on the step. The job needs `permissions: pull-requests: write`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from scripts.docs.ground import NEW, OLD, Ground, batch_os, paas_pool
 from scripts.docs.pages import Outputs, transcript
@@ -70,4 +70,4 @@ def newer(ground: Ground) -> Outputs:
 
 def today() -> str:
     """The day that `bump` writes."""
-    return datetime.now(timezone.utc).date().isoformat()
+    return datetime.now(UTC).date().isoformat()

@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -70,7 +70,7 @@ def vm(client: BatchClient) -> VmPool:
 
 
 JAMMY = {"imageReference": {"publisher": "canonical", "offer": "o", "sku": "s"}, "nodeAgentSKUId": "a"}
-NOW = datetime(2026, 11, 28, tzinfo=timezone.utc)
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
 CALLS: dict[str, Callable[[BatchClient], object]] = {
     "get_pool": lambda c: c.get_pool(RENDER),
     "list_nodes": lambda c: c.list_nodes(RENDER),

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ from tests.support.inprocess import BEGINNING, ENDPOINT, Account
 from tests.support.simulator import IMAGES, Image, vm_pool
 from tests.unit.rollout.doubles import VirtualWaiter
 
-NOW = datetime.fromisoformat(BEGINNING.replace("Z", "+00:00"))
+NOW = datetime.fromisoformat(BEGINNING)
 OPERATION = "Account_ListSupportedImages"
 ENDS = {"windows-2022": 45, "ubuntu": 0, "ubuntu-hpc": -20, "rhel": 91}
 """Days until the support of an image ends."""
@@ -212,4 +212,4 @@ def test_the_list_is_asked_of_the_newest_api_version() -> None:
     by_name = {row.name: row for row in seen.client().list_supported_images()}
     windows = by_name["microsoftwindowsserver:windowsserver:2022-datacenter-core"]
     assert (windows.agent, windows.os_type, windows.verified) == ("batch.node.windows amd64", "windows", True)
-    assert windows.ends_at == datetime(2024, 7, 16, tzinfo=timezone.utc)
+    assert windows.ends_at == datetime(2024, 7, 16, tzinfo=UTC)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from scripts.matrix import COMBINATIONS
 from scripts.project import ROOT
 from scripts.site.__main__ import OUTPUT
 from tests.pipelines.machine import loaded
@@ -93,10 +94,9 @@ def _inputs(job: Any) -> list[str]:
     return [key for step in job["steps"] for key in step.get("with", {})]
 
 
-def test_every_promised_python_is_checked() -> None:
-    classifiers = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text())
-    matrix = JOBS["ci/check"]["strategy"]["matrix"]
-    assert {*classifiers} <= {*matrix["python"], "3.12"}, "3.12 runs every test"
+def test_every_combination_of_the_matrix_runs() -> None:
+    rows = JOBS["ci/matrix"]["strategy"]["matrix"]["include"]
+    assert [(row["name"], row["python"]) for row in rows] == [(each.name, each.python) for each in COMBINATIONS]
 
 
 def run(name: str, folder: Path, **environment: str) -> tuple[int, str, list[str]]:
@@ -129,10 +129,12 @@ def test_every_script_is_run_by_a_test_here() -> None:
 
 MADE = {
     "ci/test/Test": ["make test"],
+    "ci/matrix/Matrix": ["make matrix ARGS=lowest"],
     "ci/check/Check": ["make check"],
     "release/build/Install": ["make .venv/installed .venv-runtime/locked"],
     "pages/build/Build": ["make docs"],
 }
+GIVEN = {"ci/check/Check": {"PYTHON": "python"}, "ci/matrix/Matrix": {"PYTHON": "python", "NAME": "lowest"}}
 ELSEWHERE = {
     "ci/windows/Install": "needs Windows: it has not run",
     "ci/windows/Unit tests": "needs Windows: it has not run",
@@ -144,8 +146,7 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("name", MADE)
 def test_what_make_is_asked_for_exists(name: str, tmp_path: Path) -> None:
-    environment = {"PYTHON": "python"} if name == "ci/check/Check" else {}
-    code, said, calls = run(name, tmp_path, **environment)
+    code, said, calls = run(name, tmp_path, **GIVEN.get(name, {}))
     assert (code, said, calls) == (0, "", MADE[name])
     targets = calls[0].split()[1:]
     asked = subprocess.run(["make", "--dry-run", *targets], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603, S607

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -306,7 +306,7 @@ def test_an_unknown_target_is_left_to_the_engine(rule: Any):
 
 # --- the end of an image ---
 
-NOW = datetime(2026, 11, 28, 9, tzinfo=timezone.utc)
+NOW = datetime(2026, 11, 28, 9, tzinfo=UTC)
 FARM = "https://farm.westeurope.batch.azure.com"
 SERVER = "microsoftwindowsserver:windowsserver:2016-datacenter"
 

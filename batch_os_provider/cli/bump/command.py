@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -80,7 +80,7 @@ def _bump(  # noqa: PLR0913 - the options
     refs = [pool.ref for pools in stacks.values() for pool in pools if pool.ref is not None]
     accounts = survey(tuple(dict.fromkeys([*(ref.endpoint for ref in refs), *more])))
     _end_if_unread(accounts)
-    today = datetime.now(timezone.utc).date()
+    today = datetime.now(UTC).date()
     standings, unasked = standings_of(accounts, subscription, today)
     declared = declared_of(stacks, standings, today)
     files = {file: file.read_bytes() for file in _program_files(folder)}

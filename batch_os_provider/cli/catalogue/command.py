@@ -7,7 +7,7 @@ a write into site-packages. docs/catalogue.md says which file counts, and how a 
 from __future__ import annotations
 
 import os
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,9 @@ def command(source: str | None, output: Path | None, wants_json: bool) -> None: 
         _update(found, source, output)
         found = catalogue_file.find()
     if wants_json:
-        print_json(as_json(found, datetime.now(timezone.utc).date()))
+        print_json(as_json(found, datetime.now(UTC).date()))
     elif source is None:
-        _render(found, datetime.now(timezone.utc).date())
+        _render(found, datetime.now(UTC).date())
     if found.trouble and source is None:
         fail(found.trouble)
 

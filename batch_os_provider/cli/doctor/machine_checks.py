@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -28,9 +28,10 @@ from batch_os_provider.runtime.request_log import VARIABLE
 
 __all__ = ["catalogue", "judge_version", "machine"]
 
-PULUMI = ((3, 216), (4,))
+CLI = ((3, 251), (4,))
+SDK = ((3, 259), (4,))
 AZURE_BATCH = ((15, 1), (16,))
-PYTHON = ((3, 10), (3, 14))
+PYTHON = ((3, 11), (3, 15))
 """What is supported: from the first, and below the second."""
 TESTED = {**PROVEN_ON, "azure-batch": "15.1.0", "Python": "3.11"}
 _PULUMI_SECONDS = 30.0
@@ -39,15 +40,15 @@ _PULUMI_SECONDS = 30.0
 def machine(environ: Mapping[str, str] = os.environ) -> list[Check]:
     """All checks of this machine."""
     return [
-        judge_version("Python", ".".join(map(str, sys.version_info[:3])), *PYTHON, fix="Use Python 3.10 to 3.13"),
+        judge_version("Python", ".".join(map(str, sys.version_info[:3])), *PYTHON, fix="Use Python 3.11 to 3.14"),
         Check("machine", "batch-os-provider", "ok", metadata.version("batch-os-provider")),
         _cli(),
-        _installed("Pulumi SDK", "pulumi", *PULUMI),
+        _installed("Pulumi SDK", "pulumi", *SDK),
         _installed("azure-batch", "azure-batch", *AZURE_BATCH),
         *_seams(missing_seams),
         _log(environ.get(VARIABLE, "")),
         *_tail(environ.get(TAIL, "")),
-        catalogue(catalogue_file.find(environ), datetime.now(timezone.utc).date()),
+        catalogue(catalogue_file.find(environ), datetime.now(UTC).date()),
     ]
 
 
@@ -71,7 +72,7 @@ def _installed(name: str, package: str, least: tuple[int, ...], below: tuple[int
 
 
 def _cli() -> Check:
-    name, fix = "Pulumi CLI", "Install the Pulumi CLI 3.216 or newer, and put its folder on PATH"
+    name, fix = "Pulumi CLI", "Install the Pulumi CLI 3.251 or newer, and put its folder on PATH"
     found = shutil.which("pulumi")
     if found is None:
         return Check("machine", name, "fail", "there is no `pulumi` on PATH", fix)
@@ -86,7 +87,7 @@ def _cli() -> Check:
         )
     except (OSError, subprocess.SubprocessError) as error:
         return Check("machine", name, "fail", f"`{found} version` failed: {error}", fix)
-    return judge_version(name, said.stdout.strip(), *PULUMI, fix=fix)
+    return judge_version(name, said.stdout.strip(), *CLI, fix=fix)
 
 
 def _seams(probe: Callable[[], Mapping[str, str]]) -> list[Check]:

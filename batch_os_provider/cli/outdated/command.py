@@ -7,7 +7,7 @@ pools have a newer version by now, and where was it seen.
 from __future__ import annotations
 
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -43,7 +43,7 @@ def command(
     """
     wanted = fail_on_words(words, [BEHIND])
     accounts = survey(endpoints)
-    standings, unasked = standings_of(accounts, subscription, datetime.now(timezone.utc).date())
+    standings, unasked = standings_of(accounts, subscription, datetime.now(UTC).date())
     if wants_json:
         print_json(as_json(accounts, standings, unasked))
     else:

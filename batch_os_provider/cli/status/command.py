@@ -7,7 +7,7 @@ pools, or who have lost track of them.
 from __future__ import annotations
 
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,7 +47,7 @@ def command(endpoints: tuple[str, ...], words: tuple[str, ...], wants_json: bool
     Reads only. Exit code 2 if something could not be read; the rest is shown.
     """
     wanted = fail_on_words(words, image_ends.WORDS)
-    accounts = image_ends.with_ends(survey(endpoints), datetime.now(timezone.utc))
+    accounts = image_ends.with_ends(survey(endpoints), datetime.now(UTC))
     if wants_json:
         print_json(as_json(accounts))
     else:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Protocol
 
 import click
@@ -101,7 +101,7 @@ def follow(  # noqa: PLR0913 - clock, sleep, time and jitter are given
     *,
     pause: Callable[[float], None],
     clock: Callable[[], float],
-    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
     chance: Callable[[], float] = random.random,
     once: bool = False,
 ) -> None:

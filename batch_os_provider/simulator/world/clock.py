@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -57,7 +57,7 @@ def parse_iso(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not a UTC time such as 2018-08-24T07:46:48.3436665Z")
     year, month, day, hour, minute, second = (int(part) for part in match.groups()[:_DATE_PARTS])
-    whole = int(datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc).timestamp())
+    whole = int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp())
     return whole * TICKS + int((match.group(7) or "0")[:7].ljust(7, "0"))
 
 

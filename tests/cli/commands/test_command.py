@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -424,7 +424,7 @@ def lines(said: Said) -> dict[tuple[str, str], str]:
 
 def test_doctor_where_all_is_well(sim: Simulator, tmp_path: Path) -> None:
     young = tmp_path / "catalogue.json"
-    today = datetime.now(timezone.utc).date()
+    today = datetime.now(UTC).date()
     version = GuestOsVersion(7, 999, 1, f"{today:%Y%m}")
     release = Release(version, "Windows Server 2022", today)
     own = catalogue.load()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tests.support.simulator import CREATED, NEW, OLD, Simulator, paas_pool
@@ -74,7 +74,7 @@ def test_a_sick_pool_a_soak_and_a_stall_store_nothing_and_the_next_up_passes(sim
     """A pool that is adopted has to be healthy, ^C ends a soak, and a stall names the nodes."""
     sim.pools(*map(paas_pool, ("sick", "soaks", "stalls")))
     sim.change_node("tvm-002", "sick", state="unusable", errors=ERRORS)
-    recent = datetime.now(timezone.utc) - timedelta(minutes=20)
+    recent = datetime.now(UTC) - timedelta(minutes=20)
     sim.change_node("tvm-002", "soaks", lastBootTime=recent.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
     def declare(sick: int | str, **stalls: str) -> None:

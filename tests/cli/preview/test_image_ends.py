@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tests.cli.commands.test_command import batch_os as command
@@ -24,7 +24,7 @@ POOLS = {
 
 
 def day(days: int) -> str:
-    return (datetime.now(timezone.utc) + timedelta(days=days)).date().isoformat()
+    return (datetime.now(UTC) + timedelta(days=days)).date().isoformat()
 
 
 def declare(sim: Simulator, stack: Stack, *, renewed: bool = False) -> dict[str, str]:

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,7 @@ def test_advisory_violations_of_both_resources_and_both_providers_warn_and_pass(
 
 def test_the_end_of_an_image_is_judged_with_what_batch_shows(sim: Simulator, stack: Stack):
     """One pool's image ends soon, one's stays; then the list is refused, which Pulumi says and continues."""
-    soon = datetime.now(timezone.utc) + timedelta(days=50)
+    soon = datetime.now(UTC) + timedelta(days=50)
     ends = {**IMAGES["windows-2019"].row, "batchSupportEndOfLife": f"{soon.date()}T00:00:00Z"}
     old, new = (vm_pool(name, image=IMAGES[name]) for name in ("windows-2019", "windows-2022"))
     sim.seed(old, new, images=[ends, IMAGES["windows-2022"].row])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import formatdate
 from urllib.error import HTTPError
 
@@ -194,7 +194,7 @@ def test_over_the_wire(client):
     assert client("GET", "/pools").status == 200
     refused = client("GET", "/pools", sign=False)
     assert (refused.status, refused.code) == (400, "MissingRequiredHeader")
-    old = formatdate(datetime(2018, 1, 1, tzinfo=timezone.utc).timestamp(), usegmt=True)
+    old = formatdate(datetime(2018, 1, 1, tzinfo=UTC).timestamp(), usegmt=True)
     assert client("GET", "/pools", headers={"ocp-date": old}).code == "AuthenticationFailed"
     seen = [(entry["status"], entry["code"]) for entry in client.audit("request")]
     assert seen == [(200, None), (400, "MissingRequiredHeader"), (403, "AuthenticationFailed")]
@@ -292,4 +292,4 @@ def test_no_secret_leaves_by_any_other_door_than_the_state(client):
 
 
 def test_wall_time_is_wall_time():
-    assert abs(wall_now() / 10_000_000 - datetime.now(timezone.utc).timestamp()) < 5
+    assert abs(wall_now() / 10_000_000 - datetime.now(UTC).timestamp()) < 5

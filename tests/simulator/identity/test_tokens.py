@@ -8,7 +8,7 @@ import re
 import socket
 import urllib.error
 import urllib.request
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
@@ -61,7 +61,7 @@ def test_the_real_library_signs_in_as_the_principal_of_the_header(principals, mo
         with ManagedIdentityCredential() as credential:
             token = credential.get_token(SCOPE)
         assert token.token == principal["token"]
-        now = datetime.now(timezone.utc).timestamp()
+        now = datetime.now(UTC).timestamp()
         assert now + 23 * 3600 < token.expires_on <= now + 24 * 3600
 
 

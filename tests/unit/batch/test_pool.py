@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from batch_os_provider.batch.pool import AllocationState, Kind, Node, Pool, Pool
 from tests.unit.rollout.doubles import REF, V24, V25
 from tests.unit.rollout.stage import quick
 
-POST_TIME = datetime(2018, 12, 1, 4, 20, 56, 512345, tzinfo=timezone.utc)
+POST_TIME = datetime(2018, 12, 1, 4, 20, 56, 512345, tzinfo=UTC)
 
 CLOUD_SERVICES = {
     "odata.metadata": "https://acct.westeurope.batch.azure.com/$metadata#pools/@Element",

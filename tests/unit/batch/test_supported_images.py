@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from batch_os_provider.batch.supported_images import ImageSupport, SupportedImage, judge
 from batch_os_provider.simulator.world.supported_images import BUILT_IN
 
-NOW = datetime(2026, 11, 28, 9, 30, tzinfo=timezone.utc)
+NOW = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
 LISTED = tuple(SupportedImage.from_json(row) for row in BUILT_IN)
 WINDOWS, JAMMY, NOBLE = "batch.node.windows amd64", "batch.node.ubuntu 22.04", "batch.node.ubuntu 24.04"
 SERVER = "microsoftwindowsserver:windowsserver:2016-datacenter"
@@ -40,7 +40,7 @@ def verdict(configuration: dict[str, Any], *images: SupportedImage, now: datetim
     [(91, "listed"), (90, "ending"), (45, "ending"), (1, "ending"), (0, "ended"), (-1, "ended"), (-400, "ended")],
 )
 def test_days_count_to_the_midnight_at_which_the_support_ends(days: int, standing: str) -> None:
-    midnight = datetime(2026, 11, 28, tzinfo=timezone.utc) + timedelta(days=days)
+    midnight = datetime(2026, 11, 28, tzinfo=UTC) + timedelta(days=days)
     found = verdict(of(SERVER), row(SERVER, end=midnight.strftime("%Y-%m-%dT%H:%M:%SZ")))
     assert (found.standing, found.days, found.ends_on) == (standing, days, midnight.date().isoformat())
 
@@ -147,7 +147,7 @@ def test_an_empty_list_says_nothing_about_a_pool() -> None:
     ],
 )
 def test_another_image_is_the_nearest_relative_that_stays(image: str, agent: str, instead: str) -> None:
-    assert verdict(of(image, agent), now=datetime(2027, 6, 1, tzinfo=timezone.utc)).instead == instead
+    assert verdict(of(image, agent), now=datetime(2027, 6, 1, tzinfo=UTC)).instead == instead
 
 
 def test_an_image_without_an_end_comes_before_a_nearer_relative_that_ends_later() -> None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("text", "status"),
     [
-        ("v3.215.9", "fail"),
-        ("v3.216.0", "ok"),
+        ("v3.258.9", "fail"),
+        ("v3.259.0", "ok"),
         ("3.999.1-alpha.2", "ok"),
         ("4.0.0", "warn"),
         ("dev", "warn"),
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     ],
 )
 def test_versions(text: str, status: str) -> None:
-    found = judge_version("Pulumi SDK", text, *machine_checks.PULUMI, fix="do this")
+    found = judge_version("Pulumi SDK", text, *machine_checks.SDK, fix="do this")
     assert found.status == status
     assert "tested with 3.272.0" in found.seen
     assert found.fix == ("" if status == "ok" else "do this")
@@ -99,13 +99,13 @@ def test_the_document() -> None:
 
 def test_doctors_lines_are_whole_in_a_log_and_folded_between_words_on_a_terminal() -> None:
     found = [
-        Check("machine", "Pulumi CLI", "fail", "there is no `pulumi` on PATH", "Install the Pulumi CLI 3.216 or newer"),
+        Check("machine", "Pulumi CLI", "fail", "there is no `pulumi` on PATH", "Install the Pulumi CLI 3.251 or newer"),
         Check("https://farm.westeurope.batch.azure.com", "address", "ok", "fine"),
     ]
     assert lines(found) == [
         "machine",
         "  fail  Pulumi CLI  there is no `pulumi` on PATH",
-        "                    Next: Install the Pulumi CLI 3.216 or newer.",
+        "                    Next: Install the Pulumi CLI 3.251 or newer.",
         "https://farm.westeurope.batch.azure.com",
         "  ok    address     fine",
     ]

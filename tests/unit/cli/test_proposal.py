@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -113,7 +113,7 @@ def test_an_empty_pool_that_follows_latest_is_kept_at_the_present_day() -> None:
     assert "it has no nodes" in left(vm_pool(nodes=0)), "the time is not known"
     pool = seen(vm_pool(nodes=0))
     assert pool.vm is not None
-    at = datetime(2026, 11, 28, 16, tzinfo=timezone.utc)
+    at = datetime(2026, 11, 28, 16, tzinfo=UTC)
     vm = replace(pool.vm, pool=replace(pool.vm.pool, base=replace(pool.vm.pool.base, seen_at=at)))
     proposal = propose(replace(pool, vm=vm))
     assert isinstance(proposal, Declaration)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -32,7 +32,7 @@ from tests.support.simulator import paas_pool, vm_pool
 
 ENDPOINT = "https://farm.westeurope.batch.azure.com"
 OLD, NEW = "WA-GUEST-OS-7.57_202510-01", "WA-GUEST-OS-7.58_202511-01"
-STARTED = datetime(2026, 11, 1, 12, tzinfo=timezone.utc)
+STARTED = datetime(2026, 11, 1, 12, tzinfo=UTC)
 START_TEXT = "2026-11-01T12:00:00Z"
 UBUNTU = {"publisher": "microsoft-dsvm", "offer": "ubuntu-hpc", "sku": "2204", "version": "latest"}
 RESIZING = {"allocationState": "resizing", "allocationStateTransitionTime": START_TEXT}

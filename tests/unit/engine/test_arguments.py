@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
 from fractions import Fraction
@@ -29,7 +29,7 @@ AT = "https://farm.westeurope.batch.azure.com"
 URL = f"{AT}/pools/render"
 
 
-class Mode(str, Enum):
+class Mode(str, Enum):  # noqa: UP042 - StrEnum has another str(), and programs have both
     FAIL = "fail"
 
 
@@ -92,7 +92,7 @@ VALUES: dict[str, Any] = {
     "function": len,
     "class": int,
     "complex": 1j,
-    "datetime": datetime(2026, 1, 31, tzinfo=timezone.utc),
+    "datetime": datetime(2026, 1, 31, tzinfo=UTC),
     "date": date(2026, 1, 31),
     "two hours": timedelta(hours=2),
     "no time": timedelta(),

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def said(configuration: dict[str, Any], *images: SupportedImage, now: datetime =
     ],
 )
 def test_a_marketplace_image(days: int, expected: str | None) -> None:
-    evening = datetime(2026, 11, 28, 20, tzinfo=timezone.utc) + timedelta(days=days)
+    evening = datetime(2026, 11, 28, 20, tzinfo=UTC) + timedelta(days=days)
     text = said(of(SERVER), row(SERVER, end=evening.isoformat()), row(INSTEAD))
     next_step = f'declare another image, such as target_image="{INSTEAD}"'
     whole = f"Batch support for image {SERVER} of pool render {expected}; {next_step}"

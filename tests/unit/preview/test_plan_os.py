@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
 
@@ -23,7 +23,7 @@ from tests.unit.rollout.stage import play, wanting
 S24, S25, S26 = "5.24_201810-01", "5.25_201811-01", "5.26_201812-01"
 """The same versions as a row shows them."""
 THEN = "this up waits for it, at most 2h00m, and then upgrades"
-STARTED = datetime(2026, 11, 1, tzinfo=timezone.utc)
+STARTED = datetime(2026, 11, 1, tzinfo=UTC)
 POOL = Pool(
     ref=REF,
     kind=Kind.CLOUD_SERVICES,

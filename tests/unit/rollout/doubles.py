@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from batch_os_provider.batch.address import PoolRef
@@ -26,7 +26,7 @@ V25 = "WA-GUEST-OS-5.25_201811-01"
 V26 = "WA-GUEST-OS-5.26_201812-01"
 OTHER_FAMILY = "WA-GUEST-OS-4.59_201810-01"
 REF = PoolRef("https://acct.westeurope.batch.azure.com", "Render-A")
-EPOCH = datetime(2018, 12, 1, 12, 0, 0, tzinfo=timezone.utc)
+EPOCH = datetime(2018, 12, 1, 12, 0, 0, tzinfo=UTC)
 """The service's time at virtual second 0."""
 
 

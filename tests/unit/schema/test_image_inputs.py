@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -93,7 +93,7 @@ def test_one_target_is_enough_and_each_fits_its_pools() -> None:
         ("2026/1/2", "2026-01-02"),
         ("20261124", "2026-11-24"),
         (date(2026, 11, 24), "2026-11-24"),
-        (datetime(2026, 11, 24, 6, 30, tzinfo=timezone.utc), "2026-11-24T06:30:00Z"),
+        (datetime(2026, 11, 24, 6, 30, tzinfo=UTC), "2026-11-24T06:30:00Z"),
         *((value, "") for value in ("2026-02-30", "2026-13-01", "2026-11-24T25:00:00Z", "0001-01-01T00:00:00+10:00")),
         *((value, "") for value in ("2026-11-24T06:30:00+99:00", "24.11.2026", "yesterday", "latest", "", "2026-11")),
         *((value, "") for value in (20261124.0, 1764000000, True, ["2026-11-24"], {"a": 1}, float("nan"))),

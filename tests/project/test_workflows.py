@@ -136,12 +136,20 @@ MADE = {
 }
 GIVEN = {"ci/check/Check": {"PYTHON": "python"}, "ci/matrix/Matrix": {"PYTHON": "python", "NAME": "lowest"}}
 ELSEWHERE = {
-    "ci/windows/Install": "needs Windows: it has not run",
-    "ci/windows/Unit tests": "needs Windows: it has not run",
+    "ci/windows/Test on Windows": "needs Windows: it has not run",
+    "ci/windows/Demo on Windows": "needs Windows: it has not run",
     "ci/audit/Dependencies": "test_the_audit_reads_every_locked_file",
     "release/build/Build and check": "scripts/package, which `make test` runs",
     "release/describe/Make the GitHub release": "test_the_github_release_has_the_notes_and_the_files",
 }
+
+
+def test_windows_runs_scripts_that_exist_without_make() -> None:
+    scripts = [step["run"].split() for step in JOBS["ci/windows"]["steps"] if "run" in step]
+    assert [words[0] for words in scripts] == ["python"] * 2
+    assert all((ROOT / words[1]).is_file() for words in scripts)
+    page = (ROOT / "docs" / "windows.md").read_text(encoding="utf-8")
+    assert [words[1] for words in scripts if f"`py {words[1]}`" not in page] == []
 
 
 @pytest.mark.parametrize("name", MADE)

@@ -23,6 +23,7 @@ from batch_os_provider.engine.foreign_calls import up
 from batch_os_provider.runtime import request_log
 
 __all__ = [
+    "EVERY_REFUSAL",
     "GUARDED",
     "VARIABLE",
     "Door",
@@ -59,6 +60,10 @@ _stub_lock = threading.Lock()
 _stub: Any = None
 
 
+EVERY_REFUSAL = "`batch-os adopt {endpoint} --check .` shows every pool that is refused"
+"""Where to see what a preview that ends early leaves out; ``{endpoint}`` is the account."""
+
+
 @dataclass(frozen=True)
 class Door:
     """What differs between the providers of this package in their messages.
@@ -68,7 +73,7 @@ class Door:
     """
 
     spell: Callable[[str], str] = str
-    after_refusal: str = "Pulumi stops here; `batch-os adopt {endpoint} --check .` shows every pool that is refused"
+    after_refusal: str = f"Pulumi stops here; {EVERY_REFUSAL}"
 
 
 _door = Door()

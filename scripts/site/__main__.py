@@ -21,14 +21,14 @@ import yaml  # type: ignore[import-untyped]  # it ships no types
 
 from scripts import project
 from scripts.project import ROOT
-from scripts.site import commands, http_face, pages, picture, resources
+from scripts.site import commands, http_interface, native, pages, picture, resources
 
 HERE = Path(__file__).resolve().parent
 BUILDER = ROOT / ".venv-docs" / ("Scripts" if os.name == "nt" else "bin") / "mkdocs"
 OUTPUT = ROOT / "site"
 DRAWN = "## The house\n"
 """The heading of ARCHITECTURE.md above which the site shows the picture."""
-QUIET = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}
+QUIET = {"NO_MKDOCS_2_WARNING": "1"}
 """mkdocs-material advertises its successor at every build."""
 
 
@@ -37,6 +37,7 @@ def reference() -> tuple[dict[str, str], pages.Nav]:
     troubleshooting = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     made = {page.file: resources.reference(page, troubleshooting) for page in resources.PAGES}
     nav: pages.Nav = [{page.name: page.file} for page in resources.PAGES]
+    made["reference/batchos.md"] = native.page()
     made["reference/batch-os.md"] = commands.overview()
     listed: pages.Nav = [{"batch-os": "reference/batch-os.md"}]
     for name, command in commands.subcommands().items():
@@ -44,11 +45,12 @@ def reference() -> tuple[dict[str, str], pages.Nav]:
         made[file] = commands.page(name, command)
         listed.append({f"batch-os {name}": file})
     made["reference/batch-simulator.md"] = commands.simulator_page()
-    made["reference/simulator-http.md"] = http_face.page()
+    made["reference/simulator-http.md"] = http_interface.page()
     return made, [
         *nav,
+        {native.NAME: "reference/batchos.md"},
         {"Commands": [*listed, {"batch-simulator": "reference/batch-simulator.md"}]},
-        {"The simulator's HTTP face": "reference/simulator-http.md"},
+        {"The simulator's HTTP interface": "reference/simulator-http.md"},
     ]
 
 

@@ -68,9 +68,7 @@ def _usage(command: click.Command, path: str) -> str:
 
 
 def _option(option: click.Option) -> str:
-    context = click.Context(click.Command("any"))
-    flags = ", ".join([*option.opts, *option.secondary_opts])
-    takes = "" if option.is_flag or option.count else f" {option.make_metavar(context)}"
+    head, _ = option.get_help_record(click.Context(click.Command("any"))) or ("", "")
     text = option.help or ""
     default = option.default
     # Without a default click shows a marker of its own, whose type has no public name.
@@ -80,7 +78,7 @@ def _option(option: click.Option) -> str:
         text += " Can be given more than once."
     if option.required:
         text += " Required."
-    return _item(flags + takes, text)
+    return _item(head, text)
 
 
 def _item(head: str, text: str) -> str:
@@ -104,13 +102,14 @@ def simulator_page() -> str:
     return "\n\n".join(
         [
             f"# {SIMULATOR}",
+            parser.description or "",
             paragraphs(inspect.cleandoc(simulator.__doc__ or "").partition("\n\n")[2]),
             f"```text\n{usage}\n```",
             "## Options",
             "\n\n".join(_arguments(parser)),
             "## Exit codes",
             "\n".join(["| Code | Means |", "|---|---|", *rows]),
-            "See also [its HTTP face](simulator-http.md), and [the simulator](../simulator.md) with examples.\n",
+            "See also [its HTTP interface](simulator-http.md), and [the simulator](../simulator.md) with examples.\n",
         ]
     )
 

@@ -7,11 +7,11 @@ specifications, so that a page cannot say anything else than an editor shows.
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # it ships no types
@@ -24,8 +24,10 @@ from scripts.docstrings import attribute_texts, attributes_of, classes_of, const
 from scripts.plugin_examples import EXAMPLES
 from scripts.plugin_schema import FILE, FLEET_SOURCE, SOURCE
 from scripts.site.pages import groups
-from scripts.site.text import indented, paragraphs, plain
+from scripts.site.properties import fenced, file_of, property_, schema_type, tabs
+from scripts.site.text import paragraphs
 
+REPLACES = "a change replaces"
 PYTHON, OTHERS = "Python", "YAML and TypeScript"
 ACCOUNT = "accountEndpoint"
 
@@ -41,7 +43,7 @@ class Page:
     @property
     def file(self) -> str:
         """Its name on the site."""
-        return f"reference/{re.sub('(?<!^)(?=[A-Z])', '-', self.name).lower()}.md"
+        return f"reference/{file_of(self.name)}"
 
 
 PAGES = (
@@ -65,9 +67,9 @@ def reference(page: Page, troubleshooting: str) -> str:
             "## Usage",
             _usage(page.name),
             "## Inputs",
-            _tabs({PYTHON: _python_inputs(page, source), OTHERS: _other_inputs(resource, schema)}),
+            tabs({PYTHON: _python_inputs(page, source), OTHERS: _other_inputs(resource, schema)}),
             "## Outputs",
-            _tabs({PYTHON: _python_outputs(page, source), OTHERS: _other_outputs(resource, schema)}),
+            tabs({PYTHON: _python_outputs(page, source), OTHERS: _other_outputs(resource, schema)}),
             "## Import",
             _import(page),
             "## Errors",
@@ -84,12 +86,12 @@ def _title(page: Page) -> str:
 def _usage(name: str) -> str:
     parts = []
     for title, in_yaml, in_typescript in EXAMPLES[name]:
-        tabs = {
-            PYTHON: _fenced("python", python_of(in_yaml)),
-            "YAML": _fenced("yaml", in_yaml.strip()),
-            "TypeScript": _fenced("typescript", in_typescript.strip()),
+        programs = {
+            PYTHON: fenced("python", python_of(in_yaml)),
+            "YAML": fenced("yaml", in_yaml.strip()),
+            "TypeScript": fenced("typescript", in_typescript.strip()),
         }
-        parts.append(f"### {title}\n\n{_tabs(tabs)}")
+        parts.append(f"### {title}\n\n{tabs(programs)}")
     return "\n\n".join(parts)
 
 
@@ -138,12 +140,12 @@ def _python_inputs(page: Page, source: ast.ClassDef) -> str:
     required = page.spec.required if page.spec else (fleet_plan.NAMES[0],)
     replaces = page.spec.place if page.spec else ()
     return "\n\n".join(
-        _property(
+        property_(
             name,
             _python_type(annotation),
             arguments[name],
             required=name in required,
-            replaces=name in replaces,
+            mark=REPLACES if name in replaces else "",
         )
         for name, annotation in given.items()
     )
@@ -154,17 +156,18 @@ def _python_type(annotation: Any) -> str:
     text = ast.unparse(annotation).removesuffix(" | None")
     found = re.fullmatch(r"(?:Input|Output)\[(.*)\]", text)
     words = (found[1] if found else text).removesuffix(" | None").replace("'", '"')
+    words = re.sub(r"\bWave\b", "str | int | Sequence[str]", words)
     return re.sub(r"Literal\[(.*?)\]", lambda choice: choice[1].replace(", ", " | "), words)
 
 
 def _other_inputs(resource: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     return "\n\n".join(
-        _property(
+        property_(
             name,
-            _schema_type(each, schema),
+            schema_type(each, schema),
             each["description"],
             required=name in resource["requiredInputs"],
-            replaces=bool(each.get("replaceOnChanges")),
+            mark=REPLACES if each.get("replaceOnChanges") else "",
         )
         for name, each in resource["inputProperties"].items()
     )
@@ -174,14 +177,14 @@ def _python_outputs(page: Page, source: ast.ClassDef) -> str:
     texts, types = attribute_texts(source), attributes_of(source)
     inputs = page.spec.names if page.spec else ()
     shown = {name: text for name, text in texts.items() if name not in inputs}
-    rows = [_property(name, _python_type(types[name].annotation), text) for name, text in shown.items()]
+    rows = [property_(name, _python_type(types[name].annotation), text) for name, text in shown.items()]
     return "\n\n".join([*([_ALL_INPUTS] if page.spec else []), *rows])
 
 
 def _other_outputs(resource: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     is_fleet = resource.get("isComponent", False)
     rows = [
-        _property(name, _schema_type(each, schema), each["description"])
+        property_(name, schema_type(each, schema), each["description"])
         for name, each in resource["properties"].items()
         if is_fleet or name not in resource["inputProperties"]
     ]
@@ -189,36 +192,6 @@ def _other_outputs(resource: Mapping[str, Any], schema: Mapping[str, Any]) -> st
 
 
 _ALL_INPUTS = "All inputs are outputs too, as declared. The others are:"
-
-
-def _schema_type(each: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    if "oneOf" in each:
-        return " | ".join(_schema_type(one, schema) for one in each["oneOf"])
-    if "$ref" in each:
-        found = schema["types"][each["$ref"].removeprefix("#/types/")]
-        if "enum" in found:
-            return " | ".join(json.dumps(value["value"]) for value in found["enum"])
-        return str(each["$ref"].rpartition(":")[2])
-    if each["type"] == "array":
-        return f"list of {_schema_type(each['items'], schema)}"
-    if each["type"] == "object":
-        return f"map of {_schema_type(each['additionalProperties'], schema)}"
-    return str(each["type"])
-
-
-def _property(name: str, type_: str, text: str, *, required: bool = False, replaces: bool = False) -> str:
-    marks = [
-        *(['<span class="property-mark required">required</span>'] if required else []),
-        *(['<span class="property-mark">a change replaces</span>'] if replaces else []),
-    ]
-    head = " ".join([f"`{name}`{{ .property }}", f'<span class="property-type">{plain(type_)}</span>', *marks])
-    whole = re.sub(r"as for `(Pool\w+)`", _same_input, paragraphs(text))
-    return f"{head}\n:   {indented(whole[:1].upper() + whole[1:]).strip()}"
-
-
-def _same_input(words: re.Match[str]) -> str:
-    file = next(page.file for page in PAGES if page.name == words[1])
-    return f"[{words[0]}]({PurePosixPath(file).name}#inputs)"
 
 
 def _import(page: Page) -> str:
@@ -231,12 +204,12 @@ def _import(page: Page) -> str:
     python = (
         "A Python program needs no import: creating the resource adopts the pool. `get` reads a pool that another "
         "stack keeps:\n\n"
-        + _fenced("python", f'from batch_os_provider import {page.name}\n\nrender = {page.name}.get("render", "{url}")')
+        + fenced("python", f'from batch_os_provider import {page.name}\n\nrender = {page.name}.get("render", "{url}")')
     )
-    others = "The first `pulumi up` adopts the pool. `pulumi import` also prints the program:\n\n" + _fenced(
+    others = "The first `pulumi up` adopts the pool. `pulumi import` also prints the program:\n\n" + fenced(
         "sh", f"pulumi import {PACKAGE}:index:{page.name} render {url}"
     )
-    return f"The id of the resource is the pool's URL.\n\n{_tabs({PYTHON: python, OTHERS: others})}"
+    return f"The id of the resource is the pool's URL.\n\n{tabs({PYTHON: python, OTHERS: others})}"
 
 
 _NEEDS = {errors.StalledError: STALL_AFTER, errors.UnhealthyError: MAX_UNHEALTHY, errors.ApiRetiredError: OS.targets[0]}
@@ -246,8 +219,9 @@ _HIDDEN = (errors.BatchOsError, errors.ServiceError, errors.ConflictError)
 
 
 def kinds(base: type[errors.BatchOsError] = errors.BatchOsError) -> list[type[errors.BatchOsError]]:
-    """All classes of errors, in the order of the tree."""
-    return [base, *(each for child in base.__subclasses__() for each in kinds(child))]
+    """The classes of errors, in the order of the tree; what other modules derive from them is their own affair."""
+    children = (child for child in base.__subclasses__() if child.__module__ == errors.__name__)
+    return [base, *(each for child in children for each in kinds(child))]
 
 
 def _errors(page: Page, source: ast.ClassDef, troubleshooting: str) -> str:
@@ -255,13 +229,18 @@ def _errors(page: Page, source: ast.ClassDef, troubleshooting: str) -> str:
     own = "\n".join(line for line in re.split(r"\n(?=\S)", after)[1:])
     names = page.spec.names if page.spec else fleet_plan.NAMES
     rows = [
-        f"| `{each.__name__}` | {' '.join(paragraphs(each.__doc__ or '').split())} |"
+        f"| `{each.__name__}` | {_first_paragraph(each)} |"
         for each in kinds()
         if each not in _HIDDEN and _NEEDS.get(each, names[0]) in names
     ]
     intro = paragraphs(own) if own.strip() else "Each pool has its own row and its own errors."
     table = "\n".join(["| Kind | When |", "|---|---|", *rows])
-    return f"{intro}\n\n{table}\n\nWhat people see, and what to do about it:\n\n{_messages(page, troubleshooting)}"
+    messages = _messages(page, troubleshooting)
+    return f"{intro} The kinds are:\n\n{table}\n\nWhat people see, and what to do about it:\n\n{messages}"
+
+
+def _first_paragraph(documented: type) -> str:
+    return paragraphs(inspect.getdoc(documented) or "").partition("\n\n")[0]
 
 
 def _messages(page: Page, troubleshooting: str) -> str:
@@ -281,11 +260,3 @@ def _messages(page: Page, troubleshooting: str) -> str:
 def anchor(heading: str) -> str:
     """The anchor of a heading, as GitHub and the site make it."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-
-
-def _fenced(language: str, text: str) -> str:
-    return f"```{language}\n{text}\n```"
-
-
-def _tabs(texts: Mapping[str, str]) -> str:
-    return "\n\n".join(f'=== "{title}"\n\n    {indented(text).strip()}' for title, text in texts.items())

@@ -20,7 +20,7 @@ from batch_os_provider.schema import fleet_plan
 from scripts.plugin_examples import EXAMPLES
 from scripts.project import ROOT
 from scripts.site import __main__ as site
-from scripts.site import commands, http_face, pages, picture, resources
+from scripts.site import commands, http_interface, native, pages, picture, resources
 
 TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 REFERENCE = {page.name: resources.reference(page, TROUBLESHOOTING) for page in resources.PAGES}
@@ -145,11 +145,23 @@ def test_the_python_programs_are_those_of_the_other_languages(page: resources.Pa
             assert "account_endpoint" in arguments
 
 
+def test_the_page_of_the_native_provider_has_every_option_function_and_type() -> None:
+    text, schema = native.page(), json.loads(resources.FILE.read_text(encoding="utf-8"))
+    for name in schema["provider"]["inputProperties"]:
+        assert f"\n`{name}`{{" in text
+    for function in schema["functions"].values():
+        for name in (*function["inputs"]["properties"], *function["outputs"]["properties"]):
+            assert f"\n`{name}`{{" in text
+    for referenced in re.findall(r"(?:list|map) of ([A-Z]\w+)", text + REFERENCE["PoolFleet"]):
+        assert f"\n### {referenced}\n" in text
+
+
 def test_only_cloud_services_pools_have_their_errors() -> None:
     for name in ("UnhealthyError", "StalledError", "ApiRetiredError"):
         assert f"`{name}`" in REFERENCE["PoolOsVersion"]
         assert f"`{name}`" not in REFERENCE["PoolImageVersion"]
     assert "another first number is another product" not in REFERENCE["PoolOsVersion"]
+    assert [each.__name__ for each in resources.kinds() if each.__name__ not in errors.__all__] == []
     assert {*resources.kinds()} >= {errors.TokenError, errors.InputError}
 
 
@@ -170,14 +182,14 @@ def test_the_simulators_page_has_every_option_and_request() -> None:
     text = commands.simulator_page()
     for flag in re.findall(r"--[a-z]+", commands.simulator.parser().format_help()):
         assert flag in text
-    face = http_face.page()
+    interface = http_interface.page()
     for request in (
         "PUT /_simulator/state",
         "POST /_simulator/identity/{tenant}/oauth2/v2.0/token",
         "POST /pools/{poolId}/upgradeos",
     ):
-        assert f"| `{request}` | " in face
-    assert "|  |" not in face, "a request without a docstring"
+        assert f"| `{request}` | " in interface
+    assert "|  |" not in interface, "a request without a docstring"
 
 
 def test_the_picture_names_rooms_of_the_package() -> None:

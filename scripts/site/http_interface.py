@@ -1,4 +1,4 @@
-"""The page of the simulator's HTTP face: every route that the running application has, with its docstring."""
+"""The page of the simulator's HTTP interface: every route that the running application has, with its docstring."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def page() -> str:
     if unknown:
         raise LookupError(f"the simulator has routes below {', '.join(sorted(unknown))}, which the page does not name")
     parts = [
-        "# The simulator's HTTP face",
+        "# The simulator's HTTP interface",
         "`batch-simulator` prints its address in its first line. Guide: [the simulator](../simulator.md).",
     ]
     for path, heading in HEADINGS.items():

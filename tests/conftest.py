@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, TypeVar
 
+import tests.support.examples  # noqa: F401 - the profile of `make soak`, before pytest asks for it
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -170,6 +170,8 @@ class Resource:
             if within != bag:
                 error.add("this timeout is the customTimeouts of the resource")
             raise
+        # The deadline of this run is no input of the program.
+        seen.pop(inputs.TIMEOUT, None)
         return self._as_state(bag, seen)
 
     def _within(self, bag: Mapping[str, Any], limit: float) -> dict[str, Any]:
@@ -177,8 +179,9 @@ class Resource:
         if limit <= 0:
             return dict(bag)
         declared = bag.get(inputs.TIMEOUT)
-        shortest = limit if declared is None else min(limit, parse_duration(declared))
-        return {**bag, inputs.TIMEOUT: min(shortest, LONGEST)}
+        if declared is not None and parse_duration(declared) <= limit:
+            return dict(bag)
+        return {**bag, inputs.TIMEOUT: min(limit, LONGEST)}
 
     def _as_state(self, bag: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]:
         """The outputs for the state. The target is what the pool shows if that is not what was declared.

@@ -151,7 +151,9 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         bag = unpack(request.news)
         failures = config.check(bag.values, bag.secrets)
         secrets = bag.secrets.union(config.SECRETS)
-        return provider_pb2.CheckResponse(inputs=pack(bag.values, secrets), failures=self._failed(failures, secrets))
+        # The value of a misspelled option may be a key.
+        hidden = secrets.union(bag.values.keys() - config.OPTIONS)
+        return provider_pb2.CheckResponse(inputs=pack(bag.values, secrets), failures=self._failed(failures, hidden))
 
     @_answering
     def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
@@ -253,7 +255,9 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         seen = resource.read(request.id, in_core(state.values), in_core(declared.values))
         if seen is None:
             return provider_pb2.ReadResponse()
-        outputs, inputs = (pack(in_program(each), state.secrets | declared.secrets) for each in seen)
+        # A state that a dynamic provider wrote has the names of the core.
+        secrets = in_program(dict.fromkeys(state.secrets | declared.secrets, True))
+        outputs, inputs = (pack(in_program(each), secrets) for each in seen)
         return provider_pb2.ReadResponse(id=request.id, properties=outputs, inputs=inputs)
 
     @_answering

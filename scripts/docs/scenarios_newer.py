@@ -30,7 +30,7 @@ PoolOsVersion("render", account_endpoint=at, pool_id="render", target_os_version
 
 
 def newer(ground: Ground) -> Outputs:
-    """command.md: `outdated` and `bump`, with and without Azure Resource Manager."""
+    """command.md: `outdated` and `bump` with Azure Resource Manager."""
     simulator = ground.simulator(tls=True)
     simulate = vm_pool("simulate", nodes=8, exact="latest")
     for node in simulate["nodes"]:
@@ -58,7 +58,6 @@ def newer(ground: Ground) -> Outputs:
 
     with_list = ("--subscription", SUBSCRIPTION)
     out = {
-        "outdated-alone": call("batch-os outdated $ENDPOINT", "outdated", simulator.endpoint),
         "outdated": call(
             "batch-os outdated $ENDPOINT --subscription $SUBSCRIPTION", "outdated", simulator.endpoint, *with_list
         ),

@@ -24,7 +24,6 @@ from scripts.docs.ground import (
 )
 from scripts.docs.pages import ROOT, Outputs, diagnostics, last_line, program_of, row, shown, transcript, under_row
 from tests.support import simulator as simulators
-from tests.support.simulator import vm_pool
 from tests.support.stack import PROJECT, STACK, Result, wait_until
 
 
@@ -179,7 +178,7 @@ def killed(ground: Ground) -> Outputs:
     text = next(line for line in locked.text.splitlines() if "currently locked" in line)
     out = {"locked": shown(text)}
     wait_until(lambda: stack.plugins() == [], "the plugin ends")
-    out["canceled"] = transcript("pulumi cancel --yes", stack.run("cancel", "--yes").ok())
+    stack.run("cancel", "--yes").ok()
     out["resumed"] = shown(diagnostics(roll(simulator, stack).text)["render"])
     return out
 
@@ -216,8 +215,8 @@ def removed(ground: Ground) -> Outputs:
 
 def refused(ground: Ground) -> Outputs:
     """Most messages of troubleshooting.md, by one `up` of many pools in six accounts."""
-    names = ("conflict", "resizing", "family", "deadline", "deleting", "disabled")
-    simulator = ground.simulator(vm_pool("vm"), *(paas_pool(name) for name in names))
+    names = ("conflict", "resizing", "family", "deadline", "disabled")
+    simulator = ground.simulator(*(paas_pool(name) for name in names))
     retired, other_key = ground.simulator(paas_pool()), ground.simulator(paas_pool())
     retired.unknown(retiredApiVersions="before-2025-06-01")
     changed = {"name": other_key.account, "key": "AAAA" + other_key.key[4:]}
@@ -231,7 +230,6 @@ def refused(ground: Ground) -> Outputs:
         each.put("state", {**state, "account": {**state["account"], **setting}})
     simulator.outside("POST", "/pools/conflict/upgradeos", {"targetOSVersion": OTHER})
     simulator.outside("POST", "/pools/resizing/resize", {"targetDedicatedNodes": 5})
-    simulator.outside("DELETE", "/pools/deleting")
     text = "The specified OS version is disabled."
     disabled = {"kind": "status", "status": 400, "code": "OSVersionDisabled", "message": text}
     simulator.fault("Pool_UpgradeOS", disabled, pool="disabled")
@@ -245,7 +243,7 @@ def refused(ground: Ground) -> Outputs:
         def pool(name, target="{NEW}", endpoint="{simulator.endpoint}", pool_id=None, **more):
             PoolOsVersion(name, account_endpoint=endpoint, pool_id=pool_id or name, target_os_version=target, **more)
 
-        for name in ("conflict", "deleting", "disabled", "not-found", "vm"):
+        for name in ("conflict", "disabled", "not-found"):
             pool(name)
         pool("family", "{FAMILY_5}")
         pool("resizing", if_resizing="fail")

@@ -78,7 +78,7 @@ def newcomer(ground: Ground) -> Outputs:
 
 
 def misread(ground: Ground) -> Outputs:
-    """troubleshooting.md: what a `get`, an import, and an argument that cannot work end with."""
+    """troubleshooting.md: what a `get`, an import, and an option that cannot work end with."""
     simulator = ground.simulator(paas_pool())
     stack = ground.stack(simulator)
     url = f"{simulator.endpoint}/pools/render"
@@ -93,12 +93,6 @@ def misread(ground: Ground) -> Outputs:
 
     out = {"get-gone": refusal(f'PoolOsVersion.get("old", "{simulator.endpoint}/pools/old")\n')}
     out["secret-id"] = refusal(f'PoolOsVersion.get("render", pulumi.Output.secret("{url}"))\n')
-    out["argument"] = refusal(
-        f"""
-        from decimal import Decimal
-        PoolOsVersion("render", {where}, target_os_version="{NEW}", timeout=Decimal(2))
-        """
-    )
     out["option"] = refusal(
         f"""
         options = ResourceOptions(import_="{url}", custom_timeouts=pulumi.CustomTimeouts(update="4h"))
@@ -107,28 +101,6 @@ def misread(ground: Ground) -> Outputs:
     )
     imported = stack.run("import", "pulumi-python:dynamic/batch:PoolOsVersion", "render", url, "--yes")
     out["import"] = shown(last_line(diagnostics(imported.text)["render"]))
-    stack.program(
-        """
-        class Nothing(pulumi.dynamic.ResourceProvider):
-            def create(self, props):
-                return pulumi.dynamic.CreateResult("x", props)
-
-        class Other(pulumi.dynamic.Resource):
-            def __init__(self, name):
-                super().__init__(Nothing(), name, {})
-
-        Other("render")
-        """
-    )
-    stack.up().ok()
-    out["name-of-another"] = refusal(
-        f"""
-        class OurPool(PoolOsVersion):
-            pass
-
-        OurPool("render", {where}, target_os_version="{NEW}")
-        """
-    )
     return out
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from batch_os_provider.batch.empty_marker import EmptyMarker
-from scripts.docs.ground import AFTER_UP, QUIET, Ground, paas_pool
+from scripts.docs.ground import AFTER_UP, QUIET, Ground
 from scripts.docs.pages import ROOT, Outputs, diagnostics, last_line, program_of, row, shown, transcript
 from tests.support import simulator as simulators
 from tests.support.simulator import ABOVE, BEHIND, TARGET, Image, Simulator, vm_pool
@@ -68,18 +68,14 @@ def refused_renewals(ground: Ground) -> Outputs:
     simulator = ground.simulator()
     simulator.seed(
         vm_pool("pinned", nodes=12, version=BEHIND),
-        vm_pool("latest", nodes=2),
         vm_pool("autoscale", nodes=2, enableAutoScale=True, autoScaleFormula="$TargetDedicatedNodes=2;"),
-        vm_pool("stale-mark", nodes=2, metadata=[{"name": "batch-os", "value": "owned by the render team"}]),
         vm_pool("foreign", nodes=5, metadata=[note]),
         vm_pool("empty", nodes=0, version=BEHIND),
         vm_pool("waits", nodes=12, version=BEHIND),
         vm_pool("adopts", nodes=2, exact=TARGET),
         vm_pool("words", nodes=2, exact="latest"),
-        vm_pool("moment", nodes=2, exact="latest"),
         vm_pool("product", nodes=2, image=simulators.IMAGES["windows-2019"]),
         vm_pool("office", nodes=4, image=ENDED),
-        paas_pool("cloud"),
         vm_pool("empties", nodes=4, version=BEHIND),
         vm_pool("held", nodes=4, version=BEHIND, **formula),
         vm_pool("theirs", nodes=4, version=BEHIND, metadata=[{"name": "batch-os", "value": str(marker)}], **formula),
@@ -94,8 +90,7 @@ def refused_renewals(ground: Ground) -> Outputs:
         """What a preview of these pools says under each."""
         lines = ["from batch_os_provider import PoolImageVersion"]
         for name, more in pools.items():
-            target = {} if "nodes_since" in more else {"target_image_version": TARGET}
-            declared = {**target, "strategy": "surge", **more}
+            declared = {"target_image_version": TARGET, "strategy": "surge", **more}
             words = ", ".join(f"{key}={value!r}" for key, value in declared.items())
             pool_id = name.replace("_", "-")
             where = f"{pool_id!r}, account_endpoint={simulator.endpoint!r}, pool_id={pool_id!r}"
@@ -108,14 +103,11 @@ def refused_renewals(ground: Ground) -> Outputs:
     empty = {"strategy": "empty"}
     plans = said(empties=empty, held={**empty, "autoscale": "hold"}, goes_back=empty)
     out["vm-empty"] = shown("".join(plans[name] for name in ("empties", "held", "goes-back")))
-    out["vm-empty-formula"] = shown(said(held=empty)["held"])
     out["vm-empty-foreign"] = shown(said(theirs=empty)["theirs"])
     # One at a time: a preview ends at the first refusal.
     out["vm-ended"] = shown(said(office={"target_image_version": ENDED.target, "surge": 2})["office"])
-    out["vm-latest"] = shown(said(latest={"target_image_version": "latest"})["latest"])
-    for name in ("pinned", "autoscale", "stale-mark", "foreign", "cloud", "words", "product"):
+    for name in ("pinned", "autoscale", "foreign", "words", "product"):
         out[f"vm-{name}"] = shown(said(**{name.replace("-", "_"): {}})[name])
-    out["vm-future"] = shown(said(moment={"nodes_since": "2999-01-01"})["moment"])
     return out
 
 

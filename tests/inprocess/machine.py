@@ -40,6 +40,7 @@ from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.model import READY, Pool
 from batch_os_provider.simulator.world.reader import RefusedError
 from batch_os_provider.simulator.world.unknowns import BY_NAME
+from tests.support.examples import examples, is_soak
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.invariants import (
     Evidence,
@@ -58,15 +59,6 @@ if TYPE_CHECKING:
 
 RENDER = PoolRef(ENDPOINT, "render")
 MINUTE, HOUR = 60.0, 3600.0
-
-BRIEF = settings(
-    derandomize=True,
-    database=None,
-    deadline=None,
-    stateful_step_count=25,
-    suppress_health_check=list(HealthCheck),
-)
-"""The same steps in every run; how many examples is each machine's own business."""
 
 EFFECTS: tuple[dict[str, Any], ...] = (
     {"kind": "dropBefore"},
@@ -103,21 +95,16 @@ BOUNDARY = st.one_of(st.integers(1, 8), st.integers(1, 40))
 """Which boundary of an `up`: two for each request, counted from 1."""
 
 
-def is_soak() -> bool:
-    """Whether `make soak` asks."""
-    return bool(settings.get_current_profile_name() == "soak")
+def brief(count: int) -> settings:
+    """So many examples of few steps, each of which may take its time."""
+    return examples(count, stateful_step_count=25, suppress_health_check=list(HealthCheck))
 
 
-def chosen(brief: settings) -> settings:
-    """How long to look: as given, or as `make soak` has it."""
-    return settings() if is_soak() else brief
-
-
-def run(machine: type[PoolMachine], examples: int, least: int) -> None:
+def run(machine: type[PoolMachine], count: int, least: int) -> None:
     """Run a machine: so many examples, of at least so many steps in all, teardowns not counted."""
     machine.steps = 0
     machine.seen = Counter()
-    run_state_machine_as_test(machine, settings=chosen(settings(BRIEF, max_examples=examples)))
+    run_state_machine_as_test(machine, settings=brief(count))
     happened = ", ".join(f"{what} {count}" for what, count in sorted(machine.seen.items()))
     print(f"{machine.__name__}: {machine.steps} steps; {happened}")  # noqa: T201 - pytest -s and `make soak` show it
     if is_soak():

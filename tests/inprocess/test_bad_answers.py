@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 from azure.core.pipeline.transport import RequestsTransport
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batch_os_provider.batch.address import PoolRef
@@ -31,7 +31,7 @@ from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import Reporter
 from batch_os_provider.schema.declared import Declared, DeclaredImage, ImagePolicy, Policy
 from batch_os_provider.simulator.world.world import DEFAULT_ACCOUNT, DEFAULT_KEY
-from tests.inprocess.machine import BRIEF, RENDER, chosen
+from tests.inprocess.machine import RENDER, brief
 from tests.support.inprocess import ENDPOINT, response_of
 from tests.support.simulator import NEW, OLD, OTHER
 from tests.unit.rollout.doubles import VirtualWaiter
@@ -185,11 +185,6 @@ answers = st.one_of(
 )
 
 
-def brief(examples: int) -> Callable[[Any], Any]:
-    """So many examples, or as many as `make soak` wants."""
-    return chosen(settings(BRIEF, max_examples=examples))
-
-
 def ok(body: object, *lines: bytes) -> bytes:
     """A good answer with this body."""
     return b"\r\n".join((b"HTTP/1.1 200 OK", *lines)) + b"\r\n\r\n" + json.dumps(body).encode()
@@ -213,7 +208,7 @@ def is_told(error: BatchOsError | None) -> None:
         assert DEFAULT_KEY not in text
 
 
-@brief(250)
+@brief(120)
 @example(name="upgrade_os", received=[b"HTTP/1.1 503 Busy\r\nRetry-After: \xb2\r\n\r\n"])
 @example(name="get_pool", received=[b"HTTP/1.1 503 Busy\r\nRetry-After: " + b"9" * 400 + b"\r\n\r\n"])
 @example(name="get_pool", received=[b'HTTP/1.1 409 Conflict\r\n\r\n{"values": ["steady"], "code": "x"}'])
@@ -226,7 +221,7 @@ def test_every_answer_is_a_value_or_an_error_of_ours(name: str, received: list[b
     assert service.asked <= 1001, "no list is read for ever"
 
 
-@brief(80)
+@brief(50)
 @example(received=[b"HTTP/1.1 503 Busy\r\nRetry-After: " + b"9" * 400 + b"\r\n\r\n"], vm_pool=False)
 @given(received=st.lists(st.one_of(answers, st.builds(ok, pools)), min_size=1, max_size=6), vm_pool=st.booleans())
 def test_a_rollout_ends_in_its_own_words_whatever_it_is_told(received: list[bytes], vm_pool: bool) -> None:

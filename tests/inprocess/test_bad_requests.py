@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batch_os_provider.simulator.app import build
@@ -25,7 +25,7 @@ from batch_os_provider.simulator.protocol.operations import OPERATIONS
 from batch_os_provider.simulator.server import Simulator, running
 from batch_os_provider.simulator.world.unknowns import ROWS
 from batch_os_provider.simulator.world.world import World
-from tests.inprocess.machine import BRIEF, chosen
+from tests.inprocess.machine import brief
 from tests.support.simulator import LEGACY, MOVED, NEWEST, job, paas_pool, vm_pool
 
 TOKEN = "a-token-for-tests"
@@ -138,11 +138,6 @@ def _finish(handler: Any) -> None:
         handler.send(None)
 
 
-def brief(examples: int) -> Callable[[Any], Any]:
-    """So many examples, or as many as `make soak` wants."""
-    return chosen(settings(BRIEF, max_examples=examples))
-
-
 def is_refusal(status: int, body: bytes) -> None:
     """An answer is Batch's own, or the control endpoints'."""
     assert status != 500, body
@@ -187,7 +182,7 @@ headers = st.dictionaries(
 )
 
 
-@brief(250)
+@brief(120)
 @given(
     operation=st.sampled_from(OPERATIONS),
     method=st.sampled_from(("", "", "", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "BREW")),
@@ -276,7 +271,7 @@ control = st.one_of(
 )
 
 
-@brief(250)
+@brief(120)
 @example(call=("GET", "/_simulator/audit", None), query="since=%C2%B2")
 @given(call=control, query=st.builds(lambda text: f"since={quote(text, errors='replace')}", words))
 def test_the_levers_refuse_nonsense_with_a_sentence(call: tuple[str, str, Any], query: str) -> None:
@@ -294,7 +289,7 @@ def test_the_levers_refuse_nonsense_with_a_sentence(call: tuple[str, str, Any], 
         assert status in (0, 200) or json.loads(answer)["code"], answer
 
 
-@brief(80)
+@brief(50)
 @given(body=st.one_of(st.binary(max_size=40), deep), path=st.sampled_from(("state", "faults", "clock", "unknowns")))
 def test_the_levers_refuse_what_is_not_json(body: bytes, path: str) -> None:
     caller = Caller()
@@ -399,7 +394,7 @@ sendings = st.lists(st.one_of(lines, lines, lines, st.binary(max_size=60)), min_
 def test_bytes_that_are_no_request_hurt_nobody() -> None:
     with serving() as (simulator, records):
 
-        @brief(150)
+        @brief(50)
         @given(pieces=sendings)
         def send(pieces: list[bytes]) -> None:
             answer = talk(simulator.endpoint, *pieces)

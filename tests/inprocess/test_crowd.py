@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_os_provider.batch.shared_list import AUDIT_EVERY, DISABLE_FOR, LIST_INTERVAL, LIST_TIMEOUT
@@ -14,7 +14,7 @@ from batch_os_provider.batch.shared_poller import COUNT_EVERY
 from batch_os_provider.errors import DeadlineError, PoolGoneError, TransientError
 from batch_os_provider.schema.declared import Policy
 from batch_os_provider.simulator.world.clock import TICKS
-from tests.inprocess.machine import BRIEF, chosen
+from tests.inprocess.machine import brief
 from tests.support.crowd import Crowd, Member
 from tests.support.simulator import MOVED, NEW, OLD, job, paas_pool, vm_pool
 
@@ -328,7 +328,7 @@ FAULTS = st.lists(
 )
 
 
-@chosen(settings(BRIEF, max_examples=60))
+@brief(30)
 @given(faults=FAULTS, shape=st.lists(st.integers(0, 5), min_size=2, max_size=6))
 def test_whatever_fails_each_pool_is_upgraded_once_or_says_why_not(
     faults: list[dict[str, Any]], shape: list[int]

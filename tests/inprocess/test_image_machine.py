@@ -559,12 +559,12 @@ class SinceMachine(Scaled):
 
 
 def test_whatever_befalls_a_vm_pool() -> None:
-    run(VmMachine, examples=20, least=260)
+    run(VmMachine, count=12, least=150)
 
 
 def test_whatever_befalls_a_pool_that_is_emptied() -> None:
-    run(EmptyMachine, examples=20, least=260)
+    run(EmptyMachine, count=12, least=150)
 
 
 def test_whatever_befalls_a_vm_pool_of_which_a_moment_is_declared() -> None:
-    run(SinceMachine, examples=12, least=150)
+    run(SinceMachine, count=8, least=100)

@@ -214,4 +214,4 @@ def create(world: World) -> None:
 
 
 def test_whatever_befalls_a_cloud_services_pool() -> None:
-    run(CloudServicesMachine, examples=40, least=700)
+    run(CloudServicesMachine, count=24, least=400)

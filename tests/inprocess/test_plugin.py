@@ -217,6 +217,13 @@ def test_a_failed_create_is_kept_and_a_refused_one_is_not(plugin: Plugin, sim: S
     assert len(sim.upgrades()) == 1
 
 
+def test_custom_timeouts_are_no_input(plugin: Plugin, sim: Simulator) -> None:
+    assert "timeout" not in create(plugin, at(sim), timeout=7200.0)
+    with pytest.raises(FailedCallError, match="within the timeout of 1s") as caught:
+        create(plugin, at(sim, "other", NEW, timeout="1s"), "other", timeout=7200.0)
+    assert "customTimeouts" not in str(caught.value), "the declared timeout has ended it"
+
+
 def test_a_deferred_upgrade_is_a_visible_change(plugin: Plugin, sim: Simulator) -> None:
     inputs = at(sim, target=NEW, timeout=1, onTimeout="defer")
     state = create(plugin, inputs)
@@ -257,6 +264,9 @@ def test_a_state_of_the_dynamic_provider_moves_without_a_change(plugin: Plugin, 
     url = f"{sim.endpoint}/pools/render"
     read_again = plugin.call("Read", id=url, urn="render", properties={**olds, **seen}, inputs=olds)
     assert read(read_again.inputs) == at(sim, timeout="2h")
+    olds |= {"timeout": secret("2h")}
+    read_again = plugin.call("Read", id=url, urn="render", properties={**olds, **seen}, inputs=olds)
+    assert read(read_again.inputs)["timeout"] == read(read_again.properties)["timeout"] == secret("2h")
     assert not sim.writes()
 
 

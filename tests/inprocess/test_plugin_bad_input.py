@@ -133,6 +133,9 @@ def test_a_key_is_never_named_to_the_engine_which_would_write_its_value(plugin: 
         failure.reason
         == "accountKey: it is set without accountEndpoint, so its account is not known; set accountEndpoint too"
     )
+    (failure,) = plugin.call("CheckConfig", urn="account", news={"acountKey": "d3Jvbmcga2V5"}).failures
+    assert failure.property == "", "a misspelled name may hold a key"
+    assert failure.reason.startswith("acountKey: it is not an option of the provider batchos")
     news = {**GOOD[OS], "poolId": secret(HIDDEN)}
     (failure,) = plugin.call("Check", urn="a", news=news).failures
     assert failure.property == ""

@@ -10,6 +10,7 @@ up.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from http import client as http_client
 from typing import Any, Literal, Protocol
@@ -39,6 +40,8 @@ LATENCY = 0.02
 _BOUNDED = BoundedAdapter()
 _TIMELESS = HTTPAdapter()
 """Answers of an account need no alarm, which is a thread for each: no real time passes between their bytes."""
+
+_PLAIN_HEAD = re.compile(rb"HTTP/1\.1 ([1-5]\d\d) ([\x21-\x7e ]*)((?:\r\n[\w-]+: [\x21-\x7e ]*)+)")
 
 Moment = Literal["before", "after"]
 Hook = Callable[[Moment, str, str], None]
@@ -179,6 +182,8 @@ class Account:
         if not exchange.answer:
             broken = exchange.broken or http_client.RemoteDisconnected("Remote end closed connection without response")
             raise requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection aborted.", broken))
+        if exchange.broken is None and (whole := plain_response(request, exchange.answer)) is not None:
+            return whole
         return _response(request, _Wire(exchange.answer, exchange.broken), _TIMELESS)
 
     def _answer(self, request: requests.PreparedRequest, exchange: _Exchange, patience: float) -> None:
@@ -262,6 +267,26 @@ class _Wire(io.RawIOBase):
 def response_of(request: requests.PreparedRequest, received: bytes) -> requests.Response:
     """What the client makes of these bytes, with its bounds."""
     return _response(request, _Wire(received, None), _BOUNDED)
+
+
+def plain_response(request: requests.PreparedRequest, answer: bytes) -> requests.Response | None:
+    """What `_response` makes of an answer that is as it should be, at half the price; nothing for any other one."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if (match := _PLAIN_HEAD.fullmatch(head)) is None or b"transfer-encoding" in head.lower():
+        return None
+    status, reason, lines = match.groups()
+    headers = urllib3.HTTPHeaderDict(line.split(": ", 1) for line in lines.decode("latin-1").split("\r\n")[1:])
+    if headers.get("content-length") != str(len(body)):
+        return None
+    raw = urllib3.HTTPResponse(
+        body=io.BytesIO(body),
+        headers=headers,
+        status=int(status),
+        reason=reason.decode("latin-1"),
+        preload_content=False,
+        request_method=request.method,
+    )
+    return _TIMELESS.build_response(request, raw)
 
 
 def _response(request: requests.PreparedRequest, wire: _Wire, adapter: HTTPAdapter) -> requests.Response:

@@ -18,7 +18,8 @@ from importlib import metadata
 from pathlib import Path
 
 from batch_os_provider.cli.doctor.check import Check
-from batch_os_provider.cli.doctor.plugin_check import PluginError, missing_seams
+from batch_os_provider.cli.doctor.plugin_check import missing_seams
+from batch_os_provider.cli.doctor.plugin_process import PluginError
 from batch_os_provider.engine.diagnostics import VARIABLE as TAIL
 from batch_os_provider.engine.seams import PROVEN_ON, SEAMS
 from batch_os_provider.guest_os import catalogue_file

@@ -15,7 +15,7 @@ from typing import Any
 from batch_os_provider.cli.adopt.project import Project, yaml_file
 from batch_os_provider.cli.doctor.check import Check
 from batch_os_provider.cli.doctor.native_plugin import COMMAND, Found, ask, find, yaml_host
-from batch_os_provider.cli.doctor.plugin_check import PluginError
+from batch_os_provider.cli.doctor.plugin_process import PluginError
 from batch_os_provider.errors import InputError
 from batch_os_provider.plugin import config
 from batch_os_provider.plugin.bags import UNKNOWN

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 
 import grpc
 
-from batch_os_provider.cli.doctor.plugin_check import SECONDS, PluginError, engine, last_line
+from batch_os_provider.cli.doctor.plugin_process import SECONDS, PluginError, engine, last_line, started
 
 __all__ = ["COMMAND", "Found", "ask", "find", "yaml_host"]
 
@@ -99,25 +97,12 @@ def ask(path: str) -> str:
 
 
 def _asked(path: str, address: str) -> str:
-    from google.protobuf import empty_pb2  # noqa: PLC0415 - as in plugin_check
-    from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc  # noqa: PLC0415 - as in plugin_check
+    from google.protobuf import empty_pb2  # noqa: PLC0415 - as in plugin_process
+    from pulumi.runtime.proto import provider_pb2  # noqa: PLC0415 - as in plugin_process
 
-    with subprocess.Popen(  # noqa: S603 - what Pulumi would start
-        [path, address], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        end = threading.Timer(SECONDS, process.kill)
-        end.start()
-        try:
-            port = process.stdout.readline().strip() if process.stdout else ""
-            if not port.isdigit():
-                process.kill()
-                raise PluginError(
-                    f"{path} does not start: {last_line(process.stderr.read() if process.stderr else '')}"
-                )
-            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-                stub = provider_pb2_grpc.ResourceProviderStub(channel)
-                stub.GetSchema(provider_pb2.GetSchemaRequest(), timeout=SECONDS)
-                return str(stub.GetPluginInfo(empty_pb2.Empty(), timeout=SECONDS).version)
-        finally:
-            end.cancel()
-            process.kill()
+    try:
+        with started([path, address]) as plugin:
+            plugin.GetSchema(provider_pb2.GetSchemaRequest(), timeout=SECONDS)
+            return str(plugin.GetPluginInfo(empty_pb2.Empty(), timeout=SECONDS).version)
+    except PluginError as error:
+        raise PluginError(f"{path} does not start: {error}") from None

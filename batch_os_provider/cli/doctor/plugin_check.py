@@ -11,30 +11,21 @@ import base64
 import json
 import os
 import pickle
-import subprocess
 import sys
 import tempfile
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
-from google.protobuf import empty_pb2, struct_pb2
+from google.protobuf import struct_pb2
 
+from batch_os_provider.cli.doctor.plugin_process import SECONDS, PluginError, engine, last_line, started
 from batch_os_provider.runtime.request_log import VARIABLE
 
-__all__ = ["SECONDS", "PluginError", "engine", "last_line", "load_sdk", "missing_seams"]
+__all__ = ["load_sdk", "missing_seams"]
 
-SECONDS = 60.0
-"""The longest time for the plugin to start, and for each answer."""
 _URN = "urn:pulumi:doctor::doctor::pulumi-python:dynamic/batch:PoolOsVersion::doctor"
 _OLD_VERSION = "WA-GUEST-OS-4.58_201809-01"
-_ENGINE_SERVICE = "pulumirpc.Engine"
-
-
-class PluginError(Exception):
-    """No plugin could be started, or it did not answer; the text says why."""
 
 
 def load_sdk() -> None:
@@ -73,80 +64,22 @@ def missing_seams() -> dict[str, str]:
     return missing
 
 
-def engine(rows: list[Any]) -> tuple[grpc.Server, str]:
-    """A stand-in for the engine, which stores the lines that it receives."""
-    from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - as in engine: a private part of the SDK
-
-    def hear(request: Any, _context: object) -> empty_pb2.Empty:
-        rows.append(request)
-        return empty_pb2.Empty()
-
-    def root(_request: object, _context: object) -> Any:
-        return engine_pb2.GetRootResourceResponse()
-
-    calls = {
-        "Log": grpc.unary_unary_rpc_method_handler(
-            hear, engine_pb2.LogRequest.FromString, empty_pb2.Empty.SerializeToString
-        ),
-        "GetRootResource": grpc.unary_unary_rpc_method_handler(
-            root,
-            engine_pb2.GetRootResourceRequest.FromString,
-            engine_pb2.GetRootResourceResponse.SerializeToString,
-        ),
-    }
-    server = grpc.server(ThreadPoolExecutor(max_workers=4))
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_ENGINE_SERVICE, calls),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    return server, f"127.0.0.1:{port}"
-
-
-def _check_once(engine: str, log: Path) -> None:
+def _check_once(address: str, log: Path) -> None:
     """Have a plugin process check one pool."""
-    from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc  # noqa: PLC0415 - as above
+    from pulumi.runtime.proto import provider_pb2  # noqa: PLC0415 - as above
 
     from batch_os_provider.provider import PoolOsVersionProvider  # noqa: PLC0415 - it imports Pulumi
 
     provider = base64.b64encode(pickle.dumps(PoolOsVersionProvider())).decode()
     pool = {"account_endpoint": "https://doctor.invalid", "pool_id": "doctor", "target_os_version": _OLD_VERSION}
-    with subprocess.Popen(  # noqa: S603 - this Python, the SDK's own module
-        [sys.executable, "-u", "-m", "pulumi.dynamic", engine],
-        env={**os.environ, VARIABLE: str(log)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        # If anything hangs, the end of the process ends the wait for it too.
-        end = threading.Timer(SECONDS, process.kill)
-        end.start()
-        try:
-            port = process.stdout.readline().strip() if process.stdout else ""
-            if not port.isdigit():
-                process.kill()
-                raise PluginError(last_line(process.stderr.read() if process.stderr else ""))
-            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-                stub = provider_pb2_grpc.ResourceProviderStub(channel)
-                stub.Configure(
-                    provider_pb2.ConfigureRequest(args=_struct({"batch:previewLook": "false"})), timeout=SECONDS
-                )
-                stub.Check(
-                    provider_pb2.CheckRequest(
-                        urn=_URN, olds=_struct({}), news=_struct({**pool, "__provider": provider})
-                    ),
-                    timeout=SECONDS,
-                )
-        finally:
-            end.cancel()
-            process.kill()
+    command = [sys.executable, "-u", "-m", "pulumi.dynamic", address]
+    with started(command, {**os.environ, VARIABLE: str(log)}) as plugin:
+        plugin.Configure(provider_pb2.ConfigureRequest(args=_struct({"batch:previewLook": "false"})), timeout=SECONDS)
+        news = _struct({**pool, "__provider": provider})
+        plugin.Check(provider_pb2.CheckRequest(urn=_URN, olds=_struct({}), news=news), timeout=SECONDS)
 
 
 def _struct(values: dict[str, str]) -> struct_pb2.Struct:
     made = struct_pb2.Struct()
     made.update(values)
     return made
-
-
-def last_line(text: str | None) -> str:
-    """The last line of what a process printed, or a word if it printed nothing."""
-    return (text or "").strip().rpartition("\n")[2] or "it printed nothing"

@@ -6,7 +6,7 @@ import copy
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_os_provider.simulator.state.dump import dump
@@ -16,6 +16,7 @@ from batch_os_provider.simulator.world.clock import VirtualClock, iso, parse_dur
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.world import World
 from tests.simulator.seeds import FIRST, MOVING, NEW, OLD, SECOND, job, paas, pass_time, vm, windows
+from tests.support.examples import examples
 
 BASE = "http://127.0.0.1:1"
 START = parse_iso("2018-08-24T07:46:48.3436665Z")
@@ -192,7 +193,7 @@ def do(world: World, step: str, value: int | str) -> None:
         pass  # a refusal is part of the story
 
 
-@settings(deadline=None)
+@examples(60)
 @given(nodes=st.integers(0, 7), commands=st.lists(COMMANDS, max_size=9), steps=STEPS, later=st.integers(0, 400))
 def test_a_state_read_back_goes_on_as_if_nothing_had_happened(nodes, commands, steps, later):
     world = World(VirtualClock(START, speed=0))
@@ -209,7 +210,7 @@ def test_a_state_read_back_goes_on_as_if_nothing_had_happened(nodes, commands, s
     assert dump(other, BASE) == dump(world, BASE)
 
 
-@settings(deadline=None)
+@examples(60)
 @given(nodes=st.integers(0, 9), commands=st.lists(COMMANDS, max_size=12), steps=STEPS)
 def test_no_task_is_lost_and_everything_comes_to_rest(nodes, commands, steps):
     world = World(VirtualClock(START, speed=0))

@@ -6,7 +6,7 @@ import copy
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_os_provider.simulator.state.dump import dump
@@ -16,6 +16,7 @@ from batch_os_provider.simulator.world.clock import VirtualClock, parse_iso
 from batch_os_provider.simulator.world.errors import BatchError
 from batch_os_provider.simulator.world.world import World
 from tests.simulator.seeds import FIRST, MOVING, SECOND, WINDOWS, job, moves, paas, pass_time, versions, vm, windows
+from tests.support.examples import examples
 
 BASE = "http://127.0.0.1:1"
 START = parse_iso("2018-08-24T07:46:48.3436665Z")
@@ -394,7 +395,7 @@ def do(world: World, step: str, value: int) -> None:
         pass  # a refusal is part of the story
 
 
-@settings(deadline=None)
+@examples(60)
 @given(
     nodes=st.integers(0, 5),
     commands=st.lists(st.sampled_from(["sleep 5", "sleep 50", "sleep 900", "exit 1"]), max_size=7),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -24,6 +24,7 @@ from batch_os_provider.cli.comment.rows import Message, Row, Stack
 from batch_os_provider.preview.message_tail import NO_SUCH_POOL, WHATS, MessageTail
 from batch_os_provider.schema.resource_types import FLEETS
 from batch_os_provider.schema.spelling import in_program, spell
+from tests.support.examples import examples
 
 FARM = "https://farm.westeurope.batch.azure.com"
 V57, V58 = "WA-GUEST-OS-7.57_202510-01", "WA-GUEST-OS-7.58_202511-01"
@@ -687,7 +688,7 @@ STACKS = st.builds(
 )
 
 
-@settings(deadline=None)  # other tests run beside it
+@examples(40)
 @given(st.lists(STACKS, min_size=1, max_size=3))
 def test_whatever_is_in_the_inputs_the_table_has_its_cells_and_the_page_no_foreign_tag(stacks: list[Stack]):
     text = comment(stacks, stopped=list(fail_on.tripped(["failed", "rollback"], stacks)))
@@ -707,7 +708,7 @@ def test_whatever_is_in_the_inputs_the_table_has_its_cells_and_the_page_no_forei
     assert re.search(r"@|://|www\.\S|\]\(", text, re.IGNORECASE) is None, "it mentions somebody, or links"
 
 
-@settings(deadline=None)  # other tests run beside it
+@examples(40)
 @given(NASTY)
 def test_a_sentence_reads_as_it_was_said(text: str):
     row = Row("r", "os", "update", "upgrade", said=(Message("info", text),))

@@ -10,7 +10,7 @@ from batch_os_provider.cli.doctor import machine_checks
 from batch_os_provider.cli.doctor.check import Check
 from batch_os_provider.cli.doctor.command import as_json, lines
 from batch_os_provider.cli.doctor.machine_checks import judge_version
-from batch_os_provider.cli.doctor.plugin_check import PluginError
+from batch_os_provider.cli.doctor.plugin_process import PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from batch_os_provider import __version__
 from batch_os_provider.cli.doctor.check import Check
 from batch_os_provider.cli.doctor.native_checks import judge_host, judge_plugin, native
 from batch_os_provider.cli.doctor.native_plugin import COMMAND, HOST, Found, ask, find, yaml_host
-from batch_os_provider.cli.doctor.plugin_check import PluginError
+from batch_os_provider.cli.doctor.plugin_process import PluginError
 
 ON_PATH, INSTALLED = Found("/bin/x", on_path=True), Found("/plugins/x", on_path=False, version="1.2.0")
 

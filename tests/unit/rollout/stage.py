@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.rollout.context import RolloutContext
@@ -16,10 +15,11 @@ from batch_os_provider.rollout.os_upgrade.upgrade import OsUpgrade
 from batch_os_provider.rollout.progress import NODE_INTERVAL, Reporter
 from batch_os_provider.runtime.cancellation import StopReason
 from batch_os_provider.schema.declared import Declared, Policy
+from tests.support.examples import examples
 from tests.unit.rollout.doubles import REF, V25, FakeService, Script, State, VirtualWaiter
 
-quick = settings(max_examples=200, deadline=None, derandomize=True, database=None)
-"""Hypothesis, the same examples in every run."""
+quick = examples(100)
+"""For what costs little."""
 
 GOAL = Declared(REF, V25, Policy(), timeout=7200.0)
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_os_provider.batch.image_version import parse_image_version
@@ -15,6 +15,7 @@ from batch_os_provider.batch.vm_pool import MARKER, Marker
 from batch_os_provider.batch.vm_target import AllocatedSince
 from batch_os_provider.errors import DeadlineError, RefusedError
 from batch_os_provider.schema.units import Share
+from tests.support.examples import examples
 from tests.unit.rollout.image_renewal.image_doubles import (
     MOMENTS,
     NEWER,
@@ -33,7 +34,6 @@ from tests.unit.rollout.image_renewal.image_doubles import (
     pool_of,
     renew,
 )
-from tests.unit.rollout.stage import quick
 
 HOUR = 3600.0
 
@@ -44,7 +44,7 @@ def versions(state: VmState) -> list[str]:
 
 
 @both_kinds
-@settings(quick, max_examples=60)
+@examples(40)
 @given(
     count=st.integers(1, 12),
     surge=st.integers(1, 5),

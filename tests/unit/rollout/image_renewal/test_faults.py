@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_os_provider.batch.vm_pool import MARKER, Marker
@@ -21,6 +21,7 @@ from batch_os_provider.errors import (
     RefusedError,
     TransientError,
 )
+from tests.support.examples import examples
 from tests.unit.rollout.doubles import Lost, gone, transient
 from tests.unit.rollout.image_renewal.image_doubles import (
     NEWER,
@@ -43,7 +44,6 @@ from tests.unit.rollout.image_renewal.image_doubles import (
     renew,
     resized,
 )
-from tests.unit.rollout.stage import quick
 
 HOUR = 3600.0
 
@@ -122,7 +122,7 @@ def test_a_run_that_finds_everything_renewed_but_the_note_puts_it_in_order(kind:
 
 
 @both_kinds
-@settings(quick, max_examples=60, phases=(Phase.explicit, Phase.generate))
+@examples(40)
 @given(
     faults=st.dictionaries(
         st.integers(1, 14),
@@ -347,7 +347,7 @@ def tells_truth(played: ImagePlay) -> None:
 
 
 @both_kinds
-@quick
+@examples(40)
 @given(second=st.floats(0.0, 1200.0))
 def test_the_truth_at_any_second(kind: TargetKind, second: float) -> None:
     played = play_image(pool_of(3, busy={0: 500.0, 1: 500.0, 2: 500.0}), stop_at=second, kind=kind)
@@ -357,7 +357,7 @@ def test_the_truth_at_any_second(kind: TargetKind, second: float) -> None:
 
 
 @both_kinds
-@quick
+@examples(40)
 @given(seconds=st.floats(1.0, 1200.0), defer=st.booleans())
 def test_the_truth_at_any_deadline(kind: TargetKind, seconds: float, defer: bool) -> None:
     played = play_image(pool_of(3, busy={0: 500.0, 1: 500.0, 2: 500.0}), timeout=seconds, defer=defer, kind=kind)
@@ -368,7 +368,7 @@ def test_the_truth_at_any_deadline(kind: TargetKind, seconds: float, defer: bool
 
 
 @both_kinds
-@quick
+@examples(40)
 @given(second=st.floats(0.0, 1200.0), surge=st.integers(1, 3), restored=st.booleans())
 def test_an_interrupt_at_any_second_then_up_comes_to_the_same_end(
     kind: TargetKind, second: float, surge: int, restored: bool
@@ -379,7 +379,7 @@ def test_an_interrupt_at_any_second_then_up_comes_to_the_same_end(
     assert is_as_before(service, 3)
 
 
-@settings(quick, max_examples=60, phases=(Phase.explicit, Phase.generate))
+@examples(40)
 @given(
     count=st.integers(1, 5),
     surge=st.integers(1, 3),

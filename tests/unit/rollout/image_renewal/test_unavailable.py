@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_os_provider.batch.image_version import parse_image_version
@@ -16,6 +16,7 @@ from batch_os_provider.preview.plan import Plan, plan_image
 from batch_os_provider.rollout.image_renewal.surge_view import rounds
 from batch_os_provider.schema.declared import ImagePolicy
 from batch_os_provider.schema.units import Share
+from tests.support.examples import examples
 from tests.unit.rollout.image_renewal.image_doubles import (
     NEWER,
     OLD,
@@ -36,7 +37,6 @@ from tests.unit.rollout.image_renewal.image_doubles import (
     pool_of,
     renew,
 )
-from tests.unit.rollout.stage import quick
 
 HOUR = 3600.0
 
@@ -54,7 +54,7 @@ def steps_of(played: ImagePlay) -> str:
 
 
 @both_kinds
-@settings(quick, max_examples=60)
+@examples(40)
 @given(
     count=st.integers(0, 10),
     spot=st.integers(0, 4),

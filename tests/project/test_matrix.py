@@ -228,3 +228,61 @@ def test_what_runs_is_what_was_asked_for_or_whatever_has_its_python() -> None:
         matrix.chosen(["lowest", "newest"], here)
     with pytest.raises(MatrixError, match="no combination is named lowst; all: python-3"):
         matrix.chosen(["lowst"], here)
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in front of PATH, a cache of its own, and no way to the official installer."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setattr(pulumi_cli, "CACHE", tmp_path / "cache")
+    put(folder, "curl", "exit 6")
+    return folder
+
+
+def put(folder: Path, name: str, script: str) -> None:
+    """A program in a folder."""
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    (folder / name).chmod(0o755)
+
+
+@pytest.mark.parametrize(("version", "taken"), [("v3.250.9", False), ("v3.251.0", True), ("v3.276.0", True)])
+def test_a_users_own_cli_is_taken_from_the_first_promised_one_on(programs: Path, version: str, taken: bool) -> None:
+    for program in pulumi_cli.PROGRAMS:
+        put(programs, program, f"echo {version}")
+    assert pulumi_cli.on_path() == (programs if taken else None)
+
+
+def test_another_cli_is_built_from_its_own_modules_and_keeps_its_place(programs: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source" / "python"
+    for script in ("cmd/pulumi-language-python-exec", "dist/pulumi-resource-pulumi-python"):
+        (source / script).parent.mkdir(parents=True)
+        (source / script).write_text("#!/bin/sh\n", encoding="utf-8")
+    put(
+        programs,
+        "go",
+        f"""case "$1" in
+mod) cp go.mod "{tmp_path}/go.mod" ;;
+list) echo "{source.parent}" ;;
+build)
+    echo "$*" >>"{tmp_path}/builds"
+    while [ "$1" != -o ]; do shift; done
+    touch "$2" && chmod +x "$2" ;;
+esac""",
+    )
+    place = pulumi_cli.at_version("3.276.0")
+    assert place == tmp_path / "cache" / "pulumi-3.276.0" / "bin"
+    assert pulumi_cli.lacking(place) == []
+    required = re.findall(
+        r"github.com/pulumi/pulumi/(\w+)/v3 v(\S+)", (tmp_path / "go.mod").read_text(encoding="utf-8")
+    )
+    assert required == [("pkg", "3.276.0"), ("sdk", "3.276.0")]
+    builds = (tmp_path / "builds").read_text(encoding="utf-8").splitlines()
+    assert [re.findall(r"[Vv]ersion=v(\S+)", build) for build in builds] == [
+        ["3.276.0"],
+        [pulumi_cli.HOST_SDK],
+        [pulumi_cli.YAML],
+    ]
+    assert pulumi_cli.at_version("3.276.0") == place
+    assert len((tmp_path / "builds").read_text(encoding="utf-8").splitlines()) == len(pulumi_cli.BUILT), "built once"

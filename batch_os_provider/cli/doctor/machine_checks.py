@@ -30,7 +30,7 @@ from batch_os_provider.runtime.request_log import VARIABLE
 __all__ = ["catalogue", "judge_version", "machine"]
 
 CLI = ((3, 251), (4,))
-SDK = ((3, 259), (4,))
+SDK = ((3, 260), (4,))
 AZURE_BATCH = ((15, 1), (16,))
 PYTHON = ((3, 11), (3, 15))
 """What is supported: from the first, and below the second."""

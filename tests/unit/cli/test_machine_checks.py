@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("text", "status"),
     [
-        ("v3.258.9", "fail"),
-        ("v3.259.0", "ok"),
+        ("v3.259.9", "fail"),
+        ("v3.260.0", "ok"),
         ("3.999.1-alpha.2", "ok"),
         ("4.0.0", "warn"),
         ("dev", "warn"),

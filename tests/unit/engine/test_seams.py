@@ -164,7 +164,7 @@ class Servicer:
 @pytest.mark.parametrize(
     ("main", "missing"),
     [
-        pytest.param(SimpleNamespace(DynamicResourceProviderServicer=Servicer), False, id="3.216 to 3.258"),
+        pytest.param(SimpleNamespace(DynamicResourceProviderServicer=Servicer), False, id="before 3.260"),
         pytest.param(
             SimpleNamespace(DynamicResourceProviderServicer=type("S", (), {"Create": wrapped(Servicer.Create)})),
             True,

@@ -2,7 +2,7 @@
 # Variables: PYTHON=python3.12 (which Python to build environments with), ARGS="-k drift" (for pytest).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vm demo-empty check test matrix soak bench setup lint format lock clean pulumi sdks actionlint
+.PHONY: help demo demo-vm demo-empty check test matrix soak bench docs setup lint format lock clean pulumi sdks actionlint
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -25,7 +25,7 @@ check: .venv/installed ## Run the inner loop: lint, types, contracts, unit tests
 	@scripts/check $(ARGS)
 
 test: setup ## Run every check: lint, types, contracts, packages, tests.
-	@scripts/test $(ARGS)
+	@.venv/bin/python scripts/test.py $(ARGS)
 
 matrix: .venv/installed .venv-azure-batch-5/locked pulumi ## Test each promised combination of versions and write docs/support.md (hours; ARGS="lowest newest": only these).
 	@.venv/bin/python scripts/matrix.py $(ARGS)
@@ -36,7 +36,10 @@ soak: .venv/installed ## Search for sequences that break a promise, new ones eac
 bench: .venv-bench/installed pulumi ## Measure many pools and write docs/performance.md (an hour; ARGS="P2 P3": only these; ARGS=quick: a trial).
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
-setup: .venv/installed .venv-runtime/locked .venv-azure-batch-5/locked pulumi sdks actionlint ## Build the environments and install the tools.
+docs: .venv/installed .venv-docs/locked ## Build the documentation site into site/ (seconds; no network).
+	@.venv/bin/python -m scripts.site
+
+setup: .venv/installed .venv-runtime/locked .venv-azure-batch-5/locked .venv-docs/locked pulumi sdks actionlint ## Build the environments and install the tools.
 
 lint: .venv/installed ## Run only the static checks: format, lint, types, import contracts.
 	@scripts/lint
@@ -48,26 +51,19 @@ lock: .venv/installed ## Resolve requirements/*.txt again (ARGS=--upgrade takes 
 	@scripts/lock $(ARGS)
 
 clean: ## Remove environments, builds and tool caches (the Pulumi CLI in the user cache stays).
-	rm -rf .venv .venv-matrix .venv-runtime .venv-azure-batch-5 .venv-bench dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-matrix .venv-runtime .venv-azure-batch-5 .venv-bench .venv-docs dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find batch_os_provider benchmarks tests examples scripts -name __pycache__ -prune -exec rm -rf {} +
 
-# Environments are file targets: only a changed lock rebuilds them.
-.venv/locked: requirements/dev.txt
-	@scripts/venv .venv requirements/dev.txt
-
+# Environments are file targets: only a changed lock rebuilds them. Without make, scripts/demo.py and scripts/test.py make
+# what they need by the same script.
+.venv/installed: requirements/dev.txt pyproject.toml
+.venv-bench/installed: requirements/bench.txt pyproject.toml
 .venv-runtime/locked: requirements/runtime.txt
-	@scripts/venv .venv-runtime requirements/runtime.txt
-
 .venv-azure-batch-5/locked: requirements/azure-batch-5.txt
-	@scripts/venv .venv-azure-batch-5 requirements/azure-batch-5.txt
+.venv-docs/locked: requirements/docs.txt
 
-.venv-bench/locked: requirements/bench.txt
-	@scripts/venv .venv-bench requirements/bench.txt
-
-# pip refuses an editable install among hashes, so the package comes after its locked requirements.
-.venv/installed .venv-bench/installed: %/installed: %/locked pyproject.toml
-	@$*/bin/python -m pip --disable-pip-version-check install --quiet --no-user --no-deps --no-build-isolation --editable .
-	@touch $@
+.venv/installed .venv-bench/installed .venv-runtime/locked .venv-azure-batch-5/locked .venv-docs/locked:
+	@python=$$(scripts/python) && "$$python" scripts/environments.py $(@D)
 
 pulumi:
 	@python=$$(scripts/python) && "$$python" scripts/pulumi_cli.py >/dev/null

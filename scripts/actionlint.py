@@ -48,7 +48,7 @@ def say(text: str) -> None:
 def version_of(program: str) -> tuple[int, ...]:
     """The version a program reports, or () when it cannot be run."""
     try:
-        done = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run([program, "-version"], capture_output=True, encoding="utf-8", timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return ()
     match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", done.stdout.strip())
@@ -82,7 +82,7 @@ def build(target: Path) -> None:
     command = ["go", "build", "-mod=readonly", "-trimpath", "-ldflags", "-s -w"]
     environment = {"HOME": str(Path.home()), **os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
     command += ["-o", str(target), f"{PACKAGE}/cmd/actionlint"]
-    done = subprocess.run(command, cwd=MODULE, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=MODULE, env=environment, capture_output=True, encoding="utf-8", check=False)
     if done.returncode != 0:
         raise SetupError(f"the build from source failed:\n{done.stderr.rstrip()}")
 

@@ -83,7 +83,7 @@ def picture(html: str, target: Path, chromium: str) -> None:
 
 def run(command: list[str]) -> str:
     """Run Chromium; show its stderr only if it fails, since Chromium always prints some warning."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=120)
     if done.returncode != 0:
         raise ChildProcessError(f"{command[0]} ended with {done.returncode}:\n{done.stderr}")
     return done.stdout

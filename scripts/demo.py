@@ -5,9 +5,9 @@
     scripts/demo.py vm     a VM pool whose busy nodes are renewed without a task lost: half a minute
     scripts/demo.py empty  a pinned VM pool that is emptied, gets another version and goes back: half a minute
 
-`make demo`, `make demo-vm` and `make demo-empty` set up what this needs. Everything it makes (a simulated Batch
-account, a Pulumi home, a state file, a copy of the example project) lives in one temporary folder and ends with it,
-also on ^C.
+`make demo`, `make demo-vm` and `make demo-empty` call it. Without make, as on Windows (`py scripts/demo.py`), it first
+sets up what it needs. Everything it makes (a simulated Batch account, a Pulumi home, a state file, a copy of the
+example project) lives in one temporary folder and ends with it, also on ^C.
 """
 
 from __future__ import annotations
@@ -33,8 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-ROOT = Path(__file__).resolve().parent.parent
-BIN = ROOT / ".venv" / "bin"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts import environments
+from scripts.environments import IS_WINDOWS, ROOT
+
+BIN = environments.programs(ROOT / ".venv")
 
 POOL = "render"
 BEFORE = "WA-GUEST-OS-7.57_202510-01"
@@ -44,10 +48,8 @@ PINNED_BEFORE, PINNED = "8.7.2024042601", "8.7.2026071401"
 REVERT = ("pulumi", "config", "set", "targetImageVersion", PINNED_BEFORE)
 
 ON_TERMINAL = sys.stdout.isatty()
+TEST = "py scripts/test.py" if IS_WINDOWS else "make test"
 COLOUR = ON_TERMINAL and "NO_COLOR" not in os.environ
-
-
-NO_SIGNAL = 0  # only asks whether the process is there
 
 
 class Terminated(KeyboardInterrupt):
@@ -89,10 +91,16 @@ def show(command: list[str]) -> None:
 # ── What is run ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def end(process: subprocess.Popen[str], first: int, patience: float) -> None:
-    """End a process: send `first`, and kill the process after `patience` seconds."""
+def end(process: subprocess.Popen[str], first: int | None, patience: float) -> None:
+    """End a process: send `first`, if it is a signal, and kill the process after `patience` seconds.
+
+    Windows has no signal for another process; there the process is ended at once.
+    """
     if process.poll() is None:
-        process.send_signal(first)
+        if first is not None and IS_WINDOWS:
+            process.terminate()
+        elif first is not None:
+            process.send_signal(first)
         try:
             process.wait(patience)
         except subprocess.TimeoutExpired:
@@ -104,12 +112,13 @@ def end(process: subprocess.Popen[str], first: int, patience: float) -> None:
 def simulator(story: Story, environment: dict[str, str]) -> Iterator[Account]:
     """A simulated Batch account on a free port; out of reach of ^C, so that Pulumi can still finish its last call."""
     process = subprocess.Popen(
-        [BIN / "batch-simulator", "--seed", story.seed, "--speed", str(story.speed)],
+        [environments.program(BIN.parent, "batch-simulator"), "--seed", story.seed, "--speed", str(story.speed)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
+        encoding="utf-8",
+        start_new_session=not IS_WINDOWS,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
     )
     try:
         hello = process.stdout.readline() if process.stdout else ""
@@ -130,10 +139,19 @@ class Shell:
         self.folder = folder
         self.environment = environment
 
+    def resolved(self, command: tuple[str, ...]) -> list[str]:
+        """The command with the path of its program: Windows would search the PATH of this process."""
+        return [shutil.which(command[0], path=self.environment["PATH"]) or command[0], *command[1:]]
+
     def quietly(self, *command: str) -> None:
         """Run a command of the preparation; its output shows only if it fails."""
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+            self.resolved(command),
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
         )
         if done.returncode != 0:
             raise DemoError(f"{shlex.join(command)} failed:\n{done.stdout}{done.stderr}")
@@ -145,13 +163,13 @@ class Shell:
     def run(self, *command: str, shown: list[str]) -> None:
         """A step: the command as a user would type it, then its output."""
         show(shown)
-        process = subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True)
+        process = subprocess.Popen(self.resolved(command), cwd=self.folder, env=self.environment, encoding="utf-8")
         try:
             code = process.wait()
         except KeyboardInterrupt as interrupt:
             # On a terminal Pulumi got the ^C too, and a second one would make it drop the update.
             heard = ON_TERMINAL and not isinstance(interrupt, Terminated)
-            end(process, NO_SIGNAL if heard else signal.SIGINT, 20)
+            end(process, None if heard else signal.SIGINT, 20)
             raise
         if code != 0:
             raise DemoError(f"{shlex.join(command)} ended with {code}")
@@ -169,7 +187,7 @@ def environment_for(scratch: Path, pulumi: str) -> dict[str, str]:
         VIRTUAL_ENV=str(BIN.parent),
         NO_PROXY=",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,localhost"])),
         PULUMI_HOME=str(scratch / "home"),
-        PULUMI_BACKEND_URL=f"file://{scratch / 'state'}",
+        PULUMI_BACKEND_URL=f"file://{(scratch / 'state').as_posix()}",
         PULUMI_CONFIG_PASSPHRASE="",
         PULUMI_SKIP_UPDATE_CHECK="true",
     )
@@ -180,7 +198,7 @@ def environment_for(scratch: Path, pulumi: str) -> dict[str, str]:
 def pulumi_directory() -> str:
     """Where the Pulumi CLI is; `make demo` has installed it if there was none."""
     command = [sys.executable, str(ROOT / "scripts" / "pulumi_cli.py")]
-    found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    found = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=False)
     if found.returncode != 0:
         raise DemoError("the demo needs the Pulumi CLI; see the lines above")
     return found.stdout.strip()
@@ -287,25 +305,34 @@ def tasks_of(account: Account) -> str:
 
 def farewell(story: Story, seconds: float, pulumi: str) -> None:
     """What the user can try now."""
-    settings = {"accountEndpoint": "$ENDPOINT", **story.config}
-    config = "\n".join(
-        ["  pulumi stack init dev", *(f"  pulumi config set {key} {value}" for key, value in settings.items())]
-    )
-    if story.has_project:
-        config = f"  cd examples/{story.folder}\n{config}"
-    path = ".venv/bin" if shutil.which("pulumi") else f".venv/bin:{pulumi}"
+    path = [str(BIN.relative_to(ROOT)), *([] if shutil.which("pulumi") else [pulumi])]
     print(f"""
 {style("1", f"Done in {seconds:.0f} s; nothing is left running.")} To try it by hand, start an account here:
 
-  .venv/bin/batch-simulator --speed {story.speed} --seed examples/{story.folder}/account.json
+  {Path(path[0]) / "batch-simulator"} --speed {story.speed} --seed examples/{story.folder}/account.json
 
 and in a second terminal paste the lines that it prints, then:
 
-  export PATH="$PWD/{path}:$PATH" PULUMI_BACKEND_URL=file://~ PULUMI_CONFIG_PASSPHRASE=
-{config}
-  pulumi up
+{by_hand(story, path, is_windows=IS_WINDOWS)}
 
-The program is examples/{story.folder}/__main__.py. `make test` runs every check there is.""")
+The program is examples/{story.folder}/__main__.py. `{TEST}` runs every check there is.""")
+
+
+def by_hand(story: Story, path: list[str], *, is_windows: bool) -> str:
+    """The lines to paste: for PowerShell on Windows, for a POSIX shell elsewhere."""
+    settings = {"accountEndpoint": "$ENDPOINT", **story.config}
+    if is_windows:
+        settings["accountEndpoint"] = "$env:ENDPOINT"
+        lines = [
+            f'$env:PATH = "$PWD\\{";".join(path)};$env:PATH"',
+            "$env:PULUMI_BACKEND_URL = 'file://~'; $env:PULUMI_CONFIG_PASSPHRASE = 'demo'",
+        ]
+    else:
+        lines = [f'export PATH="$PWD/{":".join(path)}:$PATH" PULUMI_BACKEND_URL=file://~ PULUMI_CONFIG_PASSPHRASE=']
+    if story.has_project:
+        lines.append(f"cd examples/{story.folder}")
+    lines += ["pulumi stack init dev", *(f"pulumi config set {key} {value}" for key, value in settings.items())]
+    return "\n".join(f"  {line}" for line in [*lines, "pulumi up"])
 
 
 def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -320,10 +347,8 @@ def main() -> int:
     if story is None or rest:
         print(__doc__, file=sys.stderr)
         return 2
+    environments.enter(__file__, sys.argv[1:])
     signal.signal(signal.SIGTERM, stop)
-    if not (BIN / "batch-simulator").exists():
-        print("error: not set up yet; type: make demo", file=sys.stderr)
-        return 1
     try:
         with ExitStack() as ending:
             pulumi = pulumi_directory()

@@ -276,7 +276,7 @@ def make_environment(combination: Combination, python: str) -> Path:
 
 
 def surroundings(programs: Path, cli: Path) -> dict[str, str]:
-    """The environment variables of scripts/test, for these programs."""
+    """The environment variables of scripts/test.py, for these programs."""
     direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1", "localhost")))
     return {
         "PATH": os.pathsep.join([str(programs), str(cli), os.environ["PATH"]]),

@@ -27,6 +27,7 @@ from batch_os_provider.schema import fleet_plan, inputs, resource_types  # noqa:
 from batch_os_provider.schema.input_names import CHOICES  # noqa: E402
 from batch_os_provider.schema.spelling import camel, spell  # noqa: E402
 from scripts import project  # noqa: E402
+from scripts.docstrings import attribute_texts, attributes_of, classes_of, constructor, sections  # noqa: E402
 from scripts.plugin_examples import EXAMPLES  # noqa: E402
 
 FILE = ROOT / "batch_os_provider" / "plugin" / "schema.json"
@@ -81,7 +82,7 @@ TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"
 
 def schema() -> dict[str, Any]:
     """The whole schema."""
-    classes = {**_classes(SOURCE), **_classes(FLEET_SOURCE)}
+    classes = {**classes_of(SOURCE), **classes_of(FLEET_SOURCE)}
     options = {name: _option(name, text) for name, text in config.OPTIONS.items()}
     return {
         "name": PACKAGE,
@@ -116,21 +117,16 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _classes(path: Path) -> dict[str, ast.ClassDef]:
-    body = ast.parse(path.read_text(encoding="utf-8")).body
-    return {node.name: node for node in body if isinstance(node, ast.ClassDef)}
-
-
 def _fleet(source: ast.ClassDef) -> dict[str, Any]:
     """The component. Its inputs are those of its pools, but for the few that arrange them."""
-    summary, arguments = _sections(ast.get_docstring(source) or "")
-    types = {each.arg: each.annotation for each in _constructor(source).args.kwonlyargs}
+    summary, arguments = sections(ast.get_docstring(source) or "")
+    types = {each.arg: each.annotation for each in constructor(source).args.kwonlyargs}
     given = {name: _fleet_input(name, types[name], arguments[name]) for name in fleet_plan.NAMES}
     shown = {
         fleet.WAVES: {
             "type": "array",
             "items": LIST,
-            "description": _words(_documented(source)["waves"].partition(". An")[0] + "."),
+            "description": _words(attribute_texts(source)["waves"].partition(". An")[0] + "."),
         },
         fleet.POOLS: {
             "type": "object",
@@ -162,7 +158,7 @@ def _fleet_pool(classes: dict[str, ast.ClassDef]) -> dict[str, Any]:
     """The outputs of both kinds of pools, and the URL."""
     properties: dict[str, Any] = {fleet.URL: {"type": "string", "description": POOL[URL][1]}}
     for resource in RESOURCES.values():
-        outputs, annotated = _documented(classes[resource.name]), _annotated(classes[resource.name])
+        outputs, annotated = attribute_texts(classes[resource.name]), attributes_of(classes[resource.name])
         for name in resource.shown:
             shown = {**_type(annotated[name].annotation), "description": _words(outputs[name])}
             properties.setdefault(camel(name), shown)
@@ -188,7 +184,7 @@ def _pool() -> dict[str, Any]:
 
 
 def _function(function: Function, documented: ast.ClassDef) -> dict[str, Any]:
-    arguments = _sections(ast.get_docstring(documented) or "")[1]
+    arguments = sections(ast.get_docstring(documented) or "")[1]
     texts = {inputs.ACCOUNT_ENDPOINT: "The Batch account's URL. Default: `accountEndpoint` of the provider."}
     texts |= {name: _words(arguments[name].partition(". A change")[0] + ".") for name in function.required}
     pools = {"type": "array", "items": {"$ref": f"#/types/{POOL_TYPE}"}, "description": "The pools, by their ids."}
@@ -219,9 +215,9 @@ def _enum(allowed: tuple[str, ...]) -> dict[str, Any]:
 
 def _resource(resource: Resource, source: ast.ClassDef) -> dict[str, Any]:
     text = ast.get_docstring(source) or ""
-    summary, arguments = _sections(text)
-    outputs, annotated = _documented(source), _annotated(source)
-    types = {each.arg: each.annotation for each in _constructor(source).args.kwonlyargs}
+    summary, arguments = sections(text)
+    outputs, annotated = attribute_texts(source), attributes_of(source)
+    types = {each.arg: each.annotation for each in constructor(source).args.kwonlyargs}
     given = {name: _input(name, types[name], arguments[name]) for name in resource.spec.names}
     shown = {
         name: {**_of_input(given[name]), "description": _words(outputs[name])}
@@ -264,31 +260,6 @@ def _type(annotation: Any) -> dict[str, Any]:
     return (
         {"type": found[0]} if len(found) == 1 else {"oneOf": [{"type": each} for each in sorted(found, reverse=True)]}
     )
-
-
-def _constructor(source: ast.ClassDef) -> ast.FunctionDef:
-    return next(node for node in source.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
-
-
-def _annotated(source: ast.ClassDef) -> dict[str, ast.AnnAssign]:
-    """The attributes of a class, by name."""
-    nodes = (node for node in source.body if isinstance(node, ast.AnnAssign))
-    return {node.target.id: node for node in nodes if isinstance(node.target, ast.Name)}
-
-
-def _documented(source: ast.ClassDef) -> dict[str, str]:
-    """The attributes of a class with the strings that follow them."""
-    after = {id(one): two for one, two in zip(source.body, source.body[1:], strict=False)}
-    following = {name: after[id(node)] for name, node in _annotated(source).items()}
-    return {name: ast.literal_eval(node.value) for name, node in following.items() if isinstance(node, ast.Expr)}
-
-
-def _sections(text: str) -> tuple[str, dict[str, str]]:
-    """The docstring before ``Args:``, and the text of each argument."""
-    summary, _, rest = text.partition("\nArgs:\n")
-    block = re.split(r"\n(?=\S)", rest.partition("\nRaises:")[0])[0]
-    found = re.split(r"^    (\w+): ", block, flags=re.MULTILINE)[1:]
-    return summary, dict(zip(found[::2], found[1::2], strict=True))
 
 
 def _words(text: str) -> str:

@@ -2,33 +2,41 @@
 """Find or install the Pulumi CLI with its hosts for Python and YAML, and print the directory to put on PATH.
 
 In this order: the one on PATH if it is new enough; the one an earlier run left in the user cache; the official
-installer (pinned, into the cache, shell profiles untouched); a build from source with Go (every module pinned by
-tools/pulumi/*/go.sum). What goes into the cache is made beside its place and renamed there, so an interrupted run
-leaves no partial installation, and two runs at the same time wait for each other.
+installer (pinned, into the cache, shell profiles untouched), on Windows the official zip; a build from source with Go
+(every module pinned by tools/pulumi/*/go.sum). What goes into the cache is made beside its place and renamed there, so
+an interrupted run leaves no partial installation, and two runs at the same time wait for each other.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import IO
 
 OLDEST = (3, 251, 0)  # the oldest CLI that is promised (docs/support.md); a user's own is taken from here on
 PINNED = "3.259.0"  # what is installed where there is none, or an older one
 HOST_SDK = "3.79.0"  # the last SDK module that holds the Python language host; it drives today's Python SDK
 YAML = "1.25.0"  # the YAML language host, whose releases have numbers of their own
 INSTALLER = "https://get.pulumi.com"
+ZIP = f"{INSTALLER}/releases/sdk/pulumi-v{{version}}-windows-{{machine}}.zip"
+MACHINES = {"amd64": "x64", "arm64": "arm64"}
+IS_WINDOWS = sys.platform == "win32"
+ENDINGS = (".exe", ".cmd", "") if IS_WINDOWS else ("",)
+"""What a program's file name ends in; two of Pulumi's programs are scripts."""
 
 YAML_HOST = "pulumi-language-yaml"
 PROGRAMS = (
@@ -63,7 +71,15 @@ BUILT = {  # package, folder with the pinned modules, variable of the version, v
     ),
 }
 """What Go builds where the official installer does not work."""
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "batch-os-provider"
+
+
+def user_cache(environ: Mapping[str, str] = os.environ, *, is_windows: bool = IS_WINDOWS) -> Path:
+    """The folder for what is installed once."""
+    given = environ.get("LOCALAPPDATA" if is_windows else "XDG_CACHE_HOME")
+    return Path(given or Path.home() / ".cache") / "batch-os-provider"
+
+
+CACHE = user_cache()
 
 
 class SetupError(Exception):
@@ -79,7 +95,9 @@ def version_of(pulumi: str) -> tuple[int, ...]:
     """The version a CLI reports, or () when it cannot be run."""
     quiet = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
-        done = subprocess.run([pulumi, "version"], capture_output=True, text=True, timeout=60, check=True, env=quiet)
+        done = subprocess.run(
+            [pulumi, "version"], capture_output=True, encoding="utf-8", timeout=60, check=True, env=quiet
+        )
     except (OSError, subprocess.SubprocessError):
         return ()
     match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", done.stdout.strip())
@@ -109,7 +127,11 @@ def on_path() -> Path | None:
 
 def lacking(bin_dir: Path) -> list[str]:
     """The programs that are not there, or cannot be run."""
-    return [program for program in PROGRAMS if not os.access(bin_dir / program, os.X_OK)]
+    return [
+        program
+        for program in PROGRAMS
+        if not any(os.access(bin_dir / f"{program}{ending}", os.X_OK) for ending in ENDINGS)
+    ]
 
 
 def demand_whole(bin_dir: Path) -> None:
@@ -123,19 +145,34 @@ def demand_whole(bin_dir: Path) -> None:
 def alone() -> Iterator[None]:
     """Hold the cache's lock, so that two runs do not do the same work. The lock ends with the process."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with (CACHE / "lock").open("w", encoding="utf-8") as lock:
+        if not _locked(lock):
             say("another run is installing the Pulumi CLI; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            while not _locked(lock):
+                time.sleep(0.5)  # Windows has no lock that waits for more than ten seconds
         yield
+
+
+def _locked(lock: IO[str]) -> bool:
+    """Take the lock of a file, if no other process has it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt  # noqa: PLC0415 - Windows only
+
+            msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl  # noqa: PLC0415 - not on Windows
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def run(command: list[str], cwd: Path, what: str) -> None:
     """Run quietly with a sign of life every half minute; on failure show the end of its output."""
     started = time.monotonic()
-    with tempfile.TemporaryFile("w+", errors="replace") as log:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         process = subprocess.Popen(command, cwd=cwd, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
             while True:
@@ -155,7 +192,10 @@ def run(command: list[str], cwd: Path, what: str) -> None:
 
 
 def download_official(target: Path, version: str) -> None:
-    """Let the official installer put a release into ``target/bin``."""
+    """Let the official installer put a release into ``target/bin``; on Windows, unpack the official zip there."""
+    if IS_WINDOWS:
+        unpack(target, ZIP.format(version=version, machine=MACHINES.get(platform.machine().lower(), "x64")))
+        return
     script = target / "install.sh"
     if shutil.which("curl"):
         fetch = ["curl", "-fsSL", "--connect-timeout", "10", "-o", str(script), INSTALLER]
@@ -169,6 +209,24 @@ def download_official(target: Path, version: str) -> None:
     script.unlink()
 
 
+def unpack(target: Path, url: str) -> None:
+    """Unpack a release's zip, and put the folder with its programs at ``target/bin``."""
+    archive, unpacked = target / "pulumi.zip", target / "unpacked"
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer, archive.open("wb") as file:  # noqa: S310 - https, above
+            shutil.copyfileobj(answer, file)
+        with zipfile.ZipFile(archive) as files:
+            files.extractall(unpacked)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise SetupError(f"{url} could not be fetched and unpacked ({error})") from None
+    found = sorted(unpacked.rglob("pulumi.exe"))
+    if not found:
+        raise SetupError(f"{url} holds no pulumi.exe")
+    found[0].parent.rename(target / "bin")
+    archive.unlink()
+    shutil.rmtree(unpacked)
+
+
 def build(name: str, bin_dir: Path) -> None:
     """Build one program with Go."""
     build_in(BUILT[name][1], name, BUILT[name][3], bin_dir)
@@ -177,7 +235,8 @@ def build(name: str, bin_dir: Path) -> None:
 def build_in(module: Path, name: str, version: str, bin_dir: Path) -> None:
     """Build one program in a module that requires this version of it."""
     package, _, variable, _ = BUILT[name]
-    go_build(bin_dir / name, package, module, f"{name} {version}", f" -X {variable}=v{version}")
+    program = bin_dir / (f"{name}.exe" if IS_WINDOWS else name)
+    go_build(program, package, module, f"{name} {version}", f" -X {variable}=v{version}")
 
 
 def go_build(program: Path, package: str, module: Path, name: str, flags: str = "") -> None:
@@ -213,8 +272,9 @@ def build_from_source(target: Path, version: str) -> None:
         else:
             build(name, bin_dir)
     find = ["go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", SDK]
-    source = Path(subprocess.run(find, cwd=module, capture_output=True, text=True, check=True).stdout.strip())
-    for script in ("cmd/pulumi-language-python-exec", "dist/pulumi-resource-pulumi-python"):
+    source = Path(subprocess.run(find, cwd=module, capture_output=True, encoding="utf-8", check=True).stdout.strip())
+    launcher = f"dist/pulumi-resource-pulumi-python{'.cmd' if IS_WINDOWS else ''}"
+    for script in ("cmd/pulumi-language-python-exec", launcher):
         copy = bin_dir / Path(script).name
         shutil.copyfile(source / "python" / script, copy)
         copy.chmod(0o755)
@@ -260,7 +320,8 @@ def complete(bin_dir: Path) -> None:
     say(f"{YAML_HOST} {YAML} built from source with Go (once; 1 to 3 minutes)")
     with tempfile.TemporaryDirectory(prefix="partial-", dir=bin_dir.parent) as beside:
         build(YAML_HOST, Path(beside))
-        (Path(beside) / YAML_HOST).rename(bin_dir / YAML_HOST)
+        (built,) = Path(beside).iterdir()
+        built.rename(bin_dir / built.name)
 
 
 def find_or_install() -> Path:

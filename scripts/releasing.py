@@ -36,7 +36,7 @@ class ReleaseError(Exception):
 def run(*command: str, shown: bool = False) -> str:
     """Run a command in the repository and return what it printed, or show that at once."""
     output = None if shown else subprocess.PIPE
-    done = subprocess.run(command, cwd=ROOT, stdout=output, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, stdout=output, encoding="utf-8", check=False)
     if done.returncode != 0:
         raise ReleaseError(f"`{' '.join(command)}` failed ({done.returncode}): the lines above say why")
     return done.stdout or ""

@@ -102,7 +102,7 @@ def node_packages() -> Path:
 
 def _node_version(node: str) -> tuple[int, ...]:
     try:
-        done = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run([node, "--version"], capture_output=True, encoding="utf-8", timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return ()
     match = re.match(r"v(\d+)\.(\d+)\.(\d+)", done.stdout)
@@ -130,7 +130,7 @@ def generate(folder: Path, schema: Path = SCHEMA) -> str:
         commands = [[str(generators() / name), str(schema), str(folder)] for name in GENERATORS]
     said = []
     for command in commands:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", check=False)
         if done.returncode != 0:
             raise SetupError(f"{Path(command[0]).name} failed ({done.returncode}):\n{done.stdout.rstrip()}")
         said.append(done.stdout)

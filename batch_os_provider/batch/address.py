@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
-__all__ = ["POOL_ID", "PoolRef", "is_loopback", "parse_endpoint", "parse_pool_url"]
+__all__ = ["POOL_ID", "PoolRef", "account_in", "is_loopback", "parse_endpoint", "parse_pool_url"]
 
 
 POOL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -89,6 +89,11 @@ def parse_pool_url(url: str) -> PoolRef:
     if not POOL_ID.fullmatch(pool_id):
         raise ValueError(f"{pool_id!r} is not a pool id (1-64 of letters, digits, - and _)")
     return PoolRef(parse_endpoint(endpoint), pool_id)
+
+
+def account_in(endpoint: str) -> str:
+    """The account's name by its endpoint, normalised: the first part of the host."""
+    return (urlsplit(endpoint).hostname or "").partition(".")[0]
 
 
 def is_loopback(host: str) -> bool:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from batch_os_provider.batch.address import is_loopback
+from batch_os_provider.batch.address import account_in, is_loopback
 from batch_os_provider.batch.clouds import AUTHORITIES, cloud_of
 from batch_os_provider.batch.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, assertion_of_file, assertion_of_url
 from batch_os_provider.errors import CredentialError
@@ -129,7 +129,7 @@ def find(endpoint: str, environ: Mapping[str, str]) -> Found:
 
     """
     account, key = environ.get(ACCOUNT, "").strip(), environ.get(KEY, "").strip()
-    first_label = (urlsplit(endpoint).hostname or "").partition(".")[0]
+    first_label = account_in(endpoint)
     passed_over = ""
     if account and key:
         if is_loopback(endpoint) or first_label.lower() == account.lower():

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from batch_os_provider.runtime.replace_file import replace
+
 __all__ = ["write_whole"]
 
 
@@ -20,6 +22,6 @@ def write_whole(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.new")
     try:
         beside.write_bytes(text.encode())
-        beside.replace(path)
+        replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)

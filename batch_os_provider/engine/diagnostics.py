@@ -10,19 +10,20 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
 
+from batch_os_provider.engine import pulumi_process
 from batch_os_provider.engine.foreign_calls import up
 from batch_os_provider.runtime import request_log
 
 __all__ = [
+    "EVERY_REFUSAL",
     "GUARDED",
     "VARIABLE",
     "Door",
@@ -38,11 +39,12 @@ __all__ = [
 ]
 
 
-_PREVIEWS = frozenset({b"preview", b"pre", b"plan"})
+_PREVIEWS = frozenset({"preview", "pre", "plan"})
+_TERMINALS = ("/dev/pts/", "/dev/tty")
 
 
 # pflag accepts these spellings of true, and groups of short flags such as -rj. A short flag with a value ends a group.
-_JSON = re.compile(rb"--json(=(1|t|T|true|TRUE|True))?|-[^-scmptxvC]*j.*")
+_JSON = re.compile(r"--json(=(1|t|T|true|TRUE|True))?|-[^-scmptxvC]*j.*")
 
 
 _CALLS = frozenset({"Check", "Diff", "Create", "Update", "Delete", "Read"})
@@ -58,6 +60,10 @@ _stub_lock = threading.Lock()
 _stub: Any = None
 
 
+EVERY_REFUSAL = "`batch-os adopt {endpoint} --check .` shows every pool that is refused"
+"""Where to see what a preview that ends early leaves out; ``{endpoint}`` is the account."""
+
+
 @dataclass(frozen=True)
 class Door:
     """What differs between the providers of this package in their messages.
@@ -67,7 +73,7 @@ class Door:
     """
 
     spell: Callable[[str], str] = str
-    after_refusal: str = "Pulumi stops here; `batch-os adopt {endpoint} --check .` shows every pool that is refused"
+    after_refusal: str = f"Pulumi stops here; {EVERY_REFUSAL}"
 
 
 _door = Door()
@@ -179,58 +185,40 @@ def engine_stub() -> Any:
 def is_terminal() -> bool:
     """Whether the engine's stdout is a terminal that redraws rows; False if that is not known.
 
-    The answer comes from /proc on Linux: from the stdout of the plugin's ancestor process ``pulumi``.
+    The answer comes from the stdout of the plugin's ancestor process ``pulumi``.
     """
     if os.environ.get("CI"):  # Pulumi then prints a log, also on a terminal
         return False
     try:
-        process = _pulumi()
-        if process is not None:
-            stdout = str((process / "fd" / "1").readlink())
-            return stdout.startswith(("/dev/pts/", "/dev/tty")) and b"--non-interactive" not in _arguments(process)
+        cli = pulumi_process.find()
     except GUARDED as error:
         request_log.note(f"seam 'terminal' is missing: {type(error).__name__}: {error}")
-    return False
+        return False
+    return cli is not None and cli.stdout.startswith(_TERMINALS) and "--non-interactive" not in cli.arguments
 
 
 def is_read_by_a_program() -> bool:
     """Whether messages end in a tail for programs: in `pulumi preview --json`, and if ``VARIABLE`` is ``always``.
 
-    The answer comes from the command line of the plugin's ancestor process ``pulumi``. Without this process or without
-    /proc the reader is not known. The answer is then True: a person can skip a tail, but a program needs it.
+    The answer comes from the command line of the plugin's ancestor process ``pulumi``. Without this process, or where
+    the system does not show it, the reader is not known. The answer is then True: a person can skip a tail, but a
+    program needs it.
     """
     asked = os.environ.get(VARIABLE, "").strip().lower()
     if asked in ("always", "never"):
         return asked == "always"
     try:
-        process = _pulumi()
-        return process is None or _is_json_preview(_arguments(process))
+        cli = pulumi_process.find()
     except GUARDED as error:
         request_log.note(f"seam 'tail' is missing: {type(error).__name__}: {error}")
-    return True
+        return True
+    return cli is None or _is_json_preview(cli.arguments)
 
 
-def _is_json_preview(arguments: list[bytes]) -> bool:
+def _is_json_preview(arguments: Sequence[str]) -> bool:
     """Whether the CLI's arguments start a preview with JSON output."""
-    options = arguments[: arguments.index(b"--")] if b"--" in arguments else arguments
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return not _PREVIEWS.isdisjoint(options) and any(_JSON.fullmatch(each) for each in options)
-
-
-def _arguments(process: Path) -> list[bytes]:
-    """The arguments of a process, without the program's name."""
-    return (process / "cmdline").read_bytes().split(b"\0")[1:]
-
-
-def _pulumi() -> Path | None:
-    """The folder in /proc of the nearest ancestor process ``pulumi``; None without such a process."""
-    pid = os.getpid()
-    while pid > 1:
-        process = Path("/proc") / str(pid)
-        if (process / "comm").read_text(encoding="utf-8").strip() == "pulumi":
-            return process
-        stat = (process / "stat").read_text(encoding="utf-8")
-        pid = int(stat.rpartition(")")[2].split()[1])
-    return None
 
 
 VARIABLE = "BATCH_OS_TAIL"

@@ -13,9 +13,8 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
-from batch_os_provider.batch.address import is_loopback, parse_endpoint
+from batch_os_provider.batch.address import account_in, is_loopback, parse_endpoint
 from batch_os_provider.batch.credentials import ASSERTIONS, FILE, TOKEN, USE_OIDC
 from batch_os_provider.plugin.bags import is_unknown
 from batch_os_provider.schema import inputs
@@ -27,6 +26,7 @@ __all__ = ["OPTIONS", "SECRETS", "Config", "check"]
 
 ENDPOINT, NAME, KEY, LOOKS = camel(inputs.ACCOUNT_ENDPOINT), "accountName", "accountKey", "previewLook"
 TENANT, CLIENT, SECRET, OIDC = "tenantId", "clientId", "clientSecret", "useOidc"
+REQUEST_URL = "oidcRequestUrl"
 _VARIABLES: Mapping[str, str] = {
     NAME: "AZURE_BATCH_ACCOUNT",
     KEY: "AZURE_BATCH_ACCESS_KEY",
@@ -36,11 +36,11 @@ _VARIABLES: Mapping[str, str] = {
     OIDC: USE_OIDC,
     "oidcToken": TOKEN,
     "oidcTokenFilePath": FILE,
-    "oidcRequestUrl": "ARM_OIDC_REQUEST_URL",
+    REQUEST_URL: "ARM_OIDC_REQUEST_URL",
     "oidcRequestToken": "ARM_OIDC_REQUEST_TOKEN",
 }
 """The options that stand for an environment variable. Pulumi's Azure providers have those of Entra with these names."""
-_OF_OIDC = ("oidcToken", "oidcTokenFilePath", "oidcRequestUrl", "oidcRequestToken")
+_OF_OIDC = ("oidcToken", "oidcTokenFilePath", REQUEST_URL, "oidcRequestToken")
 """Where an OIDC token comes from; the first one that is set wins."""
 OPTIONS: Mapping[str, str] = {
     ENDPOINT: "The Batch account's URL, as `az batch account show` prints in `accountEndpoint`. It is the default for "
@@ -55,7 +55,7 @@ OPTIONS: Mapping[str, str] = {
     "oidcToken": "The OIDC token. It ends within minutes. Default: the variable `ARM_OIDC_TOKEN`.",
     "oidcTokenFilePath": "A file with the OIDC token, read again for each sign-in. Default: the variable "
     "`ARM_OIDC_TOKEN_FILE_PATH`.",
-    "oidcRequestUrl": "The CI system's URL for OIDC tokens (https). Default: the variable `ARM_OIDC_REQUEST_URL` or "
+    REQUEST_URL: "The CI system's URL for OIDC tokens (https). Default: the variable `ARM_OIDC_REQUEST_URL` or "
     "`ACTIONS_ID_TOKEN_REQUEST_URL`.",
     "oidcRequestToken": "The token for requests to that URL. Default: the variable `ARM_OIDC_REQUEST_TOKEN` or "
     "`ACTIONS_ID_TOKEN_REQUEST_TOKEN`.",
@@ -84,12 +84,12 @@ class Config:
         given = {name: _text(value) for name, value in known.items() if name in OPTIONS and value is not None}
         endpoint = parse_endpoint(given[ENDPOINT]) if given.get(ENDPOINT) else ""
         if KEY in given and NAME not in given:
-            given[NAME] = _account(endpoint)
+            given[NAME] = account_in(endpoint)
         way = _way(given)
         if OIDC in way:
             given[OIDC] = "true"
         set_here = {variable: given[name] for name, variable in _VARIABLES.items() if name in given}
-        others = _overruled(way)
+        others = _overruled(way, given)
         return cls(
             endpoint,
             given.get(LOOKS, "true") == "true" and len(known) == len(bag),
@@ -157,10 +157,15 @@ def _way(given: Mapping[str, Any]) -> tuple[str, ...]:
     return (SECRET,) if SECRET in given else ()
 
 
-def _overruled(way: tuple[str, ...]) -> frozenset[str]:
-    """The variables that would overrule options: a way to sign in that is configured is the one that is used."""
+def _overruled(way: tuple[str, ...], given: Collection[str]) -> frozenset[str]:
+    """The variables that would overrule options: a way to sign in that is configured is the one that is used.
+
+    With ``useOidc`` alone, the environment says where the token comes from.
+    """
     key = {_VARIABLES[NAME], _VARIABLES[KEY]}
-    return frozenset(key | ASSERTIONS if OIDC in way else {*key, USE_OIDC} if SECRET in way else ())
+    if OIDC in way:
+        return frozenset(key | ASSERTIONS if any(name in given for name in _OF_OIDC) else key)
+    return frozenset({*key, USE_OIDC} if SECRET in way else ())
 
 
 def _is_of_the_engine(name: str) -> bool:
@@ -173,13 +178,11 @@ def _wrong(name: str, value: object, *, hidden: bool) -> str:
         return "" if _text(value) in ("true", "false") else f"{seen} is not allowed; allowed: true or false"
     if not isinstance(value, str) or not value.strip():
         return f"{seen} is not allowed; allowed: a string that is not empty"
+    if name == REQUEST_URL and not value.strip().startswith("https://"):
+        return f"{seen} is not allowed; allowed: a URL that begins with https://"
     reason = inputs.wrong(inputs.ACCOUNT_ENDPOINT, value) if name == ENDPOINT else ""
     return f"{seen} is not allowed; allowed: {inputs.allowed(inputs.ACCOUNT_ENDPOINT)}" if reason and hidden else reason
 
 
 def _text(value: object) -> str:
     return str(value).strip().lower() if isinstance(value, bool) else str(value).strip()
-
-
-def _account(endpoint: str) -> str:
-    return (urlsplit(endpoint).hostname or "").partition(".")[0]

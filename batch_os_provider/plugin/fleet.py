@@ -157,7 +157,10 @@ class Fleet:
         endpoint = self.plan.inputs_of(pool)[inputs.ACCOUNT_ENDPOINT]
         if _is_late(endpoint):
             endpoint = state.get(inputs.ACCOUNT_ENDPOINT, UNKNOWN)
-        return PoolRef(parse_endpoint(endpoint), pool.pool_id).url if isinstance(endpoint, str) else UNKNOWN
+        try:
+            return PoolRef(parse_endpoint(endpoint), pool.pool_id).url if isinstance(endpoint, str) else UNKNOWN
+        except ValueError:
+            return UNKNOWN  # a late value that no check has seen, such as that of a resource that was left out
 
 
 def construct(request: Any, provider: str, endpoint: str, watch: WaveWatch, answered: threading.Event) -> Made:
@@ -184,6 +187,8 @@ def construct(request: Any, provider: str, endpoint: str, watch: WaveWatch, answ
         row = ResourceLog(urn, request.name)
         if request.dryRun:
             _warn(row, fleet.plan.warning(request.name))
+            if request.customTimeouts.ListFields():
+                _warn(row, "customTimeouts of a fleet has no effect; declare timeout, which is that of each pool")
         before: tuple[str, ...] = ()
         for number, wave in enumerate(waves, 1):
             try:

@@ -7,10 +7,12 @@ the engine sends at the same time.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import grpc
@@ -23,19 +25,32 @@ from batch_os_provider.runtime.cancellation import StopReason
 if TYPE_CHECKING:
     from batch_os_provider.plugin.server import BatchosProvider
 
-__all__ = ["GRACE", "main", "serve"]
+__all__ = ["GRACE", "after_refusal", "main", "serve"]
 
 GRACE = 2.0
 """Seconds that calls get to end, after a signal or the loss of the engine."""
-# As the engine's own limit: a message holds one resource.
-_OPTIONS = (("grpc.max_receive_message_length", 400 * 1024 * 1024),)
+
+
+_YAML = re.compile(rb"""\bruntime["']?\s*:\s*\{?\s*(["']?name["']?\s*:\s*)?["']?yaml\b""")
+
+
+def after_refusal(folder: Path) -> str:
+    """How to see all refusals: the engine ends a preview at some of them. ``folder`` is that of the program.
+
+    Empty where `batch-os adopt` cannot read the program: it reads Python and YAML.
+    """
+    try:
+        text = (folder / "Pulumi.yaml").read_bytes()
+    except OSError:
+        return ""
+    return f"Pulumi may stop here; {diagnostics.EVERY_REFUSAL}" if _YAML.search(text) else ""
 
 
 def serve(provider: BatchosProvider) -> tuple[grpc.Server, int]:
     """Start a server on loopback. Returns it with its port."""
     from pulumi.runtime.proto import provider_pb2_grpc  # noqa: PLC0415 - see `messages`
 
-    server = grpc.server(ThreadPoolExecutor(seams.WORKERS, "batchos"), options=_OPTIONS)
+    server = grpc.server(ThreadPoolExecutor(seams.WORKERS, "batchos"), options=(messages.LARGEST,))
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -55,7 +70,7 @@ def main() -> NoReturn:
     from batch_os_provider.plugin.server import BatchosProvider  # noqa: PLC0415 - see `messages`
 
     provider = BatchosProvider()
-    diagnostics.open_door(diagnostics.Door(provider.spell, after_refusal=""))
+    diagnostics.open_door(diagnostics.Door(provider.spell, after_refusal=after_refusal(Path())))
     server, port = serve(provider)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()

@@ -14,7 +14,10 @@ from types import ModuleType
 
 from batch_os_provider.runtime import request_log
 
-__all__ = ["load"]
+__all__ = ["LARGEST", "load"]
+
+LARGEST = ("grpc.max_receive_message_length", 400 * 1024 * 1024)
+"""The option of gRPC for the largest message, with the engine's own limit."""
 
 _AROUND = ("pulumi", "pulumi.runtime")
 

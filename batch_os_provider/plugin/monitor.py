@@ -19,6 +19,7 @@ from pulumi.runtime.proto import alias_pb2, resource_pb2, resource_pb2_grpc
 from batch_os_provider.engine import seams
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.plugin.bags import Bag, pack, unpack
+from batch_os_provider.plugin.messages import LARGEST
 from batch_os_provider.plugin.wave_watch import Wave, WaveWatch
 
 if TYPE_CHECKING:
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Child", "FailedChildError", "Monitor", "MonitorClosedError", "Registered", "alias", "alias_of", "connected"]
 
 _CLOSED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
-# As the engine's own limit. A proxy of the environment cannot reach an address of this machine.
-_OPTIONS = (("grpc.max_receive_message_length", 400 * 1024 * 1024), ("grpc.enable_http_proxy", 0))
-
+# A proxy of the environment cannot reach an address of this machine.
+_OPTIONS = (LARGEST, ("grpc.enable_http_proxy", 0))
 
 _REPORTED = "Correct what Pulumi reports, and run the command again"
 
@@ -129,7 +129,7 @@ class Monitor:
         _answer(call)
 
     def _urn_of(self, child: Child) -> str:
-        return f"{self._urn.rpartition('::')[0]}${child.type}::{child.name}"
+        return f"{self._urn.removesuffix(f'::{self._request.name}')}${child.type}::{child.name}"
 
     def _child(self, child: Child) -> Any:
         needed = {*child.depends_on, *(urn for urns in child.input_dependencies.values() for urn in urns)}

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.address import PoolRef
+from batch_os_provider.batch.pool import PoolState
 from batch_os_provider.comparison.compared import Compared, PriorState, compare_image, compare_os
 from batch_os_provider.comparison.drift import image_drift
 from batch_os_provider.errors import (
@@ -26,10 +27,10 @@ from batch_os_provider.guest_os.version import same_version
 from batch_os_provider.plugin.bags import UNKNOWN, is_unknown
 from batch_os_provider.schema import inputs
 from batch_os_provider.schema import outputs as out
-from batch_os_provider.schema.declared import Declared, DeclaredImage, ref_of, target_in
+from batch_os_provider.schema.declared import Declared, DeclaredImage, gate_of, ref_of, target_in
 from batch_os_provider.schema.inputs import Failure
 from batch_os_provider.schema.spelling import camel, in_core, strange
-from batch_os_provider.schema.units import parse_duration, shown
+from batch_os_provider.schema.units import LONGEST, parse_duration, shown
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["IMAGE", "OS", "PACKAGE", "RESOURCES", "Change", "Resource", "without_secrets"]
 
 PACKAGE = "batchos"
-LONGEST = 30 * 24 * 3600
-"""Seconds: the longest ``timeout`` that is allowed."""
 UNTOUCHED = "when_empty"
 """The strategy of a pool that was imported: the one that touches no node."""
 # After these nothing was written, so there is nothing that a state has to show.
@@ -204,6 +203,9 @@ class Resource:
         if isinstance(error, _NOTHING_DONE):
             return None
         before = {**out.known(self.shown, olds), **bag}
+        if self.spec is inputs.OS and gate_of(bag).is_declared and before.get(out.STATE) == PoolState.ACTIVE.value:
+            # The state gets the new gate as an input. Its old `active` would say that the pool has passed it.
+            before[out.STATE] = out.UNPROVEN
         try:
             seen = self._look(PoolRef(bag[inputs.ACCOUNT_ENDPOINT], bag[inputs.POOL_ID_NAME]), before)
         except BatchOsError:

@@ -15,6 +15,7 @@ from batch_os_provider.wording import counted
 
 __all__ = [
     "DURATION_FORM",
+    "LONGEST",
     "SHARE_FORM",
     "Share",
     "did_you_mean",
@@ -46,7 +47,8 @@ _LOOSE_DURATION = re.compile(
     r"|(\d+)\s*h(?:ours?|rs?)?\s*(\d+)",
     re.IGNORECASE | re.ASCII,
 )
-_LONGEST = 30 * 24 * 3600
+LONGEST = 30 * 24 * 3600
+"""Seconds: the longest duration that an input may have."""
 # A number with more digits is a typing error: no pool has so many nodes.
 _SHARE = re.compile(r"([0-9]{1,9})(%?)")
 _LOOSE_SHARE = re.compile(r"([0-9]{1,3})\s*(?:%|percent|per cent|pct)", re.IGNORECASE | re.ASCII)
@@ -96,7 +98,7 @@ def parse_duration(value: object) -> float:
         raise ValueError("is not a duration")
     if seconds <= 0:
         raise ValueError("is not more than zero")
-    if seconds > _LONGEST:
+    if seconds > LONGEST:
         raise ValueError("is longer than 720h")
     return seconds
 
@@ -250,7 +252,7 @@ def _seconds_of_text(text: str) -> float | None:
 
 def _bounded(seconds: float) -> float:
     """Limit the number, so that one with thousands of digits is too long like any other long duration."""
-    return float(max(-1, min(seconds, 2 * _LONGEST)))
+    return float(max(-1, min(seconds, 2 * LONGEST)))
 
 
 def duration(seconds: float) -> str:

@@ -42,7 +42,8 @@ EXAMPLES = ("cloud-services", "vm", "mixed")
 EXTRA_MODULES = ("starlette", "uvicorn", "httptools", "trustme")
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """What the command takes; docs pages are made from it."""
     parser = argparse.ArgumentParser(prog="batch-simulator", description="Simulate an Azure Batch account.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback only)")
     parser.add_argument("--port", type=int, default=0, help="port (default 0: any free port)")
@@ -101,7 +102,7 @@ def _is_loopback(host: str) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     if not 0 <= options.speed <= MAX_SPEED:
         return _fail(f"--speed is a number from 0 to {MAX_SPEED}, not {options.speed:g}")
     if not 0 <= options.port <= MAX_PORT:

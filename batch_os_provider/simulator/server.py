@@ -127,7 +127,7 @@ class StateFile:
         text = json.dumps(dump(self._world, self._base), indent=1)
         handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name + ".")
         try:
-            with os.fdopen(handle, "w") as file:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
             os.replace(name, self._path)  # noqa: PTH105 - the temporary name is a str
         except OSError:

@@ -48,7 +48,7 @@ def git(*words: str) -> str:
         PostError: it failed.
 
     """
-    done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)  # noqa: S603, S607 - the runner's git
+    done = subprocess.run(["git", *words], capture_output=True, encoding="utf-8", check=False)  # noqa: S603, S607 - the runner's git
     if done.returncode != 0:
         raise PostError(f"git {words[0]}: {' '.join(done.stderr.split())}")
     return done.stdout.strip()

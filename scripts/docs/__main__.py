@@ -136,7 +136,7 @@ def main() -> int:
         return 2
     if "BATCH_OS_TEST_PULUMI" not in os.environ:
         command = [sys.executable, str(ROOT / "scripts" / "pulumi_cli.py")]
-        found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        found = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True)
         os.environ["BATCH_OS_TEST_PULUMI"] = found.stdout.strip()
     outputs, troubles = play_all()
     findings = troubles or write(PAGES, outputs, check=check)

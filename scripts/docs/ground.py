@@ -61,7 +61,7 @@ def batch_os(stack: Stack, folder: Path, *arguments: str) -> str:
         env=stack.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     return done.stdout

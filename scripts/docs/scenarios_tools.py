@@ -160,7 +160,7 @@ def reviewed(ground: Ground) -> Outputs:
     def comment(*options: str) -> subprocess.CompletedProcess[str]:
         program = "from batch_os_provider.cli.main import main; main(prog_name='batch-os')"
         command = [sys.executable, "-c", program, "comment", *options]
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        return subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
 
     declare(dev, render=newest, thumbs=newest, encode=TARGET)
     preview("dev")
@@ -229,7 +229,7 @@ def probed(ground: Ground) -> Outputs:
         input="y\n" * (1 + until) + "n\n" * (len(asked) - until),  # the pool itself, then the first questions
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     shown_ones = ("patchNonEmptyCode", "reimage", "removeNodesTimeoutCode")

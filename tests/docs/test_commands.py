@@ -14,7 +14,7 @@ TOOLS = {"pulumi", "sdks", "actionlint"}  # parts of `make setup`, which no pers
 def test_continuous_integration_runs_the_test_command_of_a_contributor():
     *_, last = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     assert last == "exec make test"
-    assert re.search(r"^test: .*\n\t@scripts/test \$\(ARGS\)$", MAKEFILE, re.MULTILINE)
+    assert re.search(r"^test: .*\n\t@\.venv/bin/python scripts/test\.py \$\(ARGS\)$", MAKEFILE, re.MULTILINE)
     assert "| `make test` |" in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 

@@ -217,6 +217,21 @@ def test_a_failed_create_is_kept_and_a_refused_one_is_not(plugin: Plugin, sim: S
     assert len(sim.upgrades()) == 1
 
 
+def test_a_gate_that_was_not_met_stays_open_after_a_refresh(plugin: Plugin, sim: Simulator) -> None:
+    """Pulumi keeps the new inputs of a failed update, and a good refresh takes the error from the state."""
+    before, url = at(sim), f"{sim.endpoint}/pools/render"
+    state, inputs = create(plugin, before), at(sim, maxUnhealthy=0, timeout=1)
+    sim.speed(0.001)
+    sim.change_node("tvm-001", state="starting")
+    with pytest.raises(FailedCallError) as caught:
+        plugin.call("Update", id=url, urn="render", olds=state, old_inputs=before, news=inputs)
+    state = read(caught.value.kept.properties)
+    seen = plugin.call("Read", id=url, urn="render", properties=state, inputs=inputs)
+    assert state["poolState"] == read(seen.properties)["poolState"] == "unproven"
+    found = plugin.call("Diff", urn="render", olds=read(seen.properties), old_inputs=inputs, news=inputs)
+    assert list(found.diffs) == ["poolState"]
+
+
 def test_custom_timeouts_are_no_input(plugin: Plugin, sim: Simulator) -> None:
     assert "timeout" not in create(plugin, at(sim), timeout=7200.0)
     with pytest.raises(FailedCallError, match="within the timeout of 1s") as caught:

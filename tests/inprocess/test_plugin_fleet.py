@@ -140,6 +140,11 @@ def test_shared_inputs_may_be_secret_or_not_known_yet_or_outputs(plugin: Plugin)
                 )
 
 
+def test_a_late_account_that_no_check_has_seen_gives_no_url(plugin: Plugin, monitor: Monitor) -> None:
+    answer = construct(plugin, monitor, {**FAIR, "pools": ["a"], "accountEndpoint": secret("nonsense")})
+    assert read(answer.state)["pools"] == secret({"a": {}})
+
+
 def test_what_decides_the_shape_of_a_fleet_is_known_and_plain(plugin: Plugin, monitor: Monitor) -> None:
     for name in ("pools", "canary", "waves", "aliases"):
         for value in (UNKNOWN, [UNKNOWN], {"a": UNKNOWN}):
@@ -218,6 +223,16 @@ def test_a_preview_warns_about_waves_without_a_gate(plugin: Plugin) -> None:
     assert "declare maxUnhealthy: 0, or" in warning[1]
 
 
+def test_a_preview_warns_about_custom_timeouts_of_a_fleet(plugin: Plugin) -> None:
+    limit = provider_pb2.ConstructRequest.CustomTimeouts
+    with plugins.monitoring(preview=True) as monitor:
+        construct(plugin, monitor, FAIR, "without", customTimeouts=limit())
+        construct(plugin, monitor, FAIR, "with", customTimeouts=limit(create="2h"))
+    assert plugin.said("without") == []
+    (warning,) = plugin.said("with")
+    assert warning == "customTimeouts of a fleet has no effect; declare timeout, which is that of each pool"
+
+
 def test_a_preview_names_the_parallel_that_its_widest_wave_needs(plugin: Plugin) -> None:
     given = {**FAIR, "pools": ["a", "b", "c", "d"], "waves": [2]}
     with plugins.monitoring(preview=True) as monitor:
@@ -247,24 +262,29 @@ def test_no_wave_follows_a_wave_that_failed(plugin: Plugin, monitor: Monitor, an
     assert sorted(monitor.names) == ["farm", "farm-a", "farm-b"]
 
 
-def test_a_fleet_answers_before_the_last_of_its_resources_when_one_has_failed(plugin: Plugin, monitor: Monitor) -> None:
+@pytest.mark.parametrize("name", ["farm", "odd::farm"])
+def test_a_fleet_answers_before_the_last_of_its_resources_when_one_has_failed(
+    plugin: Plugin, monitor: Monitor, name: str
+) -> None:
     # The engine closes its connections when it hears of the failure, so the fleet's own answer would be lost.
-    monitor.held = {"farm-a", "farm-b"}
+    first, second = f"{name}-a", f"{name}-b"
+    monitor.held = {first, second}
     wrong = {"poolId": "a", "accountEndpoint": AT, "targetOsVersion": "latest"}
     answers: list[str] = []
     with ThreadPoolExecutor(1) as threads:
-        running = threads.submit(construct, plugin, monitor, {**FAIR, "pools": ["a", "b", "c"], "canary": ["a", "b"]})
+        given = {**FAIR, "pools": ["a", "b", "c"], "canary": ["a", "b"]}
+        running = threads.submit(construct, plugin, monitor, given, name)
         running.add_done_callback(lambda _: answers.append("fleet"))
-        plugins.until(lambda: sorted(monitor.names[1:]) == ["farm-a", "farm-b"])
-        assert plugin.call("Check", urn=urn("farm-a"), news=wrong).failures
+        plugins.until(lambda: sorted(monitor.names[1:]) == [first, second])
+        assert plugin.call("Check", urn=urn(first), news=wrong).failures
         assert answers == [], "the other resource of the wave goes on"
-        assert plugin.call("Check", urn=urn("farm-b"), news={**wrong, "poolId": "b"}).failures
+        assert plugin.call("Check", urn=urn(second), news={**wrong, "poolId": "b"}).failures
         plugins.until(lambda: bool(answers))
         with pytest.raises(
             FailedCallError, match=r"^farm-a failed, farm-b failed; 1 later wave does not start\.\nNext: "
         ):
             running.result(20)
-    assert "farm-c" not in monitor.names
+    assert f"{name}-c" not in monitor.names
 
 
 def test_an_engine_that_refuses_the_fleet_itself_is_quoted(plugin: Plugin, monitor: Monitor) -> None:

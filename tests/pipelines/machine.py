@@ -7,7 +7,6 @@ What cannot run here, since it belongs to the service, is listed in ``STAND_INS`
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
@@ -23,6 +22,7 @@ from typing import Any
 import yaml
 
 from tests.pipelines.servers import TOKEN
+from tests.support import processes
 from tests.support.stack import COMMAND_TIMEOUT, LAUNCHERS, Result, base_environment, remember_packages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -348,21 +348,18 @@ class Machine:
 
     def plugins(self) -> list[int]:
         """The dynamic providers that are alive."""
-        return [process for process in self._processes() if b"pulumi.dynamic" in _read(process, "cmdline")]
+        return processes.marked(self._mark, "pulumi.dynamic")
 
     def end(self) -> None:
         """End whatever a test has left running."""
-        for process in self._processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+        processes.kill(self._mark)
         for running in self._started:
             # A process without a wait for its end would become a warning in another test.
             running.process.wait(COMMAND_TIMEOUT)
 
-    def _processes(self) -> list[int]:
-        mark = f"BATCH_OS_TEST_STACK={self.folder}".encode()
-        running = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        return [process for process in running if mark in _read(process, "environ")]
+    @property
+    def _mark(self) -> str:
+        return f"BATCH_OS_TEST_STACK={self.folder}"
 
     def _start(self, command: tuple[str, ...], folder: Path, env: Mapping[str, str], log: Path) -> Running:
         with log.open("w", encoding="utf-8") as output:
@@ -418,11 +415,3 @@ def remember_installation(folder: Path) -> None:
         encoding="utf-8",
     )
     launcher.chmod(0o755)
-
-
-def _read(process: int, what: str) -> bytes:
-    """A file of /proc; empty where the process has ended."""
-    try:
-        return Path(f"/proc/{process}/{what}").read_bytes()
-    except OSError:
-        return b""

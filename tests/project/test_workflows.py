@@ -14,6 +14,7 @@ import pytest
 
 from scripts.matrix import COMBINATIONS
 from scripts.project import ROOT
+from scripts.site.__main__ import OUTPUT
 from tests.pipelines.machine import loaded
 from tests.pipelines.test_files import actionlint, lint, schema_says
 
@@ -67,10 +68,10 @@ def test_a_job_may_do_no_more_than_it_must() -> None:
     assert {name: rights for name, rights in may.items() if rights} == {
         "release/publish": {"id-token": "write", "attestations": "write"},
         "release/describe": {"contents": "write"},
+        "pages/publish": {"pages": "write", "id-token": "write"},
     }
-    assert "checkout" not in str(JOBS["release/publish"]) + str(JOBS["release/describe"]), (
-        "no code of the tag runs there"
-    )
+    for name in ("release/publish", "release/describe", "pages/publish"):
+        assert "checkout" not in str(JOBS[name]), f"{name}: no code of the tag runs there"
     assert JOBS["release/publish"]["environment"] == "pypi"
     assert all("timeout-minutes" in job for job in JOBS.values())
     for name, job in JOBS.items():
@@ -79,8 +80,14 @@ def test_a_job_may_do_no_more_than_it_must() -> None:
                 assert step["with"]["persist-credentials"] == "false", name
 
 
-def test_a_release_uses_no_cache() -> None:
-    assert "cache" not in {key for name, job in JOBS.items() if name.startswith("release/") for key in _inputs(job)}
+def test_a_release_and_its_pages_use_no_cache() -> None:
+    made = [job for name, job in JOBS.items() if name.startswith(("release/", "pages/"))]
+    assert "cache" not in {key for job in made for key in _inputs(job)}
+
+
+def test_pages_publishes_the_folder_that_make_docs_writes() -> None:
+    (upload,) = [step for step in JOBS["pages/build"]["steps"] if "upload-pages-artifact" in step.get("uses", "")]
+    assert ROOT / upload["with"]["path"] == OUTPUT
 
 
 def _inputs(job: Any) -> list[str]:
@@ -125,15 +132,24 @@ MADE = {
     "ci/matrix/Matrix": ["make matrix ARGS=lowest"],
     "ci/check/Check": ["make check"],
     "release/build/Install": ["make .venv/installed .venv-runtime/locked"],
+    "pages/build/Build": ["make docs"],
 }
 GIVEN = {"ci/check/Check": {"PYTHON": "python"}, "ci/matrix/Matrix": {"PYTHON": "python", "NAME": "lowest"}}
 ELSEWHERE = {
-    "ci/windows/Install": "needs Windows: it has not run",
-    "ci/windows/Unit tests": "needs Windows: it has not run",
+    "ci/windows/Test on Windows": "needs Windows: it has not run",
+    "ci/windows/Demo on Windows": "needs Windows: it has not run",
     "ci/audit/Dependencies": "test_the_audit_reads_every_locked_file",
     "release/build/Build and check": "scripts/package, which `make test` runs",
     "release/describe/Make the GitHub release": "test_the_github_release_has_the_notes_and_the_files",
 }
+
+
+def test_windows_runs_scripts_that_exist_without_make() -> None:
+    scripts = [step["run"].split() for step in JOBS["ci/windows"]["steps"] if "run" in step]
+    assert [words[0] for words in scripts] == ["python"] * 2
+    assert all((ROOT / words[1]).is_file() for words in scripts)
+    page = (ROOT / "docs" / "windows.md").read_text(encoding="utf-8")
+    assert [words[1] for words in scripts if f"`py {words[1]}`" not in page] == []
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -151,6 +167,7 @@ def test_the_audit_reads_every_locked_file(tmp_path: Path) -> None:
     assert [re.findall(r"--requirement (\S+)", call)[0] for call in calls] == [
         "requirements/runtime.txt",
         "requirements/dev.txt",
+        "requirements/docs.txt",
     ]
     assert all(re.match(r"pipx run pip-audit==\d+\.\d+\.\d+ ", call) for call in calls)
 

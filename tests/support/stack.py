@@ -6,7 +6,6 @@ side. The stack is made by copying a template that `pulumi stack init` wrote onc
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -22,7 +21,7 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.schema.spelling import in_core
-from tests.support import doors
+from tests.support import doors, processes
 from tests.support.doors import DYNAMIC, HEAD, Door, Resource, image_version, os_version
 from tests.support.interrupts import without_interrupts
 
@@ -228,29 +227,18 @@ class Stack:
 
     def plugins(self) -> list[int]:
         """Processes of this stack's providers that are alive, by their environment."""
-        mark = f"BATCH_OS_TEST_STACK={self.folder}".encode()
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            # Processes end while we look.
-            with contextlib.suppress(OSError):
-                process = self.door.process.encode()
-                if mark in (entry / "environ").read_bytes() and process in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-        return found
+        return processes.marked(self._mark, self.door.process)
 
     def end(self) -> None:
         """End whatever a test has left running."""
-        mark = f"BATCH_OS_TEST_STACK={self.folder}".encode()
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with contextlib.suppress(OSError):
-                    if mark in (entry / "environ").read_bytes():
-                        os.kill(int(entry.name), signal.SIGKILL)
+        processes.kill(self._mark)
         for running in self._started:
             # A process without a wait for its end would become a warning in another test.
             running.process.wait(COMMAND_TIMEOUT)
+
+    @property
+    def _mark(self) -> str:
+        return f"BATCH_OS_TEST_STACK={self.folder}"
 
     def said(self) -> list[tuple[str, str]]:
         """Each command of this stack, and the text that it has written."""

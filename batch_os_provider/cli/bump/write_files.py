@@ -13,6 +13,8 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from batch_os_provider.runtime.replace_file import replace
+
 __all__ = ["remove_leftovers", "replace_all"]
 
 
@@ -30,7 +32,7 @@ def replace_all(texts: Mapping[Path, bytes]) -> None:
             beside.write_bytes(text)
             shutil.copymode(path, beside)
         for beside, path in files:
-            beside.replace(path)
+            replace(beside, path)
     finally:
         remove_leftovers(texts)
 

@@ -21,6 +21,7 @@ from batch_os_provider.cli.doctor.check import Check
 from batch_os_provider.cli.doctor.plugin_check import missing_seams
 from batch_os_provider.cli.doctor.plugin_process import PluginError
 from batch_os_provider.engine.diagnostics import VARIABLE as TAIL
+from batch_os_provider.engine.pulumi_process import not_shown
 from batch_os_provider.engine.seams import PROVEN_ON, SEAMS
 from batch_os_provider.guest_os import catalogue_file
 from batch_os_provider.guest_os.catalogue_file import Current
@@ -35,6 +36,7 @@ PYTHON = ((3, 11), (3, 15))
 """What is supported: from the first, and below the second."""
 TESTED = {**PROVEN_ON, "azure-batch": "15.1.0", "Python": "3.11"}
 _PULUMI_SECONDS = 30.0
+_SYSTEM = not_shown()
 
 
 def machine(environ: Mapping[str, str] = os.environ) -> list[Check]:
@@ -81,7 +83,8 @@ def _cli() -> Check:
             [found, "version"],
             env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_PULUMI_SECONDS,
             check=True,
         )
@@ -90,20 +93,29 @@ def _cli() -> Check:
     return judge_version(name, said.stdout.strip(), *CLI, fix=fix)
 
 
-def _seams(probe: Callable[[], Mapping[str, str]]) -> list[Check]:
-    """Start a plugin process as Pulumi does, and ask which seams it missed."""
+def _seams(probe: Callable[[], Mapping[str, str]], system: str = _SYSTEM) -> list[Check]:
+    """Start a plugin process as Pulumi does, and ask which seams it missed.
+
+    ``system`` is the reason of the seams that this system never has: no version of Pulumi would bring them.
+    """
     name = "seams"
     fix = f"Use the versions that were tested: Pulumi CLI {TESTED['Pulumi CLI']} and SDK {TESTED['Pulumi SDK']}"
     try:
         missing = probe()
     except PluginError as error:
         return [Check("machine", name, "fail", f"no provider could be started: {error}", fix)]
-    if not missing:
-        return [Check("machine", name, "ok", f"all {len(SEAMS)} to Pulumi are there")]
     lost = {seam.name: seam.without for seam in SEAMS}
+    without = [seam for seam, why in missing.items() if system and why == system]
+    if len(without) == len(missing):
+        seen = f"all {len(SEAMS)} to Pulumi are there"
+        if without:
+            seen = f"{len(SEAMS) - len(without)} of {len(SEAMS)} to Pulumi are there. {system}: "
+            seen += "; ".join(lost[seam] for seam in without)
+        return [Check("machine", name, "ok", seen)]
     return [
         Check("machine", name, "warn", f"{seam!r} is missing ({why}): {lost.get(seam, 'less comfort')}", fix)
         for seam, why in missing.items()
+        if seam not in without
     ]
 
 

@@ -20,6 +20,7 @@ import grpc
 from google.protobuf import struct_pb2
 
 from batch_os_provider.cli.doctor.plugin_process import SECONDS, PluginError, engine, last_line, started
+from batch_os_provider.engine import pulumi_process
 from batch_os_provider.runtime.request_log import VARIABLE
 
 __all__ = ["load_sdk", "missing_seams"]
@@ -49,7 +50,11 @@ def missing_seams() -> dict[str, str]:
             raise PluginError(f"the plugin process failed: {last_line(error.details())}") from error
         finally:
             server.stop(None)
-        notes = [json.loads(line).get("note", "") for line in log.read_text().splitlines()] if log.exists() else []
+        notes = (
+            [json.loads(line).get("note", "") for line in log.read_text(encoding="utf-8").splitlines()]
+            if log.exists()
+            else []
+        )
     missing = {}
     for note in notes:
         if note.startswith("seam '"):
@@ -59,8 +64,7 @@ def missing_seams() -> dict[str, str]:
         missing["row status"] = "the provider sent no line"
     if rows and "urn" not in missing and _URN not in [row.urn for row in rows]:
         missing["urn"] = "no line came for the resource"
-    if not Path("/proc/self/stat").exists():
-        missing |= dict.fromkeys(("terminal", "tail"), "this system has no /proc")
+    missing |= dict.fromkeys(("terminal", "tail"), why) if (why := pulumi_process.not_shown()) else {}
     return missing
 
 

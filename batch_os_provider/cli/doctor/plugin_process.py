@@ -38,7 +38,13 @@ def started(command: Sequence[str], environ: Mapping[str, str] | None = None) ->
     from pulumi.runtime.proto import provider_pb2_grpc  # noqa: PLC0415 - as in engine: a private part of the SDK
 
     with subprocess.Popen(  # noqa: S603 - what Pulumi would start
-        command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
     ) as process:
         # If anything hangs, the end of the process ends the wait for it too.
         end = threading.Timer(SECONDS, process.kill)

@@ -267,7 +267,7 @@ def _table(watched: Watched) -> Table:
 
 def _end_without_reader() -> None:
     """Raise BrokenPipeError if standard output is a closed pipe, also while nothing is written to it."""
-    if not hasattr(select, "poll"):  # Windows
+    if sys.platform == "win32":  # it has no poll
         return
     try:
         poller = select.poll()

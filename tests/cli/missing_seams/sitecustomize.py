@@ -35,7 +35,12 @@ class Without:
 
 def take_away(seam: str) -> None:
     """Make one seam impossible."""
-    from batch_os_provider.engine import diagnostics, foreign_calls, seams  # noqa: PLC0415 - only in one test's processes
+    from batch_os_provider.engine import (  # noqa: PLC0415 - only in one test's processes
+        diagnostics,
+        foreign_calls,
+        pulumi_process,
+        seams,
+    )
 
     changes: dict[str, tuple[str, Callable[[Any], object]]] = {
         "other width": (
@@ -56,7 +61,7 @@ def take_away(seam: str) -> None:
         "tail": ("os", lambda now: Without(now, getpid=None)),
     }
     name, change = changes[seam]
-    for module in (diagnostics, seams):
+    for module in (diagnostics, pulumi_process, seams):
         if hasattr(module, name):
             vars(module)[name] = change(vars(module)[name])
 

@@ -29,7 +29,7 @@ OLD = Catalogue(OWN.releases[:-1], tuple(OWN.families.values()))
 
 @pytest.fixture
 def home(tmp_path: Path) -> dict[str, str]:
-    return {"HOME": str(tmp_path / "home")}
+    return {name: str(tmp_path / "home") for name in ("HOME", "LOCALAPPDATA")}  # Windows asks for the second
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from batch_os_provider.cli.doctor.check import Check
 from batch_os_provider.cli.doctor.command import as_json, lines
 from batch_os_provider.cli.doctor.machine_checks import judge_version
 from batch_os_provider.cli.doctor.plugin_process import PluginError
+from batch_os_provider.engine.pulumi_process import not_shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +55,20 @@ def test_each_missing_seam_is_a_warning_that_says_what_is_lost() -> None:
     found = machine_checks._seams(two_missing)
     assert [each.status for each in found] == ["warn", "warn"]
     assert "notices ^C only after" in found[0].seen
+
+
+def test_what_no_version_brings_on_this_system_is_no_warning() -> None:
+    why = not_shown("win32")
+    lacks = {"terminal": why, "tail": why}
+    (found,) = machine_checks._seams(lambda: lacks, why)
+    assert (found.status, found.fix) == ("ok", "")
+    assert found.seen == (
+        "8 of 10 to Pulumi are there. Windows does not show a process the command line above it: node counts come "
+        "every 30 s, also on a terminal; the tail for programs ends each message of a preview, also where a person "
+        "reads it"
+    )
+    both = machine_checks._seams(lambda: {**lacks, "urn": "gone"}, why)
+    assert [(each.status, each.seen.split(" (")[0]) for each in both] == [("warn", "'urn' is missing")]
 
 
 def test_a_provider_that_does_not_start_is_a_failure() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 import pytest
 
-from batch_os_provider.engine import diagnostics, seams
+from batch_os_provider.engine import diagnostics, pulumi_process, seams
 from batch_os_provider.engine.diagnostics import ResourceLog
 from batch_os_provider.errors import RefusedError
 from batch_os_provider.runtime import request_log
@@ -279,7 +279,7 @@ def test_nothing_is_accepted_for_a_terminal_without_proof(
     assert not diagnostics.is_terminal()
     monkeypatch.delenv("CI")
     assert not diagnostics.is_terminal(), "no ancestor of a test is called pulumi"
-    monkeypatch.setattr(diagnostics, "Path", lambda _proc: tmp_path)
+    monkeypatch.setattr(pulumi_process, "find", functools.partial(pulumi_process.find, tmp_path))
     assert not diagnostics.is_terminal()
     assert "seam 'terminal' is missing" in notes(log)[-1]
 
@@ -309,7 +309,7 @@ def test_nothing_is_accepted_for_a_terminal_without_proof(
     ],
 )
 def test_a_program_reads_where_a_preview_writes_json(command: str, expected: bool) -> None:
-    assert diagnostics._is_json_preview([each.encode() for each in command.split()]) is expected
+    assert diagnostics._is_json_preview(command.split()) is expected
 
 
 def test_the_tail_is_there_where_nobody_can_tell_who_reads(
@@ -317,7 +317,7 @@ def test_the_tail_is_there_where_nobody_can_tell_who_reads(
 ) -> None:
     monkeypatch.delenv("BATCH_OS_TAIL", raising=False)
     assert diagnostics.is_read_by_a_program(), "no ancestor of a test is called pulumi"
-    monkeypatch.setattr(diagnostics, "Path", lambda _proc: tmp_path)
+    monkeypatch.setattr(pulumi_process, "find", functools.partial(pulumi_process.find, tmp_path))
     assert diagnostics.is_read_by_a_program()
     assert "seam 'tail' is missing" in notes(log)[-1]
 
@@ -334,11 +334,11 @@ def test_the_tail_is_there_where_nobody_can_tell_who_reads(
     ],
 )
 def test_a_pipeline_can_ask_for_the_tail(
-    asked: str, command: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: str, command: str, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process of our own stands for the CLI."""
-    (tmp_path / "cmdline").write_bytes(b"\0".join([b"pulumi", *(each.encode() for each in command.split())]))
-    monkeypatch.setattr(diagnostics, "_pulumi", lambda: tmp_path)
+    cli = pulumi_process.Cli(tuple(command.split()), "/dev/null")
+    monkeypatch.setattr(pulumi_process, "find", lambda: cli)
     monkeypatch.setenv("BATCH_OS_TAIL", asked)
     assert diagnostics.is_read_by_a_program() is expected
 

@@ -33,7 +33,7 @@ def newer() -> Catalogue:
 
 @pytest.fixture
 def home(tmp_path: Path) -> dict[str, str]:
-    return {"HOME": str(tmp_path / "home")}
+    return {name: str(tmp_path / "home") for name in ("HOME", "LOCALAPPDATA")}  # Windows asks for the second
 
 
 def written(path: Path | None, known: Catalogue) -> str:

@@ -29,6 +29,11 @@ KEY = "bm90IGEgcmVhbCBrZXk="
         ({"clientSecret": KEY}, "clientSecret", "it is set without tenantId and clientId"),
         ({"oidcToken": KEY, "tenantId": "a"}, "oidcToken", "it is set without clientId, so it has no use"),
         ({"useOidc": True, "clientId": "a"}, "useOidc", "it is set without tenantId"),
+        (
+            {"oidcRequestUrl": "http://ci/"},
+            "oidcRequestUrl",
+            "'http://ci/' is not allowed; allowed: a URL",
+        ),
         ({"useOidc": False, "oidcRequestUrl": HERE}, "oidcRequestUrl", "it is set with useOidc: false"),
         ({"clientSecret": KEY, "oidcToken": "t"}, "clientSecret", "it is set with oidcToken, so it has no use"),
         (
@@ -114,6 +119,7 @@ STRANGER = {
     [
         ({"accountKey": KEY}, "the shared key of account myaccount (accountKey)"),
         ({**ENTRA, "clientSecret": "s"}, "the client secret of client deployer (clientSecret)"),
+        ({**ENTRA, "useOidc": True}, "OIDC as client deployer (useOidc)"),
         ({**ENTRA, "oidcToken": "t"}, "OIDC as client deployer (useOidc)"),
         ({**ENTRA, "useOidc": True, "oidcTokenFilePath": "/own/file"}, "OIDC as client deployer (useOidc)"),
         ({**ENTRA, "oidcRequestUrl": "https://ci/", "oidcRequestToken": "t"}, "OIDC as client deployer (useOidc)"),
@@ -132,6 +138,8 @@ def test_the_way_to_sign_in_that_is_configured_is_the_one_that_is_used(
         assert sources == {"ARM_OIDC_TOKEN": None, "ARM_OIDC_TOKEN_FILE_PATH": "/own/file"}
     if "oidcRequestUrl" in bag:
         assert set(sources.values()) == {None}
+    if "oidc" not in str(bag):
+        assert set(sources.values()) == {STRANGER["ARM_OIDC_TOKEN"], STRANGER["ARM_OIDC_TOKEN_FILE_PATH"]}
 
 
 def test_half_of_a_request_may_come_from_the_ci_system(monkeypatch: pytest.MonkeyPatch) -> None:

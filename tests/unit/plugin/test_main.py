@@ -15,6 +15,7 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2_grpc
 
 from batch_os_provider import __version__
+from batch_os_provider.plugin.main import after_refusal
 
 ROOT = Path(__file__).parents[3]
 MAIN = ROOT / "plugin" / "__main__.py"
@@ -46,6 +47,26 @@ def test_the_messages_load_without_the_rest_of_the_sdk_where_they_can(before: st
     program = LOADED.format(before=before)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603 - ours
     assert done.stdout == f"pulumi.runtime.proto.provider_pb2_grpc {whole}\n"
+
+
+@pytest.mark.parametrize(
+    ("project", "named"),
+    [
+        ("name: p\nruntime: yaml\n", True),
+        ('{"name": "p", "runtime": "yaml", "resources": {}}', True),
+        ("runtime:\n  name: yaml\nname: p\n", True),
+        ("runtime: {name: 'yaml'}\n", True),
+        ("runtime: nodejs\ndescription: yaml\n", False),
+        ("runtime:\n  name: go\n", False),
+        (None, False),
+    ],
+)
+def test_a_refusal_names_a_command_that_can_read_the_program(
+    tmp_path: Path, project: str | None, *, named: bool
+) -> None:
+    if project is not None:
+        (tmp_path / "Pulumi.yaml").write_text(project, encoding="utf-8")
+    assert ("--check ." in after_refusal(tmp_path)) is named
 
 
 def start(address: str) -> subprocess.Popen[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import re
@@ -135,7 +136,12 @@ def test_the_python_programs_are_those_of_the_other_languages(page: resources.Pa
 
         imported, _, rest = program.rpartition(f"from batch_os_provider import {page.name}\n")
         assert imported in ("", "import pulumi\n"), title
-        exec(compile(re.sub(r"(?m)^pulumi\.export.*$", "", rest), title, "exec"), {page.name: declare})  # noqa: S102 - ours
+        shown = compile(re.sub(r"(?m)^pulumi\.export.*$", "", rest), title, "exec")
+
+        async def run() -> None:
+            exec(shown, {page.name: declare})  # noqa: B023, S102 - called in this turn; ours
+
+        asyncio.run(run())  # an output needs a loop
         given = yaml.safe_load(in_yaml)["resources"]
         pools = {name: each["properties"] for name, each in given.items() if each["type"] == f"batchos:{page.name}"}
         assert [name for name, _ in declared] == [*pools]

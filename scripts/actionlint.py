@@ -21,6 +21,10 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts.setting_up import SetupError, ended, say
+
 OLDEST = (1, 7, 7)  # the oldest that knows everything our workflows use
 PINNED = "1.7.12"  # what is installed where there is none, or an older one
 PACKAGE = "github.com/rhysd/actionlint"
@@ -34,15 +38,6 @@ SHA256 = {  # of the release's own list of checksums
 MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 MODULE = Path(__file__).resolve().parent.parent / "tools" / "actionlint"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "batch-os-provider"
-
-
-class SetupError(Exception):
-    """Something the user has to install or repair; the text says what."""
-
-
-def say(text: str) -> None:
-    """Print a message on stderr, because stdout carries only the path."""
-    print(f"setup: {text}", file=sys.stderr, flush=True)
 
 
 def version_of(program: str) -> tuple[int, ...]:
@@ -129,12 +124,7 @@ def find_or_install() -> Path:
 
 def main() -> int:
     """Print the path."""
-    try:
-        print(find_or_install())
-    except SetupError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return ended(lambda: print(find_or_install()))
 
 
 if __name__ == "__main__":

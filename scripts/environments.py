@@ -17,6 +17,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts.setting_up import SetupError, ended
+
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
 IS_WINDOWS = sys.platform == "win32"
@@ -37,10 +41,6 @@ ENVIRONMENTS = {
     ".venv-docs": Environment("docs.txt"),
     ".venv-bench": Environment("bench.txt", has_project=True),
 }
-
-
-class SetupError(Exception):
-    """Something the user has to install or repair; the text says what."""
 
 
 def programs(folder: Path, *, is_windows: bool = IS_WINDOWS) -> Path:
@@ -129,15 +129,7 @@ def main(names: list[str]) -> int:
     if unknown or not names:
         print(f"usage: environments.py {'|'.join(ENVIRONMENTS)} ...", file=sys.stderr)
         return 2
-    try:
-        for name in names:
-            make(name)
-    except SetupError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return ended(lambda: [make(name) for name in names])
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import pulumi_cli
 from scripts.project import ROOT
+from scripts.setting_up import SetupError
 
 FOLDER = ROOT / ".venv-matrix"
 RESULTS = ROOT / "scripts" / "matrix.json"
@@ -147,7 +148,7 @@ def read(text: str) -> dict[str, Result]:
 
 
 def written(results: Mapping[str, Result]) -> str:
-    """The file of these results. One of a combination that is no more is left out."""
+    """The file of these results. Results of a combination that was removed are left out."""
     known = [each.name for each in COMBINATIONS if each.name in results]
     return json.dumps({name: asdict(results[name]) for name in known}, indent=1) + "\n"
 
@@ -408,7 +409,7 @@ def main(words: Sequence[str]) -> int:
             for result in tried(combination, parts, python, asked.workers):
                 keep(combination.name, result)
                 good &= result.good
-    except (MatrixError, pulumi_cli.SetupError) as error:
+    except (MatrixError, SetupError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0 if good else 1

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import IO
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts.setting_up import SetupError, ended, say
+
 OLDEST = (3, 251, 0)  # the oldest CLI that is promised (docs/support.md); a user's own is taken from here on
 PINNED = "3.259.0"  # what is installed where there is none, or an older one
 HOST_SDK = "3.79.0"  # the last SDK module that holds the Python language host; it drives today's Python SDK
@@ -80,15 +84,6 @@ def user_cache(environ: Mapping[str, str] = os.environ, *, is_windows: bool = IS
 
 
 CACHE = user_cache()
-
-
-class SetupError(Exception):
-    """Something the user has to install or repair; the text says what."""
-
-
-def say(text: str) -> None:
-    """Print a message on stderr, because stdout carries only the directory."""
-    print(f"setup: {text}", file=sys.stderr, flush=True)
 
 
 def version_of(pulumi: str) -> tuple[int, ...]:
@@ -353,14 +348,7 @@ def at_version(version: str) -> Path:
 
 def main() -> int:
     """Print the directory."""
-    try:
-        print(find_or_install())
-    except SetupError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return ended(lambda: print(find_or_install()))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import pulumi_cli
-from scripts.pulumi_cli import CACHE, TOOLS, SetupError, say
+from scripts.pulumi_cli import CACHE, TOOLS
+from scripts.setting_up import SetupError, ended, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,21 +138,18 @@ def generate(folder: Path, schema: Path = SCHEMA) -> str:
     return "".join(said)
 
 
+def install() -> None:
+    """Install what `generate` and a type-check of TypeScript need."""
+    node_packages()
+    if not own_hosts(pulumi_cli.find_or_install()):
+        generators()
+
+
 def main(arguments: list[str]) -> int:
     """Write the SDKs, or install what that needs."""
-    try:
-        if arguments:
-            print(generate(Path(arguments[0])), end="", file=sys.stderr)
-        else:
-            node_packages()
-            if not own_hosts(pulumi_cli.find_or_install()):
-                generators()
-    except SetupError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    if arguments:
+        return ended(lambda: print(generate(Path(arguments[0])), end="", file=sys.stderr))
+    return ended(install)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import environments, pulumi_cli
-from scripts.environments import IS_WINDOWS, ROOT, SetupError, program, programs
+from scripts.environments import IS_WINDOWS, ROOT, program, programs
+from scripts.setting_up import SetupError
 
 TYPED = ("batch_os_provider", "examples", "policies", "scripts", "tests/typing")
 """What mypy checks on Windows: all but the benchmarks, which measure with system calls of Linux."""
@@ -107,7 +108,7 @@ def main(arguments: list[str]) -> int:
             return lint() or tests(environment(""), arguments or list(ON_WINDOWS))
         mine = environment(str(pulumi_cli.find_or_install()))
         return lint_and_package(mine) or tests(mine, arguments)
-    except (SetupError, pulumi_cli.SetupError) as error:
+    except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from batch_os_provider.batch.image_reference import is_image_name, reference_of
@@ -76,6 +75,8 @@ class WantedImage:
         own = [each for each in agents if each.casefold() == pool.agent.casefold()]
         chosen = own or (agents if len(agents) == 1 else ())
         names = {each.name.casefold(): each.name for each in images}
+        from difflib import get_close_matches  # noqa: PLC0415 - only a wrong name needs it
+
         near = [] if rows else get_close_matches(self.name.casefold(), names, n=1, cutoff=0.6)
         return replace(self, agent=chosen[0] if chosen else "", listed=agents, near=names[near[0]] if near else "")
 

@@ -31,7 +31,7 @@ __all__ = ["NAME", "POOLS", "TOKEN", "URL", "WAVES", "Fleet", "Made", "construct
 NAME = "PoolFleet"
 TOKEN = f"{PACKAGE}:index:{NAME}"
 POOLS, WAVES, URL = "pools", "waves", "url"
-"""The outputs, and the output of a pool that is no output of its resource."""
+"""The outputs, and the output of a pool that is not an output of its resource."""
 _PLACE = (inputs.ACCOUNT_ENDPOINT, inputs.POOL_ID_NAME)
 _ALIASES_FORM = "the name of a resource without a parent, or a URN"
 _DYNAMIC = {OS.name: resource_types.OS_TYPE, IMAGE.name: resource_types.IMAGE_TYPE}

@@ -86,7 +86,7 @@ def _item(head: str, text: str) -> str:
 
 
 def _guide(name: str, docs: Path) -> str:
-    """The page or the section that explains a subcommand; empty if there is none."""
+    """The page or the section that explains a subcommand; empty without one."""
     if (docs / f"{name}.md").exists():
         return f"../{name}.md"
     headings = re.findall(r"^## (.+)$", (docs / "command.md").read_text(encoding="utf-8"), re.MULTILINE)

@@ -112,7 +112,7 @@ def config_text(value: object) -> str:
 
 
 def yaml_file(file: Path) -> dict[str, Any]:
-    """The values of a YAML file; empty if it is no mapping. Raises InputError."""
+    """The values of a YAML file; empty if it is not a mapping. Raises InputError."""
     try:
         said = yaml.safe_load(text_of(file))
     except yaml.YAMLError as error:

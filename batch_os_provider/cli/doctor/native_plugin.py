@@ -38,7 +38,7 @@ class Found:
 
 
 def find(environ: Mapping[str, str]) -> Found | None:
-    """The provider that Pulumi would start; None if there is none."""
+    """The provider that Pulumi would start; None without one."""
     installed = _installed(environ)
     ambient = shutil.which(COMMAND, path=environ.get("PATH", ""))
     ignored = environ.get("PULUMI_IGNORE_AMBIENT_PLUGINS", "").lower() in ("true", "1", "yes")
@@ -71,7 +71,7 @@ def _folders(plugins: Path) -> list[Path]:
 
 
 def yaml_host(environ: Mapping[str, str]) -> str:
-    """Where the language host for YAML is, in words; empty if there is none."""
+    """Where the language host for YAML is, in words; empty without one."""
     cli = shutil.which("pulumi", path=environ.get("PATH", ""))
     if cli is not None and shutil.which(HOST, path=str(Path(cli).resolve().parent)):
         return "beside the Pulumi CLI"

@@ -7,7 +7,7 @@ the SDK. Each call only translates: ``bags`` and ``spelling`` read a request, ``
 These facts about the engine shape the service (Pulumi CLI 3.259):
 
 * A preview calls Create and Update too, with ``preview`` set. A refresh calls Read and Diff only.
-* ``Cancel`` ends all calls and comes twice on ^C.
+* ``Cancel`` ends all calls. It comes twice on ^C, and before the engine closes the connection of a run.
 * An import calls Read with an id and nothing else. An answer without an id says that the pool is gone.
 * A failed Create with ``ErrorResourceInitFailed`` keeps the resource in the state, and the next `up` updates it.
 * Check, Diff and Configure run one after the other, Create, Update and Read side by side.
@@ -15,7 +15,6 @@ These facts about the engine shape the service (Pulumi CLI 3.259):
 
 from __future__ import annotations
 
-import threading
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import wraps
@@ -34,8 +33,8 @@ from batch_os_provider.errors import BatchOsError, InputError
 from batch_os_provider.plugin import config
 from batch_os_provider.plugin.bags import Bag, is_unknown, pack, unpack
 from batch_os_provider.plugin.config import Config
+from batch_os_provider.plugin.fleet_watch import FleetWatch
 from batch_os_provider.plugin.resources import PACKAGE, RESOURCES, Change, Resource
-from batch_os_provider.plugin.wave_watch import WaveWatch
 from batch_os_provider.runtime import request_log
 from batch_os_provider.runtime.cancellation import Canceled, StopReason
 from batch_os_provider.schema.inputs import Failure
@@ -87,7 +86,7 @@ def _answering(method: Method) -> Method:
 
 
 def _watched(method: Method) -> Method:
-    """Note the end of a resource, so that the fleet of a failed one answers before it."""
+    """Note the end of a resource, for the fleet of a failed one."""
 
     @wraps(method)
     def call(self: BatchosProvider, request: Any, context: Any) -> Any:
@@ -109,7 +108,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         self._declared = DeclaredPools()
         self._config = Config()
         self._reference = ""
-        self._watch = WaveWatch()
+        self._watch = FleetWatch()
 
     def spell(self, text: str) -> str:
         """A message with the names of the program and of the configuration."""
@@ -270,9 +269,8 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
                 f"the package {PACKAGE} has no component {request.type}; it has {fleet.TOKEN}",
                 next_step="Correct the type in the program",
             )
-        answered = threading.Event()
-        context.add_callback(answered.set)
-        made = fleet.construct(request, self._reference, self._config.endpoint, self._watch, answered)
+        self._watch.begin(context)
+        made = fleet.construct(request, self._reference, self._config.endpoint, self._watch)
         depends = provider_pb2.ConstructResponse.PropertyDependencies(urns=made.children)
         return provider_pb2.ConstructResponse(
             urn=made.urn,
@@ -303,8 +301,9 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answering
     def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
-        """End every rollout of this process; each reports what it leaves."""
+        """End every rollout of this process; each reports what it leaves. Fleets answer before this call."""
         seams.stop.set(StopReason.CANCELED)
+        self._watch.wait()
         return empty_pb2.Empty()
 
 

@@ -8,7 +8,8 @@ These facts about the engine shape the service (Pulumi CLI 3.259):
 
 * A preview calls Create and Update too, with ``preview`` set. A refresh calls Read and Diff only.
 * ``Cancel`` ends all calls. It comes twice on ^C, and before the engine closes the connection of a run.
-* An import calls Read with an id and nothing else. An answer without an id says that the pool is gone.
+* An import calls Read with an id and no bag of inputs; that of a `get` is empty. An answer without an id says that the
+  pool is gone.
 * A failed Create with ``ErrorResourceInitFailed`` keeps the resource in the state, and the next `up` updates it.
 * Check, Diff and Configure run one after the other, Create, Update and Read side by side.
 """
@@ -251,7 +252,8 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
     def Read(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
         """Read the pool for a refresh, an import or a `get`."""
         resource, state, declared = _resource(request), unpack(request.properties), unpack(request.inputs)
-        seen = resource.read(request.id, in_core(state.values), in_core(declared.values))
+        is_import = not request.HasField("inputs")
+        seen = resource.read(request.id, in_core(state.values), in_core(declared.values), is_import=is_import)
         if seen is None:
             return provider_pb2.ReadResponse()
         # A state that a dynamic provider wrote has the names of the core.

@@ -108,8 +108,18 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
     def __init__(self) -> None:
         self._declared = DeclaredPools()
         self._config = Config()
+        self._refused: list[Failure] = []
         self._reference = ""
         self._watch = FleetWatch()
+
+    def _usable(self) -> Config:
+        """The configuration, for a call that needs it. Raises InputError if something is wrong with it."""
+        if self._refused:
+            raise InputError(
+                "; ".join(f"{each.property}: {each.reason}" for each in self._refused),
+                next_step=f"Correct the options of the provider {PACKAGE}",
+            )
+        return self._config
 
     def spell(self, text: str) -> str:
         """A message with the names of the program and of the configuration."""
@@ -164,24 +174,23 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answering
     def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
-        """Take the configuration of this process. Raises InputError as ``CheckConfig``."""
+        """Take the configuration of this process. If it is wrong, each call that needs it is refused.
+
+        A destroy has no ``CheckConfig``, an environment of its own, and no need for credentials. So it goes on.
+        """
         bag = unpack(request.args)
-        failures = config.check(bag.values, bag.secrets)
-        if failures:
-            raise InputError(
-                "; ".join(f"{each.property}: {each.reason}" for each in failures),
-                next_step="Correct the options of the provider batchos",
-            )
-        self._config = Config.of(bag.values)
-        use_environ(self._config.environ)
+        self._refused = config.check(bag.values, bag.secrets)
+        if not self._refused:
+            self._config = Config.of(bag.values)
+            use_environ(self._config.environ)
         self._reference = f"{request.urn}::{request.id}" if request.urn and request.id else ""
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
     @_answering
     def Check(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
         """Validate and normalise the inputs of a resource."""
-        resource, bag = _resource(request), unpack(request.news)
-        kept, failures = resource.check(bag.values, self._config.endpoint, look=self._config.looks, secrets=bag.secrets)
+        resource, bag, given = _resource(request), unpack(request.news), self._usable()
+        kept, failures = resource.check(bag.values, given.endpoint, look=given.looks, secrets=bag.secrets)
         if not failures:
             twice = self._declared.declared_twice(request.urn, kept, is_unknown)
             failures = [Failure(camel(each.property), each.reason) for each in twice]
@@ -206,7 +215,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         resource, bag = _resource(request), unpack(request.properties)
         news = in_core(bag.values)
         if request.preview:
-            seen = resource.preview(news, None, look=self._config.looks)
+            seen = resource.preview(news, None, look=self._usable().looks)
             return provider_pb2.CreateResponse(properties=pack(in_program(seen), bag.secrets))
         seen = self._run(resource, request, context, bag, {})
         return provider_pb2.CreateResponse(id=resource.id_of(news), properties=pack(in_program(seen), bag.secrets))
@@ -219,7 +228,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         news = in_core(bag.values)
         if request.preview:
             found = resource.compare(_core(request.old_inputs), olds, news)
-            seen = resource.preview(news, found.prior, look=self._config.looks)
+            seen = resource.preview(news, found.prior, look=self._usable().looks)
         else:
             seen = self._run(resource, request, context, bag, olds)
         return provider_pb2.UpdateResponse(properties=pack(in_program(seen), bag.secrets))
@@ -228,6 +237,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         self, resource: Resource, request: Any, context: grpc.ServicerContext, bag: Bag, olds: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Run the rollout. A failure that may have changed the pool keeps the resource in the state."""
+        self._usable()
         news = in_core(bag.values)
         try:
             return resource.run(news, olds, request.timeout)
@@ -253,6 +263,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         """Read the pool for a refresh, an import or a `get`."""
         resource, state, declared = _resource(request), unpack(request.properties), unpack(request.inputs)
         is_import = not request.HasField("inputs")
+        self._usable()
         seen = resource.read(request.id, in_core(state.values), in_core(declared.values), is_import=is_import)
         if seen is None:
             return provider_pb2.ReadResponse()
@@ -272,7 +283,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
                 next_step="Correct the type in the program",
             )
         self._watch.begin(context)
-        made = fleet.construct(request, self._reference, self._config.endpoint, self._watch)
+        made = fleet.construct(request, self._reference, self._usable().endpoint, self._watch)
         depends = provider_pb2.ConstructResponse.PropertyDependencies(urns=made.children)
         return provider_pb2.ConstructResponse(
             urn=made.urn,
@@ -291,7 +302,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
                 next_step="Correct the function in the program",
             )
         bag = unpack(request.args)
-        result, failures = FUNCTIONS[request.tok].call(bag.values, self._config.endpoint, bag.secrets)
+        result, failures = FUNCTIONS[request.tok].call(bag.values, self._usable().endpoint, bag.secrets)
         answer = provider_pb2.InvokeResponse(failures=self._failed(failures, bag.secrets))
         getattr(answer, "return").CopyFrom(pack(result))
         return answer

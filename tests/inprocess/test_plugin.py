@@ -70,10 +70,6 @@ def test_the_configuration_is_checked_and_never_replaces(plugin: Plugin, sim: Si
     checked = plugin.call("CheckConfig", urn="account", news=plain)
     assert not checked.failures
     assert read(checked.inputs) == account(sim), "a key comes back as a secret, also if it was sent as a plain value"
-    with pytest.raises(
-        FailedCallError, match=r"accountKey: it is set without accountEndpoint.*\nNext: Correct the options"
-    ):
-        plugin.call("Configure", args={"accountKey": secret(sim.key)})
     found = plugin.call("DiffConfig", urn="account", olds=account(sim), news={**account(sim), "accountEndpoint": "x"})
     assert (list(found.replaces), list(found.diffs)) == ([], ["accountEndpoint"])
     assert plugin.call("DiffConfig", urn="account", olds=account(sim), news=account(sim)).changes == 1

@@ -167,7 +167,8 @@ def construct(request: Any, provider: str, endpoint: str, watch: FleetWatch) -> 
 
     Args:
         request: the request of the engine.
-        provider: the reference of the provider of this process; its children get it if the program gives no other.
+        provider: the reference of the provider of this process; empty if the engine does not say it. The children get
+            it, also if the option ``providers`` of the fleet has another one: ``endpoint`` is the account of this one.
         endpoint: the account of the provider, if it has one.
         watch: the failures of this process.
 
@@ -180,7 +181,7 @@ def construct(request: Any, provider: str, endpoint: str, watch: FleetWatch) -> 
     fleet = Fleet.of(unpack(request.inputs), needs, endpoint)
     waves = fleet.plan.waves
     registered: dict[Member, Registered] = {}
-    with monitor.connected(request, request.providers.get(PACKAGE, provider), watch) as engine:
+    with monitor.connected(request, provider or request.providers.get(PACKAGE, ""), watch) as engine:
         urn = engine.register_component()
         row = ResourceLog(urn, request.name)
         if request.dryRun:

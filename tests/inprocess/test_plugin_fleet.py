@@ -114,7 +114,9 @@ def test_options_and_former_resources_are_passed_on(plugin: Plugin, monitor: Mon
         "farm-c": [("", dynamic, False)],
     }
     for child in monitor.registered[1:]:
-        assert (child.type, child.provider, child.protect, child.deletedWith) == (IMAGE, "other::id", True, OTHER_URN)
+        # The account that the fleet takes from its provider is for the children too.
+        provider = f"{ACCOUNT}::3d05e58f"
+        assert (child.type, child.provider, child.protect, child.deletedWith) == (IMAGE, provider, True, OTHER_URN)
         assert read(child.object)["canary"] == 2
 
 
@@ -204,9 +206,10 @@ def test_the_account_of_the_provider_is_the_default(plugin: Plugin, monitor: Mon
     plugin.call("Configure", args={"accountEndpoint": AT})
     construct(plugin, monitor, {**FAIR, "accountEndpoint": None, "pools": [f"{AT}/pools/a"]})
     child = monitor.one("farm-a")
-    assert (read(child.object)["accountEndpoint"], child.provider) == (AT, ""), (
-        "an old engine does not say its provider"
-    )
+    # An old engine does not say the provider.
+    assert (read(child.object)["accountEndpoint"], child.provider) == (AT, "")
+    construct(plugin, monitor, {**FAIR, "pools": ["n"]}, providers={"batchos": "other::id"})
+    assert monitor.one("farm-n").provider == "other::id"
 
 
 def test_a_preview_warns_about_waves_without_a_gate(plugin: Plugin) -> None:

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import trustme
 import uvicorn
 
 from batch_os_provider.simulator.app import build
@@ -61,6 +60,8 @@ class Certificates:
 
 def make_certificates(folder: Path, host: str) -> Certificates:
     """A certificate that is accepted only by clients that trust the authority file."""
+    import trustme  # noqa: PLC0415 - a quarter of the time of a start, and only --tls needs it
+
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost", "127.0.0.1", "::1", *{host} - {"localhost", "127.0.0.1", "::1"})
     made = Certificates(folder / "ca.pem", folder / "server.pem")

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any
 
 import click
@@ -112,7 +112,7 @@ class _Group(click.Group):
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(metadata.version("batch-os-provider"), prog_name="batch-os")
+@click.version_option(package_name="batch-os-provider", prog_name="batch-os")
 def main() -> None:
     """See, adopt and review the pools that Pulumi programs declare.
 

@@ -45,9 +45,9 @@ class _Version(argparse.Action):
     """Prints the version, which only this option reads from the installation."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from batch_os_provider import __version__  # noqa: PLC0415 - a tenth of the time of a start
+        from importlib import metadata  # noqa: PLC0415 - a tenth of the time of a start
 
-        print(parser.prog, __version__)
+        print(parser.prog, metadata.version("batch-os-provider"))
         parser.exit()
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 SHUTDOWN_SECONDS = 2
 """Seconds that open requests get at shutdown."""
+START_SECONDS = 60
+"""Seconds for :func:`running` to start and to stop, on a machine under load."""
 
 
 class Server(uvicorn.Server):
@@ -177,10 +179,10 @@ def running(speed: float = 1.0, seed: dict[str, Any] | None = None) -> Iterator[
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="batch-simulator", daemon=True)
     thread.start()
     try:
-        if not accepting.wait(10):
-            raise RuntimeError("the simulator did not start within 10 seconds")
+        if not accepting.wait(START_SECONDS):
+            raise RuntimeError(f"the simulator did not start within {START_SECONDS} seconds")
         yield Simulator(endpoint, endpoint + "/_simulator", world)
     finally:
         server.should_exit = True
-        thread.join(SHUTDOWN_SECONDS + 8)
+        thread.join(START_SECONDS)
         bound.close()

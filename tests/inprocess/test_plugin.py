@@ -258,7 +258,7 @@ def test_cancel_ends_every_rollout(plugin: Plugin, sim: Simulator) -> None:
         plugin.call("Cancel")
         for each in running:
             with pytest.raises(FailedCallError, match=r"interrupted by \^C") as caught:
-                each.result(10)
+                each.result(60)
             assert caught.value.kept is not None, "the upgrade goes on in Batch"
 
 

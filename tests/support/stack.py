@@ -37,6 +37,7 @@ STACK = "dev"
 TYPE = DYNAMIC.type_of("PoolOsVersion")
 IMAGE_TYPE = DYNAMIC.type_of("PoolImageVersion")
 COMMAND_TIMEOUT = 120
+"""Seconds for a command to end. It ends a test that hangs, and is no measure of speed."""
 LAUNCHERS = "bin"
 SHORT_LIVED = str(Path(__file__).with_name("short_lived"))
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -98,7 +99,7 @@ class Running:
     def kill(self) -> None:
         """kill -9 of the CLI alone."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(COMMAND_TIMEOUT)
 
     def wait(self, seconds: float = COMMAND_TIMEOUT) -> Result:
         """Wait for its end."""

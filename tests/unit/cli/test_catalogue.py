@@ -29,7 +29,8 @@ OLD = Catalogue(OWN.releases[:-1], tuple(OWN.families.values()))
 
 @pytest.fixture
 def home(tmp_path: Path) -> dict[str, str]:
-    return {name: str(tmp_path / "home") for name in ("HOME", "LOCALAPPDATA")}  # Windows asks for the second
+    home = str(tmp_path / "home")
+    return {"HOME": home, "LOCALAPPDATA": home, "XDG_DATA_HOME": ""}  # each system asks for another one
 
 
 @pytest.fixture

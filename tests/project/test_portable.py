@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -94,6 +96,18 @@ def encoding_of_the_system(tree: ast.Module) -> list[str]:
 def test_nothing_is_used_that_windows_lacks(file: Path) -> None:
     tree = parsed(file)
     assert (missing_on_windows(tree), encoding_of_the_system(tree)) == ([], [])
+
+
+def test_a_checkout_of_git_for_windows_has_our_line_ends(tmp_path: Path) -> None:
+    shutil.copy(ROOT / ".gitattributes", tmp_path)
+    git = ["git", "-C", str(tmp_path), "-c", "core.autocrlf=true", "-c", "user.name=A", "-c", "user.email=a@b.c"]
+    files = {"lint": b"#!/bin/sh\nexit\n", "a.py": b"a = 1\n", "releases.csv": b"1,2\r\n", "a.png": b"\x89PNG\r\n\0\n"}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "A"], ["rm", "--quiet", *files]):
+        subprocess.run([*git, *words], check=True)  # noqa: S603 - git
+    subprocess.run([*git, "reset", "--quiet", "--hard"], check=True)  # noqa: S603 - git
+    assert {name: (tmp_path / name).read_bytes() for name in files} == files
 
 
 @pytest.mark.parametrize(

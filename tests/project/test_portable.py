@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.project import ROOT
+from scripts.test import ON_WINDOWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +70,32 @@ def missing_on_windows(tree: ast.Module) -> list[str]:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("/proc/"):
             found.append(node.value)
     return found
+
+
+def imported(file: Path) -> set[str]:
+    """The modules that a file imports when it is itself imported."""
+    found = set()
+    for node in parsed(file).body:
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
+    return found
+
+
+def test_what_runs_on_windows_can_be_imported_there() -> None:
+    seen: dict[Path, set[str]] = {}
+    ahead = [file for folder in ON_WINDOWS for file in sorted((ROOT / folder).rglob("*.py"))]
+    while ahead:
+        file = ahead.pop()
+        if file not in seen:
+            seen[file] = imported(file)
+            places = [ROOT / each.replace(".", "/") for each in seen[file] if each.startswith(("tests.", "scripts."))]
+            ahead += [each for place in places for each in (place.with_suffix(".py"), place / "__init__.py")]
+            ahead = [each for each in ahead if each.is_file()]
+    assert ROOT / "tests" / "support" / "simulator.py" in seen
+    lacking = {str(file.relative_to(ROOT)): names & MODULES for file, names in seen.items()}
+    assert {file: names for file, names in lacking.items() if names} == {}
 
 
 def encoding_of_the_system(tree: ast.Module) -> list[str]:

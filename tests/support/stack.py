@@ -6,7 +6,6 @@ side. The stack is made by copying a template that `pulumi stack init` wrote onc
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -291,6 +290,8 @@ def make_template(folder: Path) -> Path:
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A folder that the first worker of a test run makes for all of them."""
+    import fcntl  # noqa: PLC0415 - Windows lacks it, and tests that run there import this module
+
     own = factory.getbasetemp()
     root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     with (root / f"{name}.lock").open("w") as lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import inspect
 import json
@@ -121,6 +122,19 @@ def test_a_reference_page_has_every_input_and_output_in_both_spellings(page: res
         assert f"`{name}`{{" in text
     required = re.findall(r"^ +`(\w+)`\{[^\n]*>required<", python, re.MULTILINE)
     assert required == list(page.spec.required if page.spec else ["pools"])
+
+
+def test_a_value_of_yaml_is_the_same_in_python() -> None:
+    values = """
+    [true, false, null, 7, 0.25, "25%", "a \\"quoted\\" one", 'back\\slash', "über 😀", [], {},
+     {true: [false, {name: null}], "1.0": "true"}]
+    """
+    given = yaml.safe_load(values)
+    text = resources.literal(given)
+    assert ast.literal_eval(text) == given
+    assert text.startswith('[True, False, None, 7, 0.25, "25%", ')
+    with pytest.raises(TypeError, match=r"datetime\.date\(2025, 11, 1\) is a date; write it as a string"):
+        resources.literal(yaml.safe_load("2025-11-01"))
 
 
 @pytest.mark.parametrize("page", resources.PAGES, ids=lambda page: page.name)

@@ -25,14 +25,14 @@ DISTRIBUTIONS = {"google": "protobuf", "grpc": "grpcio", "yaml": "pyyaml"}
 """Where the name that is imported is not that of the distribution. All of azure is three distributions."""
 AZURE = {"azure.batch": "azure-batch", "azure.core": "azure-core", "azure.identity": "azure-identity"}
 RESULTS = matrix.read(matrix.RESULTS.read_text(encoding="utf-8"))
+DAY, TREE = "2026-11-28", "1a1b06395"
 RAN = Result(
-    day="2026-11-28",
     system="Linux x86_64",
     python="3.11.7",
     cli="3.259.0",
     seams="without tail",
     versions={name: f"{floor}.7" for name, floor in FLOORS.items()},
-    tests={"unit": Count(1234, 0), "main road": Count(3, 2)},
+    tests={"unit": Count(1234, 0, DAY, TREE), "main road": Count(3, 2, DAY, TREE)},
 )
 
 
@@ -148,12 +148,36 @@ def test_a_row_says_what_passed_what_failed_and_what_did_not_run() -> None:
     sdk = RAN.versions["pulumi"]
     assert row == (
         f"| `lowest` | 3.11.7 | 3.259.0 | {sdk} | lowest | 1,234 |  |  | 2 of 5 failed |  | without tail "
-        "| 2026-11-28, Linux x86_64 |"
+        "| 2026-11-28, Linux x86_64 | `1a1b06395` |"
     )
     others = [row for row in rows if not row.startswith("| `lowest` ")]
     assert all("not run here" in row for row in others)
-    (newest,) = (row for row in rows if row.startswith(f"| `python-{PYTHONS[-1]}` "))
-    assert newest.endswith(f"| not run here, without Python {PYTHONS[-1]}; the GitHub workflow runs it |")
+
+
+def test_a_row_has_every_day_and_tree_of_its_parts() -> None:
+    later = Count(1, 0, "2026-12-01", "220acec1f")
+    parts = {"unit": later, "simulator": RAN.tests["unit"], "in process": later}
+    (row,) = (row for row in matrix.table({"lowest": replace(RAN, tests=parts)}).splitlines() if "`lowest`" in row)
+    assert row.endswith("| 2026-11-28, 2026-12-01, Linux x86_64 | `220acec1f`, `1a1b06395` |")
+
+
+def test_the_tree_is_the_commit_and_says_if_it_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ROOT", "RESULTS", "PAGE"):
+        monkeypatch.setattr(matrix, name, tmp_path / getattr(matrix, name).relative_to(ROOT))
+    with pytest.raises(MatrixError, match="git"):
+        matrix.tree()
+    files = [tmp_path / "code.py", matrix.RESULTS, matrix.PAGE]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("", encoding="utf-8")
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "commit.gpgsign=false"]
+    for words in (["init", "--quiet"], ["add", "."], [*who, "commit", "--quiet", "--message=first"]):
+        matrix.run(["git", *words])
+    clean = matrix.tree()
+    assert re.fullmatch(r"[0-9a-f]{9}", clean)
+    for file, seen in zip(reversed(files), (clean, clean, f"{clean} and changes"), strict=True):
+        file.write_text("new\n", encoding="utf-8")
+        assert matrix.tree() == seen
 
 
 def test_the_newest_version_that_ran_is_compared_by_numbers() -> None:
@@ -170,9 +194,10 @@ def test_results_are_kept_and_those_of_unknown_combinations_are_left_out() -> No
 
 
 def test_a_part_that_ran_later_joins_the_others_if_the_versions_are_the_same() -> None:
-    main_road = replace(RAN, day="2026-12-01", tests={"main road": Count(5, 0)})
+    later = Count(5, 0, "2026-12-01", "220acec1f")
+    main_road = replace(RAN, tests={"main road": later})
     assert matrix.joined(None, main_road) == main_road
-    both = replace(RAN, day="2026-12-01", tests={"unit": Count(1234, 0), "main road": Count(5, 0)})
+    both = replace(RAN, tests={"unit": RAN.tests["unit"], "main road": later})
     assert matrix.joined(RAN, main_road) == both
     newer = replace(main_road, cli="3.260.0")
     assert matrix.joined(RAN, newer) == newer
@@ -180,7 +205,7 @@ def test_a_part_that_ran_later_joins_the_others_if_the_versions_are_the_same() -
 
 def test_a_result_is_good_if_tests_ran_and_none_failed() -> None:
     assert not RAN.good
-    assert replace(RAN, tests={"unit": Count(1, 0)}).good
+    assert replace(RAN, tests={"unit": Count(1, 0, DAY, TREE)}).good
     assert not replace(RAN, tests={}).good
 
 
@@ -193,7 +218,7 @@ def test_a_page_keeps_its_text_and_needs_its_marks() -> None:
 
 def test_a_skipped_test_did_not_pass() -> None:
     report = '<testsuites><testsuite tests="9" failures="1" errors="2" skipped="1"/></testsuites>'
-    assert matrix.counted(report) == Count(5, 4)
+    assert matrix.counted(report, DAY, TREE) == Count(5, 4, DAY, TREE)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,20 @@ def test_the_environment_of_the_tests_holds_what_is_declared() -> None:
     assert {name for name, floor in FLOORS.items() if number(metadata.version(name)) < number(floor)} == set()
 
 
+def test_make_test_installs_the_wheel_with_the_lowest_versions() -> None:
+    """`scripts/package` starts it there. A Python without wheels of the lowest version gets the first with wheels."""
+    lock = (ROOT / "requirements" / "lowest.txt").read_text(encoding="utf-8")
+    locked: dict[str, list[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==([^ ]+)", lock, re.MULTILINE):
+        locked.setdefault(name, []).append(version)
+    higher = {name for name, floor in FLOORS.items() if not f"{locked[name][0]}.".startswith(f"{floor}.")}
+    assert not higher
+    wheels = (ROOT / "requirements" / "lowest.in").read_text(encoding="utf-8")
+    assert {name for name in FLOORS if len(locked[name]) > 1} == {*re.findall(r"^(\w+)>=", wheels, re.MULTILINE)}
+    package = (ROOT / "scripts" / "package").read_text(encoding="utf-8")
+    assert ".venv-lowest/bin" in package
+
+
 def test_the_promise_is_the_same_in_package_command_scripts_and_pages() -> None:
     first, last = PYTHONS[0], PYTHONS[-1]
     cli, sdk = ".".join(map(str, pulumi_cli.OLDEST[:2])), FLOORS["pulumi"]

@@ -166,6 +166,11 @@ def written(results: Mapping[str, Result]) -> str:
     return json.dumps({name: asdict(results[name]) for name in known}, indent=1) + "\n"
 
 
+def number(version: str) -> list[int]:
+    """A version, so that it can be compared."""
+    return [int(part) for part in re.findall(r"\d+", version)]
+
+
 # The page
 
 
@@ -194,7 +199,7 @@ def packages(results: Mapping[str, Result]) -> str:
     rows = ["| Package | From | Newest that ran |", "|---|---|---|"]
     for name, floor in FLOORS.items():
         ran = {each.versions[name] for each in results.values() if name in each.versions}
-        newest = max(ran, key=lambda version: [int(part) for part in re.findall(r"\d+", version)], default="")
+        newest = max(ran, key=number, default="")
         rows.append(f"| {name} | {floor} | {newest} |")
     return "".join(f"{row}\n" for row in rows)
 

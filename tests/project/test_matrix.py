@@ -14,7 +14,7 @@ import pytest
 
 from batch_os_provider.cli.doctor import machine_checks
 from scripts import matrix, pulumi_cli
-from scripts.matrix import COMBINATIONS, FLOORS, PYTHONS, Count, MatrixError, Result
+from scripts.matrix import COMBINATIONS, FLOORS, PYTHONS, Count, MatrixError, Result, number
 from scripts.project import ROOT
 
 if TYPE_CHECKING:
@@ -65,9 +65,6 @@ def test_whatever_is_imported_is_a_declared_dependency_and_the_other_way_round()
 
 
 def test_the_environment_of_the_tests_holds_what_is_declared() -> None:
-    def number(version: str) -> list[int]:
-        return [int(part) for part in re.findall(r"\d+", version)]
-
     assert {name for name, floor in FLOORS.items() if number(metadata.version(name)) < number(floor)} == set()
 
 
@@ -121,6 +118,17 @@ def test_the_page_shows_the_results_of_the_file() -> None:
 def test_a_result_is_that_of_the_promised_versions() -> None:
     """A changed floor makes a result stale: it has to run again, or to go from the file."""
     assert {name: stale(name, result) for name, result in RESULTS.items()} == {name: [] for name in RESULTS}
+
+
+def test_doctor_names_the_versions_that_ran() -> None:
+    ran = {
+        "Python": {result.python.rpartition(".")[0] for result in RESULTS.values()},
+        "Pulumi CLI": {result.cli for result in RESULTS.values()},
+        "Pulumi SDK": {result.versions["pulumi"] for result in RESULTS.values()},
+        "azure-batch": {result.versions["azure-batch"] for result in RESULTS.values()},
+    }
+    ends = {name: (min(versions, key=number), max(versions, key=number)) for name, versions in ran.items()}
+    assert {name: " to ".join(dict.fromkeys(each)) for name, each in ends.items()} == machine_checks.TESTED
 
 
 def stale(name: str, result: Result) -> list[str]:

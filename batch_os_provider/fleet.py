@@ -48,7 +48,7 @@ class PoolFleet(pulumi.ComponentResource):
         target_image_version: the version for VM pools; the children are ``PoolImageVersion``.
         nodes_since: the moment for VM pools, as for ``PoolImageVersion``; the children are ``PoolImageVersion``.
             Declare exactly one of the three targets; with ``strategy="automatic"`` none is needed.
-        canary: the first wave: a pool, or a list of pools. ``[]`` is no canary. Default: the first of ``pools``.
+        canary: the first wave: a pool, or a list of pools. ``[]`` leaves it out. Default: the first of ``pools``.
         waves: the waves after the canary. A percentage such as ``"25%"`` is the share of the whole fleet, canary
             included, that is done when the wave ends, rounded down. A number is the number of pools in the wave. A
             list names them. The remaining pools form a last wave, and empty waves are left out. Default: all other

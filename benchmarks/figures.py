@@ -26,7 +26,7 @@ class Figure:
         """A figure of at least one value.
 
         Raises:
-            ValueError: there is none.
+            ValueError: without a value.
         """
         if not values:
             raise ValueError("no value was measured")

@@ -14,7 +14,7 @@ PATH = Path(__file__).resolve().parent / "results.json"
 
 
 def load(path: Path = PATH) -> dict[str, Any]:
-    """The results so far; none where there is no file."""
+    """The results so far; none without a file."""
     if not path.exists():
         return {}
     results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

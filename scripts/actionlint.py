@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.setting_up import SetupError, ended, say
 
 OLDEST = (1, 7, 7)  # the oldest that knows everything our workflows use
-PINNED = "1.7.12"  # what is installed where there is none, or an older one
+PINNED = "1.7.12"  # what is installed if it is missing or older
 PACKAGE = "github.com/rhysd/actionlint"
 RELEASE = f"https://{PACKAGE}/releases/download/v{PINNED}/actionlint_{PINNED}_{{system}}.tar.gz"
 SHA256 = {  # of the release's own list of checksums

@@ -8,8 +8,11 @@
 It writes the tables of the package, for its next release. On a machine that only has the package installed,
 `batch-os catalogue --update` reads the same page, with the same code, into a file of the user.
 
-When a family's retirement is announced, Microsoft publishes its dates in a separate notice. Write them into
-batch_os_provider/guest_os/guestos-families.csv by hand (a day, or the month where only that is published).
+It never loses a release. Known misprints of the page are corrected, and each is named. A new one is an error that names
+the line: add it to MISPRINTS in batch_os_provider/cli/catalogue/releases.py. When a family's retirement is announced,
+Microsoft publishes its dates in a separate notice: write them into batch_os_provider/guest_os/guestos-families.csv by
+hand (a day, or the month where only that is published). Then check the difference, run `make test ARGS=tests/unit`,
+and adapt the tests that count rows.
 
 Exit codes: 0 up to date, or written; 1 (--check) there is something new; 2 the page or a table cannot be read.
 """

@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.setting_up import SetupError, ended, say
 
 OLDEST = (3, 251, 0)  # the oldest CLI that is promised (docs/support.md); a user's own is taken from here on
-PINNED = "3.259.0"  # what is installed where there is none, or an older one
+PINNED = "3.259.0"  # what is installed if it is missing or older
 HOST_SDK = "3.79.0"  # the last SDK module that holds the Python language host; it drives today's Python SDK
 YAML = "1.25.0"  # the YAML language host, whose releases have numbers of their own
 INSTALLER = "https://get.pulumi.com"

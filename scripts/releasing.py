@@ -30,7 +30,7 @@ SHOWN = {
 
 
 class ReleaseError(Exception):
-    """Why there can be no release yet; the text says what to do."""
+    """Why a release is not possible yet; the text says what to do."""
 
 
 def run(*command: str, shown: bool = False) -> str:
@@ -54,7 +54,7 @@ def check(version: str) -> None:
     """Refuse a version or a tree of which no release can be made."""
     wanted = GRAMMAR.fullmatch(version)
     if wanted is None:
-        raise ReleaseError(f"{version!r} is no version: write it as 1.2.3")
+        raise ReleaseError(f"{version!r} is not a version: write it as 1.2.3")
     tags = run("git", "tag", "--list", "v*").split()
     if f"v{version}" in tags:
         raise ReleaseError(f"the tag v{version} exists: choose a later version")

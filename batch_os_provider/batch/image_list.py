@@ -80,7 +80,7 @@ def read(items: Iterable[object], region: str) -> dict[str, str]:
     """The versions that a new node in the region can get, each with the time of its publication (UTC) or "".
 
     Left out are versions that a gallery excludes from ``latest``, that are not yet in all their regions, or that are
-    not for this region; so is everything that is no version.
+    not for this region; so is everything that is not a version.
     """
     found = {}
     for item in items:

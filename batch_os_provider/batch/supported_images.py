@@ -72,7 +72,7 @@ class ImageSupport:
 
     ``image`` is ``publisher:offer:sku``, empty for a gallery image. ``agents`` counts the listed images with the node
     agent of a gallery image. ``ends_at`` is the end of the support, ``days`` the number of days from today until then
-    (both in UTC); None if there is no end. ``instead`` is an image of the same publisher that stays, or empty.
+    (both in UTC); None without an end. ``instead`` is an image of the same publisher that stays, or empty.
     """
 
     standing: Standing
@@ -85,7 +85,7 @@ class ImageSupport:
 
     @property
     def ends_on(self) -> str:
-        """The day of the end, such as `2027-01-12`; empty if there is no end."""
+        """The day of the end, such as `2027-01-12`; empty without an end."""
         return "" if self.ends_at is None else self.ends_at.date().isoformat()
 
 

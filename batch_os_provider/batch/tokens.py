@@ -87,7 +87,7 @@ class TokenCredentialAdapter:
             return self._credential.get_token_info(*scopes, options=options or {})
         except NoTokenError:
             raise
-        except Exception as error:  # noqa: BLE001 - after any failure there is no token
+        except Exception as error:  # noqa: BLE001 - any failure leaves us without a token
             # Not chained: a traceback would show the secrets that the error quotes.
             raise _failure(error) from None
 
@@ -98,7 +98,7 @@ class TokenCredentialAdapter:
 def assertion_of_file(path: Path, variable: str) -> str:
     """The assertion in a file that another program renews.
 
-    A byte order mark is no part of it: people write such files with PowerShell.
+    A byte order mark does not belong to it: people write such files with PowerShell.
 
     Raises:
         NoTokenError: the file cannot be read, or is empty.

@@ -95,7 +95,7 @@ class ImageVersion:
 
     @staticmethod
     def shown(node: VmNode) -> str:
-        """What the node shows of it: its version, or another text; empty if there is none."""
+        """What the node shows of it: its version, or another text; empty if it shows nothing."""
         return node.version_text
 
     @staticmethod

@@ -181,7 +181,7 @@ class _CancelHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has 
 def _clean_errors() -> None:
     """Print only the text of our own errors. Bugs and errors of other packages keep their traceback.
 
-    Before 3.260 the SDK formats no error: gRPC answers with its text alone. Then there is nothing to open.
+    Before 3.260 the SDK formats no error: gRPC answers with its text alone. Then nothing needs to be opened.
     """
     main = sys.modules["__main__"]
     if _formats_no_error(main):

@@ -42,7 +42,7 @@ __all__ = ["IMAGE", "OS", "PACKAGE", "RESOURCES", "Change", "Resource", "without
 PACKAGE = "batchos"
 UNTOUCHED = "when_empty"
 """The strategy of a pool that was imported: the one that touches no node."""
-# After these nothing was written, so there is nothing that a state has to show.
+# After these nothing was written, so a state has nothing to show.
 _NOTHING_DONE = (CredentialError, InputError, PoolGoneError, RefusedError)
 
 
@@ -169,7 +169,7 @@ class Resource:
             if within != bag:
                 error.add("this timeout is the customTimeouts of the resource")
             raise
-        # The deadline of this run is no input of the program.
+        # The deadline of this run is not an input of the program.
         seen.pop(inputs.TIMEOUT, None)
         return self._as_state(bag, seen)
 
@@ -221,7 +221,7 @@ class Resource:
             The outputs with the inputs, and the inputs; None if the pool does not exist.
 
         Raises:
-            InputError: the id is no pool, or an imported pool shows no version and no node.
+            InputError: the id is not that of a pool, or an imported pool shows no version and no node.
         """
         ref = ref_of(id_)
         if olds.get(inputs.POOL_ID_NAME) is not None:
@@ -235,7 +235,7 @@ class Resource:
             target, moment = inputs.NODES_SINCE, outputs.get(out.OLDEST_ALLOCATED)
             if moment is None:
                 raise InputError(
-                    "it shows no version and has no node, so there is no target to import",
+                    "it shows no version and has no node, so the target is not known",
                     pool=ref.url,
                     next_step="Declare it in the program with target_image_version or nodes_since; creating the "
                     "resource adopts the pool",

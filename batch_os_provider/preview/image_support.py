@@ -96,7 +96,7 @@ class ImageList:
 class ImageNote:
     """What one row says about its pool's image.
 
-    ``code`` and ``text`` are empty if there is nothing to warn of. A code without text is for programs only. ``ends``
+    ``code`` and ``text`` are empty without a warning. A code without text is for programs only. ``ends``
     is the day of the end, or empty.
     """
 

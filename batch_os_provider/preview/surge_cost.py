@@ -81,7 +81,7 @@ def surge_cost(seen: VmPoolView, behind: tuple[VmNode, ...], policy: ImagePolicy
 
 
 def _larger(old: tuple[int, int], surge: int, unavailable: int, most: int) -> str:
-    """The smallest step with which so many rounds are enough, as a program declares it; empty if there is none."""
+    """The smallest step with which so many rounds are enough, as a program declares it, else empty."""
     adds = surge > 0
     for step in range(max(surge, unavailable) + 1, _MOST + 1):
         rounds = surge_view.rounds(*old, *((step, unavailable) if adds else (0, step)))

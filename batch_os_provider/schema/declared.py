@@ -129,7 +129,7 @@ class Declared:
 
     ``timeout`` is in seconds and starts when work starts. ``defer``: a rollout that reaches its deadline succeeds and
     reports what is left. ``gate`` is the health that the nodes need at the target. ``stall_after`` is how many seconds
-    no node may move before the wait ends with an error; None is no limit.
+    no node may move before the wait ends with an error; None sets no limit.
     """
 
     ref: PoolRef

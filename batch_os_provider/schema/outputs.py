@@ -162,7 +162,7 @@ def image_of(outputs: Mapping[str, Any]) -> str:
 
 
 def _moment(text: object, otherwise: str) -> str:
-    """The sortable form of an output's time; ``otherwise`` if there is no time."""
+    """The sortable form of an output's time; ``otherwise`` without a time."""
     try:
         return AllocatedSince.parse(text).moment
     except ValueError:

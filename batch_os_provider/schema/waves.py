@@ -89,7 +89,7 @@ def arrange(
 
     Args:
         fleet: the pools.
-        canary: the pool or pools of the first wave. None is the first pool, an empty list is no canary.
+        canary: the pool or pools of the first wave. None is the first pool, an empty list leaves the canary out.
         waves: the waves after the canary. The remaining pools form a last wave. Empty waves are left out: their share
             is already reached, or no pool is left.
         own: as for ``members``.

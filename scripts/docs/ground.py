@@ -16,7 +16,7 @@ from tests.support.stack import Result, Stack, wait_until
 
 FAMILY_5 = "WA-GUEST-OS-5.25_201811-01"
 # Of a family that lives: for a retired one every preview warns, whatever it is about.
-OLD, NEW, OTHER = "WA-GUEST-OS-7.57_202510-01", "WA-GUEST-OS-7.58_202511-01", "WA-GUEST-OS-7.59_202512-01"
+OLD, NEW = "WA-GUEST-OS-7.57_202510-01", "WA-GUEST-OS-7.58_202511-01"
 AFTER_UP = ("--yes", "--skip-preview")
 QUIET = "--suppress-progress"  # in a log Pulumi otherwise prints a dot now and then, to show that it lives
 

@@ -14,7 +14,6 @@ from scripts.docs.ground import (
     FAMILY_5,
     NEW,
     OLD,
-    OTHER,
     QUIET,
     Ground,
     let_it_end,
@@ -108,26 +107,14 @@ def fleet(ground: Ground) -> Outputs:
 
 
 def unhealthy(ground: Ground) -> Outputs:
-    """health.md and troubleshooting.md: a failed gate, and a stall."""
-    simulator = ground.simulator(paas_pool(nodes=6, current=NEW), paas_pool("stuck"))
+    """health.md: a failed gate."""
+    simulator = ground.simulator(paas_pool(nodes=6, current=NEW))
     failure = {"code": "FailureExitCode", "message": "The task exited with an exit code representing a failure"}
     simulator.change_node("tvm-002", state="starttaskfailed")
     simulator.change_node("tvm-005", state="unusable", errors=[failure])
     stack = ground.stack(simulator)
-
-    stack.program(
-        f"""
-        where = "{simulator.endpoint}"
-        PoolOsVersion("render", account_endpoint=where, pool_id="render", target_os_version="{NEW}", max_unhealthy=0)
-        PoolOsVersion("stuck", account_endpoint=where, pool_id="stuck", target_os_version="{NEW}", stall_after="4s")
-        """
-    )
-    result = stack.up("--continue-on-error").failed()
-    said = diagnostics(result.text)["stuck"]
-    return {
-        "unhealthy": under_row("pulumi up", result),
-        "stalled": shown("\n".join(line for line in said.splitlines() if line.startswith(("error:", "Next:")))),
-    }
+    stack.declare(simulator, NEW, max_unhealthy=0)
+    return {"unhealthy": under_row("pulumi up", stack.up().failed())}
 
 
 def deferred(ground: Ground) -> Outputs:
@@ -214,9 +201,8 @@ def removed(ground: Ground) -> Outputs:
 
 
 def refused(ground: Ground) -> Outputs:
-    """Most messages of troubleshooting.md, by one `up` of many pools in six accounts."""
-    names = ("conflict", "resizing", "family", "deadline", "disabled")
-    simulator = ground.simulator(*(paas_pool(name) for name in names))
+    """Messages of troubleshooting.md, by one `up` of many pools in six accounts."""
+    simulator = ground.simulator()
     retired, other_key = ground.simulator(paas_pool()), ground.simulator(paas_pool())
     retired.unknown(retiredApiVersions="before-2025-06-01")
     changed = {"name": other_key.account, "key": "AAAA" + other_key.key[4:]}
@@ -228,11 +214,6 @@ def refused(ground: Ground) -> Outputs:
     ):
         state = each.get("state")
         each.put("state", {**state, "account": {**state["account"], **setting}})
-    simulator.outside("POST", "/pools/conflict/upgradeos", {"targetOSVersion": OTHER})
-    simulator.outside("POST", "/pools/resizing/resize", {"targetDedicatedNodes": 5})
-    text = "The specified OS version is disabled."
-    disabled = {"kind": "status", "status": 400, "code": "OSVersionDisabled", "message": text}
-    simulator.fault("Pool_UpgradeOS", disabled, pool="disabled")
     with socket.create_server(("127.0.0.1", 0)) as server:
         nobody_there = f"http://127.0.0.1:{server.getsockname()[1]}"
     stack = ground.stack(simulator)
@@ -240,19 +221,15 @@ def refused(ground: Ground) -> Outputs:
     stack.run("config", "set", "batch:previewLook", "false").ok()
     stack.program(
         f"""
-        def pool(name, target="{NEW}", endpoint="{simulator.endpoint}", pool_id=None, **more):
-            PoolOsVersion(name, account_endpoint=endpoint, pool_id=pool_id or name, target_os_version=target, **more)
+        def pool(name, endpoint="{simulator.endpoint}", pool_id="render"):
+            PoolOsVersion(name, account_endpoint=endpoint, pool_id=pool_id, target_os_version="{NEW}")
 
-        for name in ("conflict", "disabled", "not-found"):
-            pool(name)
-        pool("family", "{FAMILY_5}")
-        pool("resizing", if_resizing="fail")
-        pool("deadline", timeout="5s")
-        pool("retired", endpoint="{retired.endpoint}", pool_id="render")
-        pool("wrong-key", endpoint="{other_key.endpoint}", pool_id="render")
-        pool("entra-only", endpoint="{entra_only.endpoint}", pool_id="render")
-        pool("no-network", endpoint="{no_network.endpoint}", pool_id="render")
-        pool("unreachable", endpoint="{nobody_there}", pool_id="render")
+        pool("not-found", pool_id="not-found")
+        pool("retired", endpoint="{retired.endpoint}")
+        pool("wrong-key", endpoint="{other_key.endpoint}")
+        pool("entra-only", endpoint="{entra_only.endpoint}")
+        pool("no-network", endpoint="{no_network.endpoint}")
+        pool("unreachable", endpoint="{nobody_there}")
         """
     )
     said = diagnostics(stack.up("--continue-on-error", "--parallel", "20").failed().text)
@@ -260,12 +237,10 @@ def refused(ground: Ground) -> Outputs:
 
 
 def unchecked(ground: Ground) -> Outputs:
-    """What preview refuses before anything is asked."""
+    """What a preview refuses before anything is asked."""
     simulator = ground.simulator(paas_pool())
     stack = ground.stack(simulator)
     where = f'account_endpoint="{simulator.endpoint}", pool_id="render"'
-    stack.program(f'PoolOsVersion("render", {where}, target_os_version="5.25_201811-01", on_timeout="Defer")\n')
-    out = {"check": shown(diagnostics(stack.run("preview").failed().text)["render"])}
     stack.program(
         f"""
         render = PoolOsVersion("render", {where}, target_os_version="{OLD}")
@@ -275,8 +250,8 @@ def unchecked(ground: Ground) -> Outputs:
         """
     )
     said = diagnostics(stack.run("preview").failed().text)
-    (out["twice"],) = [shown(text) for text in said.values() if "declared twice" in text]
-    return out
+    (twice,) = [shown(text) for text in said.values() if "declared twice" in text]
+    return {"twice": twice}
 
 
 def federated(ground: Ground) -> Outputs:

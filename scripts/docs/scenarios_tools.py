@@ -17,7 +17,6 @@ from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Pool
 from batch_os_provider.cli.probe.questions import questions
 from batch_os_provider.engine.seams import PROVEN_ON
-from batch_os_provider.errors import CredentialError
 from batch_os_provider.rollout.actions import GRACE, Refuse
 from batch_os_provider.rollout.os_upgrade.decide import History, decide
 from batch_os_provider.schema.declared import Policy
@@ -78,27 +77,21 @@ def newcomer(ground: Ground) -> Outputs:
 
 
 def misread(ground: Ground) -> Outputs:
-    """troubleshooting.md: what a `get`, an import, and an option that cannot work end with."""
+    """troubleshooting.md: what an import and an option that cannot work end with."""
     simulator = ground.simulator(paas_pool())
     stack = ground.stack(simulator)
     url = f"{simulator.endpoint}/pools/render"
     where = f'account_endpoint="{simulator.endpoint}", pool_id="render"'
 
-    def refusal(program: str) -> str:
-        stack.program(program)
-        said = diagnostics(stack.run("preview").failed().text)
-        own = [text for name, text in said.items() if name != f"{PROJECT}-dev"]
-        # What the program itself ends with stands under the stack, before a line that says that it ended.
-        return shown(own[0] if own else said[f"{PROJECT}-dev"].strip().splitlines()[0])
-
-    out = {"get-gone": refusal(f'PoolOsVersion.get("old", "{simulator.endpoint}/pools/old")\n')}
-    out["secret-id"] = refusal(f'PoolOsVersion.get("render", pulumi.Output.secret("{url}"))\n')
-    out["option"] = refusal(
+    stack.program(
         f"""
         options = ResourceOptions(import_="{url}", custom_timeouts=pulumi.CustomTimeouts(update="4h"))
         PoolOsVersion("render", {where}, target_os_version="{NEW}", opts=options)
         """
     )
+    # What the program itself ends with stands under the stack, before a line that says that it ended.
+    said = diagnostics(stack.run("preview").failed().text)[f"{PROJECT}-dev"]
+    out = {"option": shown(said.strip().splitlines()[0])}
     imported = stack.run("import", "pulumi-python:dynamic/batch:PoolOsVersion", "render", url, "--yes")
     out["import"] = shown(last_line(diagnostics(imported.text)["render"]))
     return out
@@ -107,11 +100,6 @@ def misread(ground: Ground) -> Outputs:
 def words(_ground: Ground) -> Outputs:
     """Messages that need half a minute, or a network, taken from the functions that make them."""
     ref = PoolRef("https://myaccount.westeurope.batch.azure.com", "render")
-    key = {"AZURE_BATCH_ACCOUNT": "myaccount", "AZURE_BATCH_ACCESS_KEY": "not base64"}
-    try:
-        credentials.find(ref.endpoint, key)
-    except CredentialError as error:
-        bad_key = str(error)
     other = {"AZURE_BATCH_ACCOUNT": "another", "AZURE_BATCH_ACCESS_KEY": "bm90IGEga2V5"}
     seen = Pool.from_json(ref, paas_pool())
     # Batch took the upgrade, and for longer than the grace the pool has been seen as it was.
@@ -120,7 +108,6 @@ def words(_ground: Ground) -> Outputs:
     if not isinstance(moved, Refuse):
         raise TypeError(f"moved away is {moved}")
     return {
-        "not-base64": shown(bad_key),
         "other-account": shown(credentials.find(ref.endpoint, other).passed_over),
         "moved-away": shown(f"{moved.reason}. {moved.next_step}."),
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from batch_os_provider.batch.empty_marker import EmptyMarker
 from scripts.docs.ground import AFTER_UP, QUIET, Ground
 from scripts.docs.pages import ROOT, Outputs, diagnostics, last_line, program_of, row, shown, transcript
 from tests.support import simulator as simulators
@@ -62,23 +61,17 @@ def assert_renewed(simulator: Simulator) -> None:
 
 def refused_renewals(ground: Ground) -> Outputs:
     """What a preview of a VM pool refuses, because the pool shows that `up` would fail."""
-    note = {"name": "batch-os", "value": '{"v":1,"size":2,"surge":1,"newest":"2024-04-02T00:00:00.000000Z"}'}
-    marker = EmptyMarker(4, 0, ":".join(simulators.WINDOWS.values()), (BEHIND, TARGET))
     formula: dict[str, Any] = {"enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes=4;"}
     simulator = ground.simulator()
     simulator.seed(
         vm_pool("pinned", nodes=12, version=BEHIND),
-        vm_pool("autoscale", nodes=2, enableAutoScale=True, autoScaleFormula="$TargetDedicatedNodes=2;"),
-        vm_pool("foreign", nodes=5, metadata=[note]),
         vm_pool("empty", nodes=0, version=BEHIND),
         vm_pool("waits", nodes=12, version=BEHIND),
         vm_pool("adopts", nodes=2, exact=TARGET),
         vm_pool("words", nodes=2, exact="latest"),
-        vm_pool("product", nodes=2, image=simulators.IMAGES["windows-2019"]),
         vm_pool("office", nodes=4, image=ENDED),
         vm_pool("empties", nodes=4, version=BEHIND),
         vm_pool("held", nodes=4, version=BEHIND, **formula),
-        vm_pool("theirs", nodes=4, version=BEHIND, metadata=[{"name": "batch-os", "value": str(marker)}], **formula),
         vm_pool("goes-back", nodes=2, version=ABOVE, exact=ABOVE),
         jobs=[simulators.job(name, *[400] * 31) for name in ("empties", "held")],
         images=[simulators.MOVED, {**ENDED.row, "batchSupportEndOfLife": "2024-12-05T00:00:00Z"}],
@@ -103,11 +96,10 @@ def refused_renewals(ground: Ground) -> Outputs:
     empty = {"strategy": "empty"}
     plans = said(empties=empty, held={**empty, "autoscale": "hold"}, goes_back=empty)
     out["vm-empty"] = shown("".join(plans[name] for name in ("empties", "held", "goes-back")))
-    out["vm-empty-foreign"] = shown(said(theirs=empty)["theirs"])
     # One at a time: a preview ends at the first refusal.
     out["vm-ended"] = shown(said(office={"target_image_version": ENDED.target, "surge": 2})["office"])
-    for name in ("pinned", "autoscale", "foreign", "words", "product"):
-        out[f"vm-{name}"] = shown(said(**{name.replace("-", "_"): {}})[name])
+    for name in ("pinned", "words"):
+        out[f"vm-{name}"] = shown(said(**{name: {}})[name])
     return out
 
 
@@ -117,24 +109,7 @@ def failed_renewals(ground: Ground) -> Outputs:
     simulator.seed(
         vm_pool("quota", nodes=2, simulator={"allocation": {"fail": "AccountCoreQuotaReached"}}),
         vm_pool("canary", nodes=2, simulator={"allocation": {"version": BEHIND}}),
-        vm_pool("incomparable", nodes=2, simulator={"allocation": {"version": "latest"}}),
-        vm_pool(
-            "start-task",
-            nodes=2,
-            startTask={"commandLine": "setup.cmd", "waitForSuccess": True},
-            simulator={"allocation": {"startTask": "fail"}},
-        ),
-        vm_pool("drain", nodes=1),
         vm_pool("until-renewed", nodes=3),
-        vm_pool(
-            "empty-canary",
-            nodes=3,
-            version=BEHIND,
-            startTask={"commandLine": "setup.cmd", "waitForSuccess": True},
-            simulator={"allocation": {"startTask": "fail", "count": 1}},
-        ),
-        vm_pool("empty-drain", nodes=3, version=BEHIND),
-        jobs=[simulators.job("drain", 36_000), simulators.job("empty-drain", 36_000, 60)],
     )
     stack = ground.stack(simulator)
     stack.program(
@@ -145,12 +120,9 @@ def failed_renewals(ground: Ground) -> Outputs:
             PoolImageVersion(name, account_endpoint="{simulator.endpoint}", pool_id=name,
                 target_image_version="{TARGET}", strategy=strategy, **more)
 
-        for name in ("quota", "canary", "incomparable", "start-task"):
-            pool(name)
-        pool("drain", drain_timeout="5m")
+        pool("quota")
+        pool("canary")
         pool("until-renewed", strategy="when_empty", timeout="4s")
-        pool("empty-canary", strategy="empty")
-        pool("empty-drain", strategy="empty", drain_timeout="5m")
         """
     )
     simulator.speed(60)

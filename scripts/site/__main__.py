@@ -26,7 +26,7 @@ from scripts.site import commands, http_interface, native, pages, picture, resou
 HERE = Path(__file__).resolve().parent
 BUILDER = ROOT / ".venv-docs" / ("Scripts" if os.name == "nt" else "bin") / "mkdocs"
 OUTPUT = ROOT / "site"
-DRAWN = "## The house\n"
+DRAWN = "## Layers\n"
 """The heading of ARCHITECTURE.md above which the site shows the picture."""
 QUIET = {"NO_MKDOCS_2_WARNING": "1"}
 """mkdocs-material advertises its successor at every build."""

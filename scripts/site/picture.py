@@ -40,7 +40,7 @@ CALLER = Box(("A Pulumi program, and the Pulumi engine",), "Python, YAML, TypeSc
 SERVICE = Box(("Azure Batch, or the simulator",), "through the official client azure-batch", "outside")
 CHAIN = (
     Box(("resource", "fleet"), "what a program declares"),
-    Box(("provider", "image_provider", "plugin"), "two doors: Python, and every other language"),
+    Box(("provider", "image_provider", "plugin"), "the providers: Python, and all other languages"),
     Box(("preview", "crud"), "say what an up would do; do it", "strong"),
     Box(("comparison",), "what changed, what is behind, what drifted"),
     Box(("rollout",), "observe, decide, act once, wait, observe", "strong"),

@@ -166,7 +166,7 @@ def test_only_cloud_services_pools_have_their_errors() -> None:
     for name in ("UnhealthyError", "StalledError", "ApiRetiredError"):
         assert f"`{name}`" in REFERENCE["PoolOsVersion"]
         assert f"`{name}`" not in REFERENCE["PoolImageVersion"]
-    assert "another first number is another product" not in REFERENCE["PoolOsVersion"]
+    assert "Batch could not allocate" not in REFERENCE["PoolOsVersion"]
     assert [each.__name__ for each in resources.kinds() if each.__name__ not in errors.__all__] == []
     assert {*resources.kinds()} >= {errors.TokenError, errors.InputError}
 

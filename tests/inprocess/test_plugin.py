@@ -352,7 +352,7 @@ def test_vm_pools(plugin: Plugin, sim: Simulator) -> None:
         same = plugin.call("Diff", urn=pool, kind=IMAGE, olds=read(imported.properties), old_inputs=found, news=found)
         assert same.changes == 1
     with pytest.raises(
-        FailedCallError, match=r"so there is no target to import.*\nNext: Declare it in the program with targetIma"
+        FailedCallError, match=r"so the target is not known.*\nNext: Declare it in the program with targetIma"
     ):
         plugin.call("Read", id=f"{sim.endpoint}/pools/bare", urn="bare", kind=IMAGE)
 

@@ -84,7 +84,7 @@ def test_what_it_refuses_and_a_failed_check_leave_nothing_behind(scratch: Scratc
         assert words in said
         assert "Traceback" not in said
 
-    refused("1.0", "'1.0' is no version: write it as 1.2.3")
+    refused("1.0", "'1.0' is not a version: write it as 1.2.3")
     refused("0.0.9", "0.0.9 is not later than 0.1.0")
     refused("0.1.0", "set Homepage under\n[project.urls]")
     scratch.replace("pyproject.toml", "[project.urls]\n", f'[project.urls]\nHomepage = "{ADDRESS}"\n')

@@ -113,7 +113,7 @@ class Run:
 
     @property
     def writes(self) -> list[Sent]:
-        """What it sent that is no read."""
+        """What it sent that is not a read."""
         return [each for each in self.sent if each.method not in ("GET", "HEAD")]
 
     @property
@@ -169,7 +169,7 @@ class Evidence:
 
 
 def snapshot(world: World, pool_id: str) -> Snapshot | None:
-    """The pool now; None when there is no such pool."""
+    """The pool now; None if it does not exist."""
     pool = world.pools.get(pool_id.lower())
     if pool is None:
         return None
@@ -271,7 +271,7 @@ def no_more_disruption(seen: Evidence) -> None:
     for entry in seen.writes:
         allowed = _WRITES[seen.kind if seen.kind == "os" else seen.strategy]
         allowed = allowed | _HOLDING if seen.holds else allowed
-        assert entry.operation in allowed, f"{entry.operation} is no write of this provider"
+        assert entry.operation in allowed, f"{entry.operation} is not a write of this provider"
         if seen.strategy == "empty" and entry.operation == "Pool_Resize" and "body" in entry.detail:
             body = json.loads(entry.detail["body"])
             assert body["nodeDeallocationOption"] == "taskcompletion", body

@@ -324,10 +324,10 @@ def remember_packages(folder: Path) -> None:
 def wait_until(condition: Callable[[], object], what: str, seconds: float = COMMAND_TIMEOUT) -> None:
     """Wait for something that another process will do; fail with words if it does not.
 
-    The limit ends a test that hangs. It is no measure of speed: a loaded machine may need a minute for any step. Give a
+    The limit ends a test that hangs. It does not measure speed: a loaded machine may need a minute for any step. Give a
     shorter one only where something else would end the wait before the default.
     """
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, f"did not happen within {seconds:g} s: {what}"
-        time.sleep(0.05)  # another process is at work: there is nothing to inject a clock into
+        time.sleep(0.05)  # another process is at work, which takes no clock of ours

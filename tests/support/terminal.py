@@ -81,7 +81,7 @@ class Terminal:
         return "\n".join(self.lines).strip()
 
     def line(self, word: str) -> str:
-        """The first line with this word; empty where there is none."""
+        """The first line with this word, else empty."""
         return next((line for line in self.lines if word in line), "")
 
     def interrupt(self) -> None:

@@ -92,7 +92,7 @@ def read(
 
 
 def _refuse_a_stack(source: Path, project: Project) -> None:
-    """Refuse a YAML file that is no program: one of a stack's config, or of a project in another language."""
+    """Refuse a YAML file that is not a program: one of a stack's config, or of a project in another language."""
     if source.is_dir():
         return
     if source.name.startswith("Pulumi."):

@@ -138,7 +138,7 @@ def _propose_automatic(seen: PoolSeen, vm: VmPoolView) -> Declaration | Left:
 
 
 def _day_of_the_oldest(vm: VmPoolView) -> str:
-    """The day on which the oldest node was allocated, or the present day if there are no nodes; empty if unknown."""
+    """The day on which the oldest node was allocated, or the present day without nodes; empty if unknown."""
     oldest = vm.oldest(AllocatedSince)
     if oldest is not None:
         return AllocatedSince.shown(oldest).partition("T")[0]

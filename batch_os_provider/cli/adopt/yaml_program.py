@@ -39,7 +39,7 @@ def program_file(project: Project) -> Path:
     """The file of a YAML program.
 
     Raises:
-        InputError: there is none, or a compiler makes the program.
+        InputError: the folder has none, or a compiler makes the program.
     """
     if "compiler" in project.options:
         raise InputError(
@@ -189,7 +189,7 @@ class _Program:
             ) from error
 
     def _place(self, key: str, name: str, value: Value) -> Value:
-        """A value that says where a pool is. Raises InputError if it is no text, or if config can make it known."""
+        """A value that says where a pool is. Raises InputError if it is not a text, or if config can make it known."""
         node = entries(self.resources[key].get("properties")).get(name)
         where = f"{self.file}, line {line_of(node)}: {name} of {key}" if node is not None else f"{self.file}: {key}"
         if isinstance(value, Unknown) and value.next_step:

@@ -65,7 +65,7 @@ def line_of(node: Any) -> int:
 
 
 def entries(node: yaml.Node | None) -> dict[str, yaml.Node]:
-    """The entries of a mapping by their keys; empty if the node is no mapping."""
+    """The entries of a mapping by their keys; empty if the node is not a mapping."""
     if not isinstance(node, yaml.MappingNode):
         return {}
     return {key.value: value for key, value in node.value if isinstance(key, yaml.ScalarNode)}

@@ -1,7 +1,7 @@
 """Turns one `pulumi preview --json` into a row for each pool of the stack.
 
 The document holds every step of every provider, and a reviewer needs only the tails of a few messages. A row takes its
-facts from the tails, or from the step if there are none. It relies on what the real CLI (3.259) was seen to do:
+facts from the tails, or without tails from the step. It relies on what the real CLI (3.259) was seen to do:
 
 * Steps without a change are left out; with `--refresh` each resource has a `refresh` step.
 * A replacement is one `replace` step, and its old state names the pool that the resource leaves.
@@ -251,7 +251,7 @@ def _came_from(kind: str, old: Mapping[str, Any]) -> str:
 
 
 def _first(bag: Mapping[str, Any], names: Iterable[str]) -> str:
-    """The first value among these names; empty if there is none."""
+    """The first value among these names, else empty."""
     return next((value for name in names if (value := _value(bag, name))), "")
 
 
@@ -319,7 +319,7 @@ def _value(bag: Mapping[str, Any], name: str) -> str:
 
 
 def _pool(state: Mapping[str, Any]) -> str:
-    """The pool's URL by the inputs, or the id if there are none; empty if an input is unknown."""
+    """The pool's URL by the inputs, or the id without inputs; empty if an input is unknown."""
     inputs = _bag(state, "inputs")
     endpoint, pool_id = _value(inputs, "account_endpoint"), _value(inputs, "pool_id")
     return f"{endpoint}/pools/{pool_id}" if endpoint and pool_id else _value(state, "id")
@@ -342,7 +342,7 @@ def _unchanged(body: Mapping[str, Any], steps: list[dict[str, Any]]) -> int | No
 
 
 def _first_error(messages: list[dict[str, Any]], around: str, pools: Mapping[str, str]) -> tuple[str, str]:
-    """The first error as a sentence, and complete; both empty if there is none."""
+    """The first error as a sentence, and complete; both empty without an error."""
     errors = [(each, *_text(each)) for each in messages if each.get("severity") == "error"]
     telling = [each for each in errors if each[1] != _SAYS_NOTHING] or errors
     if not telling:

@@ -168,7 +168,7 @@ def _summary(stacks: Sequence[Stack]) -> str:
     """The counts of all stacks, as one line."""
     counts = Counter(_label(row).strip("*") for stack in stacks for row in stack.rows)
     order = [label.strip("*") for label in (*_LABELS.values(), _NO_WRITE)]
-    # "2 x upgrade": most labels are no nouns, so they have no plural.
+    # "2 x upgrade": most labels are not nouns, so they have no plural.
     changes = ", ".join(f"{counts[label]} x {label}" for label in order if counts[label])
     failed = sum(bool(stack.error) for stack in stacks)
     if failed:

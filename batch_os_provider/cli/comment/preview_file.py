@@ -26,7 +26,7 @@ class NotAPreviewError(ValueError):
 
 @dataclass(frozen=True)
 class Document:
-    """The JSON of a preview, the text around it, and the error if there is no JSON."""
+    """The JSON of a preview, the text around it, and the error if the text has no JSON."""
 
     body: dict[str, Any] = field(default_factory=dict)
     text: str = ""

@@ -85,7 +85,7 @@ def _cli() -> Check:
     name, fix = "Pulumi CLI", "Install the Pulumi CLI 3.251 or newer, and put its folder on PATH"
     found = shutil.which("pulumi")
     if found is None:
-        return Check("machine", name, "fail", "there is no `pulumi` on PATH", fix)
+        return Check("machine", name, "fail", "`pulumi` is not on PATH", fix)
     try:
         said = subprocess.run(  # noqa: S603 - the Pulumi CLI of the user
             [found, "version"],

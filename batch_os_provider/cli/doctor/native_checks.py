@@ -90,7 +90,7 @@ def judge_host(where: str, *, needed: bool) -> Check:
     """Whether the Pulumi CLI can run YAML programs."""
     if where:
         return Check("machine", HOST, "ok", where)
-    seen, fix = "there is no pulumi-language-yaml", "Install the Pulumi CLI with its official installer, which has it"
+    seen, fix = "pulumi-language-yaml is missing", "Install the Pulumi CLI with its official installer, which has it"
     return Check("machine", HOST, "fail" if needed else "skip", seen, fix)
 
 

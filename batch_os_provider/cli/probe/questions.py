@@ -101,7 +101,7 @@ def questions(gallery_image: str = "") -> list[Question]:
         ),
         Question(
             ("patchAfterSteady", "unknownImageVersion", "agentOfAnotherImage"),
-            "adds a node if there is none, empties the pool and at once writes its image as it is; then asks for image "
+            "adds a node if the pool is empty, empties it and at once writes its image as it is; then asks for image "
             f"version {_NO_SUCH_VERSION}, which no image has, for another image's node agent, and for its own again",
             "about 5 minutes",
             _unknown_version,

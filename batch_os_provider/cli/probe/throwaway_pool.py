@@ -36,7 +36,7 @@ _DRAIN = "PT5M"
 """The shortest resizeTimeout that Batch accepts."""
 _TRIES = 5
 _SWITCHLESS = frozenset({"nodeSelect", "staleIfMatch", "reimage", "reimagedVersion", "drainedNode", "leftPool"})
-"""Questions for which the simulator has no switch: there is nothing to set by the answer."""
+"""Questions for which the simulator has no switch: the answer sets nothing."""
 
 
 class ProbeError(Exception):

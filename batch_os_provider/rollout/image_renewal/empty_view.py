@@ -74,7 +74,7 @@ def foreign(seen: VmPoolView, target: Target, mark: EmptyMarker, history: ImageH
 
 
 def foreign_image(seen: VmPoolView, mark: EmptyMarker) -> Refuse | None:
-    """The refusal of an image or a formula that this rollout did not set; None if there is none."""
+    """The refusal of an image or a formula that this rollout did not set, else None."""
     pool = seen.pool
     if not any(is_made_from(pool, image) for image in mark.images):
         return _refuse(

@@ -31,7 +31,7 @@ def spot_alone(seen: VmPoolView, target: Target, policy: ImagePolicy) -> Refuse 
 
 
 def old_spot_note(seen: VmPoolView, target: Target, policy: ImagePolicy) -> str:
-    """The warning about old spot nodes that stay beside dedicated ones; empty if there are none."""
+    """The warning about old spot nodes that stay beside dedicated ones, else empty."""
     old = _left(seen, target, policy)
     if not old:
         return ""

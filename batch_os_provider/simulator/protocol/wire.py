@@ -76,7 +76,7 @@ class Answer:
 
 
 def error_answer(error: BatchError, incoming: Incoming, wall: int) -> Answer:
-    """The envelope of an error; ``values`` is absent when empty, and there is no ETag."""
+    """The envelope of an error; ``values`` is absent when empty, and the answer has no ETag."""
     first_line = (error.message.splitlines() or [""])[0]
     text = f"{error.message}\nRequestId:{incoming.request_id}\nTime:{iso(wall)}"
     body: dict[str, Any] = {

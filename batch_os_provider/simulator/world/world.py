@@ -1,6 +1,6 @@
 """The world: all resources of the account, and the heap of scheduled events.
 
-There are no threads or timers. Each request first processes all due events in order, each at its exact virtual time. So
+It has no threads or timers. Each request first processes all due events in order, each at its exact virtual time. So
 the order does not depend on the speed, a frozen clock stops all lifecycles, and a test can advance hours in a
 millisecond.
 

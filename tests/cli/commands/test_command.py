@@ -479,7 +479,7 @@ def test_doctor_where_nodes_may_not_be_read(sim: Simulator) -> None:
 def test_doctor_of_a_machine_without_pulumi_and_with_a_bad_log(sim: Simulator, tmp_path: Path) -> None:
     said = batch_os(sim, "doctor", PATH=str(tmp_path), BATCH_OS_LOG=str(tmp_path / "no" / "log"))
     assert said.code == 3
-    assert "fail  Pulumi CLI         there is no `pulumi` on PATH" in said.out
+    assert "fail  Pulumi CLI         `pulumi` is not on PATH" in said.out
     assert "fail  BATCH_OS_LOG" in said.out
     assert "Next: Install the Pulumi CLI" in said.out
     assert "skip  batchos" in said.out

@@ -130,12 +130,12 @@ def test_the_document() -> None:
 
 def test_doctors_lines_are_whole_in_a_log_and_folded_between_words_on_a_terminal() -> None:
     found = [
-        Check("machine", "Pulumi CLI", "fail", "there is no `pulumi` on PATH", "Install the Pulumi CLI 3.251 or newer"),
+        Check("machine", "Pulumi CLI", "fail", "`pulumi` is not on PATH", "Install the Pulumi CLI 3.251 or newer"),
         Check("https://farm.westeurope.batch.azure.com", "address", "ok", "fine"),
     ]
     assert lines(found) == [
         "machine",
-        "  fail  Pulumi CLI  there is no `pulumi` on PATH",
+        "  fail  Pulumi CLI  `pulumi` is not on PATH",
         "                    Next: Install the Pulumi CLI 3.251 or newer.",
         "https://farm.westeurope.batch.azure.com",
         "  ok    address     fine",

@@ -320,27 +320,36 @@ def test_the_page_is_fetched(site: str, data: Path):
     assert read(data).covers_until == date(2026, 2, 12)
 
 
-def test_the_commands_of_the_page_run(site: str, data: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch):
+def test_the_commands_of_the_docstring_run(site: str, data: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(data.parent)
+    Path("page.md").write_text(PAGE, encoding="utf-8")
+    program = r"^    \.venv/bin/python scripts/guestos_releases\.py (.*?)  "
+    shown = re.findall(program, guestos_releases.__doc__ or "", re.MULTILINE)
+    assert sorted(shown) == ["", "--check", "--from page.md"]
+    ended = [
+        run(data, *options.split(), *(() if "--from" in options else ("--url", f"{site}/page.md")))
+        for options in ("--check", "", "--from page.md")
+    ]
+    assert ended == [1, 0, 0]
+    assert capsys.readouterr().out.endswith("nothing new: 448 releases until 2026-02-12\n")
+
+
+def test_the_commands_of_the_page_run(site: str, data: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(data.parent)
     Path("page.md").write_text(PAGE, encoding="utf-8")
     text = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    ended, installed = [], []
+    ended = []
     for command in "".join(blocks).splitlines():
         program, *options = command.split()
-        if program == "batch-os":
+        if program != "git":
+            assert program == "batch-os"
             # Without a source it would ask GitHub; the page of this test is put in its place.
             where = [f"{site}/page.md"] if "--update" in options and "page.md" not in options else []
             at = options.index("--update") + 1 if where else 0
             done = CliRunner().invoke(main, [*options[:at], *where, *options[at:]], env={"HOME": str(data.parent)})
-            installed.append(done.exit_code)
-        elif program != "git":
-            assert (program, options[0]) == (".venv/bin/python", "scripts/guestos_releases.py")
-            more = [] if "--from" in options else ["--url", f"{site}/page.md"]
-            ended.append(run(data, *options[1:], *more))
-    assert ended == [1, 0, 0]
-    assert capsys.readouterr().out.endswith("nothing new: 448 releases until 2026-02-12\n")
-    assert installed == [0, 0, 0, 0]
+            ended.append(done.exit_code)
+    assert ended == [0, 0, 0, 0]
     written = [Path("guestos-catalogue.json"), *data.parent.glob(".local/share/batch-os/guestos-catalogue.json")]
     assert [read_file(file).covers_until for file in written] == [date(2026, 2, 12)] * 2
 

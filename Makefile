@@ -39,7 +39,7 @@ bench: .venv-bench/installed pulumi ## Measure many pools and write docs/perform
 docs: .venv/installed .venv-docs/locked ## Build the documentation site into site/ (seconds; no network).
 	@.venv/bin/python -m scripts.site
 
-setup: .venv/installed .venv-runtime/locked .venv-azure-batch-5/locked .venv-docs/locked pulumi sdks actionlint ## Build the environments and install the tools.
+setup: .venv/installed .venv-lowest/locked .venv-azure-batch-5/locked .venv-docs/locked pulumi sdks actionlint ## Build the environments and install the tools.
 
 lint: .venv/installed ## Run only the static checks: format, lint, types, import contracts.
 	@scripts/lint
@@ -51,18 +51,18 @@ lock: .venv/installed ## Resolve requirements/*.txt again (ARGS=--upgrade takes 
 	@scripts/lock $(ARGS)
 
 clean: ## Remove environments, builds and tool caches (the Pulumi CLI in the user cache stays).
-	rm -rf .venv .venv-matrix .venv-runtime .venv-azure-batch-5 .venv-bench .venv-docs dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-matrix .venv-lowest .venv-azure-batch-5 .venv-bench .venv-docs dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find batch_os_provider benchmarks tests examples scripts -name __pycache__ -prune -exec rm -rf {} +
 
 # Environments are file targets: only a changed lock rebuilds them. Without make, scripts/demo.py and scripts/test.py make
 # what they need by the same script.
 .venv/installed: requirements/dev.txt pyproject.toml
 .venv-bench/installed: requirements/bench.txt pyproject.toml
-.venv-runtime/locked: requirements/runtime.txt
+.venv-lowest/locked: requirements/lowest.txt
 .venv-azure-batch-5/locked: requirements/azure-batch-5.txt
 .venv-docs/locked: requirements/docs.txt
 
-.venv/installed .venv-bench/installed .venv-runtime/locked .venv-azure-batch-5/locked .venv-docs/locked:
+.venv/installed .venv-bench/installed .venv-lowest/locked .venv-azure-batch-5/locked .venv-docs/locked:
 	@python=$$(scripts/python) && "$$python" scripts/environments.py $(@D)
 
 pulumi:

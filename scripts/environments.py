@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make virtual environments, each with exactly its locked, hash-checked requirements.
 
-    python scripts/environments.py .venv .venv-runtime
+    python scripts/environments.py .venv .venv-lowest
 
 ``make`` calls it with the Python that ``scripts/python`` finds. ``demo.py`` and ``test.py`` call it themselves, so that
 they start without make and without a shell, as on Windows. An environment is whole only once its file ``locked`` is
@@ -36,7 +36,7 @@ class Environment:
 
 ENVIRONMENTS = {
     ".venv": Environment("dev.txt", has_project=True),
-    ".venv-runtime": Environment("runtime.txt"),
+    ".venv-lowest": Environment("lowest.txt"),
     ".venv-azure-batch-5": Environment("azure-batch-5.txt"),
     ".venv-docs": Environment("docs.txt"),
     ".venv-bench": Environment("bench.txt", has_project=True),

@@ -64,6 +64,8 @@ PARTS = {
 }
 """The columns of the table, and the tests behind each."""
 SHORT = ("unit", "simulator", "in process", "main road")
+NOT_RUN = "not run here; the GitHub workflow runs it"
+"""What the table says of a combination without a result."""
 REAL_CLI = ("main road", "other runs of the CLI")
 POLICY_PACK = (
     "tests/unit/test_policies.py",
@@ -104,10 +106,12 @@ COMBINATIONS = (
 
 @dataclass(frozen=True)
 class Count:
-    """How many tests of a part passed, and how many did not."""
+    """How many tests of a part passed, how many did not, the day, and the commit that was tested."""
 
     passed: int
     failed: int
+    day: str
+    tree: str
 
     def __str__(self) -> str:
         return f"{self.failed:,} of {self.passed + self.failed:,} failed" if self.failed else f"{self.passed:,}"
@@ -117,7 +121,6 @@ class Count:
 class Result:
     """What a run of a combination showed. ``versions`` are those of the direct dependencies."""
 
-    day: str
     system: str
     python: str
     cli: str
@@ -130,10 +133,20 @@ class Result:
         """Whether every test passed."""
         return bool(self.tests) and not any(each.failed for each in self.tests.values())
 
+    @property
+    def days(self) -> list[str]:
+        """The days on which its parts ran."""
+        return sorted({each.day for each in self.tests.values()})
+
+    @property
+    def trees(self) -> list[str]:
+        """The commits that were tested, in the order of the parts."""
+        return list(dict.fromkeys(each.tree for each in self.tests.values()))
+
 
 def joined(before: Result | None, after: Result) -> Result:
     """The later result with the parts that only the earlier one has, if both have the same versions."""
-    if before is None or replace(before, day=after.day, tests=after.tests) != after:
+    if before is None or replace(before, tests=after.tests) != after:
         return after
     tests = {**before.tests, **after.tests}
     return replace(after, tests={part: tests[part] for part in PARTS if part in tests})
@@ -153,23 +166,30 @@ def written(results: Mapping[str, Result]) -> str:
     return json.dumps({name: asdict(results[name]) for name in known}, indent=1) + "\n"
 
 
+def number(version: str) -> list[int]:
+    """A version, so that it can be compared."""
+    return [int(part) for part in re.findall(r"\d+", version)]
+
+
 # The page
 
 
 def table(results: Mapping[str, Result]) -> str:
     """A row for each combination."""
     parts = (part[0].upper() + part[1:] for part in PARTS)
-    head = ("Combination", "Python", "CLI", "SDK", "Other packages", *parts, "Seams", "Ran")
+    head = ("Combination", "Python", "CLI", "SDK", "Other packages", *parts, "Seams", "Ran", "Tree")
     rows = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for each in COMBINATIONS:
         result = results.get(each.name)
         if result is None:
             versions = (each.python, each.cli or pulumi_cli.PINNED, each.sdk or each.packages)
-            cells = (*versions, each.packages, *("" for _ in PARTS), "", not_run(each))
+            cells = (*versions, each.packages, *("" for _ in PARTS), "", NOT_RUN, "")
         else:
             counts = (str(result.tests.get(part, "")) for part in PARTS)
             versions = (result.python, result.cli, result.versions["pulumi"])
-            cells = (*versions, each.packages, *counts, result.seams, f"{result.day}, {result.system}")
+            ran = f"{', '.join(result.days)}, {result.system}"
+            trees = ", ".join(f"`{tree}`" for tree in result.trees)
+            cells = (*versions, each.packages, *counts, result.seams, ran, trees)
         rows.append(f"| `{each.name}` | {' | '.join(cells)} |")
     return "".join(f"{row}\n" for row in rows)
 
@@ -179,7 +199,7 @@ def packages(results: Mapping[str, Result]) -> str:
     rows = ["| Package | From | Newest that ran |", "|---|---|---|"]
     for name, floor in FLOORS.items():
         ran = {each.versions[name] for each in results.values() if name in each.versions}
-        newest = max(ran, key=lambda version: [int(part) for part in re.findall(r"\d+", version)], default="")
+        newest = max(ran, key=number, default="")
         rows.append(f"| {name} | {floor} | {newest} |")
     return "".join(f"{row}\n" for row in rows)
 
@@ -193,12 +213,6 @@ def page(text: str, tables: Mapping[str, str]) -> str:
             raise MatrixError(f"docs/support.md has no mark {name!r}")
         text = before + mark + rows + re.sub(r"^(?:\|.*\n)*", "", after)
     return text
-
-
-def not_run(combination: Combination) -> str:
-    """What the table says of a combination without a result."""
-    why = f", without Python {combination.python}" if combination.python == PYTHONS[-1] else ""
-    return f"not run here{why}; the GitHub workflow runs it"
 
 
 def write_page(results: Mapping[str, Result]) -> None:
@@ -289,12 +303,19 @@ def surroundings(programs: Path, cli: Path) -> dict[str, str]:
     }
 
 
-def counted(report: str) -> Count:
+def tree() -> str:
+    """The commit that is tested. What the matrix itself writes does not count as a change of it."""
+    written_here = [f":!{file.relative_to(ROOT)}" for file in (RESULTS, PAGE)]
+    changed = run(["git", "status", "--porcelain", "--", ".", *written_here]).strip()
+    return run(["git", "rev-parse", "--short=9", "HEAD"]).strip() + (" and changes" if changed else "")
+
+
+def counted(report: str, day: str, tested: str) -> Count:
     """The tests in a JUnit report. One that was skipped did not pass."""
     suites = list(ET.fromstring(report).iter("testsuite"))  # noqa: S314 - pytest wrote it a moment ago
     total = sum(int(suite.get("tests", 0)) for suite in suites)
     failed = sum(int(suite.get(how, 0)) for suite in suites for how in ("failures", "errors", "skipped"))
-    return Count(total - failed, failed)
+    return Count(total - failed, failed, day, tested)
 
 
 def test(part: str, programs: Path, environment: Mapping[str, str], workers: int) -> Count:
@@ -302,6 +323,7 @@ def test(part: str, programs: Path, environment: Mapping[str, str], workers: int
     with_policies = (programs.parent / "lib").glob("python*/site-packages/pulumi_policy")
     left_out = [] if any(with_policies) else [f"--ignore={name}" for name in POLICY_PACK]
     log = programs.parent / f"{part.replace(' ', '-')}.log"
+    day, tested = dt.datetime.now(dt.UTC).date().isoformat(), tree()
     with tempfile.TemporaryDirectory() as scratch, log.open("w", encoding="utf-8") as said:
         report = Path(scratch) / "report.xml"
         options = ["-q", "-p", "no:cacheprovider", f"--numprocesses={workers}", f"--junitxml={report}", *left_out]
@@ -315,7 +337,7 @@ def test(part: str, programs: Path, environment: Mapping[str, str], workers: int
         )
         if not report.exists():
             raise MatrixError(f"pytest ended with {done.returncode} and no report; it says why in {log}")
-        count = counted(report.read_text(encoding="utf-8"))
+        count = counted(report.read_text(encoding="utf-8"), day, tested)
     if count.failed:
         print(f"matrix: {part} has failures: {log}")
     return count
@@ -356,7 +378,6 @@ def tried(combination: Combination, parts: Sequence[str], python: str, workers: 
     programs = make_environment(combination, python)
     environment = surroundings(programs, cli)
     result = Result(
-        day=dt.datetime.now(dt.UTC).date().isoformat(),
         system=f"{platform.system()} {platform.machine()}",
         python=run([programs / "python", "-c", "import platform; print(platform.python_version())"]).strip(),
         cli=run([cli / "pulumi", "version"], environment).strip().removeprefix("v"),

@@ -11,7 +11,6 @@ Calls use the client's ``send_request``. Its methods for resize and removenodes 
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch import credentials
 from batch_os_provider.batch.advice import NOT_BATCH, OTHERS, TRUST, UNTRUSTED, denied, failed
+from batch_os_provider.batch.lost_connection import readable
 from batch_os_provider.batch.response_headers import header, http_date, retry_after
 from batch_os_provider.batch.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, NoTokenError, TokenCredentialAdapter
 from batch_os_provider.errors import (
@@ -49,7 +49,6 @@ _MAX_PAGES = 1000
 _OURS_TO_DECIDE = frozenset({ALREADY_THERE, NODE_GONE, NOT_EMPTY})
 # Invalid text, JSON or lengths; an unknown charset; brackets nested too deep.
 _UNREADABLE = (ValueError, LookupError, RecursionError)
-_CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
 _JSON = "application/json; odata=minimalmetadata; charset=utf-8"
 
 
@@ -275,5 +274,5 @@ def json_object(response: Any, about: str, doing: str) -> Mapping[str, Any]:
 
 
 def _first_line(error: Exception) -> str:
-    """The first line of the client's text, without the connection object at its beginning."""
-    return _CONNECTION.sub("", str(error).strip().partition("\n")[0].strip())
+    """The first line of the client's text. The error names the account, so the host is left out."""
+    return readable(error, host=False).strip().partition("\n")[0].strip()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.batch.clouds import manager_of
 from batch_os_provider.batch.credentials import Identity, find_for_manager
+from batch_os_provider.batch.lost_connection import readable
 from batch_os_provider.batch.response_headers import header, retry_after
 from batch_os_provider.batch.tokens import CONNECT_TIMEOUT, READ_TIMEOUT, NoTokenError, TokenCredentialAdapter
 from batch_os_provider.errors import (
@@ -134,7 +135,7 @@ class ResourceManager:
         except NoTokenError as error:
             raise self._no_token(error) from None
         except AzureError as error:
-            lost = TransientError(ServiceAnswer(message=str(error).partition("\n")[0]), doing=_DOING)
+            lost = TransientError(ServiceAnswer(message=readable(error).partition("\n")[0]), doing=_DOING)
             request_log.record("GET", self.url, url, time.monotonic() - started, lost.answer)
             raise lost from error
         try:

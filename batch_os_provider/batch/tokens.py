@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from batch_os_provider.batch.advice import UNTRUSTED
+from batch_os_provider.batch.lost_connection import below, readable
 from batch_os_provider.batch.response_headers import retry_after
 from batch_os_provider.runtime import request_log
 from batch_os_provider.runtime.text_file import NotTextError, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
@@ -43,8 +43,6 @@ _AUDIENCE = "api://AzureADTokenExchange"
 _ENTRA = re.compile(r"AADSTS\d+: (?:(?! Trace ID:)[^\r\n])*")
 _TRACE = re.compile(r"Trace ID: ([0-9A-Fa-f-]{36})")
 _ATTEMPT = re.compile(r"^\t(\w+): (.*)$", re.MULTILINE)
-# The beginning of urllib3's texts. The host is kept, since it is not the account's.
-_CONNECTION = re.compile(r"HTTPS?Connection(?:Pool)?\(host='([^']*)', port=(\d+)\): ")
 # The texts of DefaultAzureCredential's sources: without an identity, and with an identity that is not assigned.
 _EMPTY = re.compile(
     r"unavailable|not found on path|not installed|could not be found|requires the '.*' package|"
@@ -162,10 +160,10 @@ def _failure(error: Exception) -> NoTokenError:
         ServiceResponseError,
     )
 
-    text = str(error)
-    answered = next((r for each in _below(error) if (r := getattr(each, "response", None)) is not None), None)
+    text = readable(error)  # with the host, which is not the account's
+    answered = next((r for each in below(error) if (r := getattr(each, "response", None)) is not None), None)
     status = getattr(answered, "status_code", None)
-    lost = any(isinstance(each, ServiceRequestError | ServiceResponseError) for each in _below(error))
+    lost = any(isinstance(each, ServiceRequestError | ServiceResponseError) for each in below(error))
     trace = _TRACE.search(text)
     why = _one_line(text) or type(error).__name__
     if isinstance(error, ClientAuthenticationError) and error.response is not None and not _ENTRA.search(text):
@@ -179,25 +177,14 @@ def _failure(error: Exception) -> NoTokenError:
     )
 
 
-def _below(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and its causes."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _named(text: str) -> str:
-    return _CONNECTION.sub(r"\1:\2: ", text)
-
-
 def _one_line(text: str) -> str:
     """Entra's sentence, or the cause in a chain, or else the first line. The debug log gets every source of a chain."""
     entra = _ENTRA.search(text)
     attempts = _ATTEMPT.findall(text)
-    line = entra[0] if entra else _named(text.strip().partition("\n")[0])
+    line = entra[0] if entra else text.strip().partition("\n")[0]
     if attempts:
         for name, said in attempts:
-            request_log.note(_clean(f"{name} gave no token: {_named(said)}"))
+            request_log.note(_clean(f"{name} gave no token: {said}"))
         line = _cause(attempts, entra[0] if entra else "")
     return _clean(line)
 
@@ -209,7 +196,7 @@ def _cause(attempts: list[tuple[str, str]], entra: str) -> str:
     if not telling and not entra and len(attempts) > 1:
         return "this machine has no identity: no AZURE_* variables, no managed identity, no login"
     name, said = telling[0] if telling else attempts[-1]
-    return f"{name}: {entra or _named(said)}"
+    return f"{name}: {entra or said}"
 
 
 def _clean(line: str) -> str:

@@ -23,6 +23,7 @@ from batch_os_provider.engine.foreign_calls import up
 from batch_os_provider.runtime import request_log
 
 __all__ = [
+    "DIRECT",
     "EVERY_REFUSAL",
     "GUARDED",
     "VARIABLE",
@@ -39,6 +40,8 @@ __all__ = [
 ]
 
 
+DIRECT = ("grpc.enable_http_proxy", 0)
+"""The option of a channel to a process of this machine, which a proxy of the environment cannot reach."""
 _PREVIEWS = frozenset({"preview", "pre", "plan"})
 _TERMINALS = ("/dev/pts/", "/dev/tty")
 
@@ -178,7 +181,7 @@ def engine_stub() -> Any:
             address = engine_address()
             if address is None:
                 raise LookupError("no engine address in the arguments")
-            _stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address))
+            _stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address, options=(DIRECT,)))
         return _stub
 
 

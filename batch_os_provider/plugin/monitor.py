@@ -17,6 +17,7 @@ import grpc
 from pulumi.runtime.proto import alias_pb2, resource_pb2, resource_pb2_grpc
 
 from batch_os_provider.engine import seams
+from batch_os_provider.engine.diagnostics import DIRECT
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.plugin.bags import Bag, pack, unpack
 from batch_os_provider.plugin.fleet_watch import FleetWatch, name_in
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Child", "FailedChildError", "Monitor", "MonitorClosedError", "Registered", "alias", "alias_of", "connected"]
 
 _CLOSED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
-# A proxy of the environment cannot reach an address of this machine.
-_OPTIONS = (LARGEST, ("grpc.enable_http_proxy", 0))
 
 _REPORTED = "Correct what Pulumi reports, and run the command again"
 
@@ -169,7 +168,7 @@ class Monitor:
 @contextmanager
 def connected(request: Any, provider: str, watch: FleetWatch) -> Iterator[Monitor]:
     """The monitor of a ``Construct`` request; ``provider`` is the reference of the provider of the children."""
-    with grpc.insecure_channel(request.monitorEndpoint, options=_OPTIONS) as channel:
+    with grpc.insecure_channel(request.monitorEndpoint, options=(LARGEST, DIRECT)) as channel:
         yield Monitor(resource_pb2_grpc.ResourceMonitorStub(channel), request, provider, watch)
 
 

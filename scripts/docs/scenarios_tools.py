@@ -15,8 +15,8 @@ from typing import Any
 from batch_os_provider.batch import credentials
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.pool import Pool
-from batch_os_provider.cli.doctor.machine_checks import TESTED
 from batch_os_provider.cli.probe.questions import questions
+from batch_os_provider.engine.seams import PROVEN_ON
 from batch_os_provider.rollout.actions import GRACE, Refuse
 from batch_os_provider.rollout.os_upgrade.decide import History, decide
 from batch_os_provider.schema.declared import Policy
@@ -244,7 +244,7 @@ def commanded(ground: Ground) -> Outputs:
         text = batch_os(stack, stack.folder, *arguments).replace(other, "http://localhost:8701")
         # A constant has the port in its name; and versions are those of the machine that writes the page.
         text = re.sub(r"127_0_0_1_\d+", "127_0_0_1_8700", re.sub(r"127\.0\.0\.1 port \d+", "127.0.0.1 port 8700", text))
-        for name, version in TESTED.items():
+        for name, version in {**PROVEN_ON, "Python": "3.11", "azure-batch": "15.1.0"}.items():
             text = re.sub(rf"({name} +)\S+;", rf"\g<1>{version};", text)
         shown_as = shlex.join(arguments).replace(other, "http://localhost:8701")
         return transcript(f"batch-os {shown_as}", text)

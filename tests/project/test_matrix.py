@@ -14,7 +14,7 @@ import pytest
 
 from batch_os_provider.cli.doctor import machine_checks
 from scripts import matrix, pulumi_cli
-from scripts.matrix import COMBINATIONS, FLOORS, PYTHONS, Count, MatrixError, Result
+from scripts.matrix import COMBINATIONS, FLOORS, PYTHONS, Count, MatrixError, Result, number
 from scripts.project import ROOT
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ DISTRIBUTIONS = {"google": "protobuf", "grpc": "grpcio", "yaml": "pyyaml"}
 """Where the name that is imported is not that of the distribution. All of azure is three distributions."""
 AZURE = {"azure.batch": "azure-batch", "azure.core": "azure-core", "azure.identity": "azure-identity"}
 RESULTS = matrix.read(matrix.RESULTS.read_text(encoding="utf-8"))
+DAY, TREE = "2026-11-28", "1a1b06395"
 RAN = Result(
-    day="2026-11-28",
     system="Linux x86_64",
     python="3.11.7",
     cli="3.259.0",
     seams="without tail",
     versions={name: f"{floor}.7" for name, floor in FLOORS.items()},
-    tests={"unit": Count(1234, 0), "main road": Count(3, 2)},
+    tests={"unit": Count(1234, 0, DAY, TREE), "main road": Count(3, 2, DAY, TREE)},
 )
 
 
@@ -65,10 +65,21 @@ def test_whatever_is_imported_is_a_declared_dependency_and_the_other_way_round()
 
 
 def test_the_environment_of_the_tests_holds_what_is_declared() -> None:
-    def number(version: str) -> list[int]:
-        return [int(part) for part in re.findall(r"\d+", version)]
-
     assert {name for name, floor in FLOORS.items() if number(metadata.version(name)) < number(floor)} == set()
+
+
+def test_make_test_installs_the_wheel_with_the_lowest_versions() -> None:
+    """`scripts/package` starts it there. A Python without wheels of the lowest version gets the first with wheels."""
+    lock = (ROOT / "requirements" / "lowest.txt").read_text(encoding="utf-8")
+    locked: dict[str, list[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==([^ ]+)", lock, re.MULTILINE):
+        locked.setdefault(name, []).append(version)
+    higher = {name for name, floor in FLOORS.items() if not f"{locked[name][0]}.".startswith(f"{floor}.")}
+    assert not higher
+    wheels = (ROOT / "requirements" / "lowest.in").read_text(encoding="utf-8")
+    assert {name for name in FLOORS if len(locked[name]) > 1} == {*re.findall(r"^(\w+)>=", wheels, re.MULTILINE)}
+    package = (ROOT / "scripts" / "package").read_text(encoding="utf-8")
+    assert ".venv-lowest/bin" in package
 
 
 def test_the_promise_is_the_same_in_package_command_scripts_and_pages() -> None:
@@ -107,6 +118,17 @@ def test_the_page_shows_the_results_of_the_file() -> None:
 def test_a_result_is_that_of_the_promised_versions() -> None:
     """A changed floor makes a result stale: it has to run again, or to go from the file."""
     assert {name: stale(name, result) for name, result in RESULTS.items()} == {name: [] for name in RESULTS}
+
+
+def test_doctor_names_the_versions_that_ran() -> None:
+    ran = {
+        "Python": {result.python.rpartition(".")[0] for result in RESULTS.values()},
+        "Pulumi CLI": {result.cli for result in RESULTS.values()},
+        "Pulumi SDK": {result.versions["pulumi"] for result in RESULTS.values()},
+        "azure-batch": {result.versions["azure-batch"] for result in RESULTS.values()},
+    }
+    ends = {name: (min(versions, key=number), max(versions, key=number)) for name, versions in ran.items()}
+    assert {name: " to ".join(dict.fromkeys(each)) for name, each in ends.items()} == machine_checks.TESTED
 
 
 def stale(name: str, result: Result) -> list[str]:
@@ -148,12 +170,36 @@ def test_a_row_says_what_passed_what_failed_and_what_did_not_run() -> None:
     sdk = RAN.versions["pulumi"]
     assert row == (
         f"| `lowest` | 3.11.7 | 3.259.0 | {sdk} | lowest | 1,234 |  |  | 2 of 5 failed |  | without tail "
-        "| 2026-11-28, Linux x86_64 |"
+        "| 2026-11-28, Linux x86_64 | `1a1b06395` |"
     )
     others = [row for row in rows if not row.startswith("| `lowest` ")]
     assert all("not run here" in row for row in others)
-    (newest,) = (row for row in rows if row.startswith(f"| `python-{PYTHONS[-1]}` "))
-    assert newest.endswith(f"| not run here, without Python {PYTHONS[-1]}; the GitHub workflow runs it |")
+
+
+def test_a_row_has_every_day_and_tree_of_its_parts() -> None:
+    later = Count(1, 0, "2026-12-01", "220acec1f")
+    parts = {"unit": later, "simulator": RAN.tests["unit"], "in process": later}
+    (row,) = (row for row in matrix.table({"lowest": replace(RAN, tests=parts)}).splitlines() if "`lowest`" in row)
+    assert row.endswith("| 2026-11-28, 2026-12-01, Linux x86_64 | `220acec1f`, `1a1b06395` |")
+
+
+def test_the_tree_is_the_commit_and_says_if_it_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ROOT", "RESULTS", "PAGE"):
+        monkeypatch.setattr(matrix, name, tmp_path / getattr(matrix, name).relative_to(ROOT))
+    with pytest.raises(MatrixError, match="git"):
+        matrix.tree()
+    files = [tmp_path / "code.py", matrix.RESULTS, matrix.PAGE]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("", encoding="utf-8")
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "commit.gpgsign=false"]
+    for words in (["init", "--quiet"], ["add", "."], [*who, "commit", "--quiet", "--message=first"]):
+        matrix.run(["git", *words])
+    clean = matrix.tree()
+    assert re.fullmatch(r"[0-9a-f]{9}", clean)
+    for file, seen in zip(reversed(files), (clean, clean, f"{clean} and changes"), strict=True):
+        file.write_text("new\n", encoding="utf-8")
+        assert matrix.tree() == seen
 
 
 def test_the_newest_version_that_ran_is_compared_by_numbers() -> None:
@@ -170,9 +216,10 @@ def test_results_are_kept_and_those_of_unknown_combinations_are_left_out() -> No
 
 
 def test_a_part_that_ran_later_joins_the_others_if_the_versions_are_the_same() -> None:
-    main_road = replace(RAN, day="2026-12-01", tests={"main road": Count(5, 0)})
+    later = Count(5, 0, "2026-12-01", "220acec1f")
+    main_road = replace(RAN, tests={"main road": later})
     assert matrix.joined(None, main_road) == main_road
-    both = replace(RAN, day="2026-12-01", tests={"unit": Count(1234, 0), "main road": Count(5, 0)})
+    both = replace(RAN, tests={"unit": RAN.tests["unit"], "main road": later})
     assert matrix.joined(RAN, main_road) == both
     newer = replace(main_road, cli="3.260.0")
     assert matrix.joined(RAN, newer) == newer
@@ -180,7 +227,7 @@ def test_a_part_that_ran_later_joins_the_others_if_the_versions_are_the_same() -
 
 def test_a_result_is_good_if_tests_ran_and_none_failed() -> None:
     assert not RAN.good
-    assert replace(RAN, tests={"unit": Count(1, 0)}).good
+    assert replace(RAN, tests={"unit": Count(1, 0, DAY, TREE)}).good
     assert not replace(RAN, tests={}).good
 
 
@@ -193,7 +240,7 @@ def test_a_page_keeps_its_text_and_needs_its_marks() -> None:
 
 def test_a_skipped_test_did_not_pass() -> None:
     report = '<testsuites><testsuite tests="9" failures="1" errors="2" skipped="1"/></testsuites>'
-    assert matrix.counted(report) == Count(5, 4)
+    assert matrix.counted(report, DAY, TREE) == Count(5, 4, DAY, TREE)
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ MADE = {
     "ci/test/Test": ["make test"],
     "ci/matrix/Matrix": ["make matrix ARGS=lowest"],
     "ci/check/Check": ["make check"],
-    "release/build/Install": ["make .venv/installed .venv-runtime/locked"],
+    "release/build/Install": ["make .venv/installed .venv-lowest/locked"],
     "pages/build/Build": ["make docs"],
 }
 GIVEN = {"ci/check/Check": {"PYTHON": "python"}, "ci/matrix/Matrix": {"PYTHON": "python", "NAME": "lowest"}}
@@ -176,7 +176,6 @@ def test_the_audit_reads_every_locked_file(tmp_path: Path) -> None:
     code, _, calls = run("ci/audit/Dependencies", tmp_path)
     assert code == 0
     assert [re.findall(r"--requirement (\S+)", call)[0] for call in calls] == [
-        "requirements/runtime.txt",
         "requirements/dev.txt",
         "requirements/docs.txt",
     ]

@@ -34,7 +34,15 @@ SDK = ((3, 260), (4,))
 AZURE_BATCH = ((15, 1), (16,))
 PYTHON = ((3, 11), (3, 15))
 """What is supported: from the first, and below the second."""
-TESTED = {**PROVEN_ON, "azure-batch": "15.1.0", "Python": "3.11"}
+TESTED = {
+    "Python": "3.11 to 3.14",
+    "Pulumi CLI": "3.251.0 to 3.276.0",
+    "Pulumi SDK": "3.260.0 to 3.272.0",
+    "azure-batch": "15.1.0",
+}
+"""The versions that passed the tests: docs/support.md has each combination."""
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
+"""The variables that gRPC reads, in its order."""
 _PULUMI_SECONDS = 30.0
 _SYSTEM = not_shown()
 
@@ -47,7 +55,7 @@ def machine(environ: Mapping[str, str] = os.environ) -> list[Check]:
         _cli(),
         _installed("Pulumi SDK", "pulumi", *SDK),
         _installed("azure-batch", "azure-batch", *AZURE_BATCH),
-        *_seams(missing_seams),
+        *_seams(missing_seams, environ),
         _log(environ.get(VARIABLE, "")),
         *_tail(environ.get(TAIL, "")),
         catalogue(catalogue_file.find(environ), datetime.now(UTC).date()),
@@ -97,16 +105,20 @@ def _cli() -> Check:
     return judge_version(name, said.stdout.strip(), *CLI, fix=fix)
 
 
-def _seams(probe: Callable[[], Mapping[str, str]], system: str = _SYSTEM) -> list[Check]:
+def _seams(probe: Callable[[], Mapping[str, str]], environ: Mapping[str, str], system: str = _SYSTEM) -> list[Check]:
     """Start a plugin process as Pulumi does, and ask which seams it missed.
 
+    The gRPC of Pulumi's SDK takes a proxy of the environment also to this machine, so Python programs then fail too.
     ``system`` is the reason of the seams that this system never has: no version of Pulumi would bring them.
     """
     name = "seams"
-    fix = f"Use the versions that were tested: Pulumi CLI {TESTED['Pulumi CLI']} and SDK {TESTED['Pulumi SDK']}"
+    fix = f"Use the versions that were tested: Pulumi CLI {PROVEN_ON['Pulumi CLI']} and SDK {PROVEN_ON['Pulumi SDK']}"
     try:
         missing = probe()
     except PluginError as error:
+        proxy = next((each for each in _PROXIES if environ.get(each)), None)
+        if proxy and "127.0.0.1" not in environ.get("no_grpc_proxy", environ.get("no_proxy", "")):
+            fix = f"Set no_proxy=127.0.0.1,localhost: Pulumi programs in Python call this machine through {proxy}"
         return [Check("machine", name, "fail", f"no provider could be started: {error}", fix)]
     lost = {seam.name: seam.without for seam in SEAMS}
     without = [seam for seam, why in missing.items() if system and why == system]

@@ -1,8 +1,9 @@
 """The policy pack on the real CLI, and every block of its page.
 
 The published pack is started as `runtime: python`, which takes the official CLI's language host. Here a copy runs as
-`runtime: pypolicy`: no such language exists, so the engine starts the launcher of that name instead, with the same two
-arguments and in the same folder.
+`runtime: pypolicy`. Up to CLI 3.259 no such language exists, so the engine starts the launcher of that name instead,
+with the same two arguments and in the same folder. Newer engines ask the language host in `tests/cli/policy_host`,
+which takes longer to start.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ import re
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scripts.pulumi_cli import version_of
 from tests.support.simulator import BEHIND, IMAGES, Simulator, paas_pool, vm_pool
 from tests.support.stack import Result, Stack
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
+LAST_WITH_LAUNCHER = (3, 259, 0)
 LAUNCHER = '#!/bin/sh\nexec python -u -m pulumi.policy "$1" "$2"\n'
 DISABLED, OLDER, NEWEST = "WA-GUEST-OS-7.55_202508-01", "WA-GUEST-OS-7.57_202510-01", "WA-GUEST-OS-7.58_202511-01"
 AS_OF = "2026-01-31"
@@ -54,12 +58,25 @@ def stack(new_stack: Callable[..., Stack], sim: Simulator, tmp_path: Path) -> St
     published = manifest.read_text(encoding="utf-8")
     assert published.count("runtime: python\n") == 1
     manifest.write_text(published.replace("runtime: python\n", "runtime: pypolicy\n"), encoding="utf-8")
+    made.environment["PATH"] = f"{starter(tmp_path)}{os.pathsep}{made.environment['PATH']}"
+    return made
+
+
+@cache
+def has_launcher(cli: str) -> bool:
+    """Whether the engine starts a pack by a launcher."""
+    return version_of(f"{cli}/pulumi") <= LAST_WITH_LAUNCHER
+
+
+def starter(tmp_path: Path) -> Path:
+    """The folder with the program that starts the pack."""
+    if not has_launcher(os.environ["BATCH_OS_TEST_PULUMI"]):
+        return ROOT / "tests" / "cli" / "policy_host"
     launcher = tmp_path / "launchers" / "pulumi-analyzer-policy-pypolicy"
     launcher.parent.mkdir()
     launcher.write_text(LAUNCHER, encoding="utf-8")
     launcher.chmod(0o755)
-    made.environment["PATH"] = f"{launcher.parent}{os.pathsep}{made.environment['PATH']}"
-    return made
+    return launcher.parent
 
 
 def preview(stack: Stack, config: object = None) -> Result:

@@ -278,8 +278,9 @@ def test_an_account_without_public_network_access_refuses_everybody(client):
 def test_settings_that_azure_does_not_have_are_refused(client, settings):
     with pytest.raises(HTTPError) as refused:
         client.control("PUT", "state", {"account": settings})
-    assert refused.value.code == 400
-    assert next(iter(settings)) in refused.value.read().decode()
+    with refused.value as answer:
+        assert answer.code == 400
+        assert next(iter(settings)) in answer.read().decode()
 
 
 def test_no_secret_leaves_by_any_other_door_than_the_state(client):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 def test_versions(text: str, status: str) -> None:
     found = judge_version("Pulumi SDK", text, *machine_checks.SDK, fix="do this")
     assert found.status == status
-    assert "tested with 3.272.0" in found.seen
+    assert "tested with 3.260.0 to 3.272.0" in found.seen
     assert found.fix == ("" if status == "ok" else "do this")
 
 
@@ -54,7 +55,7 @@ def test_each_missing_seam_is_a_warning_that_says_what_is_lost() -> None:
     def two_missing() -> Mapping[str, str]:
         return {"cancel": "gone", "one of the future": "gone too"}
 
-    found = machine_checks._seams(two_missing)
+    found = machine_checks._seams(two_missing, {})
     assert [each.status for each in found] == ["warn", "warn"]
     assert "notices ^C only after" in found[0].seen
 
@@ -62,24 +63,39 @@ def test_each_missing_seam_is_a_warning_that_says_what_is_lost() -> None:
 def test_what_no_version_brings_on_this_system_is_no_warning() -> None:
     why = not_shown("win32")
     lacks = {"terminal": why, "tail": why}
-    (found,) = machine_checks._seams(lambda: lacks, why)
+    (found,) = machine_checks._seams(lambda: lacks, {}, why)
     assert (found.status, found.fix) == ("ok", "")
     assert found.seen == (
         "8 of 10 to Pulumi are there. Windows does not show a process the command line above it: node counts come "
         "every 30 s, also on a terminal; the tail for programs ends each message of a preview, also where a person "
         "reads it"
     )
-    both = machine_checks._seams(lambda: {**lacks, "urn": "gone"}, why)
+    both = machine_checks._seams(lambda: {**lacks, "urn": "gone"}, {}, why)
     assert [(each.status, each.seen.split(" (")[0]) for each in both] == [("warn", "'urn' is missing")]
 
 
-def test_a_provider_that_does_not_start_is_a_failure() -> None:
+TESTED_ONES = "Use the versions that were tested: Pulumi CLI 3.259.0 and SDK 3.272.0"
+
+
+@pytest.mark.parametrize(
+    ("environ", "fix"),
+    [
+        ({}, TESTED_ONES),
+        ({"HTTP_PROXY": "http://proxy:3128"}, TESTED_ONES),
+        ({"http_proxy": "http://proxy:3128", "no_proxy": "127.0.0.1,localhost"}, TESTED_ONES),
+        ({"http_proxy": "http://proxy:3128"}, "Set no_proxy=127.0.0.1,localhost: .* through http_proxy"),
+        ({"https_proxy": "http://proxy:3128", "no_proxy": ".corp"}, "Set no_proxy=127.0.0.1,.* through https_proxy"),
+        ({"grpc_proxy": "http://proxy:3128", "no_grpc_proxy": "127.0.0.1"}, TESTED_ONES),
+    ],
+)
+def test_a_provider_that_does_not_start_is_a_failure(environ: dict[str, str], fix: str) -> None:
     def broken() -> Mapping[str, str]:
         raise PluginError("No module named 'pulumi'")
 
-    (found,) = machine_checks._seams(broken)
+    (found,) = machine_checks._seams(broken, environ)
     assert found.status == "fail"
     assert "No module named 'pulumi'" in found.seen
+    assert re.fullmatch(fix, found.fix)
 
 
 def test_an_sdk_that_cannot_be_imported_is_a_failure_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,7 +187,7 @@ def test_only_cloud_services_pools_have_their_errors() -> None:
 
 def test_every_subcommand_has_a_page_with_every_option() -> None:
     found = commands.subcommands()
-    assert tuple(found) == COMMANDS
+    assert tuple(found) == tuple(COMMANDS)
     for name, command in found.items():
         text = commands.page(name, command)
         for parameter in command.params:

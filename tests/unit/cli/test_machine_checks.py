@@ -101,7 +101,7 @@ def test_a_provider_that_does_not_start_is_a_failure(environ: dict[str, str], fi
 def test_an_sdk_that_cannot_be_imported_is_a_failure_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     # Before 3.224 the import failed in every thread but the main one. pip refuses such an SDK, but not with --no-deps.
     monkeypatch.setitem(sys.modules, "pulumi.runtime.proto", None)
-    (found,) = machine_checks._seams(plugin_check.missing_seams)
+    (found,) = machine_checks._seams(plugin_check.missing_seams, {})
     assert found.status == "fail"
     assert found.seen.startswith("no provider could be started: the Pulumi SDK cannot be imported: ")
     provider = Found("pulumi-resource-batchos", on_path=True)

@@ -5,7 +5,7 @@ Most calls of a plugin only check and compare, without Batch. So they do not imp
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batch_os_provider.batch.address import PoolRef
 from batch_os_provider.batch.client import shared_client
@@ -31,9 +31,28 @@ from batch_os_provider.schema.declared import Declared, DeclaredImage, gate_of, 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["read_image", "read_os", "renew_image", "upgrade_os"]
+__all__ = ["GET", "IMPORT", "Asked", "read_image", "read_os", "renew_image", "upgrade_os"]
 
 Bag = dict[str, Any]
+
+
+class Asked(NamedTuple):
+    """What asks for a pool that is not in the state, by the next steps of its refusals."""
+
+    if_gone: str
+    if_other_kind: str
+
+
+GET = Asked(
+    if_gone="Check the id that the program gives to `get`; create the pool first, or remove the `get`",
+    if_other_kind="Read it with {}.get",
+)
+"""A program reads the pool."""
+IMPORT = Asked(
+    if_gone="Check the id of the import, which is the URL of the pool; create the pool first, or import another one",
+    if_other_kind="Import it as {}",
+)
+"""`pulumi import`, or the resource option `import`."""
 
 _shared_poller = PerAccount(lambda endpoint: SharedPoller(shared_client(endpoint)))
 """The poller that all rollouts of an account share. Raises CredentialError: no credential fits the endpoint."""
@@ -61,14 +80,19 @@ def upgrade_os(bag: Mapping[str, Any], olds: Mapping[str, Any]) -> Bag:
     return {**out.known(inputs.INPUTS, bag), **out.of_pool(pool, count, proven=rollout.is_proven)}
 
 
-def read_os(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
+def read_os(ref: PoolRef, props: Mapping[str, Any], asked: Asked = GET) -> tuple[Bag, Bag] | None:
     """Read a Cloud Services pool, for ``PoolOsVersionProvider.look``.
+
+    Args:
+        ref: the pool.
+        props: the bag of an earlier call; without a pool id it is not in the state.
+        asked: what asks for a pool that is not in the state.
 
     Returns:
         The outputs with the inputs, and the inputs; None if the pool does not exist.
 
     Raises:
-        PoolGoneError, InputError, ApiRetiredError: a `get` of a pool that does not exist or has no OS version.
+        PoolGoneError, InputError, ApiRetiredError: the pool is not in the state, and does not exist or has no version.
     """
     bag = _addressed(ref, inputs.INPUTS, props)
     row = diagnostics.ResourceLog(diagnostics.current_urn(), ref.pool_id)
@@ -83,13 +107,13 @@ def read_os(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
 
         seen = read(ref, look, RealWaiter(seams.stop))
     except ApiRetiredError as error:
-        if _is_get(props):
+        if not _is_in_state(props):
             raise
         # The pool exists, and nothing contradicts the state: an error would block every refresh of the stack.
         row.warn(str(error))
         return {**bag, **out.known(out.OUTPUTS, props)}, dict(bag)
-    if _is_get(props):
-        _check_get(ref, row, seen[0] if seen else None, Kind.CLOUD_SERVICES)
+    if not _is_in_state(props):
+        _check_new(ref, row, seen[0] if seen else None, Kind.CLOUD_SERVICES, asked)
     if seen is None:
         return None
     pool, nodes = seen
@@ -120,14 +144,14 @@ def renew_image(bag: Mapping[str, Any]) -> Bag:
     }
 
 
-def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None:
-    """Read a VM pool and its nodes, for ``PoolImageVersionProvider.look``; returns the same as ``read_os``."""
+def read_image(ref: PoolRef, props: Mapping[str, Any], asked: Asked = GET) -> tuple[Bag, Bag] | None:
+    """Read a VM pool and its nodes, for ``PoolImageVersionProvider.look``; see ``read_os``."""
     bag = _addressed(ref, inputs.IMAGE.names, props)
     client = shared_client(ref.endpoint)
     seen = read(ref, lambda: read_view(client, ref), RealWaiter(seams.stop))
     row = diagnostics.ResourceLog(diagnostics.current_urn(), ref.pool_id)
-    if _is_get(props):
-        _check_get(ref, row, seen.pool.base if seen else None, Kind.VM)
+    if not _is_in_state(props):
+        _check_new(ref, row, seen.pool.base if seen else None, Kind.VM, asked)
     if seen is None:
         return None
     if not seen.pool.is_vm:
@@ -137,7 +161,7 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
         )
     strategy, target = bag.get(inputs.STRATEGY), target_in(bag)
     observed = out.of_vm_pool(seen, target, strategy, renews_spot=renews_spot(bag))
-    if not _is_get(props) and props.get(out.OLDEST_AGENT) is None:
+    if _is_in_state(props) and props.get(out.OLDEST_AGENT) is None:
         # A refresh of a state from an earlier release shows no change; the next `up` of the resource adds the output.
         observed.pop(out.OLDEST_AGENT, None)
     if strategy == inputs.AUTOMATIC and has_other_policy(props, observed):
@@ -148,13 +172,13 @@ def read_image(ref: PoolRef, props: Mapping[str, Any]) -> tuple[Bag, Bag] | None
     return {**bag, **observed}, dict(bag)
 
 
-def _is_get(props: Mapping[str, Any]) -> bool:
-    """Whether a program only reads the pool. A refresh has the bag of an earlier call, which has a pool id."""
-    return props.get(inputs.POOL_ID_NAME) is None
+def _is_in_state(props: Mapping[str, Any]) -> bool:
+    """Whether the read is a refresh. It has the bag of an earlier call, which has a pool id."""
+    return props.get(inputs.POOL_ID_NAME) is not None
 
 
-def _check_get(ref: PoolRef, row: diagnostics.ResourceLog, pool: Pool | None, kind: Kind) -> None:
-    """Refuse a `get` of a pool that has no version to read; warn if the pool is being deleted.
+def _check_new(ref: PoolRef, row: diagnostics.ResourceLog, pool: Pool | None, kind: Kind, asked: Asked) -> None:
+    """Refuse a pool that is not in the state and has no version to read; warn if the pool is being deleted.
 
     Raises:
         PoolGoneError, InputError: the pool does not exist, is of the other kind, or shows no version.
@@ -163,18 +187,20 @@ def _check_get(ref: PoolRef, row: diagnostics.ResourceLog, pool: Pool | None, ki
         raise PoolGoneError(
             "Batch says that it does not exist (404 PoolNotFound), so it cannot be read",
             pool=ref.url,
-            next_step="Check the id that the program gives to `get`; create the pool first, or remove the `get`",
+            next_step=asked.if_gone,
             answer=ServiceAnswer(404, "PoolNotFound"),
         )
     if kind is Kind.VM and pool.kind is not Kind.VM:
         raise InputError(
             "it is not a VM pool, so its nodes have no image version",
             pool=ref.url,
-            next_step="Read it with PoolOsVersion.get",
+            next_step=asked.if_other_kind.format("PoolOsVersion"),
         )
     if kind is Kind.CLOUD_SERVICES and pool.kind is Kind.VM:
         raise InputError(
-            "it is a VM pool, so it has no OS version", pool=ref.url, next_step="Read it with PoolImageVersion.get"
+            "it is a VM pool, so it has no OS version",
+            pool=ref.url,
+            next_step=asked.if_other_kind.format("PoolImageVersion"),
         )
     if kind is Kind.CLOUD_SERVICES and pool.current_os_version is None:
         raise InputError(

@@ -294,7 +294,7 @@ STORIES = {
 def tasks_of(account: Account) -> str:
     """Describe the state of the pool's tasks after the story."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(f"{account['control']}/state", timeout=10) as answer:
+    with direct.open(f"{account['control']}/state", timeout=60) as answer:
         tasks = [task for job in json.load(answer)["jobs"] for task in job["tasks"]]
     again = sum(task.get("executionInfo", {}).get("requeueCount", 0) for task in tasks)
     states = Counter(task["state"] for task in tasks)

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any
 
 import click
@@ -20,7 +20,19 @@ from batch_os_provider.cli.common import CLOSED_PIPE, FAILED, INTERRUPTED, disca
 
 __all__ = ["main"]
 
-COMMANDS = ("status", "outdated", "watch", "adopt", "bump", "comment", "catalogue", "doctor", "restore", "probe")
+COMMANDS = {
+    "status": "Show every pool, and the resource that fits it.",
+    "outdated": "Show the pools for which a newer version is known.",
+    "watch": "Follow the pools that are being changed.",
+    "adopt": "Write a Pulumi program for the pools of accounts.",
+    "bump": "Write newer versions into a program and its config.",
+    "comment": "Write one Markdown comment about previews.",
+    "catalogue": "Show or update the Guest OS catalogue.",
+    "doctor": "Check this machine, and accounts.",
+    "restore": "Put a VM pool back to what its marker says.",
+    "probe": "Ask a real account what no document says.",
+}
+"""The subcommands in the order of the help, with the first sentence of each: the help imports none of them."""
 
 _CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)
 _OF_OUTPUT = frozenset({errno.ENOSPC, errno.EIO, errno.EFBIG, *_CLOSED})
@@ -72,6 +84,11 @@ class _Group(click.Group):
         """The subcommands, in the order in which the help lists them."""
         return list(COMMANDS)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """Write the list of subcommands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items()])
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """The command of this name."""
         if cmd_name not in COMMANDS:
@@ -95,7 +112,7 @@ class _Group(click.Group):
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(metadata.version("batch-os-provider"), prog_name="batch-os")
+@click.version_option(package_name="batch-os-provider", prog_name="batch-os")
 def main() -> None:
     """See, adopt and review the pools that Pulumi programs declare.
 

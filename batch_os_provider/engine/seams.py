@@ -179,22 +179,11 @@ class _CancelHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has 
 
 
 def _clean_errors() -> None:
-    """Print only the text of our own errors. Bugs and errors of other packages keep their traceback.
-
-    Before 3.260 the SDK formats no error: gRPC answers with its text alone. Then nothing needs to be opened.
-    """
+    """Print only the text of our own errors. Bugs and errors of other packages keep their traceback."""
     main = sys.modules["__main__"]
-    if _formats_no_error(main):
-        return
     if main.traceback is not traceback:
         raise AttributeError("the dynamic server does not format errors with traceback")
     main.traceback = SimpleNamespace(**{**vars(traceback), "format_exc": _format_exc})  # type: ignore[attr-defined]
-
-
-def _formats_no_error(main: Any) -> bool:
-    """Whether the methods of the dynamic server are the bare ones: a wrapper would be what formats their errors."""
-    create = getattr(getattr(main, "DynamicResourceProviderServicer", None), "Create", None)
-    return not hasattr(main, "traceback") and getattr(getattr(create, "__code__", None), "co_name", "") == "Create"
 
 
 def _format_exc(*args: Any, **kwargs: Any) -> str:

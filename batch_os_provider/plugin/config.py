@@ -142,8 +142,8 @@ def _useless(given: Mapping[str, Any]) -> list[Failure]:
     lacks = [name for name in (TENANT, CLIENT) if name not in given and not os.environ.get(_VARIABLES[name])]
     if failures or not lacks or KEY in used:
         return failures
-    missing = " and ".join(lacks)
-    alone = f"it is set without {missing}, so it has no use; set {missing} too"
+    missing, variables = " and ".join(lacks), " and ".join(_VARIABLES[name] for name in lacks)
+    alone = f"it is set without {missing}, so it has no use; set {missing} too, or {variables} in the environment"
     return [Failure(name, alone) for name in used if name in given]
 
 

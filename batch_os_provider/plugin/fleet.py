@@ -6,7 +6,6 @@ and errors are those of the children; a wave is registered when the engine is do
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +16,9 @@ from batch_os_provider.engine.steps_at_once import hint
 from batch_os_provider.errors import InputError
 from batch_os_provider.plugin import monitor
 from batch_os_provider.plugin.bags import UNKNOWN, Bag, is_unknown, pack, unpack
+from batch_os_provider.plugin.fleet_watch import FleetWatch
 from batch_os_provider.plugin.monitor import Child, FailedChildError, Registered
 from batch_os_provider.plugin.resources import IMAGE, OS, PACKAGE, Resource
-from batch_os_provider.plugin.wave_watch import WaveWatch
 from batch_os_provider.schema import fleet_plan, inputs, resource_types
 from batch_os_provider.schema.fleet_plan import FleetPlan
 from batch_os_provider.schema.spelling import camel, in_core, in_program, strange
@@ -163,15 +162,15 @@ class Fleet:
             return UNKNOWN  # a late value that no check has seen, such as that of a resource that was left out
 
 
-def construct(request: Any, provider: str, endpoint: str, watch: WaveWatch, answered: threading.Event) -> Made:
+def construct(request: Any, provider: str, endpoint: str, watch: FleetWatch) -> Made:
     """Make the children of a fleet, wave by wave, for a ``Construct`` request.
 
     Args:
         request: the request of the engine.
-        provider: the reference of the provider of this process; its children get it if the program gives no other.
+        provider: the reference of the provider of this process; empty if the engine does not say it. The children get
+            it, also if the option ``providers`` of the fleet has another one: ``endpoint`` is the account of this one.
         endpoint: the account of the provider, if it has one.
-        watch: the waves of this process.
-        answered: is set when the request is answered.
+        watch: the failures of this process.
 
     Raises:
         InputError: the program has to be corrected; nothing was registered.
@@ -182,7 +181,7 @@ def construct(request: Any, provider: str, endpoint: str, watch: WaveWatch, answ
     fleet = Fleet.of(unpack(request.inputs), needs, endpoint)
     waves = fleet.plan.waves
     registered: dict[Member, Registered] = {}
-    with monitor.connected(request, request.providers.get(PACKAGE, provider), watch, answered) as engine:
+    with monitor.connected(request, provider or request.providers.get(PACKAGE, ""), watch) as engine:
         urn = engine.register_component()
         row = ResourceLog(urn, request.name)
         if request.dryRun:

@@ -20,8 +20,8 @@ from batch_os_provider.engine import seams
 from batch_os_provider.engine.diagnostics import DIRECT
 from batch_os_provider.errors import BatchOsError
 from batch_os_provider.plugin.bags import Bag, pack, unpack
+from batch_os_provider.plugin.fleet_watch import FleetWatch, name_in
 from batch_os_provider.plugin.messages import LARGEST
-from batch_os_provider.plugin.wave_watch import Wave, WaveWatch
 
 if TYPE_CHECKING:
     from google.protobuf import struct_pb2
@@ -71,12 +71,11 @@ class Registered:
 class Monitor:
     """The resource monitor, for the component of one ``Construct`` request."""
 
-    def __init__(self, stub: Any, request: Any, provider: str, watch: WaveWatch, answered: threading.Event) -> None:
+    def __init__(self, stub: Any, request: Any, provider: str, watch: FleetWatch) -> None:
         self._stub = stub
         self._request = request
         self._provider = provider
         self._watch = watch
-        self._answered = answered
         self._urn = ""
 
     def register_component(self) -> str:
@@ -105,17 +104,20 @@ class Monitor:
             MonitorClosedError: the engine has stopped.
         """
         wanted = {self._urn_of(each): self._child(each) for each in children}
-        with self._watch.over(wanted.keys(), self._answered) as wave:
-            for urn, request in wanted.items():
-                wave.calls[urn] = self._stub.RegisterResource.future(request)
-            _wait(list(wave.calls.values()), wave)
+        calls = {urn: self._stub.RegisterResource.future(request) for urn, request in wanted.items()}
         made: list[Registered] = []
         failed: list[str] = []
-        for urn, call in wave.calls.items():
+        try:
+            _wait(list(calls.values()))
+        except MonitorClosedError:
+            if ended := self._watch.failed(wanted):
+                raise FailedChildError(", ".join(f"{name} failed" for name in ended)) from None
+            raise
+        for urn, call in calls.items():
             try:
                 made.append(_registered(call))
             except FailedChildError as error:
-                failed.append(f"{urn.rpartition('::')[2]} {error.reason}")
+                failed.append(f"{name_in(urn)} {error.reason}")
         if failed:
             raise FailedChildError(", ".join(failed))
         return made
@@ -164,13 +166,10 @@ class Monitor:
 
 
 @contextmanager
-def connected(request: Any, provider: str, watch: WaveWatch, answered: threading.Event) -> Iterator[Monitor]:
-    """The monitor of a ``Construct`` request.
-
-    ``provider`` is the reference of the provider of the children; ``answered`` is set when the request is answered.
-    """
+def connected(request: Any, provider: str, watch: FleetWatch) -> Iterator[Monitor]:
+    """The monitor of a ``Construct`` request; ``provider`` is the reference of the provider of the children."""
     with grpc.insecure_channel(request.monitorEndpoint, options=(LARGEST, DIRECT)) as channel:
-        yield Monitor(resource_pb2_grpc.ResourceMonitorStub(channel), request, provider, watch, answered)
+        yield Monitor(resource_pb2_grpc.ResourceMonitorStub(channel), request, provider, watch)
 
 
 def alias(**spec: Any) -> Any:
@@ -199,21 +198,14 @@ def _answer(call: Any) -> Any:
         raise FailedChildError(f"failed: {error.details()}") from None
 
 
-def _wait(calls: Sequence[Any], wave: Wave | None = None) -> None:
-    """Wait for the answers.
-
-    Raises:
-        FailedChildError: all resources of the wave have ended here, and one has failed; see ``wave_watch``.
-        MonitorClosedError: this process has to end.
-    """
-    changed = threading.Event() if wave is None else wave.changed
+def _wait(calls: Sequence[Any]) -> None:
+    """Wait for the answers. Raises MonitorClosedError if this process has to end."""
+    changed = threading.Event()
     for call in calls:
         call.add_done_callback(lambda _call: changed.set())
     with seams.stop.also_setting(changed):
         while not all(call.done() for call in calls):
-            changed.wait()
-            changed.clear()
             if seams.stop.reason is not None:
                 raise MonitorClosedError
-            if wave is not None and wave.failed and not all(call.done() for call in calls):
-                raise FailedChildError(", ".join(f"{name} failed" for name in wave.failed))
+            changed.wait()
+            changed.clear()

@@ -213,9 +213,15 @@ class Resource:
         return before if seen is None else self._as_state(bag, seen[0])
 
     def read(
-        self, id_: str, olds: Mapping[str, Any], old_inputs: Mapping[str, Any]
+        self, id_: str, olds: Mapping[str, Any], old_inputs: Mapping[str, Any], *, is_import: bool
     ) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Read the pool for a refresh, or for an import or a `get`, which have no state yet.
+
+        Args:
+            id_: the id of the resource.
+            olds: the outputs of the state; empty without a state.
+            old_inputs: the inputs of the state.
+            is_import: whether a read without a state is an import, and not a `get`.
 
         Returns:
             The outputs with the inputs, and the inputs; None if the pool does not exist.
@@ -226,28 +232,30 @@ class Resource:
         ref = ref_of(id_)
         if olds.get(inputs.POOL_ID_NAME) is not None:
             return self._look(ref, {**olds, **old_inputs})
-        seen = self._look(ref, {})
+        seen = self._look(ref, {}, is_import=is_import)
         if seen is None or self.spec is inputs.OS:
             return seen
         outputs, found = seen
-        target = self.spec.target_of(found)
-        if found.get(target) is None:
-            target, moment = inputs.NODES_SINCE, outputs.get(out.OLDEST_ALLOCATED)
-            if moment is None:
+        if found.get(self.spec.target_of(found)) is None:
+            moment = outputs.get(out.OLDEST_ALLOCATED)
+            if moment is not None:
+                found[inputs.NODES_SINCE] = moment
+            elif is_import:
                 raise InputError(
                     "it shows no version and has no node, so the target is not known",
                     pool=ref.url,
                     next_step="Declare it in the program with target_image_version or nodes_since; creating the "
                     "resource adopts the pool",
                 )
-            found[target] = moment
         found[inputs.STRATEGY] = UNTOUCHED
         return {**outputs, **found}, found
 
-    def _look(self, ref: PoolRef, props: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    def _look(
+        self, ref: PoolRef, props: Mapping[str, Any], *, is_import: bool = False
+    ) -> tuple[dict[str, Any], dict[str, Any]] | None:
         crud = _first_used("crud")
         read = crud.read_os if self.spec is inputs.OS else crud.read_image
-        seen: tuple[dict[str, Any], dict[str, Any]] | None = read(ref, props)
+        seen: tuple[dict[str, Any], dict[str, Any]] | None = read(ref, props, crud.IMPORT if is_import else crud.GET)
         return seen
 
 

@@ -7,15 +7,15 @@ the SDK. Each call only translates: ``bags`` and ``spelling`` read a request, ``
 These facts about the engine shape the service (Pulumi CLI 3.259):
 
 * A preview calls Create and Update too, with ``preview`` set. A refresh calls Read and Diff only.
-* ``Cancel`` ends all calls and comes twice on ^C.
-* An import calls Read with an id and nothing else. An answer without an id says that the pool is gone.
+* ``Cancel`` ends all calls. It comes twice on ^C, and before the engine closes the connection of a run.
+* An import calls Read with an id and no bag of inputs; that of a `get` is empty. An answer without an id says that the
+  pool is gone.
 * A failed Create with ``ErrorResourceInitFailed`` keeps the resource in the state, and the next `up` updates it.
 * Check, Diff and Configure run one after the other, Create, Update and Read side by side.
 """
 
 from __future__ import annotations
 
-import threading
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import wraps
@@ -34,8 +34,8 @@ from batch_os_provider.errors import BatchOsError, InputError
 from batch_os_provider.plugin import config
 from batch_os_provider.plugin.bags import Bag, is_unknown, pack, unpack
 from batch_os_provider.plugin.config import Config
+from batch_os_provider.plugin.fleet_watch import FleetWatch
 from batch_os_provider.plugin.resources import PACKAGE, RESOURCES, Change, Resource
-from batch_os_provider.plugin.wave_watch import WaveWatch
 from batch_os_provider.runtime import request_log
 from batch_os_provider.runtime.cancellation import Canceled, StopReason
 from batch_os_provider.schema.inputs import Failure
@@ -87,7 +87,7 @@ def _answering(method: Method) -> Method:
 
 
 def _watched(method: Method) -> Method:
-    """Note the end of a resource, so that the fleet of a failed one answers before it."""
+    """Note the end of a resource, for the fleet of a failed one."""
 
     @wraps(method)
     def call(self: BatchosProvider, request: Any, context: Any) -> Any:
@@ -108,8 +108,18 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
     def __init__(self) -> None:
         self._declared = DeclaredPools()
         self._config = Config()
+        self._refused: list[Failure] = []
         self._reference = ""
-        self._watch = WaveWatch()
+        self._watch = FleetWatch()
+
+    def _usable(self) -> Config:
+        """The configuration, for a call that needs it. Raises InputError if something is wrong with it."""
+        if self._refused:
+            raise InputError(
+                "; ".join(f"{each.property}: {each.reason}" for each in self._refused),
+                next_step=f"Correct the options of the provider {PACKAGE}",
+            )
+        return self._config
 
     def spell(self, text: str) -> str:
         """A message with the names of the program and of the configuration."""
@@ -164,24 +174,23 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answering
     def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
-        """Take the configuration of this process. Raises InputError as ``CheckConfig``."""
+        """Take the configuration of this process. If it is wrong, each call that needs it is refused.
+
+        A destroy has no ``CheckConfig``, an environment of its own, and no need for credentials. So it goes on.
+        """
         bag = unpack(request.args)
-        failures = config.check(bag.values, bag.secrets)
-        if failures:
-            raise InputError(
-                "; ".join(f"{each.property}: {each.reason}" for each in failures),
-                next_step="Correct the options of the provider batchos",
-            )
-        self._config = Config.of(bag.values)
-        use_environ(self._config.environ)
+        self._refused = config.check(bag.values, bag.secrets)
+        if not self._refused:
+            self._config = Config.of(bag.values)
+            use_environ(self._config.environ)
         self._reference = f"{request.urn}::{request.id}" if request.urn and request.id else ""
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
     @_answering
     def Check(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
         """Validate and normalise the inputs of a resource."""
-        resource, bag = _resource(request), unpack(request.news)
-        kept, failures = resource.check(bag.values, self._config.endpoint, look=self._config.looks, secrets=bag.secrets)
+        resource, bag, given = _resource(request), unpack(request.news), self._usable()
+        kept, failures = resource.check(bag.values, given.endpoint, look=given.looks, secrets=bag.secrets)
         if not failures:
             twice = self._declared.declared_twice(request.urn, kept, is_unknown)
             failures = [Failure(camel(each.property), each.reason) for each in twice]
@@ -206,7 +215,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         resource, bag = _resource(request), unpack(request.properties)
         news = in_core(bag.values)
         if request.preview:
-            seen = resource.preview(news, None, look=self._config.looks)
+            seen = resource.preview(news, None, look=self._usable().looks)
             return provider_pb2.CreateResponse(properties=pack(in_program(seen), bag.secrets))
         seen = self._run(resource, request, context, bag, {})
         return provider_pb2.CreateResponse(id=resource.id_of(news), properties=pack(in_program(seen), bag.secrets))
@@ -219,7 +228,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         news = in_core(bag.values)
         if request.preview:
             found = resource.compare(_core(request.old_inputs), olds, news)
-            seen = resource.preview(news, found.prior, look=self._config.looks)
+            seen = resource.preview(news, found.prior, look=self._usable().looks)
         else:
             seen = self._run(resource, request, context, bag, olds)
         return provider_pb2.UpdateResponse(properties=pack(in_program(seen), bag.secrets))
@@ -228,6 +237,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
         self, resource: Resource, request: Any, context: grpc.ServicerContext, bag: Bag, olds: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Run the rollout. A failure that may have changed the pool keeps the resource in the state."""
+        self._usable()
         news = in_core(bag.values)
         try:
             return resource.run(news, olds, request.timeout)
@@ -252,7 +262,9 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
     def Read(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
         """Read the pool for a refresh, an import or a `get`."""
         resource, state, declared = _resource(request), unpack(request.properties), unpack(request.inputs)
-        seen = resource.read(request.id, in_core(state.values), in_core(declared.values))
+        is_import = not request.HasField("inputs")
+        self._usable()
+        seen = resource.read(request.id, in_core(state.values), in_core(declared.values), is_import=is_import)
         if seen is None:
             return provider_pb2.ReadResponse()
         # A state that a dynamic provider wrote has the names of the core.
@@ -270,9 +282,8 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
                 f"the package {PACKAGE} has no component {request.type}; it has {fleet.TOKEN}",
                 next_step="Correct the type in the program",
             )
-        answered = threading.Event()
-        context.add_callback(answered.set)
-        made = fleet.construct(request, self._reference, self._config.endpoint, self._watch, answered)
+        self._watch.begin(context)
+        made = fleet.construct(request, self._reference, self._usable().endpoint, self._watch)
         depends = provider_pb2.ConstructResponse.PropertyDependencies(urns=made.children)
         return provider_pb2.ConstructResponse(
             urn=made.urn,
@@ -291,7 +302,7 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
                 next_step="Correct the function in the program",
             )
         bag = unpack(request.args)
-        result, failures = FUNCTIONS[request.tok].call(bag.values, self._config.endpoint, bag.secrets)
+        result, failures = FUNCTIONS[request.tok].call(bag.values, self._usable().endpoint, bag.secrets)
         answer = provider_pb2.InvokeResponse(failures=self._failed(failures, bag.secrets))
         getattr(answer, "return").CopyFrom(pack(result))
         return answer
@@ -303,8 +314,9 @@ class BatchosProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answering
     def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's
-        """End every rollout of this process; each reports what it leaves."""
+        """End every rollout of this process; each reports what it leaves. Fleets answer before this call."""
         seams.stop.set(StopReason.CANCELED)
+        self._watch.wait()
         return empty_pb2.Empty()
 
 

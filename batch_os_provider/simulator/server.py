@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import trustme
 import uvicorn
 
 from batch_os_provider.simulator.app import build
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 
 SHUTDOWN_SECONDS = 2
 """Seconds that open requests get at shutdown."""
+START_SECONDS = 60
+"""Seconds for :func:`running` to start and to stop, on a machine under load."""
 
 
 class Server(uvicorn.Server):
@@ -61,6 +62,8 @@ class Certificates:
 
 def make_certificates(folder: Path, host: str) -> Certificates:
     """A certificate that is accepted only by clients that trust the authority file."""
+    import trustme  # noqa: PLC0415 - a quarter of the time of a start, and only --tls needs it
+
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost", "127.0.0.1", "::1", *{host} - {"localhost", "127.0.0.1", "::1"})
     made = Certificates(folder / "ca.pem", folder / "server.pem")
@@ -176,10 +179,10 @@ def running(speed: float = 1.0, seed: dict[str, Any] | None = None) -> Iterator[
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="batch-simulator", daemon=True)
     thread.start()
     try:
-        if not accepting.wait(10):
-            raise RuntimeError("the simulator did not start within 10 seconds")
+        if not accepting.wait(START_SECONDS):
+            raise RuntimeError(f"the simulator did not start within {START_SECONDS} seconds")
         yield Simulator(endpoint, endpoint + "/_simulator", world)
     finally:
         server.should_exit = True
-        thread.join(SHUTDOWN_SECONDS + 8)
+        thread.join(START_SECONDS)
         bound.close()

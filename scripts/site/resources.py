@@ -112,7 +112,7 @@ def python_of(program: str) -> str:
         provider = str(each.get("options", {}).get("provider", "")).strip("${}")
         if provider:
             given = {ACCOUNT: providers[provider][ACCOUNT], **given}
-        arguments = "".join(f"    {_snake(key)}={_literal(value)},\n" for key, value in given.items())
+        arguments = "".join(f"    {_snake(key)}={literal(value)},\n" for key, value in given.items())
         lines.append(f'{name} = {kind}(\n    "{name}",\n{arguments})')
     outputs = [f'pulumi.export("{name}", {_expression(value)})' for name, value in document.get("outputs", {}).items()]
     imports = ["import pulumi"] if outputs else []
@@ -124,8 +124,17 @@ def _snake(name: str) -> str:
     return re.sub("(?=[A-Z])", "_", name).lower()
 
 
-def _literal(value: Any) -> str:
-    return json.dumps(value)
+def literal(value: Any) -> str:
+    """A value of YAML in Python, with the quotes of our programs. Raises TypeError for a date, which has no literal."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{literal(name)}: {literal(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if value is None or isinstance(value, int | float):
+        return repr(value)
+    raise TypeError(f"{value!r} is a {type(value).__name__}; write it as a string")
 
 
 def _expression(value: str) -> str:

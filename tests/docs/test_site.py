@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import inspect
 import json
@@ -123,6 +124,19 @@ def test_a_reference_page_has_every_input_and_output_in_both_spellings(page: res
     assert required == list(page.spec.required if page.spec else ["pools"])
 
 
+def test_a_value_of_yaml_is_the_same_in_python() -> None:
+    values = """
+    [true, false, null, 7, 0.25, "25%", "a \\"quoted\\" one", 'back\\slash', "über 😀", [], {},
+     {true: [false, {name: null}], "1.0": "true"}]
+    """
+    given = yaml.safe_load(values)
+    text = resources.literal(given)
+    assert ast.literal_eval(text) == given
+    assert text.startswith('[True, False, None, 7, 0.25, "25%", ')
+    with pytest.raises(TypeError, match=r"datetime\.date\(2025, 11, 1\) is a date; write it as a string"):
+        resources.literal(yaml.safe_load("2025-11-01"))
+
+
 @pytest.mark.parametrize("page", resources.PAGES, ids=lambda page: page.name)
 def test_the_python_programs_are_those_of_the_other_languages(page: resources.Page) -> None:
     for title, in_yaml, _ in EXAMPLES[page.name]:
@@ -173,7 +187,7 @@ def test_only_cloud_services_pools_have_their_errors() -> None:
 
 def test_every_subcommand_has_a_page_with_every_option() -> None:
     found = commands.subcommands()
-    assert tuple(found) == COMMANDS
+    assert tuple(found) == tuple(COMMANDS)
     for name, command in found.items():
         text = commands.page(name, command)
         for parameter in command.params:

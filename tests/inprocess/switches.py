@@ -26,7 +26,7 @@ from batch_os_provider.simulator.world.world import World
 from tests.support.inprocess import ENDPOINT, Account
 from tests.support.invariants import target_from
 from tests.support.simulator import NEW, TARGET, capacity
-from tests.unit.rollout.doubles import VirtualWaiter
+from tests.support.trial import Oversleeper
 from tests.unit.rollout.stage import Listener
 
 Setting = Mapping[str, str | float]
@@ -92,9 +92,10 @@ class Place:
     """An account under a setting, its clock, and what others do in it."""
 
     setting: Setting
-    waiter: VirtualWaiter = field(default_factory=VirtualWaiter)
+    waiter: Oversleeper = field(default_factory=Oversleeper)
     account: Account = field(init=False)
     read: set[str] = field(default_factory=set)
+    oversleeps: bool = True
     _plans: list[tuple[Callable[[str, str], bool], Callable[[World], None]]] = field(default_factory=list)
 
     def seed(self, *pools: Mapping[str, Any], **more: Any) -> None:
@@ -103,6 +104,8 @@ class Place:
         self.account.world.unknowns = _Watched(self.read)
         self.account.world.unknowns.set({"exactVersionOfLatest": "number", **self.setting})
         self.account.hook = self._look_at_plans
+        if self.oversleeps:
+            self.waiter.account = self.account
 
     @property
     def world(self) -> World:
@@ -223,6 +226,16 @@ class Scenario:
 
     play: Callable[[Place], Ending]
     oracle: Oracle
+
+
+def exactly(play: Callable[[Place], Ending]) -> Callable[[Place], Ending]:
+    """No sleep is longer than asked: where the seconds are what the scenario is about."""
+
+    def playing(place: Place) -> Ending:
+        place.oversleeps = False
+        return play(place)
+
+    return playing
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,22 @@ def test_a_renewal_runs_on_virtual_time() -> None:
     assert writes(account).count("Pool_RemoveNodes") == 2
 
 
+def test_a_quiet_time_ends_when_there_is_something_new_to_read() -> None:
+    waiter = VirtualWaiter()
+    account = Account(waiter, {"pools": [paas_pool()], "jobs": [job("render", 200)]})
+    client = account.client()
+    client.get_pool(RENDER)
+    account.pass_quietly(150)
+    assert waiter.now() == pytest.approx(150, abs=1)
+    account.pass_quietly(150)
+    assert waiter.now() == pytest.approx(200, abs=1), "the task has ended"
+    account.pass_quietly(150)
+    assert waiter.now() == pytest.approx(200, abs=1), "which was not read yet"
+    client.upgrade_os(RENDER, NEW, etag=client.get_pool(RENDER).etag)
+    account.pass_quietly(150)
+    assert waiter.now() == pytest.approx(200, abs=1), "a rollout reads soon after a write"
+
+
 @pytest.mark.parametrize(("kind", "committed"), [("dropBefore", False), ("dropAfter", True)])
 def test_a_lost_answer_is_lost_where_it_was(kind: str, committed: bool) -> None:
     waiter = VirtualWaiter()

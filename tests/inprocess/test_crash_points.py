@@ -9,7 +9,6 @@ nothing but what the pool shows.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +17,7 @@ from batch_os_provider.simulator.world.model import READY
 from tests.support.invariants import broken
 from tests.support.simulator import BEHIND, IMAGES
 from tests.support.trial import (
+    EVERY_MOMENT,
     SINCE,
     Shape,
     Trial,
@@ -34,7 +34,6 @@ from tests.support.trial import (
 if TYPE_CHECKING:
     from tests.support.invariants import Snapshot
 
-EVERY_MOMENT = bool(os.environ.get("BATCH_OS_TEST_EVERY_MOMENT"))
 PAUSES = (0.0, 25.0, 3600.0)
 """Seconds until the next `up`: the world goes on meanwhile."""
 WRITES = ("POST", "PATCH")

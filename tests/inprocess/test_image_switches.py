@@ -20,7 +20,7 @@ from batch_os_provider.schema.declared import ImagePolicy
 from batch_os_provider.simulator.world import nodes, resizes
 from batch_os_provider.simulator.world.unknowns import BY_NAME, VM_TABLE
 from batch_os_provider.simulator.world.world import World
-from tests.inprocess.switches import Ending, Otherwise, Place, Scenario, is_met, judge, quietly, settings_of
+from tests.inprocess.switches import Ending, Otherwise, Place, Scenario, exactly, is_met, judge, quietly, settings_of
 from tests.support.simulator import BEHIND, IMAGES, MOVED, NOBLE, TARGET, WINDOWS, job, paas_pool, vm_pool
 
 # All switches of VM pools; of the others those that a renewal meets: the versions answered, pools of the other kind.
@@ -510,7 +510,7 @@ SCENARIOS = {
     "empty, another formula": Scenario(formula_changes, left_to_theirs),
     "empty, a node stays": Scenario(outlasts, outlasted),
     "empty, a node stays, little time": Scenario(
-        lambda place: to_empty(place, LONG, timeout=1171.3), ended_before_the_deadline
+        exactly(lambda place: to_empty(place, LONG, timeout=1171.3)), ended_before_the_deadline
     ),
     "empty, a node stays, then goes": Scenario(outlasts_then_goes, emptied_and_filled),
     "empty, another image": Scenario(to_another_image, moved),
@@ -527,7 +527,9 @@ SCENARIOS = {
         partial(to_empty, virtualMachineConfiguration=UNLISTED),
         lambda p, e: failed_and_put_back(p, e, "InvalidPropertyValue", "`az vm image list --all"),
     ),
-    "a node vanishes before its removal": Scenario(partial(before_the_removal, act=quietly(node_vanishes)), renewed),
+    "a node vanishes before its removal": Scenario(
+        exactly(partial(before_the_removal, act=quietly(node_vanishes))), renewed
+    ),
     "autoscale begins": Scenario(partial(before_the_removal, act=quietly(autoscale_begins)), left_to_the_formula),
     "autoscale begins, then when_empty": Scenario(autoscale_then_when_empty, left_to_the_formula_and_followed),
     "gallery image, new nodes": Scenario(partial(to_empty, virtualMachineConfiguration=GALLERY), gallery_filled),

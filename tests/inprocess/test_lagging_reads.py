@@ -15,6 +15,7 @@ EMPTY = empty_shape(60, 60, nodes=2, image=IMAGES["ubuntu"])
 def lagging_after(write: str, operation: str, changes: int, shape: Shape = SHAPE) -> Trial:
     """A trial in which the looks that follow a write show the pool as it was some changes before, four times."""
     trial = Trial(shape)
+    trial.waiter.account = None  # how long a look is not believed is a matter of seconds
 
     def lag(_number: int, name: str) -> None:
         if name == f"after {write}" and not trial.faults.rules:

@@ -109,12 +109,55 @@ def test_any_value_of_any_option_is_refused_with_a_sentence_or_can_be_used(plugi
             given = {"accountEndpoint": HERE, "tenantId": "contoso", "clientId": "deployer", name: value}
             checked = plugin.call("CheckConfig", urn="account", news=given)
             if reasons(checked.failures, name, value):
+                plugin.call("Configure", args=given)
                 with pytest.raises(FailedCallError, match=r"\nNext: Correct the options of the provider") as refused:
-                    plugin.call("Configure", args=given)
+                    plugin.call("Check", urn="a", news={})
                 assert HIDDEN not in str(refused.value)
             else:
                 plugin.call("Configure", args=read(checked.inputs))
                 assert not plugin.call("DiffConfig", urn="account", olds=given, news=given).detailedDiff
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"clientSecret": "s", "tenantId": "contoso"}, "clientSecret: it is set without clientId, so it has no use"),
+    ({"clientSecret": "s"}, "set tenantId and clientId too, or ARM_TENANT_ID and ARM_CLIENT_ID in the environment"),
+    ({"useOidc": True, "clientId": "deployer"}, "useOidc: it is set without tenantId"),
+    ({"accountKey": "k"}, "accountKey: it is set without accountEndpoint"),
+    ({"accountEndpoint": "ftp://x"}, "accountEndpoint: 'ftp://x' is not an account endpoint"),
+]
+
+
+def test_a_wrong_configuration_does_not_stop_a_destroy(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A destroy calls no CheckConfig. Its environment may lack what that of the `up` had, such as ARM_TENANT_ID.
+    for variable in ("ARM_TENANT_ID", "ARM_CLIENT_ID"):
+        monkeypatch.delenv(variable, raising=False)
+    inputs = {"accountEndpoint": HERE, "poolId": "a", "targetOsVersion": OLD}
+    state, id_ = {**inputs, "currentOsVersion": OLD, "poolState": "active"}, f"{HERE}/pools/a"
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("Check", {"news": inputs}),
+        ("Create", {"properties": inputs}),
+        ("Create", {"properties": inputs, "preview": True}),
+        ("Update", {"olds": state, "news": inputs}),
+        ("Update", {"olds": state, "news": inputs, "preview": True}),
+        ("Read", {"id": id_, "properties": state, "inputs": inputs}),
+    ]
+    for given, why in WRONG:
+        plugin.call("Configure", args=given)
+        assert plugin.call("Diff", urn="a", olds=state, old_inputs=inputs, news=inputs).changes == 1
+        plugin.call("Delete", id=id_, urn="a", properties=state)
+        refused = []
+        for name, fields in calls:
+            with pytest.raises(FailedCallError) as error:
+                plugin.call(name, urn="a", **fields)
+            refused.append(error.value)
+        with pytest.raises(FailedCallError) as error:
+            plugin.call("Invoke", tok="batchos:index:listPools", args={})
+        for each in (*refused, error.value):
+            assert why in str(each)
+            assert str(each).endswith("\nNext: Correct the options of the provider batchos.")
+            assert each.kept is None
+    plugin.call("Configure", args={})
+    assert not plugin.call("Check", urn="a", news=inputs).failures
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=lambda each: each.name)

@@ -114,7 +114,9 @@ def test_options_and_former_resources_are_passed_on(plugin: Plugin, monitor: Mon
         "farm-c": [("", dynamic, False)],
     }
     for child in monitor.registered[1:]:
-        assert (child.type, child.provider, child.protect, child.deletedWith) == (IMAGE, "other::id", True, OTHER_URN)
+        # The account that the fleet takes from its provider is for the children too.
+        provider = f"{ACCOUNT}::3d05e58f"
+        assert (child.type, child.provider, child.protect, child.deletedWith) == (IMAGE, provider, True, OTHER_URN)
         assert read(child.object)["canary"] == 2
 
 
@@ -204,9 +206,10 @@ def test_the_account_of_the_provider_is_the_default(plugin: Plugin, monitor: Mon
     plugin.call("Configure", args={"accountEndpoint": AT})
     construct(plugin, monitor, {**FAIR, "accountEndpoint": None, "pools": [f"{AT}/pools/a"]})
     child = monitor.one("farm-a")
-    assert (read(child.object)["accountEndpoint"], child.provider) == (AT, ""), (
-        "an old engine does not say its provider"
-    )
+    # An old engine does not say the provider.
+    assert (read(child.object)["accountEndpoint"], child.provider) == (AT, "")
+    construct(plugin, monitor, {**FAIR, "pools": ["n"]}, providers={"batchos": "other::id"})
+    assert monitor.one("farm-n").provider == "other::id"
 
 
 def test_a_preview_warns_about_waves_without_a_gate(plugin: Plugin) -> None:
@@ -263,28 +266,26 @@ def test_no_wave_follows_a_wave_that_failed(plugin: Plugin, monitor: Monitor, an
 
 
 @pytest.mark.parametrize("name", ["farm", "odd::farm"])
-def test_a_fleet_answers_before_the_last_of_its_resources_when_one_has_failed(
-    plugin: Plugin, monitor: Monitor, name: str
-) -> None:
-    # The engine closes its connections when it hears of the failure, so the fleet's own answer would be lost.
-    first, second = f"{name}-a", f"{name}-b"
-    monitor.held = {first, second}
+def test_a_run_that_fails_ends_each_fleet_with_its_own_reason(plugin: Plugin, monitor: Monitor, name: str) -> None:
+    # The engine answers no fleet of a run that fails: it calls Cancel, and then it closes the connection.
+    children = [f"{name}-{pool}" for pool in "abc"] + ["other-d"]
+    monitor.held = set(children)
     wrong = {"poolId": "a", "accountEndpoint": AT, "targetOsVersion": "latest"}
-    answers: list[str] = []
-    with ThreadPoolExecutor(1) as threads:
-        given = {**FAIR, "pools": ["a", "b", "c"], "canary": ["a", "b"]}
-        running = threads.submit(construct, plugin, monitor, given, name)
-        running.add_done_callback(lambda _: answers.append("fleet"))
-        plugins.until(lambda: sorted(monitor.names[1:]) == [first, second])
-        assert plugin.call("Check", urn=urn(first), news=wrong).failures
-        assert answers == [], "the other resource of the wave goes on"
-        assert plugin.call("Check", urn=urn(second), news={**wrong, "poolId": "b"}).failures
-        plugins.until(lambda: bool(answers))
+    with ThreadPoolExecutor(2) as threads:
+        given = {**FAIR, "pools": ["a", "b", "c", "last"], "canary": ["a", "b", "c"]}
+        failed = threads.submit(construct, plugin, monitor, given, name)
+        other = threads.submit(construct, plugin, monitor, {**FAIR, "pools": ["d"]}, "other")
+        plugins.until(lambda: set(children) < set(monitor.names))
+        assert plugin.call("Check", urn=urn(f"{name}-c"), news=wrong).failures
+        assert plugin.call("Check", urn=urn(f"{name}-b"), news={**wrong, "poolId": "b"}).failures
+        plugin.call("Cancel")
         with pytest.raises(
-            FailedCallError, match=r"^farm-a failed, farm-b failed; 1 later wave does not start\.\nNext: "
+            FailedCallError, match=rf"^{name}-b failed, {name}-c failed; 1 later wave does not start\.\nNext: "
         ):
-            running.result(20)
-    assert f"{name}-c" not in monitor.names
+            failed.result(20)
+        with pytest.raises(FailedCallError, match=r"^Pulumi ended this run before the fleet was done\.\nNext: "):
+            other.result(20)
+    assert f"{name}-last" not in monitor.names
 
 
 def test_an_engine_that_refuses_the_fleet_itself_is_quoted(plugin: Plugin, monitor: Monitor) -> None:
@@ -292,17 +293,6 @@ def test_an_engine_that_refuses_the_fleet_itself_is_quoted(plugin: Plugin, monit
     with pytest.raises(FailedCallError, match=r"^the registration of the fleet failed: the engine's text\.\nNext: "):
         construct(plugin, monitor, FAIR)
     assert monitor.names == ["farm"]
-
-
-def test_cancel_ends_a_fleet_that_waits(plugin: Plugin, monitor: Monitor) -> None:
-    monitor.held = {"farm-a"}
-    with ThreadPoolExecutor(1) as threads:
-        running = threads.submit(construct, plugin, monitor, FAIR)
-        plugins.until(lambda: "farm-a" in monitor.names)
-        plugin.call("Cancel")
-        with pytest.raises(FailedCallError, match=r"^Pulumi ended this run before the fleet was done\.\nNext: "):
-            running.result(20)
-    assert "farm-b" not in monitor.names
 
 
 def test_many_fleets_at_once_do_not_mix(plugin: Plugin) -> None:

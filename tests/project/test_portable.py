@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from scripts.project import ROOT
+from scripts.test import ON_WINDOWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +72,32 @@ def missing_on_windows(tree: ast.Module) -> list[str]:
     return found
 
 
+def imported(file: Path) -> set[str]:
+    """The modules that a file imports when it is itself imported."""
+    found = set()
+    for node in parsed(file).body:
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
+    return found
+
+
+def test_what_runs_on_windows_can_be_imported_there() -> None:
+    seen: dict[Path, set[str]] = {}
+    ahead = [file for folder in ON_WINDOWS for file in sorted((ROOT / folder).rglob("*.py"))]
+    while ahead:
+        file = ahead.pop()
+        if file not in seen:
+            seen[file] = imported(file)
+            places = [ROOT / each.replace(".", "/") for each in seen[file] if each.startswith(("tests.", "scripts."))]
+            ahead += [each for place in places for each in (place.with_suffix(".py"), place / "__init__.py")]
+            ahead = [each for each in ahead if each.is_file()]
+    assert ROOT / "tests" / "support" / "simulator.py" in seen
+    lacking = {str(file.relative_to(ROOT)): names & MODULES for file, names in seen.items()}
+    assert {file: names for file, names in lacking.items() if names} == {}
+
+
 def encoding_of_the_system(tree: ast.Module) -> list[str]:
     """Calls that read or write text in the encoding of the system, which is a code page on Windows."""
     found = []
@@ -94,6 +123,18 @@ def encoding_of_the_system(tree: ast.Module) -> list[str]:
 def test_nothing_is_used_that_windows_lacks(file: Path) -> None:
     tree = parsed(file)
     assert (missing_on_windows(tree), encoding_of_the_system(tree)) == ([], [])
+
+
+def test_a_checkout_of_git_for_windows_has_our_line_ends(tmp_path: Path) -> None:
+    shutil.copy(ROOT / ".gitattributes", tmp_path)
+    git = ["git", "-C", str(tmp_path), "-c", "core.autocrlf=true", "-c", "user.name=A", "-c", "user.email=a@b.c"]
+    files = {"lint": b"#!/bin/sh\nexit\n", "a.py": b"a = 1\n", "releases.csv": b"1,2\r\n", "a.png": b"\x89PNG\r\n\0\n"}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "A"], ["rm", "--quiet", *files]):
+        subprocess.run([*git, *words], check=True)  # noqa: S603 - git
+    subprocess.run([*git, "reset", "--quiet", "--hard"], check=True)  # noqa: S603 - git
+    assert {name: (tmp_path / name).read_bytes() for name in files} == files
 
 
 @pytest.mark.parametrize(

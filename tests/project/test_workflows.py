@@ -80,6 +80,17 @@ def test_a_job_may_do_no_more_than_it_must() -> None:
                 assert step["with"]["persist-credentials"] == "false", name
 
 
+def test_the_tags_of_a_fork_publish_nothing() -> None:
+    # A job that needs one that did not run does not run either.
+    for name in ("release/build", "pages/build"):
+        assert JOBS[name]["if"] == "${{ !github.event.repository.fork }}"
+    assert {name: JOBS[name].get("needs") for name in ("release/publish", "release/describe", "pages/publish")} == {
+        "release/publish": "build",
+        "release/describe": "publish",
+        "pages/publish": "build",
+    }
+
+
 def test_a_release_and_its_pages_use_no_cache() -> None:
     made = [job for name, job in JOBS.items() if name.startswith(("release/", "pages/"))]
     assert "cache" not in {key for job in made for key in _inputs(job)}

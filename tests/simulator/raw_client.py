@@ -74,7 +74,7 @@ def signature(key: str, account: str, method: str, target: str, headers: dict[st
 def exchange(endpoint: str, request: bytes) -> bytes:
     """Send bytes, and read until the server closes."""
     where = urlsplit(endpoint)
-    with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
+    with socket.create_connection((where.hostname, where.port), timeout=60) as connection:
         connection.sendall(request)
         received = b""
         while chunk := connection.recv(65536):
@@ -124,7 +124,7 @@ class Client:
         """A control call that must succeed."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.simulator.control}/{path}", data, method=method)  # noqa: S310 - loopback
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - loopback
             return json.load(answer)
 
     def advance(self, count: float) -> None:

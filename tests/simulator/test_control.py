@@ -284,7 +284,7 @@ def test_an_impossible_state_is_a_400_with_a_sentence(client):
 def test_what_is_not_json(client):
     request = urllib.request.Request(f"{client.simulator.control}/state", b"{", method="PUT")  # noqa: S310 - loopback
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(request, timeout=10)  # noqa: S310 - loopback
+        urllib.request.urlopen(request, timeout=60)  # noqa: S310 - loopback
     with caught.value as answer:
         assert "not JSON" in json.load(answer)["error"]
 

@@ -146,6 +146,8 @@ class Account:
         self.hook: Hook = lambda _moment, _method, _path: None
         self._plane = DataPlane(self.world, self.faults, lambda: None, _pause, lambda: self.world.now)
         self._late: list[tuple[float, Coroutine[Any, Any, None]]] = []
+        self._shown: int | None = None
+        """How many changes the account had at its last request, if that was a read."""
 
     def client(self) -> BatchClient:
         """A client of the provider that is signed in to this account."""
@@ -171,6 +173,15 @@ class Account:
                     self._late.append((due + more, handler))
         self.world.advance()
 
+    def pass_quietly(self, longest: float) -> None:
+        """Let time pass until there is something new to read, for so many seconds at the most."""
+        end = self._clock.now() + longest
+        self.catch_up()
+        while self.world.changes == self._shown and (left := end - self._clock.now()) > 0:
+            due = self.world.next_due()
+            self._clock.spend(left if due is None else min(left, (due - self.world.clock.now()) / TICKS))
+            self.catch_up()
+
     def send(self, request: requests.PreparedRequest, timeout: tuple[float, float]) -> requests.Response:
         """Carry one request to the account and its answer back."""
         method, where = str(request.method), urlsplit(str(request.url))
@@ -178,6 +189,7 @@ class Account:
         self.hook("before", method, where.path)
         exchange = _Exchange()
         self._answer(request, exchange, timeout[1])
+        self._shown = self.world.changes if method == "GET" else None
         self.hook("after", method, where.path)
         if not exchange.answer:
             broken = exchange.broken or http_client.RemoteDisconnected("Remote end closed connection without response")

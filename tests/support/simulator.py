@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from batch_os_provider.simulator import server
-from tests.support.stack import wait_until
+from tests.support.stack import COMMAND_TIMEOUT, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -462,7 +462,7 @@ class SimulatorProcess(Simulator):
         """End it as a service manager would; its exit code."""
         assert self.process.stdout is not None
         self.process.terminate()
-        code = self.process.wait(10)
+        code = self.process.wait(COMMAND_TIMEOUT)
         self.process.stdout.close()
         return code
 

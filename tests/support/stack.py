@@ -6,7 +6,6 @@ side. The stack is made by copying a template that `pulumi stack init` wrote onc
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -37,6 +36,7 @@ STACK = "dev"
 TYPE = DYNAMIC.type_of("PoolOsVersion")
 IMAGE_TYPE = DYNAMIC.type_of("PoolImageVersion")
 COMMAND_TIMEOUT = 120
+"""Seconds for a command to end. It ends a test that hangs, and is no measure of speed."""
 LAUNCHERS = "bin"
 SHORT_LIVED = str(Path(__file__).with_name("short_lived"))
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -98,7 +98,7 @@ class Running:
     def kill(self) -> None:
         """kill -9 of the CLI alone."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(COMMAND_TIMEOUT)
 
     def wait(self, seconds: float = COMMAND_TIMEOUT) -> Result:
         """Wait for its end."""
@@ -290,6 +290,8 @@ def make_template(folder: Path) -> Path:
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A folder that the first worker of a test run makes for all of them."""
+    import fcntl  # noqa: PLC0415 - Windows lacks it, and tests that run there import this module
+
     own = factory.getbasetemp()
     root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     with (root / f"{name}.lock").open("w") as lock:

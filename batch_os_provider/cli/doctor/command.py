@@ -16,7 +16,6 @@ from batch_os_provider.cli.doctor.account_checks import account
 from batch_os_provider.cli.doctor.check import Check
 from batch_os_provider.cli.doctor.machine_checks import machine
 from batch_os_provider.cli.doctor.native_checks import native
-from batch_os_provider.cli.doctor.plugin_check import load_sdk
 from batch_os_provider.cli.layout import columns as terminal_columns
 from batch_os_provider.cli.layout import wrapped
 from batch_os_provider.runtime.threads import side_by_side
@@ -32,7 +31,6 @@ def command(endpoints: tuple[str, ...], wants_json: bool) -> None:  # noqa: FBT0
 
     Writes nothing. Exit code 3 if a check failed; a warning is not a failure.
     """
-    load_sdk()
     checks = [each for found in side_by_side(lambda work: work(), _works(endpoints)) for each in found]
     if wants_json:
         print_json(as_json(checks))

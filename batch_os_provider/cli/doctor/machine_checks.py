@@ -77,8 +77,12 @@ def judge_version(name: str, text: str, least: tuple[int, ...], below: tuple[int
 
 
 def _installed(name: str, package: str, least: tuple[int, ...], below: tuple[int, ...]) -> Check:
-    wanted = f"{package}>={'.'.join(map(str, least))},<{'.'.join(map(str, below))}"
-    return judge_version(name, metadata.version(package), least, below, fix=f"Run `pip install '{wanted}'`")
+    fix = f"Run `pip install '{package}>={'.'.join(map(str, least))},<{'.'.join(map(str, below))}'`"
+    try:
+        version = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return Check("machine", name, "fail", "it is not installed", fix)
+    return judge_version(name, version, least, below, fix=fix)
 
 
 def _cli() -> Check:

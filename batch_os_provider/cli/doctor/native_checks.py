@@ -7,6 +7,7 @@ another language. Pulumi itself reports these faults late, and in words about it
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -48,7 +49,9 @@ def native(environ: Mapping[str, str] = os.environ, folder: Path | None = None) 
     ]
 
 
-def judge_plugin(found: Found | None, own: str, *, needed: bool, ask: Callable[[str], str]) -> Check:
+def judge_plugin(
+    found: Found | None, own: str, *, needed: bool, ask: Callable[[str], str], platform: str = sys.platform
+) -> Check:
     """Whether Pulumi finds the provider, whether it starts, and whether its version is that of this package.
 
     Args:
@@ -56,8 +59,10 @@ def judge_plugin(found: Found | None, own: str, *, needed: bool, ask: Callable[[
         own: the version of this package.
         needed: the program of this folder is not in Python.
         ask: starts a provider and returns its version, or raises PluginError.
+        platform: the system, whose shell runs the next step.
     """
-    install = f'Run `pulumi plugin install resource batchos {own} --file "$(command -v {COMMAND})"`'
+    file = f"(Get-Command {COMMAND}).Source" if platform == "win32" else f'"$(command -v {COMMAND})"'
+    install = f"Run `pulumi plugin install resource batchos {own} --file {file}`"
     if found is None:
         seen = f"there is neither a {COMMAND} on PATH nor an installed plugin"
         if needed:

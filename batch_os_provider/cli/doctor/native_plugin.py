@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf import empty_pb2
 
-from batch_os_provider.cli.doctor.plugin_process import SECONDS, PluginError, engine, last_line, started
+from batch_os_provider.cli.doctor.plugin_process import SECONDS, PluginError, engine, last_line, protocol, started
 
 __all__ = ["COMMAND", "Found", "ask", "find", "yaml_host"]
 
@@ -97,12 +98,9 @@ def ask(path: str) -> str:
 
 
 def _asked(path: str, address: str) -> str:
-    from google.protobuf import empty_pb2  # noqa: PLC0415 - as in plugin_process
-    from pulumi.runtime.proto import provider_pb2  # noqa: PLC0415 - as in plugin_process
-
     try:
         with started([path, address]) as plugin:
-            plugin.GetSchema(provider_pb2.GetSchemaRequest(), timeout=SECONDS)
+            plugin.GetSchema(protocol().provider_pb2.GetSchemaRequest(), timeout=SECONDS)
             return str(plugin.GetPluginInfo(empty_pb2.Empty(), timeout=SECONDS).version)
     except PluginError as error:
         raise PluginError(f"{path} does not start: {error}") from None

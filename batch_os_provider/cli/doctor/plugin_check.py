@@ -19,19 +19,14 @@ from typing import Any
 import grpc
 from google.protobuf import struct_pb2
 
-from batch_os_provider.cli.doctor.plugin_process import SECONDS, PluginError, engine, last_line, started
+from batch_os_provider.cli.doctor.plugin_process import SECONDS, PluginError, engine, last_line, protocol, started
 from batch_os_provider.engine import pulumi_process
 from batch_os_provider.runtime.request_log import VARIABLE
 
-__all__ = ["load_sdk", "missing_seams"]
+__all__ = ["missing_seams"]
 
 _URN = "urn:pulumi:doctor::doctor::pulumi-python:dynamic/batch:PoolOsVersion::doctor"
 _OLD_VERSION = "WA-GUEST-OS-4.58_201809-01"
-
-
-def load_sdk() -> None:
-    """Import the SDK. Call it in the main thread: an SDK before 3.224 needs the loop of that thread."""
-    import pulumi.runtime.proto  # noqa: F401, PLC0415 - as below
 
 
 def missing_seams() -> dict[str, str]:
@@ -70,17 +65,16 @@ def missing_seams() -> dict[str, str]:
 
 def _check_once(address: str, log: Path) -> None:
     """Have a plugin process check one pool."""
-    from pulumi.runtime.proto import provider_pb2  # noqa: PLC0415 - as above
-
     from batch_os_provider.provider import PoolOsVersionProvider  # noqa: PLC0415 - it imports Pulumi
 
+    requests = protocol().provider_pb2
     provider = base64.b64encode(pickle.dumps(PoolOsVersionProvider())).decode()
     pool = {"account_endpoint": "https://doctor.invalid", "pool_id": "doctor", "target_os_version": _OLD_VERSION}
     command = [sys.executable, "-u", "-m", "pulumi.dynamic", address]
     with started(command, {**os.environ, VARIABLE: str(log)}) as plugin:
-        plugin.Configure(provider_pb2.ConfigureRequest(args=_struct({"batch:previewLook": "false"})), timeout=SECONDS)
+        plugin.Configure(requests.ConfigureRequest(args=_struct({"batch:previewLook": "false"})), timeout=SECONDS)
         news = _struct({**pool, "__provider": provider})
-        plugin.Check(provider_pb2.CheckRequest(urn=_URN, olds=_struct({}), news=news), timeout=SECONDS)
+        plugin.Check(requests.CheckRequest(urn=_URN, olds=_struct({}), news=news), timeout=SECONDS)
 
 
 def _struct(values: dict[str, str]) -> struct_pb2.Struct:

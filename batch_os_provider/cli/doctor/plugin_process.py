@@ -7,12 +7,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2
 
-__all__ = ["SECONDS", "PluginError", "engine", "last_line", "started"]
+__all__ = ["SECONDS", "PluginError", "engine", "last_line", "protocol", "started"]
 
 SECONDS = 60.0
 """The longest time for a plugin to start, and for each answer."""
@@ -21,6 +22,20 @@ _ENGINE_SERVICE = "pulumirpc.Engine"
 
 class PluginError(Exception):
     """No plugin could be started, or it did not answer; the text says why."""
+
+
+def protocol() -> ModuleType:
+    """The messages of the engine's protocol, a private part of the SDK.
+
+    Raises:
+        PluginError: the SDK is missing, too old or broken; each such SDK fails in its own way.
+    """
+    try:
+        from pulumi.runtime import proto  # noqa: PLC0415 - what a check has to find out
+        from pulumi.runtime.proto import engine_pb2, provider_pb2, provider_pb2_grpc  # noqa: F401, PLC0415 - as above
+    except Exception as error:
+        raise PluginError(f"the Pulumi SDK cannot be imported: {error}") from error
+    return proto
 
 
 @contextmanager
@@ -32,11 +47,10 @@ def started(command: Sequence[str], environ: Mapping[str, str] | None = None) ->
         environ: its environment. Default: that of this process.
 
     Raises:
-        PluginError: it prints no port.
+        PluginError: it prints no port, or as ``protocol``.
         OSError: the program cannot be started.
     """
-    from pulumi.runtime.proto import provider_pb2_grpc  # noqa: PLC0415 - as in engine: a private part of the SDK
-
+    stub = protocol().provider_pb2_grpc.ResourceProviderStub
     with subprocess.Popen(  # noqa: S603 - what Pulumi would start
         command,
         env=environ,
@@ -55,31 +69,31 @@ def started(command: Sequence[str], environ: Mapping[str, str] | None = None) ->
                 process.kill()
                 raise PluginError(last_line(process.stderr.read() if process.stderr else ""))
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-                yield provider_pb2_grpc.ResourceProviderStub(channel)
+                yield stub(channel)
         finally:
             end.cancel()
             process.kill()
 
 
 def engine(rows: list[Any]) -> tuple[grpc.Server, str]:
-    """A stand-in for the engine, which stores the lines that it receives."""
-    from pulumi.runtime.proto import engine_pb2  # noqa: PLC0415 - as in engine: a private part of the SDK
+    """A stand-in for the engine, which stores the lines that it receives. Raises PluginError as ``protocol``."""
+    messages = protocol().engine_pb2
 
     def hear(request: Any, _context: object) -> empty_pb2.Empty:
         rows.append(request)
         return empty_pb2.Empty()
 
     def root(_request: object, _context: object) -> Any:
-        return engine_pb2.GetRootResourceResponse()
+        return messages.GetRootResourceResponse()
 
     calls = {
         "Log": grpc.unary_unary_rpc_method_handler(
-            hear, engine_pb2.LogRequest.FromString, empty_pb2.Empty.SerializeToString
+            hear, messages.LogRequest.FromString, empty_pb2.Empty.SerializeToString
         ),
         "GetRootResource": grpc.unary_unary_rpc_method_handler(
             root,
-            engine_pb2.GetRootResourceRequest.FromString,
-            engine_pb2.GetRootResourceResponse.SerializeToString,
+            messages.GetRootResourceRequest.FromString,
+            messages.GetRootResourceResponse.SerializeToString,
         ),
     }
     server = grpc.server(ThreadPoolExecutor(max_workers=4))

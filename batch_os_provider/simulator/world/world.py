@@ -86,6 +86,10 @@ class World:
         self.now = until
         return until
 
+    def next_due(self) -> int | None:
+        """When the next event is due; None if there is none."""
+        return self._heap[0][0] if self._heap else None
+
     def schedule(self, due: int, kind: str, *key: str) -> int:
         """Schedule an event; the caller stores the returned time in the ``due`` field of the resource."""
         heapq.heappush(self._heap, (due, kind, key))

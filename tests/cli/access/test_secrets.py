@@ -113,7 +113,7 @@ def assertion_for(sim: Simulator, job: dict[str, str]) -> str:
     request = urllib.request.Request(  # noqa: S310 - loopback
         job["ARM_OIDC_REQUEST_URL"], headers={"Authorization": f"Bearer {job['ARM_OIDC_REQUEST_TOKEN']}"}
     )
-    with urllib.request.urlopen(request, timeout=10, context=sim.trusted()) as answer:  # noqa: S310 - as above
+    with urllib.request.urlopen(request, timeout=60, context=sim.trusted()) as answer:  # noqa: S310 - as above
         return str(json.load(answer)["value"])
 
 

@@ -38,7 +38,7 @@ class Story:
     def advance(self, seconds: int) -> None:
         body = json.dumps({"advance": seconds}).encode()
         request = urllib.request.Request(f"{self.endpoint}/_simulator/clock", body, method="POST")  # noqa: S310 - loopback
-        with urllib.request.urlopen(request, timeout=10):  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=60):  # noqa: S310 - loopback
             pass
 
     def pools(self) -> None:

@@ -189,7 +189,7 @@ def _refused(client, method, path, body=None):
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"{client.simulator.control}/{path}", data, method=method)  # noqa: S310 - loopback
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(request, timeout=10)  # noqa: S310 - loopback
+        urllib.request.urlopen(request, timeout=60)  # noqa: S310 - loopback
     with caught.value as answer:
         return json.load(answer)["error"]
 

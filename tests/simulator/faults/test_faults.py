@@ -189,7 +189,7 @@ def test_a_slow_answer_holds_up_nobody_else(client, batch, pool):
     name = fault(client, "slow", {"seconds": 3600, "pieces": 2}, operation="Pool_Get")
     answers = []
     where = urlsplit(client.simulator.endpoint)
-    with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
+    with socket.create_connection((where.hostname, where.port), timeout=60) as connection:
         connection.sendall(_signed_read(client))
         while b"\r\n\r\n" not in b"".join(answers):
             answers.append(connection.recv(65536))

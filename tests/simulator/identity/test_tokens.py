@@ -48,7 +48,7 @@ def ask(client, secret, **query):
     headers = {"X-IDENTITY-HEADER": secret} if secret is not None else {}
     url = f"{client.simulator.control}/identity/token?{text}"
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:  # noqa: S310 - loopback
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

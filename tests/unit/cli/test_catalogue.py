@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import threading
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,7 +30,8 @@ OLD = Catalogue(OWN.releases[:-1], tuple(OWN.families.values()))
 
 @pytest.fixture
 def home(tmp_path: Path) -> dict[str, str]:
-    return {name: str(tmp_path / "home") for name in ("HOME", "LOCALAPPDATA")}  # Windows asks for the second
+    home = str(tmp_path / "home")
+    return {"HOME": home, "LOCALAPPDATA": home, "XDG_DATA_HOME": ""}  # each system asks for another one
 
 
 @pytest.fixture
@@ -187,12 +189,12 @@ def test_an_update_that_would_have_no_effect_is_refused(run: Callable[..., Resul
 
 def test_a_user_without_a_home_and_a_place_that_cannot_be_written(run: Callable[..., Result]) -> None:
     Path("page.md").write_text(PAGE, encoding="utf-8")
-    done = run("--update", "page.md", HOME="")
+    done = run("--update", "page.md", HOME="", LOCALAPPDATA="")
     assert done.exit_code == 1
     assert "\nNext: Name a file with --output." in done.stderr
     done = run("--update", "page.md", "--output", "page.md/c.json")
     assert done.exit_code == 1
-    assert "page.md/c.json cannot be written: " in done.stderr
+    assert f"{Path('page.md/c.json')} cannot be written: " in done.stderr
     assert run("--output", "c.json").exit_code == 2, "--output goes with --update"
 
 
@@ -249,4 +251,7 @@ def test_doctor_says_how_old_the_catalogue_is(home: dict[str, str], tmp_path: Pa
     file.write_text("{", encoding="utf-8")
     check = machine_checks.catalogue(find({VARIABLE: str(file)}), last)
     assert check.status == "fail"
-    assert check.fix == f"Remove the file; `batch-os catalogue --update --output {file}` writes a new one"
+    assert (
+        check.fix
+        == f"Remove the file; `batch-os catalogue --update --output {shlex.quote(str(file))}` writes a new one"
+    )

@@ -1034,7 +1034,7 @@ def test_wrong_usage_exits_with_2(
         (["dev=other.json"], "other.json, given for stack dev, is JSON, but not what `pulumi preview --json` writes"),
         (
             ["dev=good.json", "--output", "no/such/folder.md"],
-            "the comment cannot be written: no/such/folder.md: No such file",
+            f"the comment cannot be written: {Path('no/such/folder.md')}: No such file",
         ),
     ],
 )

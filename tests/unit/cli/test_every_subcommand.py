@@ -25,7 +25,7 @@ def test_a_subcommand_has_help_and_says_in_its_first_line_what_it_does(name: str
     command = import_module(f"batch_os_provider.cli.{name}.command").command
     assert isinstance(command, click.Command)
     assert command.name == name
-    assert command.get_short_help_str(limit=100).strip()
+    assert command.get_short_help_str(limit=100) == COMMANDS[name]
     assert (import_module(f"batch_os_provider.cli.{name}").__doc__ or "").strip()
 
 
@@ -42,6 +42,10 @@ def test_the_end_of_a_subcommand_in_bad_surroundings_is_tested(name: str) -> Non
     assert name in {arguments[0] for arguments in endings.COMMANDS.values()}
 
 
-def test_the_help_lists_the_subcommands_in_their_order() -> None:
+def test_the_help_lists_the_subcommands_in_their_order_and_imports_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(main, click.Group)
-    assert main.list_commands(click.Context(main)) == list(COMMANDS)
+    context = click.Context(main)
+    assert main.list_commands(context) == [*COMMANDS]
+    monkeypatch.setattr(type(main), "get_command", lambda *_: pytest.fail("the help has imported a subcommand"))
+    lines = main.get_help(context).partition("Commands:\n")[2].splitlines()
+    assert [line.split(maxsplit=1) for line in lines] == [[name, text] for name, text in COMMANDS.items()]

@@ -143,7 +143,7 @@ def test_results_keep_their_order_and_no_more_run_than_allowed() -> None:
         with lock:
             running[0] += 1
             most[0] = max(most[0], running[0])
-        both.wait(10)  # ends only when two run side by side
+        both.wait(60)  # ends only when two run side by side
         with lock:
             running[0] -= 1
         return number * number

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_os_provider.cli.doctor import machine_checks
+from batch_os_provider.cli.doctor import machine_checks, native_checks, native_plugin, plugin_check
 from batch_os_provider.cli.doctor.check import Check
 from batch_os_provider.cli.doctor.command import as_json, lines
 from batch_os_provider.cli.doctor.machine_checks import judge_version
+from batch_os_provider.cli.doctor.native_plugin import Found
 from batch_os_provider.cli.doctor.plugin_process import PluginError
 from batch_os_provider.engine.pulumi_process import not_shown
 
@@ -94,6 +96,23 @@ def test_a_provider_that_does_not_start_is_a_failure(environ: dict[str, str], fi
     assert found.status == "fail"
     assert "No module named 'pulumi'" in found.seen
     assert re.fullmatch(fix, found.fix)
+
+
+def test_an_sdk_that_cannot_be_imported_is_a_failure_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Before 3.224 the import failed in every thread but the main one. pip refuses such an SDK, but not with --no-deps.
+    monkeypatch.setitem(sys.modules, "pulumi.runtime.proto", None)
+    (found,) = machine_checks._seams(plugin_check.missing_seams, {})
+    assert found.status == "fail"
+    assert found.seen.startswith("no provider could be started: the Pulumi SDK cannot be imported: ")
+    provider = Found("pulumi-resource-batchos", on_path=True)
+    native = native_checks.judge_plugin(provider, "1.2.3", needed=True, ask=native_plugin.ask)
+    assert (native.status, native.seen.partition(":")[0]) == ("fail", "the Pulumi SDK cannot be imported")
+
+
+def test_a_package_that_is_not_installed_is_a_failure_with_its_versions() -> None:
+    found = machine_checks._installed("Pulumi SDK", "no-such-package", (3, 260), (4,))
+    assert (found.status, found.seen) == ("fail", "it is not installed")
+    assert found.fix == "Run `pip install 'no-such-package>=3.260,<4'`"
 
 
 CHECKS = [

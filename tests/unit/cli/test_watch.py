@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -357,27 +354,3 @@ def test_the_command_ends_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     code, text = Called(monkeypatch, FakeAccount([[upgrading()]]))()
     assert code == 0
     assert text.startswith("render: upgrading, 2 of 6 nodes back, ")
-
-
-CLOSED = """
-from batch_os_provider.cli.watch import command as watch
-from batch_os_provider.cli.watch.moving import Moving
-watch.POLL_INTERVAL = 0.05
-watch.shared_client = lambda _endpoint: None
-watch.poll = lambda _client: (Moving("render", "upgrading", "0 of 6 nodes back"),)
-watch.command(["https://farm.westeurope.batch.azure.com"])
-"""
-
-
-@pytest.mark.parametrize("lines", [0, 1], ids=["before the first line", "after it, with nothing more to say"])
-def test_a_closed_pipe_ends_it_quietly(lines: int) -> None:
-    with subprocess.Popen(  # noqa: S603 - this Python
-        [sys.executable, "-c", CLOSED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        for _ in range(lines):
-            assert "render: upgrading" in process.stdout.readline()
-        process.stdout.close()
-        assert process.wait(30) == 0
-        assert process.stderr.read() == ""

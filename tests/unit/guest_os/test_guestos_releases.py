@@ -16,7 +16,7 @@ from batch_os_provider.cli.catalogue.releases import MISPRINTS, URL
 from batch_os_provider.cli.main import main
 from batch_os_provider.guest_os import catalogue
 from batch_os_provider.guest_os.catalogue import Family
-from batch_os_provider.guest_os.catalogue_file import read_file
+from batch_os_provider.guest_os.catalogue_file import read_file, user_file
 from scripts import guestos_releases
 
 if TYPE_CHECKING:
@@ -339,6 +339,8 @@ def test_the_commands_of_the_page_run(site: str, data: Path, monkeypatch: pytest
     Path("page.md").write_text(PAGE, encoding="utf-8")
     text = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    # The home folder of each system, so that the file of a person who runs this test stays.
+    home = {"HOME": str(data.parent / "home"), "LOCALAPPDATA": str(data.parent / "home"), "XDG_DATA_HOME": ""}
     ended = []
     for command in "".join(blocks).splitlines():
         program, *options = command.split()
@@ -347,11 +349,12 @@ def test_the_commands_of_the_page_run(site: str, data: Path, monkeypatch: pytest
             # Without a source it would ask GitHub; the page of this test is put in its place.
             where = [f"{site}/page.md"] if "--update" in options and "page.md" not in options else []
             at = options.index("--update") + 1 if where else 0
-            done = CliRunner().invoke(main, [*options[:at], *where, *options[at:]], env={"HOME": str(data.parent)})
+            done = CliRunner().invoke(main, [*options[:at], *where, *options[at:]], env=home)
             ended.append(done.exit_code)
     assert ended == [0, 0, 0, 0]
-    written = [Path("guestos-catalogue.json"), *data.parent.glob(".local/share/batch-os/guestos-catalogue.json")]
-    assert [read_file(file).covers_until for file in written] == [date(2026, 2, 12)] * 2
+    for file in (Path("guestos-catalogue.json"), user_file(home)):
+        assert file is not None
+        assert read_file(file).covers_until == date(2026, 2, 12)
 
 
 def test_a_page_that_moved_and_a_network_that_is_not_there_are_said(site: str, data: Path, capsys: Any):

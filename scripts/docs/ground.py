@@ -36,6 +36,10 @@ class Ground:
         simulator.pools(*pools)
         return simulator
 
+    def nowhere(self) -> str:
+        """The URL of an account that is not there."""
+        return self._ending.enter_context(simulators.nowhere())
+
     def stack(self, simulator: Simulator, name: str = "stack", **environment: str) -> Stack:
         """A stack that is signed in to a simulator."""
         stack = Stack(self._folder / name, self._template, {**simulator.environment, **environment})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import urllib.request
 from collections.abc import Mapping
 
@@ -214,8 +213,6 @@ def refused(ground: Ground) -> Outputs:
     ):
         state = each.get("state")
         each.put("state", {**state, "account": {**state["account"], **setting}})
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        nobody_there = f"http://127.0.0.1:{server.getsockname()[1]}"
     stack = ground.stack(simulator)
     # What the preview refuses ends an `up` at its first pool; here each has its own end.
     stack.run("config", "set", "batch:previewLook", "false").ok()
@@ -229,7 +226,7 @@ def refused(ground: Ground) -> Outputs:
         pool("wrong-key", endpoint="{other_key.endpoint}")
         pool("entra-only", endpoint="{entra_only.endpoint}")
         pool("no-network", endpoint="{no_network.endpoint}")
-        pool("unreachable", endpoint="{nobody_there}")
+        pool("unreachable", endpoint="{ground.nowhere()}")
         """
     )
     said = diagnostics(stack.up("--continue-on-error", "--parallel", "20").failed().text)

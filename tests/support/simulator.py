@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import json
 import secrets
+import socket
 import ssl
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -505,6 +507,14 @@ def repeat_until(act: Callable[[], object], condition: Callable[[], object], sec
     while not condition():
         assert time.monotonic() < until, f"did not happen within {seconds:g} s"
         act()
+
+
+@contextmanager
+def nowhere() -> Iterator[str]:
+    """A URL at which nothing listens. The port stays taken, so that no server of another test gets it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def running() -> Iterator[Simulator]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import secrets
-import socket
 from typing import TYPE_CHECKING
 
 from tests.support import simulator as simulators
@@ -42,11 +41,10 @@ def test_wrong_key(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
 
 
 def test_unreachable_endpoint_is_clear_and_bounded(sim: Simulator, stack: Stack) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    stack.declare(sim, NEW, account_endpoint=f"http://127.0.0.1:{port}")
-    failed = stack.up().failed()
-    assert f"pool http://127.0.0.1:{port}/pools/render: reading it failed" in failed.flat
+    with simulators.nowhere() as closed:
+        stack.declare(sim, NEW, account_endpoint=closed)
+        failed = stack.up().failed()
+    assert f"pool {closed}/pools/render: reading it failed" in failed.flat
     assert "given up after 4 tries" in failed.flat
     assert "Check that account_endpoint is right and reachable from here" in failed.flat
     assert failed.seconds < 40

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from batch_os_provider.guest_os.catalogue_file import as_text
 from batch_os_provider.guest_os.version import GuestOsVersion
 from batch_os_provider.preview import message_tail
 from tests.support import simulator as simulators
-from tests.support.simulator import BEHIND, NEW, OLD, TARGET, Simulator, paas_pool, vm_pool
+from tests.support.simulator import BEHIND, NEW, OLD, TARGET, Simulator, nowhere, paas_pool, vm_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,10 +83,10 @@ def locked() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def nobody() -> str:
+def nobody() -> Iterator[str]:
     """An endpoint at which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"http://127.0.0.1:{server.getsockname()[1]}"
+    with nowhere() as closed:
+        yield closed
 
 
 def everything(sim: Simulator, other: Simulator, *more: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch_os_provider.cli.main import COMMANDS as SUBCOMMANDS
-from tests.support.simulator import Simulator
+from tests.support.simulator import Simulator, nowhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -243,13 +243,12 @@ def test_a_stack_or_program_that_is_not_there_is_a_line_and_its_next_step(files:
 
 @pytest.mark.parametrize("command", ["status", "adopt", "doctor"])
 def test_an_account_that_does_not_answer_or_has_no_credential(command: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        closed = f"http://127.0.0.1:{server.getsockname()[1]}"
     key = {"AZURE_BATCH_ACCOUNT": "batchsim", "AZURE_BATCH_ACCESS_KEY": "AAAA"}
     wanted = 3 if command == "doctor" else 2
-    for arguments, more in (([closed], key), ([closed], {}), (["https://nobody.invalid"], key)):
-        code, _, err = ended(start(None, command, *arguments, **more))
-        assert code == wanted, err
+    with nowhere() as closed:
+        for arguments, more in (([closed], key), ([closed], {}), (["https://nobody.invalid"], key)):
+            code, _, err = ended(start(None, command, *arguments, **more))
+            assert code == wanted, err
     code, _, err = ended(start(None, command, "--nonsense", "x"))
     assert code == 2
     assert "No such option" in err

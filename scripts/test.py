@@ -31,6 +31,15 @@ LINT = {
 }
 """The checks that run nothing."""
 ON_WINDOWS = ("tests/unit", "tests/simulator", "tests/inprocess")
+NOT_ON_WINDOWS = {
+    "tests/unit/engine/test_program_end.py": "signal.SIGINT",
+    "tests/unit/plugin/test_main.py::test_it_serves_until_its_engine_ends_it_or_is_gone[signal]": "signal.SIGINT",
+    "tests/simulator/test_cli.py": "signal.SIGTERM",
+    "tests/simulator/test_rate.py": "simulator_rate",
+    "tests/simulator/faults/test_faults.py::test_a_reset_is_one_on_the_socket": "reset",
+}
+"""Of these folders, what Windows cannot run, with the reason in its text: a signal that a process handles, a measuring
+script, and a connection that is reset: asyncio closes it there."""
 
 
 def environment(pulumi: str) -> dict[str, str]:
@@ -104,8 +113,10 @@ def main(arguments: list[str]) -> int:
         if arguments == ["--lint"]:
             return lint()
         if IS_WINDOWS:
-            environments.make(".venv")  # the lock may have changed
-            return lint() or tests(environment(""), arguments or list(ON_WINDOWS))
+            for name in (".venv", ".venv-azure-batch-5"):  # a lock may have changed
+                environments.make(name)
+            without = [f"--deselect={each}" for each in NOT_ON_WINDOWS]
+            return lint() or tests(environment(""), arguments or [*ON_WINDOWS, *without])
         mine = environment(str(pulumi_cli.find_or_install()))
         return lint_and_package(mine) or tests(mine, arguments)
     except SetupError as error:

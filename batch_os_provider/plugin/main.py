@@ -74,7 +74,10 @@ def main() -> NoReturn:
     server, port = serve(provider)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    ends = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform == "win32":
+        ends.append(signal.SIGBREAK)  # by which the engine ends a plugin there
+    for number in ends:
         signal.signal(number, lambda _number, _frame: _end(server, StopReason.CANCELED))
     threading.Thread(target=_watch, args=(server,), daemon=True, name="batchos-watch").start()
     server.wait_for_termination()

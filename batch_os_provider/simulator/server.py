@@ -79,9 +79,7 @@ def bind(host: str, port: int) -> socket.socket:
         OSError: the port is in use, or the host is not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # IPPROTO_TCP is given because asyncio sets TCP_NODELAY only on sockets with it. With Nagle's algorithm the second
-    # part of an answer waits 40 ms until the client acknowledges the first.
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import fork_server
 from tests.support import simulator as simulators
 from tests.support.doors import DYNAMIC, Door
-from tests.support.stack import Stack, made_once, make_template
+from tests.support.stack import SHORT_LIVED, Stack, made_once, make_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
+STARTED_AS_BY_USERS = {"interruptions", "main_road", "plugin", "releases", "test_terminal.py"}
+"""Folders and modules of tests in which no process comes from a fork server."""
 STACKS = pytest.StashKey[list[Stack]]()
 """The stacks of a test."""
 
@@ -24,6 +27,13 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stack that was never deployed, to be copied."""
     assert "BATCH_OS_TEST_PULUMI" in os.environ, "the Pulumi CLI is needed; run the tests with `make test`"
     return made_once(tmp_path_factory, "template", make_template)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[str]:
+    """The address of a fork server."""
+    with fork_server.serving(SHORT_LIVED) as address:
+        yield address
 
 
 @pytest.fixture
@@ -46,9 +56,12 @@ def new_stack(
 ) -> Iterator[Callable[..., Stack]]:
     """Makes stacks that are signed in to the simulator."""
     made = request.node.stash.setdefault(STACKS, [])
+    forked: dict[str, str] = {}
+    if not STARTED_AS_BY_USERS & {request.path.parent.name, request.path.name}:
+        forked[fork_server.VARIABLE] = request.getfixturevalue("forks")
 
     def make(name: str = "stack", **environment: str) -> Stack:
-        stack = Stack(tmp_path / name, template, {**sim.environment, **environment}, door)
+        stack = Stack(tmp_path / name, template, {**sim.environment, **forked, **environment}, door)
         made.append(stack)
         return stack
 

@@ -100,6 +100,11 @@ def test_the_demo_ends_with_lines_for_the_shell_of_the_system() -> None:
 
 def test_the_folders_of_windows_exist() -> None:
     assert [each for each in test.ON_WINDOWS if not (ROOT / each).is_dir()] == []
+    for each, why in test.NOT_ON_WINDOWS.items():
+        file, _, name = each.partition("::")
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert why in text
+        assert f"def {name.partition('[')[0]}" in text
     typed = re.search(r"^files = (\[.*\])$", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
     assert typed is not None
     assert {*test.TYPED} == {*json.loads(typed[1])} - {"benchmarks"}

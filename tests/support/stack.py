@@ -20,7 +20,7 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.schema.spelling import in_core
-from tests.support import doors, processes
+from tests.support import doors, fork_server, processes
 from tests.support.doors import DYNAMIC, HEAD, Door, Resource, image_version, os_version
 from tests.support.interrupts import without_interrupts
 
@@ -306,6 +306,8 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 def remember_packages(folder: Path) -> None:
     """Write a ``python3`` that gives pip's list of packages again, and otherwise is the tests' own Python.
 
+    It asks the fork server of the stack, if there is one.
+
     The language host asks for that list before each operation, which is a third of the processor time of a preview.
     The list is pip's real answer; packages do not change while tests run.
     """
@@ -317,7 +319,7 @@ def remember_packages(folder: Path) -> None:
     launcher.write_text(
         "#!/bin/sh\n"
         f'[ "$*" = "{" ".join(asked)}" ] && exec cat "${{0%/*}}/packages.json"\n'
-        f'exec "{sys.executable}" "$@"\n',
+        f'{fork_server.launcher_lines(SHORT_LIVED)}exec "{sys.executable}" "$@"\n',
         encoding="utf-8",
     )
     launcher.chmod(0o755)

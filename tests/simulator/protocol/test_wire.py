@@ -7,8 +7,13 @@ import socket
 from email.utils import formatdate, parsedate_to_datetime
 
 import pytest
+from uvicorn.server import ServerState
 
-from batch_os_provider.simulator.server import bind
+from batch_os_provider.simulator.app import build
+from batch_os_provider.simulator.data_plane.exchange import BatchProtocol
+from batch_os_provider.simulator.server import bind, make_server
+from batch_os_provider.simulator.world.clock import VirtualClock
+from batch_os_provider.simulator.world.world import World
 from tests.simulator.raw_client import LAST, NEWEST
 from tests.simulator.seeds import NEW, OLD, job, paas, vm
 
@@ -457,17 +462,26 @@ def test_the_account_url_is_not_the_clients_to_change(client):
 
 
 def test_an_answer_in_parts_waits_for_no_acknowledgement():
-    """A control answer is two writes, and asyncio sets TCP_NODELAY only if it knows that the socket is TCP."""
+    """A control answer is two writes; asyncio itself sets TCP_NODELAY only on sockets that it knows to be TCP."""
+    config = make_server(build(World(VirtualClock(speed=0)), {}, lambda: None), lambda: None).config
+    config.load()
     taken: list[int] = []
 
     async def serve() -> None:
-        async def look(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            taken.append(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-            writer.close()
+        connected = asyncio.Event()
 
-        async with await asyncio.start_server(look, sock=bind("127.0.0.1", 0)) as server:
-            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-            await reader.read()
+        class Noticed(BatchProtocol):
+            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+                super().connection_made(transport)
+                taken.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                connected.set()
+
+        def protocol() -> BatchProtocol:
+            return Noticed(config, ServerState(), {})
+
+        async with await asyncio.get_running_loop().create_server(protocol, sock=bind("127.0.0.1", 0)) as server:
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            await connected.wait()
             writer.close()
 
     asyncio.run(serve())

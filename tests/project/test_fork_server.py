@@ -1,0 +1,100 @@
+"""A fork of the server that starts the Python processes of a stack is what a new process would be."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import fork_server
+from tests.support.processes import PROC
+from tests.support.stack import SHORT_LIVED, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ENVIRONMENT = {"A": "b=c\nd", "EMPTY": "", "LANG": "C.UTF-8"}
+SHOWS = """
+import json, os, sys
+seen = {"argv": sys.argv, "folder": os.getcwd(), "path": sys.path[0], "name": __name__, "read": sys.stdin.read()}
+print(json.dumps({**seen, "environment": dict(os.environ), "imported": "pulumi" in sys.modules}))
+sys.exit(int(sys.argv[1]))
+"""
+WAITS = """
+import os, signal, sys, time
+if sys.argv[1] == "ignore":
+    signal.signal(signal.SIGTERM, lambda *_: print("asked to end", flush=True))
+print(os.getpid(), flush=True)
+while True:
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with fork_server.serving(SHORT_LIVED) as served:
+        yield served
+
+
+def started(address: str, folder: Path, program: str, argument: str) -> subprocess.Popen[str]:
+    script = folder / "a script.py"
+    script.write_text(program, encoding="utf-8")
+    return subprocess.Popen(  # noqa: S603 - a script of this test
+        [sys.executable, "-I", "-S", fork_server.HERE / "client.py", address, script, argument],
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("code", [0, 3, 255])
+def test_it_has_everything_of_its_client(address: str, tmp_path: Path, code: int) -> None:
+    with started(address, tmp_path, SHOWS, str(code)) as client:
+        out, err = client.communicate("typed")
+    assert (client.returncode, err) == (code, "")
+    assert json.loads(out) == {
+        "argv": [str(tmp_path / "a script.py"), str(code)],
+        "folder": str(tmp_path),
+        "path": str(tmp_path),
+        "name": "__main__",
+        "read": "typed",
+        "environment": ENVIRONMENT,
+        "imported": True,
+    }
+
+
+def test_an_error_is_a_traceback_and_code_1(address: str, tmp_path: Path) -> None:
+    with started(address, tmp_path, "raise RuntimeError('no')", "") as client:
+        _, err = client.communicate()
+    assert client.returncode == 1
+    assert err.startswith("Traceback (most recent call last):")
+    assert err.endswith("RuntimeError: no\n")
+
+
+def test_a_signal_reaches_it_and_how_it_ended_is_how_the_client_ends(address: str, tmp_path: Path) -> None:
+    for signalled, ends_by in ((signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, -signal.SIGINT)):
+        with started(address, tmp_path, WAITS, "") as client:
+            assert client.stdout
+            client.stdout.readline()
+            client.send_signal(signalled)
+            client.communicate()
+        assert client.returncode == ends_by
+
+
+def test_it_may_refuse_to_end_and_ends_with_its_client(address: str, tmp_path: Path) -> None:
+    with started(address, tmp_path, WAITS, "ignore") as client:
+        assert client.stdout
+        fork = PROC / client.stdout.readline().strip()
+        client.terminate()
+        assert client.stdout.readline() == "asked to end\n"
+        assert fork.exists()
+        client.kill()
+    wait_until(lambda: not fork.exists(), "the fork ends")

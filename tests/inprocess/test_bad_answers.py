@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -285,7 +285,9 @@ def endless(head: bytes, piece: bytes, pause: float = 0.0) -> Iterator[str]:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             over.set()
-            listening.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # Windows has no shutdown of a listening socket; there its close ends the wait
+                listening.shutdown(socket.SHUT_RDWR)
+            listening.close()
             server.join(20)
 
 

@@ -21,8 +21,8 @@ demo-vm: .venv/installed ## Show how a VM pool's busy nodes are renewed without 
 demo-empty: .venv/installed ## Show how a pinned VM pool is emptied, gets another version, and goes back (half a minute).
 	@.venv/bin/python scripts/demo.py empty
 
-check: .venv/installed ## Run the inner loop: lint, types, contracts, unit tests (under 90 seconds).
-	@scripts/check $(ARGS)
+check: .venv/installed ## Run the inner loop: lint, types, contracts, the tests of changed rooms (under 60 seconds).
+	@.venv/bin/python scripts/check.py $(ARGS)
 
 test: setup ## Run every check: lint, types, contracts, packages, tests.
 	@.venv/bin/python scripts/test.py $(ARGS)

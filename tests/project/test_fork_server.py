@@ -71,12 +71,13 @@ def test_it_has_everything_of_its_client(address: str, tmp_path: Path, code: int
     }
 
 
-def test_an_error_is_a_traceback_and_code_1(address: str, tmp_path: Path) -> None:
-    with started(address, tmp_path, "raise RuntimeError('no')", "") as client:
+@pytest.mark.parametrize("error", ["RuntimeError('no')", "KeyboardInterrupt"])
+def test_an_error_is_shown_and_ends_it_as_without_the_server(address: str, tmp_path: Path, error: str) -> None:
+    with started(address, tmp_path, f"def fail():\n    raise {error}\n\nfail()\n", "") as client:
         _, err = client.communicate()
-    assert client.returncode == 1
-    assert err.startswith("Traceback (most recent call last):")
-    assert err.endswith("RuntimeError: no\n")
+    alone = subprocess.run([sys.executable, tmp_path / "a script.py"], capture_output=True, text=True, check=False)  # noqa: S603 - as above
+    assert (client.returncode, err) == (alone.returncode, alone.stderr)
+    assert err.count("Traceback (most recent call last):") == 1
 
 
 def test_a_signal_reaches_it_and_how_it_ended_is_how_the_client_ends(address: str, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import batch_os_provider
 
@@ -128,6 +129,13 @@ def run(arguments: Sequence[str]) -> None:
         runpy.run_path(what, run_name="__main__")
 
 
+def without_server(trace: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback that a process without a server would have."""
+    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, runpy.run_path.__code__.co_filename):
+        trace = trace.tb_next
+    return trace
+
+
 def main(address: str) -> None:
     """Serve; in a fork, run."""
     import_all()
@@ -139,7 +147,16 @@ def main(address: str) -> None:
     gc.freeze()
     request = serve(address)
     begin(request)
-    run(request.arguments)
+    try:
+        run(request.arguments)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        # The provider knows an interrupt of the language host by the outermost frame, which must not be this server's.
+        error.__traceback__ = without_server(error.__traceback__)
+        sys.excepthook(type(error), error, error.__traceback__)
+        sys.excepthook = lambda *_: None
+        raise
 
 
 if __name__ == "__main__":

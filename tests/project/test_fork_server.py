@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -69,6 +70,14 @@ def test_it_has_everything_of_its_client(address: str, tmp_path: Path, code: int
         "environment": ENVIRONMENT,
         "imported": True,
     }
+
+
+def test_a_program_that_is_written_again_within_a_second_is_read_again(address: str, tmp_path: Path) -> None:
+    for text in ("first", "again"):
+        (tmp_path / "module.py").write_text(f"print('{text}')\n", encoding="utf-8")
+        os.utime(tmp_path / "module.py", (1e9, 1e9))
+        with started(address, tmp_path, "import module\n", "") as client:
+            assert client.communicate() == (f"{text}\n", "")
 
 
 @pytest.mark.parametrize("error", ["RuntimeError('no')", "KeyboardInterrupt"])

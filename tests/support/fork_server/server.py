@@ -113,6 +113,8 @@ def begin(request: Request) -> None:
         os.dup2(file, number)
         os.close(file)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A test may write a program twice within the second that a .pyc remembers.
+    sys.dont_write_bytecode = True
     os.chdir(request.folder)
     os.environb.clear()
     os.environb.update(request.environment)

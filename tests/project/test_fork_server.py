@@ -99,6 +99,22 @@ def test_a_signal_reaches_it_and_how_it_ended_is_how_the_client_ends(address: st
         assert client.returncode == ends_by
 
 
+def test_a_signal_that_comes_too_late_changes_nothing(address: str, tmp_path: Path) -> None:
+    """The language host interrupts a program that has just ended."""
+    with started(address, tmp_path, "import os\nprint(os.getppid(), flush=True)\ninput()\n", "") as client:
+        assert client.stdin
+        assert client.stdout
+        waiting = PROC / client.stdout.readline().strip()  # for the fork's end; then it answers the client, and ends
+        client.send_signal(signal.SIGSTOP)
+        client.stdin.write("\n")
+        client.stdin.flush()
+        wait_until(lambda: not waiting.exists(), "the fork has ended")
+        client.send_signal(signal.SIGINT)
+        client.send_signal(signal.SIGCONT)
+        assert client.communicate() == ("", "")
+    assert client.returncode == 0
+
+
 def test_it_may_refuse_to_end_and_ends_with_its_client(address: str, tmp_path: Path) -> None:
     with started(address, tmp_path, WAITS, "ignore") as client:
         assert client.stdout

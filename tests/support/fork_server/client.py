@@ -17,8 +17,15 @@ def main(address: str, arguments: list[str]) -> int:
     files = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
     server = socket(AF_UNIX, SOCK_STREAM)
     server.connect(address)
+
+    def pass_on(number: int, _frame: object) -> None:
+        try:  # noqa: SIM105 - an import of contextlib costs as much as all the rest
+            server.send(bytes([number]))
+        except BrokenPipeError:
+            pass  # the fork has ended, and its exit code is on the way
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _frame: server.send(bytes([number])) and None)
+        signal.signal(number, pass_on)
     server.sendmsg([len(message).to_bytes(4, "big")], [(SOL_SOCKET, SCM_RIGHTS, files)])
     server.sendall(message)
     answer = server.recv(4)

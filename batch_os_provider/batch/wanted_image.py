@@ -74,11 +74,16 @@ class WantedImage:
         agents = tuple(dict.fromkeys(each.agent for each in rows if each.agent))
         own = [each for each in agents if each.casefold() == pool.agent.casefold()]
         chosen = own or (agents if len(agents) == 1 else ())
-        names = {each.name.casefold(): each.name for each in images}
+        near = "" if rows else self._near(images)
+        return replace(self, agent=chosen[0] if chosen else "", listed=agents, near=near)
+
+    def _near(self, images: Sequence[SupportedImage]) -> str:
+        """The listed image with the most similar name, or empty."""
         from difflib import get_close_matches  # noqa: PLC0415 - only a wrong name needs it
 
-        near = [] if rows else get_close_matches(self.name.casefold(), names, n=1, cutoff=0.6)
-        return replace(self, agent=chosen[0] if chosen else "", listed=agents, near=names[near[0]] if near else "")
+        names = {each.name.casefold(): each.name for each in images}
+        near = get_close_matches(self.name.casefold(), names, n=1, cutoff=0.6)
+        return names[near[0]] if near else ""
 
     def configuration(self, version: str) -> dict[str, Any]:
         """The part of a ``virtualMachineConfiguration`` that names this image."""

@@ -36,7 +36,7 @@ STACK = "dev"
 TYPE = DYNAMIC.type_of("PoolOsVersion")
 IMAGE_TYPE = DYNAMIC.type_of("PoolImageVersion")
 COMMAND_TIMEOUT = 120
-"""Seconds for a command to end. It ends a test that hangs, and is no measure of speed."""
+"""Seconds for a command to end. It ends a test that hangs. It does not measure speed."""
 LAUNCHERS = "bin"
 SHORT_LIVED = str(Path(__file__).with_name("short_lived"))
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")

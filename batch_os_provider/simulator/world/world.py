@@ -87,7 +87,7 @@ class World:
         return until
 
     def next_due(self) -> int | None:
-        """When the next event is due; None if there is none."""
+        """When the next event is due; None without one."""
         return self._heap[0][0] if self._heap else None
 
     def schedule(self, due: int, kind: str, *key: str) -> int:

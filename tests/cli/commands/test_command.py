@@ -375,8 +375,8 @@ def test_several_refused_pools_one_by_the_preview_and_all_by_check(
         "pinned": "strategy",
         "services": "pool_id",
     }
-    told = f"{sim.endpoint}/pools/{shown[1]}", html.unescape(shown[2]).replace("\u200b", "")
-    assert told in {(each["url"], each["why"]) for each in found.values()}
+    in_comment = f"{sim.endpoint}/pools/{shown[1]}", html.unescape(shown[2]).replace("\u200b", "")
+    assert in_comment in {(each["url"], each["why"]) for each in found.values()}
     for name, each in found.items():
         assert f"({name}): an up would be refused: {each['why']}.\n    Next: {each['next_step']}.\n" in words.out
         assert each["url"] == f"{sim.endpoint}/pools/{'fine2' if name == 'services' else name}"

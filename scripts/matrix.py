@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts import pulumi_cli
 from scripts.project import ROOT
 from scripts.setting_up import SetupError
+from scripts.test import environment as surroundings
 
 FOLDER = ROOT / ".venv-matrix"
 RESULTS = ROOT / "scripts" / "matrix.json"
@@ -229,7 +230,7 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = N
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env={**os.environ, **(environment or {})},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -290,19 +291,6 @@ def make_environment(combination: Combination, python: str) -> Path:
     return folder / "bin"
 
 
-def surroundings(programs: Path, cli: Path) -> dict[str, str]:
-    """The environment variables of scripts/test.py, for these programs."""
-    direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1", "localhost")))
-    return {
-        "PATH": os.pathsep.join([str(programs), str(cli), os.environ["PATH"]]),
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "NO_PROXY": direct,
-        "no_proxy": direct,
-        "BATCH_OS_TEST_PULUMI": str(cli),
-        "BATCH_OS_TEST_AZURE_BATCH_5": str(ROOT / ".venv-azure-batch-5" / "bin" / "python"),
-    }
-
-
 def tree() -> str:
     """The commit that is tested. What the matrix itself writes does not count as a change of it."""
     written_here = [f":!{file.relative_to(ROOT)}" for file in (RESULTS, PAGE)]
@@ -330,7 +318,7 @@ def test(part: str, programs: Path, environment: Mapping[str, str], workers: int
         done = subprocess.run(
             [programs / "python", "-m", "pytest", *options, *PARTS[part]],
             cwd=ROOT,
-            env={**os.environ, **environment},
+            env=environment,
             stdout=said,
             stderr=said,
             check=False,
@@ -356,7 +344,7 @@ def doctor(programs: Path, environment: Mapping[str, str]) -> str:
     """Its document; the exit code is about the whole machine, not about the seams."""
     done = subprocess.run(
         [programs / "batch-os", "doctor", "--json"],
-        env={**os.environ, **environment},
+        env=environment,
         stdout=subprocess.PIPE,
         text=True,
         check=False,
@@ -376,7 +364,7 @@ def tried(combination: Combination, parts: Sequence[str], python: str, workers: 
     print(f"matrix: {combination.name} with {python}", flush=True)
     cli = pulumi_cli.at_version(combination.cli) if combination.cli else pulumi_cli.find_or_install()
     programs = make_environment(combination, python)
-    environment = surroundings(programs, cli)
+    environment = surroundings(str(cli), programs)
     result = Result(
         system=f"{platform.system()} {platform.machine()}",
         python=run([programs / "python", "-c", "import platform; print(platform.python_version())"]).strip(),

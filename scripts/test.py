@@ -22,6 +22,8 @@ from scripts import environments, pulumi_cli
 from scripts.environments import IS_WINDOWS, ROOT, program, programs
 from scripts.setting_up import SetupError
 
+PYTHON = programs(ROOT / ".venv")
+"""The folder of the programs of the tests' Python."""
 TYPED = ("batch_os_provider", "examples", "policies", "scripts", "tests/typing")
 """What mypy checks on Windows: all but the benchmarks, which measure with system calls of Linux."""
 LINT = {
@@ -46,9 +48,9 @@ NOT_ON_WINDOWS = {
 script, a connection that is reset or closed on one side: asyncio closes it there."""
 
 
-def environment(pulumi: str) -> dict[str, str]:
-    """The environment of the tests."""
-    path = [str(programs(ROOT / ".venv")), *filter(None, [pulumi]), os.environ["PATH"]]
+def environment(pulumi: str, python: Path = PYTHON) -> dict[str, str]:
+    """The environment of the tests, with these folders of Pulumi's and Python's programs first on PATH."""
+    path = [str(python), *filter(None, [pulumi]), os.environ["PATH"]]
     proxies = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,localhost"]))  # all servers are on loopback
     mine = {
         **os.environ,

@@ -44,6 +44,7 @@ from scripts.docs.scenarios_os import (
 from scripts.docs.scenarios_tools import commanded, levers, misread, newcomer, probed, reviewed, words
 from scripts.docs.scenarios_vm import failed_renewals, refused_renewals, renewed_pool
 from scripts.docs.tables import TABLES
+from tests.support import fork_server
 from tests.support.stack import make_template
 
 SCENARIOS: tuple[Callable[[Ground], Outputs], ...] = (
@@ -72,10 +73,16 @@ SCENARIOS: tuple[Callable[[Ground], Outputs], ...] = (
 )
 
 
-def play(scenario: Callable[[Ground], Outputs], template: Path, folder: Path) -> Outputs:
-    """Run one scenario."""
+STARTED_AS_BY_USERS = (interrupted, killed)
+"""Scenarios in which no process comes from a fork server."""
+
+
+def play(scenario: Callable[[Ground], Outputs], template: Path, folder: Path, forks: str) -> Outputs:
+    """Run one scenario. ``forks`` is the address of a fork server."""
     with ExitStack() as ending:
-        return scenario(Ground(ending, template, folder / scenario.__name__))
+        return scenario(
+            Ground(ending, template, folder / scenario.__name__, "" if scenario in STARTED_AS_BY_USERS else forks)
+        )
 
 
 def play_all() -> tuple[Outputs, list[str]]:
@@ -85,7 +92,8 @@ def play_all() -> tuple[Outputs, list[str]]:
     with tempfile.TemporaryDirectory(prefix="batch-os-docs-") as scratch, ThreadPoolExecutor(len(SCENARIOS)) as pool:
         folder = Path(scratch)
         template = make_template(folder / "template")
-        running = {each.__name__: pool.submit(play, each, template, folder) for each in SCENARIOS}
+        forks = fork_server.address()
+        running = {each.__name__: pool.submit(play, each, template, folder, forks) for each in SCENARIOS}
         for name, future in running.items():
             try:
                 outputs |= future.result()

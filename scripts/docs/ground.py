@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support import fork_server
 from tests.support import simulator as simulators
 from tests.support.simulator import Simulator
 from tests.support.stack import Result, Stack, wait_until
@@ -24,8 +24,9 @@ QUIET = "--suppress-progress"  # in a log Pulumi otherwise prints a dot now and 
 class Ground:
     """Simulators and stacks of one scenario, ended with it."""
 
-    def __init__(self, ending: ExitStack, template: Path, folder: Path) -> None:
+    def __init__(self, ending: ExitStack, template: Path, folder: Path, forks: str) -> None:
         self._ending = ending
+        self._forks = {fork_server.VARIABLE: forks}
         self._template = template
         self._folder = folder
 
@@ -42,7 +43,7 @@ class Ground:
 
     def stack(self, simulator: Simulator, name: str = "stack", **environment: str) -> Stack:
         """A stack that is signed in to a simulator."""
-        stack = Stack(self._folder / name, self._template, {**simulator.environment, **environment})
+        stack = Stack(self._folder / name, self._template, {**simulator.environment, **self._forks, **environment})
         self._ending.callback(stack.end)
         return stack
 
@@ -60,7 +61,7 @@ def roll(simulator: Simulator, stack: Stack, *options: str) -> Result:
 def batch_os(stack: Stack, folder: Path, *arguments: str) -> str:
     """What a `batch-os` command prints on both streams, as the user of a stack."""
     done = subprocess.run(
-        [sys.executable, "-c", "from batch_os_provider.cli.main import main; main()", *arguments],
+        ["batch-os", *arguments],  # noqa: S607 - on the PATH of the stack
         cwd=folder,
         env=stack.environment,
         stdout=subprocess.PIPE,

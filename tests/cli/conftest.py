@@ -10,7 +10,7 @@ import pytest
 from tests.support import fork_server
 from tests.support import simulator as simulators
 from tests.support.doors import DYNAMIC, Door
-from tests.support.stack import SHORT_LIVED, Stack, made_once, make_template
+from tests.support.stack import Stack, made_once, make_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -27,13 +27,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stack that was never deployed, to be copied."""
     assert "BATCH_OS_TEST_PULUMI" in os.environ, "the Pulumi CLI is needed; run the tests with `make test`"
     return made_once(tmp_path_factory, "template", make_template)
-
-
-@pytest.fixture(scope="session")
-def forks() -> Iterator[str]:
-    """The address of a fork server."""
-    with fork_server.serving(SHORT_LIVED) as address:
-        yield address
 
 
 @pytest.fixture
@@ -58,7 +51,7 @@ def new_stack(
     made = request.node.stash.setdefault(STACKS, [])
     forked: dict[str, str] = {}
     if not STARTED_AS_BY_USERS & {request.path.parent.name, request.path.name}:
-        forked[fork_server.VARIABLE] = request.getfixturevalue("forks")
+        forked[fork_server.VARIABLE] = fork_server.address()
 
     def make(name: str = "stack", **environment: str) -> Stack:
         stack = Stack(tmp_path / name, template, {**sim.environment, **forked, **environment}, door)

@@ -10,10 +10,13 @@ import pytest
 
 from tests.pipelines.machine import STACKS, Machine, make_template
 from tests.pipelines.servers import TOKEN
+from tests.support import fork_server
 from tests.support import simulator as simulators
 from tests.support.simulator import Simulator
 from tests.support.stack import made_once
 
+STARTED_AS_BY_USERS = {"test_a_cancelled_run_ends_in_time_and_a_hung_one_by_force"}
+"""Tests in which no process comes from a fork server."""
 READER = "batch-os-reader"
 """Who pull requests sign in as: a client on GitHub, a connection on Azure DevOps."""
 
@@ -66,9 +69,11 @@ def machine(
     sim: Simulator,
     identities: dict[str, dict[str, str]],
     connections: dict[str, dict[str, str]],
+    request: pytest.FixtureRequest,
 ) -> Iterator[Machine]:
     """A build machine whose repository is the promotion example, its three stacks made and never deployed."""
-    made = Machine(tmp_path / "machine", machine_template, identities, connections)
+    forks = "" if request.node.name in STARTED_AS_BY_USERS else fork_server.address()
+    made = Machine(tmp_path / "machine", machine_template, identities, connections, forks)
     try:
         for stack in STACKS:
             made.configure(stack, accountEndpoint=sim.endpoint, poolId=stack)

@@ -22,8 +22,8 @@ from typing import Any
 import yaml
 
 from tests.pipelines.servers import TOKEN
-from tests.support import processes
-from tests.support.stack import COMMAND_TIMEOUT, LAUNCHERS, Result, base_environment, remember_packages
+from tests.support import fork_server, processes
+from tests.support.stack import COMMAND_TIMEOUT, LAUNCHERS, Result, base_environment, write_launchers
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINES = ROOT / "examples" / "pipelines"
@@ -247,6 +247,7 @@ class Machine:
         identities: what signs in on GitHub, by client id: where a job asks for assertions and tokens.
         connections: what signs in on Azure DevOps, by service connection: where the step asks for assertions and
             tokens. The task AzureCLI says so, and the variables that a step sets are its own affair.
+        forks: the address of the server from which Python processes come, if there is one.
 
     """
 
@@ -256,13 +257,14 @@ class Machine:
         template: Path,
         identities: Mapping[str, Mapping[str, str]],
         connections: Mapping[str, Mapping[str, str]],
+        forks: str = "",
     ) -> None:
         self.folder = folder
         self.repository = folder / "repository"
         self._identities = identities
         self._connections = connections
         shutil.copytree(template, folder)
-        self.base = base_environment(folder)
+        self.base = {**base_environment(folder), fork_server.VARIABLE: forks}
         # The pipelines set these themselves.
         for name in ("PULUMI_STACK", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE"):
             del self.base[name]
@@ -386,7 +388,7 @@ def make_template(folder: Path) -> None:
     (repository / "pipelines").mkdir()
     for script in PIPELINES.glob("*.py"):
         shutil.copy(script, repository / "pipelines")
-    remember_packages(folder / LAUNCHERS)
+    write_launchers(folder / LAUNCHERS)
     remember_installation(folder / LAUNCHERS)
     for stack in STACKS:
         subprocess.run(  # noqa: S603 - the Pulumi CLI

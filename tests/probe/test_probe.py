@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from batch_os_provider.cli.probe.questions import questions
 from batch_os_provider.simulator.world.unknowns import BY_NAME, VM_TABLE
+from tests.support import fork_server
 from tests.support import simulator as simulators
 from tests.support.stack import wait_until
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from tests.support.simulator import Simulator
 
-BATCH_OS = (sys.executable, "-c", "from batch_os_provider.cli.main import main; main()")
 SPEED = "100"  # a drain of five minutes takes three seconds
 GALLERY = "/galleries/ours/images/linux"
 LINUX = {"publisher": "canonical", "offer": "0001-com-ubuntu-server-jammy", "sku": "22_04-lts"}
@@ -71,7 +70,8 @@ def later(virtual: str) -> str:
 
 
 def command(account: Simulator, *arguments: str) -> list[str]:
-    return [*BATCH_OS, "probe", account.endpoint, "--poll", "0.05", "--patience", "60", *arguments]
+    start = (*fork_server.command("batch-os"), "probe", account.endpoint)
+    return [*start, "--poll", "0.05", "--patience", "60", *arguments]
 
 
 def environment(account: Simulator) -> dict[str, str]:

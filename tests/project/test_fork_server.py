@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import fork_server
 from tests.support.processes import PROC
-from tests.support.stack import SHORT_LIVED, wait_until
+from tests.support.stack import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,14 +23,15 @@ ENVIRONMENT = {"A": "b=c\nd", "EMPTY": "", "LANG": "C.UTF-8"}
 SHOWS = """
 import json, os, sys
 seen = {"argv": sys.argv, "folder": os.getcwd(), "path": sys.path[0], "name": __name__, "read": sys.stdin.read()}
-print(json.dumps({**seen, "environment": dict(os.environ), "imported": "pulumi" in sys.modules}))
+more = {"pid": os.getpid(), "environment": dict(os.environ), "imported": "pulumi" in sys.modules}
+print(json.dumps({**seen, **more}))
 sys.exit(int(sys.argv[1]))
 """
 WAITS = """
 import os, signal, sys, time
 if sys.argv[1] == "ignore":
     signal.signal(signal.SIGTERM, lambda *_: print("asked to end", flush=True))
-print(os.getpid(), flush=True)
+print(os.readlink("/proc/self"), flush=True)
 while True:
     time.sleep(60)
 """
@@ -38,7 +39,7 @@ while True:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with fork_server.serving(SHORT_LIVED) as served:
+    with fork_server.serving() as served:
         yield served
 
 
@@ -46,7 +47,7 @@ def started(address: str, folder: Path, program: str, argument: str) -> subproce
     script = folder / "a script.py"
     script.write_text(program, encoding="utf-8")
     return subprocess.Popen(  # noqa: S603 - a script of this test
-        [sys.executable, "-I", "-S", fork_server.HERE / "client.py", address, script, argument],
+        [*fork_server.CLIENT, address, script, argument],
         cwd=folder,
         env=ENVIRONMENT,
         stdin=subprocess.PIPE,
@@ -62,6 +63,7 @@ def test_it_has_everything_of_its_client(address: str, tmp_path: Path, code: int
         out, err = client.communicate("typed")
     assert (client.returncode, err) == (code, "")
     assert json.loads(out) == {
+        "pid": client.pid,
         "argv": [str(tmp_path / "a script.py"), str(code)],
         "folder": str(tmp_path),
         "path": str(tmp_path),

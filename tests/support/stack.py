@@ -38,7 +38,6 @@ IMAGE_TYPE = DYNAMIC.type_of("PoolImageVersion")
 COMMAND_TIMEOUT = 120
 """Seconds for a command to end. It ends a test that hangs. It does not measure speed."""
 LAUNCHERS = "bin"
-SHORT_LIVED = str(Path(__file__).with_name("short_lived"))
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -262,7 +261,7 @@ def base_environment(folder: Path) -> dict[str, str]:
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         # A CLI that lives for seconds needs few garbage collections: this saves a tenth of a preview's processor time.
         "GOGC": "400",
-        "PYTHONPATH": SHORT_LIVED,
+        "PYTHONPATH": fork_server.SHORT_LIVED,
         "PULUMI_STACK": STACK,
         "BATCH_OS_TEST_STACK": str(folder),
     }
@@ -272,7 +271,7 @@ def make_template(folder: Path) -> Path:
     """A project with a stack that has never been deployed."""
     for name in ("home", "state", "program"):
         (folder / name).mkdir(parents=True)
-    remember_packages(folder / LAUNCHERS)
+    write_launchers(folder / LAUNCHERS)
     (folder / "program" / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n", encoding="utf-8")
     environment = base_environment(folder)
     del environment["PULUMI_STACK"]
@@ -303,10 +302,10 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return folder
 
 
-def remember_packages(folder: Path) -> None:
+def write_launchers(folder: Path) -> None:
     """Write a ``python3`` that gives pip's list of packages again, and otherwise is the tests' own Python.
 
-    It asks the fork server of the stack, if there is one.
+    It and the project's programs beside it ask the fork server of the stack, if there is one.
 
     The language host asks for that list before each operation, which is a third of the processor time of a preview.
     The list is pip's real answer; packages do not change while tests run.
@@ -319,10 +318,11 @@ def remember_packages(folder: Path) -> None:
     launcher.write_text(
         "#!/bin/sh\n"
         f'[ "$*" = "{" ".join(asked)}" ] && exec cat "${{0%/*}}/packages.json"\n'
-        f'{fork_server.launcher_lines(SHORT_LIVED)}exec "{sys.executable}" "$@"\n',
+        f'{fork_server.python_lines()}exec "{sys.executable}" "$@"\n',
         encoding="utf-8",
     )
     launcher.chmod(0o755)
+    fork_server.write_programs(folder)
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = COMMAND_TIMEOUT) -> None:

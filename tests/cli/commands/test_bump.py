@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_os_provider.cli.outdated.listings import NO_SUBSCRIPTION
-from tests.cli.commands.test_command_endings import ended, environment, start
+from tests.cli.commands.test_command_endings import ended, environment, forked
+from tests.support import fork_server
 from tests.support.simulator import IMAGES, Simulator, vm_pool
 
 if TYPE_CHECKING:
@@ -74,14 +75,14 @@ def program(sim: Simulator, tmp_path: Path) -> Path:
 def test_it_writes_only_what_it_can_prove_and_names_the_rest(sim: Simulator, program: Path) -> None:
     before = {file: file.read_bytes() for file in program.iterdir() if file.is_file()}
 
-    code, out, err = ended(start(sim, "bump", str(program)))
+    code, out, err = ended(forked(sim, "bump", str(program)))
     assert (code, "the question was not answered" in err, "Next: Give --yes" in err) == (1, True, True)
     assert f"+    target_image_version='{NEW}', strategy=\"surge\")  # keep me" in out.decode()
-    code, out, err = ended(start(sim, "bump", str(program), "--json"))
+    code, out, err = ended(forked(sim, "bump", str(program), "--json"))
     assert (code, json.loads(out)["written"]) == (0, False)
     assert {file: file.read_bytes() for file in before} == before
 
-    code, out, err = ended(start(sim, "bump", str(program), "--json", "--yes"))
+    code, out, err = ended(forked(sim, "bump", str(program), "--json", "--yes"))
     document = json.loads(out)
     assert (code, err, document["written"], document["not_asked"]) == (0, UNASKED, True, [UNASKED.strip()])
     assert [(each["file"], each["line"], each["key"]) for each in document["changes"]] == [
@@ -101,7 +102,7 @@ def test_it_writes_only_what_it_can_prove_and_names_the_rest(sim: Simulator, pro
         b"2024-04-01", day.encode()
     )
 
-    code, out, err = ended(start(sim, "bump", str(program), "--yes"))
+    code, out, err = ended(forked(sim, "bump", str(program), "--yes"))
     assert (code, out.decode().splitlines()[-1]) == (0, "0 versions to change in 0 files: nothing to write")
 
 
@@ -135,7 +136,7 @@ def test_a_yaml_program_keeps_its_comments_and_its_layout(sim: Simulator, progra
     file, config = program / "Pulumi.yaml", program / "Pulumi.prod.yaml"
     file.write_bytes(YAML.format(old=OLD).replace("\n", "\r\n").encode())
     before = config.read_bytes()
-    code, out, err = ended(start(sim, "bump", str(program), "--yes", "--json"))
+    code, out, err = ended(forked(sim, "bump", str(program), "--yes", "--json"))
     assert (code, err) == (0, UNASKED), err
     document = json.loads(out)
     changes = {(each["file"], each["key"], each["from"], each["to"]) for each in document["changes"]}
@@ -149,7 +150,7 @@ def test_a_yaml_program_keeps_its_comments_and_its_layout(sim: Simulator, progra
 def test_it_asks(sim: Simulator, program: Path, answer: str, state: str) -> None:
     before = (program / "__main__.py").read_bytes()
     done = subprocess.run(  # noqa: S603 - the command under test
-        [sys.executable, "-c", "from batch_os_provider.cli.main import main; main()", "bump", str(program)],
+        [*fork_server.command("batch-os"), "bump", str(program)],
         env=environment(sim, {}),
         input=f"{answer}\n".encode(),
         capture_output=True,
@@ -181,7 +182,7 @@ def test_a_kill_between_two_files_is_finished_by_the_next_call(sim: Simulator, p
     changed = [file.name for file in before if file.read_bytes() != before[file]]
     assert changed == ["__main__.py"]
 
-    code, out, err = ended(start(sim, "bump", str(program), "--yes"))
+    code, out, err = ended(forked(sim, "bump", str(program), "--yes"))
     assert (code, err, out.decode().splitlines()[-1]) == (0, UNASKED, "2 versions to change in 1 file: written")
     assert sorted(file.name for file in program.iterdir() if file.is_file()) == sorted(file.name for file in before)
     assert NEW in (program / "Pulumi.prod.yaml").read_text(encoding="utf-8")
@@ -190,20 +191,20 @@ def test_a_kill_between_two_files_is_finished_by_the_next_call(sim: Simulator, p
 def test_a_program_that_does_not_run_ends_it_with_its_own_advice(program: Path) -> None:
     config = program / "Pulumi.prod.yaml"
     config.write_text(config.read_text(encoding="utf-8").replace("farm:mixed", "farm:other"), encoding="utf-8")
-    code, out, err = ended(start(None, "bump", str(program), "--yes"))
+    code, out, err = ended(forked(None, "bump", str(program), "--yes"))
     assert (code, out) == (1, b"")
     assert err.endswith(
         "Next: Give the missing config with --config key=value, and install its packages for this Python.\n"
     )
     assert "farm:mixed" in err
     (program / "__main__.py").unlink()
-    code, _, err = ended(start(None, "bump", str(program), "--yes"))
+    code, _, err = ended(forked(None, "bump", str(program), "--yes"))
     assert (code, err.splitlines()[-1]) == (1, "Next: Name the folder of a program in Python or YAML.")
 
 
 def test_an_account_that_cannot_be_read_ends_it(program: Path) -> None:
     before = (program / "__main__.py").read_bytes()
-    code, out, err = ended(start(None, "bump", str(program), "--yes"))
+    code, out, err = ended(forked(None, "bump", str(program), "--yes"))
     assert (code, out) == (2, b"")
     assert err.endswith("nothing was written: newer versions may be where it could not be read\n")
     assert (program / "__main__.py").read_bytes() == before
@@ -214,7 +215,7 @@ def test_a_program_that_then_declares_something_else_is_put_back(sim: Simulator,
     main.write_bytes(main.read_bytes() + f"if '{NEW}' in open(__file__).read(): pool('more', '1.2.3')\n".encode())
     main.write_bytes(main.read_bytes().replace(f"if '{NEW}'".encode(), f"if 'version=\\'{NEW}'".encode()))
     before = {file: file.read_bytes() for file in program.iterdir() if file.is_file()}
-    code, _, err = ended(start(sim, "bump", str(program), "--yes"))
+    code, _, err = ended(forked(sim, "bump", str(program), "--yes"))
     assert code == 1, err
     assert err == (
         f"{UNASKED}the files are as they were\n"
@@ -225,10 +226,10 @@ def test_a_program_that_then_declares_something_else_is_put_back(sim: Simulator,
 
 
 def test_outdated_is_a_gate(sim: Simulator, program: Path) -> None:
-    code, out, _ = ended(start(sim, "outdated", sim.endpoint, "--fail-on", "behind"))
+    code, out, _ = ended(forked(sim, "outdated", sim.endpoint, "--fail-on", "behind"))
     assert (code, out.decode().splitlines()[-1]) == (
         3,
         "7 of 10 pools behind; 3 without a known newer version; 0 not known",
     )
-    code, _, err = ended(start(sim, "outdated", sim.endpoint, "--fail-on", "behnd"))
+    code, _, err = ended(forked(sim, "outdated", sim.endpoint, "--fail-on", "behnd"))
     assert (code, "did you mean behind?" in err) == (2, True)

@@ -20,6 +20,7 @@ from batch_os_provider.guest_os.catalogue import Catalogue, Release
 from batch_os_provider.guest_os.catalogue_file import as_text
 from batch_os_provider.guest_os.version import GuestOsVersion
 from batch_os_provider.preview import message_tail
+from tests.support import fork_server
 from tests.support import simulator as simulators
 from tests.support.simulator import BEHIND, NEW, OLD, TARGET, Simulator, nowhere, paas_pool, vm_pool
 
@@ -56,7 +57,7 @@ def batch_os(simulator: Simulator, *arguments: str | Path, **environment: str) -
     """Run the command as a pipeline does: no terminal, and only this simulator's credentials."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["BATCH_OS_TEST_PULUMI"], os.environ["PATH"]])
     done = subprocess.run(  # noqa: S603 - the command under test
-        [sys.executable, "-c", "from batch_os_provider.cli.main import main; main()", *map(str, arguments)],
+        [*fork_server.command("batch-os"), *map(str, arguments)],
         env={"PATH": path, "LANG": "C.UTF-8", **simulator.environment, **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,

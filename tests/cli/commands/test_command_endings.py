@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch_os_provider.cli.main import COMMANDS as SUBCOMMANDS
+from tests.support import fork_server
 from tests.support.simulator import Simulator, nowhere
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 PROGRAM = "import pulumi\nfor pool in pulumi.Config().require_object('pools'):\n    print(pool)\n"
 PREVIEW = {"changeSummary": {}, "diagnostics": [], "duration": 1, "steps": []}
@@ -57,11 +58,24 @@ def environment(sim: Simulator | None, more: Mapping[str, str]) -> dict[str, str
     return {"PATH": str(Path(sys.executable).parent), "LANG": "C.UTF-8", **(sim.environment if sim else {}), **more}
 
 
+BATCH_OS = (sys.executable, "-c", "from batch_os_provider.cli.main import main; main()")
+
+
+def forked(sim: Simulator | None, *arguments: str, **more: str) -> subprocess.Popen[bytes]:
+    """A command in good surroundings."""
+    return start(sim, *arguments, command=fork_server.command("batch-os"), **more)
+
+
 def start(
-    sim: Simulator | None, *arguments: str, cwd: Path | None = None, stdout: Any = subprocess.PIPE, **more: str
+    sim: Simulator | None,
+    *arguments: str,
+    command: Sequence[str] = BATCH_OS,
+    cwd: Path | None = None,
+    stdout: Any = subprocess.PIPE,
+    **more: str,
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - the command under test
-        [sys.executable, "-c", "from batch_os_provider.cli.main import main; main()", *arguments],
+        [*command, *arguments],
         env=environment(sim, more),
         cwd=cwd,
         stdin=subprocess.DEVNULL,

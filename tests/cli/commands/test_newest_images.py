@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cli.commands.test_command_endings import ended, start
+from tests.cli.commands.test_command_endings import ended, forked
 from tests.support import simulator as simulators
 from tests.support.simulator import IMAGES, Simulator, vm_pool
 
@@ -51,7 +51,7 @@ def farm() -> Iterator[Simulator]:
 
 def test_a_new_image_reaches_the_program_before_any_node_runs_it(farm: Simulator, tmp_path: Path) -> None:
     by_role = farm.by_secret("reader", readOnly=True, subscriptions=[SUBSCRIPTION])
-    code, out, err = ended(start(None, "outdated", farm.endpoint, "--json", "--subscription", SUBSCRIPTION, **by_role))
+    code, out, err = ended(forked(None, "outdated", farm.endpoint, "--json", "--subscription", SUBSCRIPTION, **by_role))
     document = json.loads(out)
     assert (code, err, document["not_asked"]) == (0, "", [])
     rows = {row["id"]: (row["standing"], row["current"], row["newest"]) for row in document["accounts"][0]["pools"]}
@@ -67,7 +67,7 @@ def test_a_new_image_reaches_the_program_before_any_node_runs_it(farm: Simulator
 
     main = tmp_path / "__main__.py"
     main.write_text(PROGRAM.replace("ENDPOINT", farm.endpoint), encoding="utf-8")
-    code, out, err = ended(start(None, "bump", str(tmp_path), "--yes", AZURE_SUBSCRIPTION_ID=SUBSCRIPTION, **by_role))
+    code, out, err = ended(forked(None, "bump", str(tmp_path), "--yes", AZURE_SUBSCRIPTION_ID=SUBSCRIPTION, **by_role))
     assert (code, err) == (0, "")
     text = main.read_text(encoding="utf-8")
     assert (f'"{HPC_NEW}"' in text, OLD_DAY in text, "2026-04-01" in text) == (True, False, False)
@@ -80,7 +80,7 @@ def test_a_new_image_reaches_the_program_before_any_node_runs_it(farm: Simulator
 def test_without_the_right_the_rest_is_shown(farm: Simulator) -> None:
     farm.principal("owner", subscriptions=[SUBSCRIPTION])
     by_role = farm.by_secret("reader", readOnly=True)
-    code, out, err = ended(start(None, "outdated", farm.endpoint, "--subscription", SUBSCRIPTION, **by_role))
+    code, out, err = ended(forked(None, "outdated", farm.endpoint, "--subscription", SUBSCRIPTION, **by_role))
     assert code == 0
     assert out.decode().splitlines()[-1] == "0 of 4 pools behind; 2 without a known newer version; 2 not known"
     (line,) = err.splitlines()
@@ -88,7 +88,7 @@ def test_without_the_right_the_rest_is_shown(farm: Simulator) -> None:
         "not known: 3 lists of image versions; the first: listing image versions failed: HTTP 403 AuthorizationFailed: "
         "The client 'reader' with object id 'reader' does not have authorization to perform action 'Microsoft.Compute/"
     )
-    code, _, err = ended(start(None, "outdated", farm.endpoint, "--subscription", "production", **by_role))
+    code, _, err = ended(forked(None, "outdated", farm.endpoint, "--subscription", "production", **by_role))
     assert (code, "'production' is not a subscription id; `az account show --query id` prints yours" in err) == (
         2,
         True,

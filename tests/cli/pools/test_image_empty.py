@@ -6,10 +6,9 @@ import os
 import re
 import signal
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.support import fork_server
 from tests.support import simulator as simulators
 from tests.support.door_marks import native_door
 from tests.support.simulator import ABOVE, BEHIND, MOVED, NEWEST, NOBLE, TARGET, Simulator, job, vm_pool
@@ -59,7 +58,7 @@ def assert_filled(sim: Simulator, pool_id: str, size: tuple[int, int], pin: str,
 def restore(sim: Simulator, pool_id: str, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
     """Run `batch-os restore` on a pool."""
     return subprocess.run(  # noqa: S603 - our own command
-        [Path(sys.executable).parent / "batch-os", "restore", f"{sim.endpoint}/pools/{pool_id}", *arguments],
+        [*fork_server.command("batch-os"), "restore", f"{sim.endpoint}/pools/{pool_id}", *arguments],
         env={**sim.environment, "NO_PROXY": "127.0.0.1", "PATH": "/usr/bin:/bin"},
         input=answer,
         capture_output=True,

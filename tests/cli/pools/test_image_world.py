@@ -6,6 +6,7 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from tests.support import fork_server
 from tests.support.simulator import BIN, IMAGES, TARGET, Simulator, job, vm_pool
 
 if TYPE_CHECKING:
@@ -21,7 +22,12 @@ def batch_os(sim: Simulator, *arguments: str) -> str:
     """What a read-only command says."""
     environment = {"PATH": str(BIN), "COLUMNS": "160", **sim.environment}
     done = subprocess.run(  # noqa: S603 - the command under test
-        [BIN / "batch-os", *arguments], capture_output=True, text=True, check=True, timeout=60, env=environment
+        [*fork_server.command("batch-os"), *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=environment,
     )
     return " ".join(done.stdout.split())
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_os_provider.preview.message_tail import MessageTail, split
-from tests.support import fork_server
 from tests.support.simulator import (
     NEW,
     OLD,
@@ -111,7 +110,7 @@ def test_each_row_says_what_the_up_will_do(sim: Simulator, stack: Stack) -> None
 def test_the_tail_is_there_only_where_a_program_reads(sim: Simulator, new_stack: Callable[..., Stack]) -> None:
     sim.seed(paas_pool("plain"))
     sim.speed(60)
-    stack = new_stack(**{fork_server.VARIABLE: ""})  # the provider looks for its parent, the CLI
+    stack = new_stack()
     asks, never = new_stack("asks", BATCH_OS_TAIL="always"), new_stack("never", BATCH_OS_TAIL="never")
     for each in (stack, asks, never):
         declare(each, sim, "plain", "missing")

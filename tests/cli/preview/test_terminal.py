@@ -90,6 +90,6 @@ def test_watch_survives_what_passes(sim: Simulator, on_terminal: Callable[..., T
 
     wait_until(says_so, "it says so")
     wait_until(lambda: "no pool is being upgraded" in terminal.text, "it goes on")
-    assert "429" not in terminal.text, "what has passed is not shown any more"
+    assert "HTTP 429" not in terminal.text, "what has passed is not shown any more"
     terminal.interrupt()
     assert terminal.wait() == 0

@@ -12,7 +12,8 @@ from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
 def main(address: str, arguments: list[str]) -> int:
     """The exit code of the fork. If a signal has ended the fork, it ends this process too."""
     environment = [name + b"=" + value for name, value in os.environb.items()]
-    fields = [str(len(arguments)), *arguments, os.getcwd()]  # noqa: PTH109 - pathlib costs as much as all the rest
+    folder = os.getcwd()  # noqa: PTH109 - pathlib costs as much as all the rest
+    fields = [str(os.getpid()), folder, str(len(arguments)), *arguments]
     message = b"\0".join([*map(os.fsencode, fields), *environment])
     files = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
     server = socket(AF_UNIX, SOCK_STREAM)

@@ -1,11 +1,12 @@
-"""A Python that has imported what programs and providers import, and forks for each client.
+"""A Python that has imported what programs, providers and commands import, and forks for each client.
 
 usage: python -u server.py ADDRESS
 
 It writes ``ready`` when it listens at the address, a file, and ends with its standard input.
 
-A fork begins as a new process begins, but for its imports and its parent: the environment, the folder, the arguments
-and the open files are those of the client. gRPC must not have begun before a fork, so the server only imports it.
+A fork begins as a new process begins, but for its imports: the environment, the folder, the arguments and the open
+files are those of the client. Its ``os.getpid`` names the client, since a provider looks for ``pulumi`` among the
+parents of that process. gRPC must not have begun before a fork, so the server only imports it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import io
 import os
 import pkgutil
 import runpy
@@ -27,15 +29,16 @@ from types import TracebackType
 
 import batch_os_provider
 
-ROOMS = ("batch", "engine", "guest_os", "preview", "rollout", "runtime", "schema")
-"""The rooms of the package that a provider needs."""
-OTHERS = ("pulumi.dynamic", "azure.batch", "azure.core.pipeline.transport", "requests")
+ROOMS = ("batch", "cli", "engine", "guest_os", "plugin", "preview", "rollout", "runtime", "schema")
+"""The rooms of the package: all but the simulator."""
+OTHERS = ("pulumi.dynamic", "azure.batch", "azure.core.pipeline.transport", "azure.identity", "requests")
 
 
 @dataclass(frozen=True)
 class Request:
     """How a client wants Python to run. ``files`` become the standard input, output and error."""
 
+    client: int
     arguments: Sequence[str]
     folder: str
     environment: Mapping[bytes, bytes]
@@ -43,13 +46,20 @@ class Request:
 
 
 def import_all() -> None:
-    """Import what takes a program or a provider its first half second."""
+    """Import what takes a program, a provider or a command its first half second."""
     for name in OTHERS:
         importlib.import_module(name)
-    for package in batch_os_provider, *(importlib.import_module(f"batch_os_provider.{room}") for room in ROOMS):
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            if not module.ispkg:
-                importlib.import_module(module.name)
+    import_package(batch_os_provider.__name__, ROOMS)
+
+
+def import_package(name: str, only: Sequence[str] = ()) -> None:
+    """Import the modules of a package, and its packages with theirs, or only those of these names."""
+    for module in pkgutil.iter_modules(importlib.import_module(name).__path__):
+        inner = f"{name}.{module.name}"
+        if not module.ispkg:
+            importlib.import_module(inner)
+        elif not only or module.name in only:
+            import_package(inner)
 
 
 def read(connection: socket.socket) -> Request:
@@ -58,10 +68,10 @@ def read(connection: socket.socket) -> Request:
     size, message = int.from_bytes(head, "big"), b""
     while len(message) < size:
         message += connection.recv(size - len(message))
-    count, *fields = message.split(b"\0")
-    arguments, (folder, *environment) = fields[: int(count)], fields[int(count) :]
+    client, folder, count, *fields = message.split(b"\0")
+    arguments, environment = fields[: int(count)], fields[int(count) :]
     variables = dict(each.split(b"=", 1) for each in environment)
-    return Request([*map(os.fsdecode, arguments)], os.fsdecode(folder), variables, files)
+    return Request(int(client), [*map(os.fsdecode, arguments)], os.fsdecode(folder), variables, files)
 
 
 def forked(connection: socket.socket) -> Request | None:
@@ -112,16 +122,34 @@ def begin(request: Request) -> None:
     for number, file in enumerate(request.files):
         os.dup2(file, number)
         os.close(file)
+    open_streams(is_unbuffered="-u" in request.arguments)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # A test may write a program twice within the second that a .pyc remembers.
     sys.dont_write_bytecode = True
     os.chdir(request.folder)
     os.environb.clear()
     os.environb.update(request.environment)
+    os.getpid = lambda: request.client
+
+
+def open_streams(*, is_unbuffered: bool) -> None:
+    """Make the standard streams as ``python`` makes them in the locale C.UTF-8."""
+    buffering = 0 if is_unbuffered else -1
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115 - kept
+    for name, number, errors in (("stdout", 1, "surrogateescape"), ("stderr", 2, "backslashreplace")):
+        stream = io.TextIOWrapper(
+            open(number, "wb", buffering, closefd=False),  # noqa: SIM115 - kept
+            encoding="utf-8",
+            errors=errors,
+            line_buffering=number == 2 or os.isatty(number),
+            write_through=is_unbuffered,
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 def run(arguments: Sequence[str]) -> None:
-    """What ``python`` does with these arguments. Its option -u is that of the server."""
+    """What ``python`` does with these arguments."""
     what, *more = [each for each in arguments if each != "-u"]
     if what == "-m":
         sys.path[0], sys.argv = str(Path.cwd()), more

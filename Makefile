@@ -2,7 +2,7 @@
 # Variables: PYTHON=python3.12 (which Python to build environments with), ARGS="-k drift" (for pytest).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vm demo-empty check test matrix soak bench docs setup lint format lock clean pulumi sdks actionlint
+.PHONY: help demo demo-vm demo-empty check test matrix soak bench docs setup everything lint format lock clean pulumi sdks actionlint
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -39,7 +39,10 @@ bench: .venv-bench/installed pulumi ## Measure many pools and write docs/perform
 docs: .venv/installed .venv-docs/locked ## Build the documentation site into site/ (seconds; no network).
 	@.venv/bin/python -m scripts.site
 
-setup: .venv/installed .venv-lowest/locked .venv-azure-batch-5/locked .venv-docs/locked pulumi sdks actionlint ## Build the environments and install the tools.
+setup: ## Build the environments and install the tools.
+	@$(MAKE) --no-print-directory --jobs=3 everything
+
+everything: .venv/installed .venv-lowest/locked .venv-azure-batch-5/locked .venv-docs/locked sdks actionlint
 
 lint: .venv/installed ## Run only the static checks: format, lint, types, import contracts.
 	@scripts/lint
@@ -68,8 +71,8 @@ clean: ## Remove environments, builds and tool caches (the Pulumi CLI in the use
 pulumi:
 	@python=$$(scripts/python) && "$$python" scripts/pulumi_cli.py >/dev/null
 
-# After the CLI: its hosts generate the SDKs, where it has them.
-sdks: pulumi
+# It installs the CLI too, whose hosts generate the SDKs, where it has them.
+sdks:
 	@python=$$(scripts/python) && "$$python" scripts/sdks.py
 
 actionlint:

@@ -99,7 +99,7 @@ def version_of(pulumi: str) -> tuple[int, ...]:
     return tuple(map(int, match.groups())) if match else ()
 
 
-def on_path() -> Path | None:
+def on_path(*, is_announced: bool = True) -> Path | None:
     """The directory of the user's own CLI, if it is new enough and has its Python language host."""
     pulumi = shutil.which("pulumi")
     if pulumi is None:
@@ -116,7 +116,8 @@ def on_path() -> Path | None:
     if missing:
         say(f"the Pulumi CLI on PATH ({pulumi}) comes without {', '.join(missing)}: not used")
         return None
-    say(f"Pulumi {'.'.join(map(str, version))} from PATH")
+    if is_announced:
+        say(f"Pulumi {'.'.join(map(str, version))} from PATH")
     return bin_dir
 
 
@@ -319,9 +320,9 @@ def complete(bin_dir: Path) -> None:
         built.rename(bin_dir / built.name)
 
 
-def find_or_install() -> Path:
-    """The directory that holds the CLI."""
-    found = on_path()
+def find_or_install(*, is_announced: bool = True) -> Path:
+    """The directory that holds the CLI. One of several scripts in a row announces which it is."""
+    found = on_path(is_announced=is_announced)
     if found:
         return found
     place = CACHE / f"pulumi-{PINNED}"
@@ -332,7 +333,8 @@ def find_or_install() -> Path:
                 complete(place / "bin")
             elif missing:
                 install(place)
-    say(f"Pulumi {PINNED} from {place / 'bin'}")
+    if is_announced:
+        say(f"Pulumi {PINNED} from {place / 'bin'}")
     return place / "bin"
 
 

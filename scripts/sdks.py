@@ -120,7 +120,7 @@ def _install(folder: Path) -> None:
 
 def generate(folder: Path, schema: Path = SCHEMA) -> str:
     """Write every SDK, and return what the generators said."""
-    pulumi = pulumi_cli.find_or_install()
+    pulumi = pulumi_cli.find_or_install(is_announced=False)
     if own_hosts(pulumi):
         options = ("--out", str(folder))
         commands = [
@@ -141,7 +141,7 @@ def generate(folder: Path, schema: Path = SCHEMA) -> str:
 def install() -> None:
     """Install what `generate` and a type-check of TypeScript need."""
     node_packages()
-    if not own_hosts(pulumi_cli.find_or_install()):
+    if not own_hosts(pulumi_cli.find_or_install(is_announced=False)):
         generators()
 
 

@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LONGEST = (
-    "tests/docs/test_docs.py::test_every_output_is_that_of_a_run",
-    "tests/pipelines/test_github.py",
-    "tests/pipelines/test_azure_devops.py",
-    "tests/cli/",
-    "tests/probe/",
-    "tests/project/test_release.py",
-    "tests/sdks/",
-    "tests/inprocess/",
+    ("tests/docs/test_docs.py::test_every_output_is_that_of_a_run",),
+    ("tests/pipelines/test_github.py",),
+    ("tests/pipelines/test_azure_devops.py",),
+    ("tests/cli/", "tests/inprocess/"),
+    ("tests/probe/",),
+    ("tests/project/test_release.py",),
+    ("tests/sdks/",),
 )
-"""What takes longest, longest first. All else is short. A wrong entry costs time and no test."""
+"""What takes longest, longest first. All else is short. A wrong entry costs time and no test.
+
+The tests in a row are mixed: those of tests/cli wait for processes, and those of tests/inprocess compute meanwhile.
+"""
 
 # A shell that starts the tests in the background ignores ^C for them, and each process that a test starts would
 # inherit that: it could not be interrupted. A handler of our own is not inherited; such a process has its default.
@@ -34,12 +36,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the longest tests: one that begins last keeps a single worker busy after all others are done."""
-
-    def place(item: pytest.Item) -> int:
-        return next((n for n, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
-
     workers = int(getattr(config, "workerinput", {}).get("workercount", 1))
-    items[:] = dealt(sorted(items, key=place), workers)  # the order within a file stays
+    items[:] = dealt([items[n] for n in longest_first([item.nodeid for item in items])], workers)
+
+
+def longest_first(names: Sequence[str]) -> list[int]:
+    """The places of these tests in the order of ``LONGEST``. Those of one entry keep their order."""
+    entries: dict[tuple[int, str], list[int]] = {}
+    for n, name in enumerate(names):
+        found = ((row, each) for row, mixed in enumerate(LONGEST) for each in mixed if name.startswith(each))
+        entries.setdefault(next(found, (len(LONGEST), "")), []).append(n)
+    # Each entry of a row is spread evenly over the row.
+    placed = [(row, n / len(own), own[n]) for (row, _), own in entries.items() for n in range(len(own))]
+    return [n for *_, n in sorted(placed)]
 
 
 def dealt(items: Sequence[T], workers: int) -> list[T]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-TOOLS = {"pulumi", "sdks", "actionlint"}  # parts of `make setup`, which no person types
+TOOLS = {"everything", "pulumi", "sdks", "actionlint"}  # parts of `make setup`, which no person types
 
 
 def test_continuous_integration_runs_the_test_command_of_a_contributor():

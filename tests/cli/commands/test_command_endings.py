@@ -61,8 +61,8 @@ def environment(sim: Simulator | None, more: Mapping[str, str]) -> dict[str, str
 BATCH_OS = (sys.executable, "-c", "from batch_os_provider.cli.main import main; main()")
 
 
-def forked(sim: Simulator | None, *arguments: str, **more: str) -> subprocess.Popen[bytes]:
-    """A command in good surroundings."""
+def forked(sim: Simulator | None, *arguments: str, **more: Any) -> subprocess.Popen[bytes]:
+    """A command whose terminal and whose end are as usual."""
     return start(sim, *arguments, command=fork_server.command("batch-os"), **more)
 
 
@@ -181,7 +181,7 @@ def test_a_full_disk_and_a_closed_stderr(farm: Simulator) -> None:
 def test_no_word_is_cut_in_forty_columns(farm: Simulator) -> None:
     texts = {}
     for columns in ("40", "80", "200"):
-        code, out, _ = ended(start(farm, "status", farm.endpoint, COLUMNS=columns))
+        code, out, _ = ended(forked(farm, "status", farm.endpoint, COLUMNS=columns))
         assert code == 0
         texts[columns] = out.decode()
     assert max(map(len, texts["40"].splitlines())) <= 40
@@ -216,24 +216,24 @@ def test_a_file_that_cannot_be_read_is_one_sentence(files: Path, bad: str) -> No
         "comment": ["comment", f"dev={name}"],
     }
     for command, arguments in runs.items():
-        code, out, err = ended(start(None, *arguments, cwd=files))
+        code, out, err = ended(forked(None, *arguments, cwd=files))
         assert (code, out) == (1, b""), (command, code, out)
         assert re.fullmatch(r"[Ee]rror: [^\n]+\n(Next: [^\n]+\n)?", err), err
         assert "Errno" not in err
         assert re.search(sentence, err) or command == "update", err
     assert not (files / "new.json").exists()
-    code, out, err = ended(start(None, "catalogue", BATCH_OS_CATALOGUE=name, cwd=files))
+    code, out, err = ended(forked(None, "catalogue", BATCH_OS_CATALOGUE=name, cwd=files))
     assert code == 1
     assert b"of the installed package: 447 releases" in out
     assert err.startswith(f"error: BATCH_OS_CATALOGUE: {name} ")
 
 
 def test_an_empty_file_and_one_of_powershell(files: Path, farm: Simulator) -> None:
-    code, _, err = ended(start(farm, "adopt", farm.endpoint, "--check", "empty.json", cwd=files))
+    code, _, err = ended(forked(farm, "adopt", farm.endpoint, "--check", "empty.json", cwd=files))
     assert (code, err.startswith("error: empty.json is empty.")) == (1, True)
-    code, out, _ = ended(start(farm, "adopt", farm.endpoint, "--check", "utf16.json", cwd=files))
+    code, out, _ = ended(forked(farm, "adopt", farm.endpoint, "--check", "utf16.json", cwd=files))
     assert (code, b"of 8 pools" in out) == (3, True)
-    code, out, _ = ended(start(None, "comment", "dev=utf16.json", cwd=files))
+    code, out, _ = ended(forked(None, "comment", "dev=utf16.json", cwd=files))
     assert (code, b"nothing changes" in out) == (0, True)
 
 
@@ -249,7 +249,7 @@ STACKS: dict[str, tuple[list[str], str]] = {
 @pytest.mark.parametrize("case", STACKS)
 def test_a_stack_or_program_that_is_not_there_is_a_line_and_its_next_step(files: Path, case: str) -> None:
     arguments, sentence = STACKS[case]
-    code, out, err = ended(start(None, "adopt", "http://127.0.0.1:1", "--check", *arguments, cwd=files))
+    code, out, err = ended(forked(None, "adopt", "http://127.0.0.1:1", "--check", *arguments, cwd=files))
     assert (code, out) == (1, b""), err
     assert re.search(sentence, err), err
     assert re.fullmatch(r"error: .*\nNext: .*\n", err), err
@@ -261,12 +261,12 @@ def test_an_account_that_does_not_answer_or_has_no_credential(command: str) -> N
     wanted = 3 if command == "doctor" else 2
     with nowhere() as closed:
         for arguments, more in (([closed], key), ([closed], {}), (["https://nobody.invalid"], key)):
-            code, _, err = ended(start(None, command, *arguments, **more))
+            code, _, err = ended(forked(None, command, *arguments, **more))
             assert code == wanted, err
-    code, _, err = ended(start(None, command, "--nonsense", "x"))
+    code, _, err = ended(forked(None, command, "--nonsense", "x"))
     assert code == 2
     assert "No such option" in err
-    code, _, err = ended(start(None, command, "ftp://farm"))
+    code, _, err = ended(forked(None, command, "ftp://farm"))
     assert code == 2
     assert "allowed: https://<account>.<region>.batch.azure.com" in err
 

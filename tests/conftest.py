@@ -18,14 +18,14 @@ LONGEST = (
     ("tests/docs/test_docs.py::test_every_output_is_that_of_a_run",),
     ("tests/pipelines/test_github.py",),
     ("tests/pipelines/test_azure_devops.py",),
-    ("tests/cli/", "tests/inprocess/"),
+    ("tests/cli/interruptions/", "tests/cli/pools/", "tests/cli/", "tests/inprocess/"),
     ("tests/probe/",),
     ("tests/project/test_release.py",),
     ("tests/sdks/",),
 )
 """What takes longest, longest first. All else is short. A wrong entry costs time and no test.
 
-The tests in a row are mixed: those of tests/cli wait for processes, and those of tests/inprocess compute meanwhile.
+The entries of a row are mixed: tests that wait for pools or processes, and tests that compute meanwhile.
 """
 
 # A shell that starts the tests in the background ignores ^C for them, and each process that a test starts would

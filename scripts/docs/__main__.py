@@ -91,7 +91,7 @@ def play_all() -> tuple[Outputs, list[str]]:
     troubles: list[str] = []
     with tempfile.TemporaryDirectory(prefix="batch-os-docs-") as scratch, ThreadPoolExecutor(len(SCENARIOS)) as pool:
         folder = Path(scratch)
-        template = make_template(folder / "template")
+        template = make_template(folder / "template", has_vault=True)
         forks = fork_server.address()
         running = {each.__name__: pool.submit(play, each, template, folder, forks) for each in SCENARIOS}
         for name, future in running.items():

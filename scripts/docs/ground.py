@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support import fork_server
+from tests.support import fork_server, vault
 from tests.support import simulator as simulators
 from tests.support.simulator import Simulator
 from tests.support.stack import Result, Stack, wait_until
@@ -26,7 +26,7 @@ class Ground:
 
     def __init__(self, ending: ExitStack, template: Path, folder: Path, forks: str) -> None:
         self._ending = ending
-        self._forks = {fork_server.VARIABLE: forks}
+        self._environment = {fork_server.VARIABLE: forks, **vault.environment()}
         self._template = template
         self._folder = folder
 
@@ -43,7 +43,8 @@ class Ground:
 
     def stack(self, simulator: Simulator, name: str = "stack", **environment: str) -> Stack:
         """A stack that is signed in to a simulator."""
-        stack = Stack(self._folder / name, self._template, {**simulator.environment, **self._forks, **environment})
+        environment = {**simulator.environment, **self._environment, **environment}
+        stack = Stack(self._folder / name, self._template, environment)
         self._ending.callback(stack.end)
         return stack
 

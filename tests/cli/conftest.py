@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import fork_server
+from tests.support import fork_server, vault
 from tests.support import simulator as simulators
 from tests.support.doors import DYNAMIC, Door
 from tests.support.stack import Stack, made_once, make_template
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 STARTED_AS_BY_USERS = {"interruptions", "main_road", "plugin", "releases", "test_terminal.py"}
 """Folders and modules of tests in which no process comes from a fork server."""
+WITH_PASSPHRASE = {"main_road", "releases", "test_comment.py", "test_secrets.py"}
+"""Folders and modules of tests whose stacks have a passphrase, as those of users have."""
 STACKS = pytest.StashKey[list[Stack]]()
 """The stacks of a test."""
 
@@ -27,6 +30,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stack that was never deployed, to be copied."""
     assert "BATCH_OS_TEST_PULUMI" in os.environ, "the Pulumi CLI is needed; run the tests with `make test`"
     return made_once(tmp_path_factory, "template", make_template)
+
+
+@pytest.fixture(scope="session")
+def template_with_vault(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stack whose secrets have the stand-in for Vault."""
+    return made_once(tmp_path_factory, "template-with-vault", partial(make_template, has_vault=True))
 
 
 @pytest.fixture
@@ -45,16 +54,21 @@ def door() -> Door:
 
 @pytest.fixture
 def new_stack(
-    template: Path, tmp_path: Path, sim: simulators.Simulator, door: Door, request: pytest.FixtureRequest
+    tmp_path: Path, sim: simulators.Simulator, door: Door, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Stack]]:
     """Makes stacks that are signed in to the simulator."""
     made = request.node.stash.setdefault(STACKS, [])
-    forked: dict[str, str] = {}
-    if not STARTED_AS_BY_USERS & {request.path.parent.name, request.path.name}:
-        forked[fork_server.VARIABLE] = fork_server.address()
+    names = {request.path.parent.name, request.path.name}
+    own: dict[str, str] = {}
+    if not STARTED_AS_BY_USERS & names:
+        own[fork_server.VARIABLE] = fork_server.address()
+    has_vault = not WITH_PASSPHRASE & names
+    if has_vault:
+        own |= vault.environment()
+    template: Path = request.getfixturevalue("template_with_vault" if has_vault else "template")
 
     def make(name: str = "stack", **environment: str) -> Stack:
-        stack = Stack(tmp_path / name, template, {**sim.environment, **forked, **environment}, door)
+        stack = Stack(tmp_path / name, template, {**sim.environment, **own, **environment}, door)
         made.append(stack)
         return stack
 

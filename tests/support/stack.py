@@ -20,7 +20,7 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 from batch_os_provider.schema.spelling import in_core
-from tests.support import doors, fork_server, processes
+from tests.support import doors, fork_server, processes, vault
 from tests.support.doors import DYNAMIC, HEAD, Door, Resource, image_version, os_version
 from tests.support.interrupts import without_interrupts
 
@@ -267,16 +267,17 @@ def base_environment(folder: Path) -> dict[str, str]:
     }
 
 
-def make_template(folder: Path) -> Path:
-    """A project with a stack that has never been deployed."""
+def make_template(folder: Path, *, has_vault: bool = False) -> Path:
+    """A project with a stack that has never been deployed. Its secrets have a passphrase, or the stand-in for Vault."""
     for name in ("home", "state", "program"):
         (folder / name).mkdir(parents=True)
     write_launchers(folder / LAUNCHERS)
     (folder / "program" / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n", encoding="utf-8")
-    environment = base_environment(folder)
+    environment = {**base_environment(folder), **(vault.environment() if has_vault else {})}
     del environment["PULUMI_STACK"]
+    provider = ("--secrets-provider", vault.PROVIDER) if has_vault else ()
     subprocess.run(  # noqa: S603 - the Pulumi CLI
-        ["pulumi", "stack", "init", STACK, "--non-interactive"],  # noqa: S607 - on the PATH we made
+        ["pulumi", "stack", "init", STACK, "--non-interactive", *provider],  # noqa: S607 - on the PATH we made
         cwd=folder / "program",
         env=environment,
         stdin=subprocess.DEVNULL,

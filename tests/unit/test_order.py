@@ -26,7 +26,12 @@ def test_one_worker_keeps_the_order() -> None:
 
 
 def test_the_longest_come_first_and_those_that_wait_are_spread_among_those_that_compute() -> None:
-    names = ["tests/unit/a.py", *(f"tests/inprocess/{n}.py" for n in range(6)), "tests/cli/b/1.py", "tests/cli/a/2.py"]
+    names = [
+        "tests/unit/a.py",
+        *(f"tests/inprocess/{n}.py" for n in range(6)),
+        "tests/cli/b/1.py",
+        "tests/cli/pools/2.py",
+    ]
     names += ["tests/pipelines/test_github.py::x", "tests/simulator/a.py"]
     assert [names[n].removeprefix("tests/") for n in longest_first(names)] == [
         "pipelines/test_github.py::x",
@@ -35,7 +40,7 @@ def test_the_longest_come_first_and_those_that_wait_are_spread_among_those_that_
         "inprocess/1.py",
         "inprocess/2.py",
         "inprocess/3.py",
-        "cli/a/2.py",
+        "cli/pools/2.py",
         "inprocess/4.py",
         "inprocess/5.py",
         "unit/a.py",

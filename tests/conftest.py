@@ -18,8 +18,7 @@ LONGEST = (
     ("tests/docs/test_docs.py::test_every_output_is_that_of_a_run",),
     ("tests/pipelines/test_github.py",),
     ("tests/pipelines/test_azure_devops.py",),
-    ("tests/cli/interruptions/", "tests/cli/pools/", "tests/cli/", "tests/inprocess/"),
-    ("tests/probe/",),
+    ("tests/cli/interruptions/", "tests/cli/pools/", "tests/cli/", "tests/probe/", "tests/inprocess/"),
     ("tests/project/test_release.py",),
     ("tests/sdks/",),
 )

@@ -46,8 +46,10 @@ def _listed(mark: str, command: str, ps: Sequence[str]) -> list[int]:
     return [int(line[1]) for line in lines if line and mark in line[2] and command in line[2]]
 
 
-def kill(mark: str) -> None:
-    """Kill the processes with this text in their environment."""
-    for process in marked(mark):
+def kill(mark: str, command: str = "") -> list[int]:
+    """Kill these processes, and return them. One may end by itself before."""
+    found = marked(mark, command)
+    for process in found:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(process, signal.SIGKILL)
+    return found

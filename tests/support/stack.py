@@ -228,6 +228,10 @@ class Stack:
         """Processes of this stack's providers that are alive, by their environment."""
         return processes.marked(self._mark, self.door.process)
 
+    def kill_plugins(self) -> list[int]:
+        """kill -9 of this stack's providers; those that were found."""
+        return processes.kill(self._mark, self.door.process)
+
     def end(self) -> None:
         """End whatever a test has left running."""
         processes.kill(self._mark)

@@ -25,25 +25,13 @@ def test_one_worker_keeps_the_order() -> None:
     assert dealt("abc", 1) == ["a", "b", "c"]
 
 
-def test_the_longest_come_first_and_those_that_wait_are_spread_among_those_that_compute() -> None:
-    names = [
-        "tests/unit/a.py",
-        *(f"tests/inprocess/{n}.py" for n in range(6)),
-        "tests/cli/b/1.py",
-        "tests/cli/pools/2.py",
-    ]
-    names += ["tests/pipelines/test_github.py::x", "tests/simulator/a.py"]
-    assert [names[n].removeprefix("tests/") for n in longest_first(names)] == [
-        "pipelines/test_github.py::x",
-        "inprocess/0.py",
-        "cli/b/1.py",
-        "inprocess/1.py",
-        "inprocess/2.py",
-        "inprocess/3.py",
-        "cli/pools/2.py",
-        "inprocess/4.py",
-        "inprocess/5.py",
-        "unit/a.py",
-        "simulator/a.py",
-    ]
+def test_the_longest_come_first_and_each_entry_of_a_row_is_spread_over_it() -> None:
+    names = ["unit/a.py", *(f"inprocess/{n}.py" for n in range(6)), "cli/z/1.py", "probe/a.py", "cli/a/2.py"]
+    names = [f"tests/{name}" for name in (*names, "pipelines/test_github.py::x", "simulator/a.py")]
+    ordered = [names[n].removeprefix("tests/") for n in longest_first(names)]
+    assert (ordered[0], ordered[-2:]) == ("pipelines/test_github.py::x", ["unit/a.py", "simulator/a.py"])
+    row = ordered[1:-2]
+    assert [n for n, name in enumerate(row) if name.startswith("cli/")] == [1, 6]
+    assert row[6] == "cli/a/2.py", "the order within an entry stays"
+    assert [name for name in row if name.startswith("inprocess/")] == [f"inprocess/{n}.py" for n in range(6)]
     assert longest_first([]) == []

@@ -9,8 +9,6 @@ what the pool shows is all that the next `up` has.
 from __future__ import annotations
 
 import json
-import os
-import signal
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -275,10 +273,7 @@ def kill(stack: Stack, cli: Any, what: str) -> None:
     if "cli" in what:
         cli.kill()
     if "plugin" in what:
-        plugins = stack.plugins()
-        assert plugins or "cli" in what, "there is a plugin to be killed"
-        for process in plugins:
-            os.kill(process, signal.SIGKILL)
+        assert stack.kill_plugins() or "cli" in what, "there is a plugin to be killed"
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -181,8 +179,7 @@ def test_what_fails_goes_back_and_what_is_killed_is_restored(sim: Simulator, sta
     wait_until(begun, "each has its marker, the two drain", 120)
     # The CLI first: it writes its state when a plugin ends, and a kill in the middle would leave half a file.
     running.kill()
-    for plugin in stack.plugins():
-        os.kill(plugin, signal.SIGKILL)
+    stack.kill_plugins()
     stack.run("cancel", "--yes").ok()
     sim.no_faults()
     sim.speed(120)

@@ -209,10 +209,14 @@ class Stack:
         steps: list[dict[str, Any]] = json.loads(process.stdout)["steps"]
         return [step for step in steps if any(each in step["urn"] for each in self.door.types)]
 
+    def deployment(self) -> dict[str, Any]:
+        """The state, read from the backend's file: `pulumi stack export` costs a tenth of an `up`."""
+        latest: dict[str, Any] | None = json.loads(self.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"]
+        return latest or {}
+
     def resources(self) -> list[dict[str, Any]]:
-        """Our resources in the state, read from the backend's file: `pulumi stack export` costs a tenth of an `up`."""
-        state = json.loads(self.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"] or {}
-        return [each for each in state.get("resources", []) if each["type"] in self.door.types]
+        """Our resources in the state."""
+        return [each for each in self.deployment().get("resources", ()) if each["type"] in self.door.types]
 
     def outputs(self) -> dict[str, Any]:
         """The outputs of our only resource, without the provider's pickle."""

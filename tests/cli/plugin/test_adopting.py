@@ -60,9 +60,7 @@ def test_the_yaml_program_adopts_two_accounts_and_writes_nothing(
     assert tails(previewed) == dict.fromkeys(declared, "adopt")
     assert {step["op"] for step in previewed["steps"]} == {"create"}
     stack.up().ok()
-    resources: list[dict[str, Any]] = json.loads(stack.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"][
-        "resources"
-    ]
+    resources: list[dict[str, Any]] = stack.deployment()["resources"]
     assert {each["id"] for each in resources if each["type"].startswith("batchos:")} == declared
     assert resources[0]["outputs"]["odd"] == odd
     # Pulumi takes the provider on PATH before the installed one, and warns, unless it is told not to.

@@ -40,14 +40,14 @@ def declare(stack: Stack, sim: Simulator, fleets: Mapping[str, Mapping[str, Any]
 
 
 def state(stack: Stack) -> dict[str, dict[str, Any]]:
-    found = json.loads(stack.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"]["resources"]
+    found = stack.deployment()["resources"]
     return {each["urn"].rpartition("::")[2]: each for each in found}
 
 
 def under_way(stack: Stack) -> set[str]:
     """The names of the resources that the state has as being created; none while it is being written."""
     try:
-        latest = json.loads(stack.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"]
+        latest = stack.deployment()
     except (FileNotFoundError, ValueError):
         return set()
     return {each["resource"]["urn"].rpartition("::")[2] for each in latest.get("pending_operations", ())}

@@ -54,7 +54,7 @@ def yaml(stack: Stack, sim: Simulator, timeouts: dict[str, str]) -> None:
 
 
 def kinds(stack: Stack) -> dict[str, str]:
-    found = json.loads(stack.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"]["resources"]
+    found = stack.deployment()["resources"]
     return {each["urn"].rpartition("::")[2]: each["type"] for each in found if "/pools/" in each.get("id", "")}
 
 

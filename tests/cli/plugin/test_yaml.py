@@ -59,7 +59,7 @@ def declare(stack: Stack, sim: Simulator, pools: Mapping[str, Mapping[str, Any]]
 
 
 def state(stack: Stack) -> dict[str, dict[str, Any]]:
-    found = json.loads(stack.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"]["resources"]
+    found = stack.deployment()["resources"]
     return {each["urn"].rpartition("::")[2]: each for each in found if each["type"] in (OS, IMAGE)}
 
 
@@ -76,7 +76,7 @@ def drawn(stack: Stack) -> tuple[dict[str, Any], dict[str, str]]:
 
 def import_pools(stack: Stack, sim: Simulator, types: Mapping[str, str]) -> None:
     """Import pools by nothing but their ids, and copy what that prints into the program, letter by letter."""
-    deployed = json.loads(stack.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"]["resources"]
+    deployed = stack.deployment()["resources"]
     account = next(each["urn"] for each in deployed if each["type"] == "pulumi:providers:batchos")
     wanted = [
         {"type": type_, "name": f"the-{name}", "id": f"{sim.endpoint}/pools/{name}", "provider": "account"}

@@ -104,9 +104,15 @@ def _pip(python: Path, *arguments: str) -> None:
         raise SetupError("pip failed; see the lines above")
 
 
-def enter(script: str, arguments: list[str]) -> None:
-    """Go on in the project's environment: make it, and run the script again by its Python. Returns if this is it."""
-    if Path(sys.prefix).resolve() == (ROOT / ".venv").resolve():
+def enter(script: str, arguments: list[str], root: Path = ROOT) -> None:
+    """Go on in the project's environment: make it, and run the script again by its Python. Returns if this is it.
+
+    A Python cannot make its own environment again: Windows does not delete a program that runs.
+    """
+    if Path(sys.prefix).resolve() == (root / ".venv").resolve():
+        if not is_locked(root / ".venv", root / "requirements" / ENVIRONMENTS[".venv"].lock):
+            how = "py scripts/environments.py .venv" if IS_WINDOWS else "make setup"
+            sys.exit(f"error: requirements/dev.txt has changed since .venv was made from it.\nNext: Run {how}")
         return
     try:
         command = [str(make(".venv")), script, *arguments]

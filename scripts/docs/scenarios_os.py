@@ -164,8 +164,25 @@ def killed(ground: Ground) -> Outputs:
     text = next(line for line in locked.text.splitlines() if "currently locked" in line)
     out = {"locked": shown(text)}
     wait_until(lambda: stack.plugins() == [], "the plugin ends")
+    # What a kill leaves at another moment: the state is renamed when it is whole, and this file beside it is not.
+    attributes = stack.state_file.with_suffix(".json.attrs")
+    attributes.write_bytes(b"")
+    out["no-attributes"] = shown(stack.run("cancel", "--yes").failed().text.strip())
+    attributes.unlink()
     stack.run("cancel", "--yes").ok()
     out["resumed"] = shown(diagnostics(roll(simulator, stack).text)["render"])
+    return out
+
+
+def proxied(ground: Ground) -> Outputs:
+    """A proxy that gets the calls of Pulumi's SDK to its own engine, and how to keep them from it."""
+    simulator = ground.simulator(paas_pool())
+    stack = ground.stack(simulator, http_proxy="http://127.0.0.1:9", no_proxy="", NO_PROXY="")
+    stack.declare(simulator, OLD)
+    said = stack.run("preview").text
+    out = {"proxied": shown(next(line[line.index("details =") :] for line in said.splitlines() if "details =" in line))}
+    stack.environment["no_proxy"] = "127.0.0.1,localhost"
+    stack.run("preview").ok()
     return out
 
 

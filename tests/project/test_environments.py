@@ -46,6 +46,16 @@ def test_a_lock_that_is_only_newer_is_no_reason_to_build_again(project: Path) ->
     assert not environments.is_locked(project / ".venv", lock), "the build did not end"
 
 
+def test_a_script_does_not_run_in_an_environment_of_another_lock(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(project / ".venv"))
+    environments.enter("test.py", [], project)
+    (project / "requirements" / "dev.txt").write_text("a==2\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"dev\.txt has changed since .*\nNext: Run make setup$"):
+        environments.enter("test.py", [], project)
+
+
 def test_programs_are_where_each_system_puts_them() -> None:
     assert environments.program(Path("v"), "pytest", is_windows=True) == Path("v") / "Scripts" / "pytest.exe"
     assert environments.program(Path("v"), "pytest", is_windows=False) == Path("v") / "bin" / "pytest"

@@ -49,10 +49,9 @@ _SYSTEM = not_shown()
 
 def machine(environ: Mapping[str, str] = os.environ) -> list[Check]:
     """All checks of this machine."""
+    python = ".".join(map(str, sys.version_info[:3]))
     return [
-        judge_version(
-            "Python", ".".join(map(str, sys.version_info[:3])), *PYTHON, fix=f"Use Python {TESTED['Python']}"
-        ),
+        judge_version("Python", python, *PYTHON, fix=f"Use Python {TESTED['Python']}"),
         Check("machine", "batch-os-provider", "ok", metadata.version("batch-os-provider")),
         _cli(),
         _installed("Pulumi SDK", "pulumi", *SDK),
@@ -88,10 +87,8 @@ def _installed(name: str, package: str, least: tuple[int, ...], below: tuple[int
 
 
 def _cli() -> Check:
-    name, fix = (
-        "Pulumi CLI",
-        f"Install the Pulumi CLI {'.'.join(map(str, CLI[0]))} or newer, and put its folder on PATH",
-    )
+    name, least = "Pulumi CLI", ".".join(map(str, CLI[0]))
+    fix = f"Install the Pulumi CLI {least} or newer, and put its folder on PATH"
     found = shutil.which("pulumi")
     if found is None:
         return Check("machine", name, "fail", "`pulumi` is not on PATH", fix)

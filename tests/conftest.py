@@ -45,8 +45,8 @@ def longest_first(names: Sequence[str]) -> list[int]:
     for n, name in enumerate(names):
         found = ((row, each) for row, mixed in enumerate(LONGEST) for each in mixed if name.startswith(each))
         entries.setdefault(next(found, (len(LONGEST), "")), []).append(n)
-    # Each entry of a row is spread evenly over the row.
-    placed = [(row, n / len(own), own[n]) for (row, _), own in entries.items() for n in range(len(own))]
+    # Each entry of a row is spread evenly over the row, and begins a little after its start: not all of them at once.
+    placed = [(row, (n + 1) / (len(own) + 1), own[n]) for (row, _), own in entries.items() for n in range(len(own))]
     return [n for *_, n in sorted(placed)]
 
 

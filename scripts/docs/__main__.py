@@ -73,18 +73,15 @@ SCENARIOS: tuple[Callable[[Ground], Outputs], ...] = (
     commanded,
     words,
 )
-
-
 STARTED_AS_BY_USERS = (interrupted, killed)
 """Scenarios in which no process comes from a fork server."""
 
 
 def play(scenario: Callable[[Ground], Outputs], template: Path, folder: Path, forks: str) -> Outputs:
     """Run one scenario. ``forks`` is the address of a fork server."""
+    own = "" if scenario in STARTED_AS_BY_USERS else forks
     with ExitStack() as ending:
-        return scenario(
-            Ground(ending, template, folder / scenario.__name__, "" if scenario in STARTED_AS_BY_USERS else forks)
-        )
+        return scenario(Ground(ending, template, folder / scenario.__name__, own))
 
 
 def play_all() -> tuple[Outputs, list[str]]:

@@ -31,7 +31,7 @@ def test_the_longest_come_first_and_each_entry_of_a_row_is_spread_over_it() -> N
     ordered = [names[n].removeprefix("tests/") for n in longest_first(names)]
     assert (ordered[0], ordered[-2:]) == ("pipelines/test_github.py::x", ["unit/a.py", "simulator/a.py"])
     row = ordered[1:-2]
-    assert [n for n, name in enumerate(row) if name.startswith("cli/")] == [1, 6]
+    assert [n for n, name in enumerate(row) if name.startswith("cli/")] == [2, 6]
     assert row[6] == "cli/a/2.py", "the order within an entry stays"
     assert [name for name in row if name.startswith("inprocess/")] == [f"inprocess/{n}.py" for n in range(6)]
     assert longest_first([]) == []

@@ -96,6 +96,7 @@ def make_server(app: Starlette, started: Callable[[], None], certificates: Certi
         http=BatchProtocol,
         ws="none",
         lifespan="off",
+        log_config=None,  # it would be that of the whole process, which servers side by side would take from each other
         log_level="warning",
         access_log=False,
         proxy_headers=False,

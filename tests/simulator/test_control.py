@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 import urllib.error
 from email.utils import parsedate_to_datetime
@@ -25,6 +26,11 @@ def refused(client, method, path, body):
     with caught.value as answer:
         assert answer.code in (400, 404)
         return json.load(answer)["error"]
+
+
+def test_a_simulator_leaves_the_logging_of_its_process_as_it_is(simulator):
+    assert Client(simulator).control("GET", "audit")
+    assert logging.getLogger("uvicorn").handlers == []
 
 
 # --- clock ---

@@ -11,6 +11,7 @@ from batch_os_provider import __version__
 from tests.support.typescript import Workspace
 
 PROGRAM = """
+import asyncio
 import json
 
 import pulumi
@@ -27,6 +28,7 @@ class Engine(pulumi.runtime.Mocks):
         return {"pools": []}
 
 
+asyncio.set_event_loop(asyncio.new_event_loop())  # Pulumi's mocks take the current one, which Python makes no more
 pulumi.runtime.set_mocks(Engine(), preview=False)
 
 

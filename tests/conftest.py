@@ -24,7 +24,7 @@ LONGEST = (
 )
 """What takes longest, longest first. All else is short. A wrong entry costs time and no test.
 
-The entries of a row are mixed: tests that wait for pools or processes, and tests that compute meanwhile.
+The entries of a row are mixed: while some tests wait for pools or processes, others compute.
 """
 
 # A shell that starts the tests in the background ignores ^C for them, and each process that a test starts would

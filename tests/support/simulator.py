@@ -14,7 +14,6 @@ import secrets
 import socket
 import ssl
 import subprocess
-import sys
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -23,12 +22,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from batch_os_provider.simulator import server
+from tests.support.fork_server import BIN
 from tests.support.stack import COMMAND_TIMEOUT, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-BIN = Path(sys.executable).parent
 S = TypeVar("S", bound="Simulator")
 OLD = "WA-GUEST-OS-4.58_201809-01"
 NEW = "WA-GUEST-OS-4.59_201810-01"

@@ -66,6 +66,11 @@ class Result:
         return " ".join(self.text.split())
 
 
+def names_of_pending(deployment: Mapping[str, Any]) -> set[str]:
+    """The names of the resources of pending operations."""
+    return {each["resource"]["urn"].rpartition("::")[2] for each in deployment.get("pending_operations") or ()}
+
+
 def waits_for_nodes(text: str) -> bool:
     """Whether an `up` that said this waits for nodes. A preview of a join counts nodes too, but no time."""
     return re.search(r"nodes back, \d+s", text) is not None

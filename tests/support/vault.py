@@ -35,13 +35,13 @@ class _Transit(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is that of the base class
-        """Say nothing."""
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
 
 
 @cache
 def environment() -> dict[str, str]:
-    """What tells Pulumi where this process's own server is. It ends with this process."""
+    """The variables with the address of this process's own server. The server ends with the process."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Transit)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return {"VAULT_SERVER_URL": f"http://127.0.0.1:{server.server_port}", "VAULT_SERVER_TOKEN": "test"}

@@ -49,7 +49,7 @@ _SYSTEM = not_shown()
 
 def machine(environ: Mapping[str, str] = os.environ) -> list[Check]:
     """All checks of this machine."""
-    python = ".".join(map(str, sys.version_info[:3]))
+    python = _dotted(sys.version_info[:3])
     return [
         judge_version("Python", python, *PYTHON, fix=f"Use Python {TESTED['Python']}"),
         Check("machine", "batch-os-provider", "ok", metadata.version("batch-os-provider")),
@@ -71,14 +71,18 @@ def judge_version(name: str, text: str, least: tuple[int, ...], below: tuple[int
         return Check("machine", name, "warn", f"{text!r} cannot be read as a version{tested}", fix)
     version = tuple(int(part) for part in found[1].split("."))
     if version < least:
-        return Check("machine", name, "fail", f"{found[1]} is older than {'.'.join(map(str, least))}{tested}", fix)
+        return Check("machine", name, "fail", f"{found[1]} is older than {_dotted(least)}{tested}", fix)
     if version >= below:
         return Check("machine", name, "warn", f"{found[1]} is newer than the supported versions{tested}", fix)
     return Check("machine", name, "ok", f"{found[1]}{tested}")
 
 
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
 def _installed(name: str, package: str, least: tuple[int, ...], below: tuple[int, ...]) -> Check:
-    fix = f"Run `pip install '{package}>={'.'.join(map(str, least))},<{'.'.join(map(str, below))}'`"
+    fix = f"Run `pip install '{package}>={_dotted(least)},<{_dotted(below)}'`"
     try:
         version = metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -87,8 +91,7 @@ def _installed(name: str, package: str, least: tuple[int, ...], below: tuple[int
 
 
 def _cli() -> Check:
-    name, least = "Pulumi CLI", ".".join(map(str, CLI[0]))
-    fix = f"Install the Pulumi CLI {least} or newer, and put its folder on PATH"
+    name, fix = "Pulumi CLI", f"Install the Pulumi CLI {_dotted(CLI[0])} or newer, and put its folder on PATH"
     found = shutil.which("pulumi")
     if found is None:
         return Check("machine", name, "fail", "`pulumi` is not on PATH", fix)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PROGRAM = "import pulumi\nfor pool in pulumi.Config().require_object('pools'):\n    print(pool)\n"
 PREVIEW = {"changeSummary": {}, "diagnostics": [], "duration": 1, "steps": []}
 CLOSED_PIPE, INTERRUPTED = 141, 130
+BATCH_OS = (sys.executable, "-c", "from batch_os_provider.cli.main import main; main()")
 
 
 @pytest.fixture
@@ -56,9 +57,6 @@ def files(tmp_path: Path) -> Iterator[Path]:
 
 def environment(sim: Simulator | None, more: Mapping[str, str]) -> dict[str, str]:
     return {"PATH": str(Path(sys.executable).parent), "LANG": "C.UTF-8", **(sim.environment if sim else {}), **more}
-
-
-BATCH_OS = (sys.executable, "-c", "from batch_os_provider.cli.main import main; main()")
 
 
 def forked(sim: Simulator | None, *arguments: str, **more: Any) -> subprocess.Popen[bytes]:

@@ -17,7 +17,7 @@ import pytest
 from tests.support import simulator as simulators
 from tests.support.doors import DYNAMIC, NATIVE, image_version, os_version
 from tests.support.simulator import BEHIND, NEW, OLD, TARGET, Simulator, job, paas_pool, vm_pool
-from tests.support.stack import STACK, Stack, made_once, wait_until
+from tests.support.stack import STACK, Stack, made_once, names_of_pending, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -234,8 +234,7 @@ class Holding:
 def whole_state(stack: Stack, pool_ids: list[str], what: str) -> None:
     """The state file can be read and has every pool. Of a killed CLI the engine remembers the creates under way."""
     deployment = json.loads(stack.run("stack", "export").ok().text)["deployment"]
-    pending = {each["resource"]["urn"].rpartition("::")[2] for each in deployment.get("pending_operations") or []}
-    assert pending == ({*MID_WAIT} if "cli" in what else set())
+    assert names_of_pending(deployment) == ({*MID_WAIT} if "cli" in what else set())
     assert sorted(stack.all_outputs()) == sorted(pool_ids)
 
 

@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from tests.support import fork_server
-from tests.support.simulator import BIN, IMAGES, TARGET, Simulator, job, vm_pool
+from tests.support.simulator import IMAGES, TARGET, Simulator, job, vm_pool
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -20,7 +20,7 @@ TIMED_OUT = {
 
 def batch_os(sim: Simulator, *arguments: str) -> str:
     """What a read-only command says."""
-    environment = {"PATH": str(BIN), "COLUMNS": "160", **sim.environment}
+    environment = {"PATH": str(fork_server.BIN), "COLUMNS": "160", **sim.environment}
     done = subprocess.run(  # noqa: S603 - the command under test
         [*fork_server.command("batch-os"), *arguments],
         capture_output=True,

@@ -135,10 +135,10 @@ def begin(request: Request) -> None:
 def open_streams(*, is_unbuffered: bool) -> None:
     """Make the standard streams as ``python`` makes them in the locale C.UTF-8."""
     buffering = 0 if is_unbuffered else -1
-    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115 - kept
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115 - it stays open
     for name, number, errors in (("stdout", 1, "surrogateescape"), ("stderr", 2, "backslashreplace")):
         stream = io.TextIOWrapper(
-            open(number, "wb", buffering, closefd=False),  # noqa: SIM115 - kept
+            open(number, "wb", buffering, closefd=False),  # noqa: SIM115 - it stays open
             encoding="utf-8",
             errors=errors,
             line_buffering=number == 2 or os.isatty(number),
